@@ -1,0 +1,1 @@
+"""Allocation: workloads onto offers by mixed-integer programming."""

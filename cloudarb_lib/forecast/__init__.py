@@ -1,0 +1,1 @@
+"""Forecasts: members, ensemble, calibration."""

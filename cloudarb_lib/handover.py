@@ -1,0 +1,59 @@
+"""The tables of one run: where they lie, how they are written, read and checked."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from cloudarb_lib.errors import DataError
+from cloudarb_lib.schema import HANDED_OVER, nearest, validate
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""Root of the checkout: data/, notebooks/ and reports/ lie here."""
+
+
+def tables_folder(run_dir: str | Path = "") -> Path:
+    """Return the folder of a run's tables, made if need be; '' means reports/scratch."""
+    folder = (Path(run_dir) if str(run_dir) else PROJECT / "reports" / "scratch") / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def save_table(frame: pd.DataFrame, name: str, run_dir: str | Path = "") -> Path:
+    """Validate ``frame`` as table ``name`` and write it; the old file stays until the end.
+
+    Tables that ``schema.HANDED_OVER`` fixes are checked against it; other names are free, for
+    what a single notebook keeps. Returns the path written.
+    """
+    if name in HANDED_OVER:
+        frame = validate(frame, name)
+    elif not name.isidentifier():
+        raise DataError(f"table name {name!r} is not a plain name{nearest(name, list(HANDED_OVER))}.")
+    path = tables_folder(run_dir) / f"{name}.parquet"
+    part = path.with_suffix(f".part{os.getpid()}")
+    try:
+        frame.to_parquet(part, index=False)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def load_table(name: str, run_dir: str | Path = "") -> pd.DataFrame | None:
+    """Return table ``name`` of the run, checked where the schema fixes it; None if not there."""
+    path = tables_folder(run_dir) / f"{name}.parquet"
+    if not path.exists():
+        return None
+    frame = pd.read_parquet(path)
+    return validate(frame, name) if name in HANDED_OVER else frame
+
+
+def provenance(snapshot_digest: str, as_of: pd.Timestamp) -> pd.DataFrame:
+    """Return what a notebook's tables rest on: snapshot, as_of and package versions."""
+    rows = {"snapshot": snapshot_digest, "as_of": as_of.isoformat()}
+    for package in ("cloudarb", "numpy", "pandas", "duckdb", "ortools", "statsmodels"):
+        rows[package] = metadata.version(package)
+    return pd.DataFrame({"value": rows}).rename_axis("what")

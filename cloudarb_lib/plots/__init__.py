@@ -1,0 +1,29 @@
+"""Every figure: functions that return a plotly Figure, never show it and never save it."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import plotly.io as pio
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#6B6B6B", "#B8A800")
+"""Okabe and Ito (2008), Color Universal Design: told apart with any common colour blindness.
+Yellow is darkened and black is grey, so that lines stay legible on white."""
+
+_template = go.layout.Template(pio.templates["plotly_white"])
+_template.layout.update(
+    colorway=list(COLOURS),
+    font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 13, "color": "#222"},
+    title={"x": 0.0, "xanchor": "left", "font": {"size": 17}, "automargin": True, "yref": "container"},
+    margin={"l": 70, "r": 30, "t": 70, "b": 60},
+    legend={"orientation": "h", "y": -0.2, "x": 0.0},
+    hoverlabel={"namelength": -1},
+)
+
+
+def figure(title: str, *, x_title: str = "", y_title: str = "", height_px: int = 420) -> go.Figure:
+    """Return an empty figure in the house style; ``title`` states the finding, axes the units."""
+    fig = go.Figure()
+    fig.update_layout(template=_template, title_text=title, height=height_px)
+    fig.update_xaxes(title_text=x_title)
+    fig.update_yaxes(title_text=y_title)
+    return fig

@@ -1,0 +1,1 @@
+"""Risk: the distribution of what a plan will cost."""

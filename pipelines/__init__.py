@@ -1,0 +1,1 @@
+"""The installed package around the library: command line, runner, graph, report."""
