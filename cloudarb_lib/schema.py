@@ -53,7 +53,9 @@ class Table:
 
 _OFFER = (
     Column("provider", "VARCHAR", "", "who rents it out, lower case"),
-    Column("region", "VARCHAR", "", "the provider's region; 'unstated' where the source names none"),
+    Column(
+        "region", "VARCHAR", "", "the provider's region; 'unstated' where the source names none"
+    ),
     Column("zone", "VARCHAR", "", "availability zone, empty where the price is regional"),
     Column("instance_type", "VARCHAR", "", "the provider's machine name"),
     Column("purchase_option", "VARCHAR", "", "on_demand, spot or reserved"),
@@ -363,7 +365,14 @@ def dictionary() -> str:
     for title, tables in (("Stored tables", STORED), ("Tables that stages hand over", HANDED_OVER)):
         lines += [f"### {title}", ""]
         for table in tables.values():
-            lines += [f"#### {table.name}", "", table.meaning, "", f"Key: {', '.join(table.key)}.", ""]
+            lines += [
+                f"#### {table.name}",
+                "",
+                table.meaning,
+                "",
+                f"Key: {', '.join(table.key)}.",
+                "",
+            ]
             lines += ["| column | type | unit | meaning | null |", "|---|---|---|---|---|"]
             lines += [
                 f"| {c.name} | {c.dtype} | {c.unit} | {c.meaning} | {'yes' if c.nullable else ''} |"

@@ -108,7 +108,10 @@ class Paths:
     values: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 3 or self.values.shape[::2] != (len(self.offer_ids), len(self.times)):
+        if self.values.ndim != 3 or self.values.shape[::2] != (
+            len(self.offer_ids),
+            len(self.times),
+        ):
             raise DataError(
                 f"Paths.values has shape {self.values.shape}, expected "
                 f"({len(self.offer_ids)}, paths, {len(self.times)})."
@@ -124,7 +127,9 @@ class Paths:
 
     def __repr__(self) -> str:
         offers, paths, steps = self.values.shape
-        return f"Paths({offers} offers x {paths} paths x {steps} steps to {self.times[-1]:%Y-%m-%d})"
+        return (
+            f"Paths({offers} offers x {paths} paths x {steps} steps to {self.times[-1]:%Y-%m-%d})"
+        )
 
     def select(self, offer_ids: object) -> Paths:
         """Return the paths of the offers named, in that order; DataError if one is not there."""

@@ -1,0 +1,54 @@
+# Each goal does its own set-up: Python 3.11, pip, make and git are all it needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV_VERSION := 0.13.9
+export PYTHONHASHSEED := 0
+export TF_CPP_MIN_LOG_LEVEL := 2
+
+.DEFAULT_GOAL := help
+.PHONY: help report test lint lab bench check-long golden lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or run make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11"; exit 1; }
+	@echo "setting up $(VENV) (once; about 300 MB of packages)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION) || $(BIN)/python -m pip --version
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock 2>$(VENV)/uv.log \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . \
+	  || { echo "uv could not install (see $(VENV)/uv.log); falling back to pip"; \
+	       $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock \
+	       && $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . ; }
+	@touch $@
+
+report: $(STAMP)  ## prices to report, on the bundled history
+	@$(BIN)/cloudarb run pipelines/weekly.yaml
+
+test: $(STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline on real data
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -n 2 --dist loadscope tests
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 300 \
+	  --nbval-kernel-name python3 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only, with a token
+	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
+
+bench: $(STAMP)  ## every figure of the README and docs, printed afresh
+	@for part in store pipeline allocation risk; do $(BIN)/python -m benchmarks.$$part || exit 1; done
+
+golden: $(STAMP)  ## run the notebooks and store the outputs of their contract cells
+	@$(BIN)/python tests/refresh_golden.py
+
+lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --extra test --no-emit-index-url --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+
+clean:  ## remove the environment, the built store and scratch reports
+	rm -rf $(VENV) data/store reports/scratch .snakemake .pytest_cache .mypy_cache .ruff_cache
