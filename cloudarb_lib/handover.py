@@ -45,7 +45,13 @@ def save_table(frame: pd.DataFrame, name: str, run_dir: str | Path = "") -> Path
 
 
 def load_table(name: str, run_dir: str | Path = "") -> pd.DataFrame | None:
-    """Return table ``name`` of the run, checked where the schema fixes it; None if not there."""
+    """Return table ``name`` of the run, checked where the schema fixes it; None if not there.
+
+    Without a run folder the answer is None: what lies in reports/scratch may come from other
+    parameters, so a notebook run alone computes what it needs.
+    """
+    if not str(run_dir):
+        return None
     path = tables_folder(run_dir) / f"{name}.parquet"
     if not path.exists():
         return None

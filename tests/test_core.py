@@ -177,6 +177,13 @@ def test_tables_of_a_run(tmp_path):
         handover.save_table(weights(), "../weights", tmp_path)
 
 
+def test_scratch_tables_are_never_handed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(handover, "PROJECT", tmp_path)
+    path = handover.save_table(weights(), "weights")
+    assert path == tmp_path / "reports" / "scratch" / "tables" / "weights.parquet"
+    assert handover.load_table("weights") is None
+
+
 def test_a_failed_write_keeps_the_old_table(tmp_path, monkeypatch):
     handover.save_table(weights(), "weights", tmp_path)
 
