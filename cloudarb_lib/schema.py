@@ -127,14 +127,14 @@ _STORED = (
     Table(
         "grid_carbon",
         "Carbon intensity of the electricity of a region.",
-        ("provider", "region", "year"),
+        ("provider", "region"),
         (
             Column("provider", "VARCHAR", "", "as in price_events"),
             Column("region", "VARCHAR", "", "as in price_events"),
             Column("location", "VARCHAR", "", "place, for people", True),
             Column("grid_gco2e_per_kwh", "DOUBLE", "gCO2e/kWh", "yearly average intensity"),
             Column("carbon_free_energy_share", "DOUBLE", "0 to 1", "carbon-free share", True),
-            Column("year", "INTEGER", "year", "of the figures"),
+            Column("year", "INTEGER", "year", "of the figures; null: not stated by the record", True),
         ),
     ),
     Table(
@@ -283,13 +283,13 @@ _HANDED_OVER = (
     ),
     Table(
         "lookback",
-        "What each policy would have paid, week by week, at the prices that came.",
-        ("policy", "week_utc"),
+        "What each policy would have paid, step by step, at the prices that came.",
+        ("policy", "period_utc"),
         (
             Column("policy", "VARCHAR", "", "advice or an alternative"),
-            Column("week_utc", "TIMESTAMPTZ", "UTC", "start of the week"),
-            Column("cost_usd", "DOUBLE", "USD", "paid in the week, moves and rework included"),
-            Column("moves", "DOUBLE", "GPU", "GPUs moved to another offer"),
+            Column("period_utc", "TIMESTAMPTZ", "UTC", "start of the step"),
+            Column("cost_usd", "DOUBLE", "USD", "paid in the step: rent, rework, site fees and moves"),
+            Column("moves", "DOUBLE", "GPU", "GPUs taken up at an offer where they were not before"),
             Column("main_offer", "VARCHAR", "", "offer with the largest spend"),
         ),
     ),
