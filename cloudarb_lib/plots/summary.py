@@ -1,0 +1,74 @@
+"""Figures of the summary page: the budget and the look-back."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from cloudarb_lib.plots import COLOURS, figure
+
+
+def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
+    """Return cumulative cost to the horizon: median, 80 % band, and the budget as a line.
+
+    ``fan`` is what ``advice.cost_fan`` returns.
+    """
+    end = fan.iloc[-1]
+    inside = "inside" if end["p90_usd"] <= budget_usd else "in danger of leaving"
+    fig = figure(
+        f"Nine times in ten at most ${end['p90_usd']:,.0f} by {end['time_utc']:%d %b %Y}: {inside} the budget",
+        x_title="end of step (UTC)",
+        y_title="cost so far (USD)",
+    )
+    band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    fig.add_scatter(x=fan["time_utc"], y=fan["p90_usd"], showlegend=False, **band)
+    fig.add_scatter(
+        x=fan["time_utc"], y=fan["p10_usd"], fill="tonexty", fillcolor="rgba(0,114,178,0.22)",
+        name="8 of 10 worlds", **band,
+    )  # fmt: skip
+    fig.add_scatter(
+        x=fan["time_utc"], y=fan["p50_usd"], name="median", line={"color": COLOURS[0], "width": 3}
+    )
+    fig.add_hline(
+        y=budget_usd, line={"color": COLOURS[3], "dash": "dash"},
+        annotation_text=f"budget ${budget_usd:,.0f}", annotation_position="top left",
+    )  # fmt: skip
+    fig.update_yaxes(rangemode="tozero", tickprefix="$")
+    return fig
+
+
+def look_back(table: pd.DataFrame) -> go.Figure:
+    """Return cumulative cost of each policy over the steps of table ``lookback``.
+
+    Each line ends in its name and total, so that no legend has to be matched by colour.
+    """
+    wide = table.pivot(index="period_utc", columns="policy", values="cost_usd").cumsum() / 1e3
+    totals = wide.iloc[-1].sort_values()
+    best = totals.index[0]
+    advice = totals["advice"]
+    fig = figure(
+        f"{len(wide)} steps of the advice would have cost ${advice:,.0f}k; the cheapest policy, "
+        f"{best}, ${totals.iloc[0]:,.0f}k",
+        x_title="start of step (UTC)",
+        y_title="cost so far (thousand USD)",
+        height_px=470,
+    )
+    order = ["advice", *[p for p in totals.index if p != "advice"]]
+    for colour, policy in zip(COLOURS, order, strict=False):
+        fig.add_scatter(
+            x=wide.index, y=wide[policy], name=policy, showlegend=False,
+            line={"color": colour, "width": 4 if policy == "advice" else 2},
+        )  # fmt: skip
+    # Labels of lines that end close together are pushed apart so that none covers another.
+    gap = totals.max() * 0.055
+    height = float("-inf")
+    for policy, total in totals.items():
+        height = max(total, height + gap)
+        fig.add_annotation(
+            x=wide.index[-1], y=height, xanchor="left", xshift=8, showarrow=False,
+            text=f"{'<b>advice</b>' if policy == 'advice' else policy} ${total:,.0f}k",
+            font={"color": COLOURS[order.index(str(policy)) % len(COLOURS)]},
+        )  # fmt: skip
+    fig.update_layout(margin={"r": 220})
+    fig.update_yaxes(rangemode="tozero", tickprefix="$", ticksuffix="k")
+    return fig
