@@ -1,0 +1,247 @@
+"""From a plan and joint price paths to what the plan will cost, path by path.
+
+Three risks stand apart and add up: price (the paths), capacity (hours taken away, bought at the
+fallback) and, under a scenario, demand met beyond the plan or committed and left unused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.assumptions import Assumptions
+from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.types import OFFER_PARTS, Paths
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """A plan met with price paths.
+
+    ``table`` is indexed by offer_id: the offer's parts, ``gpu_model``, ``units`` (GPUs of an
+    instance; vCPUs where it has none), ``instance_hours``, ``price_usd_per_hour`` now,
+    ``fallback`` and ``fallback_usd_per_hour`` (what replaces an hour of the instance; NaN where
+    nothing does). ``unit_usd`` (paths, offers) is the mean price of a planned hour, USD per
+    instance-hour. ``horizon_h`` is the span of the paths in hours.
+    """
+
+    table: pd.DataFrame
+    unit_usd: np.ndarray
+    horizon_h: float
+
+    def __post_init__(self) -> None:
+        if self.unit_usd.shape[1:] != (len(self.table),) or not len(self.unit_usd):
+            raise DataError(f"unit prices have shape {self.unit_usd.shape}, not (paths, offers).")
+        if not self.horizon_h > 0:
+            raise ParameterError(f"the horizon is {self.horizon_h!r} hours.", "Give hours above 0.")
+
+    def __repr__(self) -> str:
+        paths, offers = self.unit_usd.shape
+        return f"Exposure({offers} offers x {paths} paths over {self.horizon_h:g} h)"
+
+    @property
+    def instance_hours(self) -> np.ndarray:
+        return self.table["instance_hours"].to_numpy(float)
+
+    @property
+    def committed(self) -> np.ndarray:
+        """Which offers are paid whether used or not, and keep their price."""
+        return (self.table["purchase_option"] == "reserved").to_numpy()
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """Cost samples of a plan, USD, each array of shape (paths, offers).
+
+    ``price`` is what the planned hours cost, ``capacity`` what the hours taken away cost beyond
+    that, ``demand`` what demand above (or below) the plan adds (or saves). ``idle_usd`` (paths,)
+    is the part of ``price`` paid for commitments that nobody used, ``unmet_gpu_hours`` (paths,)
+    what nothing on offer could replace.
+    """
+
+    exposure: Exposure
+    price: np.ndarray
+    capacity: np.ndarray
+    demand: np.ndarray
+    idle_usd: np.ndarray
+    unmet_gpu_hours: np.ndarray
+
+    @property
+    def by_offer(self) -> np.ndarray:
+        """All risks together by offer, (paths, offers), USD."""
+        return self.price + self.capacity + self.demand
+
+    @property
+    def total(self) -> np.ndarray:
+        """All risks together, (paths,), USD."""
+        return self.by_offer.sum(axis=1)
+
+    def by(self, column: str) -> tuple[pd.Index, np.ndarray]:
+        """Return the values of ``column`` of the exposure table and cost summed by them."""
+        codes, names = pd.factorize(self.exposure.table[column].fillna("none"), sort=True)
+        return pd.Index(names), self.by_offer @ np.eye(len(names))[codes]
+
+
+def _groups(offers: pd.DataFrame) -> pd.DataFrame:
+    """Return what makes offers stand in for one another: model (or 'cpu') and size in units."""
+    has_gpu = offers["gpu_model"].notna() & (offers["gpu_count"].fillna(0) > 0)
+    size = offers["gpu_count"].where(has_gpu, offers["vcpus"])
+    return pd.DataFrame(
+        {"model": offers["gpu_model"].where(has_gpu, "cpu"), "units": size.fillna(1.0)},
+        index=offers.index,
+    )
+
+
+def find_fallbacks(
+    offers: pd.DataFrame, wanted: pd.Index, *, without_provider: str = ""
+) -> pd.DataFrame:
+    """Return what an instance-hour of each wanted offer is bought at when it is not to be had.
+
+    ``offers`` is table ``offers`` indexed by offer_id. The fallback is on-demand: the same
+    machine in the same region, else the cheapest of the same GPU model per GPU (per vCPU where
+    there is no GPU), never the offer itself nor ``without_provider``. Columns ``fallback`` (None
+    where nothing replaces it) and ``fallback_usd_per_hour`` (NaN there); index ``wanted``.
+    """
+    pool = offers[
+        (offers["purchase_option"] == "on_demand") & (offers["provider"] != without_provider)
+    ]
+    pool = pool.join(_groups(pool)).assign(
+        rate=lambda frame: frame["price_usd_per_hour"] / frame["units"]
+    )
+    mine = offers.loc[wanted].pipe(lambda frame: frame.join(_groups(frame)))
+    rows = []
+    for offer_id, offer in mine.iterrows():
+        peers = pool[(pool["model"] == offer["model"]) & (pool.index != offer_id)]
+        same = peers[
+            (peers["provider"] == offer["provider"])
+            & (peers["region"] == offer["region"])
+            & (peers["instance_type"] == offer["instance_type"])
+        ]
+        peers = same if len(same) else peers
+        if peers.empty:
+            rows.append((None, np.nan))
+        else:
+            best = peers["rate"].idxmin()
+            rows.append((best, float(peers.at[best, "rate"] * offer["units"])))
+    return pd.DataFrame(rows, columns=["fallback", "fallback_usd_per_hour"], index=wanted)
+
+
+def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h: float) -> Exposure:
+    """Return the exposure of table ``plan`` to ``paths``; ``offers`` is table ``offers``.
+
+    Periods divide the steps of the paths evenly, in order. A commitment keeps the price it has
+    now. Raises DataError for a plan without a row, for an offer that is not among the offers or
+    has no path, and for more periods than steps.
+    """
+    held = plan.assign(instance_hours=plan["instances"] * plan["hours"])
+    if not np.isfinite(held["instance_hours"]).all() or (held["instance_hours"] < 0).any():
+        raise DataError("the plan holds missing or negative instances or hours.")
+    held = held[held["instance_hours"] > 0]
+    if held.empty:
+        raise DataError("the plan holds no offer.", "Solve it first; an empty plan has no risk.")
+    hours = held.pivot_table(
+        index="offer_id", columns="period", values="instance_hours", aggfunc="sum", fill_value=0.0,
+        observed=True,
+    )  # fmt: skip
+    known = offers if offers.index.name == "offer_id" else offers.set_index("offer_id")
+    for offer_id in hours.index.difference(known.index):
+        raise DataError(
+            f"the plan names offer {offer_id}, which is not among the offers on sale.",
+            "Plan again on the offers of this snapshot.",
+        )
+    steps, periods = len(paths.times), int(held["period"].max()) + 1
+    if periods > steps:
+        raise DataError(f"the plan has {periods} periods but the paths {steps} steps.")
+    period_of_step = np.arange(steps) * periods // steps
+    hours = hours.reindex(columns=range(periods), fill_value=0.0)
+    share = hours.to_numpy()[:, period_of_step] / np.bincount(period_of_step)[period_of_step]
+    total = hours.sum(axis=1)
+    weight = share / total.to_numpy()[:, None]
+    chosen = paths.select(hours.index)
+    unit = np.matmul(chosen.values, weight[:, :, None])[:, :, 0].T
+    table = known.loc[
+        hours.index, [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model"]
+    ].join(_groups(known.loc[hours.index])[["units"]])
+    table["instance_hours"] = total
+    committed = (table["purchase_option"] == "reserved").to_numpy()
+    unit = np.where(committed, table["price_usd_per_hour"].to_numpy(float), unit)
+    table = table.join(find_fallbacks(known, hours.index))
+    return Exposure(table, np.ascontiguousarray(unit), float(horizon_h))
+
+
+def hazards(table: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.DataFrame:
+    """Return ``interruption_per_hour`` and ``outage_h`` of each offer under a preset.
+
+    Spot offers take the rows ``interruption_per_hour/spot/<preset>`` and
+    ``outage_hours/spot/<preset>`` of the assumptions, other offers of moving price those of
+    ``market``; on-demand list prices and commitments are never taken away (0).
+    ``available_share`` is 1 everywhere; a scenario lowers it.
+    """
+    spot = table["purchase_option"] == "spot"
+    market = ~spot & (table["price_kind"] == "market")
+    rows = pd.DataFrame(
+        {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 1.0}, index=table.index
+    )
+    for mask, kind in ((spot, f"spot/{preset}"), (market, "market")):
+        if mask.any():
+            rows.loc[mask, "interruption_per_hour"] = assumptions.get(
+                f"interruption_per_hour/{kind}"
+            )
+            rows.loc[mask, "outage_h"] = assumptions.get(f"outage_hours/{kind}")
+    return rows
+
+
+def plan_cost(
+    exposure: Exposure, *, hazard: pd.DataFrame | None = None, demand_factor: float = 1.0, seed: int
+) -> PlanCost:
+    """Return the cost samples of a plan, price, capacity and demand apart.
+
+    Outages of an offer are a Poisson stream (``interruption_per_hour``), each of exponential
+    length ``outage_h``; all instances of one offer go together, which keeps the mean and is
+    cautious about the spread. Hours taken away are bought at the fallback. ``demand_factor``
+    scales the work: above 1 the rest is bought at the fallback, below 1 hours that are not
+    committed are given back and committed ones stay paid. ``hazard`` None means no outage.
+    """
+    table, hours = exposure.table, exposure.instance_hours
+    n = len(exposure.unit_usd)
+    price = exposure.unit_usd * hours
+    capacity = np.zeros_like(price)
+    unmet = np.zeros(n)
+    fallback = table["fallback_usd_per_hour"].to_numpy(float)
+    nothing = np.isnan(fallback)
+    gpus = table["units"].to_numpy(float) * table["gpu_model"].notna().to_numpy()
+    rng = np.random.default_rng(seed)
+    if hazard is not None:
+        if not hazard.index.equals(table.index) or not np.isfinite(hazard.to_numpy(float)).all():
+            raise DataError("the hazards are not those of the plan's offers.", "Use risk.hazards.")
+        cycle = hazard["interruption_per_hour"].to_numpy(float) * exposure.horizon_h
+        standing = hazard["available_share"].to_numpy(float)
+        for j in np.flatnonzero((cycle > 0) | (standing < 1)):
+            outages = rng.poisson(cycle[j], n)
+            down_h = rng.standard_gamma(outages) * float(hazard["outage_h"].iloc[j])
+            up = standing[j] * (1.0 - np.minimum(down_h / exposure.horizon_h, 1.0))
+            lost = (1.0 - up) * hours[j]
+            saved = 0.0 if exposure.committed[j] else lost * exposure.unit_usd[:, j]
+            capacity[:, j] = -saved + (0.0 if nothing[j] else lost * fallback[j])
+            unmet += lost * gpus[j] * nothing[j]
+    demand = np.zeros_like(price)
+    idle = np.zeros(n)
+    if demand_factor > 1.0:
+        more = (demand_factor - 1.0) * hours
+        demand[:] = np.where(nothing, 0.0, more * np.nan_to_num(fallback))
+        unmet += float((more * gpus)[nothing].sum())
+    elif demand_factor < 1.0:
+        less = (1.0 - demand_factor) * hours
+        demand = np.where(exposure.committed, 0.0, -less * exposure.unit_usd)
+        idle = (less * exposure.unit_usd)[:, exposure.committed].sum(axis=1)
+    return PlanCost(exposure, price, capacity, demand, idle, unmet)
+
+
+def revalue(exposure: Exposure, instance_hours: np.ndarray) -> np.ndarray:
+    """Return the price cost (paths,) of other ``instance_hours`` (offers,) on the stored paths."""
+    hours = np.asarray(instance_hours, dtype=float)
+    if hours.shape != (len(exposure.table),):
+        raise DataError(f"instance_hours has shape {hours.shape}, not ({len(exposure.table)},).")
+    return exposure.unit_usd @ hours

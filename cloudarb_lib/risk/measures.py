@@ -1,0 +1,132 @@
+"""Risk measures: plain functions on samples, each with its sampling error.
+
+Samples are losses: positive is bad. An axis of paths comes first, (n,) or (n, k); every path
+weighs the same. A missing or infinite sample is refused, never skipped: dropping the paths that
+failed would drop the worst ones. The standard errors are those of n independent paths; paths from
+antithetic or quasi-random draws do better than they say.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cloudarb_lib.errors import DataError, ParameterError
+
+
+class Estimate(NamedTuple):
+    """A measure and its standard error: floats, or arrays of shape (k,), in the samples' unit.
+
+    The standard error is NaN where the samples do not reach the tail (n (1 - level) < 1).
+    """
+
+    value: Any
+    standard_error: Any
+
+
+def _checked(losses: np.ndarray, level: float) -> np.ndarray:
+    x = np.asarray(losses, dtype=float)
+    if x.ndim not in (1, 2) or len(x) == 0:
+        raise DataError(f"samples have shape {x.shape}.", "Give (n,) or (n, offers), n >= 1.")
+    if not np.isfinite(x).all():
+        raise DataError(
+            f"{int((~np.isfinite(x)).sum())} of {x.size} samples are missing or infinite.",
+            "Find out why those paths failed; they are not left out.",
+        )
+    check_level(level)
+    return x
+
+
+def check_level(level: float) -> None:
+    """Raise ParameterError unless 0 < level < 1."""
+    if not 0.0 < level < 1.0:
+        raise ParameterError(f"level {level!r} is not inside (0, 1).", "Write 95 % as 0.95.")
+
+
+def _rank(n: int, level: float) -> int:
+    """Return the 0-based order statistic that estimates the quantile (inverse of the ECDF)."""
+    return min(max(int(np.ceil(n * level - 1e-9)) - 1, 0), n - 1)
+
+
+def var(losses: np.ndarray, level: float = 0.95) -> Estimate:
+    """Return value-at-risk: the smallest sample with at least ``level`` of the mass at or below.
+
+    Standard error: half the distance between the order statistics one binomial standard
+    deviation either side, which needs no density and is 0 on an atom (David and Nagaraja,
+    Order Statistics, 3rd ed. 2003, section 7.1).
+    """
+    x = np.sort(_checked(losses, level), axis=0)
+    n = len(x)
+    value = x[_rank(n, level)]
+    spread = np.sqrt(n * level * (1.0 - level))
+    low, high = n * level - spread, n * level + spread
+    error = (x[min(int(np.ceil(high)), n - 1)] - x[max(int(np.floor(low)) - 1, 0)]) / 2.0
+    return Estimate(value, error if n * (1.0 - level) >= 1.0 else error * np.nan)
+
+
+def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
+    """Return conditional value-at-risk (expected shortfall): VaR + mean excess / (1 - level).
+
+    This is the minimum of Rockafellar and Uryasev (Journal of Risk 2, 2000) and equals the tail
+    mean of Acerbi and Tasche (2002), which splits an atom at the VaR. Standard error: the
+    asymptotic sqrt((tail variance + level (CVaR - VaR)^2) / (n (1 - level))) of Manistre and
+    Hancock (North American Actuarial Journal 9, 2005).
+    """
+    x = _checked(losses, level)
+    excess = np.maximum(x - np.partition(x, _rank(len(x), level), axis=0)[_rank(len(x), level)], 0)
+    tail = 1.0 - level
+    error = excess.std(axis=0) / (tail * np.sqrt(len(x)))
+    value = var(x, level).value + excess.mean(axis=0) / tail
+    return Estimate(value, error if len(x) * tail >= 1.0 else error * np.nan)
+
+
+def probability_over(costs: np.ndarray, budget_usd: float) -> Estimate:
+    """Return the share of paths above ``budget_usd``, with its binomial standard error.
+
+    ``costs`` are costs, not increases. The error uses Agresti and Coull's two added successes
+    and failures, so that 0 of n does not read as certain.
+    """
+    x = _checked(costs, 0.5)
+    over = (x > budget_usd).mean(axis=0)
+    softened = (over * len(x) + 2.0) / (len(x) + 4.0)
+    return Estimate(over, np.sqrt(softened * (1.0 - softened) / (len(x) + 4.0)))
+
+
+def tail_weights(losses: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Return weights (n,) that sum to 1 and under which the mean of ``losses`` is its CVaR.
+
+    Paths at the VaR share what the paths above it leave (Acerbi and Tasche 2002), so the result
+    does not depend on the order of the paths.
+    """
+    x = _checked(losses, level)
+    at = var(x, level).value
+    above, ties = x > at, x == at
+    weights = above / (len(x) * (1.0 - level))
+    weights[ties] = (1.0 - weights.sum()) / ties.sum()
+    return weights
+
+
+def component_cvar(parts: np.ndarray, level: float = 0.95) -> Estimate:
+    """Return the part of the total's CVaR that each column of ``parts`` (n, k) brings, (k,).
+
+    Euler allocation: the mean of the part over the tail of the sum (Tasche, Capital Allocation
+    to Business Units, 2007); the components add up to ``cvar`` of the sum exactly. Divided by the
+    amount held it is the marginal CVaR. Standard error: Hong and Liu, Management Science 55
+    (2009), with the part at the VaR taken from the root-n paths on either side.
+    """
+    x = _checked(parts, level)
+    total, n = x.sum(axis=1), len(x)
+    rank, near = _rank(n, level), int(np.sqrt(n))
+    order = np.argsort(total)
+    at_var = x[order[max(rank - near, 0) : rank + near + 1]].mean(axis=0)
+    excess = np.where((total >= total[order[rank]])[:, None], x - at_var, 0.0)
+    error = excess.std(axis=0) / ((1.0 - level) * np.sqrt(n))
+    return Estimate(tail_weights(total, level) @ x, error)
+
+
+def incremental_cvar(parts: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Return, for each column of ``parts`` (n, k), how much CVaR falls when it is left out."""
+    x = _checked(parts, level)
+    total = x.sum(axis=1)
+    return cvar(total, level).value - cvar(total[:, None] - x, level).value

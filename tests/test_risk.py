@@ -1,0 +1,553 @@
+"""Risk measures and the cost of a plan: closed forms, a library's values, properties, guards."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from cloudarb_lib import assumptions, risk
+from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.risk import simulate
+from cloudarb_lib.types import Panel, Paths
+
+finite = st.floats(-1e4, 1e4).map(lambda v: round(v, 3))
+samples = arrays(float, st.integers(25, 60), elements=finite)
+levels = st.sampled_from([0.5, 0.9, 0.95, 0.975])
+parts = arrays(float, st.tuples(st.integers(25, 60), st.integers(1, 4)), elements=finite)
+
+# --- measures
+
+
+@pytest.mark.parametrize(
+    ("law", "tail"),
+    [
+        (stats.norm(), lambda q, a: stats.norm.pdf(q) / (1 - a)),
+        (stats.t(5), lambda q, a: stats.t.pdf(q, 5) / (1 - a) * (5 + q**2) / 4),
+    ],
+)
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_closed_forms_of_normal_and_t(law, tail, level):
+    # McNeil, Frey and Embrechts, Quantitative Risk Management (2015), examples 2.11 and 2.14
+    x = law.ppf((np.arange(200_000) + 0.5) / 200_000)
+    q = law.ppf(level)
+    assert risk.var(x, level).value == pytest.approx(q, rel=1e-3)
+    assert risk.cvar(x, level).value == pytest.approx(tail(q, level), rel=2e-3)
+
+
+# fmt: off
+T4 = [-0.263, 0.298, -1.489, 1.04, -1.15, -0.743, -0.551, 2.373, 11.741, -0.758, -0.261, -2.076,
+      0.652, -2.436, 0.742, 2.778, 0.464, 0.957, 1.748, 0.27, 1.017, 0.702, -1.051, 0.121, -4.204,
+      -0.323, -0.447, -1.876, -1.677, -0.361, 2.342, 0.458, 0.239, -0.612, -2.259, -0.813, 0.571,
+      -0.139, -1.021, -1.089]
+"""numpy default_rng(20).standard_t(4, 40), rounded to 3 places."""
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("level", "var", "cvar"),
+    # skfolio 1.12.2: skfolio.measures.value_at_risk(-x, beta), cvar(-x, beta) with x = T4
+    [(0.9, 1.748, 4.8085), (0.95, 2.373, 7.2595), (0.93, 2.373, 5.863357142857145)],
+)
+def test_values_of_an_independent_library(level, var, cvar):
+    assert risk.var(T4, level).value == pytest.approx(var, rel=1e-12)
+    assert risk.cvar(T4, level).value == pytest.approx(cvar, rel=1e-12)
+
+
+@given(samples, levels)
+def test_var_is_at_most_cvar_is_at_most_the_worst(x, level):
+    var, cvar = risk.var(x, level), risk.cvar(x, level)
+    assert var.value <= cvar.value + 1e-9
+    assert cvar.value <= x.max() + 1e-6
+    assert not var.standard_error < 0
+    assert not cvar.standard_error < 0
+
+
+@given(samples, levels, st.floats(0.01, 50), st.floats(-1e3, 1e3))
+def test_homogeneous_and_translated(x, level, scale, shift):
+    for measure in (risk.var, risk.cvar):
+        value, error = measure(x, level)
+        moved = measure(scale * x + shift, level)
+        assert moved.value == pytest.approx(scale * value + shift, rel=1e-9, abs=1e-6)
+        assert moved.standard_error == pytest.approx(scale * error, rel=1e-9, abs=1e-6, nan_ok=True)
+
+
+@given(parts, levels)
+def test_cvar_is_subadditive_and_its_components_sum(x, level):
+    whole = risk.cvar(x.sum(axis=1), level).value
+    assert whole <= risk.cvar(x, level).value.sum() + 1e-6
+    assert risk.component_cvar(x, level).value.sum() == pytest.approx(whole, rel=1e-9, abs=1e-6)
+    assert (risk.component_cvar(x, level).value <= risk.cvar(x, level).value + 1e-6).all()
+
+
+@given(parts, levels, st.randoms(use_true_random=False))
+def test_the_order_of_paths_and_offers_does_not_matter(x, level, shuffle):
+    rows, columns = list(range(x.shape[0])), list(range(x.shape[1]))
+    shuffle.shuffle(rows)
+    shuffle.shuffle(columns)
+    mixed = x[rows][:, columns]
+    for measure in (risk.var, risk.cvar):
+        np.testing.assert_allclose(measure(mixed, level), np.array(measure(x, level))[:, columns],
+                                   rtol=1e-9, atol=1e-6)  # fmt: skip
+    # float sums in another order can break ties, so the components of whole numbers are compared
+    x, mixed = np.round(x), np.round(mixed)
+    np.testing.assert_allclose(
+        risk.component_cvar(mixed, level).value, risk.component_cvar(x, level).value[columns],
+        rtol=1e-9, atol=1e-6,
+    )  # fmt: skip
+
+
+def test_incremental_cvar_against_leaving_out():
+    x = np.random.default_rng(1).standard_normal((500, 3))
+    slow = [risk.cvar(x.sum(1), 0.9).value - risk.cvar(np.delete(x, j, 1).sum(1), 0.9).value
+            for j in range(3)]  # fmt: skip
+    np.testing.assert_allclose(risk.incremental_cvar(x, 0.9), slow, rtol=1e-12)
+
+
+@pytest.mark.parametrize("measure", [risk.var, risk.cvar])
+def test_the_standard_error_is_the_spread_of_the_estimate_and_falls_as_root_n(measure):
+    rng = np.random.default_rng(2)
+    spread = {}
+    for n in (500, 2000, 8000):
+        estimate = measure(rng.standard_normal((n, 400)), 0.95)
+        spread[n] = estimate.value.std()
+        assert estimate.standard_error.mean() == pytest.approx(spread[n], rel=0.15)
+    assert spread[500] / spread[8000] == pytest.approx(4.0, rel=0.2)
+
+
+def test_the_component_error_is_the_spread_of_the_component():
+    rng = np.random.default_rng(3)
+    runs = [risk.component_cvar(rng.standard_normal((2000, 2)) * [1, 3]) for _ in range(200)]
+    value, error = np.array([r.value for r in runs]), np.array([r.standard_error for r in runs])
+    np.testing.assert_allclose(error.mean(axis=0), value.std(axis=0), rtol=0.25)
+
+
+def test_probability_over_budget():
+    share, error = risk.probability_over(np.arange(100.0), 89.5)
+    assert share == 0.1
+    assert 0.02 < error < 0.04
+    assert risk.probability_over(np.zeros(100), 1.0).standard_error > 0
+
+
+def test_a_tail_without_samples_has_no_error_and_an_atom_an_error_of_zero():
+    assert np.isnan(risk.var(np.arange(9.0), 0.95).standard_error)
+    assert np.isnan(risk.cvar(np.arange(9.0), 0.95).standard_error)
+    assert risk.var(np.zeros(1000), 0.95) == (0.0, 0.0)
+    assert risk.cvar(np.array([7.0]), 0.5).value == 7.0
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 95, float("nan")])
+def test_a_level_outside_its_range_is_refused(level):
+    with pytest.raises(ParameterError, match="level"):
+        risk.var(np.arange(9.0), level)
+
+
+@pytest.mark.parametrize("x", [[], [1.0, np.nan], [1.0, np.inf], np.zeros((2, 2, 2))])
+@pytest.mark.parametrize("measure", [risk.var, risk.cvar, lambda x: risk.probability_over(x, 1.0)])
+def test_samples_that_are_none_missing_or_infinite_are_refused(measure, x):
+    with pytest.raises(DataError, match="samples"):
+        measure(x)
+
+
+# --- a small world: two spot offers, their on-demand peers, one commitment, one that nothing backs
+
+TIMES = pd.date_range("2026-05-07", periods=4, freq="7D", tz="UTC")
+
+
+def offer(provider: str, region: str, option: str, price: float, **changes) -> dict:
+    row = {
+        "provider": provider, "region": region, "zone": "", "instance_type": "h100-8",
+        "purchase_option": option, "term": "1y" if option == "reserved" else "",
+        "price_kind": "administered", "gpu_model": "H100", "gpu_count": 8.0, "vcpus": 96.0,
+        "price_usd_per_hour": price,
+    } | changes  # fmt: skip
+    row["offer_id"] = "/".join(
+        str(row[p])
+        for p in ("provider", "region", "zone", "instance_type", "purchase_option", "term")
+    )
+    return row
+
+
+OFFERS = pd.DataFrame([
+    offer("gcp", "us", "spot", 20.0), offer("gcp", "us", "on_demand", 80.0),
+    offer("aws", "eu", "spot", 30.0), offer("aws", "eu", "on_demand", 60.0),
+    offer("gcp", "us", "reserved", 50.0),
+    offer("nebula", "unstated", "spot", 5.0, instance_type="odd", gpu_model="TPU", gpu_count=1.0),
+]).set_index("offer_id")  # fmt: skip
+GCP, GCP_OD, AWS, AWS_OD, COMMIT, ODD = OFFERS.index
+NO_HAZARD = pd.DataFrame(
+    {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 1.0},
+    index=OFFERS.index,
+)
+
+
+def plan(instances: dict[str, float], *, periods: int = 1, hours: float = 672.0) -> pd.DataFrame:
+    rows = [
+        {"offer_id": o, "workload": "train", "period": p, "instances": n, "hours": hours / periods,
+         "expected_cost_usd": 0.0}
+        for o, n in instances.items() for p in range(periods)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def paths(*, n: int = 2000, seed: int = 0, spread: float = 0.1) -> Paths:
+    rng = np.random.default_rng(seed)
+    start = OFFERS["price_usd_per_hour"].to_numpy()[:, None, None]
+    steps = spread * rng.standard_normal((len(OFFERS), n, 4))
+    return Paths(OFFERS.index, TIMES, start * np.exp(steps.cumsum(axis=2) - spread**2))
+
+
+def exposure(instances=None, **changes) -> risk.Exposure:
+    held = plan(instances or {GCP: 4.0, AWS: 2.0, COMMIT: 1.0})
+    return risk.expose(held, paths(**changes), OFFERS, horizon_h=672.0)
+
+
+def test_price_cost_against_a_slow_loop():
+    world = paths(n=5)
+    rows = pd.concat([plan({GCP: 4.0}, periods=2), plan({AWS: 1.0, COMMIT: 2.0}, periods=2)])
+    rows.loc[rows["period"] == 1, "instances"] *= 3
+    exposed = risk.expose(rows, world, OFFERS, horizon_h=672.0)
+    slow = np.zeros(5)
+    for row in rows.itertuples():
+        for step in (0, 1) if row.period == 0 else (2, 3):
+            for path in range(5):
+                price = world.values[world.offer_ids.get_loc(row.offer_id), path, step]
+                price = 50.0 if row.offer_id == COMMIT else price
+                slow[path] += price * row.instances * row.hours / 2
+    np.testing.assert_allclose(risk.plan_cost(exposed, seed=0).total, slow)
+    np.testing.assert_allclose(risk.revalue(exposed, exposed.instance_hours), slow)
+    assert "3 offers x 5 paths" in repr(exposed)
+
+
+def test_a_commitment_keeps_its_price():
+    cost = risk.plan_cost(exposure(), seed=0)
+    column = cost.exposure.table.index.get_loc(COMMIT)
+    assert set(cost.price[:, column]) == {50.0 * 672}
+
+
+def test_the_fallback_is_the_same_machine_on_demand_then_the_cheapest_of_its_model():
+    found = risk.find_fallbacks(OFFERS, OFFERS.index)
+    assert found.loc[GCP].tolist() == [GCP_OD, 80.0]
+    assert found.loc[AWS].tolist() == [AWS_OD, 60.0]
+    assert found.loc[GCP_OD].tolist() == [AWS_OD, 60.0]
+    assert found.loc[ODD, "fallback"] is None
+    outside = risk.find_fallbacks(OFFERS, OFFERS.index, without_provider="gcp")
+    assert outside.loc[GCP].tolist() == [AWS_OD, 60.0]
+
+
+def test_outages_are_bought_at_the_fallback_and_their_mean_is_the_hazards():
+    exposed = exposure({GCP: 4.0}, n=20_000)
+    hazard = risk.hazards(exposed.table, assumptions.load_assumptions(), "typical")
+    hazard = hazard.assign(interruption_per_hour=0.01, outage_h=3.0)
+    cost = risk.plan_cost(exposed, hazard=hazard, seed=1)
+    away = 0.01 * 3.0  # share of the hours, as outages are short against the horizon
+    expected = away * 4 * 672 * (80.0 - cost.exposure.unit_usd.mean())
+    assert cost.capacity.mean() == pytest.approx(expected, rel=0.03)
+    np.testing.assert_array_equal(cost.total, (cost.price + cost.capacity).sum(axis=1))
+    again = risk.plan_cost(exposed, hazard=hazard, seed=1)
+    np.testing.assert_array_equal(cost.capacity, again.capacity)
+
+
+def test_hours_that_nothing_replaces_are_unmet_and_not_paid():
+    exposed = exposure({ODD: 2.0})
+    hazard = pd.DataFrame(
+        {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 0.25}, index=[ODD]
+    )
+    cost = risk.plan_cost(exposed, hazard=hazard, seed=0)
+    np.testing.assert_allclose(cost.unmet_gpu_hours, 0.75 * 2 * 672)
+    np.testing.assert_allclose(cost.total, 0.25 * cost.price[:, 0])
+
+
+def test_hazards_come_from_the_assumptions_by_preset():
+    figures = assumptions.load_assumptions()
+    table = exposure({GCP: 1.0, GCP_OD: 1.0, COMMIT: 1.0}).table
+    calm, trace = (risk.hazards(table, figures, p) for p in ("calm", "trace"))
+    assert calm.loc[GCP, "interruption_per_hour"] < trace.loc[GCP, "interruption_per_hour"]
+    assert (trace.loc[[GCP_OD, COMMIT], "interruption_per_hour"] == 0).all()
+    assert "outage_hours/spot/calm" in set(figures.used["name"])
+    with pytest.raises(ParameterError, match="spot/nice"):
+        risk.hazards(table, figures, "nice")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p[:0], "holds no offer"),
+        (lambda p: p.assign(offer_id="gcp/mars//h100-8/spot/"), "not among the offers"),
+        (lambda p: p.assign(instances=-1.0), "negative"),
+        (lambda p: p.assign(hours=np.nan), "missing"),
+        (lambda p: p.assign(period=7), "8 periods"),
+    ],
+)
+def test_a_plan_that_cannot_be_met_with_paths_is_refused(change, message):
+    with pytest.raises(DataError, match=message):
+        risk.expose(change(plan({GCP: 1.0})), paths(n=3), OFFERS, horizon_h=672.0)
+
+
+def test_no_path_no_horizon_and_a_wrong_size_are_refused():
+    with pytest.raises(DataError, match="no path"):
+        Paths(OFFERS.index, TIMES, np.zeros((6, 0, 4)))
+    with pytest.raises(DataError, match="missing, infinite"):
+        Paths(OFFERS.index, TIMES, np.full((6, 2, 4), np.nan))
+    with pytest.raises(ParameterError, match="horizon"):
+        risk.expose(plan({GCP: 1.0}), paths(n=3), OFFERS, horizon_h=0.0)
+    with pytest.raises(DataError, match="instance_hours"):
+        risk.revalue(exposure(), np.ones(9))
+    with pytest.raises(DataError, match="hazards"):
+        risk.plan_cost(exposure(), hazard=NO_HAZARD, seed=0)
+    with pytest.raises(DataError, match="unit prices"):
+        risk.Exposure(exposure().table, np.ones((5, 1)), 1.0)
+
+
+# --- stress
+
+
+def test_the_four_named_scenarios_hold_their_parameters():
+    four = {s.name: s for s in risk.load_scenarios()}
+    assert list(four) == ["market_crash", "provider_outage", "demand_spike", "regulatory_change"]
+    assert (four["market_crash"].price, four["market_crash"].volatility) == (0.7, 2.0)
+    assert four["provider_outage"].availability == 0.5
+    assert four["demand_spike"].demand == 2.0
+    assert four["regulatory_change"].cost == 1.2
+
+
+def run_stress(*scenarios: risk.Scenario, instances=None) -> pd.DataFrame:
+    exposed = exposure(instances)
+    hazard = NO_HAZARD.reindex(exposed.table.index)
+    table = risk.stress(exposed, scenarios, offers=OFFERS, hazard=hazard, budget_usd=1e5, seed=0)
+    return table.set_index("scenario")
+
+
+def test_what_each_factor_does_to_a_held_plan():
+    table = run_stress(*risk.load_scenarios(), risk.Scenario("wild", volatility=2.0))
+    base = table.loc["base"]
+    committed = 50.0 * 672
+    floating = base["expected_cost_usd"] - committed
+    loss = table["loss_usd"]
+    assert loss["base"] == 0
+    assert loss["market_crash"] == pytest.approx(-0.3 * floating)
+    assert loss["regulatory_change"] == pytest.approx(0.2 * base["expected_cost_usd"])
+    spike = 672 * (4 * 80.0 + 2 * 60.0 + 1 * 60.0)
+    spike += 672 * (80.0 - 60.0)  # the commitment's fallback is the same machine, on demand at 80
+    assert loss["demand_spike"] == pytest.approx(spike)
+    assert loss["wild"] == pytest.approx(0, abs=1e-6)
+    assert table.loc["wild", "var95_usd"] == pytest.approx(2 * base["var95_usd"], rel=0.15)
+    assert table.loc["regulatory_change", "var95_usd"] == pytest.approx(1.2 * base["var95_usd"])
+
+
+def test_an_outage_hits_the_largest_provider_and_is_bought_elsewhere():
+    table = run_stress(risk.Scenario("out", availability=0.5, provider="largest"))
+    hours = 0.5 * 672
+    away = hours * (4 * (60.0 - 20.0) + 1 * 60.0)  # the commitment stays paid
+    assert table.loc["out", "loss_usd"] == pytest.approx(away, rel=0.01)
+    gone = run_stress(risk.Scenario("out", availability=0.0, provider="nebula"), instances={ODD: 1})
+    assert gone.loc["out", "unmet_gpu_hours"] == pytest.approx(672)
+
+
+def test_less_demand_leaves_commitments_paid_and_idle():
+    cost = risk.plan_cost(exposure(), demand_factor=0.5, seed=0)
+    np.testing.assert_allclose(cost.idle_usd, 0.5 * 50.0 * 672)
+    np.testing.assert_allclose(cost.total, 0.5 * cost.price[:, :].sum(axis=1) + 0.5 * 50.0 * 672)
+
+
+def test_scenarios_combine():
+    both = risk.Scenario("a", price=0.5, provider="gcp") & risk.Scenario("b", price=0.5, demand=2)
+    assert (both.name, both.price, both.demand, both.provider) == ("a+b", 0.25, 2, "gcp")
+    with pytest.raises(ParameterError, match="different provider"):
+        both & risk.Scenario("c", provider="aws")
+
+
+@pytest.mark.parametrize(
+    "bad", [{"price": -1.0}, {"price": 0.0}, {"availability": 1.5}, {"demand": float("nan")}]
+)
+def test_a_scenario_that_cannot_be_is_refused(bad):
+    with pytest.raises(ParameterError, match="scenario 'x'"):
+        risk.Scenario("x", **bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("scenarios:\n- scenario: a\n  prise: 2", r"line 3: key 'prise' .*did you mean 'price'"),
+        ("scenarios:\n- scenario: a\n  price: dear", "line 3: price 'dear' is not a number"),
+        ("scenarios:\n- scenario: a\n  price: yes", "line 3: price True is not a number"),
+        ("scenarios:\n- scenario: a\n  price: 2\n  price: 3", "line 4: key 'price' repeats"),
+        ("scenarios:\n- scenario: a\n- scenario: a", "line 3: the name 'a' repeats"),
+        ("scenarios:\n- price: 2", "line 2: the name '' is missing"),
+        ("scenarios:\n- scenario: a\n  provider: 3", "line 3: provider 3 is not a name"),
+        ("scenarios:\n- scenario: a\n  availability: 2", "line 2: scenario 'a'"),
+        ("scenarios:\n- 3", "line 2: an entry is not a mapping"),
+        ("scenario: x", "no scenarios"),
+        ("scenarios: [", "not YAML"),
+    ],
+)
+def test_mistakes_in_a_scenario_file_are_named_with_their_line(tmp_path, text, message):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ParameterError, match=message):
+        risk.load_scenarios(file)
+
+
+def test_a_scenario_file_that_is_not_there(tmp_path):
+    with pytest.raises(ParameterError, match="no scenario file"):
+        risk.load_scenarios(tmp_path / "none.yaml")
+
+
+# --- the table
+
+
+def test_the_risk_table_adds_up():
+    exposed = exposure()
+    hazard = NO_HAZARD.reindex(exposed.table.index).assign(
+        interruption_per_hour=[0.0, 0.01, 0.01], outage_h=2.0
+    )
+    cost = risk.plan_cost(exposed, hazard=hazard, seed=0)
+    table = risk.risk_table(cost, budget_usd=1e5)
+    at95 = table[table["level"] == 0.95].set_index(["measure", "scope"])["value_usd"]
+    whole = risk.cvar(cost.total - cost.total.mean()).value
+    assert at95["cvar", "total"] == pytest.approx(whole)
+    scopes = table["scope"].str.split(":").str[0]
+    for prefix in ("provider", "region", "gpu", "offer"):
+        rows = table[(table["measure"] == "component_cvar") & (scopes == prefix)]
+        assert rows["value_usd"].sum() == pytest.approx(whole)
+    assert at95["cvar", "risk:price"] + at95["cvar", "risk:capacity"] >= whole
+    marginal = at95["marginal_cvar", f"offer:{GCP}"] * 4 * 672
+    assert marginal == pytest.approx(at95["component_cvar", f"offer:{GCP}"])
+    assert (table["horizon_h"] == 672).all()
+
+
+# --- simulation
+
+
+def panel(price: np.ndarray) -> Panel:
+    index = pd.Index([f"o{j}" for j in range(price.shape[1])], name="offer_id")
+    times = pd.date_range("2025-01-02", periods=len(price), freq="7D", tz="UTC")
+    return Panel(times, pd.Timedelta("7D"), pd.DataFrame(index=index), price,
+                 np.ones(price.shape), np.full(price.shape, 2))  # fmt: skip
+
+
+def history(n: int = 120, *, seed: int = 4) -> Panel:
+    rng = np.random.default_rng(seed)
+    moves = rng.multivariate_normal([0, 0, 0], 0.0025 * np.array(
+        [[1, 0.8, 0], [0.8, 1, 0], [0, 0, 1]]), n)  # fmt: skip
+    return panel(np.exp(moves.cumsum(axis=0)) * [10.0, 20.0, 30.0])
+
+
+def test_ledoit_wolf_against_scikit_learn():
+    # scikit-learn 1.9.1: sklearn.covariance.ledoit_wolf(x); x below
+    x = np.random.default_rng(21).standard_normal((12, 4)).round(2)
+    x[:, 3] = x[:, 0] * 0.9
+    covariance, intensity = simulate.ledoit_wolf(x)
+    assert intensity == pytest.approx(0.492542203257351, rel=1e-12)
+    assert covariance[0].tolist() == pytest.approx(
+        [0.8949258201, 0.202175415, -0.2525053612, 0.4298104106], abs=1e-9
+    )
+
+
+def test_nearest_correlation_against_highams_example():
+    # Higham (2002), section 4: the tridiagonal example whose nearest matrix has these entries
+    a = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1.0]])
+    near = simulate.nearest_correlation(a)
+    assert near[0, 1] == pytest.approx(0.7607, abs=1e-4)
+    assert near[0, 2] == pytest.approx(0.1573, abs=1e-4)
+
+
+@settings(max_examples=30)
+@given(arrays(float, (5, 5), elements=st.floats(-1, 1)))
+def test_nearest_correlation_is_one(a):
+    near = simulate.nearest_correlation(a)
+    assert np.diag(near) == pytest.approx(1.0)
+    assert np.linalg.eigvalsh(near)[0] > 0
+    again = simulate.nearest_correlation(near)
+    np.testing.assert_allclose(again, near, atol=1e-6)
+
+
+def test_perfectly_correlated_and_constant_series_have_an_answer():
+    price = np.exp(np.random.default_rng(5).standard_normal((6, 1)).cumsum(axis=0))
+    prices = np.hstack([price, 2 * price, np.full((6, 1), 3.0)])
+    found = simulate.correlation(np.diff(np.log(prices), axis=0))
+    assert "1 of 3 series never move" in found.note
+    assert np.linalg.eigvalsh(found.matrix)[0] > 0
+    twins = np.tile(np.random.default_rng(5).standard_normal((4000, 1)), (1, 3))
+    found = simulate.correlation(np.vstack([twins, -twins]))
+    assert np.linalg.cholesky(found.matrix).shape == (3, 3)
+    world = simulate.normal_paths(panel(np.tile(prices, (4, 1))), steps=2, n_paths=50, seed=0)
+    assert set(world.values[2].ravel()) == {3.0}
+
+
+@pytest.mark.parametrize("draws", simulate.DRAWS)
+def test_normal_paths_keep_price_volatility_and_correlation(draws):
+    source = history()
+    world = simulate.normal_paths(source, steps=2, n_paths=8192, seed=1, draws=draws)
+    returns = np.log(world.values[:, :, 0] / source.price[-1][:, None])
+    past = simulate.log_returns(source)
+    np.testing.assert_allclose(returns.std(axis=1), past.std(axis=0), rtol=0.03)
+    np.testing.assert_allclose(np.corrcoef(returns), simulate.correlation(past).matrix, atol=0.04)
+    np.testing.assert_allclose(world.values.mean(axis=1), source.price[-1][:, None] * [1, 1],
+                               rtol=0.004)  # fmt: skip
+    again = simulate.normal_paths(source, steps=2, n_paths=8192, seed=1, draws=draws)
+    np.testing.assert_array_equal(world.values, again.values)
+    assert world.times[0] == source.times[-1] + source.step
+
+
+def test_mirrored_and_sobol_draws_reduce_the_error_of_the_mean():
+    source = history()
+    error = {}
+    for draws in simulate.DRAWS:
+        means = [simulate.normal_paths(source, steps=1, n_paths=256, seed=s, draws=draws)
+                 .values.mean() for s in range(60)]  # fmt: skip
+        error[draws] = np.std(means)
+    assert error["antithetic"] < 0.3 * error["pseudo"]
+    assert error["sobol"] < 0.3 * error["pseudo"]
+
+
+def test_historical_paths_draw_whole_weeks_and_keep_the_still_ones():
+    price = np.ones((41, 2))
+    price[20:] *= [1.1, 1.2]
+    world = simulate.historical_paths(panel(price), steps=1, n_paths=4000, seed=0)
+    moves = (world.values[:, :, 0] / price[-1][:, None]).round(9)
+    assert {tuple(m) for m in moves.T} == {(1.0, 1.0), (1.1, 1.2)}
+    assert (moves[0] > 1).mean() == pytest.approx(1 / 40, abs=0.01)
+    recent = simulate.historical_paths(panel(price), steps=1, n_paths=4000, seed=0, halflife=5.0)
+    assert (recent.values[0, :, 0] > 1.1001).mean() < (moves[0] > 1).mean()
+
+
+def test_blocks_follow_one_another():
+    rows = simulate.draw_rows(50, 300, 20, block=10, halflife=0, seed=0)
+    follows = (np.diff(rows, axis=1) % 50 == 1).mean()
+    assert follows == pytest.approx(0.9, abs=0.02)
+
+
+def test_streamed_costs_are_those_of_the_closed_form():
+    factor = np.linalg.cholesky(np.array([[0.01, 0.004], [0.004, 0.02]]))
+    chunks = list(simulate.stream_normal_cost(
+        factor, np.array([2.0, 3.0]), np.array([10.0, 5.0]), n_paths=120_000, seed=0))  # fmt: skip
+    assert [len(c) for c in chunks] == [50_000, 50_000, 20_000]
+    total = np.concatenate(chunks).astype(float)
+    assert total.mean() == pytest.approx(35.0, rel=1e-3)
+    exact = (20**2 * np.expm1(0.01) + 15**2 * np.expm1(0.02) + 2 * 300 * np.expm1(0.004)) ** 0.5
+    assert total.std() == pytest.approx(exact, rel=0.01)
+
+
+def test_too_little_history_a_lost_offer_and_impossible_requests_are_refused():
+    with pytest.raises(DataError, match="only 5 steps"):
+        simulate.log_returns(history(6))
+    gone = history()
+    gone.price[-1, 1] = np.nan
+    with pytest.raises(DataError, match="o1 has no price"):
+        simulate.normal_paths(gone, steps=1, n_paths=1, seed=0)
+    for simulator in (simulate.normal_paths, simulate.historical_paths):
+        with pytest.raises(ParameterError, match="at least one"):
+            simulator(history(), steps=1, n_paths=0, seed=0)
+    with pytest.raises(ParameterError, match="draws"):
+        simulate.normal_draws(4, 1, kind="magic", rng=np.random.default_rng(0))
+    with pytest.raises(ParameterError, match="block"):
+        simulate.historical_paths(history(), steps=1, n_paths=2, seed=0, block=0)
+
+
+def test_missing_weeks_are_left_out_of_the_joint_returns():
+    holes = history(40)
+    holes.price[10, 1] = np.nan
+    assert len(simulate.log_returns(holes)) == 37
