@@ -1,0 +1,61 @@
+"""Small rules for files: written whole or not at all, named by digest, free of local paths."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from cloudarb_lib.handover import PROJECT
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` so that a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict | None:
+    """Return the JSON object in ``path``; None where there is none to read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Return 16 hexadecimal digits of SHA-256 over the names and bytes of files, in that order."""
+    total = hashlib.sha256()
+    for path in paths:
+        content = path.read_bytes()
+        total.update(f"{path.name} {len(content)} ".encode() + content)
+    return total.hexdigest()[:16]
+
+
+def scrub(text: str, run_dir: Path | None = None) -> str:
+    """Return ``text`` without paths of this machine: reports travel, home folders do not.
+
+    The project's root becomes nothing (paths read from there), the run folder '.', the
+    environment <python>, the home folder ~.
+    """
+    here = [] if run_dir is None else [(str(run_dir.absolute()), ".")]
+    swaps = [*here, (f"{PROJECT}/", ""), (str(PROJECT), "."), (sys.prefix, "<python>")]
+    swaps += [(sys.base_prefix, "<python>"), (os.path.expanduser("~"), "~")]
+    for path, name in swaps:
+        if len(path) > 1 and path != "/usr":
+            text = text.replace(path, name)
+    return text

@@ -1,0 +1,6 @@
+def export(run_dir):
+    pass
+
+
+def write_index(reports):
+    pass
