@@ -193,7 +193,8 @@ def _time_weighted(
     inside = np.bincount(place, held, m * (n + 1)).reshape(m, n + 1)[:, 1:]
     paid = np.bincount(place, held * np.nan_to_num(known.price), m * (n + 1))
     carried = np.full((m, n + 1), grid.step, np.int64)
-    carried[known.code[::-1], cell[::-1]] = (known.start - (ends[cell] - grid.step))[::-1]
+    first = np.append(True, place[1:] != place[:-1])[: len(place)]
+    carried[known.code[first], cell[first]] = (known.start - (ends[cell] - grid.step))[first]
     before = price[:, :-1]
     carry = np.where(np.isnan(before), 0, carried[:, 1:])
     on_sale = inside + carry
