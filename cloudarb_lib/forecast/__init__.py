@@ -1,1 +1,174 @@
-"""Forecasts: members, ensemble, calibration."""
+"""Forecasts: members, ensemble, calibrated intervals and joint sample paths; walk-forward scores."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.assumptions import Assumptions
+from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.forecast.backtest import WalkForward, gates_table, walk_forward, weights_table
+from cloudarb_lib.forecast.engine import CALIBRATION_ORIGINS, walk_origins
+from cloudarb_lib.forecast.patterns import find_patterns
+from cloudarb_lib.types import Panel, Paths
+from cloudarb_lib.units import HOURS_PER_YEAR
+
+__all__ = ["QUANTILES", "Forecast", "WalkForward", "forecast_offers", "walk_forward"]
+
+QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+MAX_AHEAD = pd.Timedelta(days=731)
+MAX_PATH_CELLS = 60_000_000
+"""Half a gigabyte of prices."""
+
+
+@dataclass(frozen=True, repr=False)
+class Forecast:
+    """What is known about prices to come.
+
+    ``table`` is table ``forecast`` (quantiles per offer and target); ``paths`` the joint sample
+    paths; ``weights`` table ``weights``; ``gates`` the members left out, with group, step and
+    reason; ``left_out`` the offers without a price at the origin, with reason.
+    """
+
+    table: pd.DataFrame
+    paths: Paths
+    weights: pd.DataFrame
+    gates: pd.DataFrame
+    left_out: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"Forecast({self.paths!r}, {len(self.gates)} gates, {len(self.left_out)} left out)"
+
+
+def forecast_offers(
+    panel: Panel,
+    *,
+    horizon_steps: int,
+    n_paths: int,
+    assumptions: Assumptions,
+    seed: int,
+    paths_for: pd.Index | None = None,
+) -> Forecast:
+    """Return quantiles and joint sample paths of the offers of ``panel`` from its last cell on.
+
+    Spot and market offers come from the ensemble; list prices (on-demand, reserved) stay, but for
+    a rare jump with the stated hazard. ``paths_for`` limits the result to some offers, while all
+    of the panel still teaches. Raises ParameterError for a horizon or a number of paths beyond
+    reason, DataError if no offer has a price at the origin.
+    """
+    if not 1 <= horizon_steps or horizon_steps * panel.step > MAX_AHEAD:
+        raise ParameterError(
+            f"horizon_steps {horizon_steps} of {panel.step} is not between 1 and {MAX_AHEAD.days} days.",
+            "Forecast fewer steps, or use a coarser grid.",
+        )
+    if not len(panel.times) or not np.isfinite(panel.price[-1]).any():
+        raise DataError("no offer of the panel has a price at the origin.", "Choose another as_of.")
+    wanted = np.ones(len(panel.offers), bool)
+    if paths_for is not None:
+        wanted = panel.offers.index.isin(paths_for)
+    priced = np.isfinite(panel.price[-1]) & (panel.price[-1] > 0)
+    rows = np.flatnonzero(wanted & priced)
+    if n_paths < 1 or len(rows) * n_paths * horizon_steps > MAX_PATH_CELLS:
+        raise ParameterError(
+            f"{n_paths} paths of {len(rows)} offers and {horizon_steps} steps are too many, or none.",
+            "Name the offers that need paths (paths_for), or ask for fewer paths.",
+        )
+    moving = is_moving(panel.offers)
+    weights, gates = (
+        pd.DataFrame(columns=["series_group", "horizon", "model", c]) for c in ("weight", "reason")
+    )
+    unit = np.zeros(len(rows), int)  # which of the modelled price movements an offer follows
+    change, listed = list_jumps(
+        panel.offers.iloc[rows[~moving[rows]]], step=panel.step, shape=(n_paths, horizon_steps),
+        assumptions=assumptions, seed=seed,
+    )  # fmt: skip
+    unit[~moving[rows]] = listed
+    if moving[rows].any():
+        patterns = find_patterns(panel.select(moving))
+        at = len(patterns.log_price) - 1
+        origins = np.arange(max(at - CALIBRATION_ORIGINS, 0), at + 1)
+        walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=seed)
+        of_row = patterns.of_offer[(np.cumsum(moving) - 1)[rows[moving[rows]]]]
+        only, back = np.unique(of_row, return_inverse=True)
+        unit[moving[rows]] = len(change) + back
+        change = np.concatenate([change, walk.worlds(-1, n_paths=n_paths, only=only)])
+        weights, gates = weights_table(walk, patterns, -1), gates_table(walk, patterns, -1)
+    factor = np.exp(change, out=change)
+    quantiles = np.quantile(factor, QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
+    now = panel.price[-1, rows][:, None, None]
+    times = panel.times[-1] + pd.TimedeltaIndex(panel.step * np.arange(1, horizon_steps + 1))
+    ids = panel.offers.index[rows].astype(object)
+    never = ~np.isfinite(panel.price).any(axis=0)
+    out = np.flatnonzero(wanted & ~priced)
+    left_out = pd.DataFrame(
+        {
+            "offer_id": panel.offers.index[out].astype(object),
+            "reason": np.where(never[out], "no price on record", "withdrawn, or a price of zero"),
+        }
+    )
+    values = factor[unit]
+    values *= now
+    paths = Paths(ids, times, values)
+    table = quantile_table(paths, quantiles[unit] * now, panel.times[-1])
+    return Forecast(table, paths, weights, gates, left_out)
+
+
+def is_moving(offers: pd.DataFrame) -> np.ndarray:
+    """Return which offers the ensemble forecasts: spot, and whatever a market prices."""
+    market = offers["price_kind"].eq("market") if "price_kind" in offers else False
+    return np.asarray(offers["purchase_option"].eq("spot") | market)
+
+
+def list_jumps(
+    offers: pd.DataFrame, *, step: pd.Timedelta, shape: tuple, assumptions: Assumptions, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log changes (kinds, paths, steps) of list prices, 0 until a jump comes, and the kind
+    of each offer.
+
+    A jump hits all offers of a kind (provider, option and GPU model) in the same world at once;
+    rate, share of falls and size are the assumptions ``list_price_jump_*``.
+    """
+    out = np.zeros((0, *shape))
+    kind = np.zeros(len(offers), int)
+    years = step / pd.Timedelta(hours=HOURS_PER_YEAR)
+    model = offers["gpu_model"] if "gpu_model" in offers else pd.Series("", offers.index)
+    keys = [
+        offers["provider"].astype(str),
+        offers["purchase_option"].astype(str),
+        model.astype(str),
+    ]
+    for (provider, option, gpu), rows in offers.groupby(keys, observed=True).indices.items():
+        rng = np.random.default_rng([seed, zlib.crc32(f"{provider}/{option}/{gpu}".encode())])
+        hazard, falls, size = (
+            assumptions.get(f"list_price_jump_{what}/{option}/{provider}",
+                            f"list_price_jump_{what}/{option}", f"list_price_jump_{what}")
+            for what in ("per_year", "down_share", "size")
+        )  # fmt: skip
+        jump = rng.random(shape) < 1 - np.exp(-hazard * years)
+        way = np.where(rng.random(shape) < falls, np.log1p(-size), np.log1p(size))
+        kind[rows] = len(out)
+        out = np.concatenate([out, np.cumsum(np.where(jump, way, 0.0), axis=1)[None]])
+    return out, kind
+
+
+def quantile_table(paths: Paths, values: np.ndarray, origin: pd.Timestamp) -> pd.DataFrame:
+    """Return table ``forecast`` from the prices (offers, steps, quantiles) that the paths reach.
+
+    A quantile is a value some path takes (inverted empirical distribution), so that an atom at
+    the present price stays one.
+    """
+    offers, steps, levels = len(paths.offer_ids), len(paths.times), len(QUANTILES)
+    return pd.DataFrame(
+        {
+            "offer_id": pd.Categorical.from_codes(
+                np.repeat(np.arange(offers), steps * levels), categories=paths.offer_ids
+            ),
+            "origin_utc": origin,
+            "target_utc": np.tile(np.repeat(paths.times, levels), offers),
+            "quantile": np.tile(QUANTILES, offers * steps),
+            "price_usd_per_hour": values.reshape(-1),
+        }
+    )

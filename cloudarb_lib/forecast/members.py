@@ -1,0 +1,137 @@
+"""The members of the ensemble: point forecasts of the log change from the origin.
+
+A member is a function of a ``Task`` and returns an array (origins, series, steps ahead). What
+it returns for an origin uses only cells up to that origin: fits follow the folds of ``splits``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cloudarb_lib.features import carry_forward, features, last_step, steps
+from cloudarb_lib.splits import Fold, known, walk
+
+TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
+"""Steps ahead that boosting is trained on; those between are interpolated."""
+MAX_ROWS = 20_000
+"""Rows boosting is trained on, drawn evenly: beyond it a fit costs more and gains nothing."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be forecast: log prices (times, series), NaN where none is known; the series'
+    groups as codes; the origins as increasing positions; how far ahead; the seed."""
+
+    log_price: np.ndarray
+    groups: np.ndarray
+    origins: np.ndarray
+    horizon: int
+    seed: int
+    refit_every: int = 13
+
+    @property
+    def folds(self) -> list[Fold]:
+        return walk(self.origins, refit_every=self.refit_every)
+
+    def truth(self) -> np.ndarray:
+        """Return the log changes that came, as members forecast them; NaN where none is known."""
+        n = len(self.log_price)
+        target = self.origins[:, None] + np.arange(1, self.horizon + 1)
+        came = self.log_price[np.minimum(target, n - 1)].transpose(0, 2, 1)
+        came = np.where((target < n)[:, None, :], came, np.nan)
+        return came - self.log_price[self.origins][:, :, None]
+
+
+def last_value(task: Task) -> np.ndarray:
+    """The price stays: 0 everywhere."""
+    return np.zeros((len(task.origins), task.log_price.shape[1], task.horizon))
+
+
+def repeat_last_step(task: Task) -> np.ndarray:
+    """The last step comes again at each review, reviews as far apart as the last two steps."""
+    size, since, gap = (a[task.origins] for a in last_step(steps(task.log_price)))
+    ahead = np.arange(1, task.horizon + 1)
+    reviews = (since[..., None] + ahead) // gap[..., None] - (since // gap)[..., None]
+    return np.nan_to_num(size[..., None] * reviews)
+
+
+def damped_trend(task: Task) -> np.ndarray:
+    """Holt's linear method with a damped trend (Gardner and McKenzie, 1985), by statsmodels.
+
+    Smoothing constants are fixed, so that one pass over a series gives the level and trend that
+    stood at every origin. Fitting them to each series lost to fixed ones and costs 60 times more.
+    """
+    from statsmodels.tsa.holtwinters import Holt
+
+    level_share, trend_share, damping = 0.99, 0.12, 0.95
+    level = carry_forward(task.log_price)
+    trend = np.zeros((len(task.origins), level.shape[1]))
+    for series in range(level.shape[1]):
+        seen = np.flatnonzero(np.isfinite(level[:, series]))
+        if len(seen) < 3:
+            continue
+        y = level[seen, series]
+        model = Holt(
+            y - y[0], damped_trend=True, initialization_method="known",
+            initial_level=0.0, initial_trend=0.0,
+        )  # fmt: skip
+        fit = model.fit(level_share, trend_share, damping_trend=damping, optimized=False)
+        inside = task.origins >= seen[0]
+        trend[inside, series] = fit.trend[task.origins[inside] - seen[0]]
+    return trend[..., None] * np.cumsum(damping ** np.arange(1, task.horizon + 1))
+
+
+def boosting(task: Task) -> np.ndarray:
+    """Gradient boosting by LightGBM: one model over all series and steps ahead, absolute loss."""
+    import lightgbm
+
+    cube = np.stack(list(features(task.log_price, task.groups).values()), axis=-1)
+    cube = np.concatenate(
+        [cube, np.broadcast_to(task.groups[None, :, None], (*cube.shape[:2], 1))], axis=-1
+    ).astype(np.float32)
+    ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
+    rng = np.random.default_rng(task.seed)
+    out = np.zeros((len(task.origins), cube.shape[1], task.horizon))
+    for fold in task.folds:
+        xs, ys = [], []
+        for h in ahead:
+            rows = np.arange(1, fold.fit_at + 1)
+            rows = rows[known(rows, int(h), at=fold.fit_at)]
+            change = task.log_price[rows + h] - task.log_price[rows]
+            take = np.argwhere(np.isfinite(change))
+            if len(take) > MAX_ROWS // len(ahead):
+                take = take[np.sort(rng.choice(len(take), MAX_ROWS // len(ahead), replace=False))]
+            ys.append(change[take[:, 0], take[:, 1]])
+            x = cube[rows[take[:, 0]], take[:, 1]]
+            xs.append(np.column_stack([x, np.full(len(x), h, np.float32)]))
+        y = np.concatenate(ys)
+        if len(y) < 500:
+            continue
+        booster = lightgbm.train(
+            {"objective": "l1", "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 500,
+             "num_threads": 1, "seed": task.seed, "deterministic": True, "verbose": -1},
+            lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60,
+        )  # fmt: skip
+        here = np.isin(task.origins, fold.origins)
+        x = cube[task.origins[here]].reshape(-1, cube.shape[2])
+        at = np.stack(
+            [booster.predict(np.column_stack([x, np.full(len(x), h, np.float32)])) for h in ahead]
+        ).reshape(len(ahead), int(here.sum()), -1)
+        right = np.searchsorted(ahead, np.arange(1, task.horizon + 1))
+        knots = np.concatenate([[0], ahead])
+        values = np.concatenate([np.zeros((1, *at.shape[1:])), at])
+        share = (np.arange(1, task.horizon + 1) - knots[right]) / (knots[right + 1] - knots[right])
+        blend = values[right] + share[:, None, None] * (values[right + 1] - values[right])
+        out[here] = blend.transpose(1, 2, 0)
+    return out
+
+
+MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {
+    "last_value": last_value,
+    "repeat_last_step": repeat_last_step,
+    "damped_trend": damped_trend,
+    "boosting": boosting,
+}
