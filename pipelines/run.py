@@ -55,6 +55,7 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
         manifest = _manifest(config, snapshot, run_id, given)
         shown = os.path.relpath(run_dir)
         print(f"{config.title}\n{len(STEPS)} notebooks on snapshot {snapshot[:8]}, into {shown}")
+        _note(manifest, run_dir)
         command = _graph(config, run_dir, notebooks, given, state)
         try:
             code = _watch(command, run_dir, lock, manifest, state)
@@ -62,10 +63,13 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
             code = STOPPED
         ran = [n for n, status in _statuses(run_dir).items() if status != before.get(n)]
         if not ran and code == 0 and old.get("status") == "succeeded" and _pages_fresh(run_dir):
+            write_json(run_dir / "manifest.json", old)
             print(f"nothing to do: {shown} is up to date ({time.monotonic() - began:.1f} s)")
             return 0
         manifest["status"] = {0: "succeeded", STOPPED: "stopped"}.get(code, "failed")
-        _note(manifest, run_dir, began=began)
+        _note(manifest, run_dir)
+        _close(manifest, ran, began)
+        write_json(run_dir / "manifest.json", manifest)
         from pipelines import report
 
         report.export(run_dir)
@@ -247,7 +251,7 @@ def _manifest(
         "config": json.loads(scrub(json.dumps(config.given))),
         "library": next(iter(given.values()))["library"],
         "notebooks": {
-            step: {**rests, "parameters": scrub(str(rests["parameters"]))}
+            step: {"status": "not run", **rests, "parameters": scrub(str(rests["parameters"]))}
             for step, rests in given.items()
         },
         "packages": packages,
@@ -269,17 +273,34 @@ def git_state() -> dict | None:
     return {"revision": texts[0], "dirty": bool(texts[1])}
 
 
-def _note(manifest: dict, run_dir: Path, *, began: float | None = None) -> None:
-    """Write the manifest as things stand; with ``began``, as of the end of the run."""
+def _note(manifest: dict, run_dir: Path) -> None:
+    """Write the manifest as things stand."""
+    kept = (
+        "status",
+        "exit_code",
+        "started_at",
+        "finished_at",
+        "seconds",
+        "error",
+        "tables",
+        "after",
+    )
     for step, status in _statuses(run_dir).items():
-        kept = ("status", "exit_code", "started_at", "finished_at", "seconds", "error", "tables")
         manifest["notebooks"][step] |= {k: status[k] for k in kept if k in status}
-        if began is not None and status["status"] == "running":
-            manifest["notebooks"][step]["status"] = "stopped"
-    if began is not None:
-        manifest["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest["seconds"] = round(time.monotonic() - began, 1)
     write_json(run_dir / "manifest.json", manifest)
+
+
+def _close(manifest: dict, ran: list[str], began: float) -> None:
+    """Bring a manifest to its end: what did not run and rests on a failure is 'not run'."""
+    entries = manifest["notebooks"]
+    for step, entry in entries.items():
+        rested = [entries[name]["status"] for name in entry.get("after", [])]
+        if entry["status"] == "running":
+            entry["status"] = "stopped"
+        elif step not in ran and any(status != "succeeded" for status in rested):
+            entry["status"] = "not run"
+    manifest["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    manifest["seconds"] = round(time.monotonic() - began, 1)
 
 
 def _pages_fresh(run_dir: Path) -> bool:

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,7 @@ def run(
     parameters: dict[str, object],
     *,
     timeout_s: float,
-    after: Iterable[str] = (),
+    after: Sequence[str] = (),
 ) -> int:
     """Run ``notebook`` into ``run_dir`` and return the exit code; see the module's text.
 
@@ -154,6 +154,7 @@ def run(
     started, clock = datetime.now(UTC), time.monotonic()
     status: dict[str, object] = {"name": name, "status": "running", "pid": os.getpid()}
     status |= {"started_at": started.isoformat(timespec="seconds"), "parameters": given}
+    status["after"] = [Path(earlier).stem for earlier in after]
     write_json(run_dir / "logs" / f"{name}.json", status)
     output = stage / "notebooks" / notebook.name
     code, error = 0, None
@@ -184,14 +185,16 @@ def run(
     return code
 
 
-def _lay_out(stage: Path, run_dir: Path, after: Iterable[str]) -> set[int]:
+def _lay_out(stage: Path, run_dir: Path, after: Sequence[str]) -> set[int]:
     """Make the folder the notebook runs in; return the inodes of the tables it may read."""
     (stage / "tables").mkdir(parents=True)
     (stage / "notebooks").mkdir()
     (stage / "snapshot").symlink_to("../../snapshot")
     inodes = set()
     for earlier in after:
-        for table in (read_json(run_dir / "logs" / f"{earlier}.json") or {}).get("tables", []):
+        for table in (read_json(run_dir / "logs" / f"{Path(earlier).stem}.json") or {}).get(
+            "tables", []
+        ):
             os.link(run_dir / "tables" / f"{table}.parquet", stage / "tables" / f"{table}.parquet")
             inodes.add((stage / "tables" / f"{table}.parquet").stat().st_ino)
     return inodes
@@ -233,7 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--parameters", type=Path, help="a JSON object; default: none")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds (default 300)")
-    parser.add_argument("--after", nargs="*", default=[], help="notebooks whose tables it reads")
+    parser.add_argument("--after", nargs="*", default=[], help="notebooks whose tables it may read")
     given = parser.parse_args(arguments)
     try:
         values = read_json(given.parameters) if given.parameters else {}
