@@ -135,13 +135,10 @@ def list_jumps(
     kind = np.zeros(len(offers), int)
     years = step / pd.Timedelta(hours=HOURS_PER_YEAR)
     model = offers["gpu_model"] if "gpu_model" in offers else pd.Series("", offers.index)
-    keys = [
-        offers["provider"].astype(str),
-        offers["purchase_option"].astype(str),
-        model.astype(str),
-    ]
-    for (provider, option, gpu), rows in offers.groupby(keys, observed=True).indices.items():
-        rng = np.random.default_rng([seed, zlib.crc32(f"{provider}/{option}/{gpu}".encode())])
+    place = offers["purchase_option"].astype(str) + "/" + offers["provider"].astype(str)
+    for key, rows in offers.groupby(place + "/" + model.astype(str)).indices.items():
+        option, provider = str(key).split("/")[:2]
+        rng = np.random.default_rng([seed, zlib.crc32(str(key).encode())])
         hazard, falls, size = (
             assumptions.get(f"list_price_jump_{what}/{option}/{provider}",
                             f"list_price_jump_{what}/{option}", f"list_price_jump_{what}")

@@ -87,7 +87,7 @@ def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) 
     walk = walk_origins(patterns, positions, horizon=max(horizons), seed=seed)
     scored = np.flatnonzero(positions >= first)
     stamps = panel.times[-len(patterns.log_price) :][positions[scored]]
-    tables = [
+    weights, gates = (
         pd.concat(
             [
                 make(walk, patterns, int(i)).assign(origin_utc=t)
@@ -96,9 +96,9 @@ def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) 
             ignore_index=True,
         )
         for make in (weights_table, gates_table)
-    ]
+    )
     scores = _scores(walk, patterns, np.array(sorted(set(horizons))), scored)
-    return WalkForward(scores, *tables, len(panel.offers), patterns.log_price.shape[1])
+    return WalkForward(scores, weights, gates, len(panel.offers), patterns.log_price.shape[1])
 
 
 def _scores(

@@ -71,9 +71,9 @@ def damped_trend(task: Task) -> np.ndarray:
     trend = np.zeros((len(task.origins), level.shape[1]))
     for series in range(level.shape[1]):
         seen = np.flatnonzero(np.isfinite(level[:, series]))
-        if len(seen) < 3:
-            continue
         y = level[seen, series]
+        if len(seen) < 3 or np.ptp(y) == 0:
+            continue
         model = Holt(
             y - y[0], damped_trend=True, initialization_method="known",
             initial_level=0.0, initial_trend=0.0,
