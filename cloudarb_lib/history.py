@@ -151,7 +151,8 @@ def to_panel(
     m = len(known.offers)
     cell = grid.cell(known.start)
     at = np.full((m, n + 1), -1, np.int64)
-    at[known.code, cell] = np.arange(len(cell))
+    last = np.append((np.diff(known.code) != 0) | (np.diff(cell) != 0), True)[: len(cell)]
+    at[known.code[last], cell[last]] = np.flatnonzero(last)
     np.maximum.accumulate(at, axis=1, out=at)
     price = np.append(known.price, np.nan)[at]
     on_sale, mean = _time_weighted(known, grid, cell, price)
@@ -263,4 +264,4 @@ def current_offers(
     sources["stale"] = sources["age_days"] > stale_after_days
     offers = now.merge(sources.loc[~sources["stale"], ["provider", "source", "looked_at"]])
     offers = offers.sort_values("offer_id", ignore_index=True)
-    return offers[HANDED_OVER["offers"].names + ["source"]], sources[HANDED_OVER["sources"].names]
+    return offers[[*HANDED_OVER["offers"].names, "source"]], sources[HANDED_OVER["sources"].names]

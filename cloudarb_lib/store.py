@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ _SPECS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
 _ID = "concat_ws('/', " + ", ".join(OFFER_PARTS) + ")"
 # Prices are kept as numbers: the words of an offer once in series, of a source once in origins.
 # The view has the columns of schema.STORED['price_events'].
-_LAYOUT = f"""
+LAYOUT = f"""
 CREATE TYPE quality AS ENUM {QUALITIES};
 CREATE TABLE series (offer_no INTEGER, offer_id VARCHAR, {", ".join(f"{p} VARCHAR" for p in OFFER_PARTS)});
 CREATE TABLE origins (origin_no INTEGER, source VARCHAR, price_kind VARCHAR);
@@ -31,25 +32,42 @@ CREATE TABLE price_rows (offer_no INTEGER, origin_no INTEGER, price_usd_per_hour
 CREATE VIEW price_events AS SELECT {", ".join(OFFER_PARTS)}, 'USD' AS currency, price_usd_per_hour,
   effective_at, observed_at, source, price_kind, offer_count, quality::VARCHAR AS quality, flagged_at
   FROM price_rows JOIN series USING (offer_no) JOIN origins USING (origin_no);
-"""
+""" + ";".join(t.ddl() for t in STORED.values() if t.name != "price_events")
+_WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
 
 
 def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection whose session is UTC; StoreError if the file cannot be opened."""
     try:
-        con = duckdb.connect(str(path), read_only=read_only)
+        con = duckdb.connect(str(path), read_only=read_only, config={"threads": 2})
+        con.execute("SET TimeZone = 'UTC'")
     except duckdb.Error as cause:
-        raise StoreError(
-            f"snapshot {path} cannot be opened: {str(cause).splitlines()[0]}",
-            "Remove the store folder and ingest again (for data/store: make clean).",
-        ) from cause
-    con.execute("SET TimeZone = 'UTC'")
-    con.execute("SET threads = 2")
+        what = str(cause).splitlines()[0]
+        raise StoreError(f"snapshot {path} cannot be opened: {what}", _WAY_OUT) from cause
     return con
 
 
-def _store_folder(store_dir: str | Path) -> Path:
+def store_folder(store_dir: str | Path) -> Path:
+    """Return the folder of a store; '' means data/store."""
     return Path(store_dir) if str(store_dir) else BUNDLED / "store"
+
+
+def current(folder: Path) -> Path | None:
+    """Return the newest snapshot of a store, None where there is none yet; StoreError if damaged."""
+    try:
+        name = (folder / "current").read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as cause:
+        raise StoreError(f"store {folder} cannot be read: {cause.strerror}.", _WAY_OUT) from cause
+    path = folder / "snapshots" / f"{name}.duckdb"
+    if not re.fullmatch("[0-9a-f]{16}", name) or not path.is_file():
+        others = sorted(p.stem for p in (folder / "snapshots").glob("*.duckdb"))
+        way_out = f"Write one of {', '.join(others)} into that file." if others else _WAY_OUT
+        raise StoreError(
+            f"{folder / 'current'} names {name[:40]!r}, which is no snapshot.", way_out
+        )
+    return path
 
 
 class Snapshot:
@@ -62,6 +80,10 @@ class Snapshot:
         self.path = path
         self.digest = path.stem
         self._con = connect(path, read_only=True)
+        there = {row[0] for row in self._con.execute("SHOW TABLES").fetchall()}
+        if not {*STORED, "series", "origins", "price_rows"} <= there:
+            self._con.close()
+            raise StoreError(f"snapshot {path} was written by another version.", _WAY_OUT)
 
     def __enter__(self) -> Snapshot:
         return self
@@ -175,49 +197,13 @@ def open_snapshot(store_dir: str | Path = "") -> Snapshot:
 
     The default store is built from the bundled history in data/ when it holds no snapshot.
     """
-    folder = _store_folder(store_dir)
-    pointer = folder / "current"
-    if not pointer.exists() and not str(store_dir):
-        _build(folder)
-    if not pointer.exists():
-        raise StoreError(
-            f"no store at {folder}.", f"Fill it: cloudarb ingest --store {folder} FILE..."
-        )
-    return Snapshot(folder / "snapshots" / f"{pointer.read_text().strip()}.duckdb")
+    folder = store_folder(store_dir)
+    path = current(folder)
+    if path is None and not str(store_dir):
+        from cloudarb_lib.ingest import build_bundled  # it imports this module
 
-
-def _build(folder: Path) -> None:
-    (folder / "snapshots").mkdir(parents=True, exist_ok=True)
-    path = folder / "snapshots" / "bundled.duckdb"
-    path.unlink(missing_ok=True)
-    con = connect(path)
-    con.execute(_LAYOUT)
-    for table in STORED.values():
-        if table.name != "price_events":
-            con.execute(table.ddl())
-    files = [
-        str(BUNDLED / f"{n}.parquet") for n in ("price_events", "aws_spot_2015", "gpu_marketplace")
-    ]
-    con.execute(
-        f"CREATE TEMP TABLE staged AS SELECT *, {_ID} AS offer_id FROM read_parquet(?)", [files]
-    )
-    con.execute(
-        f"INSERT INTO series SELECT row_number() OVER (ORDER BY offer_id) - 1, offer_id, {', '.join(OFFER_PARTS)} "
-        "FROM (SELECT DISTINCT * FROM (SELECT offer_id, "
-        + ", ".join(OFFER_PARTS)
-        + " FROM staged))"
-    )
-    con.execute(
-        "INSERT INTO origins SELECT row_number() OVER (ORDER BY source, price_kind) - 1, * "
-        "FROM (SELECT DISTINCT source, price_kind FROM staged)"
-    )
-    con.execute(
-        "INSERT INTO price_rows SELECT offer_no, origin_no, price_usd_per_hour, effective_at, observed_at, "
-        "offer_count, 'ok', NULL FROM staged JOIN series USING (offer_id) JOIN origins USING (source, price_kind) "
-        "ORDER BY offer_no, effective_at, observed_at"
-    )
-    for name, file in (("looks", "looks.parquet"), ("interruption_bands", "interruption_bands.parquet"),
-                       ("instances", "instances.csv"), ("grid_carbon", "grid_carbon.csv")):  # fmt: skip
-        con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM '{BUNDLED / file}'")
-    con.close()
-    (folder / "current").write_text("bundled\n")
+        build_bundled(folder)
+        path = current(folder)
+    if path is None:
+        raise StoreError(f"no store at {folder}.", "Fill it with cloudarb ingest first.")
+    return Snapshot(path)

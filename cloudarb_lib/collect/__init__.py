@@ -1,1 +1,1 @@
-"""Prices from providers: a file per source; fetch() does I/O, parse() is pure."""
+"""Prices from providers and files: what reads does I/O, parse functions are pure."""
