@@ -1,1 +1,25 @@
-"""Allocation: workloads onto offers by mixed-integer programming."""
+"""Which offers serve which workloads: the best plan under limits, proven and explained."""
+
+from cloudarb_lib.allocate.build import build_problem
+from cloudarb_lib.allocate.check import check
+from cloudarb_lib.allocate.demand import Workload, demand_table, load_workloads
+from cloudarb_lib.allocate.engine import SolveOptions
+from cloudarb_lib.allocate.explain import binding, runners_up, summary
+from cloudarb_lib.allocate.model import Limits, Problem
+from cloudarb_lib.allocate.search import Plan, solve
+
+__all__ = [
+    "Limits",
+    "Plan",
+    "Problem",
+    "SolveOptions",
+    "Workload",
+    "binding",
+    "build_problem",
+    "check",
+    "demand_table",
+    "load_workloads",
+    "runners_up",
+    "solve",
+    "summary",
+]

@@ -1,0 +1,257 @@
+"""The solvers behind one door: an incremental LP (HiGHS), and a MIP by OR-Tools or HiGHS."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from cloudarb_lib.allocate.milp import Cuts, Milp
+from cloudarb_lib.errors import ParameterError, SolveError
+
+SOLVERS = ("highs", "mathopt_highs", "mathopt_gscip")
+EMPHASES = ("auto", "off", "low", "medium", "high")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a solver said: status (optimal, limit, infeasible, unbounded), point or None, bound."""
+
+    status: str
+    z: np.ndarray | None
+    objective: float
+    bound: float
+
+
+class Relaxation:
+    """The linear relaxation, warm from call to call; rows are added, bounds tightened.
+
+    Kept in HiGHS through highspy, which re-solves in place with the dual simplex.
+    """
+
+    def __init__(self, milp: Milp) -> None:
+        self.milp = milp
+        self.highs = _highs(milp, milp.rows, milp.row_lower, milp.row_upper)
+        self.value = -np.inf
+        self.z = np.zeros(len(milp.cost))
+        self.reduced_cost = np.zeros(len(milp.cost))
+        self.row_dual = np.zeros(0)
+
+    def add(self, cuts: Cuts) -> None:
+        _add_rows(self.highs, cuts.matrix, np.full(len(cuts.upper), -np.inf), cuts.upper)
+
+    def bound(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+        self.highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+
+    def solve(self, time_limit_s: float) -> str:
+        """Solve; return optimal, infeasible, unbounded or limit."""
+        self.highs.setOptionValue("time_limit", self.highs.getRunTime() + max(time_limit_s, 0.01))
+        self.highs.run()
+        status = _status(self.highs)
+        if status == "optimal":
+            solution = self.highs.getSolution()
+            self.value = self.highs.getObjectiveValue()
+            self.z = np.array(solution.col_value)
+            self.reduced_cost = np.array(solution.col_dual)
+            self.row_dual = np.array(solution.row_dual)
+        return status
+
+
+def _highs(milp: Milp, rows: sparse.csr_matrix, lower: np.ndarray, upper: np.ndarray) -> Any:
+    try:
+        import highspy
+    except ImportError as cause:
+        raise SolveError("highspy is not installed.", "pip install highspy") from cause
+
+    class Silent(highspy.Highs):
+        # HiGHS prints its name when callbacks are first enabled, before any option can be set
+        def enableCallbacks(self) -> None:
+            self.setOptionValue("output_flag", False)
+            super().enableCallbacks()
+
+    highs = Silent()
+    highs.setOptionValue("threads", 1)
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = len(milp.cost), rows.shape[0]
+    lp.col_cost_, lp.col_lower_, lp.col_upper_ = milp.cost, milp.lower, milp.upper
+    lp.row_lower_, lp.row_upper_ = lower, upper
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_, lp.a_matrix_.index_ = rows.indptr, rows.indices
+    lp.a_matrix_.value_ = rows.data
+    if highs.passModel(lp) == highspy.HighsStatus.kError:
+        raise SolveError("HiGHS refuses the program.", "Look for a missing or infinite figure.")
+    return highs
+
+
+def _add_rows(highs: Any, matrix: sparse.csr_matrix, lower: np.ndarray, upper: np.ndarray) -> None:
+    if matrix.shape[0]:
+        highs.addRows(
+            matrix.shape[0], lower, upper, matrix.nnz, matrix.indptr[:-1].astype(np.int32),
+            matrix.indices.astype(np.int32), matrix.data,
+        )  # fmt: skip
+
+
+def _status(highs: Any) -> str:
+    import highspy
+
+    status: Any = highspy.HighsModelStatus
+    known = {
+        status.kOptimal: "optimal", status.kInfeasible: "infeasible",
+        status.kUnbounded: "unbounded", status.kTimeLimit: "limit", status.kInterrupt: "limit",
+        status.kSolutionLimit: "limit", status.kIterationLimit: "limit",
+    }  # fmt: skip
+    found = highs.getModelStatus()
+    if found == status.kUnboundedOrInfeasible:
+        # every cost and column is bounded below, so a problem of ours is never unbounded
+        return "infeasible"
+    if found not in known:
+        raise SolveError(f"HiGHS stopped: {highs.modelStatusToString(found)}.")
+    return known[found]
+
+
+@dataclass(frozen=True)
+class SolveOptions:
+    """How to solve. Defaults were chosen by measurement (docs/allocation.md).
+
+    ``gap``: relative distance of cost and proven bound at which to stop. ``solver``: highs
+    (highspy), mathopt_highs or mathopt_gscip (OR-Tools). ``presolve``, ``cuts`` and
+    ``heuristics``: auto, off, low, medium or high; HiGHS has no emphasis on cuts.
+    """
+
+    gap: float = 1e-4
+    time_limit_s: float = 60.0
+    threads: int = 1
+    solver: str = "mathopt_highs"
+    presolve: str = "auto"
+    cuts: str = "auto"
+    heuristics: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gap < 1:
+            raise ParameterError(f"gap is {self.gap:g}.", "It is relative: 1e-4 means 0.01 %.")
+        if not self.time_limit_s > 0 or self.threads < 1:
+            raise ParameterError(
+                f"time limit {self.time_limit_s:g} s on {self.threads} threads.", "Both must be above zero."
+            )
+        if self.solver not in SOLVERS:
+            raise ParameterError(f"solver {self.solver!r} is none of {', '.join(SOLVERS)}.")
+        for name in ("presolve", "cuts", "heuristics"):
+            if getattr(self, name) not in EMPHASES:
+                raise ParameterError(f"{name} is none of {', '.join(EMPHASES)}.")
+
+
+def solve_mip(
+    milp: Milp,
+    cuts: list[Cuts],
+    *,
+    upper: np.ndarray,
+    options: SolveOptions,
+    time_limit_s: float,
+    start: np.ndarray | None = None,
+) -> Answer:
+    """Solve the program with ``cuts`` to the options' gap, under column bounds ``upper``.
+
+    Raises SolveError where a solver is missing or fails; its own exceptions are translated.
+    """
+    rows = sparse.vstack([milp.rows, *(c.matrix for c in cuts)], format="csr")
+    rows.sort_indices()
+    low = np.r_[milp.row_lower, np.full(rows.shape[0] - len(milp.row_lower), -np.inf)]
+    high = np.concatenate([milp.row_upper, *(c.upper for c in cuts)])
+    limited = max(time_limit_s, 0.05)
+    if options.solver == "highs":
+        return _with_highspy(milp, (rows, low, high), upper, options, limited, start)
+    return _with_mathopt(milp, (rows, low, high), upper, options, limited, start)
+
+
+def _with_highspy(milp, rows, upper, options, time_limit_s, start) -> Answer:
+    import highspy
+
+    highs = _highs(milp, *rows)
+    columns = np.arange(len(upper), dtype=np.int32)
+    highs.changeColsBounds(len(columns), columns, milp.lower, upper)
+    whole = np.flatnonzero(milp.integer).astype(np.int32)
+    highs.changeColsIntegrality(len(whole), whole, np.array([highspy.HighsVarType.kInteger] * len(whole)))
+    highs.setOptionValue("threads", options.threads)
+    highs.setOptionValue("mip_rel_gap", options.gap)
+    highs.setOptionValue("mip_abs_gap", 0.0)
+    highs.setOptionValue("time_limit", time_limit_s)
+    if options.presolve != "auto":
+        highs.setOptionValue("presolve", "off" if options.presolve == "off" else "on")
+    if options.heuristics != "auto":
+        effort = {"off": 0.0, "low": 0.02, "medium": 0.05, "high": 0.2}[options.heuristics]
+        highs.setOptionValue("mip_heuristic_effort", effort)
+    if start is not None:
+        solution = highspy.HighsSolution()
+        solution.col_value = list(start)
+        highs.setSolution(solution)
+    highs.run()
+    status = _status(highs)
+    info = highs.getInfo()
+    if status in ("infeasible", "unbounded") or info.primal_solution_status != 2:
+        return Answer(status, None, np.inf, float(info.mip_dual_bound))
+    z = np.array(highs.getSolution().col_value)
+    return Answer(status, z, float(info.objective_function_value), float(info.mip_dual_bound))
+
+
+def _with_mathopt(milp, rows, upper, options, time_limit_s, start) -> Answer:
+    try:
+        from ortools.math_opt import model_pb2
+        from ortools.math_opt.python import mathopt
+    except ImportError as cause:
+        raise SolveError("OR-Tools is not installed.", "pip install ortools") from cause
+    matrix, row_lower, row_upper = rows
+    proto = model_pb2.ModelProto()
+    proto.variables.ids.extend(range(len(upper)))
+    proto.variables.lower_bounds.extend(milp.lower.tolist())
+    proto.variables.upper_bounds.extend(upper.tolist())
+    proto.variables.integers.extend(milp.integer.tolist())
+    priced = np.flatnonzero(milp.cost)
+    proto.objective.linear_coefficients.ids.extend(priced.tolist())
+    proto.objective.linear_coefficients.values.extend(milp.cost[priced].tolist())
+    proto.linear_constraints.ids.extend(range(matrix.shape[0]))
+    proto.linear_constraints.lower_bounds.extend(row_lower.tolist())
+    proto.linear_constraints.upper_bounds.extend(row_upper.tolist())
+    entries = matrix.tocoo()
+    proto.linear_constraint_matrix.row_ids.extend(entries.row.tolist())
+    proto.linear_constraint_matrix.column_ids.extend(entries.col.tolist())
+    proto.linear_constraint_matrix.coefficients.extend(entries.data.tolist())
+    model = mathopt.Model.from_model_proto(proto)
+    variables = list(model.variables())
+    emphasis = {"auto": None} | {e: mathopt.Emphasis[e.upper()] for e in EMPHASES[1:]}
+    gscip = options.solver == "mathopt_gscip"
+    parameters = mathopt.SolveParameters(
+        time_limit=datetime.timedelta(seconds=time_limit_s),
+        relative_gap_tolerance=options.gap,
+        absolute_gap_tolerance=0.0,
+        threads=options.threads if gscip else None,  # refused by HiGHS behind MathOpt
+        presolve=emphasis[options.presolve],
+        cuts=emphasis[options.cuts] if gscip else None,
+        heuristics=emphasis[options.heuristics],
+    )
+    model_parameters = mathopt.ModelSolveParameters()
+    if start is not None:
+        hint = mathopt.SolutionHint(variable_values=dict(zip(variables, start.tolist(), strict=True)))
+        model_parameters.solution_hints.append(hint)
+    kind = mathopt.SolverType.GSCIP if gscip else mathopt.SolverType.HIGHS
+    try:
+        result = mathopt.solve(model, kind, params=parameters, model_params=model_parameters)
+    # OR-Tools 9.15 breaks while raising its own error (issue 4606): an AttributeError comes out
+    except (AttributeError, RuntimeError, ValueError) as cause:
+        said = cause.__context__ or cause
+        raise SolveError(f"{options.solver} failed: {said}.", "Try another solver.") from cause
+    reason = result.termination.reason
+    ended = mathopt.TerminationReason
+    status = {
+        ended.OPTIMAL: "optimal", ended.INFEASIBLE: "infeasible", ended.UNBOUNDED: "unbounded",
+        ended.INFEASIBLE_OR_UNBOUNDED: "infeasible", ended.FEASIBLE: "limit",
+        ended.NO_SOLUTION_FOUND: "limit",
+    }.get(reason)  # fmt: skip
+    if status is None:
+        raise SolveError(f"{options.solver} stopped: {result.termination.detail or reason}.")
+    bound = result.termination.objective_bounds.dual_bound
+    if not result.has_primal_feasible_solution():
+        return Answer(status, None, np.inf, bound)
+    return Answer(status, np.array(result.variable_values(variables)), result.objective_value(), bound)

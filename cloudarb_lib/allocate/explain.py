@@ -1,0 +1,144 @@
+"""Why this plan: what binds and what a unit more is worth, runners-up, and what conflicts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.allocate.engine import Relaxation, SolveOptions
+from cloudarb_lib.allocate.milp import Milp, separate, to_milp
+from cloudarb_lib.allocate.model import Problem
+from cloudarb_lib.allocate.search import Plan, solve
+from cloudarb_lib.errors import SolveError
+
+_PATIENCE_S = 30.0
+
+
+def binding(plan: Plan) -> pd.DataFrame:
+    """Return the limits that bind: ``limit``, ``used``, ``available``, ``worth_usd``, ``unit``.
+
+    ``worth_usd`` is what one unit more would save, at the margin of the relaxation: whole
+    machines make the true saving come in steps. Demands are listed with what one unit more
+    would cost, as a negative worth. Sorted by absolute worth, at least a cent.
+    """
+    problem, milp = plan.problem, to_milp(plan.problem)
+    verdict = plan.verdict
+    assert plan.counts is not None
+    relaxation, names = _relaxed(milp)
+    dual = pd.Series(-relaxation.row_dual[: len(names)]).groupby(pd.Series(names)).sum()
+    z = np.zeros(len(milp.cost))
+    z[: len(plan.counts)] = plan.counts
+    z[milp.usage_columns] = problem.usage(plan.counts)
+    used = dict(zip(milp.row_names, milp.rows @ z, strict=True))
+    used |= {
+        "CVaR": verdict.cvar_usd, "budget": verdict.list_spend_usd,
+        "effective providers": verdict.effective,
+    }  # fmt: skip
+    limits = problem.limits
+    available = dict(zip(milp.row_names, milp.row_upper, strict=True))
+    need = dict(zip(milp.row_names, milp.row_lower, strict=True))
+    available |= {"CVaR": limits.cvar_usd, "effective providers": limits.effective_providers}
+    rows = []
+    for name, worth in zip(dual.index.astype(str), dual.to_numpy(float), strict=True):
+        if name and name != "link" and abs(worth) >= 0.01:
+            limit = need[name] if name.startswith("demand") else available[name]
+            rows.append((name, float(used[name]), float(limit), worth, _unit(name)))
+    frame = pd.DataFrame(rows, columns=["limit", "used", "available", "worth_usd", "unit"])
+    return frame.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
+
+
+def _unit(name: str) -> str:
+    units = {
+        "capacity": "GPU", "demand": "unit of need", "budget": "USD", "CVaR": "USD",
+        "GPUs": "GPU", "carbon": "kg",
+    }  # fmt: skip
+    return units.get(name.split(" ")[0], "")
+
+
+def _relaxed(milp: Milp) -> tuple[Relaxation, list[str]]:
+    """Return the relaxation solved with every cut it needs, and the name of each row."""
+    relaxation, names = Relaxation(milp), list(milp.row_names)
+    # bounds repeat what rows say; without them the worth falls to the rows, which have names
+    x = np.arange(len(milp.problem.pairs))
+    most = np.where(milp.upper[x] > 0, np.inf, 0.0)
+    relaxation.bound(x, milp.lower[x], most)
+    deadline = time.perf_counter() + _PATIENCE_S
+    while True:
+        status = relaxation.solve(deadline - time.perf_counter())
+        if status != "optimal":
+            raise SolveError(f"the relaxation ended {status}.", "Ask for an explanation of that.")
+        cuts = separate(milp, relaxation.z, tolerance=1e-7)
+        if not cuts.names:
+            return relaxation, names
+        relaxation.add(cuts)
+        names += cuts.names
+
+
+def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
+    """Return, for each workload, what it would move to if its main pool were gone.
+
+    A pool is provider/region/purchase option/GPU model (on a marketplace, the offer). Columns
+    ``workload``, ``pool`` (largest cost now), ``runner_up`` (pools taken up or enlarged
+    instead) and ``extra_usd``: cost of the best plan without that pool for that workload, less
+    the cost now; NaN where nothing else can serve it.
+    """
+    options = replace(options or SolveOptions(), time_limit_s=_PATIENCE_S)
+    problem, rows = plan.problem, []
+    now = _by_pool(plan)
+    for workload, held in now.groupby(level=0, sort=False):
+        main = str(held.droplevel(0).idxmax())
+        other = solve(_without(problem, str(workload), main), options)
+        taken, extra = "nothing else fits", np.nan
+        if other.has_plan:
+            more = _by_pool(other).loc[[str(workload)]].sub(held, fill_value=0.0).droplevel(0)
+            taken = ", ".join(more[more > 0.01].sort_values(ascending=False).index[:3])
+            extra = round(other.objective_usd - plan.objective_usd, 6)
+        rows.append((workload, main, taken, extra))
+    return pd.DataFrame(rows, columns=["workload", "pool", "runner_up", "extra_usd"])
+
+
+def _by_pool(plan: Plan) -> pd.Series:
+    """Cost by workload and pool."""
+    pairs, problem = plan.problem.pairs, plan.problem
+    assert plan.counts is not None
+    at = np.flatnonzero(plan.counts)
+    pool = problem.slots["pool"].to_numpy()[pairs["slot"].to_numpy()[at]]
+    workload = problem.demands["workload"].to_numpy()[pairs["demand"].to_numpy()[at]]
+    cost = pd.Series((plan.counts * problem.unit_cost)[at])
+    return cost.groupby([workload, problem.pools["name"].to_numpy()[pool]]).sum()
+
+
+def _without(problem: Problem, workload: str, pool: str) -> Problem:
+    pairs = problem.pairs
+    pools = problem.pools["name"].to_numpy()[problem.slots["pool"].to_numpy()]
+    gone = (problem.demands["workload"].to_numpy()[pairs["demand"]] == workload) & (
+        pools[pairs["slot"].to_numpy()] == pool
+    )
+    return replace(problem, pairs=pairs.assign(most=pairs["most"].where(~gone, 0.0)))
+
+
+def summary(plan: Plan) -> pd.DataFrame:
+    """Return the plan in facts, a row each: ``fact``, ``value``, ``unit``, ``text``."""
+    verdict, limits = plan.verdict, plan.problem.limits
+    rows: list[tuple[str, float, str, str]] = [
+        ("status", np.nan, "", plan.status.replace("_", " ")),
+        ("expected cost", verdict.objective_usd, "USD", ""),
+        ("proven bound", plan.bound_usd, "USD", ""),
+        ("gap", plan.gap, "", f"{plan.gap:.2%}"),
+        ("spend at list prices", verdict.list_spend_usd, "USD", ""),
+        (f"effective {limits.diversify}s", verdict.effective, "", ""),
+    ]
+    if limits.budget_usd is not None:
+        rows.append(("budget", limits.budget_usd, "USD", "of spend at list prices"))
+    if plan.problem.paths is not None:
+        rows.append((f"CVaR {limits.cvar_level:g} of rent", verdict.cvar_usd, "USD", ""))
+    for name, used, available, worth, unit in binding(plan).itertuples(index=False, name=None):
+        text = f"used {used:,.6g} of {available:,.6g}; one {unit} more is worth this"
+        if name.startswith("demand"):
+            rows.append((f"{name}, one more", -worth, "USD", "marginal cost"))
+        else:
+            rows.append((f"binds: {name}", worth, "USD", text))
+    return pd.DataFrame(rows, columns=["fact", "value", "unit", "text"])

@@ -1,0 +1,223 @@
+"""The problem as a mixed-integer program: named rows, and three families added when violated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from cloudarb_lib.allocate.model import Problem
+
+
+@dataclass(frozen=True)
+class Milp:
+    """Minimise cost @ z, row_lower <= rows @ z <= row_upper, lower <= z <= upper.
+
+    Columns are the counts of each pair, then whether each site is used, then what is left
+    undone, then the usage of each slot in instance-hours (which carries every scenario and
+    spend row). ``links`` @ counts <= site used, row by row (``link_site``); tail and cone cuts
+    come from ``Problem``; all three are added by ``separate`` when violated.
+    """
+
+    problem: Problem
+    cost: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    integer: np.ndarray
+    rows: sparse.csr_matrix
+    row_lower: np.ndarray
+    row_upper: np.ndarray
+    row_names: list[str]
+    links: sparse.csr_matrix
+    link_site: np.ndarray
+    site_columns: np.ndarray
+    usage_columns: np.ndarray
+
+    def counts(self, z: np.ndarray) -> np.ndarray:
+        return z[: len(self.problem.pairs)]
+
+
+class _Rows:
+    """Collects rows in coordinate form, each with its sentence."""
+
+    def __init__(self) -> None:
+        self.at: list[np.ndarray] = []
+        self.columns: list[np.ndarray] = []
+        self.values: list[np.ndarray] = []
+        self.lower: list[float] = []
+        self.upper: list[float] = []
+        self.names: list[str] = []
+
+    def add(self, names, at, columns, values, lower, upper) -> None:
+        at = np.asarray(at)
+        self.at.append(at + len(self.names))
+        self.columns.append(np.asarray(columns))
+        self.values.append(np.broadcast_to(np.asarray(values, float), at.shape))
+        self.lower.extend(np.broadcast_to(lower, len(names)))
+        self.upper.extend(np.broadcast_to(upper, len(names)))
+        self.names.extend(names)
+
+
+def to_milp(problem: Problem) -> Milp:
+    """Return the program of a problem, without the cuts that are added when violated."""
+    pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
+    n_x, n_q = len(pairs), len(slots)
+    demand, slot = pairs["demand"].to_numpy(), pairs["slot"].to_numpy()
+    cover, hours = pairs["cover"].to_numpy(float), pairs["hours"].to_numpy(float)
+    need = demands["need"].to_numpy(float)
+    most = pairs["most"].to_numpy(float)
+    pair_site = slots["site"].to_numpy()[slot]
+    fee = problem.sites["fee_usd"].to_numpy(float)
+    paid_sites = np.flatnonzero(fee > 0)
+    optional = np.flatnonzero(np.isfinite(demands["unmet_usd"].to_numpy(float)))
+    y0, v0 = n_x, n_x + len(paid_sites)
+    u0 = v0 + len(optional)
+    y_of_site = np.full(len(fee), -1)
+    y_of_site[paid_sites] = y0 + np.arange(len(paid_sites))
+    x, u = np.arange(n_x), u0 + np.arange(n_q)
+    price, list_price = slots["mean_price"].to_numpy(float), slots["list_price"].to_numpy(float)
+
+    rows = _Rows()
+    rows.add(
+        [f"demand of {w}" for w in demands["workload"]],
+        np.r_[demand, optional], np.r_[x, v0 + np.arange(len(optional))],
+        np.r_[cover, np.ones(len(optional))],
+        need, need if problem.exact else np.inf,
+    )  # fmt: skip
+    pool = slots["pool"].to_numpy()[slot]
+    rows.add(
+        [f"capacity of {name}" for name in problem.pools["name"]],
+        pool, x, pairs["pool_use"], -np.inf, problem.pools["capacity"].to_numpy(float),
+    )  # fmt: skip
+    rows.add(
+        [""] * n_q,
+        np.r_[np.arange(n_q), slot], np.r_[u, x], np.r_[np.ones(n_q), -hours], 0.0, 0.0,
+    )  # fmt: skip
+    one = np.zeros(n_q, int)
+    if limits.budget_usd is not None:
+        rows.add(["budget"], one, u, list_price, -np.inf, limits.budget_usd)
+    for share, key in ((limits.max_provider_share, "provider"), (limits.max_region_share, "site")):
+        if share is not None:
+            names = slots[key] if key == "provider" else problem.sites["name"].iloc[slots[key]]
+            for name in names.unique():
+                mine = (names == name).to_numpy()
+                rows.add([f"share of {name}"], one, u, price * (mine - share), -np.inf, 0.0)
+    if limits.min_on_demand_share is not None:
+        steady = slots["on_demand"].to_numpy(float)
+        rows.add(
+            ["on-demand share"], one, u, steady - limits.min_on_demand_share, 0.0, np.inf
+        )  # fmt: skip
+    if limits.site_gpus is not None:
+        gpus = slots["gpus"].to_numpy(float)[slot] * pairs["instances"].to_numpy(float)
+        rows.add(
+            [f"GPUs in {name}" for name in problem.sites["name"]],
+            pair_site, x, gpus, -np.inf, limits.site_gpus,
+        )  # fmt: skip
+    if limits.carbon_kg is not None:
+        rows.add(["carbon"], 0 * x, x, pairs["carbon_kg"], -np.inf, limits.carbon_kg)
+    width = u0 + n_q
+    matrix = sparse.csr_matrix(
+        (np.concatenate(rows.values), (np.concatenate(rows.at), np.concatenate(rows.columns))),
+        shape=(len(rows.names), width),
+    )
+
+    tied = np.flatnonzero(y_of_site[pair_site] >= 0)
+    if problem.exact:  # what one demand takes at one site cannot exceed the demand
+        link, first = np.unique(demand[tied] * len(fee) + pair_site[tied], return_inverse=True)
+        links = sparse.csr_matrix((cover[tied] / need[demand[tied]], (first, tied)), shape=(len(link), n_x))
+        link_site = y_of_site[link % len(fee)]
+    else:
+        tied = tied[most[tied] > 0]
+        links = sparse.csr_matrix((1 / most[tied], (np.arange(len(tied)), tied)), shape=(len(tied), n_x))
+        link_site = y_of_site[pair_site[tied]]
+    return Milp(
+        problem=problem,
+        cost=np.r_[
+            problem.unit_cost, fee[paid_sites],
+            demands["unmet_usd"].to_numpy(float)[optional], np.zeros(n_q),
+        ],
+        lower=np.zeros(width),
+        upper=np.r_[most, np.ones(len(paid_sites)), need[optional], np.full(n_q, np.inf)],
+        integer=np.r_[np.ones(v0, bool), np.zeros(width - v0, bool)],
+        rows=matrix,
+        row_lower=np.array(rows.lower, float),
+        row_upper=np.array(rows.upper, float),
+        row_names=rows.names,
+        links=links,
+        link_site=link_site,
+        site_columns=y0 + np.arange(len(paid_sites)),
+        usage_columns=u,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Rows found violated: matrix @ z <= upper, each with the limit it belongs to."""
+
+    matrix: sparse.csr_matrix
+    upper: np.ndarray
+    names: list[str]
+
+    def without(self, name: str) -> Cuts:
+        keep = [i for i, n in enumerate(self.names) if n != name]
+        return Cuts(self.matrix[keep], self.upper[keep], [self.names[i] for i in keep])
+
+
+def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True) -> Cuts:
+    """Return the links, tail cut and cone cut that the point ``z`` violates.
+
+    Tail: CVaR(u) is the largest mean cost over all choices of the worst worlds, so the mean
+    over today's worst worlds bounds it from below for every plan. Cone: ||s|| <= T / sqrt(n),
+    linearised at the spends s of the point. ``tolerance`` is relative to each limit.
+    """
+    problem, limits = milp.problem, milp.problem.limits
+    width = len(z)
+    parts, upper, names = [], [], []
+    if links and len(milp.link_site):
+        broken = np.flatnonzero(milp.links @ milp.counts(z) - z[milp.link_site] > 1e-6)
+        if len(broken):
+            site = sparse.csr_matrix(
+                (np.ones(len(broken)), (np.arange(len(broken)), milp.link_site[broken])),
+                shape=(len(broken), width),
+            )
+            x_part = milp.links[broken]
+            x_part.resize(len(broken), width)
+            parts.append(x_part - site)
+            upper += [0.0] * len(broken)
+            names += ["link"] * len(broken)
+    u = z[milp.usage_columns]
+    if limits.cvar_usd is not None and problem.paths is not None:
+        row, value = tail_row(problem.paths, u, limits.cvar_level)
+        if value > limits.cvar_usd * (1 + tolerance):
+            parts.append(_usage_row(milp, row, width))
+            upper.append(limits.cvar_usd)
+            names.append("CVaR")
+    if limits.effective_providers is not None:
+        price = problem.slots["mean_price"].to_numpy(float)
+        spend = np.bincount(problem.groups, weights=price * u)
+        norm, share = np.linalg.norm(spend), limits.effective_providers**-0.5
+        if norm > 0 and norm > share * spend.sum() * (1 + tolerance):
+            row = price * (spend[problem.groups] / norm - share)
+            parts.append(_usage_row(milp, row, width))
+            upper.append(0.0)
+            names.append("effective providers")
+    matrix = sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, width))
+    return Cuts(matrix, np.array(upper, float), names)
+
+
+def tail_row(paths: np.ndarray, usage: np.ndarray, level: float) -> tuple[np.ndarray, float]:
+    """Return the mean price row over the worst worlds of a usage, and its cost (the CVaR)."""
+    cost = paths @ usage
+    order = np.argsort(-cost, kind="stable")
+    size = (1 - level) * len(cost)
+    whole = int(np.ceil(size - 1e-9))
+    weights = np.ones(whole)
+    weights[-1] = size - (whole - 1)
+    weights /= weights.sum()
+    row = weights @ paths[order[:whole]]
+    return row, float(row @ usage)
+
+
+def _usage_row(milp: Milp, row: np.ndarray, width: int) -> sparse.csr_matrix:
+    return sparse.csr_matrix((row, (np.zeros(len(row), int), milp.usage_columns)), (1, width))

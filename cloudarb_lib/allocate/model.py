@@ -1,0 +1,160 @@
+"""The allocation problem as numbers: what can run where, at what cost, within which limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.errors import DataError, ParameterError
+
+HAZARDS = ("calm", "typical", "stressed")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a plan must respect, each optional, and how it is costed.
+
+    ``budget_usd``: spend at today's list prices over the horizon. ``cvar_usd``: conditional
+    value at risk, at ``cvar_level``, of the rental cost over the price paths; ``var_usd``: the
+    same quantile, repaired after the solve. ``effective_providers``: at least so many by the
+    inverse of the sum of squared spend shares (Herfindahl); over regions with
+    ``diversify="region"``. ``max_provider_share`` and ``max_region_share``: of expected spend.
+    ``min_on_demand_share``: of instance-hours. ``site_gpus``: GPUs in one region.
+    ``carbon_kg``: emissions over the horizon; ``carbon_usd_per_kg`` prices them.
+    ``hazard``: the preset of spot interruptions (calm, typical, stressed). ``terms``: the
+    commitments that may be bought anew (1y, 3y).
+    """
+
+    budget_usd: float | None = None
+    cvar_usd: float | None = None
+    cvar_level: float = 0.95
+    var_usd: float | None = None
+    effective_providers: float | None = None
+    diversify: str = "provider"
+    max_provider_share: float | None = None
+    max_region_share: float | None = None
+    min_on_demand_share: float | None = None
+    site_gpus: float | None = None
+    carbon_kg: float | None = None
+    carbon_usd_per_kg: float = 0.0
+    hazard: str = "typical"
+    terms: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("budget_usd", "cvar_usd", "var_usd", "site_gpus", "carbon_kg"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < np.inf:
+                raise ParameterError(f"limit {name} is {value:g}.", "Leave it out for no limit.")
+        for name in ("max_provider_share", "max_region_share", "min_on_demand_share"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= 1:
+                raise ParameterError(f"limit {name} is {value:g}.", "A share lies in (0, 1].")
+        if not 0 < self.cvar_level < 1:
+            raise ParameterError(f"cvar_level is {self.cvar_level:g}.", "Use for instance 0.95.")
+        if self.effective_providers is not None and not self.effective_providers >= 1:
+            raise ParameterError(f"effective_providers is {self.effective_providers:g}.", "It is 1 or more.")
+        if not 0 <= self.carbon_usd_per_kg < np.inf:
+            raise ParameterError(f"carbon_usd_per_kg is {self.carbon_usd_per_kg:g}.")
+        if self.hazard not in HAZARDS:
+            raise ParameterError(f"hazard {self.hazard!r} is none of {', '.join(HAZARDS)}.")
+        if self.diversify not in ("provider", "region"):
+            raise ParameterError(f"diversify is {self.diversify!r}.", "Use provider or region.")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One allocation problem.
+
+    ``demands``: a row per thing to be served, with ``workload``, ``period``, ``need`` and
+    ``unmet_usd`` (per unit of need left undone; infinite: must be met). ``slots``: a row per
+    offer and period, with ``offer_id``, ``provider``, ``region``, ``site``, ``pool``,
+    ``on_demand``, ``list_price`` and ``mean_price`` (USD per instance-hour), ``gpus``.
+    ``pairs``: a row per way to serve a demand, an integer count in the plan: ``demand``,
+    ``slot``, ``cover`` (of the need, per unit), ``hours`` (instance-hours paid per unit, rework
+    included), ``instances`` and ``pool_use`` (of the pool's capacity) per unit, ``sure_usd``
+    (certain cost per unit, such as egress), ``carbon_kg`` per unit, ``most`` (upper bound).
+    ``pools``: ``name`` and ``capacity``. ``sites``: ``name`` and ``fee_usd`` when used.
+    ``paths``: price of each slot in each world, USD per instance-hour averaged over the
+    slot's period, shape (worlds, slots), or None.
+    """
+
+    demands: pd.DataFrame
+    slots: pd.DataFrame
+    pairs: pd.DataFrame
+    pools: pd.DataFrame
+    sites: pd.DataFrame
+    paths: np.ndarray | None = None
+    limits: Limits = field(default_factory=Limits)
+    exact: bool = False
+    """Whether a demand must be covered exactly (each workload takes one pair) or at least."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, columns in {
+            "slots": ("list_price", "mean_price"),
+            "pairs": ("cover", "hours", "instances", "pool_use", "sure_usd", "carbon_kg", "most"),
+            "pools": ("capacity",),
+            "sites": ("fee_usd",),
+            "demands": ("need",),
+        }.items():
+            table = getattr(self, name)
+            for column in columns:
+                values = table[column].to_numpy(float)
+                bad = ~np.isfinite(values) | (values < 0)
+                if bad.any():
+                    row = int(bad.argmax())
+                    raise DataError(
+                        f"{column} of {name} row {row} is {values[row]}.",
+                        "Prices, capacities and needs are finite and not negative.",
+                    )
+        if not len(self.demands):
+            raise ParameterError("no workload to place.", "Name at least one in the demand file.")
+        if self.paths is not None:
+            if self.paths.ndim != 2 or self.paths.shape[1] != len(self.slots):
+                raise DataError(f"paths have shape {self.paths.shape}, not (worlds, slots).")
+            if not len(self.paths):
+                raise DataError("the set of price paths is empty.", "Give at least one world.")
+            if not np.isfinite(self.paths).all():
+                raise DataError("price paths hold a missing or infinite price.")
+        elif self.limits.cvar_usd is not None or self.limits.var_usd is not None:
+            raise ParameterError(
+                "a risk limit needs price paths.", "Give paths, or leave cvar_usd and var_usd out."
+            )
+
+    @property
+    def unit_cost(self) -> np.ndarray:
+        """Expected USD of one unit of each pair: rent, rework, egress and priced carbon."""
+        price = self.slots["mean_price"].to_numpy(float)[self.pairs["slot"].to_numpy()]
+        return (
+            price * self.pairs["hours"].to_numpy(float)
+            + self.pairs["sure_usd"].to_numpy(float)
+            + self.limits.carbon_usd_per_kg * self.pairs["carbon_kg"].to_numpy(float)
+        )
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Code of the provider (or region) of each slot, for diversification."""
+        key = "provider" if self.limits.diversify == "provider" else "site"
+        return pd.factorize(self.slots[key])[0]
+
+    def usage(self, counts: np.ndarray) -> np.ndarray:
+        """Instance-hours bought on each slot by a plan of ``counts`` of each pair."""
+        return np.bincount(
+            self.pairs["slot"].to_numpy(),
+            weights=counts * self.pairs["hours"].to_numpy(float),
+            minlength=len(self.slots),
+        )
+
+
+def tail_mean(samples: np.ndarray, level: float) -> float:
+    """Return CVaR at ``level``: the mean of the worst (1 - level) share of equally likely samples.
+
+    A share that is no whole number of samples takes a part of the last one (Rockafellar and
+    Uryasev 2002, proposition 8).
+    """
+    worst = np.sort(samples)[::-1]
+    mass = np.minimum(np.arange(1, len(worst) + 1), (1 - level) * len(worst))
+    weights = np.diff(mass, prepend=0.0)
+    return float(weights @ worst / weights.sum())
