@@ -28,7 +28,7 @@ def steps(log_price: np.ndarray) -> np.ndarray:
 def lag(values: np.ndarray, by: int) -> np.ndarray:
     """Return ``values`` as they stood ``by`` cells before, NaN where there was no cell yet."""
     out = np.full(values.shape, np.nan)
-    out[by:] = values[: len(values) - by] if by else values
+    out[by:] = values[: max(len(values) - by, 0)]
     return out
 
 

@@ -117,8 +117,9 @@ def _scores(
         drawn["crps"][i] = losses.crps(np.exp(worlds).transpose(0, 2, 1), np.exp(known[i]))
         for level, tail in (("80", 0.1), ("95", 0.025)):
             low, high = np.quantile(worlds, [tail, 1 - tail], axis=1, method="inverted_cdf")
-            inside = (known[i] >= low - 1e-9) & (known[i] <= high + 1e-9)
-            drawn[level][i] = np.where(np.isfinite(known[i]), inside, np.nan)
+            drawn[level][i] = losses.coverage(
+                low[None] - 1e-9, high[None] + 1e-9, known[i][None], axis=0
+            )
     points = {name: f[scored][:, :, at] for name, f in walk.members.items()}
     points |= {"weighted_mean": walk.point[scored][:, :, at], "ensemble": drawn["ensemble"]}
     start = int(task.origins[scored[0]])

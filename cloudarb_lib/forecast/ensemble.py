@@ -1,6 +1,6 @@
 """Weights by inverse out-of-fold loss, per group of series and step ahead, with a gate.
 
-A member that raises, returns NaN, or was worse than the last value out of fold is left out for
+A member that raises, returns NaN, or was not better than the last value out of fold is left out for
 that group and step. Weights at an origin rest on outcomes known there, the newest counting most
 (Bates and Granger, 1969, with exponential forgetting).
 """
@@ -19,7 +19,7 @@ MIN_OUTCOMES = 20
 """Outcomes a group needs for weights of its own; below it takes those of all series."""
 
 KEPT, FAILED, WORSE, NO_RECORD = 0, 1, 2, 3
-GATE_REASONS = ("kept", "failed", "worse than last value", "no outcomes to judge it by")
+GATE_REASONS = ("kept", "failed", "not better than last value", "no outcomes to judge it by")
 
 
 @dataclass(frozen=True)

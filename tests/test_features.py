@@ -1,0 +1,83 @@
+"""Features: defined on hard input, and blind to the future."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloudarb_lib import features as ft
+
+
+def prices(seed, times=40, series=5, gaps=True):
+    rng = np.random.default_rng(seed)
+    move = np.where(rng.random((times, series)) < 0.2, rng.normal(0, 0.1, (times, series)), 0)
+    out = np.cumsum(move, axis=0)
+    if gaps:
+        out[rng.random(out.shape) < 0.05] = np.nan
+        out[: rng.integers(0, 10), 0] = np.nan
+    return out
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.integers(1, 39))
+def test_changing_the_future_changes_no_row_of_the_past(seed, cut):
+    groups = np.array([0, 0, 1, 1, 2])
+    past = prices(seed)
+    other = past.copy()
+    other[cut:] = prices(seed + 1)[cut:] * 3
+    a, b = ft.features(past, groups), ft.features(other, groups)
+    for name in a:
+        np.testing.assert_array_equal(a[name][:cut], b[name][:cut], err_msg=name)
+
+
+def test_the_future_does_show_later():
+    groups = np.zeros(5, int)
+    past = prices(3, gaps=False)
+    other = past + (np.arange(40) >= 20)[:, None]
+    a, b = ft.features(past, groups), ft.features(other, groups)
+    assert not np.array_equal(a["change_1"][20], b["change_1"][20])
+
+
+def test_steps_ignore_jitter_unknown_and_first_prices():
+    log_price = np.log([[np.nan], [1.0], [1.004], [1.1], [np.nan], [1.1], [1.0]])
+    step = ft.steps(log_price)[:, 0]
+    assert np.flatnonzero(step).tolist() == [3, 6]
+    assert step[6] == pytest.approx(np.log(1.0 / 1.1))
+
+
+def test_last_step_by_hand():
+    step = np.array([[0.0], [0.1], [0.0], [0.0], [-0.2], [0.0]])
+    size, since, gap = ft.last_step(step)
+    np.testing.assert_array_equal(size[:, 0], [np.nan, 0.1, 0.1, 0.1, -0.2, -0.2])
+    np.testing.assert_array_equal(since[:, 0], [np.nan, 0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(gap[:, 0], [np.nan, np.nan, np.nan, np.nan, 3, 3])
+
+
+@given(st.integers(0, 1000))
+def test_rolling_features_equal_a_slow_loop(seed):
+    log_price = prices(seed)
+    out = ft.features(log_price, np.array([0, 0, 1, 1, 1]))
+    level = np.full(log_price.shape, np.nan)
+    for s in range(5):
+        for t in range(40):
+            seen = log_price[: t + 1, s]
+            seen = seen[np.isfinite(seen)]
+            level[t, s] = seen[-1] if len(seen) else np.nan
+    for t in (0, 7, 39):
+        window = level[max(t - 25, 0) : t + 1]
+        for s in range(5):
+            seen = window[np.isfinite(window[:, s]), s]
+            if len(seen):
+                assert out["drawdown"][t, s] == pytest.approx(level[t, s] - seen.max())
+                assert out["from_mean"][t, s] == pytest.approx(level[t, s] - seen.mean())
+            else:
+                assert np.isnan(out["drawdown"][t, s])
+    rise = np.sign(level[39] - level[31])[2:]
+    assert out["breadth_8"][39, 2] == pytest.approx(np.nanmean(rise))
+
+
+def test_a_panel_shorter_than_every_lag_gives_nan_not_an_error():
+    out = ft.features(np.zeros((3, 2)), np.array([0, 0]))
+    assert np.isnan(out["change_26"]).all()
+    assert (out["change_1"][1:] == 0).all()
+    assert all(values.shape == (3, 2) for values in out.values())

@@ -1,0 +1,37 @@
+"""Folds: nothing that comes after an origin may be known there."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudarb_lib.errors import ParameterError
+from cloudarb_lib.splits import Fold, known, walk
+
+
+@given(st.sets(st.integers(0, 300), min_size=1, max_size=60), st.integers(1, 40))
+def test_every_origin_is_in_one_fold_fitted_no_later_than_it(origins, refit_every):
+    origins = np.array(sorted(origins))
+    folds = walk(origins, refit_every=refit_every)
+    assert np.concatenate([fold.origins for fold in folds]).tolist() == origins.tolist()
+    for fold in folds:
+        assert fold.fit_at == fold.origins[0]
+        assert fold.origins.max() - fold.fit_at < refit_every
+
+
+@given(st.integers(1, 20), st.integers(0, 60))
+def test_an_outcome_is_known_only_when_it_has_come(horizon, at):
+    origins = np.arange(50)
+    assert known(origins, horizon, at=at).tolist() == [o + horizon <= at for o in range(50)]
+
+
+def test_guards():
+    with pytest.raises(ParameterError, match="go forward"):
+        walk(np.array([3, 2]), refit_every=1)
+    with pytest.raises(ParameterError, match="go forward"):
+        walk(np.array([2, 3]), refit_every=0)
+    with pytest.raises(ParameterError, match="fitted at 4"):
+        Fold(4, np.array([3, 5]))
+    with pytest.raises(ParameterError, match="or none"):
+        Fold(4, np.array([], int))
+    assert walk(np.array([], int), refit_every=3) == []
