@@ -19,15 +19,17 @@ from cloudarb_lib.types import (
 )
 from cloudarb_lib.units import parse_as_of, parse_freq
 
-_SPECS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
+_ABOUT = [*OFFER_PARTS, "price_kind", "vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib"]
+_SOURCE = ["provider", "source"]
 
 
 @dataclass(frozen=True)
 class _Known:
-    """Events in the order they came into force, as arrays: one row each, sorted by offer.
+    """Events in the order they came into force, sorted by offer, as arrays.
 
-    ``start`` is when a price was both in effect and seen, in microseconds since 1970;
-    ``row`` its position in the frame; ``changed`` false where it repeats the price before it.
+    ``start`` is when a price was both in effect and seen, in microseconds since 1970; ``row`` its
+    position in the frame; ``changed`` false where it repeats the price before it; ``last`` true
+    at the last event of each offer.
     """
 
     offers: pd.Index
@@ -35,12 +37,8 @@ class _Known:
     start: np.ndarray
     price: np.ndarray
     changed: np.ndarray
+    last: np.ndarray
     row: np.ndarray
-
-    @property
-    def ends(self) -> np.ndarray:
-        """True at the last event of each offer."""
-        return np.append(self.code[1:] != self.code[:-1], True) if len(self.code) else self.code > 0
 
 
 def _micros(times: pd.Series) -> np.ndarray:
@@ -50,71 +48,30 @@ def _micros(times: pd.Series) -> np.ndarray:
 
 
 def _known(events: pd.DataFrame, as_of_us: int) -> _Known:
-    """Return the events of ``events`` that were in force at some time up to ``as_of_us``.
+    """Return the events that were in force at some time up to ``as_of_us``.
 
     An event counts from the later of effective_at and observed_at on; one that took effect
     before another already known is never in force and is left out.
     """
     ids = events["offer_id"]
-    if (
-        not isinstance(ids.dtype, pd.CategoricalDtype)
-        or not ids.cat.categories.is_monotonic_increasing
-    ):
+    if not isinstance(ids.dtype, pd.CategoricalDtype) or not ids.cat.categories.is_monotonic_increasing:
         ids = pd.Series(pd.Categorical(ids.astype(object)))
     code = ids.cat.codes.to_numpy().astype(np.int64)
-    effective, observed = _micros(events["effective_at"]), _micros(events["observed_at"])
-    start = np.maximum(effective, observed)
+    effective = _micros(events["effective_at"])
+    start = np.maximum(effective, _micros(events["observed_at"]))
     row = np.flatnonzero(start <= as_of_us)
     row = row[np.lexsort((effective[row], start[row], code[row]))]
-    code, start, effective = code[row], start[row], effective[row]
-    if (start != effective).any():
-        _, rank = np.unique(effective, return_inverse=True)
-        place = code * (rank.max() + 1) + rank
-        keep = place >= np.maximum.accumulate(place)
-        row, code, start = row[keep], code[keep], start[keep]
-    used, code = np.unique(code, return_inverse=True)
+    if len(row) and (start[row] != effective[row]).any():
+        _, rank = np.unique(effective[row], return_inverse=True)
+        place = code[row] * (rank.max() + 1) + rank
+        row = row[place >= np.maximum.accumulate(place)]
+    used, code = np.unique(code[row], return_inverse=True)
     price = events["price_usd_per_hour"].to_numpy(float)[row]
-    same = np.zeros(len(row), bool)
-    same[1:] = (code[1:] == code[:-1]) & (
-        (price[1:] == price[:-1]) | (np.isnan(price[1:]) & np.isnan(price[:-1]))
-    )
-    return _Known(ids.cat.categories[used], code, start, price, ~same, row)
-
-
-def _source_codes(*frames: pd.DataFrame) -> list[np.ndarray]:
-    """Return one code per row and frame; equal codes mean equal (provider, source)."""
-    keys = pd.concat([f[["provider", "source"]].astype(object) for f in frames])
-    provider, _ = pd.factorize(keys["provider"])
-    source, names = pd.factorize(keys["source"])
-    _, codes = np.unique(provider * (len(names) + 1) + source, return_inverse=True)
-    return np.split(codes, np.cumsum([len(f) for f in frames])[:-1])
-
-
-def _looked(looks: pd.DataFrame, codes: np.ndarray, n_codes: int, grid: _Grid) -> np.ndarray:
-    """Return whether a look of each source touches each cell, shape (n_codes, cells + 1)."""
-    edges = np.zeros((n_codes, grid.n + 2), np.int32)
-    until = _micros(looks["looked_at"])
-    known = until <= grid.right
-    first, last = grid.cell(_micros(looks["covers_from"])[known]), grid.cell(until[known])
-    np.add.at(edges, (codes[known], first), 1)
-    np.add.at(edges, (codes[known], last + 1), -1)
-    return edges.cumsum(axis=1)[:, :-1] > 0
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Cells (left + (i - 1) step, left + i step], i = 1..n, microseconds; cell 0 is all before."""
-
-    left: int
-    step: int
-    n: int
-
-    @property
-    def right(self) -> int:
-        return self.left + self.n * self.step
-
-    def cell(self, times: np.ndarray) -> np.ndarray:
-        return np.clip(-((self.left - times) // self.step), 0, self.n)
+    first = np.diff(code, prepend=-1) != 0
+    same = (price[1:] == price[:-1]) | (np.isnan(price[1:]) & np.isnan(price[:-1]))
+    changed = first | ~np.append(False, same)[: len(row)]
+    last = np.append(first[1:], True)[: len(row)]
+    return _Known(ids.cat.categories[used], code, start[row], price, changed, last, row)
 
 
 def to_panel(
@@ -137,131 +94,107 @@ def to_panel(
     """
     if how not in ("last", "mean"):
         raise ParameterError(f"how {how!r} is unknown.", "Use last or mean.")
-    step = pd.Timedelta(freq) if isinstance(freq, pd.Timedelta) else parse_freq(freq)
-    end = parse_as_of(as_of)
-    known = _known(events, end.value // 1000)
-    if len(known.code):
-        begin = known.start.min() if start is None else parse_as_of(start).value // 1000
-        span, width = end.value // 1000 - int(begin), step.value // 1000
-        # A first event on a cell edge opens its own cell: the cell to the right ends after it.
-        n = max(-(-span // width), 0) + (start is None and span % width == 0)
-    else:
-        width, n = step.value // 1000, 0
-    grid = _Grid(end.value // 1000 - n * width, width, n)
-    m = len(known.offers)
-    cell = grid.cell(known.start)
-    at = np.full((m, n + 1), -1, np.int64)
-    last = np.append((np.diff(known.code) != 0) | (np.diff(cell) != 0), True)[: len(cell)]
-    at[known.code[last], cell[last]] = np.flatnonzero(last)
-    np.maximum.accumulate(at, axis=1, out=at)
+    step = freq if isinstance(freq, pd.Timedelta) else parse_freq(freq)
+    width, end = step.value // 1000, parse_as_of(as_of).value // 1000
+    known = _known(events, end)
+    n = 0
+    if len(known.row):
+        # The cell of a first event on an edge is the one that ends there, hence the extra one.
+        begin = int(known.start.min()) - 1 if start is None else parse_as_of(start).value // 1000
+        n = max(-(-(end - begin) // width), 0)
+    left, m = end - n * width, len(known.offers)
+    ends = left + np.arange(n + 1) * width  # cell i is (ends[i - 1], ends[i]], cell 0 all before
+
+    def cell_of(times: np.ndarray) -> np.ndarray:
+        return np.clip(-((left - times) // width), 0, n)
+
+    cell = cell_of(known.start)
+    place = known.code * (n + 1) + cell
+    first = np.diff(place, prepend=-1) != 0
+    at = np.full(m * (n + 1), -1)
+    final = np.flatnonzero(np.append(first[1:], True)[: len(first)])
+    at[place[final]] = final
+    at = np.maximum.accumulate(at.reshape(m, n + 1), axis=1)
     price = np.append(known.price, np.nan)[at]
-    on_sale, mean = _time_weighted(known, grid, cell, price)
-    available = np.where(at[:, 1:] < 0, np.nan, on_sale / width)
+    # Each cell is the price carried in until its first event, then each event until the next.
+    until = np.minimum(np.where(known.last, end, np.append(known.start[1:], 0)[: len(cell)]), ends[cell])
+    held = np.where(cell > 0, until - known.start, 0) * ~np.isnan(known.price)
+    carried = np.full(m * (n + 1), width)
+    carried[place[first]] = (known.start - (ends[cell] - width))[first]
+    carried = np.where(np.isnan(price[:, :-1]), 0, carried.reshape(m, n + 1)[:, 1:])
+    inside, paid = (
+        np.bincount(place, held * weight, m * (n + 1)).reshape(m, n + 1)[:, 1:]
+        for weight in (1.0, np.nan_to_num(known.price))
+    )
+    on_sale = inside + carried
+    value = price[:, 1:]
+    if how == "mean":
+        total = paid + carried * np.nan_to_num(price[:, :-1])
+        value = np.divide(total, on_sale, out=value.copy(), where=on_sale > 0)
 
     seen = np.zeros((m, n + 1), bool)
     seen[known.code, cell] = True
-    sources, look_codes = _source_codes(events.iloc[known.row], looks)
-    n_codes = int(max([-1, *sources, *look_codes])) + 1 if len(sources) + len(look_codes) else 0
-    looked = _looked(looks, look_codes, n_codes, grid)
-    seen |= looked[np.append(sources, 0)[at], np.arange(n + 1)] if m else False
+    keys = pd.concat([events.iloc[known.row][_SOURCE].astype(object), looks[_SOURCE].astype(object)])
+    source = keys.groupby(_SOURCE, sort=False).ngroup().to_numpy()
+    touched = np.zeros((int(source.max(initial=0)) + 1, n + 2), np.int32)
+    known_by = _micros(looks["looked_at"])
+    look = np.flatnonzero(known_by <= end)
+    np.add.at(touched, (source[len(cell) + look], cell_of(_micros(looks["covers_from"])[look])), 1)
+    np.add.at(touched, (source[len(cell) + look], cell_of(known_by[look]) + 1), -1)
+    if m:
+        seen |= (touched.cumsum(axis=1) > 0)[source[: len(cell)][at], np.arange(n + 1)]
     state = np.where(seen, STATE_UNCHANGED, STATE_NOT_LOOKED).astype(np.int8)
     state[known.code[known.changed], cell[known.changed]] = STATE_CHANGED
     state[np.isnan(price)] = STATE_ABSENT
-
-    value = price[:, 1:] if how == "last" else mean
+    offers = events.iloc[known.row[known.last]]
     return Panel(
-        times=pd.DatetimeIndex(end - step * np.arange(n)[::-1]).as_unit("us"),
+        times=pd.DatetimeIndex(pd.to_datetime(ends[1:], unit="us", utc=True)).as_unit("us"),
         step=step,
-        offers=_describe(events.iloc[known.row[known.ends]], known.offers),
+        offers=offers[[c for c in _ABOUT if c in offers]].set_axis(
+            pd.Index(known.offers.astype(object), name="offer_id")
+        ),
         price=np.ascontiguousarray(value.T),
-        available=np.ascontiguousarray(available.T),
+        available=np.ascontiguousarray(np.where(at[:, 1:] < 0, np.nan, on_sale / width).T),
         state=np.ascontiguousarray(state[:, 1:].T),
     )
-
-
-def _time_weighted(
-    known: _Known, grid: _Grid, cell: np.ndarray, price: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return time on sale (microseconds) and mean price over it, shape (offers, cells).
-
-    Each cell is the price carried in until its first event, then each event until the next.
-    """
-    m, n = price.shape[0], grid.n
-    ends = grid.left + np.arange(n + 1) * grid.step
-    until = np.minimum(np.where(known.ends, ends[-1], np.append(known.start[1:], 0)), ends[cell])
-    held = np.where(cell > 0, until - known.start, 0) * ~np.isnan(known.price)
-    place = known.code * (n + 1) + cell
-    inside = np.bincount(place, held, m * (n + 1)).reshape(m, n + 1)[:, 1:]
-    paid = np.bincount(place, held * np.nan_to_num(known.price), m * (n + 1))
-    carried = np.full((m, n + 1), grid.step, np.int64)
-    first = np.append(True, place[1:] != place[:-1])[: len(place)]
-    carried[known.code[first], cell[first]] = (known.start - (ends[cell] - grid.step))[first]
-    before = price[:, :-1]
-    carry = np.where(np.isnan(before), 0, carried[:, 1:])
-    on_sale = inside + carry
-    total = paid.reshape(m, n + 1)[:, 1:] + carry * np.nan_to_num(before)
-    mean = np.divide(total, on_sale, out=price[:, 1:].copy(), where=on_sale > 0)
-    return on_sale, mean
-
-
-def _describe(rows: pd.DataFrame, offer_ids: pd.Index) -> pd.DataFrame:
-    columns = [c for c in (*OFFER_PARTS, "price_kind", *_SPECS) if c in rows.columns]
-    frame = rows[columns].reset_index(drop=True)
-    frame.index = pd.Index(offer_ids.astype(object), name="offer_id")
-    return frame
 
 
 def current_offers(
     events: pd.DataFrame, looks: pd.DataFrame, *, as_of: object, stale_after_days: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return tables ``offers`` and ``sources`` at ``as_of``.
+    """Return tables ``offers`` (with source) and ``sources`` at ``as_of``.
 
     An offer is its price in force, unless withdrawn, and only where its source was looked at
     (or gave an event) no longer than ``stale_after_days`` before ``as_of``. ``sources`` lists
     every source of ``events`` and ``looks`` with its age, the stale ones too.
     """
     if not stale_after_days >= 0:
-        raise ParameterError(
-            f"stale_after_days {stale_after_days!r} is not a positive number.", "Use 14."
-        )
+        raise ParameterError(f"stale_after_days {stale_after_days!r} is not a number from 0 up.", "Use 14.")
     end = parse_as_of(as_of)
     known = _known(events, end.value // 1000)
-    rows = events.iloc[known.row[known.ends]]
-    now = rows[["provider", "source"]].astype(object).reset_index(drop=True)
-    for name in ("price_kind", *_SPECS, "offer_count"):
-        now[name] = (
-            rows[name].to_numpy() if name != "offer_count" else rows[name].astype(float).to_numpy()
-        )
-    now = pd.concat([_describe(rows, known.offers).reset_index()[["offer_id"]], now], axis=1)
-    for part in OFFER_PARTS[1:]:
-        now[part] = rows[part].to_numpy()
-    now["price_usd_per_hour"] = known.price[known.ends]
-    count = now["gpu_count"].astype(float)
-    now["price_usd_per_gpu_hour"] = now["price_usd_per_hour"] / count.where(count > 0)
-    last_change = np.zeros(len(known.offers), np.int64)
-    last_change[known.code[known.changed]] = known.start[known.changed]
-    now["changed_at"] = pd.to_datetime(last_change, unit="us", utc=True).as_unit("us")
+    words = dict.fromkeys(("offer_id", *_SOURCE), object)
+    now = events.iloc[known.row[known.last]].reset_index(drop=True).astype({**words, "offer_count": float})
+    gpus = now["gpu_count"].astype(float)
+    now["price_usd_per_gpu_hour"] = now["price_usd_per_hour"] / gpus.where(gpus > 0)
+    changed_at = np.zeros(len(known.offers), np.int64)
+    np.maximum.at(changed_at, known.code[known.changed], known.start[known.changed])
+    now["changed_at"] = pd.to_datetime(changed_at, unit="us", utc=True).as_unit("us")
     now = now[now["price_usd_per_hour"].notna()]
 
-    seen = events.iloc[known.row].rename(columns={"observed_at": "seen"})[
-        ["provider", "source", "seen"]
+    seen = [
+        frame[[*_SOURCE, column]]
+        .set_axis([*_SOURCE, "looked_at"], axis=1)
+        .astype(dict.fromkeys(_SOURCE, object))
+        for frame, column in ((events.iloc[known.row], "observed_at"), (looks, "looked_at"))
     ]
-    looked = looks.rename(columns={"looked_at": "seen"})[["provider", "source", "seen"]]
-    both = pd.concat([seen, looked[looked["seen"] <= end]]).astype(
-        {"provider": object, "source": object}
-    )
+    both = pd.concat(seen)
     sources = (
-        both.groupby(["provider", "source"], sort=True)["seen"]
-        .max()
-        .rename("looked_at")
-        .reset_index()
+        both[both["looked_at"] <= end].groupby(_SOURCE)["looked_at"].max().dt.as_unit("us").reset_index()
     )
-    sources["looked_at"] = pd.DatetimeIndex(sources["looked_at"]).as_unit("us")
-    sources["age_days"] = (end - sources["looked_at"]) / pd.Timedelta(days=1)
-    held = now.groupby(["provider", "source"]).size().rename("offers").reset_index()
-    sources = sources.merge(held, how="left", on=["provider", "source"]).fillna({"offers": 0})
-    sources["offers"] = sources["offers"].astype(np.int64)
+    sources["age_days"] = (end - sources["looked_at"]).dt.total_seconds() / 86400
+    held = now.groupby(_SOURCE).size()
+    sources["offers"] = held.reindex(pd.MultiIndex.from_frame(sources[_SOURCE]), fill_value=0).to_numpy(int)
     sources["stale"] = sources["age_days"] > stale_after_days
-    offers = now.merge(sources.loc[~sources["stale"], ["provider", "source", "looked_at"]])
+    offers = now.merge(sources.loc[~sources["stale"], [*_SOURCE, "looked_at"]], on=_SOURCE)
     offers = offers.sort_values("offer_id", ignore_index=True)
     return offers[[*HANDED_OVER["offers"].names, "source"]], sources[HANDED_OVER["sources"].names]
