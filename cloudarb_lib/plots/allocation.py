@@ -59,7 +59,7 @@ def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     parts["rank"] = parts["purchase_option"].map(options.index)
     for row in parts.sort_values(["rank", "expected_cost_usd"]).to_dict("records"):
         usd = row["expected_cost_usd"]
-        label = "{provider} {region} {gpu_model}".format(**row).replace(" unstated", "")
+        label = " ".join(str(row[key]) for key in keys[:3]).replace(" unstated", "")
         fig.add_bar(
             y=[row["workload"]], x=[usd / 1e3], orientation="h", showlegend=False,
             marker={"color": COLOURS[row["rank"]], "line": {"color": "white", "width": 1.5}},
