@@ -34,9 +34,7 @@ def scaled_mae(mae_by_series: np.ndarray, scale: np.ndarray) -> float:
     return float(np.nansum(ratio))
 
 
-def pinball(
-    forecast: np.ndarray, truth: np.ndarray, *, quantile: float, axis: Axis = None
-) -> np.ndarray:
+def pinball(forecast: np.ndarray, truth: np.ndarray, *, quantile: float, axis: Axis = None) -> np.ndarray:
     """Return the mean pinball loss of a quantile forecast (Koenker and Bassett, 1978)."""
     over = truth - forecast
     return mean(np.maximum(quantile * over, (quantile - 1.0) * over), axis)
@@ -54,9 +52,7 @@ def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.abs(samples - np.asarray(truth)[..., None]).mean(axis=-1) - spread
 
 
-def coverage(
-    low: np.ndarray, high: np.ndarray, truth: np.ndarray, *, axis: Axis = None
-) -> np.ndarray:
+def coverage(low: np.ndarray, high: np.ndarray, truth: np.ndarray, *, axis: Axis = None) -> np.ndarray:
     """Return the share of truths inside [low, high], ends included."""
     inside = ((truth >= low) & (truth <= high)).astype(float)
     return mean(np.where(np.isfinite(truth + low + high), inside, np.nan), axis)

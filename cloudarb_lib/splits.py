@@ -23,9 +23,7 @@ class Fold:
 
     def __post_init__(self) -> None:
         if not len(self.origins) or int(self.origins.min()) < self.fit_at:
-            raise ParameterError(
-                f"a fold fitted at {self.fit_at} has an origin before it, or none."
-            )
+            raise ParameterError(f"a fold fitted at {self.fit_at} has an origin before it, or none.")
 
 
 def known(origins: np.ndarray, horizon: int, *, at: int) -> np.ndarray:
@@ -41,8 +39,6 @@ def walk(origins: np.ndarray, *, refit_every: int) -> list[Fold]:
     """
     origins = np.asarray(origins)
     if refit_every < 1 or (np.diff(origins) <= 0).any():
-        raise ParameterError(
-            f"refit_every is {refit_every}, origins {origins}: both must go forward."
-        )
+        raise ParameterError(f"refit_every is {refit_every}, origins {origins}: both must go forward.")
     group = (origins - origins[0]) // refit_every if len(origins) else origins
     return [Fold(int(part.min()), part) for part in (origins[group == g] for g in np.unique(group))]

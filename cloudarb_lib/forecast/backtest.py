@@ -89,10 +89,7 @@ def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) 
     stamps = panel.times[-len(patterns.log_price) :][positions[scored]]
     weights, gates = (
         pd.concat(
-            [
-                make(walk, patterns, int(i)).assign(origin_utc=t)
-                for i, t in zip(scored, stamps, strict=True)
-            ],
+            [make(walk, patterns, int(i)).assign(origin_utc=t) for i, t in zip(scored, stamps, strict=True)],
             ignore_index=True,
         )
         for make in (weights_table, gates_table)
@@ -101,9 +98,7 @@ def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) 
     return WalkForward(scores, weights, gates, len(panel.offers), patterns.log_price.shape[1])
 
 
-def _scores(
-    walk: Walk, patterns: Patterns, horizons: np.ndarray, scored: np.ndarray
-) -> pd.DataFrame:
+def _scores(walk: Walk, patterns: Patterns, horizons: np.ndarray, scored: np.ndarray) -> pd.DataFrame:
     task, at = walk.task, horizons - 1
     price = np.exp(task.log_price)
     now = price[task.origins[scored]][:, :, None]
@@ -117,9 +112,7 @@ def _scores(
         drawn["crps"][i] = losses.crps(np.exp(worlds).transpose(0, 2, 1), np.exp(known[i]))
         for level, tail in (("80", 0.1), ("95", 0.025)):
             low, high = np.quantile(worlds, [tail, 1 - tail], axis=1, method="inverted_cdf")
-            drawn[level][i] = losses.coverage(
-                low[None] - 1e-9, high[None] + 1e-9, known[i][None], axis=0
-            )
+            drawn[level][i] = losses.coverage(low[None] - 1e-9, high[None] + 1e-9, known[i][None], axis=0)
     points = {name: f[scored][:, :, at] for name, f in walk.members.items()}
     points |= {"weighted_mean": walk.point[scored][:, :, at], "ensemble": drawn["ensemble"]}
     start = int(task.origins[scored[0]])

@@ -57,9 +57,7 @@ def width_maps(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
     one = np.where(total > 0, total / np.maximum(origins, 1e-12), 1.0)
     prior = one * PRIOR_ORIGINS
     outside = np.where(total > 0, origins, 0.0)
-    covered = (np.cumsum(mass, axis=2) + prior * np.arange(1, BINS + 1) / BINS) / (
-        total + prior + outside
-    )
+    covered = (np.cumsum(mass, axis=2) + prior * np.arange(1, BINS + 1) / BINS) / (total + prior + outside)
     knots = np.linspace(0, 1, BINS + 1)
     out = np.empty((*covered.shape[:2], BINS + 1))
     for group, h in np.ndindex(*covered.shape[:2]):

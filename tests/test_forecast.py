@@ -1,0 +1,356 @@
+"""Forecasts: blind to the future, calibrated, seeded, and calm about bad input."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloudarb_lib import forecast as fc
+from cloudarb_lib.assumptions import Assumptions
+from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.forecast import calibrate, engine, ensemble, members, simulate
+from cloudarb_lib.forecast.patterns import find_patterns
+from cloudarb_lib.schema import validate
+from cloudarb_lib.types import Panel
+
+
+def a_panel(price, options="spot", models="H100", providers="gcp", step="7D"):
+    price = np.asarray(price, float)
+    n = price.shape[1]
+    offers = pd.DataFrame(
+        {
+            "provider": providers, "region": [f"r{i}" for i in range(n)], "zone": "",
+            "instance_type": "m", "purchase_option": options, "term": "", "gpu_model": models,
+            "price_kind": "administered",
+        },
+        index=pd.Index([f"o{i}" for i in range(n)], name="offer_id"),
+    )  # fmt: skip
+    times = pd.date_range("2025-01-01", periods=len(price), freq=step, tz="UTC")
+    known = np.isfinite(price)
+    return Panel(times, pd.Timedelta(step), offers, price, known.astype(float), np.where(known, 2, 0))
+
+
+def stepping(seed=0, times=80, series=12, drift=0.0, every=4):
+    """Prices that step together every few cells, as administered prices do."""
+    rng = np.random.default_rng(seed)
+    review = (np.arange(times) % every == 0)[:, None] & (rng.random((times, series)) < 0.8)
+    shock = rng.normal(drift, 0.05, (times, 1)) + rng.normal(0, 0.02, (times, series))
+    return np.exp(np.cumsum(np.where(review, shock, 0), axis=0)) * np.linspace(1, 40, series)
+
+
+def some_assumptions(per_year=0.0, down=1.0, size=0.3):
+    rows = [(f"list_price_jump_{k}", v) for k, v in
+            (("per_year", per_year), ("down_share", down), ("size", size))]  # fmt: skip
+    return Assumptions(
+        pd.DataFrame(rows, columns=["name", "value"]).assign(unit="1", source="test", date="2026")
+    )
+
+
+def run(panel, **changed):
+    given_ = {"horizon_steps": 6, "n_paths": 200, "assumptions": some_assumptions(), "seed": 3}
+    return fc.forecast_offers(panel, **{**given_, **changed})
+
+
+def a_task(price, groups=None, origins=None, horizon=4):
+    log_price = np.log(price)
+    groups = np.zeros(log_price.shape[1], int) if groups is None else groups
+    origins = np.arange(20, len(log_price)) if origins is None else origins
+    return members.Task(log_price, groups, origins, horizon, 1)
+
+
+def test_repeat_last_step_by_hand():
+    """Steps of +10 % at cells 4 and 9: reviews 5 apart, the next due at 14 and 19."""
+    price = np.ones((12, 1))
+    price[4:] *= 1.1
+    price[9:] *= 1.1
+    out = members.repeat_last_step(a_task(price, origins=np.array([2, 6, 11]), horizon=8))
+    up = np.log(1.1)
+    assert (out[:2] == 0).all()  # no step yet; one step, so no gap known
+    np.testing.assert_allclose(out[2, 0], [0, 0, up, up, up, up, up, 2 * up])
+
+
+def test_damped_trend_equals_holts_recursion():
+    price = stepping(series=3)
+    task = a_task(price)
+    alpha, beta, phi = 0.99, 0.12, 0.95
+    out = members.damped_trend(task)
+    for s in range(3):
+        y = task.log_price[:, s] - task.log_price[0, s]
+        level, trend, trends = 0.0, 0.0, []
+        for value in y:
+            before = level
+            level = alpha * value + (1 - alpha) * (level + phi * trend)
+            trend = beta * (level - before) + (1 - beta) * phi * trend
+            trends.append(trend)
+        want = np.array(trends)[task.origins, None] * np.cumsum(phi ** np.arange(1, 5))
+        np.testing.assert_allclose(out[:, s], want, atol=1e-10)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 1000), st.integers(24, 70))
+def test_no_forecast_changes_when_only_the_future_does(seed, cut):
+    past = stepping(seed)
+    other = past.copy()
+    other[cut + 1 :] *= np.exp(np.random.default_rng(seed).normal(0, 0.3, past[cut + 1 :].shape))
+    groups = np.arange(12) % 2
+    walks = []
+    for price in (past, other):
+        codes = find_patterns(a_panel(price, models=["H100", "L4"] * 6))
+        walks.append(engine.walk_origins(codes, np.arange(20, 79), horizon=4, seed=1))
+    a, b = walks
+    assert (a.task.groups == b.task.groups).all()
+    assert sorted(groups) == sorted(a.task.groups)
+    here = a.task.origins <= cut
+    for name in a.members:
+        one, two = (np.exp(w.members[name][here]) * np.exp(w.task.log_price[:1].T) for w in walks)
+        np.testing.assert_allclose(np.sort(one, axis=1), np.sort(two, axis=1), err_msg=name)
+    np.testing.assert_allclose(a.weights.values[here], b.weights.values[here])
+    last = int(np.flatnonzero(here)[-1])
+    np.testing.assert_allclose(
+        np.sort(a.worlds(last, n_paths=20), axis=0), np.sort(b.worlds(last, n_paths=20), axis=0)
+    )
+
+
+def test_boosting_learns_a_rule_and_bows_out_without_rows():
+    """Every series rises 5 % in the cell after a fall of 5 %: last value is wrong half of the time."""
+    price = np.where(np.arange(90)[:, None] % 2, 1.0, 0.95) * np.linspace(1, 3, 40)
+    task = a_task(price, horizon=1, origins=np.arange(60, 89))
+    task = members.Task(task.log_price, task.groups, task.origins, 1, 1)
+    error = np.abs(members.boosting(task) - task.truth()).mean()
+    assert error < 0.2 * np.abs(task.truth()).mean()
+    short = a_task(price[:10], origins=np.arange(5, 10), horizon=2)
+    assert (members.boosting(short) == 0).all()
+
+
+def test_weights_go_to_the_better_member_and_sum_to_one():
+    noise = np.random.default_rng(0).normal(0, 0.01, (80, 30))
+    price = np.exp(0.02 * np.arange(80)[:, None] + noise)
+    task = a_task(price, groups=np.repeat([0, 1], 15))
+    forecasts, failed = ensemble.run_members(task)
+    assert not failed
+    weights = ensemble.weigh(task, forecasts)
+    np.testing.assert_allclose(weights.values.sum(axis=1), 1)
+    trend = weights.models.index("damped_trend")
+    assert (weights.values[-1, trend, :, 3] > weights.values[-1, 0, :, 3]).all()
+    first = weights.values[0]
+    assert (first[weights.models.index("last_value")] == 1).all()
+    assert (weights.gates[0, trend] == ensemble.NO_RECORD).all()
+
+
+def test_a_member_worse_than_last_value_is_gated():
+    rng = np.random.default_rng(0)
+    price = np.exp(rng.normal(0, 0.1, (80, 30)))
+    task = a_task(price)
+    forecasts, _ = ensemble.run_members(task)
+    weights = ensemble.weigh(task, forecasts)
+    k = weights.models.index("repeat_last_step")
+    assert (weights.gates[-1, k] == ensemble.WORSE).all()
+    assert (weights.values[-1, k] == 0).all()
+
+
+def test_a_failing_member_is_reported_and_stops_nobody(monkeypatch):
+    def raises(task):
+        raise RuntimeError("no luck")
+
+    broken = {"boosting": raises, "damped_trend": lambda task: members.last_value(task) * np.nan}
+    monkeypatch.setattr(ensemble, "MEMBERS", {**members.MEMBERS, **broken})
+    result = run(a_panel(stepping()))
+    why = result.gates.groupby("model")["reason"].first()
+    assert why["boosting"] == "failed: RuntimeError: no luck"
+    assert why["damped_trend"] == "failed: returned a number that is not finite"
+    assert set(result.weights["model"]) == {"last_value", "repeat_last_step"}
+    assert len(result.paths.offer_ids) == 12
+
+
+def test_offers_of_one_pattern_are_modelled_once():
+    base = stepping(series=3)
+    price = np.column_stack([base, base[:, 0] * 8, base[:, 0] * 1.001])
+    patterns = find_patterns(a_panel(price, models=["H100"] * 4 + ["L4"]))
+    assert patterns.log_price.shape[1] == 4  # the last one has another group
+    assert patterns.of_offer[0] == patterns.of_offer[3] != patterns.of_offer[4]
+    assert patterns.group_names == ("H100", "L4")
+    result = run(a_panel(price))
+    ratio = result.paths.values[3] / result.paths.values[0]
+    np.testing.assert_allclose(ratio, 8)
+
+
+def test_worlds_share_dates_and_keep_the_atom():
+    step = np.zeros((50, 4))
+    step[10::10] = [[0.1, 0.2, 0.3, 0.4]]
+    cells, shift = simulate.draw_cells(49, n_paths=300, horizon=8, seed=5)
+    assert cells.min() >= 1
+    assert cells.max() <= 49
+    worlds = simulate.draw_worlds(step, np.array([0, 1, 2, 3]), cells, shift)
+    np.testing.assert_allclose(worlds[1], 2 * worlds[0])  # one series a group: always its own past
+    assert 0.1 < (worlds[0] == 0).mean() < 0.9
+    some = simulate.draw_worlds(step, np.array([0, 0, 1, 1]), cells, shift, only=np.array([1, 3]))
+    every = simulate.draw_worlds(step, np.array([0, 0, 1, 1]), cells, shift)
+    np.testing.assert_array_equal(some, every[[1, 3]])
+
+
+def test_steps_not_known_come_from_a_neighbour():
+    log_price = np.log(stepping(series=3))
+    late = log_price.copy()
+    late[:40, 1] = np.nan
+    step = simulate.known_steps(late, np.zeros(3, int))
+    assert (step[1:40, 1] != 0).any()
+    assert set(step[8, 1:2]) <= set(step[8, [0, 2]])
+
+
+def test_recentring_moves_the_median_and_leaves_unchanged_alone():
+    rng = np.random.default_rng(0)
+    worlds = np.where(rng.random((3, 999, 2)) < 0.2, 0.0, rng.normal(0.3, 0.05, (3, 999, 2)))
+    point = np.full((3, 2), 0.1)
+    moved = simulate.recentre(worlds, point)
+    np.testing.assert_array_equal(moved == 0, worlds == 0)
+    np.testing.assert_allclose(np.median(moved, axis=1), point, atol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.7, 1.0, 2.0])
+def test_calibration_brings_wrong_widths_to_nominal_coverage(spread):
+    """Worlds too narrow or too wide by a known factor; coverage of new outcomes is then right."""
+    rng = np.random.default_rng(1)
+    groups = np.zeros(40, int)
+    pits = np.stack([
+        calibrate.transform(rng.normal(0, spread, (40, 64, 1)), rng.normal(0, 1, (40, 1)), rng=rng)
+        for _ in range(300)
+    ])  # fmt: skip
+    counts = calibrate.count_widths(pits, groups)
+    maps = calibrate.width_maps(counts, np.ones((300, 1)))
+    worlds = calibrate.calibrate(rng.normal(0, spread, (40, 2000, 1)), maps, groups)
+    low, high = np.quantile(worlds, [0.1, 0.9])
+    truth = rng.normal(0, 1, 20_000)
+    assert 0.76 < ((truth >= low) & (truth <= high)).mean() < 0.86
+
+
+def test_calibration_keeps_atoms_order_and_median_and_does_nothing_unasked():
+    rng = np.random.default_rng(2)
+    worlds = np.where(rng.random((5, 401, 2)) < 0.6, 0.0, rng.normal(0, 0.1, (5, 401, 2)))
+    empty = calibrate.count_widths(np.full((3, 5, 2), np.nan), np.zeros(5, int))
+    same = calibrate.width_maps(empty, np.ones((3, 2)))
+    np.testing.assert_allclose(same[0, 0], np.linspace(0, 1, calibrate.BINS + 1))
+    wide = np.broadcast_to(np.linspace(0, 1, calibrate.BINS + 1) ** 0.5, same.shape)
+    out = calibrate.calibrate(worlds, wide, np.zeros(5, int))
+    assert set(np.unique(out)) <= set(np.unique(worlds))
+    np.testing.assert_allclose(np.median(out, axis=1), np.median(worlds, axis=1), atol=2e-3)
+    assert out.std() > worlds.std()
+    for s in range(5):
+        order = np.argsort(worlds[s, :, 0], kind="stable")
+        assert (np.diff(out[s, order, 0]) >= 0).all()
+
+
+@given(st.integers(0, 500))
+def test_transform_is_uniform_for_a_fair_simulation_with_an_atom(seed):
+    rng = np.random.default_rng(seed)
+    draw = np.where(rng.random((400, 65, 1)) < 0.7, 0.0, rng.normal(size=(400, 65, 1)))
+    u = calibrate.transform(draw[:, 1:], draw[:, 0], rng=rng)
+    assert abs(u.mean() - 0.5) < 0.08
+    assert u.min() >= 0
+    assert u.max() <= 1
+
+
+def test_the_forecast_table_is_what_the_paths_say():
+    panel = a_panel(stepping())
+    result = run(panel)
+    validate(result.table, "forecast")
+    validate(result.weights, "weights")
+    assert (result.table["origin_utc"] == panel.times[-1]).all()
+    wide = result.table.pivot_table(
+        index=["offer_id", "target_utc"], columns="quantile", values="price_usd_per_hour",
+        observed=True,
+    )  # fmt: skip
+    assert (np.diff(wide.to_numpy(), axis=1) >= 0).all()
+    for level in fc.QUANTILES:
+        below = (result.paths.values <= wide[level].to_numpy().reshape(12, 1, 6) + 1e-12).mean(1)
+        assert (below >= level - 1e-9).all()
+    assert (result.paths.values > 0).all()
+    np.testing.assert_allclose(result.paths.table()["price_usd_per_hour"].max(), wide.max().max(), rtol=1)
+
+
+def test_a_seed_gives_the_same_worlds_and_a_part_the_same_as_the_whole():
+    panel = a_panel(stepping(), options=["spot"] * 9 + ["on_demand"] * 3)
+    some = some_assumptions(per_year=20.0)
+    one, two = run(panel, assumptions=some), run(panel, assumptions=some)
+    np.testing.assert_array_equal(one.paths.values, two.paths.values)
+    part = run(panel, assumptions=some, paths_for=panel.offers.index[[2, 10]])
+    assert list(part.paths.offer_ids) == ["o2", "o10"]
+    np.testing.assert_array_equal(part.paths.values, one.paths.values[[2, 10]])
+    assert not np.array_equal(run(panel, seed=4).paths.values[0], one.paths.values[0])
+
+
+def test_list_prices_stay_but_for_the_stated_jump():
+    panel = a_panel(stepping(series=4), options=["on_demand", "on_demand", "reserved", "spot"])
+    calm = run(panel).paths.values
+    assert (calm[:3] == panel.price[-1, :3, None, None]).all()
+    rate, size = 2.0, 0.3
+    used = some_assumptions(rate, 1.0, size)
+    jumpy = run(panel, assumptions=used, n_paths=20_000).paths.values / panel.price[-1, :, None, None]
+    hit = (jumpy[0, :, -1] < 1).mean()
+    want = 1 - np.exp(-rate * 6 * 7 / 365)
+    assert abs(hit - want) < 4 * np.sqrt(want * (1 - want) / 20_000)
+    np.testing.assert_array_equal(jumpy[0] < 1, jumpy[1] < 1)  # one model: one jump
+    assert np.isclose(jumpy[0].min(), (1 - size) ** np.round(np.log(jumpy[0].min()) / np.log(1 - size)))
+    assert len(used.used) == 3
+
+
+def test_bad_input_has_a_defined_outcome_and_stops_nobody():
+    price = stepping(series=7)
+    price[:-1, 1] = np.nan  # one point
+    price[:, 2] = 5.0  # constant
+    price[30:55, 3] = np.nan  # a gap of months
+    price[70:, 4] = np.nan  # withdrawn
+    price[:, 5] = np.nan  # all missing
+    result = run(a_panel(price))
+    assert list(result.paths.offer_ids) == ["o0", "o1", "o2", "o3", "o6"]
+    assert result.left_out.set_index("offer_id")["reason"].to_dict() == {
+        "o4": "withdrawn, or a price of zero", "o5": "no price on record"
+    }  # fmt: skip
+    assert np.isfinite(result.paths.values).all()
+    assert result.paths.values[1].std() > 0  # its neighbours tell how it may move
+    alone = run(a_panel(np.full((30, 2), 3.0)))
+    assert (alone.paths.values == 3.0).all()
+    newborn = run(a_panel(np.array([[2.0, 3.0]])))
+    assert (newborn.paths.values[:, :, -1] == [[2.0], [3.0]]).all()
+    zero = stepping(series=2)
+    zero[-1, 0] = 0.0
+    assert list(run(a_panel(zero)).paths.offer_ids) == ["o1"]
+
+
+def test_guards():
+    panel = a_panel(stepping())
+    for steps in (0, 300):
+        with pytest.raises(ParameterError, match="not between 1 and 731 days"):
+            run(panel, horizon_steps=steps)
+    for paths in (0, 10_000_000):
+        with pytest.raises(ParameterError, match="too many, or none"):
+            run(panel, n_paths=paths)
+    with pytest.raises(DataError, match="no offer of the panel has a price"):
+        run(a_panel(np.full((5, 2), np.nan)))
+    with pytest.raises(ParameterError, match="do not fit"):
+        fc.walk_forward(panel, horizons=[80], origins=4, seed=1)
+    with pytest.raises(ParameterError, match="origins is 0"):
+        fc.walk_forward(panel, horizons=[1], origins=0, seed=1)
+    with pytest.raises(DataError, match="too short"):
+        fc.walk_forward(a_panel(np.ones((2, 2))), horizons=[1], origins=1, seed=1)
+
+
+def test_scores_equal_a_slow_loop_for_last_value_and_reward_a_trend():
+    panel = a_panel(stepping(4, drift=-0.05), models=["H100", "L4"] * 6)
+    result = fc.walk_forward(panel, horizons=[1, 4], origins=20, seed=1)
+    scores = validate(result.scores, "scores").set_index(["model", "series_group", "horizon"])
+    price, errors = panel.price, []
+    for origin in range(59, 79):
+        for h in (4,):
+            if origin + h < 80:
+                errors += list(np.abs(price[origin + h] - price[origin]))
+    row = scores.loc[("last_value", "all", 4)]
+    assert row["n"] == len(errors)
+    assert row["mae_usd_per_hour"] == pytest.approx(np.mean(errors))
+    assert row["skill"] == 0
+    assert scores.loc[("ensemble", "all", 4), "skill"] > 0.1
+    assert scores.loc[("ensemble", "all", 4), "crps_ratio"] < 0.9
+    assert scores.loc[("ensemble", "H100", 4), "coverage80"] > 0.6
+    assert scores.loc[("last_value", "all", 4), "dm_p"] == 1
+    assert result.weights["origin_utc"].nunique() == 20
+    assert repr(result) == "WalkForward(12 series, 12 patterns, 20 origins)"
