@@ -46,7 +46,7 @@ Stopped or killed, the same command takes up where it stopped.
 _INGEST = """\
 Take price files into the store and publish a new snapshot. Understood are our own tables
 (Parquet or CSV, columns in data/README.md) and the JSON of `aws ec2 describe-spot-price-history`,
-also several pages in one file. The same file twice changes nothing. Rows that break a rule go to
+also several pages in one file. Without FILE, the bundled history. The same file twice changes nothing. Rows that break a rule go to
 quarantine with file, line and reason, the rest lands.
 """
 
@@ -54,20 +54,14 @@ quarantine with file, line and reason, the rest lands.
 def _parser() -> argparse.ArgumentParser:
     manual = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        "cloudarb",
-        description=_MANUAL,
-        epilog=_PLACES,
-        formatter_class=manual,
-        usage="cloudarb VERB ...",
+        "cloudarb", description=_MANUAL, epilog=_PLACES, formatter_class=manual, usage="cloudarb VERB ..."
     )
-    verbs = parser.add_subparsers(
-        dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS
-    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS)
     run = verbs.add_parser("run", description=_RUN, formatter_class=manual)
     run.add_argument("config", type=Path, help="a YAML file, such as pipelines/weekly.yaml")
     run.add_argument("--reports", type=Path, help="folder of the reports (default: reports/)")
     ingest = verbs.add_parser("ingest", description=_INGEST, formatter_class=manual)
-    ingest.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    ingest.add_argument("files", type=Path, nargs="*", metavar="FILE")
     ingest.add_argument("--store", default="", help="folder of the store (default: data/store)")
     text = "Check this installation, a line each: ok, warn or fail, and the way out."
     verbs.add_parser("doctor", description=text)
@@ -101,7 +95,7 @@ def _run(given: argparse.Namespace) -> int:
 def _ingest(given: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from cloudarb_lib.store import ingest_files
+    from cloudarb_lib.ingest import ingest_files
 
     print(ingest_files(given.files, store_dir=given.store, now=datetime.now(UTC)))
     return 0
@@ -114,11 +108,7 @@ def _doctor(given: argparse.Namespace) -> int:
     for level, what, way_out in examine():
         worst = "fail" if "fail" in (level, worst) else level if worst == "ok" else worst
         print(f"{level:<5} {what}" + (f"\n      -> {way_out}" if way_out else ""), flush=True)
-    print(
-        {"ok": "all well", "warn": "usable; see warn above", "fail": "not usable; see fail above"}[
-            worst
-        ]
-    )
+    print({"ok": "all well", "warn": "usable; see warn above", "fail": "not usable; see fail above"}[worst])
     return int(worst == "fail")
 
 

@@ -61,16 +61,13 @@ def read_yaml(path: Path) -> tuple[dict[str, object], dict[str, int]]:
             line = key_node.start_mark.line + 1
             if str(key) in values:
                 raise ParameterError(
-                    f"{path.name}, line {line}: {key!r} stands there twice, first in line "
-                    f"{lines[str(key)]}."
+                    f"{path.name}, line {line}: {key!r} stands there twice, first in line {lines[str(key)]}."
                 )
             values[str(key)] = loader.construct_object(value_node, deep=True)
             lines[str(key)] = line
         return values, lines
     except FileNotFoundError as cause:
-        ours = ", ".join(
-            sorted(f"pipelines/{p.name}" for p in Path(__file__).parent.glob("*.yaml"))
-        )
+        ours = ", ".join(sorted(f"pipelines/{p.name}" for p in Path(__file__).parent.glob("*.yaml")))
         raise ParameterError(f"no configuration {path}.", f"There are {ours}.") from cause
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as cause:
         raise ParameterError(f"{path.name} is not readable as YAML: {cause}.") from cause
@@ -88,9 +85,7 @@ def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
     for step, parameters in takes.items():
         for name, parameter in parameters.items():
             if known.setdefault(name, parameter).kind != parameter.kind:
-                raise ParameterError(
-                    f"{step}: {name} is {parameter.kind}, elsewhere {known[name].kind}."
-                )
+                raise ParameterError(f"{step}: {name} is {parameter.kind}, elsewhere {known[name].kind}.")
     legal = [*_OWN, *(name for name in known if name not in SET_BY_RUN)]
     for key in values:
         if key not in legal:
@@ -100,9 +95,7 @@ def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
             )
     for key in ("name", "title", "timeout_s", "as_of"):
         if key not in values:
-            raise ParameterError(
-                f"{path.name} lacks {key!r}.", "Add it; see pipelines/weekly.yaml."
-            )
+            raise ParameterError(f"{path.name} lacks {key!r}.", "Add it; see pipelines/weekly.yaml.")
     given: dict[str, object] = {}
     for key, value in values.items():
         where = f"{path.name}, line {lines[key]}"
@@ -125,9 +118,7 @@ def _check_own(key: str, value: object, where: str) -> None:
     if type(value) is not _OWN[key] or value in ("", 0):
         raise ParameterError(f"{where}: {key} is {value!r}, not {_OWN[key].__name__}.")
     if key == "name" and not re.fullmatch(r"[a-z0-9_]{1,40}", str(value)):
-        raise ParameterError(
-            f"{where}: name {value!r} cannot name a folder.", "Use a-z, 0-9 and _ only."
-        )
+        raise ParameterError(f"{where}: name {value!r} cannot name a folder.", "Use a-z, 0-9 and _ only.")
     if key == "timeout_s" and int(str(value)) < 0:
         raise ParameterError(f"{where}: timeout_s {value} is not positive.")
 
@@ -140,8 +131,6 @@ def _check_meaning(key: str, value: object, where: str) -> None:
         elif key == "freq":
             parse_freq(str(value))
         elif key == "demand" and not (PROJECT / str(value)).is_file():
-            raise ParameterError(
-                f"no demand file {value!r}.", "Give its path from the project's root."
-            )
+            raise ParameterError(f"no demand file {value!r}.", "Give its path from the project's root.")
     except ParameterError as fault:
         raise ParameterError(f"{where}: {fault.what}", fault.way_out) from fault

@@ -109,17 +109,11 @@ def _room(project: Path) -> Iterator[Finding]:
             with tempfile.TemporaryFile(dir=folder):
                 yield "ok", f"{folder.name}/ is writable", ""
         except OSError as fault:
-            yield (
-                "fail",
-                f"{folder.name}/ is not writable: {fault.strerror}",
-                "Give yourself the right to.",
-            )
+            yield ("fail", f"{folder.name}/ is not writable: {fault.strerror}", "Give yourself the right to.")
 
 
 def _browser(project: Path) -> Iterator[Finding]:
-    found = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found:
         yield "ok", "Chromium is there (only for pictures of reports)", ""
     else:

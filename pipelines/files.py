@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cloudarb_lib.handover import PROJECT
@@ -46,16 +46,16 @@ def digest(paths: Iterable[Path]) -> str:
     return total.hexdigest()[:16]
 
 
-def scrub(text: str, run_dir: Path | None = None) -> str:
+def scrub(text: str, local: Mapping[Path, str] | None = None) -> str:
     """Return ``text`` without paths of this machine: reports travel, home folders do not.
 
-    The project's root becomes nothing (paths read from there), the run folder '.', the
-    environment <python>, the home folder ~.
+    ``local`` names folders of the caller's; then the project's root becomes nothing (paths read
+    from there), the environment <python>, the home folder ~.
     """
-    here = [] if run_dir is None else [(str(run_dir.absolute()), ".")]
-    swaps = [*here, (f"{PROJECT}/", ""), (str(PROJECT), "."), (sys.prefix, "<python>")]
+    swaps = [(str(path), name) for path, name in (local or {}).items()]
+    swaps += [(f"{PROJECT}/", ""), (str(PROJECT), "."), (sys.prefix, "<python>")]
     swaps += [(sys.base_prefix, "<python>"), (os.path.expanduser("~"), "~")]
     for path, name in swaps:
-        if len(path) > 1 and path != "/usr":
+        if path not in ("", "/", "/usr"):
             text = text.replace(path, name)
     return text

@@ -78,9 +78,7 @@ def _parse(line: ast.stmt) -> Parameter | None:
     return Parameter(line.target.id, kind, default) if kind in _TYPES else None
 
 
-def check(
-    values: Mapping[str, object], known: Mapping[str, Parameter], *, where: str
-) -> dict[str, object]:
+def check(values: Mapping[str, object], known: Mapping[str, Parameter], *, where: str) -> dict[str, object]:
     """Return ``values`` as the types that ``known`` declares; ParameterError names the first fault.
 
     An int is accepted for a float and converted, a date for a str (as ISO 8601); a bool is no
@@ -110,8 +108,7 @@ def _cast(value: object, parameter: Parameter, where: str) -> object:
         value = float(value)
     if type(value) is not _TYPES[parameter.kind]:
         raise ParameterError(
-            f"{where}: {parameter.name} is {value!r} ({type(value).__name__}), "
-            f"not {parameter.kind}.",
+            f"{where}: {parameter.name} is {value!r} ({type(value).__name__}), not {parameter.kind}.",
             f"For example {parameter.default!r}.",
         )
     if isinstance(value, float) and not math.isfinite(value):

@@ -20,8 +20,9 @@ _PLOTLY = "application/vnd.plotly.v1+json"
 _DRAW = """for (const box of document.querySelectorAll(".plot")) {
   const figure = JSON.parse(box.nextElementSibling.textContent);
   Plotly.newPlot(box, figure.data, figure.layout, {responsive: true, displaylogo: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d"]});
+    displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false});
 }"""
+_SITE = '<header class="site"><div class="wide"><div class="brand"><strong>CloudArb</strong></div><br></div></header>'
 _FRONT = ("05_summary", *(step for step in STEPS if step != "05_summary"))
 
 
@@ -73,7 +74,7 @@ def write_index(reports: Path) -> None:
     heads = ["run", "status", "as of", "snapshot", "started (UTC)", "took", "pages"]
     table = _table(heads, rows, [m["status"] for m in runs])
     body = f"<h1>Runs</h1>{table if runs else '<p>None yet: make report.</p>'}"
-    write_text(reports / "index.html", _page("CloudArb runs", body, header=""))
+    write_text(reports / "index.html", _page("CloudArb runs", body, header=_SITE))
 
 
 def _share_plotly(assets: Path) -> None:
@@ -107,8 +108,7 @@ def _notebook_page(path: Path, step: str, manifest: dict) -> str:
     return _page(
         f"{STEPS[step]} - {manifest['title']}",
         (fault if failed else "") + body + (scripts if 'class="plot"' in body else ""),
-        header=_header(manifest, step, root, code=True),
-        kind="broken" if failed else "",
+        header=_header(manifest, step, root, code=" checked" if failed else ""),
     )
 
 
@@ -163,21 +163,19 @@ def _run_page(manifest: dict, run_dir: Path) -> str:
     return _page(f"Run - {manifest['title']}", body, header=_header(manifest, "run", ""))
 
 
-def _header(manifest: dict, current: str, root: str, *, code: bool = False) -> str:
+def _header(manifest: dict, current: str, root: str, *, code: str | None = None) -> str:
     links = []
     for step in _FRONT:
         state = manifest["notebooks"][step]["status"]
         mark = ' aria-current="page"' if step == current else ""
         if state in ("succeeded", "failed"):
             page = f"{step}.html" if state == "succeeded" else f"failed/{step}.html"
-            links.append(
-                f'<a class="{state}-link {state if state == "failed" else ""}" href="{root}{page}"{mark}>{STEPS[step]}</a>'
-            )
+            links.append(f'<a class="to-{state}" href="{root}{page}"{mark}>{STEPS[step]}</a>')
         else:
             links.append(f"<span title='{state}'>{STEPS[step]}</span>")
     mark = ' aria-current="page"' if current == "run" else ""
     links.append(f'<a href="{root}run.html"{mark}>About this run</a>')
-    toggle = '<label><input type="checkbox" id="show-code"> show code</label>' if code else ""
+    box = f'<label><input type="checkbox" id="show-code"{code}> show code</label>'
     return (
         f'<header class="site"><div class="wide"><div class="brand">'
         f'<strong><a href="{root}../index.html">CloudArb</a></strong>'
@@ -186,17 +184,17 @@ def _header(manifest: dict, current: str, root: str, *, code: bool = False) -> s
         f'<div class="facts wide"><span>Prices as of <b>{manifest["as_of"]}</b></span>'
         f"<span>Snapshot <b>{manifest['snapshot'][:8]}</b></span>"
         f"<span>Run <b>{manifest['run_id']}</b>, {_when(manifest['started_at'])} UTC</span>"
-        f"{_badge(manifest['status'])}{toggle}</div>"
+        f"{_badge(manifest['status'])}{'' if code is None else box}</div>"
     )
 
 
-def _page(title: str, body: str, *, header: str, kind: str = "") -> str:
+def _page(title: str, body: str, *, header: str) -> str:
     style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{style}</style></head>"
-        f'<body class="{kind}">{header}<main class="wide">{body}</main></body></html>\n'
+        f'<body>{header}<main class="wide">{body}</main></body></html>\n'
     )
 
 

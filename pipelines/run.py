@@ -134,12 +134,10 @@ def locked(path: Path) -> Iterator[int]:
         yield handle.fileno()
 
 
-def _prepare(
-    config: RunConfig, snapshot: str, notebooks: Path, state: Path
-) -> dict[str, dict[str, object]]:
+def _prepare(config: RunConfig, snapshot: str, notebooks: Path, state: Path) -> dict[str, dict[str, object]]:
     """Return, per notebook, all that its result rests on; write the parameters for the runner."""
-    sources = [*sorted((PROJECT / "cloudarb_lib").rglob("*.py")), PROJECT / "data/assumptions.csv"]
-    library = digest(sources)
+    code = sorted((PROJECT / "cloudarb_lib").rglob("*.py"))
+    library = digest([*code, PROJECT / "data/assumptions.csv", PROJECT / "data/scenarios.yaml"])
     given: dict[str, dict[str, object]] = {}
     for step, parameters in config.parameters.items():
         write_json(state / "parameters" / f"{step}.json", parameters)
@@ -154,9 +152,7 @@ def _prepare(
     return given
 
 
-def _graph(
-    config: RunConfig, run_dir: Path, notebooks: Path, given: object, state: Path
-) -> list[str]:
+def _graph(config: RunConfig, run_dir: Path, notebooks: Path, given: object, state: Path) -> list[str]:
     """Write the graph's config and return the command that carries the graph out."""
     write_json(
         state / "graph.json",
@@ -168,13 +164,7 @@ def _graph(
             "given": given,
         },
     )
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(Path(__file__).parent / "Snakefile"),
-    ]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(Path(__file__).parent / "Snakefile")]
     command += ["--directory", str(state), "--configfile", "graph.json", "--cores", str(CORES)]
     return [*command, "--nolock", "--rerun-incomplete", "--keep-going", "--scheduler", "greedy"]
 
@@ -215,7 +205,9 @@ def _watch(command: list[str], run_dir: Path, lock: int, manifest: dict, state: 
                 with suppress(subprocess.TimeoutExpired):
                     graph.wait(10)
             signal.signal(signal.SIGTERM, previous)
-            text = scrub((state / "graph.log").read_text(errors="replace"), run_dir)
+            text = scrub(
+                (state / "graph.log").read_text(errors="replace"), {state: ".", run_dir.parent: ".."}
+            )
             write_text(run_dir / "logs" / "graph.log", text)
     if graph.returncode and not codes:
         last = text.strip().splitlines()[-12:]
@@ -229,11 +221,10 @@ def _statuses(run_dir: Path) -> dict[str, dict]:
     return {step: status for step, status in found.items() if status}
 
 
-def _manifest(
-    config: RunConfig, snapshot: str, run_id: str, given: dict[str, dict[str, object]]
-) -> dict:
+def _manifest(config: RunConfig, snapshot: str, run_id: str, given: dict[str, dict[str, object]]) -> dict:
     """Return what is known of a run before it starts."""
-    wanted = [re.split(r"[^A-Za-z0-9._-]", r)[0] for r in metadata.requires("cloudarb") or []]
+    asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
+    wanted = [re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked]
     packages = {}
     for package in ["cloudarb", *wanted]:
         with suppress(metadata.PackageNotFoundError):
@@ -275,16 +266,7 @@ def git_state() -> dict | None:
 
 def _note(manifest: dict, run_dir: Path) -> None:
     """Write the manifest as things stand."""
-    kept = (
-        "status",
-        "exit_code",
-        "started_at",
-        "finished_at",
-        "seconds",
-        "error",
-        "tables",
-        "after",
-    )
+    kept = ("status", "exit_code", "started_at", "finished_at", "seconds", "error", "tables", "after")
     for step, status in _statuses(run_dir).items():
         manifest["notebooks"][step] |= {k: status[k] for k in kept if k in status}
     write_json(run_dir / "manifest.json", manifest)

@@ -157,6 +157,7 @@ def run(
     status["after"] = [Path(earlier).stem for earlier in after]
     write_json(run_dir / "logs" / f"{name}.json", status)
     output = stage / "notebooks" / notebook.name
+    local = {stage: ".", notebook.parent: "notebooks"}
     code, error = 0, None
     try:
         with Watch(timeout_s) as watch:
@@ -166,12 +167,12 @@ def run(
             except (Exception, KeyboardInterrupt) as fault:
                 code, error = _explain(fault, watch.code, timeout_s)
         if code == 0:
-            text = scrub(output.read_text(encoding="utf-8"), stage)
+            text = scrub(output.read_text(encoding="utf-8"), local)
             status["tables"] = _hand_over(stage, run_dir, upstream)
             write_text(run_dir / "notebooks" / notebook.name, text)
             (run_dir / "failed" / notebook.name).unlink(missing_ok=True)
         elif output.exists() and code != STOPPED:
-            text = scrub(output.read_text(encoding="utf-8"), stage)
+            text = scrub(output.read_text(encoding="utf-8"), local)
             write_text(run_dir / "failed" / notebook.name, text)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -179,7 +180,7 @@ def run(
             stage.parent.rmdir()
     words = {0: "succeeded", STOPPED: "stopped"}.get(code, "failed")
     status |= {"status": words, "exit_code": code, "seconds": round(time.monotonic() - clock, 2)}
-    status |= {"error": error and scrub(error, stage)}
+    status |= {"error": error and scrub(error, local)}
     status["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(run_dir / "logs" / f"{name}.json", status)
     return code
@@ -192,9 +193,7 @@ def _lay_out(stage: Path, run_dir: Path, after: Sequence[str]) -> set[int]:
     (stage / "snapshot").symlink_to("../../snapshot")
     inodes = set()
     for earlier in after:
-        for table in (read_json(run_dir / "logs" / f"{Path(earlier).stem}.json") or {}).get(
-            "tables", []
-        ):
+        for table in (read_json(run_dir / "logs" / f"{Path(earlier).stem}.json") or {}).get("tables", []):
             os.link(run_dir / "tables" / f"{table}.parquet", stage / "tables" / f"{table}.parquet")
             inodes.add((stage / "tables" / f"{table}.parquet").stat().st_ino)
     return inodes
