@@ -76,7 +76,7 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
     if limits.carbon_kg is not None:
         over(float(counts @ pairs["carbon_kg"].to_numpy(float)), limits.carbon_kg, "carbon, kg")
     by_group = np.bincount(problem.groups, spend)
-    effective = float(spend.sum() ** 2 / (by_group**2).sum()) if spend.sum() > 0 else 0.0
+    effective = float(spend.sum() ** 2 / (by_group**2).sum()) if spend.sum() > 0 else np.inf
     if limits.effective_providers is not None:
         over(-effective, -limits.effective_providers, f"effective {limits.diversify}s (negated)")
     cvar = var = float("nan")

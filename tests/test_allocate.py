@@ -1,0 +1,457 @@
+"""Allocation: the demand file, the problem, the search and the independent check."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import LinearConstraint, milp
+
+from cloudarb_lib import allocate
+from cloudarb_lib.allocate import engine, search
+from cloudarb_lib.allocate.build import rework_factor
+from cloudarb_lib.allocate.model import tail_mean
+from cloudarb_lib.assumptions import Assumptions
+from cloudarb_lib.errors import DataError, ParameterError, SolveError
+from cloudarb_lib.handover import PROJECT
+from cloudarb_lib.types import Paths
+
+FIGURES = {
+    "capacity_gpus/spot": 32, "capacity_gpus/on_demand": 64, "capacity_gpus/reserved": 64,
+    "capacity_gpus_per_market_offer": 8, "interruption_per_hour/spot/calm": 0.0,
+    "interruption_per_hour/spot/typical": 0.002, "interruption_per_hour/spot/stressed": 0.02,
+    "interruption_per_hour/market": 0.0, "site_fee_usd_per_week": 0, "boot_disk_usd_per_week": 0,
+}  # fmt: skip
+
+
+def figures(**changes) -> Assumptions:
+    rows = [(n, float(v), "", "test", "2026-01-01") for n, v in {**FIGURES, **changes}.items()]
+    return Assumptions(pd.DataFrame(rows, columns=["name", "value", "unit", "source", "date"]))
+
+
+def offers(*rows) -> pd.DataFrame:
+    """Rows: provider, region, machine, option, GPU model, GPUs, price."""
+    columns = ["provider", "region", "instance_type", "purchase_option", "gpu_model", "gpu_count", "price_usd_per_hour"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["term"] = np.where(table["purchase_option"] == "reserved", "1y", "")
+    parts = ["provider", "region", "term", "instance_type", "purchase_option", "term"]
+    table["offer_id"] = table[parts].agg("/".join, axis=1)
+    table["price_kind"], table["offer_count"] = "administered", np.nan
+    return table.assign(gpu_memory_gib=80.0, memory_gib=200.0)
+
+
+OFFERS = offers(
+    ("gcp", "us-a", "h8", "spot", "H100", 8.0, 16.0),
+    ("gcp", "us-a", "h8", "on_demand", "H100", 8.0, 80.0),
+    ("gcp", "us-b", "h8", "spot", "H100", 8.0, 20.0),
+    ("aws", "us-a", "h1", "on_demand", "H100", 1.0, 9.0),
+    ("gcp", "eu-a", "a1", "spot", "A100-80GB", 1.0, 1.5),
+    ("gcp", "us-a", "h8", "reserved", "H100", 8.0, 8.0),
+)
+
+
+def plan_for(*workloads, table=OFFERS, options=None, hours=168.0, paths=None, limits=None, **changes):
+    problem = allocate.build_problem(
+        list(workloads), table, assumptions=figures(**changes), hours=hours, paths=paths, limits=limits
+    )
+    return allocate.solve(problem, options)
+
+
+def work(amount=8.0, **changes) -> allocate.Workload:
+    return allocate.Workload("w", amount, **({"throughput": {"H100": 1.0}, "interruptible": True} | changes))
+
+
+# --- the demand file
+
+
+def load(tmp_path: Path, text: str) -> list[allocate.Workload]:
+    file = tmp_path / "demand.yaml"
+    file.write_text(text)
+    return allocate.load_workloads(file)
+
+
+def test_bundled_demand_reads_like_a_sentence():
+    train, serve, batch = allocate.load_workloads(PROJECT / "data" / "demand.yaml")
+    assert (train.amount, train.throughput, train.together) == (64.0, {"H100": 1.0}, True)
+    assert (serve.amount, serve.interruptible, serve.regions) == (32.0, False, ("us-*",))
+    assert batch.batch and batch.gpu_hours_a_week == 4000 and batch.throughput["H100"] == 2.0
+    assert len(allocate.load_workloads(PROJECT / "data" / "demand_marketplace.yaml")) == 3
+
+
+GOOD = "demand:\n  - workload: a\n    needs: 3 x 8 H100\n"
+
+
+def test_every_key_reads(tmp_path):
+    (w,) = load(
+        tmp_path,
+        GOOD + "    data: 500 GB a week at gcp/us-a\n    latency: 60 ms to eu-a\n    deadline: 48 h\n"
+        "    worth: 2.50 USD per GPU-hour\n    in: us-*\n    accepts: [H100, H200]\n",
+    )
+    assert (w.count, w.amount, w.throughput) == (3, 8.0, {"H100": 1.0, "H200": 1.0})
+    assert (w.data_gb_a_week, w.data_at, w.latency_ms, w.latency_to) == (500, "gcp/us-a", 60, "eu-a")
+    assert (w.deadline_h, w.worth_usd_per_gpu_hour, w.regions) == (48, 2.5, ("us-*",))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "    intrruptible: yes\n", "line 4: .*did you mean 'interruptible'"),
+        (GOOD + "    interruptible: maybe\n", "line 4: .*neither yes nor no"),
+        (GOOD + "    hours_a_week: 200\n", "line 2: .*A week has 168"),
+        (GOOD + "    hours_a_week: -1\n", "line 2: .*hours_a_week is -1"),
+        (GOOD + "    needs: 8 H100\n", "line 4: key 'needs' repeats"),
+        (GOOD + "    options: [spott]\n", "line 2: .*did you mean 'spot'"),
+        (GOOD + "    data: lots\n", "line 4: data: 'lots' does not read like"),
+        (GOOD + "    accepts: {H100: 0}\n", "line 2: .*throughput"),
+        (GOOD + "    worth: 0 USD per GPU-hour\n", "line 2: .*worth"),
+        (GOOD + GOOD[8:], "line 4: workload 'a' repeats"),
+        ("demand:\n  - workload: a\n", "line 2: the entry lacks 'needs'"),
+        ("demand:\n  - needs: 8 H100\n", "line 2: the entry lacks 'workload'"),
+        ("demand:\n  - workload: a\n    needs: 0 H100\n", "line 2: .*amount is 0"),
+        ("demand:\n  - workload: a\n    needs: -8 H100\n", "line 3: needs: '-8 H100' does not read"),
+        ("demand:\n  - workload: a\n    needs: 40 GPU-hours a week\n", "a batch lacks 'accepts'"),
+        ("demand: []\n", "the demand is empty"),
+        ("demands: []\n", "line 1: .*did you mean 'demand'"),
+        ("- 1\n", "no demand"),
+        ("demand: [\n", "line 2: not YAML"),
+        ("demand:\n  - !!python/object:os.system x\n", "line 2: an entry is not a mapping"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path, text, said):
+    with pytest.raises(ParameterError, match=said):
+        load(tmp_path, text)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ParameterError, match="no demand file"):
+        allocate.load_workloads(tmp_path / "none.yaml")
+
+
+# --- the problem
+
+
+def test_rework_is_young_daly():
+    hazard, checkpoint, restart = 0.01, 0.1, 0.5
+    every = np.linspace(0.5, 20, 20_000)
+    lost = (checkpoint / every + hazard * (every / 2 + restart)).min()
+    assert rework_factor(hazard, checkpoint_h=checkpoint, restart_h=restart) == pytest.approx(1 / (1 - lost))
+    assert rework_factor(0.0, checkpoint_h=checkpoint, restart_h=restart) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"throughput": {"H10": 1.0}}, "did you mean 'H100'"),
+        ({"throughput": {"A100": 1.0}}, "A100-80GB"),
+        ({"regions": ("asia-*",)}, "region asia-\\*: 0 left"),
+        ({"providers": ("azure",)}, "provider azure: 0 left"),
+        ({"options": ("spot",), "interruptible": False}, "not interruptible: no spot: 0 left"),
+        ({"gpu_memory_gib": 100.0}, "GPU memory of 100 GiB: 0 left"),
+        ({"gpus_per_instance": 16.0}, "16 GPUs a machine or more: 0 left"),
+        ({"not_in": ("*",)}, "not in \\*: 0 left"),
+    ],
+)
+def test_what_fits_nothing_says_why(changes, said):
+    with pytest.raises(ParameterError, match=said):
+        plan_for(work(**changes))
+
+
+def test_bad_prices_hours_and_demand_are_refused():
+    for price in (np.nan, np.inf, 0.0, -1.0):
+        with pytest.raises(DataError, match="costs"):
+            plan_for(work(), table=OFFERS.assign(price_usd_per_hour=price))
+    with pytest.raises(ParameterError, match="0 hours"):
+        plan_for(work(), hours=0)
+    with pytest.raises(ParameterError, match="no workload"):
+        plan_for()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"budget_usd": -1.0}, {"cvar_level": 1.0}, {"effective_providers": 0.5}, {"hazard": "mild"},
+        {"max_region_share": 1.5}, {"diversify": "cloud"}, {"carbon_usd_per_kg": -1.0},
+    ],
+)  # fmt: skip
+def test_impossible_limits_are_refused(bad):
+    with pytest.raises(ParameterError):
+        allocate.Limits(**bad)
+
+
+def test_a_risk_limit_needs_worlds():
+    with pytest.raises(ParameterError, match="needs price paths"):
+        plan_for(work(), limits=allocate.Limits(cvar_usd=1e6))
+
+
+# --- the plan
+
+
+def test_cheapest_machines_first_then_the_next_pool():
+    plan = plan_for(work(64))  # 32 spot GPUs a region
+    held = plan.table.set_index("offer_id")["instances"]
+    assert held.to_dict() == {"gcp/us-a//h8/spot/": 4.0, "gcp/us-b//h8/spot/": 4.0}
+    hours = 168 * rework_factor(0.002, checkpoint_h=0, restart_h=0)
+    assert plan.objective_usd == pytest.approx(4 * (16 + 20) * float(hours))
+    assert plan.status == "optimal" and plan.gap == 0 and "optimal" in repr(plan)
+    assert plan.table["gpus"].sum() == 64
+
+
+def test_commitments_are_bought_only_where_asked_for():
+    assert (plan_for(work()).table["purchase_option"] == "spot").all()
+    asked = plan_for(work(hours_a_week=40.0), limits=allocate.Limits(terms=("1y",)))
+    assert asked.table["hours"].tolist() == [168.0 * 40 / 168]  # spot, only when used
+    alone = plan_for(work(hours_a_week=40.0), table=OFFERS[OFFERS["purchase_option"] == "reserved"])
+    assert alone.table["hours"].tolist() == [168.0]  # paid for every hour
+
+
+def test_work_not_worth_its_price_is_left_undone():
+    plan = plan_for(work(8, worth_usd_per_gpu_hour=1.0))
+    assert not len(plan.table) and plan.objective_usd == pytest.approx(8 * 168)
+    assert len(plan_for(work(8, worth_usd_per_gpu_hour=3.0)).table) == 1
+
+
+def test_lost_work_is_bought_again():
+    calm = plan_for(work(restart_minutes=60), limits=allocate.Limits(hazard="calm"))
+    rough = plan_for(work(restart_minutes=60), limits=allocate.Limits(hazard="stressed"))
+    assert rough.objective_usd == pytest.approx(calm.objective_usd / (1 - 0.02))
+
+
+@pytest.mark.parametrize("solver", engine.SOLVERS)
+def test_each_status_fires(solver):
+    options = allocate.SolveOptions(solver=solver)
+    assert plan_for(work(64), options=options).status == "optimal"
+    none = plan_for(work(4096), options=options)
+    assert none.status == "infeasible" and not none.has_plan and none.gap == np.inf
+    for name in ("table", "objective_usd", "verdict", "binding"):
+        with pytest.raises(SolveError, match="no plan: infeasible"):
+            getattr(none, name)
+    late = plan_for(work(64), options=replace(options, time_limit_s=1e-9))
+    assert late.status == "time_limit_without_plan" and not late.has_plan
+
+
+def test_a_broken_plan_is_never_returned(monkeypatch):
+    wrong = engine.Answer("optimal", np.zeros(200), 0.0, 0.0)
+    monkeypatch.setattr(search, "solve_mip", lambda *a, **k: replace(wrong, z=np.zeros(len(k["upper"]))))
+    assert plan_for(work()).status == "time_limit_without_plan"
+
+
+@pytest.mark.parametrize("bad", [{"gap": -1}, {"time_limit_s": 0}, {"solver": "magic"}, {"cuts": "some"}])
+def test_impossible_options_are_refused(bad):
+    with pytest.raises(ParameterError):
+        allocate.SolveOptions(**bad)
+
+
+def test_a_solver_error_is_translated(monkeypatch):
+    from ortools.math_opt.python import mathopt
+
+    def fail(*args, **kwargs):
+        raise AttributeError("'StatusNotOk' object has no attribute 'canonical_code'")
+
+    monkeypatch.setattr(mathopt, "solve", fail)
+    with pytest.raises(SolveError, match="failed"):
+        plan_for(work(64), options=allocate.SolveOptions(solver="mathopt_gscip"))
+
+
+def test_binding_limits_have_their_worth():
+    plan = plan_for(work(40))
+    binds = plan.binding.set_index("limit")
+    pool = binds.loc["capacity of gcp/us-a/spot/H100"]
+    assert (pool["used"], pool["available"]) == (32, 32)
+    assert pool["worth_usd"] == pytest.approx((20 - 16) / 8 * 168)
+    runner = allocate.runners_up(plan).iloc[0]
+    assert runner["pool"] == "gcp/us-a/spot/H100" and runner["extra_usd"] > 0
+    facts = allocate.summary(plan).set_index("fact")
+    assert facts.loc["expected cost", "value"] == pytest.approx(plan.objective_usd)
+    assert "capacity" in " ".join(facts.index)
+
+
+# --- against slow oracles
+
+
+def random_problem(seed: int, *, small: bool) -> allocate.Problem:
+    """A problem with site fees, pools, a budget, a CVaR limit and diversification, some loose."""
+    rng = np.random.default_rng(seed)
+    n_offers, n_demands = (4, 2) if small else (10, 5)
+    price = rng.uniform(1, 5, n_offers)
+    paths = price * np.exp(rng.normal(0, 0.3, (20, n_offers)))
+    slots = pd.DataFrame(
+        {
+            "offer_id": [f"o{j}" for j in range(n_offers)], "period": 0,
+            "provider": rng.integers(0, 3, n_offers), "region": "r", "on_demand": rng.random(n_offers) < 0.5,
+            "site": rng.integers(0, 3, n_offers), "pool": rng.integers(0, 3, n_offers), "gpus": 1.0,
+            "list_price": price * rng.uniform(1, 1.2, n_offers), "mean_price": paths.mean(axis=0),
+        }
+    )  # fmt: skip
+    demand, slot = (a.ravel() for a in np.meshgrid(range(n_demands), range(n_offers), indexing="ij"))
+    need = rng.integers(1, 4, n_demands).astype(float)
+    exact = bool(rng.random() < 0.4)
+    cover = need[demand] if exact else rng.integers(1, 3, len(demand)).astype(float)
+    pairs = pd.DataFrame(
+        {
+            "demand": demand, "slot": slot, "cover": cover, "hours": rng.uniform(1, 3, len(demand)) * cover,
+            "instances": 1.0, "pool_use": cover, "sure_usd": rng.uniform(0, 1, len(demand)),
+            "carbon_kg": 0.0, "most": np.ceil(need[demand] / cover),
+        }
+    )  # fmt: skip
+    unmet = np.where(rng.random(n_demands) < 0.3, rng.uniform(3, 20, n_demands), np.inf)
+    scale = need.sum() * 6.0
+    limits = allocate.Limits(
+        budget_usd=scale * rng.uniform(0.5, 2) if rng.random() < 0.7 else None,
+        cvar_usd=scale * rng.uniform(0.6, 2) if rng.random() < 0.7 else None,
+        cvar_level=0.9,
+        effective_providers=rng.uniform(1.1, 2.2) if rng.random() < 0.4 else None,
+        min_on_demand_share=rng.uniform(0.1, 0.5) if rng.random() < 0.3 else None,
+        max_provider_share=rng.uniform(0.5, 0.9) if rng.random() < 0.2 else None,
+    )
+    return allocate.Problem(
+        pd.DataFrame({"workload": [f"w{i}" for i in range(n_demands)], "need": need, "unmet_usd": unmet}),
+        slots, pairs, pd.DataFrame({"name": list("abc"), "capacity": rng.integers(2, 9, 3).astype(float)}),
+        pd.DataFrame({"name": list("xyz"), "fee_usd": rng.uniform(0, 8, 3)}), paths, limits, exact,
+    )  # fmt: skip
+
+
+def by_hand(problem: allocate.Problem) -> float:
+    """The least cost over every combination of counts that the check accepts; inf for none."""
+    most = problem.pairs["most"].to_numpy(int)
+    best = np.inf
+    for counts in itertools.product(*(range(m + 1) for m in most)):
+        verdict = allocate.check(problem, np.array(counts, float))
+        if not verdict.broken:
+            best = min(best, verdict.objective_usd)
+    return best
+
+
+def by_scipy(problem: allocate.Problem) -> float:
+    """The optimum by another formulation and solver: binaries, no usage, Rockafellar-Uryasev rows."""
+    p, limits = problem, problem.limits
+    n, k, d, s = len(p.pairs), len(p.sites), len(p.demands), len(p.paths)
+    width = n + k + d + 1 + s  # counts, sites, undone, VaR, excess of each world
+    slot, demand = p.pairs["slot"].to_numpy(), p.pairs["demand"].to_numpy()
+    hours, cover = p.pairs["hours"].to_numpy(), p.pairs["cover"].to_numpy()
+    rows, low, high = [], [], []
+
+    def row(lower, upper, **parts):
+        line = np.zeros(width)
+        for at, values in parts.values():
+            line[at] = values
+        rows.append(line), low.append(lower), high.append(upper)
+
+    counts = np.arange(n)
+    undone = p.demands["unmet_usd"].to_numpy()
+    for i in range(d):
+        upper = p.demands["need"][i] if p.exact else np.inf
+        row(p.demands["need"][i], upper, x=(counts, cover * (demand == i)), v=(n + k + i, 1))
+    for c in range(len(p.pools)):
+        inside = (p.slots["pool"].to_numpy() == c)[slot]
+        row(-np.inf, p.pools["capacity"][c], x=(counts, p.pairs["pool_use"] * inside))
+    for j in range(n):
+        row(-np.inf, 0, x=(j, 1), y=(n + p.slots["site"][slot[j]], -max(p.pairs["most"][j], 1)))
+    if limits.budget_usd:
+        row(-np.inf, limits.budget_usd, x=(counts, p.slots["list_price"].to_numpy()[slot] * hours))
+    if limits.min_on_demand_share:
+        steady = p.slots["on_demand"].to_numpy()[slot] - limits.min_on_demand_share
+        row(0, np.inf, x=(counts, steady * hours))
+    for name in p.slots["provider"].unique() if limits.max_provider_share else ():
+        mine = (p.slots["provider"] == name).to_numpy()[slot] - limits.max_provider_share
+        row(-np.inf, 0, x=(counts, mine * hours * p.slots["mean_price"].to_numpy()[slot]))
+    if limits.cvar_usd:
+        for w in range(s):
+            row(0, np.inf, x=(counts, -p.paths[w][slot] * hours), t=(n + k + d, 1), z=(n + k + d + 1 + w, 1))
+        tail = np.full(s, 1 / ((1 - limits.cvar_level) * s))
+        row(-np.inf, limits.cvar_usd, t=(n + k + d, 1), z=(np.arange(s) + n + k + d + 1, tail))
+    upper = np.r_[
+        p.pairs["most"], np.ones(k), np.where(np.isinf(undone), 0, p.demands["need"]), [np.inf] * (s + 1)
+    ]
+    cost = np.r_[p.unit_cost, p.sites["fee_usd"], np.where(np.isinf(undone), 0, undone), np.zeros(s + 1)]
+    found = milp(
+        cost, integrality=np.r_[np.ones(n + k), np.zeros(d + 1 + s)], bounds=(np.zeros(width), upper),
+        constraints=LinearConstraint(np.array(rows), low, high), options={"mip_rel_gap": 1e-9},
+    )  # fmt: skip
+    return found.fun if found.status == 0 else np.inf
+
+
+def agrees(plan: allocate.Plan, best: float) -> None:
+    if np.isinf(best):
+        assert plan.status == "infeasible"
+    else:
+        assert plan.status in ("optimal", "within_gap")
+        assert plan.objective_usd == pytest.approx(best, rel=1e-4, abs=1e-6)
+        assert plan.bound_usd <= best + 1e-4 * abs(best) + 1e-6
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_small_problems_equal_brute_force(seed):
+    problem = random_problem(seed, small=True)
+    most = np.minimum(problem.pairs["most"], 1)  # two units at most keep the enumeration short
+    problem = replace(problem, pairs=problem.pairs.assign(most=most))
+    agrees(allocate.solve(problem, allocate.SolveOptions(gap=1e-6)), by_hand(problem))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_larger_problems_equal_another_formulation(seed):
+    problem = random_problem(seed, small=False)
+    problem = replace(problem, limits=replace(problem.limits, effective_providers=None))
+    agrees(allocate.solve(problem, allocate.SolveOptions(gap=1e-6)), by_scipy(problem))
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=30), st.floats(0.05, 0.95))
+def test_tail_mean_is_the_least_rockafellar_uryasev_bound(samples, level):
+    values = np.array(samples)
+    bounds = [t + np.maximum(values - t, 0).mean() / (1 - level) for t in values]
+    assert tail_mean(values, level) == pytest.approx(min(bounds), abs=1e-6)
+
+
+def test_the_check_finds_each_broken_limit():
+    base = random_problem(3, small=False)
+    strict = allocate.Limits(
+        budget_usd=0.01, cvar_usd=0.01, var_usd=0.01, effective_providers=50.0, max_provider_share=0.01,
+        max_region_share=0.01, min_on_demand_share=1.0, site_gpus=0.5, carbon_kg=0.1,
+    )  # fmt: skip
+    pairs = base.pairs.assign(carbon_kg=1.0)
+    verdict = allocate.check(replace(base, limits=strict, pairs=pairs), base.pairs["most"].to_numpy() + 1)
+    said = " ".join(verdict.broken)
+    for word in ["bound", "capacity", "budget", "CVaR", "VaR", "effective", "provider", "site", "on-demand", "GPUs", "carbon"]:
+        assert word in said
+    undone = replace(base, demands=base.demands.assign(unmet_usd=np.inf))
+    assert "demand of" in allocate.check(undone, np.zeros(len(pairs))).broken[0]
+    assert "whole numbers" in allocate.check(base, np.full(len(pairs), 0.5)).broken[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [("slots", "mean_price", np.nan), ("pairs", "hours", np.inf), ("pools", "capacity", -1.0)],
+)
+def test_a_problem_refuses_the_impossible(name, column, value):
+    base = random_problem(3, small=True)
+    with pytest.raises(DataError, match=column):
+        replace(base, **{name: getattr(base, name).assign(**{column: value})})
+
+
+def test_empty_or_broken_worlds_are_refused():
+    base = random_problem(3, small=True)
+    for bad in (np.zeros((0, 4)), np.full((5, 4), np.nan), np.zeros((5, 3))):
+        with pytest.raises(DataError, match="path"):
+            replace(base, paths=bad)
+    with pytest.raises(ParameterError, match="no workload"):
+        replace(base, demands=base.demands.iloc[:0])
+
+
+def test_expected_prices_come_from_the_worlds_and_gaps_are_told():
+    times = pd.date_range("2026-01-01", periods=2, freq="7D", tz="UTC")
+    paths = Paths(pd.Index(["gcp/us-a//h8/spot/"]), times, np.array([[[10.0, 20.0], [30.0, 40.0]]]))
+    plan = plan_for(work(), paths=paths)
+    assert plan.problem.notes == ("3 offers have no price paths and keep today's price.",)
+    assert plan.table["offer_id"].tolist() == ["gcp/us-b//h8/spot/"]  # 20 beats an expected 25
+
+
+def test_yesterdays_plan_is_the_one_to_beat():
+    plan = plan_for(work(40))
+    assert (search.counts_of(plan.problem, plan.table) == plan.counts).all()
+    again = allocate.solve(plan.problem, allocate.SolveOptions(time_limit_s=1e-9), start=plan.table)
+    assert again.has_plan and again.objective_usd == plan.objective_usd
