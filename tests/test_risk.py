@@ -1,9 +1,11 @@
 """Risk measures and the cost of a plan: closed forms, a library's values, properties, guards."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -164,8 +166,7 @@ def offer(provider: str, region: str, option: str, price: float, **changes) -> d
         "price_usd_per_hour": price,
     } | changes  # fmt: skip
     row["offer_id"] = "/".join(
-        str(row[p])
-        for p in ("provider", "region", "zone", "instance_type", "purchase_option", "term")
+        str(row[p]) for p in ("provider", "region", "zone", "instance_type", "purchase_option", "term")
     )
     return row
 
@@ -178,8 +179,7 @@ OFFERS = pd.DataFrame([
 ]).set_index("offer_id")  # fmt: skip
 GCP, GCP_OD, AWS, AWS_OD, COMMIT, ODD = OFFERS.index
 NO_HAZARD = pd.DataFrame(
-    {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 1.0},
-    index=OFFERS.index,
+    {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 1.0}, index=OFFERS.index
 )
 
 
@@ -446,24 +446,6 @@ def test_ledoit_wolf_against_scikit_learn():
     )
 
 
-def test_nearest_correlation_against_highams_example():
-    # Higham (2002), section 4: the tridiagonal example whose nearest matrix has these entries
-    a = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1.0]])
-    near = simulate.nearest_correlation(a)
-    assert near[0, 1] == pytest.approx(0.7607, abs=1e-4)
-    assert near[0, 2] == pytest.approx(0.1573, abs=1e-4)
-
-
-@settings(max_examples=30)
-@given(arrays(float, (5, 5), elements=st.floats(-1, 1)))
-def test_nearest_correlation_is_one(a):
-    near = simulate.nearest_correlation(a)
-    assert np.diag(near) == pytest.approx(1.0)
-    assert np.linalg.eigvalsh(near)[0] > 0
-    again = simulate.nearest_correlation(near)
-    np.testing.assert_allclose(again, near, atol=1e-6)
-
-
 def test_perfectly_correlated_and_constant_series_have_an_answer():
     price = np.exp(np.random.default_rng(5).standard_normal((6, 1)).cumsum(axis=0))
     prices = np.hstack([price, 2 * price, np.full((6, 1), 3.0)])
@@ -503,21 +485,40 @@ def test_mirrored_and_sobol_draws_reduce_the_error_of_the_mean():
     assert error["sobol"] < 0.3 * error["pseudo"]
 
 
-def test_historical_paths_draw_whole_weeks_and_keep_the_still_ones():
+def test_filtered_paths_draw_whole_weeks_and_keep_the_still_ones():
     price = np.ones((41, 2))
     price[20:] *= [1.1, 1.2]
-    world = simulate.historical_paths(panel(price), steps=1, n_paths=4000, seed=0)
-    moves = (world.values[:, :, 0] / price[-1][:, None]).round(9)
+    draw = partial(simulate.filtered_paths, panel(price), horizon_steps=1, n_paths=4000, seed=0)
+    moves = (draw(half_life=0.0).values[:, :, 0] / price[-1][:, None]).round(9)
     assert {tuple(m) for m in moves.T} == {(1.0, 1.0), (1.1, 1.2)}
-    assert (moves[0] > 1).mean() == pytest.approx(1 / 40, abs=0.01)
-    recent = simulate.historical_paths(panel(price), steps=1, n_paths=4000, seed=0, halflife=5.0)
-    assert (recent.values[0, :, 0] > 1.1001).mean() < (moves[0] > 1).mean()
+    # window 0 needs a cell before it, so 39 windows remain
+    assert (moves[0] > 1).mean() == pytest.approx(1 / 39, abs=1e-3)
+    weights = 0.5 ** (np.arange(39)[::-1] / 5.0)
+    recent = (draw(half_life=5.0).values[0, :, 0] > 1.1001).mean()
+    assert recent == pytest.approx(weights[18] / weights.sum(), abs=1e-3)
 
 
-def test_blocks_follow_one_another():
-    rows = simulate.draw_rows(50, 300, 20, block=10, halflife=0, seed=0)
-    follows = (np.diff(rows, axis=1) % 50 == 1).mean()
-    assert follows == pytest.approx(0.9, abs=0.02)
+def test_filtered_paths_know_calm_from_wild_weeks_and_return_to_the_level():
+    rng = np.random.default_rng(3)
+    calm, wild = 0.01 * rng.standard_normal((200, 1)), 0.1 * rng.standard_normal((40, 1))
+    quiet = panel(np.exp(np.vstack([wild, calm])))
+    loud = panel(np.exp(np.vstack([calm, wild])))
+    spread = [
+        np.log(simulate.filtered_paths(p, horizon_steps=1, n_paths=2000, seed=0).values).std()
+        for p in (quiet, loud)
+    ]
+    assert spread[0] == pytest.approx(0.01, rel=0.35)
+    assert spread[1] == pytest.approx(0.1, rel=0.35)
+    quiet.price[-1] = 3.0
+    away = simulate.filtered_paths(quiet, horizon_steps=1, n_paths=2000, seed=0)
+    assert np.log(np.median(away.values)) < 0.5 * np.log(3.0)
+
+
+def test_normal_windows_have_the_spread_of_the_windows():
+    source = history(400)
+    world = simulate.normal_window_paths(source, horizon_steps=1, n_paths=8000, seed=0)
+    spread = np.log(world.values[:, :, 0]).std(axis=1)
+    np.testing.assert_allclose(spread, simulate.log_returns(source).std(axis=0), rtol=0.04)
 
 
 def test_streamed_costs_are_those_of_the_closed_form():
@@ -538,16 +539,48 @@ def test_too_little_history_a_lost_offer_and_impossible_requests_are_refused():
     gone.price[-1, 1] = np.nan
     with pytest.raises(DataError, match="o1 has no price"):
         simulate.normal_paths(gone, steps=1, n_paths=1, seed=0)
-    for simulator in (simulate.normal_paths, simulate.historical_paths):
+    with pytest.raises(ParameterError, match="at least one"):
+        simulate.normal_paths(history(), steps=1, n_paths=0, seed=0)
+    for simulator in (simulate.filtered_paths, simulate.normal_window_paths):
+        with pytest.raises(DataError, match="only 8 past windows"):
+            simulator(history(19), horizon_steps=10, n_paths=9, seed=0)
         with pytest.raises(ParameterError, match="at least one"):
-            simulator(history(), steps=1, n_paths=0, seed=0)
+            simulator(history(), horizon_steps=1, n_paths=0, seed=0)
     with pytest.raises(ParameterError, match="draws"):
         simulate.normal_draws(4, 1, kind="magic", rng=np.random.default_rng(0))
-    with pytest.raises(ParameterError, match="block"):
-        simulate.historical_paths(history(), steps=1, n_paths=2, seed=0, block=0)
 
 
 def test_missing_weeks_are_left_out_of_the_joint_returns():
     holes = history(40)
     holes.price[10, 1] = np.nan
     assert len(simulate.log_returns(holes)) == 37
+
+
+# --- figures
+
+
+def test_figures_say_what_they_show():
+    from cloudarb_lib.plots import risk as figures
+
+    cost = risk.plan_cost(exposure(), seed=0)
+    fig = figures.cost_distribution(cost, budget_usd=1e5)
+    assert "budget" in fig.layout.title.text
+    assert len(fig.data) == 5
+    by_region = risk.contributions(cost, "region")
+    fig = figures.contribution_bars(by_region)
+    assert fig.layout.title.text.startswith(by_region.index[0])
+    assert sum(fig.data[1].x) == pytest.approx(1.0)
+    table = run_stress(*risk.load_scenarios(), risk.Scenario("none", availability=0.0))
+    fig = figures.stress_bars(table.reset_index())
+    assert fig.layout.title.text.startswith("Demand spike")
+    assert list(fig.data[0].x) == sorted(fig.data[0].x)
+    still = risk.Exposure(cost.exposure.table, np.ones((9, 3)), 1.0)
+    fig = figures.contribution_bars(risk.contributions(risk.plan_cost(still, seed=0), "region"))
+    assert "no risk" in fig.layout.title.text
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.24e6, "$1.24 M"), (-38100, "-$38.1 k"), (512.4, "$512")])
+def test_dollars_as_a_person_says_them(value, text):
+    from cloudarb_lib.plots.risk import usd
+
+    assert usd(value) == text

@@ -1,14 +1,6 @@
 """Risk: what a plan can cost, why, and how far to trust it. Loss is cost increase, positive."""
 
-from cloudarb_lib.risk.cost import (
-    Exposure,
-    PlanCost,
-    expose,
-    find_fallbacks,
-    hazards,
-    plan_cost,
-    revalue,
-)
+from cloudarb_lib.risk.cost import Exposure, PlanCost, expose, find_fallbacks, hazards, plan_cost, revalue
 from cloudarb_lib.risk.measures import (
     Estimate,
     component_cvar,

@@ -89,14 +89,11 @@ def _groups(offers: pd.DataFrame) -> pd.DataFrame:
     has_gpu = offers["gpu_model"].notna() & (offers["gpu_count"].fillna(0) > 0)
     size = offers["gpu_count"].where(has_gpu, offers["vcpus"])
     return pd.DataFrame(
-        {"model": offers["gpu_model"].where(has_gpu, "cpu"), "units": size.fillna(1.0)},
-        index=offers.index,
+        {"model": offers["gpu_model"].where(has_gpu, "cpu"), "units": size.fillna(1.0)}, index=offers.index
     )
 
 
-def find_fallbacks(
-    offers: pd.DataFrame, wanted: pd.Index, *, without_provider: str = ""
-) -> pd.DataFrame:
+def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index, *, without_provider: str = "") -> pd.DataFrame:
     """Return what an instance-hour of each wanted offer is bought at when it is not to be had.
 
     ``offers`` is table ``offers`` indexed by offer_id. The fallback is on-demand: the same
@@ -104,12 +101,8 @@ def find_fallbacks(
     there is no GPU), never the offer itself nor ``without_provider``. Columns ``fallback`` (None
     where nothing replaces it) and ``fallback_usd_per_hour`` (NaN there); index ``wanted``.
     """
-    pool = offers[
-        (offers["purchase_option"] == "on_demand") & (offers["provider"] != without_provider)
-    ]
-    pool = pool.join(_groups(pool)).assign(
-        rate=lambda frame: frame["price_usd_per_hour"] / frame["units"]
-    )
+    pool = offers[(offers["purchase_option"] == "on_demand") & (offers["provider"] != without_provider)]
+    pool = pool.join(_groups(pool)).assign(rate=lambda frame: frame["price_usd_per_hour"] / frame["units"])
     mine = offers.loc[wanted].pipe(lambda frame: frame.join(_groups(frame)))
     rows = []
     for offer_id, offer in mine.iterrows():
@@ -161,9 +154,9 @@ def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h:
     weight = share / total.to_numpy()[:, None]
     chosen = paths.select(hours.index)
     unit = np.matmul(chosen.values, weight[:, :, None])[:, :, 0].T
-    table = known.loc[
-        hours.index, [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model"]
-    ].join(_groups(known.loc[hours.index])[["units"]])
+    table = known.loc[hours.index, [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model"]].join(
+        _groups(known.loc[hours.index])[["units"]]
+    )
     table["instance_hours"] = total
     committed = (table["purchase_option"] == "reserved").to_numpy()
     unit = np.where(committed, table["price_usd_per_hour"].to_numpy(float), unit)
@@ -186,9 +179,7 @@ def hazards(table: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.Da
     )
     for mask, kind in ((spot, f"spot/{preset}"), (market, "market")):
         if mask.any():
-            rows.loc[mask, "interruption_per_hour"] = assumptions.get(
-                f"interruption_per_hour/{kind}"
-            )
+            rows.loc[mask, "interruption_per_hour"] = assumptions.get(f"interruption_per_hour/{kind}")
             rows.loc[mask, "outage_h"] = assumptions.get(f"outage_hours/{kind}")
     return rows
 
@@ -201,7 +192,8 @@ def plan_cost(
     Outages of an offer are a Poisson stream (``interruption_per_hour``), each of exponential
     length ``outage_h``; all instances of one offer go together, which keeps the mean and is
     cautious about the spread. Hours taken away are bought at the fallback. ``demand_factor``
-    scales the work: above 1 the rest is bought at the fallback, below 1 hours that are not
+    scales the work: above 1 the rest is bought on demand (at the offer's own price where it is
+    on-demand, else at the fallback), below 1 hours that are not
     committed are given back and committed ones stay paid. ``hazard`` None means no outage.
     """
     table, hours = exposure.table, exposure.instance_hours
@@ -230,8 +222,9 @@ def plan_cost(
     idle = np.zeros(n)
     if demand_factor > 1.0:
         more = (demand_factor - 1.0) * hours
-        demand[:] = np.where(nothing, 0.0, more * np.nan_to_num(fallback))
-        unmet += float((more * gpus)[nothing].sum())
+        listed = (table["purchase_option"] == "on_demand").to_numpy()
+        demand = more * np.where(listed, exposure.unit_usd, np.nan_to_num(fallback))
+        unmet = unmet + float((more * gpus)[nothing & ~listed].sum())
     elif demand_factor < 1.0:
         less = (1.0 - demand_factor) * hours
         demand = np.where(exposure.committed, 0.0, -less * exposure.unit_usd)

@@ -8,14 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.risk.cost import PlanCost
-from cloudarb_lib.risk.measures import (
-    Estimate,
-    component_cvar,
-    cvar,
-    incremental_cvar,
-    probability_over,
-    var,
-)
+from cloudarb_lib.risk.measures import Estimate, component_cvar, cvar, incremental_cvar, probability_over, var
 from cloudarb_lib.schema import validate
 
 SCOPES = {"provider": "provider", "region": "region", "gpu_model": "gpu"}
@@ -43,9 +36,7 @@ def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFra
     return table.sort_values("component_cvar_usd", ascending=False)
 
 
-def risk_table(
-    cost: PlanCost, *, levels: Sequence[float] = (0.95, 0.99), budget_usd: float
-) -> pd.DataFrame:
+def risk_table(cost: PlanCost, *, levels: Sequence[float] = (0.95, 0.99), budget_usd: float) -> pd.DataFrame:
     """Return table ``risk`` of a plan.
 
     Measures of the total: expected_cost, budget, var and cvar at each level (over the expected

@@ -60,27 +60,6 @@ def ledoit_wolf(x: np.ndarray) -> tuple[np.ndarray, float]:
     return (1 - intensity) * sample + intensity * mean_variance * np.eye(k), intensity
 
 
-def nearest_correlation(matrix: np.ndarray, *, floor: float = 1e-8) -> np.ndarray:
-    """Return the nearest correlation matrix in the Frobenius norm, eigenvalues from ``floor`` up.
-
-    Alternating projections with Dykstra's correction: Higham, IMA Journal of Numerical Analysis
-    22 (2002), algorithm 3.3. At most 200 rounds.
-    """
-    y = (matrix + matrix.T) / 2.0
-    correction = np.zeros_like(y)
-    for _ in range(200):
-        r = y - correction
-        values, vectors = np.linalg.eigh(r)
-        x = (vectors * np.maximum(values, floor)) @ vectors.T
-        correction = x - r
-        last, y = y, x.copy()
-        np.fill_diagonal(y, 1.0)
-        if np.abs(y - last).max() < 1e-10:
-            break
-    scale = np.sqrt(np.diag(x))
-    return x / np.outer(scale, scale)
-
-
 def correlation(returns: np.ndarray) -> Correlation:
     """Return the shrunk correlation of ``returns`` (n, k), repaired where it is not definite.
 
@@ -99,7 +78,9 @@ def correlation(returns: np.ndarray) -> Correlation:
         notes.append(f"{int(still.sum())} of {len(still)} series never move")
     lowest = float(np.linalg.eigvalsh(matrix)[0])
     if repaired := lowest < 1e-10:
-        matrix = nearest_correlation(matrix)
+        from statsmodels.stats.correlation_tools import corr_nearest
+
+        matrix = corr_nearest(matrix, threshold=1e-8, n_fact=1000)
         notes.append(f"repaired: its lowest eigenvalue was {lowest:.1e}")
     return Correlation(matrix, intensity, repaired, "; ".join(notes))
 
@@ -124,17 +105,14 @@ def normal_draws(n: int, k: int, *, kind: str, rng: np.random.Generator) -> np.n
     return ndtri(np.clip(net, 1e-9, 1 - 1e-9)).astype(np.float32)
 
 
-def normal_paths(
-    panel: Panel, *, steps: int, n_paths: int, seed: int, draws: str = "pseudo"
-) -> Paths:
+def normal_paths(panel: Panel, *, steps: int, n_paths: int, seed: int, draws: str = "pseudo") -> Paths:
     """Return paths of correlated normal log returns, from the last price of each offer.
 
     The mean price does not drift (each path is scaled by exp(-variance / 2)). Volatility and
     correlation are those of the panel's returns, shrunk and repaired (``correlation``).
     """
     start = last_prices(panel)
-    if n_paths < 1 or steps < 1:
-        raise ParameterError(f"{n_paths} paths of {steps} steps.", "Ask for at least one of each.")
+    _check_size(n_paths, steps)
     returns = log_returns(panel)
     spread = returns.std(axis=0)
     factor = (np.linalg.cholesky(correlation(returns).matrix) * spread[:, None]).astype(np.float32)
@@ -142,6 +120,11 @@ def normal_paths(
     k = len(start)
     z = normal_draws(n_paths, steps * k, kind=draws, rng=rng).reshape(-1, k)
     return _paths(panel, _accumulate(z, factor, n_paths), start)
+
+
+def _check_size(n_paths: int, steps: int) -> None:
+    if n_paths < 1 or steps < 1:
+        raise ParameterError(f"{n_paths} paths of {steps} steps.", "Ask for at least one of each.")
 
 
 def _accumulate(z: np.ndarray, factor: np.ndarray, n_paths: int) -> np.ndarray:
@@ -171,38 +154,90 @@ def last_prices(panel: Panel) -> np.ndarray:
     return price
 
 
-def historical_paths(
-    panel: Panel, *, steps: int, n_paths: int, seed: int, block: int = 1, halflife: float = 0.0
+def filtered_paths(
+    panel: Panel, *, horizon_steps: int, n_paths: int, seed: int, half_life: float = 45.0
 ) -> Paths:
-    """Return paths that draw rows of past returns again, all offers of a row together.
+    """Return paths of the mean price over the next ``horizon_steps`` cells, one step each.
 
-    Rows come in blocks of mean length ``block`` (stationary bootstrap: Politis and Romano, JASA
-    89, 1994), recent rows more often with weight 0.5^(age / ``halflife``) (0: all alike;
-    Boudoukh, Richardson and Whitelaw, Risk 11, 1998). Weeks in which nothing moved are drawn as
-    often as they happened: no volatility is invented between reviews, none hidden at them.
+    Filtered historical simulation (Barone-Adesi, Giannopoulos and Vosper, Journal of Futures
+    Markets 19, 1999), at the horizon itself. Past windows are drawn whole, all offers together,
+    with weight 0.5^(age / ``half_life`` windows) (Boudoukh, Richardson and Whitelaw, Risk 11,
+    1998; 0: all alike). A series that moves in most steps returns to its level as an AR(1), its
+    residuals scaled by EWMA volatility (0.94). One that stands still in most keeps its price and
+    draws its own jumps unscaled: no volatility is invented between reviews, none hidden at them.
+    Windows do not overlap where there are 30 of them, else they do.
     """
-    start = last_prices(panel)
-    if n_paths < 1 or steps < 1:
-        raise ParameterError(f"{n_paths} paths of {steps} steps.", "Ask for at least one of each.")
-    returns = log_returns(panel)
-    rows = draw_rows(len(returns), n_paths, steps, block=block, halflife=halflife, seed=seed)
-    return _paths(panel, np.cumsum(returns.T[:, rows], axis=2), start)
-
-
-def draw_rows(
-    n: int, n_paths: int, steps: int, *, block: int, halflife: float, seed: int
-) -> np.ndarray:
-    """Return row numbers (n_paths, steps) of a weighted stationary bootstrap of ``n`` rows."""
-    if block < 1:
-        raise ParameterError(f"block {block} is below 1.", "1 draws single rows.")
+    _check_size(n_paths, horizon_steps)
+    start, (ahead, before, now) = last_prices(panel), _windows(panel, horizon_steps)
+    weight = np.ones(len(ahead))
+    error = ahead - before
+    centre = now
+    if half_life > 0:
+        weight = 0.5 ** (np.arange(len(ahead))[::-1] / half_life)
+        moving = (np.diff(np.log(panel.price), axis=0) != 0).mean(axis=0) > 0.5
+        fitted, residual = _revert(ahead, before, now)
+        centre = np.where(moving, fitted, now)
+        error = np.where(moving, residual, error)
+    edges = np.cumsum(weight / weight.sum())
     rng = np.random.default_rng(seed)
-    weight = 0.5 ** (np.arange(n)[::-1] / halflife) if halflife > 0 else np.ones(n)
-    fresh = rng.choice(n, size=(n_paths, steps), p=weight / weight.sum())
-    anew = rng.random((n_paths, steps)) < 1.0 / block
-    for step in range(1, steps):
-        follow = (fresh[:, step - 1] + 1) % n
-        fresh[:, step] = np.where(anew[:, step], fresh[:, step], follow)
-    return fresh
+    # one stratified draw: each window comes up as often as its weight says, give or take one
+    rows = np.searchsorted(edges, (np.arange(n_paths) + rng.random()) / n_paths)
+    rows = rng.permutation(np.minimum(rows, len(edges) - 1))
+    values = np.exp(centre + error[rows]).T[:, :, None]
+    still = np.isclose(values, start[:, None, None], rtol=1e-9)
+    values = np.where(still, start[:, None, None], values)
+    times = pd.DatetimeIndex([panel.times[-1] + panel.step * horizon_steps])
+    return Paths(panel.offers.index, times, values)
+
+
+def normal_window_paths(panel: Panel, *, horizon_steps: int, n_paths: int, seed: int) -> Paths:
+    """Return what ``filtered_paths`` does, from correlated normals of the windows' log changes."""
+    _check_size(n_paths, horizon_steps)
+    ahead, before, now = _windows(panel, horizon_steps)
+    change = ahead - before
+    factor = np.linalg.cholesky(correlation(change).matrix) * change.std(axis=0)[:, None]
+    z = normal_draws(n_paths, len(now), kind="pseudo", rng=np.random.default_rng(seed))
+    values = np.exp(now[:, None] + factor @ z.T)[:, :, None]
+    times = pd.DatetimeIndex([panel.times[-1] + panel.step * horizon_steps])
+    return Paths(panel.offers.index, times, values)
+
+
+def _windows(panel: Panel, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log mean price of past windows, log price just before each (windows, offers), and
+    log price now; "just before" is the mean over the last quarter of a window's length."""
+    there = np.isfinite(panel.price) & (panel.price > 0)
+    price = np.where(there, panel.price, np.nan)
+    total = np.vstack([np.zeros(price.shape[1]), np.nancumsum(price, axis=0)])
+    holes = np.vstack([np.zeros(price.shape[1]), np.cumsum(~there, axis=0)])
+    state = max(1, steps // 4)
+    last = len(price)
+    stride = steps if (last - state) // steps >= 30 else 1
+    at = np.arange(last - steps, state - 1, -stride)[::-1]
+    at = at[(holes[at + steps] == holes[at - state]).all(axis=1)] if len(at) else at
+    if len(at) < 12:
+        raise DataError(
+            f"only {len(at)} past windows of {steps} steps are known for all "
+            f"{price.shape[1]} offers, 12 are needed.",
+            "Take a shorter horizon, a finer grid, or leave the youngest offers out.",
+        )
+    ahead = np.log((total[at + steps] - total[at]) / steps)
+    before = np.log((total[at] - total[at - state]) / state)
+    return ahead, before, np.log((total[last] - total[last - state]) / state)
+
+
+def _revert(ahead: np.ndarray, before: np.ndarray, now: np.ndarray) -> tuple:
+    """Return the AR(1) forecast (offers,) and residuals (windows, offers) at today's volatility."""
+    age = 0.5 ** (np.arange(len(ahead))[::-1] / 60.0)
+    level = age @ ahead / age.sum()
+    y, x = ahead - level, before - level
+    slope = np.clip((age[:, None] * x * y).sum(0) / np.maximum((age[:, None] * x**2).sum(0), 1e-12), 0, 1)
+    error = y - slope * x
+    variance = np.empty((len(error) + 1, error.shape[1]))
+    variance[0] = (error[:10] ** 2).mean(axis=0)
+    for i, row in enumerate(error):
+        variance[i + 1] = 0.94 * variance[i] + 0.06 * row**2
+    scale = np.sqrt(variance[-1] / np.maximum(variance[:-1], 1e-12))
+    return level + slope * (now - level), error * scale
 
 
 def stream_normal_cost(

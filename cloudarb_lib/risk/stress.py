@@ -40,9 +40,7 @@ class Scenario:
         for name in FACTORS:
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
-                raise ParameterError(
-                    f"scenario {self.name!r}: {name} is {value}.", "Give 0 or more."
-                )
+                raise ParameterError(f"scenario {self.name!r}: {name} is {value}.", "Give 0 or more.")
         if self.price == 0 or self.cost == 0 or self.availability > 1:
             raise ParameterError(
                 f"scenario {self.name!r}: price {self.price}, cost {self.cost}, availability "
@@ -54,9 +52,7 @@ class Scenario:
         """Return both shocks at once: factors multiply, places must not differ."""
         for place in ("provider", "region"):
             if getattr(self, place) and getattr(other, place) not in ("", getattr(self, place)):
-                raise ParameterError(
-                    f"scenarios {self.name!r} and {other.name!r} name different {place}s."
-                )
+                raise ParameterError(f"scenarios {self.name!r} and {other.name!r} name different {place}s.")
         product = {f: getattr(self, f) * getattr(other, f) for f in FACTORS}
         return Scenario(
             f"{self.name}+{other.name}", **product,
@@ -146,9 +142,7 @@ def shocked(
     known = offers if offers.index.name == "offer_id" else offers.set_index("offer_id")
     gone = scenario.provider if scenario.availability < 1.0 else ""
     fallback = find_fallbacks(known, table.index, without_provider=gone)
-    at_hit = (not scenario.provider) | fallback["fallback"].map(known["provider"]).eq(
-        scenario.provider
-    )
+    at_hit = (not scenario.provider) | fallback["fallback"].map(known["provider"]).eq(scenario.provider)
     fallback_usd = fallback["fallback_usd_per_hour"].to_numpy(float) * scenario.cost
     fallback_usd = fallback_usd * np.where(at_hit, scenario.price, 1.0)
     struck = replace(

@@ -1,0 +1,97 @@
+"""Figures of notebook 04: what the plan can cost, why, and under which shocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from cloudarb_lib.plots import COLOURS, figure
+from cloudarb_lib.risk.cost import PlanCost
+from cloudarb_lib.risk.measures import cvar, probability_over, var
+
+
+def usd(value: float) -> str:
+    """Return dollars as a person says them: $1.24 M, $38.1 k, $512."""
+    size = abs(value)
+    sign = "-" if value < 0 else ""
+    if size >= 1e6:
+        return f"{sign}${size / 1e6:.2f} M"
+    return f"{sign}${size / 1e3:.1f} k" if size >= 1e4 else f"{sign}${size:,.0f}"
+
+
+def cost_distribution(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> go.Figure:
+    """Return the histogram of the plan's cost with its mean, VaR, CVaR and the budget."""
+    total, mean = cost.total, float(cost.total.mean())
+    worst = var(total, level).value
+    over = probability_over(total, budget_usd).value
+    fig = figure(
+        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.0%} exceed the budget"
+        if level == 0.95
+        else f"In {level:.0%} of worlds the plan stays under {usd(worst)}",
+        x_title=f"cost over {cost.exposure.horizon_h / 24:g} days, USD", y_title="share of paths",
+    )  # fmt: skip
+    fig.add_histogram(x=total, nbinsx=60, histnorm="probability", marker_color=COLOURS[5],
+                      name="paths", showlegend=False)  # fmt: skip
+    lines = (
+        ("expected", mean, COLOURS[0]), (f"expected + VaR {level:.0%}", worst, COLOURS[1]),
+        (f"expected + CVaR {level:.0%}", cvar(total, level).value, COLOURS[3]),
+        ("budget", budget_usd, COLOURS[6]),
+    )  # fmt: skip
+    for name, at, colour in lines:
+        fig.add_scatter(
+            x=[at, at], y=[0, 1], yaxis="y2", mode="lines", name=f"{name} {usd(at)}",
+            line={"color": colour, "width": 2.5, "dash": "dot" if name == "budget" else "solid"},
+        )  # fmt: skip
+    fig.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False})
+    fig.update_yaxes(tickformat=".0%", selector={"overlaying": None})
+    return fig
+
+
+def contribution_bars(table: pd.DataFrame, *, level: float = 0.95, top: int = 10) -> go.Figure:
+    """Return each name's share of expected cost beside its share of CVaR (``contributions``)."""
+    shares = table[["expected_cost_usd", "component_cvar_usd"]]
+    sums = shares.sum()
+    shares = (shares / sums.where(sums.abs() > 0, np.nan)).fillna(0.0)
+    first = str(shares["component_cvar_usd"].idxmax())
+    shown = shares.head(top)[::-1]
+    title = (
+        f"{first} brings {shares.loc[first, 'component_cvar_usd']:.0%} of the risk "
+        f"for {shares.loc[first, 'expected_cost_usd']:.0%} of the cost"
+        if sums["component_cvar_usd"] > 0
+        else "The paths show no risk to split"
+    )
+    fig = figure(title, x_title="share of the plan's total", height_px=160 + 42 * len(shown))
+    names = {"expected_cost_usd": "expected cost", "component_cvar_usd": f"CVaR {level:.0%}"}
+    for (column, name), colour in zip(names.items(), (COLOURS[5], COLOURS[3]), strict=True):
+        fig.add_bar(x=shown[column], y=shown.index.astype(str), orientation="h", name=name,
+                    marker_color=colour)  # fmt: skip
+    fig.update_xaxes(tickformat=".0%")
+    fig.update_yaxes(automargin=True)
+    fig.update_layout(legend={"y": -0.35})
+    return fig
+
+
+def stress_bars(table: pd.DataFrame) -> go.Figure:
+    """Return the cost change of each scenario (``risk.stress``), its CVaR as a whisker."""
+    rows = table[table["scenario"] != "base"].sort_values("loss_usd")
+    worst = rows.iloc[-1]
+    base = float(table.loc[table["scenario"] == "base", "expected_cost_usd"].iloc[0])
+    fig = figure(
+        f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: "
+        f"{usd(worst['loss_usd'])} above the expected {usd(base)}",
+        x_title="change of expected cost with the plan held, USD (whisker: to the CVaR 95 %)",
+        height_px=140 + 50 * len(rows),
+    )
+    names = [
+        f"{name.replace('_', ' ')}  <b>{usd(loss)}</b>"
+        + (f"<br>{unmet:,.0f} GPU-h unmet" if unmet >= 0.5 else "")
+        for name, loss, unmet in zip(rows["scenario"], rows["loss_usd"], rows["unmet_gpu_hours"], strict=True)
+    ]
+    fig.add_bar(
+        x=rows["loss_usd"], y=names, orientation="h",
+        marker_color=np.where(rows["loss_usd"] > 0, COLOURS[3], COLOURS[2]).tolist(),
+        error_x={"type": "data", "array": rows["cvar95_usd"], "arrayminus": 0 * rows["cvar95_usd"]},
+    )  # fmt: skip
+    fig.update_yaxes(automargin=True)
+    return fig
