@@ -33,9 +33,7 @@ _FORM = r"(?:SXM\d?|PCIE|OAM|HBM\dE?)*"
 _SPELLINGS = [
     (
         name,
-        re.compile(
-            f"{stem}{_FORM}(?:(?:{sizes.strip('!')})G(?:I?B)?){'' if '!' in sizes else '?'}{_FORM}"
-        ),
+        re.compile(f"{stem}{_FORM}(?:(?:{sizes.strip('!')})G(?:I?B)?){'' if '!' in sizes else '?'}{_FORM}"),
     )
     for name, stem, sizes in _MODELS
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import duckdb
 import numpy as np
@@ -19,7 +18,6 @@ from cloudarb_lib.units import parse_as_of
 
 BUNDLED = PROJECT / "data"
 _SPECS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
-_ID = "concat_ws('/', " + ", ".join(OFFER_PARTS) + ")"
 # Prices are kept as numbers: the words of an offer once in series, of a source once in origins.
 # The view has the columns of schema.STORED['price_events'].
 LAYOUT = f"""
@@ -64,9 +62,7 @@ def current(folder: Path) -> Path | None:
     if not re.fullmatch("[0-9a-f]{16}", name) or not path.is_file():
         others = sorted(p.stem for p in (folder / "snapshots").glob("*.duckdb"))
         way_out = f"Write one of {', '.join(others)} into that file." if others else _WAY_OUT
-        raise StoreError(
-            f"{folder / 'current'} names {name[:40]!r}, which is no snapshot.", way_out
-        )
+        raise StoreError(f"{folder / 'current'} names {name[:40]!r}, which is no snapshot.", way_out)
     return path
 
 
@@ -82,18 +78,12 @@ class Snapshot:
         self._con = connect(path, read_only=True)
         there = {row[0] for row in self._con.execute("SHOW TABLES").fetchall()}
         if not {*STORED, "series", "origins", "price_rows"} <= there:
-            self._con.close()
             raise StoreError(f"snapshot {path} was written by another version.", _WAY_OUT)
 
     def __enter__(self) -> Snapshot:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -108,10 +98,8 @@ class Snapshot:
 
     def looks(self, *, as_of: object) -> pd.DataFrame:
         """Return table ``looks`` up to ``as_of``."""
-        return self._con.execute(
-            "SELECT * FROM looks WHERE looked_at <= ? ORDER BY provider, source, looked_at",
-            [parse_as_of(as_of)],
-        ).df()
+        query = "SELECT * FROM looks WHERE looked_at <= ? ORDER BY provider, source, looked_at"
+        return self._con.execute(query, [parse_as_of(as_of)]).df()
 
     def events(
         self,
@@ -129,67 +117,41 @@ class Snapshot:
         latest known stands. Flagged glitches are left out from flagged_at on, unless
         ``include_flagged``.
         """
-        moment = parse_as_of(as_of)
-        where, values = ["true"], []
-        for column, wanted in (("provider", providers), ("purchase_option", purchase_options)):
-            if wanted is not None:
-                where.append(f"{column} IN (SELECT unnest(?::VARCHAR[]))")
-                values.append(list(wanted))
         unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
         if unknown:
-            raise ParameterError(
-                f"purchase option {min(unknown)!r} is unknown.",
-                f"Use {', '.join(PURCHASE_OPTIONS)}.",
-            )
-        if gpu_only:
-            where.append("gpu_count > 0")
-        chosen = f"FROM series LEFT JOIN instances USING (provider, instance_type) WHERE {' AND '.join(where)}"
-        series = self._con.execute(
-            f"SELECT offer_no, offer_id, {', '.join((*OFFER_PARTS, *_SPECS))} {chosen} ORDER BY offer_id",
+            way_out = f"Use {', '.join(PURCHASE_OPTIONS)}."
+            raise ParameterError(f"purchase option {min(unknown)!r} is unknown.", way_out)
+        values: dict[str, object] = {"as_of": parse_as_of(as_of)}
+        chosen = "FROM series LEFT JOIN instances USING (provider, instance_type) WHERE true"
+        for column, wanted in (("provider", providers), ("purchase_option", purchase_options)):
+            if wanted is not None:
+                chosen += f" AND {column} IN (SELECT unnest(${column}::VARCHAR[]))"
+                values[column] = list(wanted)
+        chosen += " AND gpu_count > 0" if gpu_only else ""
+        flagged = "CASE WHEN flagged_at <= $as_of THEN"
+        # Words are fetched once per offer, numbers once per row.
+        rows = self._con.execute(
+            f"""WITH chosen AS (SELECT offer_no, row_number() OVER (ORDER BY offer_id) - 1 AS code {chosen})
+            SELECT code, origin_no, price_usd_per_hour, effective_at, observed_at, offer_count,
+              {flagged} enum_code(quality) ELSE 0 END AS quality, {flagged} flagged_at END AS flagged_at
+            FROM price_rows JOIN chosen USING (offer_no) WHERE observed_at <= $as_of
+            {"" if include_flagged else "AND (flagged_at IS NULL OR flagged_at > $as_of)"}
+            ORDER BY code, effective_at, observed_at""",
             values,
         ).df()
-        rows = self._con.execute(
-            "SELECT offer_no, origin_no, price_usd_per_hour AS price, epoch_us(effective_at) AS effective, "
-            "epoch_us(observed_at) AS observed, offer_count, enum_code(quality) AS quality, "
-            "epoch_us(flagged_at) AS flagged "
-            f"FROM price_rows WHERE observed_at <= ? AND offer_no IN (SELECT offer_no {chosen})",
-            [moment, *values],
-        ).fetchnumpy()
-        origins = self._con.execute("SELECT * FROM origins ORDER BY origin_no").df()
-        rank = np.zeros(int(series["offer_no"].max() + 1) if len(series) else 1, np.int64)
-        rank[series["offer_no"]] = np.arange(len(series))
-        code = rank[rows["offer_no"]]
-        flagged = np.ma.filled(rows["flagged"], np.iinfo(np.int64).max)
-        flagged = np.where(flagged <= moment.value // 1000, flagged, np.iinfo(np.int64).min)
-        order = np.lexsort((rows["observed"], rows["effective"], code))
-        code, effective = code[order], rows["effective"][order]
-        keep = np.append((code[1:] != code[:-1]) | (effective[1:] != effective[:-1]), True)
-        if not len(code):
-            keep = keep[:0]
-        flagged = flagged[order]
-        bad = flagged != np.iinfo(np.int64).min
-        if not include_flagged:
-            keep &= ~bad
-        order, code, flagged, bad = order[keep], code[keep], flagged[keep], bad[keep]
-        out = {p: series[p].to_numpy()[code] for p in OFFER_PARTS}
-        out["currency"] = np.full(len(code), "USD", object)
-        out["price_usd_per_hour"] = np.ma.filled(rows["price"], np.nan)[order]
-        for name in ("effective", "observed"):
-            out[f"{name}_at"] = pd.DatetimeIndex(rows[name][order].view("M8[us]"), tz="UTC")
-        for name in ("source", "price_kind"):
-            out[name] = origins[name].to_numpy(object)[rows["origin_no"][order]]
-        counts = np.ma.asarray(rows["offer_count"])[order]
-        out["offer_count"] = pd.arrays.IntegerArray(
-            np.asarray(counts.data, np.int32), np.ma.getmaskarray(counts)
-        )
-        out["quality"] = np.array(QUALITIES, object)[np.where(bad, rows["quality"][order], 0)]
-        out["flagged_at"] = pd.DatetimeIndex(flagged.view("M8[us]"), tz="UTC")
-        out["offer_id"] = pd.Categorical.from_codes(
-            code, categories=pd.Index(series["offer_id"], dtype=object)
-        )
-        for name in _SPECS:
-            out[name] = series[name].to_numpy()[code]
-        return pd.DataFrame(out, copy=False)
+        del values["as_of"]
+        columns = ", ".join((*OFFER_PARTS, *_SPECS))
+        series = self._con.execute(f"SELECT offer_id, {columns} {chosen} ORDER BY offer_id", values).df()
+        origins = self._con.execute("SELECT source, price_kind FROM origins ORDER BY origin_no").df()
+        rows = rows[~rows.duplicated(["code", "effective_at"], keep="last")].reset_index(drop=True)
+        code = rows.pop("code").to_numpy()
+        origin = origins.iloc[rows.pop("origin_no")].reset_index(drop=True)
+        rows["offer_count"] = rows["offer_count"].astype("Int32")
+        rows["quality"] = np.array(QUALITIES, object)[rows["quality"]]
+        words = {name: series[name].to_numpy()[code] for name in (*OFFER_PARTS, *_SPECS)}
+        ids = pd.Categorical.from_codes(code, categories=pd.Index(series["offer_id"], dtype=object))
+        out = rows.assign(**words, **origin, currency="USD", offer_id=ids)
+        return out[[*STORED["price_events"].names, "offer_id", *_SPECS]]
 
 
 def open_snapshot(store_dir: str | Path = "") -> Snapshot:

@@ -14,9 +14,9 @@ from cloudarb_lib.gpus import canonical
 from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, nearest
 
 REASONS = {
-    "missing_column": "the row lacks it; give every column that table needs",
-    "unknown_column": "the table has no such column; remove or rename it",
-    "row_unreadable": "the line does not end as CSV should; check its quotes",
+    "missing_column": "is not there; give every column that the table needs",
+    "unknown_column": "is no column of the table; remove or rename it",
+    "row_unreadable": "does not end as CSV should; check its quotes",
     "price_not_a_number": "is not a number; write 1.25, or leave it empty for a withdrawn offer",
     "price_negative": "is negative; a price is above zero",
     "price_zero": "is zero; leave it empty for a withdrawn offer",
@@ -28,26 +28,18 @@ REASONS = {
     "unknown_term": "does not fit; a reserved price has term 1y or 3y, others none",
     "unknown_price_kind": f"is none of {', '.join(PRICE_KINDS)}",
     "currency_not_usd": "is not USD; convert the price, or leave the row out",
-    "count_not_whole": "is not a whole number of offers; give 0 or more, or leave it empty",
-    "empty_key": "is empty, but names the offer; fill it in",
+    "empty_key": "is empty, but names the row; fill it in",
     "key_not_plain": "holds a slash or an unreadable character, which a name may not",
     "empty_value": "is empty; the table needs a value",
     "value_not_a_number": "is not a number that the column can hold",
     "product_not_linux": "is not a Linux price; only Linux offers are compared",
-    "duplicate_disagrees": "differs from another row of the same offer and times; keep one",
+    "duplicate_disagrees": "differs from another row of the same key; keep one",
 }
 """Why a row goes to quarantine, and the way out."""
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
-IGNORED = ("offer_id", "quality", "flagged_at")
-"""Columns of our own exports that ingestion works out itself."""
-_NEEDED = (
-    "provider", "region", "instance_type", "purchase_option", "price_usd_per_hour", "effective_at",
-)  # fmt: skip
-_OPTIONS = {
-    **{name: (name, "") for name in PURCHASE_OPTIONS},
-    "reserved_1y": ("reserved", "1y"),
-    "reserved_3y": ("reserved", "3y"),
-}
+_IGNORED = {"offer_id", "quality", "flagged_at"}  # of our own exports: ingestion works them out
+_NEEDED = ("provider", "region", "instance_type", "purchase_option", "effective_at", "price_usd_per_hour")
+_OPTIONS = {o: (o, "") for o in PURCHASE_OPTIONS} | {f"reserved_{t}": ("reserved", t) for t in TERMS[1:]}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.I)
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?)? ?(?P<zone>Z|UTC|[+-]\d\d:?(\d\d)?)?", re.I
@@ -56,8 +48,8 @@ _TIME = re.compile(
 
 @dataclass(frozen=True)
 class Parsed:
-    """Rows of one piece of a file: ``good`` is typed and has ``line``; ``bad`` is line, reason,
-    detail, row_text. ``table`` names where the good ones belong."""
+    """Rows of one piece of a file, for ``table``: ``good`` typed and with ``line``, ``bad`` with
+    line, reason, detail and row_text."""
 
     table: str
     good: pd.DataFrame
@@ -65,120 +57,128 @@ class Parsed:
 
 
 def bad_rows(rows: Sequence[tuple[int, str, str, str]]) -> pd.DataFrame:
-    """Return (line, reason, detail, row_text) tuples as the frame ``Parsed.bad``."""
-    return pd.DataFrame(rows, columns=["line", "reason", "detail", "row_text"])
+    """Return (line, reason, what, row text) tuples as ``Parsed.bad``; what becomes a sentence."""
+    full = [(line, reason, f"{what} {REASONS[reason]}.", text[:1000]) for line, reason, what, text in rows]
+    return pd.DataFrame(full, columns=["line", "reason", "detail", "row_text"])
 
 
 def which_table(columns: Sequence[str]) -> str | None:
     """Return the stored table that the columns of a file belong to, None if none is likely."""
     names = {ALIASES.get(c, c) for c in columns}
-    tables = [n for n in STORED if n not in ("ingest_log", "quarantine")]
-    score = {n: len(names & set(STORED[n].names)) / len(STORED[n].names) for n in tables}
-    score["price_events"] = len(names & set(_NEEDED)) / len(_NEEDED)
-    best = max(tables, key=lambda n: score[n])
-    return best if score[best] >= 0.5 else None
+    wanted = {n: t.names for n, t in STORED.items() if n not in ("ingest_log", "quarantine")}
+    wanted["price_events"] = list(_NEEDED)
+    share = {n: len(names & set(c)) / len(c) for n, c in wanted.items()}
+    best = max(share, key=lambda n: share[n])
+    return best if share[best] >= 0.5 else None
 
 
 def check_header(columns: Sequence[str], table: str) -> tuple[str, str] | None:
-    """Return (reason, detail) where the columns do not fit ``table``, else None."""
-    known = list(STORED[table].names)
-    names = [ALIASES.get(c, c) for c in columns]
+    """Return (reason, what) where the columns do not fit ``table``, else None."""
+    known, names = STORED[table].names, [ALIASES.get(c, c) for c in columns]
     for name in names:
-        if name not in known and name not in IGNORED:
-            detail = f"column {name!r}{nearest(name, known)}: {REASONS['unknown_column']}."
-            return "unknown_column", detail
-    needed = _NEEDED if table == "price_events" else known
-    for name in needed:
-        if name not in names:
-            return "missing_column", f"column {name!r}: {REASONS['missing_column']}."
-    if len(set(names)) < len(names):
-        return "unknown_column", f"column {max(names, key=names.count)!r} stands twice; keep one."
-    return None
-
-
-class _Marks:
-    """The first reason found against each row, with the column it was found in."""
-
-    def __init__(self, raw: pd.DataFrame) -> None:
-        self._raw = raw
-        self._reason = np.full(len(raw), "", object)
-        self._column = np.full(len(raw), "", object)
-
-    def add(self, mask: np.ndarray, reason: str, column: str) -> None:
-        new = mask & (self._reason == "") if mask.any() else mask
-        self._reason[new], self._column[new] = reason, column
-
-    def split(self, table: str, good: pd.DataFrame) -> Parsed:
-        at = np.flatnonzero(self._reason != "")
-        raw = self._raw.drop(columns="line")
-        shown = raw.iloc[at].astype(object)
-        texts = [",".join("" if pd.isna(v) else str(v) for v in row) for row in shown.to_numpy()]
-        rows = []
-        for i, text in zip(at, texts, strict=True):
-            column = self._column[i]
-            value = raw[column].iloc[i] if column in raw else ""
-            said = "" if pd.isna(value) else str(value)[:60]
-            detail = f"{column} {said!r} {REASONS[self._reason[i]]}."
-            rows.append((int(self._raw["line"].iloc[i]), self._reason[i], detail, text[:1000]))
-        keep = good if not len(at) else good[self._reason == ""]
-        return Parsed(table, keep, bad_rows(rows))
-
-
-def _words(column: pd.Series, fix: Callable[[str], str] = str) -> pd.Categorical:
-    """Return text stripped and fixed, one category per distinct word; empty where null."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, uniques = column.cat.codes.to_numpy(), column.cat.categories
-    else:
-        codes, uniques = pd.factorize(column.astype(object))
-    cleaned = [*(fix(str(u).strip()) for u in uniques), fix("")]
-    return _recode(codes, cleaned)
+        if (name not in known and name not in _IGNORED) or names.count(name) > 1:
+            return "unknown_column", f"column {name!r}{nearest(name, known)}"
+    missing = [n for n in (_NEEDED if table == "price_events" else known) if n not in names]
+    return ("missing_column", f"column {missing[0]!r}") if missing else None
 
 
 def _recode(codes: np.ndarray, words: Sequence[str]) -> pd.Categorical:
     """Return ``words[codes]``, one category per distinct word."""
     again, distinct = pd.factorize(np.array(words, object))
-    return pd.Categorical.from_codes(again[codes], distinct)
+    return pd.Categorical.from_codes(again[codes], pd.Index(distinct))
+
+
+def _words(column: pd.Series, fix: Callable[[str], str] = str) -> pd.Categorical:
+    """Return text stripped and fixed, one category per distinct word; null is the empty word."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes, uniques = column.cat.codes.to_numpy(), column.cat.categories
+    else:
+        codes, uniques = pd.factorize(column.astype(object))
+    return _recode(codes, [*(fix(str(u).strip()) for u in uniques), fix("")])
 
 
 def _where(words: pd.Categorical, test: Callable[[str], bool]) -> np.ndarray:
     return np.array([test(w) for w in words.categories], bool)[words.codes]
 
 
-def _number(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Return values (NaN where empty) and which are not numbers."""
-    if column.dtype.kind in "fiu":
-        return column.to_numpy(float), np.zeros(len(column), bool)
-    words = _words(column)
-    values = np.array([float(w) if _NUMBER.fullmatch(w) else np.nan for w in words.categories])
-    return values[words.codes], np.isnan(values)[words.codes] & _where(words, bool)
-
-
-def _times(column: pd.Series, marks: _Marks, now: pd.Timestamp | None) -> pd.DatetimeIndex:
-    """Return times in UTC; naive, unreadable and, given ``now``, later ones are marked."""
-    name = str(column.name)
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        times = pd.DatetimeIndex(column).tz_convert("UTC").as_unit("us")
-    elif column.dtype.kind == "M":
-        marks.add(column.notna().to_numpy(), "time_naive", name)
-        times = pd.DatetimeIndex(column).tz_localize("UTC").as_unit("us")
-    else:
-        words = _words(column)
-        found = [_TIME.fullmatch(w) for w in words.categories]
-        naive = np.array([m is not None and m["zone"] is None for m in found], bool)
-        texts = [w if m else None for w, m in zip(words.categories, found, strict=True)]
-        parsed = pd.to_datetime(
-            pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce"
-        )
-        times = pd.DatetimeIndex(parsed).as_unit("us")[words.codes]
-        marks.add(naive[words.codes] & ~times.isna(), "time_naive", name)
-    marks.add(np.asarray(times.isna()), "time_unreadable", name)
-    if now is not None:
-        marks.add(np.asarray(times > now), "time_future", name)
-    return times
-
-
 def _plain(word: str) -> bool:
     return word.isprintable() and "/" not in word and "\ufffd" not in word
+
+
+class _Rows:
+    """The typed columns of a piece, and the first thing found wrong with each row."""
+
+    def __init__(self, raw: pd.DataFrame, now: pd.Timestamp) -> None:
+        self._raw, self._now = raw, now
+        self._reason = np.full(len(raw), "", object)
+        self._column = np.full(len(raw), "", object)
+        self.good: dict[str, Any] = {"line": raw["line"].to_numpy(np.int64)}
+
+    def refuse(self, mask: np.ndarray, reason: str, column: str) -> None:
+        if mask.any():
+            new = mask & (self._reason == "")
+            self._reason[new], self._column[new] = reason, column
+
+    def column(self, name: str) -> pd.Series:
+        return self._raw[name] if name in self._raw else pd.Series(np.full(len(self._raw), None), name=name)
+
+    def text(self, name: str, fix: Callable[[str], str] = str, empty: str = "") -> pd.Categorical:
+        """Take a column of words; ``empty`` is the reason to refuse a row without one."""
+        words = self.good[name] = _words(self.column(name), str.lower if name == "provider" else fix)
+        self.refuse(_where(words, lambda w: not _plain(w)), "key_not_plain", name)
+        if empty:
+            self.refuse(_where(words, lambda w: not w), empty, name)
+        return words
+
+    def number(self, name: str, reason: str = "value_not_a_number", *, whole: bool = False) -> np.ndarray:
+        """Take a column of numbers, NaN where empty."""
+        column = self.column(name)
+        if column.dtype.kind in "fiu":
+            values = column.to_numpy(float)
+        else:
+            words = _words(column)
+            found = [float(w) if _NUMBER.fullmatch(w) else np.nan for w in words.categories]
+            values = np.array(found)[words.codes]
+            self.refuse(np.isnan(values) & _where(words, bool), reason, name)
+        self.refuse(
+            np.isinf(values),
+            reason.replace("not_a_number", "infinite") if "price" in reason else reason,
+            name,
+        )
+        if whole:
+            fits = np.isnan(values) | ((values >= 0) & (values < 2**31) & (values == np.floor(values)))
+            self.refuse(~fits, reason, name)
+        self.good[name] = values
+        return values
+
+    def time(self, name: str) -> None:
+        """Take a column of times; naive, unreadable and future ones are refused."""
+        column = self.column(name)
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            times = pd.DatetimeIndex(column).tz_convert("UTC").as_unit("us")
+        else:
+            words = _words(column)
+            found = [_TIME.fullmatch(w) for w in words.categories]
+            texts = [m[0] if m else None for m in found]
+            parsed = pd.to_datetime(
+                pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce"
+            )
+            times = pd.DatetimeIndex(parsed).as_unit("us")[words.codes]
+            naive = np.array([m is not None and m["zone"] is None for m in found], bool)[words.codes]
+            self.refuse(naive & np.asarray(times.notna()), "time_naive", name)
+        self.refuse(np.asarray(times.isna()), "time_unreadable", name)
+        self.refuse(np.asarray(times > self._now), "time_future", name)
+        self.good[name] = times
+
+    def parsed(self, table: str) -> Parsed:
+        good, wrong = pd.DataFrame(self.good, copy=False), np.flatnonzero(self._reason != "")
+        rows, raw = [], self._raw.iloc[wrong].astype(object)
+        fields = raw.drop(columns="line").fillna("").astype(str)
+        for i, text in zip(range(len(wrong)), fields.agg(",".join, axis=1) if len(raw) else (), strict=True):
+            column = self._column[wrong[i]]
+            said = fields[column].iloc[i][:60] if column in fields else ""
+            rows.append((raw["line"].iloc[i], self._reason[wrong[i]], f"{column} {said!r}", text))
+        return Parsed(table, good[self._reason == ""] if len(wrong) else good, bad_rows(rows))
 
 
 def parse_prices(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed:
@@ -187,94 +187,56 @@ def parse_prices(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed
     What a file may leave out: zone and term '', currency USD, observed_at = effective_at,
     source as given, price_kind market for AWS spot, else administered, offer_count unknown.
     """
-    raw = raw.rename(columns=ALIASES)
-    marks, n = _Marks(raw), len(raw)
-
-    def column(name: str) -> pd.Series:
-        return raw[name] if name in raw else pd.Series(np.full(n, None, object), name=name)
-
-    good: dict[str, Any] = {"line": raw["line"].to_numpy(np.int64)}
-    fixes = {"provider": str.lower, "region": lambda w: w or "unstated"}
-    for name in ("provider", "region", "zone", "instance_type"):
-        words = _words(column(name), fixes.get(name, str))
-        if name in ("provider", "instance_type"):
-            marks.add(_where(words, lambda w: not w), "empty_key", name)
-        marks.add(_where(words, lambda w: not _plain(w)), "key_not_plain", name)
-        good[name] = words
-    option = _words(
-        column("purchase_option"), lambda w: w.lower().replace("-", "_").replace(" ", "_")
-    )
-    marks.add(
-        _where(option, lambda w: w not in _OPTIONS), "unknown_purchase_option", "purchase_option"
-    )
-    given = _words(column("term"))
-    pairs = [
-        (name, term or implied, (name == "reserved") == bool(term or implied) and (term or implied) in TERMS
-         and (not implied or term in ("", implied)))
-        for name, implied in (_OPTIONS.get(w, (w, "")) for w in option.categories)
-        for term in given.categories
-    ]  # fmt: skip
-    pair = option.codes.astype(np.int32) * len(given.categories) + given.codes
-    marks.add(~np.array([fits for *_, fits in pairs], bool)[pair], "unknown_term", "term")
-    good["purchase_option"] = _recode(pair, [name for name, *_ in pairs])
-    good["term"] = _recode(pair, [term for _, term, _ in pairs])
-    currency = _words(column("currency"), lambda w: w.upper() or "USD")
-    marks.add(_where(currency, lambda w: w != "USD"), "currency_not_usd", "currency")
-
-    price, not_number = _number(column("price_usd_per_hour"))
-    marks.add(not_number, "price_not_a_number", "price_usd_per_hour")
-    marks.add(np.isinf(price), "price_infinite", "price_usd_per_hour")
-    marks.add(price < 0, "price_negative", "price_usd_per_hour")
-    marks.add(price == 0, "price_zero", "price_usd_per_hour")
-    good["price_usd_per_hour"] = price
-    effective = _times(column("effective_at"), marks, now)
-    good["effective_at"] = effective
-    good["observed_at"] = (
-        _times(raw["observed_at"], marks, now) if "observed_at" in raw else effective
-    )
-    good["source"] = _words(column("source"), lambda w: w or source)
-    spot = _where(good["provider"], lambda w: w == "aws") & _where(option, lambda w: w == "spot")
-    kind = _words(column("price_kind"))
-    marks.add(
-        _where(kind, lambda w: w not in ("", *PRICE_KINDS)), "unknown_price_kind", "price_kind"
-    )
-    usual = [w or default for w in kind.categories for default in ("administered", "market")]
-    good["price_kind"] = _recode(kind.codes.astype(np.int32) * 2 + spot, usual)
-    count, not_number = _number(column("offer_count"))
-    whole = np.isnan(count) | ((count >= 0) & (count < 2**31) & (count == np.floor(count)))
-    marks.add(not_number | ~whole, "count_not_whole", "offer_count")
-    good["offer_count"] = count
-    return marks.split("price_events", pd.DataFrame(good, copy=False))
+    rows = _Rows(raw.rename(columns=ALIASES), now)
+    provider = rows.text("provider", empty="empty_key")
+    rows.text("region", lambda w: w or "unstated")
+    rows.text("zone")
+    rows.text("instance_type", empty="empty_key")
+    rows.text("source", lambda w: w or source)
+    option = _words(rows.column("purchase_option"), lambda w: w.lower().replace("-", "_"))
+    rows.refuse(_where(option, lambda w: w not in _OPTIONS), "unknown_purchase_option", "purchase_option")
+    term = _words(rows.column("term"))
+    pairs = [(*_OPTIONS.get(o, (o, "")), t) for o in option.categories for t in term.categories]
+    pair = option.codes.astype(np.int32) * len(term.categories) + term.codes
+    fits = [
+        (o == "reserved") == bool(t or i) and (t or i) in TERMS and t in ("", i or t) for o, i, t in pairs
+    ]
+    rows.refuse(~np.array(fits, bool)[pair], "unknown_term", "term")
+    rows.good["purchase_option"] = _recode(pair, [o for o, _, _ in pairs])
+    rows.good["term"] = _recode(pair, [t or i for _, i, t in pairs])
+    currency = _words(rows.column("currency"), lambda w: w.upper() or "USD")
+    rows.refuse(_where(currency, lambda w: w != "USD"), "currency_not_usd", "currency")
+    price = rows.number("price_usd_per_hour", "price_not_a_number")
+    rows.refuse(price < 0, "price_negative", "price_usd_per_hour")
+    rows.refuse(price == 0, "price_zero", "price_usd_per_hour")
+    rows.number("offer_count", whole=True)
+    rows.time("effective_at")
+    if "observed_at" in raw:
+        rows.time("observed_at")
+    else:
+        rows.good["observed_at"] = rows.good["effective_at"]
+    kind = _words(rows.column("price_kind"))
+    rows.refuse(_where(kind, lambda w: w not in ("", *PRICE_KINDS)), "unknown_price_kind", "price_kind")
+    aws_spot = _where(provider, lambda w: w == "aws") & _where(option, lambda w: w == "spot")
+    usual = [w or default for w in kind.categories for default in PRICE_KINDS]
+    rows.good["price_kind"] = _recode(kind.codes.astype(np.int32) * 2 + aws_spot, usual)
+    return rows.parsed("price_events")
 
 
 def parse_table(raw: pd.DataFrame, table: str, *, now: pd.Timestamp) -> Parsed:
     """Return raw rows of any other stored table as Parsed; GPU models get their one name."""
-    marks = _Marks(raw)
-    good: dict[str, Any] = {"line": raw["line"].to_numpy(np.int64)}
+    rows = _Rows(raw, now)
     for column in STORED[table].columns:
-        values = raw[column.name]
         if column.dtype == "TIMESTAMPTZ":
-            good[column.name] = _times(values, marks, now)
+            rows.time(column.name)
         elif column.dtype == "VARCHAR":
-            words = _words(values, str.lower if column.name == "provider" else str)
-            key = column.name in STORED[table].key
-            marks.add(_where(words, lambda w: not _plain(w)), "key_not_plain", column.name)
-            if not column.nullable:
-                marks.add(
-                    _where(words, lambda w: not w),
-                    "empty_key" if key else "empty_value",
-                    column.name,
-                )
-            good[column.name] = pd.Series(words.astype(object)).replace("", None)
+            needed = "empty_key" if column.name in STORED[table].key else "empty_value"
+            rows.text(column.name, empty="" if column.nullable else needed)
         else:
-            number, wrong = _number(values)
-            part = (number != np.floor(number)) & ~np.isnan(number) & (column.dtype != "DOUBLE")
-            marks.add(wrong | np.isinf(number) | part, "value_not_a_number", column.name)
+            values = rows.number(column.name, whole=column.dtype != "DOUBLE")
             if not column.nullable:
-                marks.add(np.isnan(number), "empty_value", column.name)
-            good[column.name] = number
-    frame = pd.DataFrame(good)
-    if "gpu_model" in frame:
-        pairs = zip(frame["gpu_model"], frame["gpu_memory_gib"], strict=True)
-        frame["gpu_model"] = pd.Series([canonical(m, g) for m, g in pairs], dtype=object)
-    return marks.split(table, frame)
+                rows.refuse(np.isnan(values), "empty_value", column.name)
+    if "gpu_model" in rows.good:
+        pairs = zip(rows.good["gpu_model"], rows.good["gpu_memory_gib"], strict=True)
+        rows.good["gpu_model"] = pd.Series([canonical(m, g) for m, g in pairs], dtype=object)
+    return rows.parsed(table)
