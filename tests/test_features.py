@@ -69,11 +69,10 @@ def test_rolling_features_equal_a_slow_loop(seed):
             seen = window[np.isfinite(window[:, s]), s]
             if len(seen):
                 assert out["drawdown"][t, s] == pytest.approx(level[t, s] - seen.max())
-                assert out["from_mean"][t, s] == pytest.approx(level[t, s] - seen.mean())
             else:
                 assert np.isnan(out["drawdown"][t, s])
     rise = np.sign(level[39] - level[31])[2:]
-    assert out["breadth_8"][39, 2] == pytest.approx(np.nanmean(rise))
+    assert out["breadth"][39, 2] == pytest.approx(np.nanmean(rise))
 
 
 def test_a_panel_shorter_than_every_lag_gives_nan_not_an_error():

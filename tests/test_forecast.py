@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from cloudarb_lib import forecast as fc
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.forecast import calibrate, engine, ensemble, members, simulate
-from cloudarb_lib.forecast.patterns import find_patterns
+from cloudarb_lib.forecast import ensemble, members
+from cloudarb_lib.forecast import worlds as w
+from cloudarb_lib.forecast.ensemble import find_patterns
 from cloudarb_lib.schema import validate
 from cloudarb_lib.types import Panel
 
@@ -97,7 +98,7 @@ def test_no_forecast_changes_when_only_the_future_does(seed, cut):
     walks = []
     for price in (past, other):
         codes = find_patterns(a_panel(price, models=["H100", "L4"] * 6))
-        walks.append(engine.walk_origins(codes, np.arange(20, 79), horizon=4, seed=1))
+        walks.append(ensemble.walk_origins(codes, np.arange(20, 79), horizon=4, seed=1))
     a, b = walks
     assert (a.task.groups == b.task.groups).all()
     assert sorted(groups) == sorted(a.task.groups)
@@ -105,10 +106,11 @@ def test_no_forecast_changes_when_only_the_future_does(seed, cut):
     for name in a.members:
         one, two = (np.exp(w.members[name][here]) * np.exp(w.task.log_price[:1].T) for w in walks)
         np.testing.assert_allclose(np.sort(one, axis=1), np.sort(two, axis=1), err_msg=name)
-    np.testing.assert_allclose(a.weights.values[here], b.weights.values[here])
-    last = int(np.flatnonzero(here)[-1])
+    np.testing.assert_allclose(a.weights[here], b.weights[here])
+    last, every = int(np.flatnonzero(here)[-1]), np.arange(12)
     np.testing.assert_allclose(
-        np.sort(a.worlds(last, n_paths=20), axis=0), np.sort(b.worlds(last, n_paths=20), axis=0)
+        np.sort(a.worlds(last, n_paths=20, only=every), axis=0),
+        np.sort(b.worlds(last, n_paths=20, only=every), axis=0),
     )
 
 
@@ -129,24 +131,21 @@ def test_weights_go_to_the_better_member_and_sum_to_one():
     task = a_task(price, groups=np.repeat([0, 1], 15))
     forecasts, failed = ensemble.run_members(task)
     assert not failed
-    weights = ensemble.weigh(task, forecasts)
-    np.testing.assert_allclose(weights.values.sum(axis=1), 1)
-    trend = weights.models.index("damped_trend")
-    assert (weights.values[-1, trend, :, 3] > weights.values[-1, 0, :, 3]).all()
-    first = weights.values[0]
-    assert (first[weights.models.index("last_value")] == 1).all()
-    assert (weights.gates[0, trend] == ensemble.NO_RECORD).all()
+    weights, gates = ensemble.weigh(task, forecasts)
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    last, trend = (list(forecasts).index(name) for name in ("last_value", "damped_trend"))
+    assert (weights[-1, trend, :, 3] > weights[-1, last, :, 3]).all()
+    assert (weights[0, last] == 1).all()
+    assert (gates[0, trend] == ensemble.NO_RECORD).all()
 
 
 def test_a_member_worse_than_last_value_is_gated():
-    rng = np.random.default_rng(0)
-    price = np.exp(rng.normal(0, 0.1, (80, 30)))
-    task = a_task(price)
+    task = a_task(np.exp(np.random.default_rng(0).normal(0, 0.1, (80, 30))))
     forecasts, _ = ensemble.run_members(task)
-    weights = ensemble.weigh(task, forecasts)
-    k = weights.models.index("repeat_last_step")
-    assert (weights.gates[-1, k] == ensemble.WORSE).all()
-    assert (weights.values[-1, k] == 0).all()
+    weights, gates = ensemble.weigh(task, forecasts)
+    k = list(forecasts).index("repeat_last_step")
+    assert (gates[-1, k] == ensemble.WORSE).all()
+    assert (weights[-1, k] == 0).all()
 
 
 def test_a_failing_member_is_reported_and_stops_nobody(monkeypatch):
@@ -178,14 +177,14 @@ def test_offers_of_one_pattern_are_modelled_once():
 def test_worlds_share_dates_and_keep_the_atom():
     step = np.zeros((50, 4))
     step[10::10] = [[0.1, 0.2, 0.3, 0.4]]
-    cells, shift = simulate.draw_cells(49, n_paths=300, horizon=8, seed=5)
-    assert cells.min() >= 1
-    assert cells.max() <= 49
-    worlds = simulate.draw_worlds(step, np.array([0, 1, 2, 3]), cells, shift)
+    drawn = w.draw_cells(49, n_paths=300, horizon=8, seed=5)
+    assert drawn[0].min() >= 1
+    assert drawn[0].max() <= 49
+    worlds = w.draw_worlds(step, np.arange(4), np.arange(4), drawn)
     np.testing.assert_allclose(worlds[1], 2 * worlds[0])  # one series a group: always its own past
     assert 0.1 < (worlds[0] == 0).mean() < 0.9
-    some = simulate.draw_worlds(step, np.array([0, 0, 1, 1]), cells, shift, only=np.array([1, 3]))
-    every = simulate.draw_worlds(step, np.array([0, 0, 1, 1]), cells, shift)
+    some = w.draw_worlds(step, np.array([0, 0, 1, 1]), np.array([1, 3]), drawn)
+    every = w.draw_worlds(step, np.array([0, 0, 1, 1]), np.arange(4), drawn)
     np.testing.assert_array_equal(some, every[[1, 3]])
 
 
@@ -193,7 +192,7 @@ def test_steps_not_known_come_from_a_neighbour():
     log_price = np.log(stepping(series=3))
     late = log_price.copy()
     late[:40, 1] = np.nan
-    step = simulate.known_steps(late, np.zeros(3, int))
+    step = w.known_steps(late, np.zeros(3, int))
     assert (step[1:40, 1] != 0).any()
     assert set(step[8, 1:2]) <= set(step[8, [0, 2]])
 
@@ -202,7 +201,7 @@ def test_recentring_moves_the_median_and_leaves_unchanged_alone():
     rng = np.random.default_rng(0)
     worlds = np.where(rng.random((3, 999, 2)) < 0.2, 0.0, rng.normal(0.3, 0.05, (3, 999, 2)))
     point = np.full((3, 2), 0.1)
-    moved = simulate.recentre(worlds, point)
+    moved = w.recentre(worlds, point)
     np.testing.assert_array_equal(moved == 0, worlds == 0)
     np.testing.assert_allclose(np.median(moved, axis=1), point, atol=1e-12)
 
@@ -213,12 +212,12 @@ def test_calibration_brings_wrong_widths_to_nominal_coverage(spread):
     rng = np.random.default_rng(1)
     groups = np.zeros(40, int)
     pits = np.stack([
-        calibrate.transform(rng.normal(0, spread, (40, 64, 1)), rng.normal(0, 1, (40, 1)), rng=rng)
+        w.transform(rng.normal(0, spread, (40, 64, 1)), rng.normal(0, 1, (40, 1)), rng=rng)
         for _ in range(300)
     ])  # fmt: skip
-    counts = calibrate.count_widths(pits, groups)
-    maps = calibrate.width_maps(counts, np.ones((300, 1)))
-    worlds = calibrate.calibrate(rng.normal(0, spread, (40, 2000, 1)), maps, groups)
+    counts = w.count_widths(pits, groups)
+    maps = w.width_maps(counts, np.ones((300, 1)))
+    worlds = w.calibrate(rng.normal(0, spread, (40, 2000, 1)), maps, groups)
     low, high = np.quantile(worlds, [0.1, 0.9])
     truth = rng.normal(0, 1, 20_000)
     assert 0.76 < ((truth >= low) & (truth <= high)).mean() < 0.86
@@ -227,11 +226,11 @@ def test_calibration_brings_wrong_widths_to_nominal_coverage(spread):
 def test_calibration_keeps_atoms_order_and_median_and_does_nothing_unasked():
     rng = np.random.default_rng(2)
     worlds = np.where(rng.random((5, 401, 2)) < 0.6, 0.0, rng.normal(0, 0.1, (5, 401, 2)))
-    empty = calibrate.count_widths(np.full((3, 5, 2), np.nan), np.zeros(5, int))
-    same = calibrate.width_maps(empty, np.ones((3, 2)))
-    np.testing.assert_allclose(same[0, 0], np.linspace(0, 1, calibrate.BINS + 1))
-    wide = np.broadcast_to(np.linspace(0, 1, calibrate.BINS + 1) ** 0.5, same.shape)
-    out = calibrate.calibrate(worlds, wide, np.zeros(5, int))
+    empty = w.count_widths(np.full((3, 5, 2), np.nan), np.zeros(5, int))
+    same = w.width_maps(empty, np.ones((3, 2)))
+    np.testing.assert_allclose(same[0, 0], np.linspace(0, 1, w.BINS + 1))
+    wide = np.broadcast_to(np.linspace(0, 1, w.BINS + 1) ** 0.5, same.shape)
+    out = w.calibrate(worlds, wide, np.zeros(5, int))
     assert set(np.unique(out)) <= set(np.unique(worlds))
     np.testing.assert_allclose(np.median(out, axis=1), np.median(worlds, axis=1), atol=2e-3)
     assert out.std() > worlds.std()
@@ -244,7 +243,7 @@ def test_calibration_keeps_atoms_order_and_median_and_does_nothing_unasked():
 def test_transform_is_uniform_for_a_fair_simulation_with_an_atom(seed):
     rng = np.random.default_rng(seed)
     draw = np.where(rng.random((400, 65, 1)) < 0.7, 0.0, rng.normal(size=(400, 65, 1)))
-    u = calibrate.transform(draw[:, 1:], draw[:, 0], rng=rng)
+    u = w.transform(draw[:, 1:], draw[:, 0], rng=rng)
     assert abs(u.mean() - 0.5) < 0.08
     assert u.min() >= 0
     assert u.max() <= 1
@@ -353,4 +352,4 @@ def test_scores_equal_a_slow_loop_for_last_value_and_reward_a_trend():
     assert scores.loc[("ensemble", "H100", 4), "coverage80"] > 0.6
     assert scores.loc[("last_value", "all", 4), "dm_p"] == 1
     assert result.weights["origin_utc"].nunique() == 20
-    assert repr(result) == "WalkForward(12 series, 12 patterns, 20 origins)"
+    assert result.n_patterns == 12

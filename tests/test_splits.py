@@ -6,17 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudarb_lib.errors import ParameterError
-from cloudarb_lib.splits import Fold, known, walk
+from cloudarb_lib.splits import known, walk
 
 
 @given(st.sets(st.integers(0, 300), min_size=1, max_size=60), st.integers(1, 40))
-def test_every_origin_is_in_one_fold_fitted_no_later_than_it(origins, refit_every):
+def test_every_origin_is_in_one_part_fitted_no_later_than_it(origins, refit_every):
     origins = np.array(sorted(origins))
-    folds = walk(origins, refit_every=refit_every)
-    assert np.concatenate([fold.origins for fold in folds]).tolist() == origins.tolist()
-    for fold in folds:
-        assert fold.fit_at == fold.origins[0]
-        assert fold.origins.max() - fold.fit_at < refit_every
+    parts = walk(origins, refit_every=refit_every)
+    assert np.concatenate(parts).tolist() == origins.tolist()
+    assert all(part[-1] - part[0] < refit_every for part in parts)
 
 
 @given(st.integers(1, 20), st.integers(0, 60))
@@ -30,8 +28,4 @@ def test_guards():
         walk(np.array([3, 2]), refit_every=1)
     with pytest.raises(ParameterError, match="go forward"):
         walk(np.array([2, 3]), refit_every=0)
-    with pytest.raises(ParameterError, match="fitted at 4"):
-        Fold(4, np.array([3, 5]))
-    with pytest.raises(ParameterError, match="or none"):
-        Fold(4, np.array([], int))
     assert walk(np.array([], int), refit_every=3) == []

@@ -10,9 +10,8 @@ import pandas as pd
 
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.forecast.backtest import WalkForward, gates_table, walk_forward, weights_table
-from cloudarb_lib.forecast.engine import CALIBRATION_ORIGINS, walk_origins
-from cloudarb_lib.forecast.patterns import find_patterns
+from cloudarb_lib.forecast.backtest import WalkForward, walk_forward
+from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, find_patterns, walk_origins
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_YEAR
 
@@ -26,21 +25,15 @@ MAX_PATH_CELLS = 60_000_000
 
 @dataclass(frozen=True, repr=False)
 class Forecast:
-    """What is known about prices to come.
-
-    ``table`` is table ``forecast`` (quantiles per offer and target); ``paths`` the joint sample
-    paths; ``weights`` table ``weights``; ``gates`` the members left out, with group, step and
-    reason; ``left_out`` the offers without a price at the origin, with reason.
-    """
+    """``table`` is table ``forecast`` (quantiles per offer and target), ``paths`` the joint sample paths,
+    ``weights`` table ``weights``, ``gates`` the members left out (group, step, reason), ``left_out`` the
+    offers without a price at the origin (reason)."""
 
     table: pd.DataFrame
     paths: Paths
     weights: pd.DataFrame
     gates: pd.DataFrame
     left_out: pd.DataFrame
-
-    def __repr__(self) -> str:
-        return f"Forecast({self.paths!r}, {len(self.gates)} gates, {len(self.left_out)} left out)"
 
 
 def forecast_offers(
@@ -54,10 +47,9 @@ def forecast_offers(
 ) -> Forecast:
     """Return quantiles and joint sample paths of the offers of ``panel`` from its last cell on.
 
-    Spot and market offers come from the ensemble; list prices (on-demand, reserved) stay, but for
-    a rare jump with the stated hazard. ``paths_for`` limits the result to some offers, while all
-    of the panel still teaches. Raises ParameterError for a horizon or a number of paths beyond
-    reason, DataError if no offer has a price at the origin.
+    Spot and market offers come from the ensemble; list prices (on-demand, reserved) stay, but for a rare
+    jump with the stated hazard. ``paths_for`` limits the result to some offers; all of the panel still
+    teaches. ParameterError for a horizon or number of paths beyond reason, DataError without a price.
     """
     if not 1 <= horizon_steps or horizon_steps * panel.step > MAX_AHEAD:
         raise ParameterError(
@@ -66,10 +58,8 @@ def forecast_offers(
         )
     if not len(panel.times) or not np.isfinite(panel.price[-1]).any():
         raise DataError("no offer of the panel has a price at the origin.", "Choose another as_of.")
-    wanted = np.ones(len(panel.offers), bool)
-    if paths_for is not None:
-        wanted = panel.offers.index.isin(paths_for)
-    priced = np.isfinite(panel.price[-1]) & (panel.price[-1] > 0)
+    wanted = panel.offers.index.isin(panel.offers.index if paths_for is None else paths_for)
+    priced = panel.price[-1] > 0
     rows = np.flatnonzero(wanted & priced)
     if n_paths < 1 or len(rows) * n_paths * horizon_steps > MAX_PATH_CELLS:
         raise ParameterError(
@@ -77,9 +67,8 @@ def forecast_offers(
             "Name the offers that need paths (paths_for), or ask for fewer paths.",
         )
     moving = is_moving(panel.offers)
-    weights, gates = (
-        pd.DataFrame(columns=["series_group", "horizon", "model", c]) for c in ("weight", "reason")
-    )
+    columns = ["model", "series_group", "horizon"]
+    weights, gates = pd.DataFrame(columns=[*columns, "weight"]), pd.DataFrame(columns=[*columns, "reason"])
     unit = np.zeros(len(rows), int)  # which of the modelled price movements an offer follows
     change, listed = list_jumps(
         panel.offers.iloc[rows[~moving[rows]]], step=panel.step, shape=(n_paths, horizon_steps),
@@ -95,23 +84,18 @@ def forecast_offers(
         only, back = np.unique(of_row, return_inverse=True)
         unit[moving[rows]] = len(change) + back
         change = np.concatenate([change, walk.worlds(-1, n_paths=n_paths, only=only)])
-        weights, gates = weights_table(walk, patterns, -1), gates_table(walk, patterns, -1)
+        weights, gates = walk.table(patterns, -1), walk.table(patterns, -1, gates=True)
     factor = np.exp(change, out=change)
     quantiles = np.quantile(factor, QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
     now = panel.price[-1, rows][:, None, None]
     times = panel.times[-1] + pd.TimedeltaIndex(panel.step * np.arange(1, horizon_steps + 1))
-    ids = panel.offers.index[rows].astype(object)
-    never = ~np.isfinite(panel.price).any(axis=0)
     out = np.flatnonzero(wanted & ~priced)
-    left_out = pd.DataFrame(
-        {
-            "offer_id": panel.offers.index[out].astype(object),
-            "reason": np.where(never[out], "no price on record", "withdrawn, or a price of zero"),
-        }
-    )
+    never = ~np.isfinite(panel.price[:, out]).any(axis=0)
+    reason = np.where(never, "no price on record", "withdrawn, or a price of zero")
+    left_out = pd.DataFrame({"offer_id": panel.offers.index[out].astype(object), "reason": reason})
     values = factor[unit]
     values *= now
-    paths = Paths(ids, times, values)
+    paths = Paths(panel.offers.index[rows].astype(object), times, values)
     table = quantile_table(paths, quantiles[unit] * now, panel.times[-1])
     return Forecast(table, paths, weights, gates, left_out)
 
@@ -125,11 +109,10 @@ def is_moving(offers: pd.DataFrame) -> np.ndarray:
 def list_jumps(
     offers: pd.DataFrame, *, step: pd.Timedelta, shape: tuple, assumptions: Assumptions, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return log changes (kinds, paths, steps) of list prices, 0 until a jump comes, and the kind
-    of each offer.
+    """Return log changes (kinds, paths, steps) of list prices, 0 until a jump, and each offer's kind.
 
-    A jump hits all offers of a kind (provider, option and GPU model) in the same world at once;
-    rate, share of falls and size are the assumptions ``list_price_jump_*``.
+    A jump hits all offers of a kind (provider, option and GPU model) in the same world at once; rate,
+    share of falls and size are the assumptions ``list_price_jump_*``.
     """
     out = np.zeros((0, *shape))
     kind = np.zeros(len(offers), int)
@@ -154,15 +137,13 @@ def list_jumps(
 def quantile_table(paths: Paths, values: np.ndarray, origin: pd.Timestamp) -> pd.DataFrame:
     """Return table ``forecast`` from the prices (offers, steps, quantiles) that the paths reach.
 
-    A quantile is a value some path takes (inverted empirical distribution), so that an atom at
-    the present price stays one.
+    A quantile is a value some path takes, so that an atom at the present price stays one.
     """
     offers, steps, levels = len(paths.offer_ids), len(paths.times), len(QUANTILES)
+    codes = np.repeat(np.arange(offers), steps * levels)
     return pd.DataFrame(
         {
-            "offer_id": pd.Categorical.from_codes(
-                np.repeat(np.arange(offers), steps * levels), categories=paths.offer_ids
-            ),
+            "offer_id": pd.Categorical.from_codes(codes, categories=paths.offer_ids),
             "origin_utc": origin,
             "target_utc": np.tile(np.repeat(paths.times, levels), offers),
             "quantile": np.tile(QUANTILES, offers * steps),

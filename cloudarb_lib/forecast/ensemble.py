@@ -1,8 +1,8 @@
-"""Weights by inverse out-of-fold loss, per group of series and step ahead, with a gate.
+"""One walk over origins: patterns, members, the weights that stood there, and calibrated worlds.
 
-A member that raises, returns NaN, or was not better than the last value out of fold is left out for
-that group and step. Weights at an origin rest on outcomes known there, the newest counting most
-(Bates and Granger, 1969, with exponential forgetting).
+A forecast is the last origin of a walk; a back-test is a walk whose outcomes are known. Weights go by
+inverse out-of-fold loss per group and step, the newest outcomes counting most (Bates and Granger, 1969).
+A member that raises, returns NaN, or was not better than the last value is left out there.
 """
 
 from __future__ import annotations
@@ -10,26 +10,96 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
+from cloudarb_lib.features import STEP_LOG, steps
+from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.members import MEMBERS, Task
+from cloudarb_lib.types import Panel
 
+ALL = "all"
+MAX_CELLS = 520
+"""Cells of history used: ten years of weeks, three weeks of hours."""
+CALIBRATION_ORIGINS = 52
+"""Origins before the first that weights and intervals rest on."""
+CALIBRATION_PATHS = 64
 HALF_LIFE_STEPS = 13.0
-"""Age at which an outcome counts half: a quarter of weekly reviews."""
+"""Age at which an outcome counts half in the weights: a quarter of weekly prices."""
 MIN_OUTCOMES = 20
 """Outcomes a group needs for weights of its own; below it takes those of all series."""
-
-KEPT, FAILED, WORSE, NO_RECORD = 0, 1, 2, 3
-GATE_REASONS = ("kept", "failed", "not better than last value", "no outcomes to judge it by")
+WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
 
 
 @dataclass(frozen=True)
-class Weights:
-    """``values`` (origins, members, groups + 1, steps ahead) sum to 1 over members; ``gates``
-    holds the code of ``GATE_REASONS`` in the same shape. The last group is all series."""
+class Patterns:
+    """Series that share one price pattern, modelled once: ``log_price`` (times, patterns), ``groups``
+    their codes into ``group_names``, ``of_offer`` the pattern of each offer of the panel."""
 
-    models: tuple[str, ...]
-    values: np.ndarray
+    log_price: np.ndarray
+    groups: np.ndarray
+    group_names: tuple[str, ...]
+    of_offer: np.ndarray
+
+
+def find_patterns(panel: Panel) -> Patterns:
+    """Put together offers of one group whose steps agree to 1 % in every cell.
+
+    The group is the GPU model where there is one, else the provider. A price of zero is unknown.
+    """
+    price = panel.price[-MAX_CELLS:]
+    log_price = np.log(np.where(price > 0, price, np.nan))
+    offers = panel.offers.astype({"provider": object})
+    model = offers["gpu_model"].astype(object) if "gpu_model" in offers else offers["provider"]
+    codes, names = pd.factorize(model.where(model.notna(), offers["provider"]).to_numpy(), sort=True)
+    key = np.vstack([codes, np.round(steps(log_price) * 100), np.isfinite(log_price)]).T.astype(np.int32)
+    digest = np.ascontiguousarray(key).view(f"V{4 * key.shape[1]}").ravel()
+    _, example, of_offer = np.unique(digest, return_index=True, return_inverse=True)
+    return Patterns(log_price[:, example], codes[example], tuple(map(str, names)), of_offer)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Forecasts at every origin of ``task`` as they could have been made there.
+
+    ``members`` (origins, series, steps) and why others ``failed``, by name; ``weights`` and ``gates``
+    (origins, members, groups and all, steps), a gate being '' or the reason; ``point`` the weighted mean;
+    ``truth`` what came, changes under 0.5 % set to 0; all log changes. ``counts``: see ``worlds``.
+    """
+
+    task: Task
+    members: dict[str, np.ndarray]
+    failed: dict[str, str]
+    weights: np.ndarray
     gates: np.ndarray
+    point: np.ndarray
+    truth: np.ndarray
+    counts: np.ndarray
+
+    def worlds(self, origin: int, *, n_paths: int, only: np.ndarray) -> np.ndarray:
+        """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin.
+
+        What a series does in a world does not depend on what else is asked for.
+        """
+        task = self.task
+        drawn = w.draw_cells(int(task.origins[origin]), n_paths=n_paths, horizon=task.horizon, seed=task.seed)
+        step = w.known_steps(task.log_price, task.groups)
+        worlds = w.recentre(w.draw_worlds(step, task.groups, only, drawn), self.point[origin, only])
+        weight = recent(task.origins, task.horizon, w.HALF_LIFE_CELLS)[origin]
+        return w.calibrate(worlds, w.width_maps(self.counts, weight), task.groups[only])
+
+    def table(self, patterns: Patterns, origin: int, *, gates: bool = False) -> pd.DataFrame:
+        """Return table ``weights`` at an origin; with ``gates`` the members left out, and why."""
+        groups, ahead = [*patterns.group_names, ALL], range(1, self.task.horizon + 1)
+        names = ["model", "series_group", "horizon"]
+        index = pd.MultiIndex.from_product([list(self.members), groups, ahead], names=names)
+        if not gates:
+            return pd.Series(self.weights[origin].ravel(), index, name="weight").reset_index()
+        out = pd.Series(self.gates[origin].ravel(), index, name="reason").reset_index()
+        failed = pd.MultiIndex.from_product([list(self.failed), [ALL], ahead], names=names).to_frame(
+            index=False
+        )
+        failed["reason"] = "failed: " + failed["model"].map(self.failed).astype(str)
+        return pd.concat([out[out["reason"] != ""], failed], ignore_index=True)
 
 
 def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -42,18 +112,11 @@ def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         except Exception as cause:  # one member must never stop the others
             failed[name] = f"{type(cause).__name__}: {cause}"
             continue
-        if not np.isfinite(forecast).all():
-            failed[name] = "returned a number that is not finite"
-        else:
+        if np.isfinite(forecast).all():
             done[name] = forecast
+        else:
+            failed[name] = "returned a number that is not finite"
     return done, failed
-
-
-def group_sums(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return sums over series (axis -2) by group, NaN as 0; the last group is all series."""
-    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
-    member = np.column_stack([member, np.ones(len(groups))])
-    return np.einsum("...sh,sg->...gh", np.nan_to_num(values), member)
 
 
 def recent(origins: np.ndarray, horizon: int, half_life: float) -> np.ndarray:
@@ -62,29 +125,37 @@ def recent(origins: np.ndarray, horizon: int, half_life: float) -> np.ndarray:
     return np.where(age >= 0, 0.5 ** (np.maximum(age, 0) / half_life), 0.0)
 
 
-def weigh(task: Task, forecasts: dict[str, np.ndarray]) -> Weights:
-    """Return the weights that stood at each origin of ``task``."""
+def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights and gates that stood at each origin of ``task``, as in ``Walk``."""
     truth = np.exp(task.truth())
-    loss = np.stack([np.abs(np.exp(f) - truth) for f in forecasts.values()])
-    total = group_sums(loss, task.groups)
-    count = group_sums(np.isfinite(truth).astype(float), task.groups)
+    loss = np.stack([np.abs(np.exp(forecast) - truth) for forecast in members.values()])
+    group = (task.groups[:, None] == np.arange(task.groups.max() + 2)).astype(float)
+    group[:, -1] = 1.0  # the last group is all series
     decay = recent(task.origins, task.horizon, HALF_LIFE_STEPS)
-    loss_at = np.einsum("aoh,kogh->akgh", decay, total)
-    outcomes = np.einsum("aoh,ogh->agh", (decay > 0).astype(float), count)
-    thin = (outcomes < MIN_OUTCOMES)[:, None]
-    loss_at = np.where(thin, loss_at[:, :, -1:], loss_at)
-    blind = (outcomes[:, -1:] < MIN_OUTCOMES)[:, None]
-    models = tuple(forecasts)
-    base = loss_at[:, [models.index("last_value")]]
-    gates = np.where(blind, NO_RECORD, np.where(loss_at < base, KEPT, WORSE))
-    gates[:, models.index("last_value")] = KEPT
-    raw = np.where(gates == KEPT, 1.0 / np.maximum(loss_at, 1e-12), 0.0)
-    return Weights(models, raw / raw.sum(axis=1, keepdims=True), gates)
+    total = np.einsum("aoh,kosh,sg->akgh", decay, np.nan_to_num(loss), group, optimize=True)
+    seen = np.isfinite(truth).astype(float)
+    n = np.einsum("aoh,osh,sg->agh", np.sign(decay), seen, group, optimize=True)[:, None]
+    total = np.where(n < MIN_OUTCOMES, total[:, :, -1:], total)
+    last = list(members).index("last_value")
+    gates = np.where(total < total[:, [last]], "", WORSE)
+    gates = np.where(n[:, :, -1:] < MIN_OUTCOMES, NO_RECORD, gates)
+    gates[:, last] = ""
+    raw = np.where(gates == "", 1.0 / np.maximum(total, 1e-12), 0.0)
+    return raw / raw.sum(axis=1, keepdims=True), gates
 
 
-def combine(task: Task, forecasts: dict[str, np.ndarray], weights: Weights) -> np.ndarray:
-    """Return the ensemble's log change, (origins, series, steps)."""
-    out = np.zeros_like(forecasts["last_value"])
-    for k, forecast in enumerate(forecasts.values()):
-        out += weights.values[:, k][:, task.groups] * forecast
-    return out
+def walk_origins(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int) -> Walk:
+    """Return the walk over ``origins`` (increasing positions in the patterns' cells)."""
+    task = Task(patterns.log_price, patterns.groups, origins, horizon, seed)
+    members, failed = run_members(task)
+    weights, gates = weigh(task, members)
+    point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
+    came = task.truth()
+    truth = np.where(np.abs(came) < STEP_LOG, 0.0, came)
+    step, every = w.known_steps(task.log_price, task.groups), np.arange(len(task.groups))
+    pits, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
+    for i, at in enumerate(origins):
+        drawn = w.draw_cells(int(at), n_paths=CALIBRATION_PATHS, horizon=horizon, seed=seed)
+        worlds = w.recentre(w.draw_worlds(step, task.groups, every, drawn), point[i])
+        pits[i] = w.transform(worlds, truth[i], rng=rng)
+    return Walk(task, members, failed, weights, gates, point, truth, w.count_widths(pits, task.groups))

@@ -1,7 +1,7 @@
 """The members of the ensemble: point forecasts of the log change from the origin.
 
-A member is a function of a ``Task`` and returns an array (origins, series, steps ahead). What
-it returns for an origin uses only cells up to that origin: fits follow the folds of ``splits``.
+A member is a function of a ``Task`` and returns an array (origins, series, steps ahead). What it
+returns for an origin uses only cells up to that origin: fits follow the folds of ``splits``.
 """
 
 from __future__ import annotations
@@ -12,37 +12,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloudarb_lib.features import carry_forward, features, last_step, steps
-from cloudarb_lib.splits import Fold, known, walk
+from cloudarb_lib.splits import known, walk
 
 TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 """Steps ahead that boosting is trained on; those between are interpolated."""
 MAX_ROWS = 20_000
-"""Rows boosting is trained on, drawn evenly: beyond it a fit costs more and gains nothing."""
+"""Rows boosting is trained on, drawn evenly: more cost time and gained nothing."""
+REFIT_EVERY = 13
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be forecast: log prices (times, series), NaN where none is known; the series'
-    groups as codes; the origins as increasing positions; how far ahead; the seed."""
+    """What is to be forecast: log prices (times, series), NaN where none is known; the series' groups
+    as codes; the origins as increasing positions; how many steps ahead; the seed."""
 
     log_price: np.ndarray
     groups: np.ndarray
     origins: np.ndarray
     horizon: int
     seed: int
-    refit_every: int = 13
-
-    @property
-    def folds(self) -> list[Fold]:
-        return walk(self.origins, refit_every=self.refit_every)
 
     def truth(self) -> np.ndarray:
         """Return the log changes that came, as members forecast them; NaN where none is known."""
         n = len(self.log_price)
         target = self.origins[:, None] + np.arange(1, self.horizon + 1)
         came = self.log_price[np.minimum(target, n - 1)].transpose(0, 2, 1)
-        came = np.where((target < n)[:, None, :], came, np.nan)
-        return came - self.log_price[self.origins][:, :, None]
+        return np.where((target < n)[:, None, :], came, np.nan) - self.log_price[self.origins][:, :, None]
 
 
 def last_value(task: Task) -> np.ndarray:
@@ -52,7 +47,7 @@ def last_value(task: Task) -> np.ndarray:
 
 def repeat_last_step(task: Task) -> np.ndarray:
     """The last step comes again at each review, reviews as far apart as the last two steps."""
-    size, since, gap = (a[task.origins] for a in last_step(steps(task.log_price)))
+    size, since, gap = (part[task.origins] for part in last_step(steps(task.log_price)))
     ahead = np.arange(1, task.horizon + 1)
     reviews = (since[..., None] + ahead) // gap[..., None] - (since // gap)[..., None]
     return np.nan_to_num(size[..., None] * reviews)
@@ -61,8 +56,7 @@ def repeat_last_step(task: Task) -> np.ndarray:
 def damped_trend(task: Task) -> np.ndarray:
     """Holt's linear method with a damped trend (Gardner and McKenzie, 1985), by statsmodels.
 
-    Smoothing constants are fixed, so that one pass over a series gives the level and trend that
-    stood at every origin. Fitting them to each series lost to fixed ones and costs 60 times more.
+    With fixed smoothing constants one pass over a series gives the trend that stood at every origin.
     """
     from statsmodels.tsa.holtwinters import Holt
 
@@ -70,17 +64,15 @@ def damped_trend(task: Task) -> np.ndarray:
     level = carry_forward(task.log_price)
     trend = np.zeros((len(task.origins), level.shape[1]))
     for series in range(level.shape[1]):
-        seen = np.flatnonzero(np.isfinite(level[:, series]))
-        y = level[seen, series]
-        if len(seen) < 3 or np.ptp(y) == 0:
+        first = len(level) - int(np.isfinite(level[:, series]).sum())
+        y = level[first:, series]
+        if len(y) < 3 or np.ptp(y) == 0:
             continue
-        model = Holt(
-            y - y[0], damped_trend=True, initialization_method="known",
-            initial_level=0.0, initial_trend=0.0,
-        )  # fmt: skip
+        start = {"initialization_method": "known", "initial_level": 0.0, "initial_trend": 0.0}
+        model = Holt(y - y[0], damped_trend=True, **start)
         fit = model.fit(level_share, trend_share, damping_trend=damping, optimized=False)
-        inside = task.origins >= seen[0]
-        trend[inside, series] = fit.trend[task.origins[inside] - seen[0]]
+        inside = task.origins >= first
+        trend[inside, series] = fit.trend[task.origins[inside] - first]
     return trend[..., None] * np.cumsum(damping ** np.arange(1, task.horizon + 1))
 
 
@@ -89,43 +81,35 @@ def boosting(task: Task) -> np.ndarray:
     import lightgbm
 
     cube = np.stack(list(features(task.log_price, task.groups).values()), axis=-1)
-    cube = np.concatenate(
-        [cube, np.broadcast_to(task.groups[None, :, None], (*cube.shape[:2], 1))], axis=-1
-    ).astype(np.float32)
+    code = np.broadcast_to(task.groups[None, :, None], (*cube.shape[:2], 1))
+    cube = np.concatenate([cube, code], axis=-1).astype(np.float32)
     ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
     rng = np.random.default_rng(task.seed)
     out = np.zeros((len(task.origins), cube.shape[1], task.horizon))
-    for fold in task.folds:
+    leaf = 500  # outcomes: fewer, and a leaf is one date
+    options = {"objective": "l1", "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": leaf,
+               "num_threads": 1, "seed": task.seed, "deterministic": True, "verbose": -1}  # fmt: skip
+    for part in walk(task.origins, refit_every=REFIT_EVERY):
         xs, ys = [], []
         for h in ahead:
-            rows = np.arange(1, fold.fit_at + 1)
-            rows = rows[known(rows, int(h), at=fold.fit_at)]
+            rows = np.arange(1, part[0] + 1)
+            rows = rows[known(rows, int(h), at=int(part[0]))]
             change = task.log_price[rows + h] - task.log_price[rows]
             take = np.argwhere(np.isfinite(change))
-            if len(take) > MAX_ROWS // len(ahead):
-                take = take[np.sort(rng.choice(len(take), MAX_ROWS // len(ahead), replace=False))]
+            take = take[rng.permutation(len(take))[: MAX_ROWS // len(ahead)]]
             ys.append(change[take[:, 0], take[:, 1]])
-            x = cube[rows[take[:, 0]], take[:, 1]]
-            xs.append(np.column_stack([x, np.full(len(x), h, np.float32)]))
+            xs.append(np.insert(cube[rows[take[:, 0]], take[:, 1]], 0, h, axis=1))
         y = np.concatenate(ys)
-        if len(y) < 500:
+        if len(y) < 2 * leaf:
             continue
-        booster = lightgbm.train(
-            {"objective": "l1", "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 500,
-             "num_threads": 1, "seed": task.seed, "deterministic": True, "verbose": -1},
-            lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60,
-        )  # fmt: skip
-        here = np.isin(task.origins, fold.origins)
-        x = cube[task.origins[here]].reshape(-1, cube.shape[2])
-        at = np.stack(
-            [booster.predict(np.column_stack([x, np.full(len(x), h, np.float32)])) for h in ahead]
-        ).reshape(len(ahead), int(here.sum()), -1)
-        right = np.searchsorted(ahead, np.arange(1, task.horizon + 1))
-        knots = np.concatenate([[0], ahead])
-        values = np.concatenate([np.zeros((1, *at.shape[1:])), at])
-        share = (np.arange(1, task.horizon + 1) - knots[right]) / (knots[right + 1] - knots[right])
-        blend = values[right] + share[:, None, None] * (values[right + 1] - values[right])
-        out[here] = blend.transpose(1, 2, 0)
+        booster = lightgbm.train(options, lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60)
+        here = np.isin(task.origins, part)
+        x = cube[part].reshape(-1, cube.shape[2])
+        at = [np.reshape(booster.predict(np.insert(x, 0, h, axis=1)), (len(part), -1)) for h in ahead]
+        knots, values = np.append(0, ahead), np.stack([np.zeros_like(at[0]), *at], axis=-1)
+        left = np.searchsorted(ahead, np.arange(1, task.horizon + 1))
+        share = (np.arange(1, task.horizon + 1) - knots[left]) / (knots[left + 1] - knots[left])
+        out[here] = values[..., left] + share * (values[..., left + 1] - values[..., left])
     return out
 
 

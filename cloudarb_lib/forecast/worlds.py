@@ -1,0 +1,142 @@
+"""Joint sample paths, and their calibration.
+
+A world is a sequence of past cells (stationary bootstrap: Politis and Romano, 1994), the newest most
+often; all series take their steps from the same cells, so shared shocks stay shared and "unchanged"
+stays exactly unchanged. Part of the blocks take the steps of a neighbour in the group: what has not yet
+happened to one machine has happened to another of its kind.
+
+Calibration is split conformal: where the truth fell among past worlds (the randomised probability
+integral transform, so that the atom is no trouble) tells how wide a central part of the simulation
+covers as much as it says (distributional conformal prediction: Chernozhukov, Wuethrich, Zhu, 2021).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cloudarb_lib.features import steps
+
+BLOCK_CELLS = 6
+"""Mean length of a block: about one review cycle of weekly prices (42 days in 2025)."""
+HALF_LIFE_CELLS = 26.0
+"""Age at which a past cell, and an outcome in calibration, counts half."""
+OWN_SHARE = 0.5
+"""Share of blocks in which a series repeats its own past, not a neighbour's."""
+BINS = 50
+"""Widths of the central part that are told apart: 2 % each."""
+PRIOR_ORIGINS = 10.0
+"""Origins that the simulation is trusted like before outcomes are known: those of one origin are hardly
+independent, so a few of them must not bend the map."""
+
+
+def known_steps(log_price: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return steps (times, series), those not known taken from a neighbour of the group."""
+    out, seen = steps(log_price), np.isfinite(log_price)
+    seen[1:] &= seen[:-1].copy()
+    for group in np.unique(groups):
+        block = np.flatnonzero(groups == group)
+        for cell in np.flatnonzero(~seen[:, block].all(axis=1) & seen[:, block].any(axis=1)):
+            have, lack = block[seen[cell, block]], block[~seen[cell, block]]
+            out[cell, lack] = out[cell, have[np.arange(len(lack)) % len(have)]]
+    return out
+
+
+def draw_cells(at: int, *, n_paths: int, horizon: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return past cells (paths, steps) up to ``at``, and the neighbour offset of each (0: own).
+
+    Cell 0, which holds no step, where there is no past.
+    """
+    rng, shape = np.random.default_rng([seed, at]), (n_paths, horizon)
+    if at < 1:
+        return np.zeros(shape, int), np.zeros(shape, int)
+    pool = np.arange(1, at + 1)
+    weight = 0.5 ** ((at - pool) / HALF_LIFE_CELLS)
+    cells = rng.choice(pool, shape, p=weight / weight.sum())
+    shift = np.where(rng.random(shape) < OWN_SHARE, 0, rng.integers(1, 1 << 20, shape))
+    fresh = rng.random(shape) < 1.0 / BLOCK_CELLS
+    for step in range(1, horizon):
+        go_on = ~fresh[:, step] & (cells[:, step - 1] < at)
+        cells[:, step] = np.where(go_on, cells[:, step - 1] + 1, cells[:, step])
+        shift[:, step] = np.where(go_on, shift[:, step - 1], shift[:, step])
+    return cells, shift
+
+
+def draw_worlds(
+    step: np.ndarray, groups: np.ndarray, only: np.ndarray, drawn: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Return the log changes (series, paths, steps ahead) that drawn cells give the series ``only``."""
+    cells, shift = drawn
+    out = np.empty((len(only), *cells.shape))
+    for row, series in enumerate(only):
+        block = np.flatnonzero(groups == groups[series])
+        place = int(np.searchsorted(block, series))
+        out[row] = step[cells, block[(place + shift) % len(block)]]
+    return np.cumsum(out, axis=2, out=out)
+
+
+def recentre(worlds: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Return worlds whose changed part is moved so that the median lies at ``point`` (series, steps)."""
+    shift = point - np.median(worlds, axis=1)
+    return np.where(worlds == 0, 0.0, worlds + shift[:, None, :])
+
+
+def transform(worlds: np.ndarray, truth: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+    """Return where ``truth`` (series, steps) lies among its worlds, 0 to 1; NaN where it is NaN.
+
+    Ties are broken at random (Czado, Gneiting and Held, 2009).
+    """
+    below = (worlds < truth[:, None]).sum(axis=1)
+    tied = (worlds == truth[:, None]).sum(axis=1)
+    u = (below + rng.random(truth.shape) * (tied + 1)) / (worlds.shape[1] + 1)
+    return np.where(np.isfinite(truth), u, np.nan)
+
+
+def count_widths(pits: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return (origins, groups, steps, BINS): outcomes by the central width that just holds them.
+
+    ``pits`` (origins, series, steps) as from ``transform``.
+    """
+    seen = np.isfinite(pits)
+    bins = np.minimum((np.abs(2 * np.where(seen, pits, 0) - 1) * BINS).astype(int), BINS - 1)
+    hits = ((bins[..., None] == np.arange(BINS)) & seen[..., None]).astype(np.float32)
+    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(np.float32)
+    return np.einsum("oshb,sg->oghb", hits, member, optimize=True)
+
+
+def width_maps(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return (groups, steps, BINS + 1): the simulated central width that covers 0, 1/BINS, ..., 1.
+
+    ``weight`` (origins, steps). At each origin one outcome more counts as outside all worlds: the
+    finite-sample correction of split conformal. Identity where no outcome is known.
+    """
+    mass = np.einsum("oghb,oh->ghb", counts, weight)
+    total = mass.sum(axis=2, keepdims=True)
+    origins = np.einsum("ogh,oh->gh", (counts.sum(axis=3) > 0).astype(float), weight)[..., None]
+    prior = PRIOR_ORIGINS * np.where(total > 0, total / np.maximum(origins, 1e-12), 1.0)
+    knots = np.linspace(0, 1, BINS + 1)
+    covered = (np.cumsum(mass, axis=2) + prior * knots[1:]) / (total + prior + origins)
+    out = np.empty((*covered.shape[:2], BINS + 1))
+    for group, h in np.ndindex(*covered.shape[:2]):
+        out[group, h] = np.interp(knots, [0.0, *covered[group, h, :-1], 1.0], knots)
+    return out
+
+
+def calibrate(worlds: np.ndarray, maps: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return ``worlds`` (series, paths, steps) with each path moved to its calibrated level.
+
+    The order of the paths stays, so their dependence across series and steps does, and the median.
+    """
+    n = worlds.shape[1]
+    level = (2 * np.arange(n) + 1) / n - 1
+    order = np.argsort(worlds, axis=1, kind="stable")
+    ranked = np.take_along_axis(worlds, order, axis=1)
+    out = np.empty_like(worlds)
+    for group in np.unique(groups):
+        mine = np.flatnonzero(groups == group)
+        for h in range(worlds.shape[2]):
+            to = np.sign(level) * np.interp(np.abs(level), np.linspace(0, 1, BINS + 1), maps[group, h])
+            pick = np.clip(((1 + to) / 2 * n).astype(int), 0, n - 1)
+            column = np.empty((len(mine), n))
+            np.put_along_axis(column, order[mine, :, h], ranked[mine][:, pick, h], axis=1)
+            out[mine, :, h] = column
+    return out
