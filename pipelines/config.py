@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,12 @@ STEPS = {
 }
 """The notebooks of a run, in order, and what a reader calls them. Snakefile has their graph."""
 
-_OWN = {"name": str, "title": str, "timeout_s": int, "store_dir": str}
+_OWN = {
+    "name": Parameter("name", "str", "weekly"),
+    "title": Parameter("title", "str", "Weekly plan"),
+    "timeout_s": Parameter("timeout_s", "int", 300),
+    "store_dir": Parameter("store_dir", "str", "data/store"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,88 +43,66 @@ class RunConfig:
     given: dict[str, object]
     parameters: dict[str, dict[str, object]]
 
-    @property
-    def as_of(self) -> str:
-        return str(self.given["as_of"])
-
 
 def read_yaml(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     """Return the top-level mapping of a YAML file, and the line of each key (first is 1).
 
     ParameterError with the line where it is not YAML, not a mapping, or a key repeats.
     """
+    values: dict[str, object] = {}
+    lines: dict[str, int] = {}
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise ParameterError(f"{path.name} holds no 'key: value' lines.")
-        values: dict[str, object] = {}
-        lines: dict[str, int] = {}
         loader = yaml.SafeLoader("")
         for key_node, value_node in node.value:
-            key: Hashable = loader.construct_object(key_node)
-            line = key_node.start_mark.line + 1
-            if str(key) in values:
+            key, line = str(key_node.value), key_node.start_mark.line + 1
+            if key in values:
                 raise ParameterError(
-                    f"{path.name}, line {line}: {key!r} stands there twice, first in line {lines[str(key)]}."
+                    f"{path.name}, line {line}: {key!r} stands in line {lines[key]} already."
                 )
-            values[str(key)] = loader.construct_object(value_node, deep=True)
-            lines[str(key)] = line
-        return values, lines
+            values[key], lines[key] = loader.construct_object(value_node, deep=True), line
     except FileNotFoundError as cause:
         ours = ", ".join(sorted(f"pipelines/{p.name}" for p in Path(__file__).parent.glob("*.yaml")))
         raise ParameterError(f"no configuration {path}.", f"There are {ours}.") from cause
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as cause:
         raise ParameterError(f"{path.name} is not readable as YAML: {cause}.") from cause
+    return values, lines
 
 
 def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
     """Read and check a configuration against the notebooks that it will drive.
 
-    Every key is either the run's own (name, title, timeout_s, store_dir) or a parameter that some notebook
-    declares; each notebook is given those it declares. ParameterError names file, line and key.
+    Every key is either the run's own (name, title, timeout_s, store_dir) or a parameter that some
+    notebook declares; each notebook is given those it declares. ParameterError names file, line
+    and key.
     """
     values, lines = read_yaml(path)
     takes = {step: declared(notebooks / f"{step}.ipynb") for step in STEPS}
-    known: dict[str, Parameter] = {}
-    for step, parameters in takes.items():
-        for name, parameter in parameters.items():
-            if known.setdefault(name, parameter).kind != parameter.kind:
-                raise ParameterError(f"{step}: {name} is {parameter.kind}, elsewhere {known[name].kind}.")
-    legal = [*_OWN, *(name for name in known if name not in SET_BY_RUN)]
-    for key in values:
-        if key not in legal:
-            raise ParameterError(
-                f"{path.name}, line {lines[key]}: unknown key {key!r}{nearest(key, legal)}.",
-                f"Known are {', '.join(legal)}.",
-            )
+    known = {name: p for step in takes.values() for name, p in step.items() if name not in SET_BY_RUN}
     for key in ("name", "title", "timeout_s", "as_of"):
         if key not in values:
             raise ParameterError(f"{path.name} lacks {key!r}.", "Add it; see pipelines/weekly.yaml.")
+    own: dict[str, object] = {}
     given: dict[str, object] = {}
     for key, value in values.items():
         where = f"{path.name}, line {lines[key]}"
+        if key not in known and key not in _OWN:
+            legal = [*_OWN, *known]
+            raise ParameterError(
+                f"{where}: unknown key {key!r}{nearest(key, legal)}.", f"Known are {', '.join(legal)}."
+            )
         if key in _OWN:
-            _check_own(key, value, where)
+            own[key] = check({"": value}, {"": _OWN[key]}, where=where)[""]
         else:
             given |= check({key: value}, known, where=where)
-            _check_meaning(key, given[key], where)
+        _check_meaning(key, {**own, **given}[key], where)
+    parameters = {step: {k: v for k, v in given.items() if k in takes[step]} for step in STEPS}
+    store = str(PROJECT / str(own["store_dir"])) if "store_dir" in own else ""
     return RunConfig(
-        str(values["name"]),
-        str(values["title"]),
-        int(str(values["timeout_s"])),
-        str(PROJECT / str(values["store_dir"])) if "store_dir" in values else "",
-        given,
-        {step: {k: v for k, v in given.items() if k in takes[step]} for step in STEPS},
+        str(own["name"]), str(own["title"]), int(str(own["timeout_s"])), store, given, parameters
     )
-
-
-def _check_own(key: str, value: object, where: str) -> None:
-    if type(value) is not _OWN[key] or value in ("", 0):
-        raise ParameterError(f"{where}: {key} is {value!r}, not {_OWN[key].__name__}.")
-    if key == "name" and not re.fullmatch(r"[a-z0-9_]{1,40}", str(value)):
-        raise ParameterError(f"{where}: name {value!r} cannot name a folder.", "Use a-z, 0-9 and _ only.")
-    if key == "timeout_s" and int(str(value)) < 0:
-        raise ParameterError(f"{where}: timeout_s {value} is not positive.")
 
 
 def _check_meaning(key: str, value: object, where: str) -> None:
@@ -132,5 +114,9 @@ def _check_meaning(key: str, value: object, where: str) -> None:
             parse_freq(str(value))
         elif key == "demand" and not (PROJECT / str(value)).is_file():
             raise ParameterError(f"no demand file {value!r}.", "Give its path from the project's root.")
+        elif key == "name" and not re.fullmatch(r"[a-z0-9_]{1,40}", str(value)):
+            raise ParameterError(f"name {value!r} cannot name a folder.", "Use a-z, 0-9 and _ only.")
+        elif key == "timeout_s" and int(str(value)) < 1:
+            raise ParameterError(f"timeout_s is {value}.", "Give a number of seconds above zero.")
     except ParameterError as fault:
         raise ParameterError(f"{where}: {fault.what}", fault.way_out) from fault

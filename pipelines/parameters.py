@@ -11,20 +11,18 @@ import datetime
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.schema import nearest
 
 SET_BY_RUN = ("run_dir", "store_dir")
 """Parameters that the runner fills in; nobody else may."""
-
 _TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One line of a parameters cell: ``name: kind = default``."""
 
     name: str
@@ -40,42 +38,35 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     """
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
+        lines = ast.parse("".join("".join(c["source"]) for c in tagged)).body
     except FileNotFoundError as cause:
         raise ParameterError(f"no notebook {notebook.name}.", "Is the checkout whole?") from cause
-    except (ValueError, KeyError, TypeError) as cause:
-        raise ParameterError(f"{notebook.name} is not a notebook: {cause}.") from cause
-    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
+    except (ValueError, KeyError, TypeError, SyntaxError) as cause:
+        raise ParameterError(f"{notebook.name} is no notebook that can be read: {cause!r}.") from cause
     if len(tagged) != 1:
         raise ParameterError(
             f"{notebook.name} has {len(tagged)} cells tagged 'parameters', not one.",
             "Tag one cell, in JupyterLab under Property Inspector.",
         )
-    try:
-        lines = ast.parse("".join(tagged[0]["source"])).body
-    except SyntaxError as cause:
-        raise ParameterError(f"{notebook.name}, parameters cell: {cause}.") from cause
-    found = {}
+    found: dict[str, Parameter] = {}
     for line in lines:
-        parameter = _parse(line)
-        if parameter is None or parameter.name in found:
+        match line:
+            case ast.AnnAssign(target=ast.Name(id=name), value=value) if value and name not in found:
+                kind = ast.unparse(line.annotation)
+                try:
+                    found[name] = Parameter(name, kind, ast.literal_eval(value))
+                except ValueError:
+                    kind = ""
+            case _:
+                kind = ""
+        if kind not in _TYPES:
             raise ParameterError(
                 f"{notebook.name}, parameters cell, line {line.lineno}: {ast.unparse(line)!r} is "
                 "not one annotated literal, or repeats a name.",
                 f"Write name: kind = literal, kind one of {', '.join(_TYPES)}.",
             )
-        found[parameter.name] = parameter
     return found
-
-
-def _parse(line: ast.stmt) -> Parameter | None:
-    if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value):
-        return None
-    kind = ast.unparse(line.annotation).partition("[")[0]
-    try:
-        default = ast.literal_eval(line.value)
-    except ValueError:
-        return None
-    return Parameter(line.target.id, kind, default) if kind in _TYPES else None
 
 
 def check(values: Mapping[str, object], known: Mapping[str, Parameter], *, where: str) -> dict[str, object]:
@@ -84,33 +75,29 @@ def check(values: Mapping[str, object], known: Mapping[str, Parameter], *, where
     An int is accepted for a float and converted, a date for a str (as ISO 8601); a bool is no
     int, and the entries of a list are of the type of the default's.
     """
-    checked = {}
-    for name, value in values.items():
-        if name in SET_BY_RUN:
-            raise ParameterError(f"{where}: {name!r} is set by the run itself.", "Leave it out.")
-        if name not in known:
-            raise ParameterError(
-                f"{where}: unknown parameter {name!r}{nearest(name, list(known))}.",
-                f"Known are {', '.join(k for k in known if k not in SET_BY_RUN)}.",
-            )
-        checked[name] = _cast(value, known[name], where)
-    return checked
+    legal = [name for name in known if name not in SET_BY_RUN]
+    for name in values:
+        if name not in legal:
+            what = "is set by the run itself" if name in SET_BY_RUN else f"is unknown{nearest(name, legal)}"
+            raise ParameterError(f"{where}: parameter {name!r} {what}.", f"Known are {', '.join(legal)}.")
+    return {name: _cast(value, known[name], where) for name, value in values.items()}
 
 
 def _cast(value: object, parameter: Parameter, where: str) -> object:
-    if parameter.kind == "list" and isinstance(value, list):
-        example = parameter.default[0] if parameter.default else ""  # type: ignore[index]
-        entry = Parameter(f"{parameter.name}, one entry", type(example).__name__, example)
+    name, kind, default = parameter
+    if kind == "list" and isinstance(value, list):
+        example = default[0] if isinstance(default, list) and default else ""
+        entry = Parameter(f"an entry of {name}", type(example).__name__, example)
         return [_cast(one, entry, where) for one in value]
-    if isinstance(value, datetime.date) and parameter.kind == "str":
+    if isinstance(value, datetime.date) and kind == "str":
         return value.isoformat()
-    if parameter.kind == "float" and type(value) is int:
+    if kind == "float" and type(value) is int:
         value = float(value)
-    if type(value) is not _TYPES[parameter.kind]:
+    if type(value) is not _TYPES[kind] or (isinstance(value, float) and not math.isfinite(value)):
         raise ParameterError(
-            f"{where}: {parameter.name} is {value!r} ({type(value).__name__}), not {parameter.kind}.",
-            f"For example {parameter.default!r}.",
+            f"{where}: {name} is {value!r} ({type(value).__name__}), not a finite {kind}."
+            if kind == "float"
+            else f"{where}: {name} is {value!r} ({type(value).__name__}), not {kind}.",
+            f"For example {default!r}.",
         )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ParameterError(f"{where}: {parameter.name} is {value}, not a finite number.")
     return value

@@ -22,11 +22,13 @@ from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.schema import nearest
 from pipelines.config import NOTEBOOKS, STEPS, RunConfig, load_config
 from pipelines.files import digest, read_json, scrub, write_json, write_text
-from pipelines.runner import OWNER, STOPPED
+from pipelines.runner import OWNER, STOPPED, skip_slow_grammar
 
 REPORTS = PROJECT / "reports"
-CORES = 2
+_HERE = Path(__file__).parent
+_CORES = 2
 _WAIT_S = 15.0
+_NOTED = ("status", "exit_code", "started_at", "finished_at", "seconds", "error", "tables", "after")
 
 
 class RunError(CloudArbError):
@@ -39,47 +41,49 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     """Carry out a configuration and return the exit code: 0, or that of the notebook that failed.
 
     What is up to date is not run again. ParameterError before anything starts; RunError when
-    the same run is in progress already.
+    the same run is in progress already, or the graph breaks apart from any notebook.
     """
-    config = load_config(config_path, notebooks)
-    file = _snapshot(config)
-    snapshot = file.stem
-    run_id = f"{config.name}-{re.sub('[^0-9A-Za-z-]', '', config.as_of)}-{snapshot[:8]}"
+    config, began = load_config(config_path, notebooks), time.monotonic()
+    snapshot = _snapshot(config)
+    as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
+    run_id = f"{config.name}-{as_of}-{snapshot.stem[:8]}"
     run_dir, state = reports.absolute() / run_id, reports.absolute() / ".state" / run_id
+    shown = os.path.relpath(run_dir)
     state.mkdir(parents=True, exist_ok=True)
     with locked(state / "lock") as lock:
-        began = time.monotonic()
-        _pin(run_dir / "snapshot", file)
-        given = _prepare(config, snapshot, notebooks, state)
+        _pin(run_dir / "snapshot", snapshot)
         before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
-        manifest = _manifest(config, snapshot, run_id, given)
-        shown = os.path.relpath(run_dir)
-        print(f"{config.title}\n{len(STEPS)} notebooks on snapshot {snapshot[:8]}, into {shown}")
+        rests = _rests(config, snapshot.stem, notebooks)
+        manifest = {"run_id": run_id, "title": config.title, "status": "running", **_origin(), **rests}
+        print(f"{config.title}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}")
         _note(manifest, run_dir)
-        command = _graph(config, run_dir, notebooks, given, state)
+        graph = _graph(config, run_dir, state, notebooks, rests["notebooks"])
         try:
-            code = _watch(command, run_dir, lock, manifest, state)
+            code = _watch(graph, run_dir, state, lock, manifest)
         except KeyboardInterrupt:
             code = STOPPED
-        ran = [n for n, status in _statuses(run_dir).items() if status != before.get(n)]
-        if not ran and code == 0 and old.get("status") == "succeeded" and _pages_fresh(run_dir):
+        except RunError as fault:
+            code, manifest["error"] = fault.exit_code, fault.what
+        ran = [step for step, status in _statuses(run_dir).items() if status != before.get(step)]
+        same = (old.get("status"), old.get("drawn_by")) == ("succeeded", manifest["drawn_by"])
+        if code == 0 and same and not ran:
             write_json(run_dir / "manifest.json", old)
             print(f"nothing to do: {shown} is up to date ({time.monotonic() - began:.1f} s)")
             return 0
         manifest["status"] = {0: "succeeded", STOPPED: "stopped"}.get(code, "failed")
-        _note(manifest, run_dir)
-        _close(manifest, ran, began)
-        write_json(run_dir / "manifest.json", manifest)
+        _close(manifest, run_dir, ran, began)
+        skip_slow_grammar()
         from pipelines import report
 
         report.export(run_dir)
-    report.write_index(reports)
-    for name, status in _statuses(run_dir).items():
-        if name in ran and status["status"] == "failed":
-            print(f"{name}: {status['error']}\n  kept: {shown}/failed/{name}.html", file=sys.stderr)
-    if code == STOPPED:
-        print("stopped; the same command takes up where it stopped", file=sys.stderr)
-    print(f"{manifest['status']} in {manifest['seconds']:.0f} s: {shown}/index.html")
+        report.write_index(reports)
+    for step in ran:
+        told = manifest["notebooks"][step]
+        if told["status"] == "failed":
+            print(f"{step}: {told['error']}\n  kept: {shown}/failed/{step}.html", file=sys.stderr)
+    print(manifest.get("error", ""), end="", file=sys.stderr)
+    again = "; the same command takes up where it stopped" if code == STOPPED else ""
+    print(f"{manifest['status']} in {manifest['seconds']:.0f} s: {shown}/index.html{again}")
     return code
 
 
@@ -92,16 +96,13 @@ def _snapshot(config: RunConfig) -> Path:
         found = Path(snapshot.path)
     for provider in config.given.get("providers", []):  # type: ignore[attr-defined]
         if provider not in known:
-            raise ParameterError(
-                f"the store has no provider {provider!r}{nearest(provider, known)}.",
-                f"It has {', '.join(known)}.",
-            )
+            what = f"the store has no provider {provider!r}{nearest(provider, known)}."
+            raise ParameterError(what, f"It has {', '.join(known)}.")
     return found
 
 
 def _pin(folder: Path, snapshot: Path) -> None:
     """Make ``folder`` a store whose newest snapshot stays this one, whatever is ingested later."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "current", f"{snapshot.stem}\n")
     with suppress(FileExistsError):
         (folder / "snapshots").symlink_to(os.path.relpath(snapshot.parent, folder))
@@ -123,10 +124,8 @@ def locked(path: Path) -> Iterator[int]:
                 handle.seek(0)
                 owner = handle.read().strip()
                 if Path(f"/proc/{owner}").exists() or time.monotonic() > patience:
-                    raise RunError(
-                        f"run {path.parent.name} is in progress already (process {owner}).",
-                        "Wait for it to end, or stop that process.",
-                    ) from None
+                    what = f"run {path.parent.name} is in progress already (process {owner})."
+                    raise RunError(what, "Wait for it to end, or stop that process.") from None
                 time.sleep(0.2)  # its owner was killed, and what it had started is ending
         handle.truncate(0)
         handle.write(str(os.getpid()))
@@ -134,84 +133,92 @@ def locked(path: Path) -> Iterator[int]:
         yield handle.fileno()
 
 
-def _prepare(config: RunConfig, snapshot: str, notebooks: Path, state: Path) -> dict[str, dict[str, object]]:
-    """Return, per notebook, all that its result rests on; write the parameters for the runner."""
+def _origin() -> dict:
+    """Return what a run is made by: code, packages, machine; git is None where it tells nothing."""
+    git: dict[str, object] | None
+    try:
+        command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
+        revision = subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
+        command = ["git", "-C", str(PROJECT), "status", "--porcelain"]
+        git = {"revision": revision, "dirty": bool(subprocess.check_output(command))}
+    except (OSError, subprocess.SubprocessError):
+        git = None
+    asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
+    names = ["cloudarb", *(re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked)]
+    return {
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": git,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in names},
+        "drawn_by": digest(sorted(_HERE.glob("report.*"))),
+    }
+
+
+def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
+    """Return what the results rest on, by value or digest: of the run, and of each notebook."""
     code = sorted((PROJECT / "cloudarb_lib").rglob("*.py"))
     library = digest([*code, PROJECT / "data/assumptions.csv", PROJECT / "data/scenarios.yaml"])
-    given: dict[str, dict[str, object]] = {}
+    entries = {}
     for step, parameters in config.parameters.items():
-        write_json(state / "parameters" / f"{step}.json", parameters)
-        given[step] = {
-            "snapshot": snapshot,
-            "library": library,
+        demand = [PROJECT / str(parameters["demand"])] if "demand" in parameters else []
+        entries[step] = {
+            "status": "not run",
             "notebook": digest([notebooks / f"{step}.ipynb"]),
+            "demand": digest(demand),
             "parameters": json.dumps(parameters, sort_keys=True),
         }
-        if "demand" in parameters:
-            given[step]["demand"] = digest([PROJECT / str(parameters["demand"])])
-    return given
+    shared = {"as_of": str(config.given["as_of"]), "snapshot": snapshot, "library": library}
+    return {**shared, "config": config.given, "notebooks": entries}
 
 
-def _graph(config: RunConfig, run_dir: Path, notebooks: Path, given: object, state: Path) -> list[str]:
-    """Write the graph's config and return the command that carries the graph out."""
-    write_json(
-        state / "graph.json",
-        {
-            "python": sys.executable,
-            "run_dir": os.path.relpath(run_dir, state),
-            "notebooks": str(notebooks),
-            "timeout_s": config.timeout_s,
-            "given": given,
-        },
-    )
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(Path(__file__).parent / "Snakefile")]
-    command += ["--directory", str(state), "--configfile", "graph.json", "--cores", str(CORES)]
-    return [*command, "--nolock", "--rerun-incomplete", "--keep-going", "--scheduler", "greedy"]
+def _graph(config: RunConfig, run_dir: Path, state: Path, notebooks: Path, entries: dict) -> list[str]:
+    """Write what the graph is told, and return the command that carries it out."""
+    for step, parameters in config.parameters.items():
+        write_json(state / "parameters" / f"{step}.json", parameters)
+    manifest = read_json(run_dir / "manifest.json") or {}
+    told: dict[str, object] = {"python": sys.executable, "run_dir": os.path.relpath(run_dir, state)}
+    told |= {"notebooks": str(notebooks), "timeout_s": config.timeout_s}
+    shared = {"snapshot": manifest["snapshot"], "library": manifest["library"]}
+    keys = ("notebook", "demand", "parameters")
+    told["given"] = {step: {**shared, **{k: entries[step][k] for k in keys}} for step in entries}
+    write_json(state / "graph.json", told)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(_HERE / "Snakefile"), "--nolock"]
+    command += ["--directory", str(state), "--configfile", "graph.json", "--cores", str(_CORES)]
+    return [*command, "--rerun-incomplete", "--keep-going", "--scheduler", "greedy"]
 
 
-def _watch(command: list[str], run_dir: Path, lock: int, manifest: dict, state: Path) -> int:
+def _watch(graph: list[str], run_dir: Path, state: Path, lock: int, manifest: dict) -> int:
     """Run the graph, telling what happens as it happens; return 0 or the first failure's code."""
-    seen = _statuses(run_dir)
-    with (state / "graph.log").open("w") as log:
-        graph = subprocess.Popen(
-            command,
-            cwd=state,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, OWNER: str(os.getpid())},
-            pass_fds=[lock],
-            start_new_session=True,
+    seen, codes, log = _statuses(run_dir), [], state / "graph.log"
+    environment = {**os.environ, OWNER: str(os.getpid())}
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            graph, cwd=state, stdout=out, stderr=out, env=environment, pass_fds=[lock], start_new_session=True
         )
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        codes = []
-        try:
-            ended = False
-            while not ended:
-                ended = graph.poll() is not None
-                for name, status in _statuses(run_dir).items():
-                    if status == seen.get(name):
-                        continue
-                    seen[name] = status
-                    manifest["status"] = "running"
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        ended = False
+        while not ended:
+            ended = process.poll() is not None
+            for step, status in _statuses(run_dir).items():
+                if status != seen.get(step):
+                    seen[step] = status
                     _note(manifest, run_dir)
                     took = f" after {status['seconds']:.1f} s" if "seconds" in status else ""
-                    print(f"  {name:<20}{status['status']}{took}", flush=True)
+                    print(f"  {step:<20}{status['status']}{took}", flush=True)
                     codes += [status["exit_code"]] if status.get("exit_code") else []
-                time.sleep(0.0 if ended else 0.2)
-        finally:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                with suppress(ProcessLookupError):
-                    os.killpg(graph.pid, number)
-                with suppress(subprocess.TimeoutExpired):
-                    graph.wait(10)
-            signal.signal(signal.SIGTERM, previous)
-            text = scrub(
-                (state / "graph.log").read_text(errors="replace"), {state: ".", run_dir.parent: ".."}
-            )
-            write_text(run_dir / "logs" / "graph.log", text)
-    if graph.returncode and not codes:
-        last = text.strip().splitlines()[-12:]
-        raise RunError("the graph failed:\n" + "\n".join(last), "See logs/graph.log of the run.")
+            time.sleep(0.0 if ended else 0.2)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, number)
+                process.wait(10)
+        signal.signal(signal.SIGTERM, previous)
+        text = scrub(log.read_text(errors="replace"), {state: ".", run_dir.parent: ".."})
+        write_text(run_dir / "logs" / "graph.log", text)
+    if process.returncode and not codes:
+        raise RunError("the graph broke (see logs/graph.log):\n" + "\n".join(text.splitlines()[-12:]))
     return codes[0] if codes else 0
 
 
@@ -221,59 +228,16 @@ def _statuses(run_dir: Path) -> dict[str, dict]:
     return {step: status for step, status in found.items() if status}
 
 
-def _manifest(config: RunConfig, snapshot: str, run_id: str, given: dict[str, dict[str, object]]) -> dict:
-    """Return what is known of a run before it starts."""
-    asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
-    wanted = [re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked]
-    packages = {}
-    for package in ["cloudarb", *wanted]:
-        with suppress(metadata.PackageNotFoundError):
-            packages[package] = metadata.version(package)
-    return {
-        "run_id": run_id,
-        "title": config.title,
-        "status": "running",
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "as_of": config.as_of,
-        "snapshot": snapshot,
-        "git": git_state(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "config": json.loads(scrub(json.dumps(config.given))),
-        "library": next(iter(given.values()))["library"],
-        "notebooks": {
-            step: {"status": "not run", **rests, "parameters": scrub(str(rests["parameters"]))}
-            for step, rests in given.items()
-        },
-        "packages": packages,
-    }
-
-
-def git_state() -> dict | None:
-    """Return the checkout's revision and whether it holds changes; None where git tells nothing."""
-    texts = []
-    for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"]):
-        try:
-            answer = subprocess.run(
-                ["git", "-C", str(PROJECT), *arguments],
-                capture_output=True, text=True, check=True, timeout=20,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError):
-            return None
-        texts.append(answer.stdout.strip())
-    return {"revision": texts[0], "dirty": bool(texts[1])}
-
-
 def _note(manifest: dict, run_dir: Path) -> None:
     """Write the manifest as things stand."""
-    kept = ("status", "exit_code", "started_at", "finished_at", "seconds", "error", "tables", "after")
     for step, status in _statuses(run_dir).items():
-        manifest["notebooks"][step] |= {k: status[k] for k in kept if k in status}
-    write_json(run_dir / "manifest.json", manifest)
+        manifest["notebooks"][step] |= {key: status[key] for key in _NOTED if key in status}
+    write_text(run_dir / "manifest.json", scrub(json.dumps(manifest, indent=1)) + "\n")
 
 
-def _close(manifest: dict, ran: list[str], began: float) -> None:
-    """Bring a manifest to its end: what did not run and rests on a failure is 'not run'."""
+def _close(manifest: dict, run_dir: Path, ran: list[str], began: float) -> None:
+    """Write the manifest's last state: what did not run and rests on a failure is 'not run'."""
+    _note(manifest, run_dir)
     entries = manifest["notebooks"]
     for step, entry in entries.items():
         rested = [entries[name]["status"] for name in entry.get("after", [])]
@@ -283,13 +247,4 @@ def _close(manifest: dict, ran: list[str], began: float) -> None:
             entry["status"] = "not run"
     manifest["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     manifest["seconds"] = round(time.monotonic() - began, 1)
-
-
-def _pages_fresh(run_dir: Path) -> bool:
-    """Say whether every page is newer than its notebook and than the code that draws it."""
-    drawn = max(p.stat().st_mtime for p in Path(__file__).parent.glob("report.*"))
-    for step in STEPS:
-        page, notebook = run_dir / f"{step}.html", run_dir / "notebooks" / f"{step}.ipynb"
-        if not page.exists() or page.stat().st_mtime < max(drawn, notebook.stat().st_mtime):
-            return False
-    return True
+    write_text(run_dir / "manifest.json", scrub(json.dumps(manifest, indent=1)) + "\n")
