@@ -54,7 +54,9 @@ events_of = st.lists(
     ),
     min_size=1, max_size=14, unique_by=lambda row: (row[0], row[1], row[2]),
 )  # fmt: skip
-looks_of = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.sampled_from([0, 0, 12])), max_size=8)
+looks_of = st.lists(
+    st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.sampled_from([0, 0, 12])), max_size=8
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -63,7 +65,11 @@ def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, sta
     rows = [(offer, e, e + lag, price, source) for offer, e, lag, price, source in rows]
     looks = [(source, u - lag, u) for source, u, lag in look_rows]
     frame, look_frame = make_events(rows), make_looks(looks)
-    options = {"freq": pd.Timedelta(minutes=width), "as_of": at(end), "start": None if start is None else at(start)}
+    options = {
+        "freq": pd.Timedelta(minutes=width),
+        "as_of": at(end),
+        "start": None if start is None else at(start),
+    }
     last = to_panel(frame, look_frame, how="last", **options)
     mean = to_panel(frame, look_frame, how="mean", **options)
     known = [(o, max(e, s), e, p, src) for o, e, s, p, src in rows if max(e, s) <= end]
@@ -96,7 +102,9 @@ def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, sta
             arrived = any(
                 s == t and e >= max(f for u, f, *_ in mine if u <= s) for t in inside for s, e, *_ in mine
             )
-            looked = any(src == source and u <= end and f <= right and u > right - width for src, f, u in looks)
+            looked = any(
+                src == source and u <= end and f <= right and u > right - width for src, f, u in looks
+            )
             if np.isnan(price):
                 assert last.state[i, j] == STATE_ABSENT
             elif moved or begun:
@@ -107,7 +115,9 @@ def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, sta
 
 def test_cells_told_apart() -> None:
     events = make_events([(1, 0, 0, 2.0, "a"), (1, 25, 25, float("nan"), "a"), (1, 45, 45, 4.0, "a")])
-    panel = to_panel(events, make_looks([("a", 12, 12), ("b", 33, 33)]), freq="10min", as_of=at(50), start=at(0))
+    panel = to_panel(
+        events, make_looks([("a", 12, 12), ("b", 33, 33)]), freq="10min", as_of=at(50), start=at(0)
+    )
     assert panel.state[:, 0].tolist() == [
         STATE_NOT_LOOKED, STATE_UNCHANGED, STATE_ABSENT, STATE_ABSENT, STATE_CHANGED
     ]  # fmt: skip
@@ -157,7 +167,9 @@ def test_current_offers_are_fresh_and_not_withdrawn() -> None:
         (3, 0, 0, 5.0, "b"),  # its source was last looked at long ago
         (4, 8 * day, 8 * day, 7.0, "a"),  # later
     ])  # fmt: skip
-    looks = make_looks([("a", 6 * day, 6 * day), ("b", day, day), ("a", 9 * day, 9 * day), ("c", 5 * day, 5 * day)])
+    looks = make_looks(
+        [("a", 6 * day, 6 * day), ("b", day, day), ("a", 9 * day, 9 * day), ("c", 5 * day, 5 * day)]
+    )
     offers, sources = current_offers(events, looks, as_of=at(7 * day), stale_after_days=3)
     schema.validate(offers, "offers")
     schema.validate(sources, "sources")

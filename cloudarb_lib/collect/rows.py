@@ -82,19 +82,25 @@ def check_header(columns: Sequence[str], table: str) -> tuple[str, str] | None:
     return ("missing_column", f"column {missing[0]!r}") if missing else None
 
 
+def _number_off(values: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
+    """Return codes and distinct values; pandas' factorize would stop at a NUL character."""
+    found: dict[Any, int] = {}
+    return np.array([found.setdefault(v, len(found)) for v in values], np.int64), list(found)
+
+
 def _recode(codes: np.ndarray, words: Sequence[str]) -> pd.Categorical:
     """Return ``words[codes]``, one category per distinct word."""
-    again, distinct = pd.factorize(np.array(words, object))
-    return pd.Categorical.from_codes(again[codes], pd.Index(distinct))
+    again, distinct = _number_off(words)
+    return pd.Categorical.from_codes(again[codes], pd.Index(distinct, dtype=object))
 
 
 def _words(column: pd.Series, fix: Callable[[str], str] = str) -> pd.Categorical:
     """Return text stripped and fixed, one category per distinct word; null is the empty word."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, uniques = column.cat.codes.to_numpy(), column.cat.categories
+        codes, found = column.cat.codes.to_numpy(), [*column.cat.categories, None]  # null is -1
     else:
-        codes, uniques = pd.factorize(column.astype(object))
-    return _recode(codes, [*(fix(str(u).strip()) for u in uniques), fix("")])
+        codes, found = _number_off(column.tolist())
+    return _recode(codes, [fix("" if pd.isna(v) else str(v).strip()) for v in found])
 
 
 def _where(words: pd.Categorical, test: Callable[[str], bool]) -> np.ndarray:
@@ -173,7 +179,7 @@ class _Rows:
     def parsed(self, table: str) -> Parsed:
         good, wrong = pd.DataFrame(self.good, copy=False), np.flatnonzero(self._reason != "")
         rows, raw = [], self._raw.iloc[wrong].astype(object)
-        fields = raw.drop(columns="line").fillna("").astype(str)
+        fields = raw.drop(columns="line").map(lambda v: "" if pd.isna(v) else str(v))
         for i, text in zip(range(len(wrong)), fields.agg(",".join, axis=1) if len(raw) else (), strict=True):
             column = self._column[wrong[i]]
             said = fields[column].iloc[i][:60] if column in fields else ""
