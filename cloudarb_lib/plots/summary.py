@@ -44,11 +44,11 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     """
     wide = table.pivot(index="period_utc", columns="policy", values="cost_usd").cumsum() / 1e3
     totals = wide.iloc[-1].sort_values()
-    best = totals.index[0]
-    advice = totals["advice"]
+    rest = totals.drop("advice")
+    apart = totals["advice"] / rest.iloc[0] - 1
     fig = figure(
-        f"{len(wide)} steps of the advice would have cost ${advice:,.0f}k; the cheapest policy, "
-        f"{best}, ${totals.iloc[0]:,.0f}k",
+        f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}k: "
+        f"{abs(apart):.1%} {'less' if apart < 0 else 'more'} than the best simple policy, {rest.index[0]}",
         x_title="start of step (UTC)",
         y_title="cost so far (thousand USD)",
         height_px=470,
@@ -69,6 +69,6 @@ def look_back(table: pd.DataFrame) -> go.Figure:
             text=f"{'<b>advice</b>' if policy == 'advice' else policy} ${total:,.0f}k",
             font={"color": COLOURS[order.index(str(policy)) % len(COLOURS)]},
         )  # fmt: skip
-    fig.update_layout(margin={"r": 220})
+    fig.update_layout(margin={"r": 220}, xaxis_range=[wide.index[0], wide.index[-1]])
     fig.update_yaxes(rangemode="tozero", tickprefix="$", ticksuffix="k")
     return fig

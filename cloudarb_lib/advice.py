@@ -1,0 +1,194 @@
+"""Would following the advice have paid? Forecast, allocate, then the prices that came."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from cloudarb_lib import allocate, forecast, history
+from cloudarb_lib.assumptions import Assumptions
+from cloudarb_lib.errors import ParameterError
+from cloudarb_lib.types import Panel, Paths
+from cloudarb_lib.units import HOURS_PER_WEEK
+
+STALE_AFTER_DAYS = 14
+"""An offer not looked at for longer is not chosen anew."""
+HORIZON_STEPS = 13
+"""Steps that the advice looks ahead, as in the plan itself."""
+LEARN_STEPS = 104
+"""Steps of history that each forecast of the look-back learns from: two years of weeks."""
+GAP = 1e-3
+"""Relative gap to which the look-back solves; a week's plans differ by more."""
+LOOKBACK_PATHS = 100
+"""The look-back allocates by expected price, for which a hundred worlds are plenty."""
+
+
+def cost_fan(plan: pd.DataFrame, paths: Paths) -> pd.DataFrame:
+    """Return cumulative cost of a plan over the steps of ``paths``: a row per step.
+
+    Columns ``time_utc``, ``p10_usd``, ``p50_usd``, ``p90_usd``. The hours of each plan row are
+    spread evenly over the steps; every offer of the plan must have paths (DataError).
+    """
+    hours = (plan["instances"] * plan["hours"]).groupby(plan["offer_id"]).sum() / len(paths.times)
+    worlds = np.einsum("ops,o->ps", paths.select(hours.index).values, hours.to_numpy())
+    low, middle, high = np.quantile(worlds.cumsum(axis=1), [0.1, 0.5, 0.9], axis=0)
+    return pd.DataFrame({"time_utc": paths.times, "p10_usd": low, "p50_usd": middle, "p90_usd": high})
+
+
+def look_back(
+    snapshot: Any,
+    workloads: list[allocate.Workload],
+    *,
+    as_of: pd.Timestamp,
+    grid: tuple[pd.Timedelta, int],
+    assumptions: Assumptions,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what each policy would have paid (table ``lookback``), and what the advice held.
+
+    ``grid`` is the length of a step and the number of steps that end at ``as_of``. At the
+    start of each step the policies see only what was known then (``snapshot.events(as_of=...)``);
+    they pay the time-weighted mean of the prices that came. Policies:
+
+    advice: forecast 13 steps ahead, allocate at expected prices, where taking up a new offer
+    costs ``move_overlap_h`` hours of double rent, spread over the horizon;
+    stay put: the first advice, never changed;
+    cheapest now: the cheapest plan at the prices of the day, every step;
+    all on-demand: the same among on-demand offers;
+    one-year commitment: the cheapest commitments at the start, on demand where none is sold, kept.
+
+    A policy that no offer can serve (a marketplace sells no commitments) is left out. Hours in
+    which a held offer was withdrawn are bought on demand, at the cheapest price for the same GPU
+    model. The second frame is table ``plan`` of the advice with ``period_utc``. Raises
+    ParameterError where the record is too short to look back on.
+    """
+    step, steps = grid
+    origins = pd.DatetimeIndex([as_of - step * k for k in range(steps, 0, -1)])
+    came = _panel(_events(snapshot, workloads, as_of), snapshot, as_of, step, how="mean")
+    if not len(came.times) or came.times[0] > origins[0]:
+        raise ParameterError(
+            f"the record does not reach back {steps} steps of {step} from {as_of:%Y-%m-%d}.",
+            "Look back on fewer steps.",
+        )
+    step_h = step / pd.Timedelta(hours=1)
+    ledger = _Ledger(came, step_h, assumptions)
+    held: dict[str, pd.DataFrame] = {}
+    rows, advised = [], []
+    for origin in tqdm(origins, desc="look back", unit="step"):
+        events = _events(snapshot, workloads, origin)
+        offers, _ = history.current_offers(
+            events, snapshot.looks(as_of=origin), as_of=origin, stale_after_days=STALE_AFTER_DAYS
+        )
+        ahead = forecast.forecast_offers(
+            _panel(events, snapshot, origin, step, start=origin - LEARN_STEPS * step),
+            horizon_steps=HORIZON_STEPS, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
+        ).paths  # fmt: skip
+        if held:
+            stays = ahead.offer_ids.isin(held["advice"]["offer_id"])
+            dearer = np.where(stays, 1.0, 1.0 + ledger.overlap_h / (HORIZON_STEPS * step_h))
+            ahead = Paths(ahead.offer_ids, ahead.times, ahead.values * dearer[:, None, None])
+        by_the_hour, on_demand = offers["term"].eq(""), offers["purchase_option"].eq("on_demand")
+        choices: dict[str, tuple[pd.DataFrame, Paths | None]] = {
+            "advice": (offers[by_the_hour], ahead),
+            "cheapest now": (offers[by_the_hour], None),
+            "all on-demand": (offers[on_demand], None),
+        }
+        if not held and offers["term"].eq("1y").any():
+            choices["one-year commitment"] = (offers[on_demand | offers["term"].eq("1y")], None)
+        new = {
+            policy: _plan(workloads, universe, paths, assumptions, step_h)
+            for policy, (universe, paths) in choices.items()
+            if policy in held or not held
+        }
+        if not held:
+            new["stay put"] = new["advice"]
+        plans = held | {policy: plan for policy, plan in new.items() if plan is not None}
+        for policy, plan in plans.items():
+            paid = ledger.paid(plan, held.get(policy, plan), origin + step)
+            rows.append({"policy": policy, "period_utc": origin} | paid)
+        held = plans
+        advised.append(held["advice"].assign(period_utc=origin))
+    return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
+
+
+def _events(snapshot: Any, workloads: list[allocate.Workload], as_of: pd.Timestamp) -> pd.DataFrame:
+    models = {model for w in workloads for model in w.throughput}
+    patterns = {pattern for w in workloads for pattern in w.providers}
+    events = snapshot.events(as_of=as_of, gpu_only=True)
+    allowed = [p for p in events["provider"].unique() if any(fnmatchcase(p, x) for x in patterns)]
+    return events[events["gpu_model"].isin(models) & events["provider"].isin(allowed)]
+
+
+def _panel(
+    events: pd.DataFrame,
+    snapshot: Any,
+    as_of: pd.Timestamp,
+    step: pd.Timedelta,
+    *,
+    start: pd.Timestamp | None = None,
+    how: str = "last",
+) -> Panel:
+    looks = snapshot.looks(as_of=as_of)
+    return history.to_panel(events, looks, freq=step, as_of=as_of, start=start, how=how)
+
+
+def _plan(
+    workloads: list[allocate.Workload],
+    offers: pd.DataFrame,
+    paths: Paths | None,
+    assumptions: Assumptions,
+    hours: float,
+) -> pd.DataFrame | None:
+    """Return the cheapest plan on ``offers``, or None where they cannot serve the workloads."""
+    try:
+        problem = allocate.build_problem(
+            workloads, offers, paths=paths, limits=allocate.Limits(terms=("1y",)),
+            assumptions=assumptions, hours=hours,
+        )  # fmt: skip
+    except ParameterError:
+        return None
+    plan = allocate.solve(problem, allocate.SolveOptions(gap=GAP))
+    return plan.table if plan.has_plan else None
+
+
+class _Ledger:
+    """What plans cost at the prices that came, with the fallback for offers withdrawn."""
+
+    def __init__(self, came: Panel, step_h: float, assumptions: Assumptions) -> None:
+        self.overlap_h = assumptions.get("move_overlap_h")
+        self._site_fee_usd = assumptions.get("site_fee_usd_per_week") * step_h / HOURS_PER_WEEK
+        self._price = came.frame("price")
+        self._available = came.frame("available").fillna(0.0)
+        self._gpus = came.offers["gpu_count"].astype(float)
+        self._site = came.offers["provider"] + "/" + came.offers["region"]
+        self._model = came.offers["gpu_model"]
+        on_demand = came.offers["purchase_option"].eq("on_demand").to_numpy()
+        per_gpu = self._price.loc[:, on_demand] / self._gpus[on_demand]
+        self._fallback = per_gpu.T.groupby(self._model[on_demand]).min().T
+
+    def paid(self, plan: pd.DataFrame, before: pd.DataFrame, end: pd.Timestamp) -> dict[str, object]:
+        """Return ``cost_usd``, ``moves`` and ``main_offer`` of a plan over the step to ``end``."""
+        at = self._price.index.get_indexer([end])[0]
+        ids = plan["offer_id"]
+        price = self._price.iloc[at].reindex(ids).to_numpy()
+        there = np.where(np.isnan(price), 0.0, self._available.iloc[at].reindex(ids).to_numpy())
+        gpus = self._gpus.reindex(ids).to_numpy()
+        instead = self._fallback.iloc[at].reindex(self._model.reindex(ids)).to_numpy() * gpus
+        hourly = there * np.nan_to_num(price) + np.where(there < 1, (1 - there) * instead, 0.0)
+        rent = plan["instances"].to_numpy() * plan["hours"].to_numpy() * hourly
+        key = ["workload", "offer_id"]
+        now, was = (p.groupby(key)["instances"].sum() for p in (plan, before))
+        taken = (now - was.reindex(now.index).fillna(0.0)).clip(lower=0)
+        hourly_of = pd.Series(hourly, index=ids).groupby(level=0).first()
+        offers_taken = taken.index.get_level_values("offer_id")
+        moving = float((taken.to_numpy() * hourly_of.reindex(offers_taken).to_numpy()).sum())
+        fees = self._site_fee_usd * self._site.reindex(ids).nunique()
+        return {
+            "cost_usd": float(rent.sum() + fees + moving * self.overlap_h),
+            "moves": float((taken.to_numpy() * self._gpus.reindex(offers_taken).to_numpy()).sum()),
+            "main_offer": str(ids.iloc[int(rent.argmax())]),
+        }

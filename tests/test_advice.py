@@ -1,0 +1,157 @@
+"""The look-back sees only the past, and pays what the prices that came ask for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloudarb_lib import advice, allocate, history
+from cloudarb_lib.assumptions import load_assumptions
+from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.plots import summary
+from cloudarb_lib.types import OFFER_PARTS, Paths
+
+WEEK = pd.Timedelta("7D")
+END = pd.Timestamp("2026-03-05", tz="UTC")
+START = END - 30 * WEEK
+
+
+class Record:
+    """A snapshot of a few H100 offers, honest about as_of, that notes what it was asked."""
+
+    def __init__(self, prices: dict[str, list[tuple[int, float]]]) -> None:
+        rows = []
+        for place, steps in prices.items():
+            region, option = place.split(":")
+            parts = ("gcp", region, "", "a3-highgpu-8g", option.split("-")[0], option.partition("-")[2])
+            for week, price in steps:
+                rows.append(
+                    dict(zip(OFFER_PARTS, parts, strict=True))
+                    | {"offer_id": "/".join(parts), "price_usd_per_hour": price, "effective_at": START + week * WEEK}
+                )  # fmt: skip
+        table = pd.DataFrame(rows).sort_values(["offer_id", "effective_at"], ignore_index=True)
+        table["observed_at"] = table["effective_at"]
+        constants = {"currency": "USD", "source": "test", "price_kind": "administered", "quality": "ok"}
+        specs = {
+            "gpu_model": "H100",
+            "gpu_count": 8.0,
+            "gpu_memory_gib": 80.0,
+            "vcpus": 208.0,
+            "memory_gib": 1872.0,
+        }
+        self.table = table.assign(
+            offer_count=pd.array([None] * len(table), dtype="Int32"), **constants, **specs
+        )
+        self.asked: list[pd.Timestamp] = []
+
+    def events(self, *, as_of, gpu_only):
+        assert gpu_only
+        self.asked.append(as_of)
+        return self.table[self.table["observed_at"] <= as_of].reset_index(drop=True)
+
+    def looks(self, *, as_of):
+        times = pd.date_range(START, END, freq="7D")
+        looks = pd.DataFrame({"provider": "gcp", "source": "test", "looked_at": times, "covers_from": times})
+        return looks[looks["looked_at"] <= as_of]
+
+
+PRICES = {
+    "us-a:spot": [(0, 10.0), (24, 20.0)],
+    "us-b:spot": [(0, 12.0), (24, 11.0)],
+    "us-a:on_demand": [(0, 80.0)],
+    "us-a:reserved-1y": [(0, 50.0)],
+}
+WORKLOAD = allocate.Workload(
+    name="train", amount=16, throughput={"H100": 1.0}, hours_a_week=168, interruptible=True
+)
+
+
+def looked_back(prices=PRICES, steps=8):
+    record = Record(prices)
+    paid, advised = advice.look_back(
+        record, [WORKLOAD], as_of=END, grid=(WEEK, steps), assumptions=load_assumptions(), seed=1
+    )
+    return paid, advised, record
+
+
+@pytest.fixture(scope="module")
+def result():
+    return looked_back()
+
+
+def test_each_policy_pays_what_came(result):
+    paid, _, record = result
+    assert record.asked == [END, *(END - k * WEEK for k in range(8, 0, -1))]
+    assert set(paid["policy"]) == {
+        "advice", "stay put", "cheapest now", "all on-demand", "one-year commitment"
+    }  # fmt: skip
+    book = load_assumptions()
+    fee = book.get("site_fee_usd_per_week")
+    by = paid.set_index(["policy", "period_utc"])["cost_usd"].unstack()
+    two = 2 * 168.0  # two machines of eight, every hour of a week
+    assert by.loc["all on-demand"].to_numpy() == pytest.approx(80 * two + fee)
+    assert by.loc["one-year commitment"].to_numpy() == pytest.approx(50 * two + fee)
+    # Week 24 of the record is the third of the look-back: us-a doubles, us-b becomes cheaper.
+    stay = by.loc["stay put"].to_numpy() - fee
+    assert stay[2] / stay[0] == pytest.approx(2.0)
+    move = 11 * 2 * book.get("move_overlap_h")
+    now = by.loc["cheapest now"].to_numpy() - fee
+    assert now[2] == pytest.approx(stay[0] * 11 / 10 + move)
+    assert now[3] == pytest.approx(stay[0] * 11 / 10)
+    assert paid.loc[paid["policy"] == "cheapest now", "moves"].tolist() == [0, 0, 16, 0, 0, 0, 0, 0]
+
+
+def test_a_change_of_the_future_changes_no_decision(result):
+    _, advised, _ = result
+    later = {**PRICES, "us-b:spot": [*PRICES["us-b:spot"], (28, 500.0)]}
+    _, other, _ = looked_back(later)
+    past = advised["period_utc"] < START + 28 * WEEK
+    pd.testing.assert_frame_equal(advised[past], other[past])
+
+
+def test_a_withdrawn_offer_is_bought_on_demand():
+    gone = {**PRICES, "us-a:spot": [(0, 10.0), (25, np.nan)]}
+    paid, _, _ = looked_back(gone)
+    stay = paid[paid["policy"] == "stay put"].set_index("period_utc")["cost_usd"]
+    fee = load_assumptions().get("site_fee_usd_per_week")
+    ratio = (stay.iloc[-1] - fee) / (stay.iloc[0] - fee)
+    assert ratio == pytest.approx(8.0)  # 80 an hour on demand in place of 10
+
+
+def test_a_policy_nobody_sells_is_left_out():
+    paid, _, _ = looked_back({"us-a:spot": PRICES["us-a:spot"], "us-b:spot": PRICES["us-b:spot"]}, steps=3)
+    assert set(paid["policy"]) == {"advice", "stay put", "cheapest now"}
+
+
+def test_a_short_record_is_refused():
+    with pytest.raises(ParameterError, match="does not reach back 40 steps"):
+        looked_back(steps=40)
+
+
+def test_the_fan_adds_up():
+    times = pd.date_range(END, periods=3, freq="7D")
+    paths = Paths(pd.Index(["a", "b"]), times, np.stack([np.full((5, 3), 2.0), np.full((5, 3), 4.0)]))
+    plan = pd.DataFrame({"offer_id": ["a", "a"], "instances": [1.0, 2.0], "hours": [300.0, 300.0]})
+    fan = advice.cost_fan(plan, paths)
+    assert fan["p50_usd"].tolist() == [600.0, 1200.0, 1800.0]
+    assert fan["p10_usd"].tolist() == fan["p90_usd"].tolist()
+    with pytest.raises(DataError, match="no paths for offer c"):
+        advice.cost_fan(plan.assign(offer_id="c"), paths)
+    figure = summary.budget_fan(fan, 1000.0)
+    assert "in danger" in figure.layout.title.text
+
+
+def test_the_figure_ends_each_line_in_its_total(result):
+    figure = summary.look_back(result[0])
+    texts = [a.text for a in figure.layout.annotations]
+    assert len(texts) == 5
+    assert sum("advice" in t for t in texts) == 1
+    heights = sorted(a.y for a in figure.layout.annotations)
+    assert min(np.diff(heights)) > 0
+
+
+def test_history_is_what_the_record_says():
+    record = Record(PRICES)
+    offers, _ = history.current_offers(
+        record.events(as_of=END, gpu_only=True), record.looks(as_of=END), as_of=END, stale_after_days=14
+    )
+    assert offers.set_index("offer_id")["price_usd_per_hour"]["gcp/us-b//a3-highgpu-8g/spot/"] == 11.0
