@@ -196,8 +196,8 @@ def _hand_over(stage: Path, run_dir: Path, upstream: set[int]) -> list[str]:
 
 def _explain(fault: BaseException, stopped: int, timeout_s: float) -> tuple[int, str]:
     """Return the exit code for what ended a notebook, and a sentence."""
-    cell = getattr(fault, "cell_index", None)
-    where = "" if cell is None else f" (cell {cell + 1})"
+    cell = getattr(fault, "exec_count", None)
+    where = f" (in [{cell}])" if cell else ""
     if stopped == STOPPED or isinstance(fault, KeyboardInterrupt):
         return STOPPED, "stopped from outside."
     if stopped == TIMEOUT:
