@@ -85,7 +85,7 @@ def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, sta
 
         def in_force(t, mine=mine):
             started = [(e, s, p, src) for s, e, p, src in mine if s <= t]
-            return max(started, key=lambda row: row[:2])[2:] if started else (np.nan, None)
+            return max(started, key=lambda known: known[:2])[2:] if started else (np.nan, None)
 
         for i in range(len(last.times)):
             right = first + i * width
