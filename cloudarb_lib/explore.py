@@ -13,18 +13,14 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib import history
-from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.types import STATE_NOT_LOOKED, Panel
 from cloudarb_lib.units import parse_as_of
 
-STEP_PCT = 0.5
-"""A change of price counts as a step from here up; below it is jitter of a component."""
-REGIME_PCT = 20.0
-"""From here up a change is a new level: the reviews of GCP spot prices stop at 15 %."""
-SUSPECT_PCT, SUSPECT_DAYS = 50.0, 3.0
-"""A jump of an administered price this large and this fresh may yet prove a glitch."""
-ROUND_PCT, ROUND_TOLERANCE_PCT = (5.0, 10.0, 15.0), 0.2
-"""The sizes that reviews like, and how close a step must come to count as one of them."""
+STEP_PCT = 0.5  # a change counts as a step from here up; below it is jitter of a component
+REGIME_PCT = 20.0  # from here up it is a new level: reviews of GCP spot prices stop at 15 %
+SUSPECT_PCT, SUSPECT_DAYS = 50.0, 3.0  # so large and so fresh, it may yet prove a glitch
+ROUND_PCT, ROUND_TOLERANCE_PCT = (5.0, 10.0, 15.0), 0.2  # sizes that reviews like, and how near
 _WORDS = {"on_demand": "on demand", "1y": "1 year", "3y": "3 years"}
 _DAY = pd.Timedelta(days=1)
 
@@ -43,10 +39,9 @@ def site(frame: pd.DataFrame) -> pd.Series:
 
 
 def landscape(offers: pd.DataFrame) -> pd.DataFrame:
-    """Return what each GPU costs on each option, one row per GPU model and option.
+    """Return offers, sites, cheapest_site, and cheapest, median and dearest in USD per GPU-hour.
 
-    ``offers`` is table ``offers``; rows without a GPU do not count. Columns: gpu_model, option,
-    offers, sites, cheapest_site, and cheapest, median and dearest in USD per GPU-hour.
+    One row per gpu_model and option of table ``offers``; rows without a GPU do not count.
     """
     gpus = offers[offers["price_usd_per_gpu_hour"].notna()]
     gpus = gpus.assign(option=option(gpus), site=site(gpus), price=gpus["price_usd_per_gpu_hour"])
@@ -65,35 +60,36 @@ def by_site(offers: pd.DataFrame, option_name: str) -> pd.DataFrame:
 
 
 def discounts(offers: pd.DataFrame) -> pd.DataFrame:
-    """Return how far each offer lies below the same machine on demand in the same place.
+    """Return how far offers lie below the same machine on demand in the same place, in percent.
 
-    One row per spot or committed offer that is also sold on demand: offer_id, gpu_model, option,
-    site, discount_pct (negative where it is dearer).
+    One row per gpu_model and option: offers, low_pct, median_pct, high_pct (5, 50 and 95 %
+    quantiles; negative where dearer). Offers not also sold on demand are left out.
     """
     same = ["provider", "region", "zone", "instance_type"]
-    base = offers.loc[offers["purchase_option"] == "on_demand", [*same, "price_usd_per_hour"]]
-    others = offers[offers["purchase_option"] != "on_demand"]
-    pairs = others.merge(base, on=same, suffixes=("", "_on_demand"))
-    ratio = pairs["price_usd_per_hour"] / pairs["price_usd_per_hour_on_demand"]
-    pairs = pairs.assign(option=option(pairs), site=site(pairs), discount_pct=100 * (1 - ratio))
-    return pairs[["offer_id", "gpu_model", "option", "site", "discount_pct"]]
+    listed = offers["purchase_option"] == "on_demand"
+    pairs = offers[~listed].merge(offers.loc[listed, [*same, "price_usd_per_hour"]], on=same)
+    below = 100 * (1 - pairs["price_usd_per_hour_x"] / pairs["price_usd_per_hour_y"])
+    groups = below.groupby([pairs["gpu_model"].astype(object), option(pairs)])
+    shares = {"low_pct": 0.05, "median_pct": 0.5, "high_pct": 0.95}
+    spans = {name: groups.quantile(share) for name, share in shares.items()}
+    return pd.DataFrame({"offers": groups.size(), **spans}).reset_index()
 
 
 def moves(events: pd.DataFrame, *, as_of: object) -> pd.DataFrame:
     """Return each change of price known at ``as_of``, one row, by offer and time.
 
     ``events`` as ``Snapshot.events`` returns them. A withdrawn offer that returns at its old
-    price has not moved. Columns: offer_id, provider, region, gpu_model, option, price_kind,
-    changed_at, before and after (USD per hour of the instance), gpu_count, change_pct, kind
-    (step or jitter), and for steps gap_days since the step before of the offer and same_sign
-    (1.0 or 0.0) as that step; both NaN at an offer's first step.
+    price has not moved. Columns: offer_id, provider, region, gpu_model, gpu_count, option,
+    changed_at, before and after (USD per hour of the instance), change_pct, kind (step or
+    jitter), and for steps gap_days since the offer's step before and same_sign as it (1.0 or
+    0.0); both NaN at its first.
     """
     known = _in_force(events, parse_as_of(as_of))
     known = known[known["price_usd_per_hour"].notna()]
     code = known["offer_id"].cat.codes.to_numpy()
     price = known["price_usd_per_hour"].to_numpy(float)
     at = 1 + np.flatnonzero((code[1:] == code[:-1]) & (price[1:] != price[:-1]))
-    keep = ["offer_id", "provider", "region", "gpu_model", "gpu_count", "price_kind"]
+    keep = ["offer_id", "provider", "region", "gpu_model", "gpu_count"]
     found = known.iloc[at]
     out = found[keep].assign(option=option(found), changed_at=found["effective_at"])
     out["before"], out["after"] = price[at - 1], price[at]
@@ -111,13 +107,8 @@ def moves(events: pd.DataFrame, *, as_of: object) -> pd.DataFrame:
 
 def _in_force(events: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
     """Return the events in effect and seen by ``end``, sorted by offer and time."""
-    if not isinstance(events["offer_id"].dtype, pd.CategoricalDtype):
-        raise DataError(
-            f"offer_id is {events['offer_id'].dtype}, not a category.", "Pass what Snapshot.events returns."
-        )
     known = events[(events["effective_at"] <= end) & (events["observed_at"] <= end)]
-    order = np.lexsort((known["effective_at"], known["offer_id"].cat.codes))
-    return known.iloc[order]
+    return known.iloc[np.lexsort((known["effective_at"], known["offer_id"].cat.codes))]
 
 
 def step_table(moved: pd.DataFrame) -> pd.DataFrame:
@@ -134,15 +125,12 @@ def step_table(moved: pd.DataFrame) -> pd.DataFrame:
         year=steps["changed_at"].dt.year, size=size, down=100.0 * (steps["change_pct"] < 0),
         round=100.0 * (near <= ROUND_TOLERANCE_PCT), same=100.0 * steps["same_sign"],
     )  # fmt: skip
-    return (
-        steps.groupby(["option", "year"], sort=True)
-        .agg(
-            offers=("offer_id", "nunique"), steps=("size", "size"),
-            gap_days=("gap_days", "median"), size_pct=("size", "median"),
-            round_pct=("round", "mean"), down_pct=("down", "mean"), same_sign_pct=("same", "mean"),
-        )
-        .reset_index()
-    )  # fmt: skip
+    groups = steps.groupby(["option", "year"], sort=True)
+    return groups.agg(
+        offers=("offer_id", "nunique"), steps=("size", "size"), gap_days=("gap_days", "median"),
+        size_pct=("size", "median"), round_pct=("round", "mean"), down_pct=("down", "mean"),
+        same_sign_pct=("same", "mean"),
+    ).reset_index()  # fmt: skip
 
 
 def _per_gpu(panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -155,7 +143,8 @@ def _per_gpu(panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _groups(traits: pd.DataFrame) -> Iterator[tuple[dict[str, str], np.ndarray]]:
     """Yield each GPU model and option with the positions of its offers."""
     for key, where in traits.groupby(["gpu_model", "option"], sort=True).indices.items():
-        yield dict(zip(("gpu_model", "option"), cast(tuple[str, str], key), strict=True)), np.asarray(where)
+        model, name = cast(tuple[str, str], key)
+        yield {"gpu_model": model, "option": name}, np.asarray(where)
 
 
 def price_history(panel: Panel, option_name: str) -> pd.DataFrame:
@@ -170,16 +159,13 @@ def price_history(panel: Panel, option_name: str) -> pd.DataFrame:
 
 
 def volatility(panel: Panel, *, horizon_steps: int, window: str = "364D") -> pd.DataFrame:
-    """Return how far prices moved over one step and over the horizon, by GPU model and option.
+    """Return how far prices moved over the horizon, by GPU model and option.
 
-    Changes count that end in the ``window`` before the end of the panel.
-
-    Prices are compared as they stood, ``horizon_steps`` cells apart (overlapping spans, pooled
-    over offers); nothing is scaled by the square root of time, so between two reviews of an
-    administered price there is no volatility. Spans that end in a cell nobody looked at are
-    left out. Columns: gpu_model, option, offers, spans, unchanged_step_pct, unchanged_pct
-    (moves under 0.5 % over the horizon), rms_step_pct and rms_pct (root mean square of the
-    log change), low_pct, median_pct, high_pct (5, 50 and 95 % quantiles over the horizon).
+    Prices are compared as they stood, ``horizon_steps`` cells apart (overlapping spans that end
+    in the last ``window``, in a cell somebody looked at); nothing is scaled by the square root of
+    time, so between two reviews of an administered price there is no volatility. Columns: spans;
+    calm_step_pct, calm_pct (share of moves under 0.5 % over a step, over the horizon); rms_pct
+    (root mean square of the log change); low_pct, median_pct, high_pct (5, 50, 95 % quantiles).
     """
     if not 1 <= horizon_steps < max(len(panel.times), 2):
         raise ParameterError(
@@ -187,27 +173,21 @@ def volatility(panel: Panel, *, horizon_steps: int, window: str = "364D") -> pd.
             "Take a longer panel or a shorter horizon.",
         )
     prices, traits = _per_gpu(panel)
-    columns = panel.offers.index.get_indexer(prices.columns)
-    unseen = panel.state[:, columns] == STATE_NOT_LOOKED
+    unseen = panel.state[:, panel.offers.index.get_indexer(prices.columns)] == STATE_NOT_LOOKED
     unseen |= (panel.times <= panel.times[-1] - pd.Timedelta(window))[:, None]
-    carried = np.log(prices.to_numpy())
-    logs = np.where(unseen, np.nan, carried)
-    one, far = (logs[k:] - carried[:-k] for k in (1, horizon_steps))
-    threshold = np.log1p(STEP_PCT / 100)
+    logs = np.log(prices.to_numpy())
+    one, far = (np.where(unseen, np.nan, logs)[k:] - logs[:-k] for k in (1, horizon_steps))
+    calm = np.log1p(STEP_PCT / 100)
     rows: list[dict[str, object]] = []
     for name, where in _groups(traits):
         step, span = (c[:, where][np.isfinite(c[:, where])] for c in (one, far))
-        if not len(span):
-            continue
-        low, middle, high = 100 * np.expm1(np.quantile(span, [0.05, 0.5, 0.95]))
-        rows.append(name | {
-            "offers": len(where), "spans": len(span),
-            "unchanged_step_pct": 100 * np.mean(np.abs(step) < threshold),
-            "unchanged_pct": 100 * np.mean(np.abs(span) < threshold),
-            "rms_step_pct": 100 * np.sqrt(np.mean(step**2)),
-            "rms_pct": 100 * np.sqrt(np.mean(span**2)),
-            "low_pct": low, "median_pct": middle, "high_pct": high,
-        })  # fmt: skip
+        if len(span):
+            low, middle, high = 100 * np.expm1(np.quantile(span, [0.05, 0.5, 0.95]))
+            rows.append(name | {
+                "spans": len(span), "calm_step_pct": 100 * np.mean(np.abs(step) < calm),
+                "calm_pct": 100 * np.mean(np.abs(span) < calm), "rms_pct": 100 * np.sqrt(np.mean(span**2)),
+                "low_pct": low, "median_pct": middle, "high_pct": high,
+            })  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -215,34 +195,31 @@ def spreads(panel: Panel, *, horizon_steps: int) -> pd.DataFrame:
     """Return the spread between equivalent offers at the end of the panel, and how it lasts.
 
     Equivalent are offers of one GPU model and option; a site (provider and region) stands for
-    its cheapest. One row per GPU model and option that at least two sites sell: sites;
-    cheapest_site, cheapest, next_site, next, median (USD per GPU-hour, the last over sites);
-    saving_next_pct and saving_median_pct (the cheapest below each); held_days for which the
-    cheapest site has been within a step (0.5 %) of the lowest price; typical_days, the median
-    length of the reigns on record that have ended, a reign lasting until another site undercuts
-    by a step (NaN where none has ended); kept_pct, how much of the saving against the median was
-    left on average ``horizon_steps`` later to who had gone to the cheapest (NaN: no record).
+    its cheapest. One row where two or more sites sell: cheapest, next and median over sites
+    (USD per GPU-hour), saving_next_pct and saving_median_pct (the cheapest below each);
+    held_days for which the cheapest site has been within a step (0.5 %) of the lowest price;
+    typical_days, the median length of reigns that another ended by undercutting by a step;
+    kept_pct, how much of the saving against the median was left on average ``horizon_steps``
+    later to who had gone to the cheapest. NaN where there is no record.
     """
     prices, traits = _per_gpu(panel)
     days = panel.step / _DAY
     rows: list[dict[str, object]] = []
     for name, where in _groups(traits):
-        names = traits["site"].iloc[where].to_numpy()
-        sites = prices.iloc[:, where].T.groupby(names).min().T
+        sites = prices.iloc[:, where].T.groupby(traits["site"].iloc[where].to_numpy()).min().T
         now = sites.iloc[-1].dropna().sort_values(kind="stable")
         if len(now) < 2:
             continue
-        first, others, middle = now.index[0], now.iloc[1:], float(now.median())
-        near = sites[first] <= sites.min(axis=1) * (1 + STEP_PCT / 100)
+        cheapest, second, middle = now.iloc[0], now.iloc[1], float(now.median())
+        near = sites[now.index[0]] <= sites.min(axis=1) * (1 + STEP_PCT / 100)
         lead = _leaders(sites.to_numpy())
         starts = np.flatnonzero(np.append(True, lead[1:] != lead[:-1]))
         reigns = np.diff(starts)[lead[starts[:-1]] >= 0] * days
         rows.append(name | {
-            "sites": len(now),
-            "cheapest_site": first, "cheapest": now[first],
-            "next_site": others.index[0], "next": others.iloc[0], "median": middle,
-            "saving_next_pct": 100 * (1 - now[first] / others.iloc[0]),
-            "saving_median_pct": 100 * (1 - now[first] / middle),
+            "sites": len(now), "cheapest_site": now.index[0], "cheapest": cheapest,
+            "next_site": now.index[1], "next": second, "median": middle,
+            "saving_next_pct": 100 * (1 - cheapest / second),
+            "saving_median_pct": 100 * (1 - cheapest / middle),
             "held_days": float(np.cumprod(near[::-1]).sum()) * days,
             "typical_days": float(np.median(reigns)) if len(reigns) else np.nan,
             "kept_pct": _kept(sites.to_numpy(), lead, horizon_steps),
@@ -281,108 +258,86 @@ def _kept(prices: np.ndarray, lead: np.ndarray, horizon_steps: int) -> float:
 def availability(
     events: pd.DataFrame, looks: pd.DataFrame, *, as_of: object, freq: str = "6h"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return how often each marketplace offer was on sale, and the share of time per cell.
+    """Return how often each marketplace offer was on sale, and the share of time (0 to 1) per cell.
 
     Marketplaces are the sources that tell how many offers were on sale. The record runs from
     the first to the last look at them; what was not listed at a look was not on sale then. The
     table: provider, offer (machine name), gpu_model, on_sale_pct, offers_on_sale (mean count
-    while on sale), absences (times it vanished), longest_absence_h, on_sale_now; the share
-    (0 to 1) has times as index and ``provider machine`` as columns. Both are empty where no
-    marketplace is on record at ``as_of``.
+    while on sale); the share has a column per row of it. Both are empty where no marketplace is
+    on record at ``as_of``.
     """
     end = parse_as_of(as_of)
-    told = events[events["offer_count"].notna() & (events["observed_at"] <= end)]
-    market = events[events["source"].isin(told["source"].unique())]
-    seen = looks[looks["source"].isin(told["source"].unique()) & (looks["looked_at"] <= end)]
-    if told.empty or seen.empty:
+    told = events.loc[events["offer_count"].notna() & (events["observed_at"] <= end), "source"].unique()
+    seen = looks[looks["source"].isin(told) & (looks["looked_at"] <= end)]
+    if seen.empty:
         return pd.DataFrame(columns=["provider", "offer", "on_sale_pct"]), pd.DataFrame()
-    first, last = seen["looked_at"].min(), seen["looked_at"].max()
-    span = {"as_of": last, "start": first, "how": "mean"}
-    panel = history.to_panel(market, seen, freq=freq, **span)
     # The count of offers takes the place of the price, so that its mean is weighted by time.
-    counts = history.to_panel(
-        market.assign(price_usd_per_hour=market["offer_count"].astype(float)), seen,
-        freq=last - first, **span,
-    )  # fmt: skip
-    known = _in_force(market, last)
-    gone = known["price_usd_per_hour"].isna()
-    until = known.groupby("offer_id", observed=True)["effective_at"].shift(-1).fillna(last)
-    hours = (until - known["effective_at"])[gone].dt.total_seconds() / 3600
-    ids = known.loc[gone, "offer_id"].astype(object)
-    offers = panel.offers
-    table = pd.DataFrame({
-        "provider": offers["provider"], "offer": offers["instance_type"],
-        "gpu_model": offers["gpu_model"],
-        "on_sale_pct": 100 * np.nan_to_num(counts.available[-1]),
-        "offers_on_sale": counts.price[-1],
-        "absences": ids.value_counts().reindex(offers.index).fillna(0).astype(int),
-        "longest_absence_h": hours.groupby(ids).max().reindex(offers.index).fillna(0.0),
-        "on_sale_now": known.groupby("offer_id", observed=True)["price_usd_per_hour"]
-        .agg(lambda p: not np.isnan(p.iloc[-1])).reindex(offers.index),
-    })  # fmt: skip
-    share = panel.frame("available").fillna(0.0)
-    share = share[panel.times - panel.step >= first]  # the first cell may begin before the record
-    share.columns = pd.Index(table["provider"] + " " + table["offer"])
-    return table.sort_values("on_sale_pct", ascending=False).reset_index(drop=True), share
+    market = events[events["source"].isin(told)]
+    market = market.assign(price_usd_per_hour=market["offer_count"].astype(float))
+    first, last = seen["looked_at"].min(), seen["looked_at"].max()
+    cells, whole = (
+        history.to_panel(market, seen, freq=step, as_of=last, start=first, how="mean")
+        for step in (freq, last - first)
+    )
+    offers = whole.offers.rename(columns={"instance_type": "offer"})
+    table = offers[["provider", "offer", "gpu_model"]].copy()
+    table["on_sale_pct"] = 100 * np.nan_to_num(whole.available[-1])
+    table["offers_on_sale"] = whole.price[-1]
+    table = table.sort_values("on_sale_pct", ascending=False, kind="stable")
+    share = cells.frame("available").fillna(0.0)[table.index]
+    share = share[cells.times - cells.step >= first]  # the first cell may begin before the record
+    return table.reset_index(drop=True), share
 
 
 def changes(events: pd.DataFrame, *, as_of: object, window: object = "7D") -> pd.DataFrame:
     """Return what changed in the ``window`` before ``as_of``, one row per offer, largest first.
 
-    Compares the price in force when the window opens with the one in force at ``as_of``. Pass
-    events with ``include_flagged=True``, so that glitches are named. Columns: offer_id, provider,
+    Compares the price in force when the window opens with the one at ``as_of``. Pass events
+    with ``include_flagged=True``, so that glitches are named. Columns: offer_id, provider,
     region, gpu_model, gpu_count, option, before and after (USD per hour of the instance, NaN
-    where not on sale), change_usd_per_gpu_hour (per instance-hour where there is no GPU; NaN
-    for new and withdrawn), change_pct, changed_at, and kind:
-
-    step, jitter (under 0.5 %), regime (20 % and more); glitch (flagged as an error of the list);
-    suspect (an administered jump of more than 50 % in the last 3 days, which may yet revert);
-    new and withdrawn.
+    where not on sale), changed_at, change_usd_per_gpu_hour (per instance-hour without a GPU),
+    change_pct (both NaN for new and withdrawn), and kind: step; jitter (under 0.5 %); regime
+    (20 % and more); glitch (flagged as an error of the list); suspect (an administered jump of
+    over 50 % in the last 3 days, which may yet revert); new; withdrawn.
     """
     end = parse_as_of(as_of)
     known = _in_force(events, end)
     opened = known["effective_at"] <= end - pd.Timedelta(window)  # type: ignore[operator,arg-type]
-    ok = known["quality"] == "ok"
-    before = known[opened & ok].groupby("offer_id", observed=True)["price_usd_per_hour"].last(skipna=False)  # fmt: skip
+    good = known[opened & (known["quality"] == "ok")].drop_duplicates("offer_id", keep="last")
     fresh = known[~opened]
     last = fresh.drop_duplicates("offer_id", keep="last").set_index("offer_id")
-    flagged = fresh.loc[fresh["quality"] != "ok", "offer_id"]
     out = last[["provider", "region", "gpu_model", "gpu_count"]].assign(option=option(last))
-    out["before"] = before.reindex(out.index)
+    out["before"] = good.set_index("offer_id")["price_usd_per_hour"].reindex(out.index)
     out["after"] = last["price_usd_per_hour"]
     out["changed_at"] = last["effective_at"]
     gpus = out["gpu_count"].astype(float)
     out["change_usd_per_gpu_hour"] = (out["after"] - out["before"]) / gpus.where(gpus > 0, 1.0)
     out["change_pct"] = 100 * (out["after"] / out["before"] - 1)
     size = out["change_pct"].abs()
-    recent = out["changed_at"] > end - SUSPECT_DAYS * _DAY
-    administered = last["price_kind"] == "administered"
+    flagged = out.index.isin(fresh.loc[fresh["quality"] != "ok", "offer_id"])
+    recent = (out["changed_at"] > end - SUSPECT_DAYS * _DAY) & (last["price_kind"] == "administered")
     out["kind"] = np.select(
-        [out.index.isin(flagged), out["before"].isna(), out["after"].isna(),
-         administered & recent & (size > SUSPECT_PCT), size >= REGIME_PCT, size >= STEP_PCT],
+        [flagged, out["before"].isna(), out["after"].isna(), recent & (size > SUSPECT_PCT),
+         size >= REGIME_PCT, size >= STEP_PCT],
         ["glitch", "new", "withdrawn", "suspect", "regime", "step"], "jitter",
     )  # fmt: skip
     nothing = (out["before"] == out["after"]) | (out["before"].isna() & out["after"].isna())
-    out = out[~nothing | (out["kind"] == "glitch")].reset_index()
+    out = out[~nothing | flagged].reset_index()
     rank = out["change_usd_per_gpu_hour"].abs().fillna(-1.0)
     return out.iloc[np.lexsort((out["offer_id"].astype(str), -rank))].reset_index(drop=True)
 
 
 def changes_by_site(changed: pd.DataFrame) -> pd.DataFrame:
-    """Return ``changes`` with the sizes of one machine put together, largest $ effect first.
+    """Return ``changes`` of GPUs with the sizes of one machine put together, largest $ effect first.
 
-    One row per GPU model, option, site and kind: offers (how many moved), before, after and
-    change in USD per GPU-hour (medians), change_pct (median). Rows without a GPU are left out.
+    One row per gpu_model, option, site and kind: offers (how many moved), and medians of before,
+    after and change (USD per GPU-hour) and change_pct.
     """
     gpus = changed[changed["gpu_count"].astype(float) > 0]
-    count = gpus["gpu_count"].astype(float)
-    gpus = gpus.assign(
-        site=site(gpus), before=gpus["before"] / count, after=gpus["after"] / count,
-        change=gpus["change_usd_per_gpu_hour"],
-    )  # fmt: skip
+    per_gpu = gpus[["before", "after"]].div(gpus["gpu_count"].astype(float), axis=0)
+    gpus = gpus.assign(**per_gpu, site=site(gpus), change=gpus["change_usd_per_gpu_hour"])
     groups = gpus.groupby(["gpu_model", "option", "site", "kind"], sort=True)
-    out = groups.agg(
-        offers=("offer_id", "size"), before=("before", "median"), after=("after", "median"),
-        change=("change", "median"), change_pct=("change_pct", "median"),
-    ).reset_index()  # fmt: skip
-    return out.iloc[np.argsort(-out["change"].abs().fillna(-1.0).to_numpy(), kind="stable")].reset_index(drop=True)  # fmt: skip
+    out = groups[["before", "after", "change", "change_pct"]].median()
+    out.insert(0, "offers", groups.size())
+    order = np.argsort(-out["change"].abs().fillna(-1.0).to_numpy(), kind="stable")
+    return out.iloc[order].reset_index()
