@@ -42,6 +42,9 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only, with a
 bench: $(STAMP)  ## every figure of the README and docs, printed afresh
 	@for part in store pipeline allocation risk; do $(BIN)/python -m benchmarks.$$part || exit 1; done
 
+check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes benchmarks/results
+	@$(BIN)/python -m benchmarks.check_long
+
 golden: $(STAMP)  ## run the notebooks and store the outputs of their contract cells
 	@$(BIN)/python tests/refresh_golden.py
 

@@ -1,0 +1,151 @@
+"""Checks too long for CI: thousands of faults. They resume where they stopped.
+
+Run with ``python -m benchmarks.check_long`` (or ``make check-long``), or name checks and a number
+of tries: ``python -m benchmarks.check_long writer_kills 50``. Each writes
+``benchmarks/results/<check>.json`` with the revision it ran on; a try that fails is listed there
+with its seed, and the command ends with exit code 1. A change of the library starts a check anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from cloudarb_lib.errors import CloudArbError
+from cloudarb_lib.ingest import ingest_files
+from cloudarb_lib.store import open_snapshot
+
+RESULTS = Path(__file__).resolve().parent / "results"
+NOW = pd.Timestamp("2026-06-01", tz="UTC")
+
+
+def prices(path: Path, rng: np.random.Generator, rows: int) -> Path:
+    """Write a valid price file of ``rows`` random rows."""
+    times = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(
+        np.sort(rng.integers(0, 3_000_000, rows)), "s"
+    )
+    frame = pd.DataFrame({
+        "provider": "gcp", "region": rng.choice(["us-a", "us-b", "eu-a"], rows),
+        "instance_type": rng.choice([f"m-{i}" for i in range(500)], rows),
+        "purchase_option": rng.choice(["spot", "on_demand"], rows),
+        "effective_at": times.strftime("%Y-%m-%dT%H:%M:%SZ"), "price_usd_per_hour": rng.uniform(0.1, 9.0, rows).round(4),
+    })  # fmt: skip
+    frame.to_csv(path, index=False)
+    return path
+
+
+def stored(store: Path) -> tuple[str, int]:
+    """Return digest and number of price events of the newest snapshot, read in full."""
+    with open_snapshot(store) as snapshot:
+        return snapshot.digest, len(snapshot.table("price_events"))
+
+
+def writer_kills(rng: np.random.Generator) -> str:
+    """Kill a writer at a random moment: the last snapshot stays, the next run finishes."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        ingest_files([prices(Path(folder) / "a.csv", rng, 200)], store_dir=store, now=NOW, progress=False)
+        before = stored(store)
+        more = prices(Path(folder) / "b.csv", rng, 100_000)
+        command = [sys.executable, "-m", "pipelines.cli", "ingest", "--store", str(store), str(more)]
+        writer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.2, 2.5))
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        left = stored(store)
+        ingest_files([more], store_dir=store, now=NOW, progress=False)
+        whole = stored(store)
+        if left not in (before, whole):
+            return f"the kill left {left}, neither {before} nor {whole}"
+        if whole[1] < before[1] + 90_000:
+            return f"the run after the kill did not finish the file: {whole[1]} rows"
+    return ""
+
+
+def broken_files(rng: np.random.Generator) -> str:
+    """Damage a file at random: it lands in part or is refused, and nothing stored is lost."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, file = Path(folder) / "store", Path(folder) / "b.csv"
+        ingest_files([prices(Path(folder) / "a.csv", rng, 50)], store_dir=store, now=NOW, progress=False)
+        before = stored(store)
+        data = bytearray(prices(file, rng, 60).read_bytes())
+        for _ in range(rng.integers(1, 12)):
+            at, n = int(rng.integers(len(data))), int(rng.integers(1, 40))
+            damage = (
+                bytes(rng.integers(0, 256, n).astype(np.uint8)),
+                b"",
+                data[at : at + n] * 2,
+                b'"',
+                b"\n",
+                b",,",
+            )
+            data[at : at + int(rng.choice([0, 1, n]))] = damage[rng.integers(len(damage))]
+        file.write_bytes(data)
+        try:
+            report = ingest_files([file], store_dir=store, now=NOW, progress=False)
+        except CloudArbError:
+            return "" if stored(store) == before else "a refused file changed the store"
+        parts = report.new + report.unchanged + report.superseded + sum(report.quarantined.values())
+        if parts != report.read:
+            return f"{report.read} rows read, {parts} accounted for"
+        return "" if stored(store)[1] >= before[1] + report.new else "rows were lost"
+
+
+CHECKS: dict[str, tuple[Callable[[np.random.Generator], str], int]] = {
+    "writer_kills": (writer_kills, 200),
+    "broken_files": (broken_files, 1000),
+}
+
+
+def git(*words: str) -> str:
+    return subprocess.run(
+        ["git", *words], capture_output=True, text=True, check=True, cwd=RESULTS
+    ).stdout.strip()
+
+
+def run(name: str, tries: int) -> bool:
+    """Run one check up to ``tries`` tries, going on from its file; return whether all held."""
+    path = RESULTS / f"{name}.json"
+    source = git("rev-parse", "HEAD:cloudarb_lib")
+    state = json.loads(path.read_text()) if path.exists() else {}
+    if state.get("source") != source:
+        state = {"check": name, "source": source, "tries": 0, "failures": [], "seconds": 0.0}
+    state["revision"] = git("rev-parse", "HEAD")
+    for number in tqdm(range(state["tries"], tries), desc=name, initial=state["tries"], total=tries):
+        start = time.perf_counter()
+        try:
+            said = CHECKS[name][0](np.random.default_rng([number, 7]))
+        except Exception as error:  # any crash is a finding
+            said = f"{type(error).__name__}: {error}"
+        if said:
+            state["failures"].append({"seed": number, "said": said})
+        state |= {"tries": number + 1, "seconds": round(state["seconds"] + time.perf_counter() - start, 1)}
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(state, indent=1) + "\n")
+        os.replace(part, path)
+    print(
+        f"{name}: {state['tries'] - len(state['failures'])} of {state['tries']} held ({state['revision'][:8]})"
+    )
+    return not state["failures"]
+
+
+def main() -> int:
+    names = [word for word in sys.argv[1:] if word in CHECKS] or list(CHECKS)
+    tries = next((int(word) for word in sys.argv[1:] if word.isdigit()), None)
+    held = [run(name, tries or CHECKS[name][1]) for name in names]
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
