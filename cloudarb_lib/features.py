@@ -52,15 +52,12 @@ def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def features(log_price: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Return the features by name, each (times, series), NaN where not defined.
 
-    technical: changes over ``LAGS`` cells, volatility and drawdown over 26, last step; temporal: cells
+    technical: changes over ``LAGS`` cells, volatility over 26, last step; temporal: cells
     since it, between the last two, since the group's last review (a tenth of it stepped); market: mean
     change of the group and breadth (share risen less share fallen) over 8 cells.
     """
     level, step = carry_forward(log_price), steps(log_price)
     out = {f"change_{k}": level - lag(level, k) for k in LAGS}
-    padded = np.vstack([np.full((LAGS[-1] - 1, level.shape[1]), -np.inf), np.nan_to_num(level, nan=-np.inf)])
-    top = np.lib.stride_tricks.sliding_window_view(padded, LAGS[-1], axis=0).max(axis=2)
-    out["drawdown"] = np.where(np.isfinite(top), level - top, np.nan)
     total = np.cumsum(step**2, axis=0)
     out["volatility"] = np.sqrt(np.maximum(total - np.nan_to_num(lag(total, LAGS[-1])), 0))
     out["last_step"], out["since_step"], out["gap"] = last_step(step)

@@ -12,11 +12,6 @@ def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
         return np.where(seen, values, 0.0).sum(axis=axis) / seen.sum(axis=axis)
 
 
-def mae(forecast: np.ndarray, truth: np.ndarray, *, axis: int | None = None) -> np.ndarray:
-    """Return the mean absolute error, in the unit of the truth."""
-    return mean(np.abs(forecast - truth), axis)
-
-
 def scaled_mae(mae_by_series: np.ndarray, scale: np.ndarray) -> float:
     """Return the sum over series of MAE divided by scale (the mean price before the origins)."""
     return float(np.nansum(mae_by_series / scale))
@@ -42,8 +37,9 @@ def coverage(low: np.ndarray, high: np.ndarray, truth: np.ndarray, *, axis: int 
 def diebold_mariano(loss: np.ndarray, base: np.ndarray, *, horizon: int) -> float:
     """Return the two-sided p-value that losses at consecutive origins have equal means.
 
-    Diebold and Mariano (1995), small samples as Harvey, Leybourne and Newbold (1997): variance over
-    ``horizon`` - 1 lags, t distribution. NaN below 8 origins or twice the horizon; 1 if never different.
+    Diebold and Mariano (1995), small samples as Harvey, Leybourne and Newbold (1997), autocovariances in
+    triangular weights (Newey and West, 1987), which cannot turn the variance negative. NaN with fewer
+    origins than 8 or twice the horizon; 1 if never different.
     """
     from scipy.stats import t as student
 
@@ -56,8 +52,6 @@ def diebold_mariano(loss: np.ndarray, base: np.ndarray, *, horizon: int) -> floa
         return 1.0
     centred = gap - gap.mean()
     lags = np.array([centred[k:] @ centred[: n - k] / n for k in range(horizon)])
-    variance = (lags[0] + 2 * lags[1:].sum()) / n
-    if variance <= 0:  # the rectangular window can fail: triangular weights cannot
-        variance = (lags[0] + 2 * ((1 - np.arange(1, horizon) / horizon) * lags[1:]).sum()) / n
+    variance = (2 * (1 - np.arange(horizon) / horizon) @ lags - lags[0]) / n
     shrink = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
     return float(2 * student.sf(abs(gap.mean() / np.sqrt(variance) * np.sqrt(shrink)), n - 1))

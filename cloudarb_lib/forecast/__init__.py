@@ -10,12 +10,12 @@ import pandas as pd
 
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.forecast.backtest import WalkForward, walk_forward
+from cloudarb_lib.forecast.backtest import walk_forward
 from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, find_patterns, walk_origins
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_YEAR
 
-__all__ = ["QUANTILES", "Forecast", "WalkForward", "forecast_offers", "walk_forward"]
+__all__ = ["QUANTILES", "Forecast", "forecast_offers", "is_moving", "walk_forward"]
 
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 MAX_AHEAD = pd.Timedelta(days=731)
@@ -145,7 +145,7 @@ def quantile_table(paths: Paths, values: np.ndarray, origin: pd.Timestamp) -> pd
         {
             "offer_id": pd.Categorical.from_codes(codes, categories=paths.offer_ids),
             "origin_utc": origin,
-            "target_utc": np.tile(np.repeat(paths.times, levels), offers),
+            "target_utc": paths.times[np.tile(np.repeat(np.arange(steps), levels), offers)],
             "quantile": np.tile(QUANTILES, offers * steps),
             "price_usd_per_hour": values.reshape(-1),
         }

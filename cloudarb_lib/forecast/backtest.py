@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib import losses
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.forecast.ensemble import (
-    ALL,
-    CALIBRATION_ORIGINS,
-    Patterns,
-    Walk,
-    find_patterns,
-    walk_origins,
-)
+from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.types import Panel
 
 SCORED_PATHS = 200
 
 
-@dataclass(frozen=True)
-class WalkForward:
-    """``scores`` is table ``scores``, ``weights`` table ``weights`` with a column origin_utc."""
-
-    scores: pd.DataFrame
-    weights: pd.DataFrame
-    n_patterns: int
-
-
-def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) -> WalkForward:
+def walk_forward(
+    panel: Panel, *, horizons: list[int], origins: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Forecast from each of the last ``origins`` cells that has an outcome, and score it.
 
-    A price pattern counts once. Models are the members, their ``weighted_mean``, and ``ensemble``: the
-    median of the calibrated distribution, which is what is handed over. Columns beyond table ``scores``:
-    scaled_mae (sum over series of MAE by mean price before the origins), crps_ratio (CRPS by that of the
-    last value, its absolute error; relative prices) and dm_p (Diebold-Mariano against the last value).
+    Returns table ``scores``, and table ``weights`` with a column origin_utc. A price pattern counts once.
+    Models are the members, their ``weighted_mean``, and ``ensemble``: the median of the calibrated
+    distribution, which is what is handed over. Added columns: scaled_mae (sum over series of MAE by mean
+    price before the origins), crps_ratio (CRPS by that of the last value, its absolute error; relative
+    prices) and dm_p (Diebold-Mariano against the last value).
     """
     cells = len(panel.times)
     if not horizons or min(horizons) < 1 or max(horizons) >= cells:
@@ -46,21 +31,23 @@ def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) 
         )
     if origins < 1:
         raise ParameterError(f"origins is {origins}.", "Score at least one origin.")
-    patterns = find_patterns(panel)
+    patterns = ensemble.find_patterns(panel)
     last = len(patterns.log_price) - 1
     first = max(last - origins, 1)
     if first >= last:
         raise DataError("the panel is too short to score a forecast.", "Use more history.")
-    positions = np.arange(max(first - CALIBRATION_ORIGINS, 0), last)
-    walk = walk_origins(patterns, positions, horizon=max(horizons), seed=seed)
+    positions = np.arange(max(first - ensemble.CALIBRATION_ORIGINS, 0), last)
+    walk = ensemble.walk_origins(patterns, positions, horizon=max(horizons), seed=seed)
     scored = np.flatnonzero(positions >= first)
     stamps = panel.times[-len(patterns.log_price) :][positions[scored]]
     weights = [walk.table(patterns, int(i)).assign(origin_utc=t) for i, t in zip(scored, stamps, strict=True)]
-    scores = _scores(walk, patterns, np.array(sorted(set(horizons))), scored)
-    return WalkForward(scores, pd.concat(weights, ignore_index=True), patterns.log_price.shape[1])
+    scores = _scores(walk, patterns.group_names, np.array(sorted(set(horizons))), scored)
+    return scores, pd.concat(weights, ignore_index=True)
 
 
-def _scores(walk: Walk, patterns: Patterns, horizons: np.ndarray, scored: np.ndarray) -> pd.DataFrame:
+def _scores(
+    walk: ensemble.Walk, groups: tuple[str, ...], horizons: np.ndarray, scored: np.ndarray
+) -> pd.DataFrame:
     task, at = walk.task, horizons - 1
     price = np.exp(task.log_price)
     now = price[task.origins[scored]][:, :, None]
@@ -79,8 +66,8 @@ def _scores(walk: Walk, patterns: Patterns, horizons: np.ndarray, scored: np.nda
     before, ever = losses.mean(price[: task.origins[scored[0]] + 1], 0), losses.mean(price, 0)
     scale = np.where(np.isfinite(before), before, ever)  # listed after the first origin: no price before
     rows = []
-    for code, group in [*enumerate(patterns.group_names), (-1, ALL)]:
-        mine = (patterns.groups == code) | (code < 0)
+    for code, group in [*enumerate(groups), (-1, ensemble.ALL)]:
+        mine = (task.groups == code) | (code < 0)
         for k, horizon in enumerate(horizons):
             if not np.isfinite(came[:, mine, k]).any():
                 continue
