@@ -208,7 +208,10 @@ def _take_in(
                 con.unregister("piece")
         bar.update(int(size * share) - before)
         before = int(size * share)
-    counts = _merge_prices(con) if table == "price_events" else _merge_table(con, table)
+    if not table:
+        raise DataError(f"{path.name} has no row.", "Give a file with rows.")
+    merge = _MERGE if table == "price_events" else _merge_table(table)
+    counts = con.execute(merge).fetchall()[0]
     with path.open("rb") as file:
         sha = hashlib.file_digest(file, "sha256").hexdigest()
     held = Counter(dict(con.execute("SELECT reason, count(*) FROM bad GROUP BY 1").fetchall()))
@@ -230,6 +233,7 @@ def _take_in(
 
 _KEY = "offer_no, effective_at, observed_at"
 _DISAGREE = "'duplicate_disagrees', 'the row differs from another of the same key; keep one.'"
+# Move staged into the price rows; the last line counts new, unchanged and superseding ones.
 _MERGE = f"""
 INSERT INTO series SELECT (SELECT count(*) FROM series) - 1 + row_number() OVER (ORDER BY offer_id), *
   FROM (SELECT DISTINCT offer_id, {_PARTS} FROM staged) ANTI JOIN series USING (offer_id);
@@ -275,30 +279,22 @@ SELECT count(*) FILTER (NOT coalesce(corrects, false)), count(*) FILTER (same),
 """
 
 
-def _merge_prices(con: duckdb.DuckDBPyConnection) -> tuple[int, ...]:
-    """Move ``staged`` into the price rows; return how many were new, unchanged, superseding."""
-    return con.execute(_MERGE).fetchall()[0]
-
-
-def _merge_table(con: duckdb.DuckDBPyConnection, table: str) -> tuple[int, ...]:
-    """Move ``staged`` into any other table, where a later file corrects what is there."""
+def _merge_table(table: str) -> str:
+    """Return the SQL that moves ``staged`` into any other table: a later file corrects what is there."""
     keys, names = STORED[table].key, ", ".join(STORED[table].names)
-    key, one = ", ".join(keys), ", ".join(f"{table}.{c}" for c in keys)
+    key, ours, theirs = (", ".join(f"{t}{c}" for c in keys) for t in ("", f"{table}.", "j."))
     same = " AND ".join(f"r.{c} IS NOT DISTINCT FROM t.{c}" for c in STORED[table].names)
-    return con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE clash AS SELECT {key} FROM (SELECT DISTINCT {names} FROM staged)
-        GROUP BY ALL HAVING count(*) > 1;
-        INSERT INTO bad SELECT line, {_DISAGREE}, concat_ws(',', {names})
-          FROM staged SEMI JOIN clash USING ({key});
-        CREATE OR REPLACE TEMP TABLE judged AS SELECT r.*, t.{keys[0]} IS NOT NULL AS stored,
-          {same} AS same, row_number() OVER (PARTITION BY {key} ORDER BY line) AS nth
-          FROM (SELECT * FROM staged ANTI JOIN clash USING ({key})) r LEFT JOIN {table} t USING ({key});
-        DELETE FROM {table} USING judged j
-          WHERE ({one}) = ({", ".join(f"j.{c}" for c in keys)}) AND NOT j.same;
-        INSERT INTO {table} SELECT {names} FROM judged WHERE nth = 1 AND NOT same;
-        SELECT count(*) FILTER (nth = 1 AND NOT stored), count(*) FILTER (nth > 1 OR same),
-          count(*) FILTER (nth = 1 AND stored AND NOT same) FROM judged"""
-    ).fetchall()[0]
+    return f"""
+CREATE OR REPLACE TEMP TABLE clash AS
+  SELECT {key} FROM (SELECT DISTINCT {names} FROM staged) GROUP BY ALL HAVING count(*) > 1;
+INSERT INTO bad SELECT line, {_DISAGREE}, concat_ws(',', {names}) FROM staged SEMI JOIN clash USING ({key});
+CREATE OR REPLACE TEMP TABLE judged AS SELECT r.*, t.{keys[0]} IS NOT NULL AS stored, {same} AS same,
+  row_number() OVER (PARTITION BY {key} ORDER BY line) AS nth
+  FROM (SELECT * FROM staged ANTI JOIN clash USING ({key})) r LEFT JOIN {table} t USING ({key});
+DELETE FROM {table} USING judged j WHERE ({ours}) = ({theirs}) AND NOT j.same;
+INSERT INTO {table} SELECT {names} FROM judged WHERE nth = 1 AND NOT same;
+SELECT count(*) FILTER (nth = 1 AND NOT stored), count(*) FILTER (nth > 1 OR same),
+  count(*) FILTER (nth = 1 AND stored AND NOT same) FROM judged"""
 
 
 def _flag(con: duckdb.DuckDBPyConnection) -> None:
@@ -324,43 +320,16 @@ def _flag(con: duckdb.DuckDBPyConnection) -> None:
     con.unregister("marks")
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Finalizer of splitmix64: every bit of the input moves every bit of the output."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
-    return values ^ (values >> np.uint64(31))
-
-
 def _digest(con: duckdb.DuckDBPyConnection) -> str:
-    """Return 16 hex digits of the content, whatever the order and time of ingestion.
+    """Return 16 hex digits of the content, whatever the order, place and time of ingestion.
 
-    A sum of hashes does not depend on the order of rows. Prices, the bulk, are hashed as
-    numbers, their words once per offer and source; other tables as text.
+    Sums of hashes do not depend on the order of rows; the hash is that of the pinned DuckDB.
     """
-    offer = con.execute("SELECT md5_number_lower(offer_id) AS h FROM series ORDER BY offer_no").df()
-    origin = con.execute(
-        "SELECT md5_number_lower(concat_ws(chr(31), source, price_kind)) AS h FROM origins ORDER BY origin_no"
-    ).df()
-    rows = con.execute(
-        "SELECT offer_no, origin_no, coalesce(price_usd_per_hour, -1) AS price, epoch_us(effective_at) AS e, "
-        "epoch_us(observed_at) AS o, coalesce(offer_count, -1)::BIGINT AS n, "
-        "enum_code(quality)::BIGINT AS q, coalesce(epoch_us(flagged_at), -1) AS f FROM price_rows"
-    ).df()
-    state = offer["h"].to_numpy()[rows["offer_no"]] ^ _mix(origin["h"].to_numpy()[rows["origin_no"]])
-    for name in ("price", "e", "o", "n", "q", "f"):
-        state = _mix(state + rows[name].to_numpy().view(np.uint64))
-    total = hashlib.sha256(f"{len(state)} {state.sum()} {_mix(state).sum()}".encode())
+    total = hashlib.sha256()
     for table in STORED.values():
         names = ["file_sha256", "line", "reason"] if table.name == "quarantine" else table.names
-        texts = ", ".join(
-            f"coalesce({f'epoch_us({c.name})' if c.dtype == 'TIMESTAMPTZ' else c.name}::VARCHAR, chr(1))"
-            for c in table.columns
-            if c.name in names
-        )
-        if table.name not in ("price_events", "ingest_log"):
-            sums = con.execute(
-                "SELECT count(*), sum(md5_number_lower(t)), sum(md5_number_upper(t)) "
-                f"FROM (SELECT concat_ws(chr(31), {texts}) AS t FROM {table.name})"
-            ).fetchone()
-            total.update(f"{table.name} {sums}".encode())
+        if table.name != "ingest_log":
+            sums = f"count(*), sum(hash({', '.join(names)})), sum(hash(1, {', '.join(names)}))"
+            row = con.execute(f"SELECT {sums} FROM {table.name}").fetchall()
+            total.update(f"{table.name} {row}".encode())
     return total.hexdigest()[:16]

@@ -118,7 +118,7 @@ def test_defaults_and_raw_names(tmp_path: Path) -> None:
     assert np.isnan(gcp["price_usd_per_hour"])
     assert table.loc["azure", "price_usd_per_hour"] == 2
     held = held_back(tmp_path / "s")
-    assert held[["line", "reason"]].to_numpy().tolist() == [[5, "key_not_plain"]]
+    assert held[["line", "reason"]].to_numpy().tolist() == [[5, "row_unreadable"], [6, "row_unreadable"]]
 
 
 def test_a_header_that_does_not_fit_holds_back_every_row(tmp_path: Path) -> None:
@@ -491,3 +491,11 @@ def test_market_prices_are_never_flagged(tmp_path: Path) -> None:
     assert take(tmp_path / "s", put(tmp_path / "p.csv", HEADER + spikes)).flagged == {}
     listed = take(tmp_path / "s", put(tmp_path / "q.csv", HEADER + spikes.replace("aws", "gcp")))
     assert listed.flagged == {"glitch_reverted": 1}
+
+
+def test_files_without_rows(tmp_path: Path) -> None:
+    frame = pd.DataFrame({name: pd.Series(dtype=str) for name in HEADER.strip().split(",")})
+    frame.to_parquet(tmp_path / "none.parquet")
+    for file in (tmp_path / "none.parquet", put(tmp_path / "none.csv", HEADER)):
+        with pytest.raises(DataError, match="no row"):
+            take(tmp_path / "s", file)

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -20,7 +21,6 @@ from cloudarb_lib.errors import DataError
 PIECE = 131_072
 """Rows handled at a time: what bounds the memory."""
 EC2_SOURCE = "ec2-spot-price-history"
-_QUOTED_LINES = 50
 _FLAT = re.compile(r"\{[^{}]*\}")
 _EC2 = ("AvailabilityZone", "InstanceType", "ProductDescription", "SpotPrice", "Timestamp")
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
@@ -39,7 +39,7 @@ def pieces(path: Path, *, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
             yield from _parquet(path, now)
             return
         if head[:2] in (b"\xff\xfe", b"\xfe\xff") or not head.strip():
-            raise DataError(f"{path.name} is empty, or UTF-16 text.", "Save it as UTF-8.")
+            raise DataError(f"{path.name} is empty, or UTF-16 text.", "Save it with rows, as UTF-8.")
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
             is_json = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
             yield from (_ec2 if is_json else _csv)(text, path, now)
@@ -95,56 +95,39 @@ def _parquet(path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
         raise DataError(f"{path.name} is not readable Parquet: {what}", "Write it again.") from cause
 
 
-def _records(text: TextIO) -> Iterator[tuple[int, list[str] | None, str]]:
-    """Yield (line, fields, text) of each CSV record; fields None where the quotes do not close."""
-    number = 0
-    ahead: list[str] = []
-    while line := ahead.pop(0) if ahead else text.readline():
-        first = number = number + 1
-        held: list[str] = []
-        record = line
-        while record.count('"') % 2 and len(held) < _QUOTED_LINES:
-            held.append(ahead.pop(0) if ahead else text.readline())
-            record += held[-1]
-        if record.count('"') % 2:  # no quoted line break after all: only this line is bad
-            ahead = [more for more in held if more] + ahead
-            yield first, None, line.strip()
-        elif record.strip():
-            number += len(held)
-            shown = record.rstrip("\r\n")
-            try:
-                yield (
-                    first,
-                    next(csv.reader([record], strict=True)) if '"' in record else shown.split(","),
-                    shown,
-                )
-            except csv.Error:
-                yield first, None, shown
+def _fields(line: str) -> list[str] | None:
+    """Return the fields of a CSV line, None where its quotes do not close.
+
+    A line break inside quotes is not followed: no column of ours may hold one, and following it
+    would let one stray quote swallow the rest of the file.
+    """
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return None if line.count('"') % 2 else next(csv.reader([line], strict=True))
+    except csv.Error:
+        return None
 
 
 def _csv(text: TextIO, path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
-    records = _records(text)
-    _, header, _ = next(records, (0, None, ""))
-    names = [name.strip() for name in header or ()]
+    lines = ((number, line.rstrip("\r\n")) for number, line in enumerate(text, 1))
+    names = [name.strip() for name in _fields(next(lines)[1]) or ()]
     _table(names, path)
-    size, done, ended = max(path.stat().st_size, 1), 0, False
-    while not ended:
-        rows, lines, bad = [], [], []
-        for line, fields, shown in records:
-            done += len(shown) + 1
+    size, done = max(path.stat().st_size, 1), 0
+    while chunk := list(islice(lines, PIECE)):
+        rows, numbers, bad = [], [], []
+        for number, line in chunk:
+            done += len(line) + 1
+            fields = _fields(line)
             if fields is None:
-                bad.append((line, "row_unreadable", f"line {line}", shown))
-            elif len(fields) != len(names):
-                reason = "missing_column" if len(fields) < len(names) else "unknown_column"
-                bad.append((line, reason, f"field {min(len(fields), len(names)) + 1}", shown))
-            else:
+                bad.append((number, "row_unreadable", f"line {number}", line))
+            elif len(fields) == len(names):
                 rows.append(fields)
-                lines.append(line)
-            if len(lines) + len(bad) >= PIECE:
-                break
-        else:
-            ended = True
-        raw = pd.DataFrame(rows, columns=pd.Index(names), dtype=object).assign(line=lines)
+                numbers.append(number)
+            elif line.strip():
+                reason = "missing_column" if len(fields) < len(names) else "unknown_column"
+                bad.append((number, reason, f"field {min(len(fields), len(names)) + 1}", line))
+        raw = pd.DataFrame(rows, columns=pd.Index(names), dtype=object).assign(line=numbers)
         piece = _piece(raw, names, path, now)
         yield Parsed(piece.table, piece.good, pd.concat([piece.bad, bad_rows(bad)])), min(done / size, 1.0)
 

@@ -136,26 +136,22 @@ class _Rows:
             self.refuse(_where(words, lambda w: not w), empty, name)
         return words
 
-    def number(self, name: str, reason: str = "value_not_a_number", *, whole: bool = False) -> np.ndarray:
+    def number(self, name: str, reason: str = "value_not_a_number") -> np.ndarray:
         """Take a column of numbers, NaN where empty."""
         column = self.column(name)
-        if column.dtype.kind in "fiu":
-            values = column.to_numpy(float)
-        else:
+        if column.dtype.kind not in "fiu":
             words = _words(column)
             found = [float(w) if _NUMBER.fullmatch(w) else np.nan for w in words.categories]
-            values = np.array(found)[words.codes]
-            self.refuse(np.isnan(values) & _where(words, bool), reason, name)
-        self.refuse(
-            np.isinf(values),
-            reason.replace("not_a_number", "infinite") if "price" in reason else reason,
-            name,
-        )
-        if whole:
-            fits = np.isnan(values) | ((values >= 0) & (values < 2**31) & (values == np.floor(values)))
-            self.refuse(~fits, reason, name)
-        self.good[name] = values
+            column = pd.Series(np.array(found)[words.codes])
+            self.refuse(column.isna().to_numpy() & _where(words, bool), reason, name)
+        values = self.good[name] = column.to_numpy(float)
         return values
+
+    def whole(self, name: str) -> None:
+        """Take a column of whole numbers from 0 up."""
+        values = self.number(name)
+        fits = (values >= 0) & (values < 2**31) & (values == np.floor(values))
+        self.refuse(~fits & ~np.isnan(values), "value_not_a_number", name)
 
     def time(self, name: str) -> None:
         """Take a column of times; naive, unreadable and future ones are refused."""
@@ -177,14 +173,19 @@ class _Rows:
         self.good[name] = times
 
     def parsed(self, table: str) -> Parsed:
-        good, wrong = pd.DataFrame(self.good, copy=False), np.flatnonzero(self._reason != "")
-        rows, raw = [], self._raw.iloc[wrong].astype(object)
-        fields = raw.drop(columns="line").map(lambda v: "" if pd.isna(v) else str(v))
-        for i, text in zip(range(len(wrong)), fields.agg(",".join, axis=1) if len(raw) else (), strict=True):
-            column = self._column[wrong[i]]
-            said = fields[column].iloc[i][:60] if column in fields else ""
-            rows.append((raw["line"].iloc[i], self._reason[wrong[i]], f"{column} {said!r}", text))
-        return Parsed(table, good[self._reason == ""] if len(wrong) else good, bad_rows(rows))
+        wrong = self._reason != ""
+        fields = self._raw[wrong].drop(columns="line").map(lambda v: "" if pd.isna(v) else str(v))
+        rows = [
+            (line, reason, f"{column} {getattr(row, column, '')[:60]!r}", ",".join(row))
+            for line, reason, column, row in zip(
+                self._raw["line"][wrong],
+                self._reason[wrong],
+                self._column[wrong],
+                fields.itertuples(index=False),
+                strict=True,
+            )
+        ]
+        return Parsed(table, pd.DataFrame(self.good, copy=False)[~wrong], bad_rows(rows))
 
 
 def parse_prices(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed:
@@ -213,9 +214,9 @@ def parse_prices(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed
     currency = _words(rows.column("currency"), lambda w: w.upper() or "USD")
     rows.refuse(_where(currency, lambda w: w != "USD"), "currency_not_usd", "currency")
     price = rows.number("price_usd_per_hour", "price_not_a_number")
-    rows.refuse(price < 0, "price_negative", "price_usd_per_hour")
-    rows.refuse(price == 0, "price_zero", "price_usd_per_hour")
-    rows.number("offer_count", whole=True)
+    for reason, wrong in (("infinite", np.isinf(price)), ("negative", price < 0), ("zero", price == 0)):
+        rows.refuse(wrong, f"price_{reason}", "price_usd_per_hour")
+    rows.whole("offer_count")
     rows.time("effective_at")
     if "observed_at" in raw:
         rows.time("observed_at")
@@ -239,9 +240,10 @@ def parse_table(raw: pd.DataFrame, table: str, *, now: pd.Timestamp) -> Parsed:
             needed = "empty_key" if column.name in STORED[table].key else "empty_value"
             rows.text(column.name, empty="" if column.nullable else needed)
         else:
-            values = rows.number(column.name, whole=column.dtype != "DOUBLE")
+            (rows.number if column.dtype == "DOUBLE" else rows.whole)(column.name)
+            rows.refuse(np.isinf(rows.good[column.name]), "value_not_a_number", column.name)
             if not column.nullable:
-                rows.refuse(np.isnan(values), "empty_value", column.name)
+                rows.refuse(np.isnan(rows.good[column.name]), "empty_value", column.name)
     if "gpu_model" in rows.good:
         pairs = zip(rows.good["gpu_model"], rows.good["gpu_memory_gib"], strict=True)
         rows.good["gpu_model"] = pd.Series([canonical(m, g) for m, g in pairs], dtype=object)
