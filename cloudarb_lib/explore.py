@@ -198,12 +198,10 @@ def spreads(panel: Panel, *, horizon_steps: int) -> pd.DataFrame:
     its cheapest. One row where two or more sites sell: cheapest, next and median over sites
     (USD per GPU-hour), saving_next_pct and saving_median_pct (the cheapest below each);
     held_days for which the cheapest site has been within a step (0.5 %) of the lowest price;
-    typical_days, the median length of reigns that another ended by undercutting by a step;
     kept_pct, how much of the saving against the median was left on average ``horizon_steps``
-    later to who had gone to the cheapest. NaN where there is no record.
+    later to who had gone to the cheapest (NaN: no record).
     """
     prices, traits = _per_gpu(panel)
-    days = panel.step / _DAY
     rows: list[dict[str, object]] = []
     for name, where in _groups(traits):
         sites = prices.iloc[:, where].T.groupby(traits["site"].iloc[where].to_numpy()).min().T
@@ -212,47 +210,25 @@ def spreads(panel: Panel, *, horizon_steps: int) -> pd.DataFrame:
             continue
         cheapest, second, middle = now.iloc[0], now.iloc[1], float(now.median())
         near = sites[now.index[0]] <= sites.min(axis=1) * (1 + STEP_PCT / 100)
-        lead = _leaders(sites.to_numpy())
-        starts = np.flatnonzero(np.append(True, lead[1:] != lead[:-1]))
-        reigns = np.diff(starts)[lead[starts[:-1]] >= 0] * days
         rows.append(name | {
             "sites": len(now), "cheapest_site": now.index[0], "cheapest": cheapest,
             "next_site": now.index[1], "next": second, "median": middle,
             "saving_next_pct": 100 * (1 - cheapest / second),
             "saving_median_pct": 100 * (1 - cheapest / middle),
-            "held_days": float(np.cumprod(near[::-1]).sum()) * days,
-            "typical_days": float(np.median(reigns)) if len(reigns) else np.nan,
-            "kept_pct": _kept(sites.to_numpy(), lead, horizon_steps),
+            "held_days": float(np.cumprod(near[::-1]).sum()) * (panel.step / _DAY),
+            "kept_pct": _kept(sites.to_numpy(), horizon_steps),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _leaders(prices: np.ndarray) -> np.ndarray:
-    """Return the column that leads at each row (-1: none), kept until undercut by a step."""
-    lead = np.full(len(prices), -1)
-    held = -1
-    for t, row in enumerate(prices):
-        if np.isnan(row).all():
-            held = -1
-        else:
-            best = int(np.nanargmin(row))
-            if held < 0 or not row[held] * (1 - STEP_PCT / 100) <= row[best]:
-                held = best
-        lead[t] = held
-    return lead
-
-
-def _kept(prices: np.ndarray, lead: np.ndarray, horizon_steps: int) -> float:
+def _kept(prices: np.ndarray, horizon_steps: int) -> float:
     """Return the saving left after the horizon as a share (%) of the saving at the choice."""
-    at = np.flatnonzero(lead[: max(len(lead) - horizon_steps, 0)] >= 0)
-    with_two = (~np.isnan(prices[at])).sum(axis=1) >= 2
-    at = at[with_two & ~np.isnan(prices[at + horizon_steps, lead[at]])]
-    if not len(at):
-        return np.nan
-    at_choice, later = (
-        np.nanmedian(prices[at + k], axis=1) - prices[at + k, lead[at]] for k in (0, horizon_steps)
-    )
-    return float(100 * later.sum() / at_choice.sum()) if at_choice.sum() > 0 else np.nan
+    at = np.flatnonzero((~np.isnan(prices[:-horizon_steps])).sum(axis=1) >= 2)
+    chosen = np.nanargmin(prices[at], axis=1)
+    there = ~np.isnan(prices[at + horizon_steps, chosen])
+    at, chosen = at[there], chosen[there]
+    then, later = (np.nanmedian(prices[at + k], axis=1) - prices[at + k, chosen] for k in (0, horizon_steps))
+    return float(100 * later.sum() / then.sum()) if then.sum() > 0 else np.nan
 
 
 def availability(

@@ -165,21 +165,15 @@ def test_spreads_name_the_cheapest_and_how_long_it_held():
     assert row[["cheapest", "next", "median"]].tolist() == [3.0, 4.0, 4.0]
     assert (row["saving_next_pct"], row["saving_median_pct"]) == (25.0, 25.0)
     assert row["held_days"] == 5.0
-    assert row["typical_days"] == 6.0
-
-
-def test_a_reign_ends_only_when_undercut_by_a_step():
-    flat = np.array([[10.0, 10.2], [10.0, 9.99], [10.0, 9.9], [np.nan, np.nan], [7.0, np.nan]])
-    assert explore._leaders(flat).tolist() == [0, 0, 1, -1, 0]
 
 
 def test_what_is_kept_of_a_saving_is_what_the_chosen_site_saves_later():
-    steady = np.array([[1.0, 3.0]] * 5)
-    assert explore._kept(steady, explore._leaders(steady), 2) == 100.0
-    vanishing = np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 2.0]])
-    lead = explore._leaders(vanishing)
-    assert explore._kept(vanishing[:2], lead[:2], 1) == 0.0
-    assert np.isnan(explore._kept(vanishing, lead, 5))
+    assert explore._kept(np.array([[1.0, 3.0]] * 5), 2) == 100.0
+    vanishing = np.array([[1.0, 3.0], [2.0, 2.0], [2.0, np.nan]])
+    assert explore._kept(vanishing[:2], 1) == 0.0
+    assert explore._kept(np.array([[1.0, 3.0], [5.0, 3.0]]), 1) == -100.0  # it turned dearer
+    assert np.isnan(explore._kept(vanishing, 5))
+    assert np.isnan(explore._kept(vanishing[:, ::-1] * [[np.nan, 1.0]], 1))
 
 
 def test_availability_is_the_share_of_time_on_sale():

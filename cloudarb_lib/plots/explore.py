@@ -93,40 +93,23 @@ def price_history(history: pd.DataFrame, option: str) -> go.Figure:
     return fig.update_layout(showlegend=False, margin={"r": 150})
 
 
-def _days(days: float) -> str:
-    return f"{days:.0f} days" if days >= 2 else f"{24 * days:.1f} h"
-
-
 def steps(moved: pd.DataFrame, option: str) -> go.Figure:
-    """Return the sizes of the last year's steps, and the gaps between steps by year (``moves``)."""
+    """Return the sizes of the last year's steps (``moves``), with 5, 10 and 15 % marked."""
     rows = moved[(moved["kind"] == "step") & (moved["option"] == option)]
     if rows.empty:
         return nothing(f"No {option} price moved by 0.5 % or more")
     years = rows["changed_at"].dt.year
     last = rows[years == years.max()]
     fig = figure(
-        f"In {years.max()} a price that moved did so every {_days(last['gap_days'].median())}, by "
-        f"{last['change_pct'].abs().median():.1f} % in the median"
-    )
-    fig.add_histogram(
-        x=last["change_pct"].clip(-25, 25), xbins={"start": -25.25, "end": 25.25, "size": 0.5},
-        marker_color=COLOURS[0], showlegend=False,
+        f"In {years.max()} a price that moved did so every {last['gap_days'].median():.2g} days, by "
+        f"{last['change_pct'].abs().median():.1f} % in the median",
+        x_title=f"size of step in {years.max()} (%, at most 25)", y_title="steps", height_px=360,
     )  # fmt: skip
+    bins = {"start": -25.25, "end": 25.25, "size": 0.5}
+    fig.add_histogram(x=last["change_pct"].clip(-25, 25), xbins=bins, marker_color=COLOURS[0])
     for size in (*ROUND_PCT, *(-s for s in ROUND_PCT)):
         fig.add_vline(x=size, line={"color": COLOURS[6], "width": 1, "dash": "dot"})
-    gaps = rows.assign(year=years).dropna(subset="gap_days").groupby("year")["gap_days"]
-    for colour, (year, group) in zip(COLOURS, gaps, strict=False):
-        fig.add_scatter(
-            x=np.sort(group), y=100 * np.arange(1, len(group) + 1) / len(group), xaxis="x2", yaxis="y2",
-            name=f"{year}: {_days(float(group.median()))}", line={"color": colour, "shape": "hv"},
-        )  # fmt: skip
-    return fig.update_layout(
-        xaxis={"domain": [0, 0.47], "title": f"size of step in {years.max()} (%, at most 25)"},
-        yaxis={"title": "steps"},
-        xaxis2={"domain": [0.56, 1], "anchor": "y2", "type": "log", "title": "days between steps (below: median)"},
-        yaxis2={"anchor": "x2", "title": "steps this soon or sooner (%)", "range": [0, 101]},
-        legend={"y": -0.28},
-    )  # fmt: skip
+    return fig
 
 
 def spreads(table: pd.DataFrame, option: str) -> go.Figure:
