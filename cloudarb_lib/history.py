@@ -9,18 +9,12 @@ import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.schema import HANDED_OVER
-from cloudarb_lib.types import (
-    OFFER_PARTS,
-    STATE_ABSENT,
-    STATE_CHANGED,
-    STATE_NOT_LOOKED,
-    STATE_UNCHANGED,
-    Panel,
-)
+from cloudarb_lib.types import OFFER_PARTS, STATES, Panel
 from cloudarb_lib.units import parse_as_of, parse_freq
 
 _ABOUT = [*OFFER_PARTS, "price_kind", "vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib"]
 _SOURCE = ["provider", "source"]
+_ABSENT, _CHANGED, _UNCHANGED, _NOT_LOOKED = range(len(STATES))
 
 
 @dataclass(frozen=True)
@@ -143,9 +137,9 @@ def to_panel(
     np.add.at(touched, (source[len(cell) + look], cell_of(known_by[look]) + 1), -1)
     if m:
         seen |= (touched.cumsum(axis=1) > 0)[source[: len(cell)][at], np.arange(n + 1)]
-    state = np.where(seen, STATE_UNCHANGED, STATE_NOT_LOOKED).astype(np.int8)
-    state[known.code[known.changed], cell[known.changed]] = STATE_CHANGED
-    state[np.isnan(price)] = STATE_ABSENT
+    state = np.where(seen, _UNCHANGED, _NOT_LOOKED).astype(np.int8)
+    state[known.code[known.changed], cell[known.changed]] = _CHANGED
+    state[np.isnan(price)] = _ABSENT
     offers = events.iloc[known.row[known.last]]
     return Panel(
         times=pd.DatetimeIndex(pd.to_datetime(ends[1:], unit="us", utc=True)).as_unit("us"),

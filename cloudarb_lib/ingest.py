@@ -122,14 +122,14 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
         try:
             if base is None:
                 con.execute(LAYOUT)
-            total = sum(p.stat().st_size for p in paths if p.is_file())
-            with tqdm(total=total, unit="B", unit_scale=True, disable=None if progress else True) as bar:
+            shape = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
+            with tqdm(total=len(paths), bar_format=shape, disable=None if progress else True) as bar:
                 for path in paths:
                     bar.set_postfix_str(path.name)
                     try:
                         _take_in(con, path, now, report, bar)
                     except DataError as error:
-                        refused.append(error)
+                        refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
             if report.read > report.unchanged:
                 _flag(con)
             report.digest = _digest(con)
@@ -179,37 +179,30 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-_STAGE = f"""CREATE OR REPLACE TEMP TABLE staged (line BIGINT, offer_id VARCHAR,
-  {_PARTS.replace(",", " VARCHAR,")} VARCHAR, price_usd_per_hour DOUBLE, effective_at TIMESTAMPTZ,
-  observed_at TIMESTAMPTZ, source VARCHAR, price_kind VARCHAR, offer_count INTEGER)"""
-_BAD = "CREATE OR REPLACE TEMP TABLE bad (line BIGINT, reason VARCHAR, detail VARCHAR, row_text VARCHAR)"
-
-
 def _take_in(
     con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, report: IngestReport, bar: tqdm
 ) -> None:
     """Merge one file; DataError, and nothing changed, where it is refused."""
-    if not path.is_file():
-        raise DataError(f"{path} is not a file.", "Check the path.")
-    con.execute(_BAD)
-    table, read, before, size = "", 0, 0, path.stat().st_size
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE bad AS SELECT line, reason, detail, row_text FROM quarantine LIMIT 0"
+    )
+    table, read, before = "", 0, 0.0
     for piece, share in pieces(path, now=now):
-        prices = piece.table == "price_events"
         if not table:
             table = piece.table
-            copy = f"CREATE OR REPLACE TEMP TABLE staged AS SELECT 0::BIGINT AS line, * FROM {table} LIMIT 0"
-            con.execute(_STAGE if prices else copy)
+            empty = f"SELECT 0::BIGINT AS line, '' AS offer_id, * FROM {table} LIMIT 0"
+            con.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {empty}")
         read += len(piece.good) + len(piece.bad)
-        extra = f", concat_ws('/', {_PARTS}) AS offer_id" if prices else ""
-        for target, frame, more in (("bad", piece.bad, ""), ("staged", piece.good, extra)):
+        offer_id = f", concat_ws('/', {_PARTS}) AS offer_id" if table == "price_events" else ""
+        for target, frame, more in (("bad", piece.bad, ""), ("staged", piece.good, offer_id)):
             if len(frame):
                 con.register("piece", frame)
                 con.execute(f"INSERT INTO {target} BY NAME SELECT *{more} FROM piece")
                 con.unregister("piece")
-        bar.update(int(size * share) - before)
-        before = int(size * share)
+        bar.update(share - before)
+        before = share
     if not table:
-        raise DataError(f"{path.name} has no row.", "Give a file with rows.")
+        raise DataError("it has no row.", "Give a file with rows.")
     merge = _MERGE if table == "price_events" else _merge_table(table)
     counts = con.execute(merge).fetchall()[0]
     with path.open("rb") as file:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cloudarb_lib.collect.rows import Parsed, bad_rows, check_header, parse_prices, parse_table, which_table
+from cloudarb_lib.collect.rows import Parsed, bad_rows, fit, parse_prices, parse_table
 from cloudarb_lib.errors import DataError
 
 PIECE = 131_072
@@ -39,41 +39,30 @@ def pieces(path: Path, *, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
             yield from _parquet(path, now)
             return
         if head[:2] in (b"\xff\xfe", b"\xfe\xff") or not head.strip():
-            raise DataError(f"{path.name} is empty, or UTF-16 text.", "Save it with rows, as UTF-8.")
+            raise DataError("it is empty, or UTF-16 text.", "Save it with rows, as UTF-8.")
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
             is_json = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
             yield from (_ec2 if is_json else _csv)(text, path, now)
     except OSError as cause:
-        raise DataError(f"{path} cannot be read: {cause.strerror}.", "Check the path.") from cause
+        raise DataError(f"it cannot be read: {cause.strerror}.", "Check the path.") from cause
 
 
-def _table(columns: list[str], path: Path) -> str:
-    table = which_table(columns)
-    if table is None:
-        raise DataError(
-            f"{path.name} is no table of ours: its columns begin {', '.join(columns)[:80]!r}.",
-            "See data/README.md for the tables; CSV needs a header line and commas.",
-        )
-    return table
-
-
-def _piece(raw: pd.DataFrame, names: list[str], path: Path, now: pd.Timestamp) -> Parsed:
+def _piece(raw: pd.DataFrame, names: list[str], stem: str, now: pd.Timestamp) -> Parsed:
     """Parse rows whose columns are ``names`` and, last, the line."""
-    table = _table(names, path)
-    wrong = check_header(names, table)
+    table, wrong = fit(names)
     if wrong:
         texts = raw.iloc[:, :-1].astype(str).agg(",".join, axis=1) if len(raw) else ()
         bad = bad_rows([(line, *wrong, text) for line, text in zip(raw["line"], texts, strict=True)])
         return Parsed(table, raw.iloc[:0], bad)
     if table == "price_events":
-        return parse_prices(raw, source=path.stem, now=now)
+        return parse_prices(raw, source=stem, now=now)
     return parse_table(raw, table, now=now)
 
 
 def _parquet(path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
     try:
         schema, done = pq.read_schema(path), 0
-        _table(schema.names, path)
+        fit(schema.names)
         # Words come as numbers into a dictionary: most stand many times.
         words = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
         file = pq.ParquetFile(path, read_dictionary=words)
@@ -89,10 +78,11 @@ def _parquet(path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
             raw = pd.concat(columns, axis=1).set_axis(schema.names, axis=1)
             raw["line"] = range(done + 1, done + len(batch) + 1)
             done += len(batch)
-            yield _piece(raw, schema.names, path, now), done / file.metadata.num_rows
+            yield _piece(raw, schema.names, path.stem, now), done / file.metadata.num_rows
     except (pa.ArrowException, OSError) as cause:
-        what = str(cause).splitlines()[0]
-        raise DataError(f"{path.name} is not readable Parquet: {what}", "Write it again.") from cause
+        raise DataError(
+            f"not readable as Parquet: {str(cause).splitlines()[0]}", "Write it again."
+        ) from cause
 
 
 def _fields(line: str) -> list[str] | None:
@@ -112,7 +102,7 @@ def _fields(line: str) -> list[str] | None:
 def _csv(text: TextIO, path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
     lines = ((number, line.rstrip("\r\n")) for number, line in enumerate(text, 1))
     names = [name.strip() for name in _fields(next(lines)[1]) or ()]
-    _table(names, path)
+    fit(names)
     size, done = max(path.stat().st_size, 1), 0
     while chunk := list(islice(lines, PIECE)):
         rows, numbers, bad = [], [], []
@@ -128,7 +118,7 @@ def _csv(text: TextIO, path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, 
                 reason = "missing_column" if len(fields) < len(names) else "unknown_column"
                 bad.append((number, reason, f"field {min(len(fields), len(names)) + 1}", line))
         raw = pd.DataFrame(rows, columns=pd.Index(names), dtype=object).assign(line=numbers)
-        piece = _piece(raw, names, path, now)
+        piece = _piece(raw, names, path.stem, now)
         yield Parsed(piece.table, piece.good, pd.concat([piece.bad, bad_rows(bad)])), min(done / size, 1.0)
 
 
@@ -160,7 +150,7 @@ def _ec2(text: TextIO, path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, 
             left = left[end:].lstrip()
     except (ValueError, TypeError, KeyError, RecursionError) as cause:
         raise DataError(
-            f"{path.name} is not EC2 spot price history (broken near line {line}: {cause}).",
+            f"it is not EC2 spot price history (broken near line {line}: {cause}).",
             "Give what `aws ec2 describe-spot-price-history` printed, complete.",
         ) from cause
 

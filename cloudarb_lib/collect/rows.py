@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.errors import DataError
 from cloudarb_lib.gpus import canonical
 from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, nearest
 
@@ -62,24 +63,23 @@ def bad_rows(rows: Sequence[tuple[int, str, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(full, columns=["line", "reason", "detail", "row_text"])
 
 
-def which_table(columns: Sequence[str]) -> str | None:
-    """Return the stored table that the columns of a file belong to, None if none is likely."""
-    names = {ALIASES.get(c, c) for c in columns}
-    wanted = {n: t.names for n, t in STORED.items() if n not in ("ingest_log", "quarantine")}
-    wanted["price_events"] = list(_NEEDED)
-    share = {n: len(names & set(c)) / len(c) for n, c in wanted.items()}
-    best = max(share, key=lambda n: share[n])
-    return best if share[best] >= 0.5 else None
-
-
-def check_header(columns: Sequence[str], table: str) -> tuple[str, str] | None:
-    """Return (reason, what) where the columns do not fit ``table``, else None."""
-    known, names = STORED[table].names, [ALIASES.get(c, c) for c in columns]
+def fit(columns: Sequence[str]) -> tuple[str, tuple[str, str] | None]:
+    """Return the stored table that the columns of a file belong to, and (reason, what) where they
+    do not quite fit; DataError if no table is likely."""
+    names = [ALIASES.get(c, c) for c in columns]
+    needed = {n: t.names for n, t in STORED.items() if n not in ("ingest_log", "quarantine")}
+    needed["price_events"] = list(_NEEDED)
+    share = {n: len(set(names) & set(c)) / len(c) for n, c in needed.items()}
+    table = max(share, key=lambda n: share[n])
+    if share[table] < 0.5:
+        what = f"its columns, which begin {', '.join(names)[:80]!r}, are no table of ours."
+        raise DataError(what, "See data/README.md for the tables; CSV needs a header line and commas.")
+    known = STORED[table].names
     for name in names:
         if (name not in known and name not in _IGNORED) or names.count(name) > 1:
-            return "unknown_column", f"column {name!r}{nearest(name, known)}"
-    missing = [n for n in (_NEEDED if table == "price_events" else known) if n not in names]
-    return ("missing_column", f"column {missing[0]!r}") if missing else None
+            return table, ("unknown_column", f"column {name!r}{nearest(name, known)}")
+    missing = [n for n in needed[table] if n not in names]
+    return table, ("missing_column", f"column {missing[0]!r}") if missing else None
 
 
 def _number_off(values: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
