@@ -52,14 +52,12 @@ def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def features(log_price: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
     """Return the features by name, each (times, series), NaN where not defined.
 
-    technical: changes over ``LAGS`` cells, volatility over 26, last step; temporal: cells
+    technical: changes over ``LAGS`` cells, last step; temporal: cells
     since it, between the last two, since the group's last review (a tenth of it stepped); market: mean
     change of the group and breadth (share risen less share fallen) over 8 cells.
     """
     level, step = carry_forward(log_price), steps(log_price)
     out = {f"change_{k}": level - lag(level, k) for k in LAGS}
-    total = np.cumsum(step**2, axis=0)
-    out["volatility"] = np.sqrt(np.maximum(total - np.nan_to_num(lag(total, LAGS[-1])), 0))
     out["last_step"], out["since_step"], out["gap"] = last_step(step)
     cell = np.arange(len(step), dtype=float)[:, None]
     moved = group_mean((step != 0).astype(float), groups) >= 0.1

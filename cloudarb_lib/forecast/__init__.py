@@ -19,8 +19,7 @@ __all__ = ["QUANTILES", "Forecast", "forecast_offers", "is_moving", "walk_forwar
 
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 MAX_AHEAD = pd.Timedelta(days=731)
-MAX_PATH_CELLS = 60_000_000
-"""Half a gigabyte of prices."""
+MAX_PATH_CELLS = 60_000_000  # half a gigabyte of prices
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +84,7 @@ def forecast_offers(
         unit[moving[rows]] = len(change) + back
         change = np.concatenate([change, walk.worlds(-1, n_paths=n_paths, only=only)])
         weights, gates = walk.table(patterns, -1), walk.table(patterns, -1, gates=True)
-    factor = np.exp(change, out=change)
+    factor = np.exp(change, out=change)  # a quantile is a value some path takes: an atom stays one
     quantiles = np.quantile(factor, QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
     now = panel.price[-1, rows][:, None, None]
     times = panel.times[-1] + pd.TimedeltaIndex(panel.step * np.arange(1, horizon_steps + 1))
@@ -96,14 +95,21 @@ def forecast_offers(
     values = factor[unit]
     values *= now
     paths = Paths(panel.offers.index[rows].astype(object), times, values)
-    table = quantile_table(paths, quantiles[unit] * now, panel.times[-1])
+    levels, offers = len(QUANTILES), len(rows)
+    codes = np.repeat(np.arange(offers), horizon_steps * levels)
+    table = pd.DataFrame({
+        "offer_id": pd.Categorical.from_codes(codes, categories=paths.offer_ids),
+        "origin_utc": panel.times[-1],
+        "target_utc": times[np.tile(np.repeat(np.arange(horizon_steps), levels), offers)],
+        "quantile": np.tile(QUANTILES, offers * horizon_steps),
+        "price_usd_per_hour": (quantiles[unit] * now).reshape(-1),
+    })  # fmt: skip
     return Forecast(table, paths, weights, gates, left_out)
 
 
 def is_moving(offers: pd.DataFrame) -> np.ndarray:
     """Return which offers the ensemble forecasts: spot, and whatever a market prices."""
-    market = offers["price_kind"].eq("market") if "price_kind" in offers else False
-    return np.asarray(offers["purchase_option"].eq("spot") | market)
+    return np.asarray(offers["purchase_option"].eq("spot") | offers["price_kind"].eq("market"))
 
 
 def list_jumps(
@@ -117,36 +123,15 @@ def list_jumps(
     out = np.zeros((0, *shape))
     kind = np.zeros(len(offers), int)
     years = step / pd.Timedelta(hours=HOURS_PER_YEAR)
-    model = offers["gpu_model"] if "gpu_model" in offers else pd.Series("", offers.index)
-    place = offers["purchase_option"].astype(str) + "/" + offers["provider"].astype(str)
-    for key, rows in offers.groupby(place + "/" + model.astype(str)).indices.items():
-        option, provider = str(key).split("/")[:2]
-        rng = np.random.default_rng([seed, zlib.crc32(str(key).encode())])
+    option, provider, model = (offers[c].astype(str) for c in ("purchase_option", "provider", "gpu_model"))
+    for key, rows in offers.groupby(option + "/" + provider + "/" + model).indices.items():
+        rng, names = np.random.default_rng([seed, zlib.crc32(str(key).encode())]), str(key).split("/")
         hazard, falls, size = (
-            assumptions.get(f"list_price_jump_{what}/{option}/{provider}",
-                            f"list_price_jump_{what}/{option}", f"list_price_jump_{what}")
+            assumptions.get(*(f"list_price_jump_{what}/" + "/".join(names[:n]) for n in (2, 1)))
             for what in ("per_year", "down_share", "size")
-        )  # fmt: skip
+        )
         jump = rng.random(shape) < 1 - np.exp(-hazard * years)
         way = np.where(rng.random(shape) < falls, np.log1p(-size), np.log1p(size))
         kind[rows] = len(out)
         out = np.concatenate([out, np.cumsum(np.where(jump, way, 0.0), axis=1)[None]])
     return out, kind
-
-
-def quantile_table(paths: Paths, values: np.ndarray, origin: pd.Timestamp) -> pd.DataFrame:
-    """Return table ``forecast`` from the prices (offers, steps, quantiles) that the paths reach.
-
-    A quantile is a value some path takes, so that an atom at the present price stays one.
-    """
-    offers, steps, levels = len(paths.offer_ids), len(paths.times), len(QUANTILES)
-    codes = np.repeat(np.arange(offers), steps * levels)
-    return pd.DataFrame(
-        {
-            "offer_id": pd.Categorical.from_codes(codes, categories=paths.offer_ids),
-            "origin_utc": origin,
-            "target_utc": paths.times[np.tile(np.repeat(np.arange(steps), levels), offers)],
-            "quantile": np.tile(QUANTILES, offers * steps),
-            "price_usd_per_hour": values.reshape(-1),
-        }
-    )

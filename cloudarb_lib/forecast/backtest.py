@@ -13,13 +13,10 @@ from cloudarb_lib.types import Panel
 SCORED_PATHS = 200
 
 
-def walk_forward(
-    panel: Panel, *, horizons: list[int], origins: int, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) -> pd.DataFrame:
     """Forecast from each of the last ``origins`` cells that has an outcome, and score it.
 
-    Returns table ``scores``, and table ``weights`` with a column origin_utc. A price pattern counts once.
-    Models are the members, their ``weighted_mean``, and ``ensemble``: the median of the calibrated
+    Returns table ``scores``; a price pattern counts once. Models are the members, their ``weighted_mean``, and ``ensemble``: the median of the calibrated
     distribution, which is what is handed over. Added columns: scaled_mae (sum over series of MAE by mean
     price before the origins), crps_ratio (CRPS by that of the last value, its absolute error; relative
     prices) and dm_p (Diebold-Mariano against the last value).
@@ -39,10 +36,7 @@ def walk_forward(
     positions = np.arange(max(first - ensemble.CALIBRATION_ORIGINS, 0), last)
     walk = ensemble.walk_origins(patterns, positions, horizon=max(horizons), seed=seed)
     scored = np.flatnonzero(positions >= first)
-    stamps = panel.times[-len(patterns.log_price) :][positions[scored]]
-    weights = [walk.table(patterns, int(i)).assign(origin_utc=t) for i, t in zip(scored, stamps, strict=True)]
-    scores = _scores(walk, patterns.group_names, np.array(sorted(set(horizons))), scored)
-    return scores, pd.concat(weights, ignore_index=True)
+    return _scores(walk, patterns.group_names, np.array(sorted(set(horizons))), scored)
 
 
 def _scores(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.errors import DataError
 from cloudarb_lib.features import STEP_LOG, steps
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.members import MEMBERS, Task
@@ -48,9 +49,8 @@ def find_patterns(panel: Panel) -> Patterns:
     """
     price = panel.price[-MAX_CELLS:]
     log_price = np.log(np.where(price > 0, price, np.nan))
-    offers = panel.offers.astype({"provider": object})
-    model = offers["gpu_model"].astype(object) if "gpu_model" in offers else offers["provider"]
-    codes, names = pd.factorize(model.where(model.notna(), offers["provider"]).to_numpy(), sort=True)
+    model, provider = (panel.offers[name].astype(object) for name in ("gpu_model", "provider"))
+    codes, names = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
     key = np.vstack([codes, np.round(steps(log_price) * 100), np.isfinite(log_price)]).T.astype(np.int32)
     digest = np.ascontiguousarray(key).view(f"V{4 * key.shape[1]}").ravel()
     _, example, of_offer = np.unique(digest, return_index=True, return_inverse=True)
@@ -95,11 +95,8 @@ class Walk:
         if not gates:
             return pd.Series(self.weights[origin].ravel(), index, name="weight").reset_index()
         out = pd.Series(self.gates[origin].ravel(), index, name="reason").reset_index()
-        failed = pd.MultiIndex.from_product([list(self.failed), [ALL], ahead], names=names).to_frame(
-            index=False
-        )
-        failed["reason"] = "failed: " + failed["model"].map(self.failed).astype(str)
-        return pd.concat([out[out["reason"] != ""], failed], ignore_index=True)
+        failed = [(name, ALL, h, f"failed: {why}") for name, why in self.failed.items() for h in ahead]
+        return pd.concat([out[out["reason"] != ""], pd.DataFrame(failed, columns=out.columns)])
 
 
 def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -108,14 +105,12 @@ def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     failed: dict[str, str] = {}
     for name, member in MEMBERS.items():
         try:
-            forecast = member(task)
+            done[name] = member(task)
+            if not np.isfinite(done[name]).all():
+                raise DataError("it returned a number that is not finite.")
         except Exception as cause:  # one member must never stop the others
             failed[name] = f"{type(cause).__name__}: {cause}"
-            continue
-        if np.isfinite(forecast).all():
-            done[name] = forecast
-        else:
-            failed[name] = "returned a number that is not finite"
+            done.pop(name, None)
     return done, failed
 
 

@@ -79,6 +79,7 @@ def damped_trend(task: Task) -> np.ndarray:
 def boosting(task: Task) -> np.ndarray:
     """Gradient boosting by LightGBM: one model over all series and steps ahead, absolute loss."""
     import lightgbm
+    from scipy.interpolate import interp1d
 
     cube = np.stack(list(features(task.log_price, task.groups).values()), axis=-1)
     code = np.broadcast_to(task.groups[None, :, None], (*cube.shape[:2], 1))
@@ -103,13 +104,10 @@ def boosting(task: Task) -> np.ndarray:
         if len(y) < 2 * leaf:
             continue
         booster = lightgbm.train(options, lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60)
-        here = np.isin(task.origins, part)
         x = cube[part].reshape(-1, cube.shape[2])
         at = [np.reshape(booster.predict(np.insert(x, 0, h, axis=1)), (len(part), -1)) for h in ahead]
-        knots, values = np.append(0, ahead), np.stack([np.zeros_like(at[0]), *at], axis=-1)
-        left = np.searchsorted(ahead, np.arange(1, task.horizon + 1))
-        share = (np.arange(1, task.horizon + 1) - knots[left]) / (knots[left + 1] - knots[left])
-        out[here] = values[..., left] + share * (values[..., left + 1] - values[..., left])
+        between = interp1d([0, *ahead], np.stack([np.zeros_like(at[0]), *at], axis=-1))
+        out[np.isin(task.origins, part)] = between(np.arange(1, task.horizon + 1))
     return out
 
 

@@ -25,8 +25,7 @@ OWN_SHARE = 0.5
 BINS = 50
 """Widths of the central part that are told apart: 2 % each."""
 PRIOR_ORIGINS = 10.0
-"""Origins that the simulation is trusted like before outcomes are known: those of one origin are hardly
-independent, so a few of them must not bend the map."""
+"""Origins the simulation is trusted like at first: outcomes of one origin are hardly independent."""
 
 
 def known_steps(log_price: np.ndarray, groups: np.ndarray) -> np.ndarray:

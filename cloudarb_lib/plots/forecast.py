@@ -1,4 +1,4 @@
-"""Figures of the forecast notebook: skill, weights over time, and fans with what came."""
+"""Figures of the forecast notebook: skill, and fans with what came."""
 
 from __future__ import annotations
 
@@ -32,23 +32,6 @@ def skill(scores: pd.DataFrame, *, unit: str) -> go.Figure:
     return fig.update_xaxes(tickvals=sorted(pooled["horizon"].unique()))
 
 
-def weights_over_time(weights: pd.DataFrame, *, horizon: int, unit: str) -> go.Figure:
-    """Return the members' weights at ``horizon``, averaged over groups, by origin (``walk_forward``)."""
-    rows = weights[(weights["horizon"] == horizon) & (weights["series_group"] != ALL)]
-    share = rows.groupby(["origin_utc", "model"])["weight"].mean().unstack()
-    fig = figure(
-        f"The last price holds {100 * share['last_value'].iloc[-1]:.0f} % of the weight {horizon} {unit}s ahead, "
-        f"on average {100 * share['last_value'].mean():.0f} %",
-        x_title="origin of the forecast", y_title="weight, %",
-    )  # fmt: skip
-    for k, model in enumerate(name for name in _NAMES if name in share):
-        fig.add_scatter(
-            x=share.index, y=100 * share[model], name=_NAMES[model], stackgroup="one", mode="lines",
-            line={"width": 0.5, "color": COLOURS[k]},
-        )  # fmt: skip
-    return fig.update_yaxes(range=[0, 100])
-
-
 def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
     """Return, for each offer of a past forecast ``table``, its intervals and the ``prices`` that came.
 
@@ -59,7 +42,7 @@ def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
     ends = last.pivot(index="offer_id", columns="quantile", values="price_usd_per_hour")
     came = prices.loc[table["target_utc"].max(), ends.index]
     inside = int(((came >= ends[0.1] - 1e-9) & (came <= ends[0.9] + 1e-9)).sum())
-    titles = [f"{i.split('/')[3]}, {i.split('/')[0]} {i.split('/')[1]}" for i in ids]
+    titles = ["{3}, {0} {1}".format(*i.split("/")).replace(" unstated", "") for i in ids]
     grid = make_subplots(rows=(len(ids) + 1) // 2, cols=2, subplot_titles=titles)
     style = figure(f"{inside} of {len(ids)} prices ended inside their 80 % interval").layout
     fig = grid.update_layout(style, annotations=grid.layout.annotations)
