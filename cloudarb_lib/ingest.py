@@ -39,8 +39,8 @@ _PARTS = ", ".join(OFFER_PARTS)
 class IngestReport:
     """Counts of one call: ``read = new + unchanged + superseded + quarantined``.
 
-    ``quarantined`` counts by reason and ``flagged``, over the whole store, by quality; ``digest``
-    names the snapshot in force afterwards, ``published`` tells whether it is a new one.
+    ``quarantined`` counts by reason; ``digest`` names the snapshot in force afterwards,
+    ``published`` tells whether it is a new one.
     """
 
     read: int = 0
@@ -48,7 +48,6 @@ class IngestReport:
     unchanged: int = 0
     superseded: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
-    flagged: dict[str, int] = field(default_factory=dict)
     digest: str = ""
     published: bool = False
 
@@ -57,7 +56,6 @@ class IngestReport:
         return (
             f"read {self.read:,}: new {self.new:,}, unchanged {self.unchanged:,}, superseded "
             f"{self.superseded:,}, quarantined {self.quarantined.total():,}{reasons and f' ({reasons})'}\n"
-            f"glitches flagged in the store: {self.flagged or 'none'}\n"
             f"snapshot {self.digest}{'' if self.published else ' (nothing changed)'}"
         )
 
@@ -133,9 +131,6 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
             if report.read > report.unchanged:
                 _flag(con)
             report.digest = _digest(con)
-            report.flagged = dict(con.execute(
-                "SELECT quality::VARCHAR, count(*) FROM price_rows WHERE quality <> 'ok' GROUP BY 1 ORDER BY 1"
-            ).fetchall())  # fmt: skip
             con.execute("CHECKPOINT")
         finally:
             con.close()
