@@ -38,7 +38,7 @@ def export(run_dir: Path) -> None:
             notebook = run_dir / folder / f"{step}.ipynb"
             page = run_dir / (folder if root else "") / f"{step}.html"
             if told["status"] == state and notebook.exists():
-                body = _body(notebook)
+                body = _body(notebook, failed=state == "failed")
                 write_text(page, _fill(kind="notebook", run=run, current=step, root=root, body=body))
             else:
                 page.unlink(missing_ok=True)
@@ -51,6 +51,9 @@ def export(run_dir: Path) -> None:
 def write_index(reports: Path) -> None:
     """Write reports/index.html: every run, newest first, failed ones in red."""
     runs = [run for path in reports.glob("*/manifest.json") if (run := read_json(path))]
+    for run in runs:
+        if run["status"] == "running" and not Path(f"/proc/{run['pid']}").exists():
+            run["status"] = "stopped"
     runs.sort(key=lambda run: str(run["started_at"]), reverse=True)
     write_text(reports / "index.html", _fill(kind="index", runs=runs))
 
@@ -69,17 +72,29 @@ def _fill(**values: object) -> str:
     return template.render({"root": "", "front": _FRONT, "names": names, **shared, **values})
 
 
-def _body(path: Path) -> str:
+def _body(path: Path, *, failed: bool) -> str:
     """Return a notebook as HTML: figures to be drawn by the page, no state of widgets."""
     from nbconvert import HTMLExporter
 
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [_drawn(output) for output in cell.outputs]
+        if cell.cell_type == "markdown":
+            cell.source = _plain_dollars(cell.source)
+        elif cell.cell_type == "code":
+            cell.outputs = [_drawn(output) for output in cell.outputs if failed or _worth_reading(output)]
     notebook.metadata.pop("widgets", None)
     body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
     return str(body)
+
+
+def _plain_dollars(text: str) -> str:
+    """Keep amounts of money from being read as formulas, of which no notebook has any."""
+    return re.sub(r"\\?\$", "&#36;", text)
+
+
+def _worth_reading(output: dict) -> bool:
+    """Leave out progress bars and blank lines, which mean nothing once a notebook is done."""
+    return output.get("name") != "stderr" and bool(output.get("text", "-").strip())
 
 
 def _drawn(output: dict) -> dict:
@@ -87,7 +102,10 @@ def _drawn(output: dict) -> dict:
 
     Its title becomes a caption, which wraps on a narrow screen; its width is the page's.
     """
-    figure = output.get("data", {}).get(_PLOTLY)
+    data = output.get("data", {})
+    if "text/markdown" in data:
+        data["text/markdown"] = _plain_dollars(data["text/markdown"])
+    figure = data.get(_PLOTLY)
     if figure is None:
         return output
     layout = figure["layout"]
@@ -96,11 +114,11 @@ def _drawn(output: dict) -> dict:
     above = any(a.get("yref") == "paper" and a.get("y", 0) >= 1 for a in layout.get("annotations", []))
     layout |= {"autosize": True, "margin": {**layout.get("margin", {}), "t": 36 if above else 14}}
     layout.pop("width", None)
-    data = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
+    content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     caption = re.sub(r"&lt;(/?(?:b|i|sub|sup|br))\s*/?&gt;", r"<\1>", html.escape(text))
     drawn = (
         f'<figure><figcaption>{caption}</figcaption><div class="plot-scroll">'
         f'<div class="plot" style="height:{int(layout.get("height") or 420)}px"></div>'
-        f'<script type="application/json">{data}</script></div></figure>'
+        f'<script type="application/json">{content}</script></div></figure>'
     )
     return nbformat.from_dict({**output, "data": {"text/html": drawn}})  # type: ignore[no-any-return]

@@ -146,6 +146,7 @@ def _origin() -> dict:
     asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
     names = ["cloudarb", *(re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked)]
     return {
+        "pid": os.getpid(),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": git,
         "python": platform.python_version(),
@@ -205,8 +206,9 @@ def _watch(graph: list[str], run_dir: Path, state: Path, lock: int, manifest: di
                 if status != seen.get(step):
                     seen[step] = status
                     _note(manifest, run_dir)
-                    took = f" after {status['seconds']:.1f} s" if "seconds" in status else ""
-                    print(f"  {step:<20}{status['status']}{took}", flush=True)
+                    took = f"{status['status']} after {status.get('seconds', 0):.1f} s"
+                    words = "started" if status["status"] == "running" else took
+                    print(f"  {step:<20}{words}", flush=True)
                     codes += [status["exit_code"]] if status.get("exit_code") else []
             time.sleep(0.0 if ended else 0.2)
     finally:

@@ -36,7 +36,7 @@ def root(tmp_path_factory):
 
 def test_a_killed_run_is_taken_up_where_it_stood(root):
     first = start(root)
-    wait_for("03_allocate         running", first)
+    wait_for("03_allocate         started", first)
     code, said = finish(root)
     assert code == 6
     assert "in progress already" in said
@@ -61,7 +61,7 @@ def test_the_second_time_there_is_nothing_to_do(root):
     code, said = finish(root)
     assert code == 0
     assert "nothing to do" in said
-    assert "running" not in said
+    assert "started" not in said
     assert manifest(root) == before
 
 
@@ -117,7 +117,7 @@ def test_a_failure_is_kept_told_and_mended(root):
 
     notebook(path, PARAMETERS, write_tables(step))
     process = start(root)
-    wait_for("05_summary          running", process)
+    wait_for("05_summary          started", process)
     process.send_signal(signal.SIGINT)
     assert "takes up where it stopped" in process.communicate(timeout=60)[0]
     assert process.returncode == 130
