@@ -172,7 +172,7 @@ class _Ledger:
 
     def paid(self, plan: pd.DataFrame, before: pd.DataFrame, end: pd.Timestamp) -> dict[str, object]:
         """Return ``cost_usd``, ``moves`` and ``main_offer`` of a plan over the step to ``end``."""
-        at = self._price.index.get_indexer([end])[0]
+        at = self._price.index.get_indexer(pd.Index([end]))[0]
         ids = plan["offer_id"]
         price = self._price.iloc[at].reindex(ids).to_numpy()
         there = np.where(np.isnan(price), 0.0, self._available.iloc[at].reindex(ids).to_numpy())

@@ -64,16 +64,17 @@ def _tables(text: str) -> dict[str, Table]:
     """Read tables from lines ``name | key | meaning``, each followed by its indented columns
     ``name | type (? where null is legal) | unit | meaning``; OFFER stands for the offer's parts."""
     tables: dict[str, Table] = {}
+    last = ""
     for line in text.strip().replace("    OFFER", _OFFER.strip("\n")).splitlines():
         parts = [part.strip() for part in line.split("|")]
         if line.startswith(" "):
             name, dtype, unit, meaning = parts
             column = Column(name, dtype.rstrip("?"), unit, meaning, dtype.endswith("?"))
-            table = replace(table, columns=(*table.columns, column))
+            tables[last] = replace(tables[last], columns=(*tables[last].columns, column))
         else:
-            keys = parts[1].replace("OFFER", " ".join(OFFER_PARTS)).split()
-            table = Table(parts[0], parts[2], tuple(keys), ())
-        tables[table.name] = table
+            last, keys, meaning = parts
+            key = tuple(keys.replace("OFFER", " ".join(OFFER_PARTS)).split())
+            tables[last] = Table(last, meaning, key, ())
     return tables
 
 
