@@ -80,7 +80,7 @@ def test_each_bad_row_is_held_back_with_line_and_reason(tmp_path: Path) -> None:
 
 def test_other_columns_are_checked_too(tmp_path: Path) -> None:
     more = HEADER.strip() + ",term,currency,observed_at,price_kind,offer_count,quality\n"
-    rows = ["2y,USD,,,,ok", "1y,EUR,2026-01-05T00:00:00Z,,,ok", "1y,,2026-01-05T00:00:00Z,bid,,ok",
+    rows = ["2y,USD,2026-01-05T00:00:00Z,,,ok", "1y,EUR,2026-01-05T00:00:00Z,,,ok", "1y,,2026-01-05T00:00:00Z,bid,,ok",
             "1y,,2026-01-05T00:00:00Z,,-1,ok", "1y,,2026-01-05T00:00:00Z,,2.5,ok", "1y,,2027-01-05T00:00:00Z,,,ok",
             "1y,usd,2026-01-06T00:00:00Z,market,3,odd"]  # fmt: skip
     begin = "gcp,r,m,reserved,2026-01-05T00:00:00Z,1,"

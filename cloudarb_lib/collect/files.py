@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cloudarb_lib.collect.rows import Parsed, bad_rows, fit, parse_prices, parse_table
+from cloudarb_lib.collect.rows import Parsed, bad_rows, fit, parse
 from cloudarb_lib.errors import DataError
 
 PIECE = 131_072
@@ -47,18 +47,6 @@ def pieces(path: Path, *, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
         raise DataError(f"it cannot be read: {cause.strerror}.", "Check the path.") from cause
 
 
-def _piece(raw: pd.DataFrame, names: list[str], stem: str, now: pd.Timestamp) -> Parsed:
-    """Parse rows whose columns are ``names`` and, last, the line."""
-    table, wrong = fit(names)
-    if wrong:
-        texts = raw.iloc[:, :-1].astype(str).agg(",".join, axis=1) if len(raw) else ()
-        bad = bad_rows([(line, *wrong, text) for line, text in zip(raw["line"], texts, strict=True)])
-        return Parsed(table, raw.iloc[:0], bad)
-    if table == "price_events":
-        return parse_prices(raw, source=stem, now=now)
-    return parse_table(raw, table, now=now)
-
-
 def _parquet(path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
     try:
         schema, done = pq.read_schema(path), 0
@@ -78,7 +66,7 @@ def _parquet(path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
             raw = pd.concat(columns, axis=1).set_axis(schema.names, axis=1)
             raw["line"] = range(done + 1, done + len(batch) + 1)
             done += len(batch)
-            yield _piece(raw, schema.names, path.stem, now), done / file.metadata.num_rows
+            yield parse(raw, source=path.stem, now=now), done / file.metadata.num_rows
     except (pa.ArrowException, OSError) as cause:
         raise DataError(
             f"not readable as Parquet: {str(cause).splitlines()[0]}", "Write it again."
@@ -118,7 +106,7 @@ def _csv(text: TextIO, path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, 
                 reason = "missing_column" if len(fields) < len(names) else "unknown_column"
                 bad.append((number, reason, f"field {min(len(fields), len(names)) + 1}", line))
         raw = pd.DataFrame(rows, columns=pd.Index(names), dtype=object).assign(line=numbers)
-        piece = _piece(raw, names, path.stem, now)
+        piece = parse(raw, source=path.stem, now=now)
         yield Parsed(piece.table, piece.good, pd.concat([piece.bad, bad_rows(bad)])), min(done / size, 1.0)
 
 
@@ -175,5 +163,5 @@ def parse_ec2(entries: list[tuple[int, dict[str, str]]], *, now: pd.Timestamp) -
         region = _REGION.match(zone)
         rows.append((line, "aws", region[0] if region else zone, zone, machine, "spot", price or "''", time))
     names = ["line", "provider", "region", "zone", "instance_type", "purchase_option", "price_usd_per_hour"]
-    parsed = parse_prices(pd.DataFrame(rows, columns=[*names, "effective_at"]), source=EC2_SOURCE, now=now)
+    parsed = parse(pd.DataFrame(rows, columns=[*names, "effective_at"]), source=EC2_SOURCE, now=now)
     return Parsed(parsed.table, parsed.good, pd.concat([parsed.bad, bad_rows(bad)]))

@@ -39,6 +39,7 @@ REASONS = {
 """Why a row goes to quarantine, and the way out."""
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
 _IGNORED = {"offer_id", "quality", "flagged_at"}  # of our own exports: ingestion works them out
+_WORKED_OUT = {*_IGNORED, "purchase_option", "term", "price_kind"}
 _NEEDED = ("provider", "region", "instance_type", "purchase_option", "effective_at", "price_usd_per_hour")
 _OPTIONS = {o: (o, "") for o in PURCHASE_OPTIONS} | {f"reserved_{t}": ("reserved", t) for t in TERMS[1:]}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.I)
@@ -107,10 +108,6 @@ def _where(words: pd.Categorical, test: Callable[[str], bool]) -> np.ndarray:
     return np.array([test(w) for w in words.categories], bool)[words.codes]
 
 
-def _plain(word: str) -> bool:
-    return word.isprintable() and "/" not in word and "\ufffd" not in word
-
-
 class _Rows:
     """The typed columns of a piece, and the first thing found wrong with each row."""
 
@@ -128,30 +125,27 @@ class _Rows:
     def column(self, name: str) -> pd.Series:
         return self._raw[name] if name in self._raw else pd.Series(np.full(len(self._raw), None), name=name)
 
-    def text(self, name: str, fix: Callable[[str], str] = str, empty: str = "") -> pd.Categorical:
+    def text(self, name: str, default: str, empty: str) -> None:
         """Take a column of words; ``empty`` is the reason to refuse a row without one."""
-        words = self.good[name] = _words(self.column(name), str.lower if name == "provider" else fix)
-        self.refuse(_where(words, lambda w: not _plain(w)), "key_not_plain", name)
+        words = _words(self.column(name), lambda w: (w.lower() if name == "provider" else w) or default)
+        self.refuse(
+            _where(words, lambda w: not w.isprintable() or "/" in w or "\ufffd" in w), "key_not_plain", name
+        )
         if empty:
             self.refuse(_where(words, lambda w: not w), empty, name)
-        return words
+        self.good[name] = words
 
-    def number(self, name: str, reason: str = "value_not_a_number") -> np.ndarray:
+    def number(self, name: str, what: str) -> np.ndarray:
         """Take a column of numbers, NaN where empty."""
         column = self.column(name)
         if column.dtype.kind not in "fiu":
             words = _words(column)
             found = [float(w) if _NUMBER.fullmatch(w) else np.nan for w in words.categories]
             column = pd.Series(np.array(found)[words.codes])
-            self.refuse(column.isna().to_numpy() & _where(words, bool), reason, name)
+            self.refuse(column.isna().to_numpy() & _where(words, bool), f"{what}_not_a_number", name)
         values = self.good[name] = column.to_numpy(float)
+        self.refuse(np.isinf(values) & (what != "price"), "value_not_a_number", name)
         return values
-
-    def whole(self, name: str) -> None:
-        """Take a column of whole numbers from 0 up."""
-        values = self.number(name)
-        fits = (values >= 0) & (values < 2**31) & (values == np.floor(values))
-        self.refuse(~fits & ~np.isnan(values), "value_not_a_number", name)
 
     def time(self, name: str) -> None:
         """Take a column of times; naive, unreadable and future ones are refused."""
@@ -188,21 +182,57 @@ class _Rows:
         return Parsed(table, pd.DataFrame(self.good, copy=False)[~wrong], bad_rows(rows))
 
 
-def parse_prices(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed:
-    """Return raw price rows (columns of price_events or their aliases, and ``line``) as Parsed.
+def parse(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed:
+    """Return raw rows, any columns and ``line``, as Parsed; DataError if they are no table of ours.
 
-    What a file may leave out: zone and term '', currency USD, observed_at = effective_at,
-    source as given, price_kind market for AWS spot, else administered, offer_count unknown.
+    A price file may leave out zone and term '', region unstated, currency USD, observed_at =
+    effective_at, source as given, price_kind market for AWS spot, else administered, and
+    offer_count. GPU models get their one name.
     """
-    rows = _Rows(raw.rename(columns=ALIASES), now)
-    provider = rows.text("provider", empty="empty_key")
-    rows.text("region", lambda w: w or "unstated")
-    rows.text("zone")
-    rows.text("instance_type", empty="empty_key")
-    rows.text("source", lambda w: w or source)
-    option = _words(rows.column("purchase_option"), lambda w: w.lower().replace("-", "_"))
+    table, wrong = fit([c for c in raw.columns if c != "line"])
+    if wrong:
+        texts = raw.drop(columns="line").astype(str).agg(",".join, axis=1) if len(raw) else ()
+        bad = [(line, *wrong, text) for line, text in zip(raw["line"], texts, strict=True)]
+        return Parsed(table, raw.iloc[:0], bad_rows(bad))
+    rows, prices = _Rows(raw.rename(columns=ALIASES), now), table == "price_events"
+    defaults = {"region": "unstated", "source": source, "currency": "USD"} if prices else {}
+    for column in STORED[table].columns:
+        name = column.name
+        if prices and name in _WORKED_OUT:
+            continue
+        if prices and name == "observed_at" and name not in raw:
+            rows.good[name] = rows.good["effective_at"]
+        elif column.dtype == "TIMESTAMPTZ":
+            rows.time(name)
+        elif column.dtype == "VARCHAR":
+            needed = "empty_key" if name in STORED[table].key else "empty_value"
+            rows.text(name, defaults.get(name, ""), "" if column.nullable or name == "zone" else needed)
+        else:
+            values = rows.number(name, "price" if prices and name.startswith("price") else "value")
+            if column.dtype != "DOUBLE":
+                fits = (values >= 0) & (values < 2**31) & (values == np.floor(values))
+                rows.refuse(~fits & ~np.isnan(values), "value_not_a_number", name)
+            if not column.nullable:
+                rows.refuse(np.isnan(values), "empty_value", name)
+    if prices:
+        _offer_words(rows)
+    if "gpu_model" in rows.good:
+        pairs = zip(rows.good["gpu_model"], rows.good["gpu_memory_gib"], strict=True)
+        rows.good["gpu_model"] = pd.Series([canonical(m, g) for m, g in pairs], dtype=object)
+    return rows.parsed(table)
+
+
+def _offer_words(rows: _Rows) -> None:
+    """Take option, term and kind of prices, which depend on each other, and check their values."""
+    price = rows.good["price_usd_per_hour"]
+    for reason, wrong in (("infinite", np.isinf(price)), ("negative", price < 0), ("zero", price == 0)):
+        rows.refuse(wrong, f"price_{reason}", "price_usd_per_hour")
+    rows.refuse(
+        _where(rows.good.pop("currency"), lambda w: w.upper() != "USD"), "currency_not_usd", "currency"
+    )
+    option, term, kind = (_words(rows.column(name)) for name in ("purchase_option", "term", "price_kind"))
     rows.refuse(_where(option, lambda w: w not in _OPTIONS), "unknown_purchase_option", "purchase_option")
-    term = _words(rows.column("term"))
+    rows.refuse(_where(kind, lambda w: w not in ("", *PRICE_KINDS)), "unknown_price_kind", "price_kind")
     pairs = [(*_OPTIONS.get(o, (o, "")), t) for o in option.categories for t in term.categories]
     pair = option.codes.astype(np.int32) * len(term.categories) + term.codes
     fits = [
@@ -211,40 +241,6 @@ def parse_prices(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed
     rows.refuse(~np.array(fits, bool)[pair], "unknown_term", "term")
     rows.good["purchase_option"] = _recode(pair, [o for o, _, _ in pairs])
     rows.good["term"] = _recode(pair, [t or i for _, i, t in pairs])
-    currency = _words(rows.column("currency"), lambda w: w.upper() or "USD")
-    rows.refuse(_where(currency, lambda w: w != "USD"), "currency_not_usd", "currency")
-    price = rows.number("price_usd_per_hour", "price_not_a_number")
-    for reason, wrong in (("infinite", np.isinf(price)), ("negative", price < 0), ("zero", price == 0)):
-        rows.refuse(wrong, f"price_{reason}", "price_usd_per_hour")
-    rows.whole("offer_count")
-    rows.time("effective_at")
-    if "observed_at" in raw:
-        rows.time("observed_at")
-    else:
-        rows.good["observed_at"] = rows.good["effective_at"]
-    kind = _words(rows.column("price_kind"))
-    rows.refuse(_where(kind, lambda w: w not in ("", *PRICE_KINDS)), "unknown_price_kind", "price_kind")
-    aws_spot = _where(provider, lambda w: w == "aws") & _where(option, lambda w: w == "spot")
+    aws_spot = _where(rows.good["provider"], lambda w: w == "aws") & _where(option, lambda w: w == "spot")
     usual = [w or default for w in kind.categories for default in PRICE_KINDS]
     rows.good["price_kind"] = _recode(kind.codes.astype(np.int32) * 2 + aws_spot, usual)
-    return rows.parsed("price_events")
-
-
-def parse_table(raw: pd.DataFrame, table: str, *, now: pd.Timestamp) -> Parsed:
-    """Return raw rows of any other stored table as Parsed; GPU models get their one name."""
-    rows = _Rows(raw, now)
-    for column in STORED[table].columns:
-        if column.dtype == "TIMESTAMPTZ":
-            rows.time(column.name)
-        elif column.dtype == "VARCHAR":
-            needed = "empty_key" if column.name in STORED[table].key else "empty_value"
-            rows.text(column.name, empty="" if column.nullable else needed)
-        else:
-            (rows.number if column.dtype == "DOUBLE" else rows.whole)(column.name)
-            rows.refuse(np.isinf(rows.good[column.name]), "value_not_a_number", column.name)
-            if not column.nullable:
-                rows.refuse(np.isnan(rows.good[column.name]), "empty_value", column.name)
-    if "gpu_model" in rows.good:
-        pairs = zip(rows.good["gpu_model"], rows.good["gpu_memory_gib"], strict=True)
-        rows.good["gpu_model"] = pd.Series([canonical(m, g) for m, g in pairs], dtype=object)
-    return rows.parsed(table)
