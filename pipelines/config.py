@@ -66,8 +66,9 @@ def read_yaml(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     except FileNotFoundError as cause:
         ours = ", ".join(sorted(f"pipelines/{p.name}" for p in Path(__file__).parent.glob("*.yaml")))
         raise ParameterError(f"no configuration {path}.", f"There are {ours}.") from cause
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as cause:
-        raise ParameterError(f"{path.name} is not readable as YAML: {cause}.") from cause
+    except (yaml.YAMLError, ValueError, IsADirectoryError) as cause:
+        after = f" after line {max(lines.values())}" if lines else ""
+        raise ParameterError(f"{path.name} is not readable as YAML{after}: {cause}.") from cause
     return values, lines
 
 

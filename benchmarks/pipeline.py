@@ -1,0 +1,111 @@
+"""What the pipeline costs: notebooks through the runner beside the same code as plain scripts.
+
+usage: python -m benchmarks.pipeline [NOTEBOOK ...]      (default: all five; several minutes)
+
+Also printed: what `cloudarb run` takes when there is nothing to do, lines of code, import times.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pipelines.config import STEPS, load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def timed(command: list[str], **more: object) -> tuple[float, float]:
+    """Run a command; return wall-clock and CPU seconds, those of its children included."""
+    before, began = os.times(), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=ONE_THREAD, **more)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.perf_counter() - began, cpu
+
+
+def as_script(notebook: Path, values: dict[str, object]) -> str:
+    """Return the code of a notebook as one script, the values given after its parameters cell."""
+    lines = []
+    for cell in json.loads(notebook.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            lines.append("".join(cell["source"]))
+            if "parameters" in cell["metadata"].get("tags", []):
+                lines += [f"{name} = {value!r}" for name, value in values.items()]
+    return "\n".join(["from IPython.display import display", *lines])
+
+
+def overhead(steps: list[str]) -> None:
+    """Print wall-clock and CPU seconds of each notebook as a script and through the runner."""
+    config = load_config(ROOT / "pipelines/weekly.yaml")
+    print(f"{'notebook':<22}{'script s':>10}{'CPU':>8}{'runner s':>10}{'CPU':>8}{'overhead s':>12}")
+    totals = [0.0] * 4
+    with tempfile.TemporaryDirectory() as folder:
+        plain, run_dir = Path(folder) / "plain", Path(folder) / "run"
+        (plain / "tables").mkdir(parents=True)
+        for step in steps:
+            notebook = ROOT / "notebooks" / f"{step}.ipynb"
+            script = plain / f"{step}.py"
+            script.write_text(as_script(notebook, {**config.parameters[step], "run_dir": str(plain)}))
+            parameters = plain / f"{step}.json"
+            parameters.write_text(json.dumps(config.parameters[step]))
+            runner = [sys.executable, "-m", "pipelines.runner", str(notebook), "--run-dir", str(run_dir)]
+            earlier = steps[: steps.index(step)]
+            runner += ["--parameters", str(parameters), "--timeout", "900", "--after", *earlier]
+            row = [*timed([sys.executable, str(script)], cwd=plain), *timed(runner)]
+            totals = [total + one for total, one in zip(totals, row, strict=True)]
+            show(step, row)
+    show("all, one by one", totals)
+
+
+def show(name: str, row: list[float]) -> None:
+    a, b, c, d = row
+    print(f"{name:<22}{a:>10.1f}{b:>8.1f}{c:>10.1f}{d:>8.1f}{c - a:>12.1f}", flush=True)
+
+
+def nothing_to_do() -> None:
+    """Print what a second `cloudarb run` takes; the first brings the report up to date."""
+    command = [sys.executable, "-m", "pipelines.cli", "run", str(ROOT / "pipelines/weekly.yaml")]
+    first, second = timed(command, cwd=ROOT), timed(command, cwd=ROOT)
+    print(
+        f"cloudarb run: {first[0]:.1f} s, then with nothing to do {second[0]:.1f} s ({second[1]:.1f} CPU s)"
+    )
+
+
+def lines() -> None:
+    """Print physical lines of Python of the two packages, and of the notebooks' code."""
+    for package in ("cloudarb_lib", "pipelines"):
+        total = sum(len(p.read_text().splitlines()) for p in (ROOT / package).rglob("*.py"))
+        print(f"{package:<14}{total:>6} lines of Python")
+    for step in STEPS:
+        cells = json.loads((ROOT / "notebooks" / f"{step}.ipynb").read_text())["cells"]
+        code = ["".join(c["source"]).splitlines() for c in cells if c["cell_type"] == "code"]
+        print(f"  {step:<20}{sum(map(len, code)):>4} lines of code, longest cell {max(map(len, code))}")
+
+
+def imports() -> None:
+    """Print the median of five fresh interpreters, less that of a bare one."""
+    stub = "import pipelines.runner as r; r.skip_slow_grammar(); import papermill"
+    statements = ("import cloudarb_lib", "import pipelines.cli", "import papermill", stub)
+    bare = statistics.median(timed([sys.executable, "-c", ""])[0] for _ in range(5))
+    for statement in statements:
+        took = statistics.median(timed([sys.executable, "-c", statement])[0] for _ in range(5))
+        print(
+            f"{statement.partition(';')[0]:<32}{took - bare:6.2f} s{'  (slow grammar skipped, papermill)' if ';' in statement else ''}"
+        )
+    check = "import sys, cloudarb_lib; assert not {'tensorflow', 'pandas', 'duckdb'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
+    print("import cloudarb_lib loads neither tensorflow nor pandas nor duckdb")
+
+
+if __name__ == "__main__":
+    lines()
+    imports()
+    overhead(sys.argv[1:] or list(STEPS))
+    if not sys.argv[1:]:
+        nothing_to_do()

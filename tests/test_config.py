@@ -1,0 +1,145 @@
+"""Configurations and parameters are checked whole, by name and type, before anything runs."""
+
+import datetime
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pipeline_toys import CONFIG, PARAMETERS, notebook, project
+
+from cloudarb_lib.errors import ParameterError
+from pipelines.config import NOTEBOOKS, STEPS, load_config, read_yaml
+from pipelines.parameters import SET_BY_RUN, Parameter, check, declared
+
+KINDS = {"str": "a", "int": 1, "float": 1.0, "bool": True, "list": ["a"]}
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    return project(tmp_path_factory.mktemp("toys"))
+
+
+def load(toys, tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return load_config(path, toys / "notebooks")
+
+
+@pytest.mark.parametrize("name", ["weekly", "marketplace"])
+def test_the_configurations_that_we_ship_fit_the_notebooks(name):
+    config = load_config(NOTEBOOKS.parent / f"pipelines/{name}.yaml")
+    assert config.name == name
+    assert all(config.parameters[step]["as_of"] == config.given["as_of"] for step in STEPS)
+
+
+def test_notebooks_that_share_a_parameter_agree_on_it():
+    known: dict[str, Parameter] = {}
+    for step in STEPS:
+        for name, parameter in declared(NOTEBOOKS / f"{step}.ipynb").items():
+            if name != "budget_usd":  # in 03 a limit, in 04 a mark in the figure
+                assert known.setdefault(name, parameter) == parameter, f"{step}: {name}"
+    assert set(SET_BY_RUN) <= set(known)
+
+
+def test_each_notebook_is_given_what_it_declares(toys, tmp_path):
+    notebook(tmp_path / "nb/01_explore_prices.ipynb", "as_of: str = ''")
+    for step in list(STEPS)[1:]:
+        notebook(tmp_path / f"nb/{step}.ipynb", PARAMETERS)
+    (tmp_path / "c.yaml").write_text(CONFIG + "budget_usd: 20\n")
+    config = load_config(tmp_path / "c.yaml", tmp_path / "nb")
+    assert config.parameters["01_explore_prices"] == {"as_of": "2026-04-29"}
+    assert config.parameters["05_summary"] == {"as_of": "2026-04-29", "seed": 3, "budget_usd": 20.0}
+    assert type(config.given["budget_usd"]) is float
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("seed: 3", "sede: 3"), r"line 5: unknown key 'sede' \(did you mean 'seed'\?\)"),
+        (("seed: 3", "seed: 3\nseed: 4"), "line 6: 'seed' stands in line 5 already"),
+        (("seed: 3", "seed: 3.0"), r"line 5: seed is 3.0 \(float\), not int"),
+        (("seed: 3", "seed: yes"), r"seed is True \(bool\), not int"),
+        (("seed: 3", "seed:"), "seed is None"),
+        (("seed: 3", "budget_usd: .inf"), "not a finite float"),
+        (("seed: 3", "names: [a, 1]"), "an entry of names is 1"),
+        (("seed: 3", "names: a"), "not list"),
+        (("seed: 3", "run_dir: x"), "unknown key 'run_dir'"),
+        (("2026-04-29", "2026-04-31"), "not readable as YAML after line 3: day is out of range"),
+        (("2026-04-29", "2026-04-29 18:00:00"), "line 4: as_of .* has no time zone"),
+        (("as_of: 2026-04-29\n", ""), "lacks 'as_of'"),
+        (("name: toy", "name: ../toy"), "cannot name a folder"),
+        (("timeout_s: 60", "timeout_s: 0"), "timeout_s is 0"),
+        (("timeout_s: 60", "timeout_s: 1m"), "timeout_s is '1m'"),
+        (("seed: 3", "seed: [3"), "not readable as YAML"),
+        (("seed: 3", "seed: !!python/object:os.system {}"), "not readable as YAML"),
+        (("name: toy", "- toy"), "not readable as YAML"),
+    ],
+)
+def test_a_fault_is_named_with_its_line(toys, tmp_path, change, told):
+    assert change[0] in CONFIG
+    with pytest.raises(ParameterError, match=told):
+        load(toys, tmp_path, CONFIG.replace(*change))
+
+
+def test_what_is_no_configuration_at_all(tmp_path):
+    with pytest.raises(ParameterError, match="There are pipelines/marketplace"):
+        read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(ParameterError, match="not readable"):
+        read_yaml(tmp_path)
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ParameterError, match="not readable"):
+        read_yaml(tmp_path / "b.yaml")
+    (tmp_path / "l.yaml").write_text("- a\n")
+    with pytest.raises(ParameterError, match="holds no"):
+        read_yaml(tmp_path / "l.yaml")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("x = 1", "not one annotated literal"),
+        ("x: int", "not one annotated literal"),
+        ("x: int = 1 + y", "not one annotated literal"),
+        ("x: Decimal = 1", "not one annotated literal"),
+        ("x: int = 1\nx: int = 2", "line 2.* repeats a name"),
+        ("import os", "not one annotated literal"),
+        ("x: int = = 1", "no notebook that can be read"),
+    ],
+)
+def test_a_parameters_cell_holds_annotated_literals_only(tmp_path, line, told):
+    with pytest.raises(ParameterError, match=told):
+        declared(notebook(tmp_path / "n.ipynb", line))
+
+
+def test_a_file_that_is_no_notebook(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", "x: int = 1")
+    path.write_text(path.read_text().replace('"parameters"', '"other"'))
+    with pytest.raises(ParameterError, match="0 cells tagged"):
+        declared(path)
+    path.write_text("{}")
+    with pytest.raises(ParameterError, match="no notebook"):
+        declared(path)
+
+
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.dates(), st.lists(st.text())
+)
+
+
+@given(values, st.sampled_from(list(KINDS)))
+def test_what_passes_has_the_type_declared(value, kind):
+    known = {"x": Parameter("x", kind, KINDS[kind])}
+    try:
+        got = check({"x": value}, known, where="test")["x"]
+    except ParameterError:
+        fits = type(value).__name__ == kind and not (kind == "float" and not math.isfinite(value))
+        assert not fits
+        return
+    assert type(got).__name__ == kind
+    if type(value) is int and kind == "float":
+        assert got == float(value)
+    elif isinstance(value, datetime.date):
+        assert got == value.isoformat()
+    else:
+        assert got == value
