@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-STEP_LOG = 0.005
-"""A change counts as a step from 0.5 %: below it is jitter of a component of the price."""
+STEP_LOG = 0.005  # a change counts as a step from 0.5 %: below it is jitter of a component of the price
 LAGS = (1, 2, 4, 8, 13, 26)
 
 
@@ -53,8 +52,8 @@ def features(log_price: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]
     """Return the features by name, each (times, series), NaN where not defined.
 
     technical: changes over ``LAGS`` cells, last step; temporal: cells
-    since it, between the last two, since the group's last review (a tenth of it stepped); market: mean
-    change of the group and breadth (share risen less share fallen) over 8 cells.
+    since it, between the last two, since the group's last review (a tenth of it stepped); market: breadth
+    (share of the group risen less share fallen over 8 cells).
     """
     level, step = carry_forward(log_price), steps(log_price)
     out = {f"change_{k}": level - lag(level, k) for k in LAGS}
@@ -62,6 +61,5 @@ def features(log_price: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]
     cell = np.arange(len(step), dtype=float)[:, None]
     moved = group_mean((step != 0).astype(float), groups) >= 0.1
     out["since_review"] = cell - carry_forward(np.where(moved, cell, np.nan))
-    out["group_change"] = group_mean(out["change_8"], groups)
     out["breadth"] = group_mean(np.sign(out["change_8"]), groups)
     return out

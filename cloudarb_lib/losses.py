@@ -32,26 +32,3 @@ def coverage(low: np.ndarray, high: np.ndarray, truth: np.ndarray, *, axis: int 
     """Return the share of truths inside [low, high], ends included."""
     inside = ((truth >= low) & (truth <= high)).astype(float)
     return mean(np.where(np.isfinite(truth), inside, np.nan), axis)
-
-
-def diebold_mariano(loss: np.ndarray, base: np.ndarray, *, horizon: int) -> float:
-    """Return the two-sided p-value that losses at consecutive origins have equal means.
-
-    Diebold and Mariano (1995), small samples as Harvey, Leybourne and Newbold (1997), autocovariances in
-    triangular weights (Newey and West, 1987), which cannot turn the variance negative. NaN with fewer
-    origins than 8 or twice the horizon; 1 if never different.
-    """
-    from scipy.stats import t as student
-
-    gap = loss - base
-    gap = gap[np.isfinite(gap)]
-    n = len(gap)
-    if n < max(8, 2 * horizon):
-        return float("nan")
-    if np.allclose(gap, 0):
-        return 1.0
-    centred = gap - gap.mean()
-    lags = np.array([centred[k:] @ centred[: n - k] / n for k in range(horizon)])
-    variance = (2 * (1 - np.arange(horizon) / horizon) @ lags - lags[0]) / n
-    shrink = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
-    return float(2 * student.sf(abs(gap.mean() / np.sqrt(variance) * np.sqrt(shrink)), n - 1))

@@ -43,28 +43,3 @@ def test_crps_of_a_normal_sample_nears_the_closed_form():
 def test_coverage_counts_the_ends_and_skips_unknown_truth():
     low, high = np.zeros(4), np.ones(4)
     assert losses.coverage(low, high, np.array([0.0, 1.0, 2.0, np.nan])) == pytest.approx(2 / 3)
-
-
-def test_diebold_mariano_at_one_step_is_the_paired_t_test():
-    """At horizon 1 the corrected statistic is Student's paired t (Harvey et al., 1997, eq. 9)."""
-    rng = np.random.default_rng(1)
-    a, b = rng.gamma(2, size=40), rng.gamma(2.3, size=40)
-    want = stats.ttest_rel(a, b).pvalue
-    assert losses.diebold_mariano(a, b, horizon=1) == pytest.approx(want)
-
-
-def test_diebold_mariano_holds_its_level_on_overlapping_errors():
-    rng = np.random.default_rng(2)
-    hits = 0
-    for _ in range(400):
-        noise = np.convolve(rng.normal(size=83), np.ones(4), "valid")
-        hits += losses.diebold_mariano(noise, np.zeros(80), horizon=4) < 0.05
-    assert hits / 400 < 0.10
-
-
-def test_diebold_mariano_says_when_it_cannot_tell():
-    assert losses.diebold_mariano(np.ones(20), np.ones(20), horizon=2) == 1.0
-    assert np.isnan(losses.diebold_mariano(np.ones(7), np.zeros(7), horizon=1))
-    assert np.isnan(losses.diebold_mariano(np.ones(20), np.zeros(20), horizon=13))
-    wave = np.tile([1.0, -1.0], 20)
-    assert 0 <= losses.diebold_mariano(wave, np.zeros(40), horizon=2) <= 1

@@ -24,6 +24,7 @@ def test_an_outcome_is_known_only_when_it_has_come(horizon, at):
 
 
 def test_guards():
+    assert [p.tolist() for p in walk(np.arange(5, 10), refit_every=2)] == [[5, 6], [7, 8], [9]]
     with pytest.raises(ParameterError, match="go forward"):
         walk(np.array([3, 2]), refit_every=1)
     with pytest.raises(ParameterError, match="go forward"):

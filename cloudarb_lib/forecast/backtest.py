@@ -16,10 +16,9 @@ SCORED_PATHS = 200
 def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) -> pd.DataFrame:
     """Forecast from each of the last ``origins`` cells that has an outcome, and score it.
 
-    Returns table ``scores``; a price pattern counts once. Models are the members, their ``weighted_mean``, and ``ensemble``: the median of the calibrated
-    distribution, which is what is handed over. Added columns: scaled_mae (sum over series of MAE by mean
-    price before the origins), crps_ratio (CRPS by that of the last value, its absolute error; relative
-    prices) and dm_p (Diebold-Mariano against the last value).
+    Returns table ``scores``; a price pattern counts once. Models are the members, their ``weighted_mean``,
+    and ``ensemble``: the median of the calibrated distribution, which is what is handed over; added
+    crps_ratio, its CRPS by that of the last value (its absolute error), of relative prices.
     """
     cells = len(panel.times)
     if not horizons or min(horizons) < 1 or max(horizons) >= cells:
@@ -67,7 +66,6 @@ def _scores(
                 continue
             part = {model: e[:, mine, k] for model, e in error.items()}
             total = {m: losses.scaled_mae(losses.mean(e, 0), scale[mine]) for m, e in part.items()}
-            by_origin = {m: losses.mean(e / scale[mine], 1) for m, e in part.items()}
             plain = losses.mean(np.abs(1 - np.exp(known[:, mine, k])))
             for model, e in part.items():
                 final = np.nan if model != "ensemble" else 1.0
@@ -77,8 +75,6 @@ def _scores(
                     "skill": 1 - total[model] / total["last_value"] if total["last_value"] > 0 else 0.0,
                     "coverage80": final * losses.mean(inside80[:, mine, k]),
                     "coverage95": final * losses.mean(inside95[:, mine, k]),
-                    "scaled_mae": total[model],
                     "crps_ratio": final * losses.mean(crps[:, mine, k]) / plain if plain > 0 else np.nan,
-                    "dm_p": losses.diebold_mariano(by_origin[model], by_origin["last_value"], horizon=int(horizon)),
                 })  # fmt: skip
     return pd.DataFrame(rows)

@@ -19,15 +19,11 @@ from cloudarb_lib.forecast.members import MEMBERS, Task
 from cloudarb_lib.types import Panel
 
 ALL = "all"
-MAX_CELLS = 520
-"""Cells of history used: ten years of weeks, three weeks of hours."""
-CALIBRATION_ORIGINS = 52
-"""Origins before the first that weights and intervals rest on."""
+MAX_CELLS = 520  # cells of history used: ten years of weeks, three weeks of hours
+CALIBRATION_ORIGINS = 52  # origins before the first that weights and intervals rest on
 CALIBRATION_PATHS = 64
-HALF_LIFE_STEPS = 13.0
-"""Age at which an outcome counts half in the weights: a quarter of weekly prices."""
-MIN_OUTCOMES = 20
-"""Outcomes a group needs for weights of its own; below it takes those of all series."""
+HALF_LIFE_STEPS = 13.0  # age at which an outcome counts half in the weights: a quarter of weekly prices
+MIN_OUTCOMES = 20  # outcomes a group needs for weights of its own; below it takes those of all series
 WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
 
 
@@ -59,11 +55,11 @@ def find_patterns(panel: Panel) -> Patterns:
 
 @dataclass(frozen=True)
 class Walk:
-    """Forecasts at every origin of ``task`` as they could have been made there.
+    """Forecasts at every origin of ``task`` as they could have been made there; all log changes.
 
-    ``members`` (origins, series, steps) and why others ``failed``, by name; ``weights`` and ``gates``
-    (origins, members, groups and all, steps), a gate being '' or the reason; ``point`` the weighted mean;
-    ``truth`` what came, changes under 0.5 % set to 0; all log changes. ``counts``: see ``worlds``.
+    ``members`` (origins, series, steps) and why others ``failed``; ``weights`` and ``gates`` (origins,
+    members, groups and all, steps), a gate being '' or the reason; ``point`` the weighted mean; ``truth``
+    what came, changes under 0.5 % set to 0; ``counts`` as from ``count_widths``.
     """
 
     task: Task
@@ -76,10 +72,7 @@ class Walk:
     counts: np.ndarray
 
     def worlds(self, origin: int, *, n_paths: int, only: np.ndarray) -> np.ndarray:
-        """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin.
-
-        What a series does in a world does not depend on what else is asked for.
-        """
+        """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin."""
         task = self.task
         drawn = w.draw_cells(int(task.origins[origin]), n_paths=n_paths, horizon=task.horizon, seed=task.seed)
         step = w.known_steps(task.log_price, task.groups)
@@ -89,12 +82,13 @@ class Walk:
 
     def table(self, patterns: Patterns, origin: int, *, gates: bool = False) -> pd.DataFrame:
         """Return table ``weights`` at an origin; with ``gates`` the members left out, and why."""
-        groups, ahead = [*patterns.group_names, ALL], range(1, self.task.horizon + 1)
-        names = ["model", "series_group", "horizon"]
-        index = pd.MultiIndex.from_product([list(self.members), groups, ahead], names=names)
+        ahead, names = range(1, self.task.horizon + 1), ["model", "series_group", "horizon"]
+        axes = [list(self.members), [*patterns.group_names, ALL], ahead]
+        value, name = (self.gates, "reason") if gates else (self.weights, "weight")
+        index = pd.MultiIndex.from_product(axes, names=names)
+        out = pd.Series(value[origin].ravel(), index, name=name).reset_index()
         if not gates:
-            return pd.Series(self.weights[origin].ravel(), index, name="weight").reset_index()
-        out = pd.Series(self.gates[origin].ravel(), index, name="reason").reset_index()
+            return out
         failed = [(name, ALL, h, f"failed: {why}") for name, why in self.failed.items() for h in ahead]
         return pd.concat([out[out["reason"] != ""], pd.DataFrame(failed, columns=out.columns)])
 

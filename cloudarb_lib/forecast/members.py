@@ -1,7 +1,6 @@
-"""The members of the ensemble: point forecasts of the log change from the origin.
+"""The members of the ensemble: functions of a ``Task``, returning (origins, series, steps ahead).
 
-A member is a function of a ``Task`` and returns an array (origins, series, steps ahead). What it
-returns for an origin uses only cells up to that origin: fits follow the folds of ``splits``.
+What they return, the log change from an origin, uses only cells up to it (fits: folds of ``splits``).
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from cloudarb_lib.splits import known, walk
 
 TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 """Steps ahead that boosting is trained on; those between are interpolated."""
-MAX_ROWS = 20_000
-"""Rows boosting is trained on, drawn evenly: more cost time and gained nothing."""
-REFIT_EVERY = 13
+MAX_ROWS = 20_000  # rows boosting is trained on, drawn evenly, for speed
+REFIT_EVERY = 13  # origins that one fit of boosting serves
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def repeat_last_step(task: Task) -> np.ndarray:
 def damped_trend(task: Task) -> np.ndarray:
     """Holt's linear method with a damped trend (Gardner and McKenzie, 1985), by statsmodels.
 
-    With fixed smoothing constants one pass over a series gives the trend that stood at every origin.
+    Smoothing constants are fixed: one pass over a series gives the trend that stood at every origin.
     """
     from statsmodels.tsa.holtwinters import Holt
 

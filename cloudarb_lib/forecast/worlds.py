@@ -1,13 +1,10 @@
 """Joint sample paths, and their calibration.
 
 A world is a sequence of past cells (stationary bootstrap: Politis and Romano, 1994), the newest most
-often; all series take their steps from the same cells, so shared shocks stay shared and "unchanged"
-stays exactly unchanged. Part of the blocks take the steps of a neighbour in the group: what has not yet
-happened to one machine has happened to another of its kind.
+often. All series take their steps from the same cells, so shocks stay shared and "unchanged" exactly so.
 
-Calibration is split conformal: where the truth fell among past worlds (the randomised probability
-integral transform, so that the atom is no trouble) tells how wide a central part of the simulation
-covers as much as it says (distributional conformal prediction: Chernozhukov, Wuethrich, Zhu, 2021).
+Calibration is split conformal: where the truth fell among past worlds (randomised where they tie) tells
+how wide a central part covers as much as it says (Chernozhukov, Wuethrich and Zhu, 2021).
 """
 
 from __future__ import annotations
@@ -16,14 +13,12 @@ import numpy as np
 
 from cloudarb_lib.features import steps
 
-BLOCK_CELLS = 6
-"""Mean length of a block: about one review cycle of weekly prices (42 days in 2025)."""
-HALF_LIFE_CELLS = 26.0
-"""Age at which a past cell, and an outcome in calibration, counts half."""
+BLOCK_CELLS = 6  # mean length of a block: about one review cycle of weekly prices (42 days in 2025)
+HALF_LIFE_CELLS = 26.0  # age at which a past cell, and an outcome in calibration, counts half
 OWN_SHARE = 0.5
-"""Share of blocks in which a series repeats its own past, not a neighbour's."""
-BINS = 50
-"""Widths of the central part that are told apart: 2 % each."""
+"""Share of blocks in which a series repeats its own past, not that of another of its group: what has not
+yet happened to one machine has happened to another of its kind."""
+BINS = 50  # widths of the central part that are told apart: 2 % each
 PRIOR_ORIGINS = 10.0
 """Origins the simulation is trusted like at first: outcomes of one origin are hardly independent."""
 
@@ -105,8 +100,8 @@ def count_widths(pits: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def width_maps(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return (groups, steps, BINS + 1): the simulated central width that covers 0, 1/BINS, ..., 1.
 
-    ``weight`` (origins, steps). At each origin one outcome more counts as outside all worlds: the
-    finite-sample correction of split conformal. Identity where no outcome is known.
+    ``weight`` (origins, steps). At each origin one outcome more counts as outside: the finite-sample
+    correction of split conformal. Identity where no outcome is known.
     """
     mass = np.einsum("oghb,oh->ghb", counts, weight)
     total = mass.sum(axis=2, keepdims=True)
