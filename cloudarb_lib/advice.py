@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -39,6 +38,55 @@ def cost_fan(plan: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame({"time_utc": paths.times, "p10_usd": low, "p50_usd": middle, "p90_usd": high})
 
 
+def compare(before: pd.DataFrame, plan: pd.DataFrame, paths: Paths) -> tuple[pd.DataFrame, float, float]:
+    """Return what changes from one plan to the next, and the median cost (USD) of keeping and moving.
+
+    The first is a row per workload and offer whose number of instances differs. Both costs are
+    rent over all steps of ``paths``; the hours of ``before`` are scaled to those of ``plan``.
+    """
+    key = ["workload", "offer_id"]
+    both = (
+        pd.concat(
+            {"before": before.groupby(key)["instances"].sum(), "now": plan.groupby(key)["instances"].sum()},
+            axis=1,
+        )
+        .fillna(0.0)
+        .sort_index()
+    )
+    scale = plan["hours"].max() / before["hours"].max()
+    keep, move = (
+        float(cost_fan(p, paths)["p50_usd"].iloc[-1])
+        for p in (before.assign(hours=before["hours"] * scale), plan)
+    )
+    return both[both["before"] != both["now"]].reset_index(), keep, move
+
+
+def scoreboard(paid: pd.DataFrame) -> pd.DataFrame:
+    """Return table ``lookback`` by policy, cheapest first: total, worst step and its time, GPUs moved,
+    and ``over_advice``, how much more than the advice it cost (0.1: 10 % more)."""
+    board = paid.groupby("policy").agg(
+        total_usd=("cost_usd", "sum"), worst_step_usd=("cost_usd", "max"), gpus_moved=("moves", "sum")
+    )
+    worst = paid.loc[paid.groupby("policy")["cost_usd"].idxmax()].set_index("policy")["period_utc"]
+    board["worst_step"] = worst.dt.strftime("%Y-%m-%d")
+    board["over_advice"] = board["total_usd"] / board.loc["advice", "total_usd"] - 1
+    return board.sort_values("total_usd")
+
+
+def verdict(board: pd.DataFrame) -> str:
+    """Return in a sentence whether the advice paid; within 1 % of the best simple policy is a draw."""
+    rest, ours = board.drop(index="advice"), board.loc["advice"]
+    best, worst = rest.iloc[0], rest.iloc[-1]
+    apart = ours["total_usd"] / best["total_usd"] - 1
+    said = "made no difference" if abs(apart) < 0.01 else "paid" if apart < 0 else "did not pay"
+    return (
+        f"Looking back, the forecast **{said}** beside the best simple policy: following the advice would have "
+        f"cost {ours['total_usd']:,.0f} USD, {best.name} {best['total_usd']:,.0f} USD "
+        f"({abs(apart):.1%} {'more' if apart < 0 else 'less'}), {worst.name} {worst['total_usd']:,.0f} USD. The worst "
+        f"step of the advice, from {ours['worst_step']}, cost {ours['worst_step_usd']:,.0f} USD."
+    )
+
+
 def look_back(
     snapshot: Any,
     workloads: list[allocate.Workload],
@@ -52,7 +100,8 @@ def look_back(
 
     ``grid`` is the length of a step and the number of steps that end at ``as_of``. At the
     start of each step the policies see only what was known then (``snapshot.events(as_of=...)``);
-    they pay the time-weighted mean of the prices that came. Policies:
+    they pay the time-weighted mean of the prices that came. Only providers whose record is fresh
+    at ``as_of`` take part: of the others nobody knows what came. Policies:
 
     advice: forecast 13 steps ahead, allocate at expected prices, where taking up a new offer
     costs ``move_overlap_h`` hours of double rent, spread over the horizon;
@@ -68,7 +117,13 @@ def look_back(
     """
     step, steps = grid
     origins = pd.DatetimeIndex([as_of - step * k for k in range(steps, 0, -1)])
-    came = _panel(_events(snapshot, workloads, as_of), snapshot, as_of, step, how="mean")
+    models = {model for w in workloads for model in w.throughput}
+    now = snapshot.events(as_of=as_of, gpu_only=True)
+    _, sources = history.current_offers(
+        now, snapshot.looks(as_of=as_of), as_of=as_of, stale_after_days=STALE_AFTER_DAYS
+    )
+    fresh = set(sources.loc[~sources["stale"], "provider"])
+    came = _panel(_of(now, models, fresh), snapshot, as_of, step, how="mean")
     if not len(came.times) or came.times[0] > origins[0]:
         raise ParameterError(
             f"the record does not reach back {steps} steps of {step} from {as_of:%Y-%m-%d}.",
@@ -79,7 +134,7 @@ def look_back(
     held: dict[str, pd.DataFrame] = {}
     rows, advised = [], []
     for origin in tqdm(origins, desc="look back", unit="step"):
-        events = _events(snapshot, workloads, origin)
+        events = _of(snapshot.events(as_of=origin, gpu_only=True), models, fresh)
         offers, _ = history.current_offers(
             events, snapshot.looks(as_of=origin), as_of=origin, stale_after_days=STALE_AFTER_DAYS
         )
@@ -115,12 +170,8 @@ def look_back(
     return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
 
 
-def _events(snapshot: Any, workloads: list[allocate.Workload], as_of: pd.Timestamp) -> pd.DataFrame:
-    models = {model for w in workloads for model in w.throughput}
-    patterns = {pattern for w in workloads for pattern in w.providers}
-    events = snapshot.events(as_of=as_of, gpu_only=True)
-    allowed = [p for p in events["provider"].unique() if any(fnmatchcase(p, x) for x in patterns)]
-    return events[events["gpu_model"].isin(models) & events["provider"].isin(allowed)]
+def _of(events: pd.DataFrame, models: set[str], providers: set[str]) -> pd.DataFrame:
+    return events[events["gpu_model"].isin(models) & events["provider"].isin(providers)]
 
 
 def _panel(

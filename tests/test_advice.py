@@ -140,6 +140,35 @@ def test_the_fan_adds_up():
     assert "in danger" in figure.layout.title.text
 
 
+def test_moving_is_weighed_against_keeping():
+    paths = Paths(pd.Index(["a", "b"]), pd.DatetimeIndex([END]), np.array([[[2.0]], [[3.0]]]))
+    before = pd.DataFrame({"workload": "w", "offer_id": ["b"], "instances": [2.0], "hours": [168.0]})
+    plan = pd.DataFrame(
+        {"workload": "w", "offer_id": ["a", "b"], "instances": [1.0, 1.0], "hours": [1680.0] * 2}
+    )
+    changed, keep, move = advice.compare(before, plan, paths)
+    assert keep == pytest.approx(2 * 1680 * 3)
+    assert move == pytest.approx(1680 * 5)
+    assert changed[["offer_id", "before", "now"]].to_numpy().tolist() == [["a", 0.0, 1.0], ["b", 2.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("other", "says"), [(101.0, "made no difference"), (120.0, "**paid**"), (90.0, "did not pay")]
+)
+def test_the_verdict_is_what_the_numbers_say(other, says):
+    weeks = pd.to_datetime(["2026-01-01", "2026-01-08"], utc=True)
+    paid = pd.DataFrame({
+        "policy": ["advice"] * 2 + ["stay put"] * 2, "period_utc": [*weeks, *weeks],
+        "cost_usd": [40.0, 60.0, other / 2, other / 2], "moves": [0.0, 8.0, 0.0, 0.0],
+    })  # fmt: skip
+    board = advice.scoreboard(paid)
+    assert board.loc["advice", ["total_usd", "worst_step_usd", "worst_step", "gpus_moved"]].tolist() == [
+        100.0, 60.0, "2026-01-08", 8.0
+    ]  # fmt: skip
+    assert board.loc["stay put", "over_advice"] == pytest.approx(other / 100 - 1)
+    assert says in advice.verdict(board)
+
+
 def test_the_figure_ends_each_line_in_its_total(result):
     figure = summary.look_back(result[0])
     texts = [a.text for a in figure.layout.annotations]
