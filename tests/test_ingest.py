@@ -195,6 +195,9 @@ def test_parquet_with_odd_types(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "nan.parquet")
     report = take(tmp_path / "s", tmp_path / "nan.parquet")
     assert (report.new, dict(report.quarantined)) == (1, {"price_not_a_number": 1})
+    lists = table.set_column(5, "price_usd_per_hour", pa.array([[1.0], None]))
+    pq.write_table(lists.append_column("zone", pa.array([True, False])), tmp_path / "list.parquet")
+    assert dict(take(tmp_path / "s", tmp_path / "list.parquet").quarantined) == {"price_not_a_number": 2}
 
 
 def seen(price: float, observed: str, effective: str = "2026-01-05") -> str:

@@ -62,6 +62,8 @@ def _parquet(path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
                     column = column.cast(pa.string())  # NaN is not null: let it be seen
                 elif pa.types.is_integer(column.type):
                     column = column.cast(pa.float64())
+                elif pa.types.is_nested(column.type):
+                    column = pa.array([str(value) for value in column.to_pylist()])
                 columns.append(column.to_pandas())
             raw = pd.concat(columns, axis=1).set_axis(schema.names, axis=1)
             raw["line"] = range(done + 1, done + len(batch) + 1)
