@@ -1,7 +1,5 @@
 """Risk measures and the cost of a plan: closed forms, a library's values, properties, guards."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +10,7 @@ from scipy import stats
 
 from cloudarb_lib import assumptions, risk
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.risk import simulate
-from cloudarb_lib.types import Panel, Paths
+from cloudarb_lib.types import Paths
 
 finite = st.floats(-1e4, 1e4).map(lambda v: round(v, 3))
 samples = arrays(float, st.integers(25, 60), elements=finite)
@@ -217,8 +214,7 @@ def test_price_cost_against_a_slow_loop():
                 price = 50.0 if row.offer_id == COMMIT else price
                 slow[path] += price * row.instances * row.hours / 2
     np.testing.assert_allclose(risk.plan_cost(exposed, seed=0).total, slow)
-    np.testing.assert_allclose(risk.revalue(exposed, exposed.instance_hours), slow)
-    assert "3 offers x 5 paths" in repr(exposed)
+    np.testing.assert_allclose(exposed.unit_usd @ exposed.instance_hours, slow)
 
 
 def test_a_commitment_keeps_its_price():
@@ -293,8 +289,6 @@ def test_no_path_no_horizon_and_a_wrong_size_are_refused():
         Paths(OFFERS.index, TIMES, np.full((6, 2, 4), np.nan))
     with pytest.raises(ParameterError, match="horizon"):
         risk.expose(plan({GCP: 1.0}), paths(n=3), OFFERS, horizon_h=0.0)
-    with pytest.raises(DataError, match="instance_hours"):
-        risk.revalue(exposure(), np.ones(9))
     with pytest.raises(DataError, match="hazards"):
         risk.plan_cost(exposure(), hazard=NO_HAZARD, seed=0)
     with pytest.raises(DataError, match="unit prices"):
@@ -346,17 +340,9 @@ def test_an_outage_hits_the_largest_provider_and_is_bought_elsewhere():
     assert gone.loc["out", "unmet_gpu_hours"] == pytest.approx(672)
 
 
-def test_less_demand_leaves_commitments_paid_and_idle():
+def test_less_demand_leaves_commitments_paid():
     cost = risk.plan_cost(exposure(), demand_factor=0.5, seed=0)
-    np.testing.assert_allclose(cost.idle_usd, 0.5 * 50.0 * 672)
     np.testing.assert_allclose(cost.total, 0.5 * cost.price[:, :].sum(axis=1) + 0.5 * 50.0 * 672)
-
-
-def test_scenarios_combine():
-    both = risk.Scenario("a", price=0.5, provider="gcp") & risk.Scenario("b", price=0.5, demand=2)
-    assert (both.name, both.price, both.demand, both.provider) == ("a+b", 0.25, 2, "gcp")
-    with pytest.raises(ParameterError, match="different provider"):
-        both & risk.Scenario("c", provider="aws")
 
 
 @pytest.mark.parametrize(
@@ -416,144 +402,6 @@ def test_the_risk_table_adds_up():
     marginal = at95["marginal_cvar", f"offer:{GCP}"] * 4 * 672
     assert marginal == pytest.approx(at95["component_cvar", f"offer:{GCP}"])
     assert (table["horizon_h"] == 672).all()
-
-
-# --- simulation
-
-
-def panel(price: np.ndarray) -> Panel:
-    index = pd.Index([f"o{j}" for j in range(price.shape[1])], name="offer_id")
-    times = pd.date_range("2025-01-02", periods=len(price), freq="7D", tz="UTC")
-    return Panel(times, pd.Timedelta("7D"), pd.DataFrame(index=index), price,
-                 np.ones(price.shape), np.full(price.shape, 2))  # fmt: skip
-
-
-def history(n: int = 120, *, seed: int = 4) -> Panel:
-    rng = np.random.default_rng(seed)
-    moves = rng.multivariate_normal([0, 0, 0], 0.0025 * np.array(
-        [[1, 0.8, 0], [0.8, 1, 0], [0, 0, 1]]), n)  # fmt: skip
-    return panel(np.exp(moves.cumsum(axis=0)) * [10.0, 20.0, 30.0])
-
-
-def test_ledoit_wolf_against_scikit_learn():
-    # scikit-learn 1.9.1: sklearn.covariance.ledoit_wolf(x); x below
-    x = np.random.default_rng(21).standard_normal((12, 4)).round(2)
-    x[:, 3] = x[:, 0] * 0.9
-    covariance, intensity = simulate.ledoit_wolf(x)
-    assert intensity == pytest.approx(0.492542203257351, rel=1e-12)
-    assert covariance[0].tolist() == pytest.approx(
-        [0.8949258201, 0.202175415, -0.2525053612, 0.4298104106], abs=1e-9
-    )
-
-
-def test_perfectly_correlated_and_constant_series_have_an_answer():
-    price = np.exp(np.random.default_rng(5).standard_normal((6, 1)).cumsum(axis=0))
-    prices = np.hstack([price, 2 * price, np.full((6, 1), 3.0)])
-    found = simulate.correlation(np.diff(np.log(prices), axis=0))
-    assert "1 of 3 series never move" in found.note
-    assert np.linalg.eigvalsh(found.matrix)[0] > 0
-    twins = np.tile(np.random.default_rng(5).standard_normal((4000, 1)), (1, 3))
-    found = simulate.correlation(np.vstack([twins, -twins]))
-    assert np.linalg.cholesky(found.matrix).shape == (3, 3)
-    world = simulate.normal_paths(panel(np.tile(prices, (4, 1))), steps=2, n_paths=50, seed=0)
-    assert set(world.values[2].ravel()) == {3.0}
-
-
-@pytest.mark.parametrize("draws", simulate.DRAWS)
-def test_normal_paths_keep_price_volatility_and_correlation(draws):
-    source = history()
-    world = simulate.normal_paths(source, steps=2, n_paths=8192, seed=1, draws=draws)
-    returns = np.log(world.values[:, :, 0] / source.price[-1][:, None])
-    past = simulate.log_returns(source)
-    np.testing.assert_allclose(returns.std(axis=1), past.std(axis=0), rtol=0.03)
-    np.testing.assert_allclose(np.corrcoef(returns), simulate.correlation(past).matrix, atol=0.04)
-    np.testing.assert_allclose(world.values.mean(axis=1), source.price[-1][:, None] * [1, 1],
-                               rtol=0.004)  # fmt: skip
-    again = simulate.normal_paths(source, steps=2, n_paths=8192, seed=1, draws=draws)
-    np.testing.assert_array_equal(world.values, again.values)
-    assert world.times[0] == source.times[-1] + source.step
-
-
-def test_mirrored_and_sobol_draws_reduce_the_error_of_the_mean():
-    source = history()
-    error = {}
-    for draws in simulate.DRAWS:
-        means = [simulate.normal_paths(source, steps=1, n_paths=256, seed=s, draws=draws)
-                 .values.mean() for s in range(60)]  # fmt: skip
-        error[draws] = np.std(means)
-    assert error["antithetic"] < 0.3 * error["pseudo"]
-    assert error["sobol"] < 0.3 * error["pseudo"]
-
-
-def test_filtered_paths_draw_whole_weeks_and_keep_the_still_ones():
-    price = np.ones((41, 2))
-    price[20:] *= [1.1, 1.2]
-    draw = partial(simulate.filtered_paths, panel(price), horizon_steps=1, n_paths=4000, seed=0)
-    moves = (draw(half_life=0.0).values[:, :, 0] / price[-1][:, None]).round(9)
-    assert {tuple(m) for m in moves.T} == {(1.0, 1.0), (1.1, 1.2)}
-    # window 0 needs a cell before it, so 39 windows remain
-    assert (moves[0] > 1).mean() == pytest.approx(1 / 39, abs=1e-3)
-    weights = 0.5 ** (np.arange(39)[::-1] / 5.0)
-    recent = (draw(half_life=5.0).values[0, :, 0] > 1.1001).mean()
-    assert recent == pytest.approx(weights[18] / weights.sum(), abs=1e-3)
-
-
-def test_filtered_paths_know_calm_from_wild_weeks_and_return_to_the_level():
-    rng = np.random.default_rng(3)
-    calm, wild = 0.01 * rng.standard_normal((200, 1)), 0.1 * rng.standard_normal((40, 1))
-    quiet = panel(np.exp(np.vstack([wild, calm])))
-    loud = panel(np.exp(np.vstack([calm, wild])))
-    spread = [
-        np.log(simulate.filtered_paths(p, horizon_steps=1, n_paths=2000, seed=0).values).std()
-        for p in (quiet, loud)
-    ]
-    assert spread[0] == pytest.approx(0.01, rel=0.35)
-    assert spread[1] == pytest.approx(0.1, rel=0.35)
-    quiet.price[-1] = 3.0
-    away = simulate.filtered_paths(quiet, horizon_steps=1, n_paths=2000, seed=0)
-    assert np.log(np.median(away.values)) < 0.5 * np.log(3.0)
-
-
-def test_normal_windows_have_the_spread_of_the_windows():
-    source = history(400)
-    world = simulate.normal_window_paths(source, horizon_steps=1, n_paths=8000, seed=0)
-    spread = np.log(world.values[:, :, 0]).std(axis=1)
-    np.testing.assert_allclose(spread, simulate.log_returns(source).std(axis=0), rtol=0.04)
-
-
-def test_streamed_costs_are_those_of_the_closed_form():
-    factor = np.linalg.cholesky(np.array([[0.01, 0.004], [0.004, 0.02]]))
-    chunks = list(simulate.stream_normal_cost(
-        factor, np.array([2.0, 3.0]), np.array([10.0, 5.0]), n_paths=120_000, seed=0))  # fmt: skip
-    assert [len(c) for c in chunks] == [50_000, 50_000, 20_000]
-    total = np.concatenate(chunks).astype(float)
-    assert total.mean() == pytest.approx(35.0, rel=1e-3)
-    exact = (20**2 * np.expm1(0.01) + 15**2 * np.expm1(0.02) + 2 * 300 * np.expm1(0.004)) ** 0.5
-    assert total.std() == pytest.approx(exact, rel=0.01)
-
-
-def test_too_little_history_a_lost_offer_and_impossible_requests_are_refused():
-    with pytest.raises(DataError, match="only 5 steps"):
-        simulate.log_returns(history(6))
-    gone = history()
-    gone.price[-1, 1] = np.nan
-    with pytest.raises(DataError, match="o1 has no price"):
-        simulate.normal_paths(gone, steps=1, n_paths=1, seed=0)
-    with pytest.raises(ParameterError, match="at least one"):
-        simulate.normal_paths(history(), steps=1, n_paths=0, seed=0)
-    for simulator in (simulate.filtered_paths, simulate.normal_window_paths):
-        with pytest.raises(DataError, match="only 8 past windows"):
-            simulator(history(19), horizon_steps=10, n_paths=9, seed=0)
-        with pytest.raises(ParameterError, match="at least one"):
-            simulator(history(), horizon_steps=1, n_paths=0, seed=0)
-    with pytest.raises(ParameterError, match="draws"):
-        simulate.normal_draws(4, 1, kind="magic", rng=np.random.default_rng(0))
-
-
-def test_missing_weeks_are_left_out_of_the_joint_returns():
-    holes = history(40)
-    holes.price[10, 1] = np.nan
-    assert len(simulate.log_returns(holes)) == 37
 
 
 # --- figures

@@ -55,9 +55,9 @@ def contribution_bars(table: pd.DataFrame, *, level: float = 0.95, top: int = 10
     shares = (shares / sums.where(sums.abs() > 0, np.nan)).fillna(0.0)
     first = str(shares["component_cvar_usd"].idxmax())
     shown = shares.head(top)[::-1]
+    of_cost, of_risk = shares.loc[[first]].to_numpy()[0]
     title = (
-        f"{first} brings {shares.loc[first, 'component_cvar_usd']:.0%} of the risk "
-        f"for {shares.loc[first, 'expected_cost_usd']:.0%} of the cost"
+        f"{first} brings {of_risk:.0%} of the risk for {of_cost:.0%} of the cost"
         if sums["component_cvar_usd"] > 0
         else "The paths show no risk to split"
     )

@@ -1,7 +1,7 @@
 """From a plan and joint price paths to what the plan will cost, path by path.
 
-Three risks stand apart and add up: price (the paths), capacity (hours taken away, bought at the
-fallback) and, under a scenario, demand met beyond the plan or committed and left unused.
+Three risks stand apart and add up: price (the paths), capacity (hours taken away, bought at the fallback)
+and, under a scenario, demand met beyond the plan or committed and left unused.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from cloudarb_lib.types import OFFER_PARTS, Paths
 class Exposure:
     """A plan met with price paths.
 
-    ``table`` is indexed by offer_id: the offer's parts, ``gpu_model``, ``units`` (GPUs of an
-    instance; vCPUs where it has none), ``instance_hours``, ``price_usd_per_hour`` now,
-    ``fallback`` and ``fallback_usd_per_hour`` (what replaces an hour of the instance; NaN where
-    nothing does). ``unit_usd`` (paths, offers) is the mean price of a planned hour, USD per
-    instance-hour. ``horizon_h`` is the span of the paths in hours.
+    ``table`` is indexed by offer_id: the offer's parts, ``gpu_model``, ``units`` (GPUs of an instance; vCPUs
+    where it has none), ``instance_hours``, ``price_usd_per_hour`` now, ``fallback`` and
+    ``fallback_usd_per_hour`` (what replaces an hour of the instance; NaN where nothing does). ``unit_usd``
+    (paths, offers) is the mean price of a planned hour, USD per instance-hour. ``horizon_h`` is the span of
+    the paths in hours.
     """
 
     table: pd.DataFrame
@@ -36,10 +36,6 @@ class Exposure:
             raise DataError(f"unit prices have shape {self.unit_usd.shape}, not (paths, offers).")
         if not self.horizon_h > 0:
             raise ParameterError(f"the horizon is {self.horizon_h!r} hours.", "Give hours above 0.")
-
-    def __repr__(self) -> str:
-        paths, offers = self.unit_usd.shape
-        return f"Exposure({offers} offers x {paths} paths over {self.horizon_h:g} h)"
 
     @property
     def instance_hours(self) -> np.ndarray:
@@ -55,17 +51,15 @@ class Exposure:
 class PlanCost:
     """Cost samples of a plan, USD, each array of shape (paths, offers).
 
-    ``price`` is what the planned hours cost, ``capacity`` what the hours taken away cost beyond
-    that, ``demand`` what demand above (or below) the plan adds (or saves). ``idle_usd`` (paths,)
-    is the part of ``price`` paid for commitments that nobody used, ``unmet_gpu_hours`` (paths,)
-    what nothing on offer could replace.
+    ``price`` is what the planned hours cost, ``capacity`` what the hours taken away cost beyond that,
+    ``demand`` what demand above (or below) the plan adds (or saves). ``unmet_gpu_hours`` (paths,) is what
+    nothing on offer could replace.
     """
 
     exposure: Exposure
     price: np.ndarray
     capacity: np.ndarray
     demand: np.ndarray
-    idle_usd: np.ndarray
     unmet_gpu_hours: np.ndarray
 
     @property
@@ -84,49 +78,40 @@ class PlanCost:
         return pd.Index(names), self.by_offer @ np.eye(len(names))[codes]
 
 
-def _groups(offers: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes offers stand in for one another: model (or 'cpu') and size in units."""
-    has_gpu = offers["gpu_model"].notna() & (offers["gpu_count"].fillna(0) > 0)
-    size = offers["gpu_count"].where(has_gpu, offers["vcpus"])
-    return pd.DataFrame(
-        {"model": offers["gpu_model"].where(has_gpu, "cpu"), "units": size.fillna(1.0)}, index=offers.index
-    )
+def _stand_in(offers: pd.DataFrame) -> pd.DataFrame:
+    """Return ``offers`` with what makes them stand in for one another: ``kind`` and ``units``."""
+    gpu = offers["gpu_model"].notna() & (offers["gpu_count"].fillna(0) > 0)
+    units = offers["gpu_count"].where(gpu, offers["vcpus"]).fillna(1.0)
+    return offers.assign(kind=offers["gpu_model"].where(gpu, "cpu"), units=units)
 
 
 def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index, *, without_provider: str = "") -> pd.DataFrame:
     """Return what an instance-hour of each wanted offer is bought at when it is not to be had.
 
-    ``offers`` is table ``offers`` indexed by offer_id. The fallback is on-demand: the same
-    machine in the same region, else the cheapest of the same GPU model per GPU (per vCPU where
-    there is no GPU), never the offer itself nor ``without_provider``. Columns ``fallback`` (None
-    where nothing replaces it) and ``fallback_usd_per_hour`` (NaN there); index ``wanted``.
+    ``offers`` is table ``offers`` indexed by offer_id. The fallback is on-demand: the same machine in the
+    same region, else the cheapest of the same GPU model per GPU (per vCPU where there is no GPU), never the
+    offer itself nor ``without_provider``. Columns ``fallback`` and ``fallback_usd_per_hour``, both missing
+    where nothing replaces it; index ``wanted``.
     """
-    pool = offers[(offers["purchase_option"] == "on_demand") & (offers["provider"] != without_provider)]
-    pool = pool.join(_groups(pool)).assign(rate=lambda frame: frame["price_usd_per_hour"] / frame["units"])
-    mine = offers.loc[wanted].pipe(lambda frame: frame.join(_groups(frame)))
+    known = _stand_in(offers)
+    pool = known[(known["purchase_option"] == "on_demand") & (known["provider"] != without_provider)]
+    rate = pool["price_usd_per_hour"] / pool["units"]
     rows = []
-    for offer_id, offer in mine.iterrows():
-        peers = pool[(pool["model"] == offer["model"]) & (pool.index != offer_id)]
-        same = peers[
-            (peers["provider"] == offer["provider"])
-            & (peers["region"] == offer["region"])
-            & (peers["instance_type"] == offer["instance_type"])
-        ]
-        peers = same if len(same) else peers
-        if peers.empty:
-            rows.append((None, np.nan))
-        else:
-            best = peers["rate"].idxmin()
-            rows.append((best, float(peers.at[best, "rate"] * offer["units"])))
+    for offer_id, offer in known.loc[wanted].iterrows():
+        peers = pool[(pool["kind"] == offer["kind"]) & (pool.index != offer_id)]
+        alike = ["provider", "region", "instance_type"]
+        same = peers[(peers[alike] == offer[alike]).all(axis=1)]
+        best = rate[(same if len(same) else peers).index]
+        rows.append((best.idxmin(), best.min() * offer["units"]) if len(best) else (None, np.nan))
     return pd.DataFrame(rows, columns=["fallback", "fallback_usd_per_hour"], index=wanted)
 
 
 def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h: float) -> Exposure:
     """Return the exposure of table ``plan`` to ``paths``; ``offers`` is table ``offers``.
 
-    Periods divide the steps of the paths evenly, in order. A commitment keeps the price it has
-    now. Raises DataError for a plan without a row, for an offer that is not among the offers or
-    has no path, and for more periods than steps.
+    Periods divide the steps of the paths evenly, in order. A commitment keeps the price it has now. Raises
+    DataError for a plan without a row, for an offer that is not among the offers or has no path, and for more
+    periods than steps.
     """
     held = plan.assign(instance_hours=plan["instances"] * plan["hours"])
     if not np.isfinite(held["instance_hours"]).all() or (held["instance_hours"] < 0).any():
@@ -154,10 +139,8 @@ def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h:
     weight = share / total.to_numpy()[:, None]
     chosen = paths.select(hours.index)
     unit = np.matmul(chosen.values, weight[:, :, None])[:, :, 0].T
-    table = known.loc[hours.index, [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model"]].join(
-        _groups(known.loc[hours.index])[["units"]]
-    )
-    table["instance_hours"] = total
+    columns = [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model", "units"]
+    table = _stand_in(known.loc[hours.index])[columns].assign(instance_hours=total)
     committed = (table["purchase_option"] == "reserved").to_numpy()
     unit = np.where(committed, table["price_usd_per_hour"].to_numpy(float), unit)
     table = table.join(find_fallbacks(known, hours.index))
@@ -167,10 +150,9 @@ def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h:
 def hazards(table: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.DataFrame:
     """Return ``interruption_per_hour`` and ``outage_h`` of each offer under a preset.
 
-    Spot offers take the rows ``interruption_per_hour/spot/<preset>`` and
-    ``outage_hours/spot/<preset>`` of the assumptions, other offers of moving price those of
-    ``market``; on-demand list prices and commitments are never taken away (0).
-    ``available_share`` is 1 everywhere; a scenario lowers it.
+    Spot offers take the rows ``interruption_per_hour/spot/<preset>`` and ``outage_hours/spot/<preset>`` of
+    the assumptions, other offers of moving price those of ``market``; on-demand list prices and commitments
+    are never taken away (0). ``available_share`` is 1 everywhere; a scenario lowers it.
     """
     spot = table["purchase_option"] == "spot"
     market = ~spot & (table["price_kind"] == "market")
@@ -189,12 +171,11 @@ def plan_cost(
 ) -> PlanCost:
     """Return the cost samples of a plan, price, capacity and demand apart.
 
-    Outages of an offer are a Poisson stream (``interruption_per_hour``), each of exponential
-    length ``outage_h``; all instances of one offer go together, which keeps the mean and is
-    cautious about the spread. Hours taken away are bought at the fallback. ``demand_factor``
-    scales the work: above 1 the rest is bought on demand (at the offer's own price where it is
-    on-demand, else at the fallback), below 1 hours that are not
-    committed are given back and committed ones stay paid. ``hazard`` None means no outage.
+    Outages of an offer are a Poisson stream (``interruption_per_hour``), each of exponential length
+    ``outage_h``; all instances of one offer go together, which keeps the mean and is cautious about the
+    spread. Hours taken away are bought at the fallback. ``demand_factor`` scales the work: above 1 the rest
+    is bought on demand (at the offer's own price where it is on-demand, else at the fallback), below 1 hours
+    that are not committed are given back and committed ones stay paid. ``hazard`` None means no outage.
     """
     table, hours = exposure.table, exposure.instance_hours
     n = len(exposure.unit_usd)
@@ -219,7 +200,6 @@ def plan_cost(
             capacity[:, j] = -saved + (0.0 if nothing[j] else lost * fallback[j])
             unmet += lost * gpus[j] * nothing[j]
     demand = np.zeros_like(price)
-    idle = np.zeros(n)
     if demand_factor > 1.0:
         more = (demand_factor - 1.0) * hours
         listed = (table["purchase_option"] == "on_demand").to_numpy()
@@ -228,13 +208,4 @@ def plan_cost(
     elif demand_factor < 1.0:
         less = (1.0 - demand_factor) * hours
         demand = np.where(exposure.committed, 0.0, -less * exposure.unit_usd)
-        idle = (less * exposure.unit_usd)[:, exposure.committed].sum(axis=1)
-    return PlanCost(exposure, price, capacity, demand, idle, unmet)
-
-
-def revalue(exposure: Exposure, instance_hours: np.ndarray) -> np.ndarray:
-    """Return the price cost (paths,) of other ``instance_hours`` (offers,) on the stored paths."""
-    hours = np.asarray(instance_hours, dtype=float)
-    if hours.shape != (len(exposure.table),):
-        raise DataError(f"instance_hours has shape {hours.shape}, not ({len(exposure.table)},).")
-    return exposure.unit_usd @ hours
+    return PlanCost(exposure, price, capacity, demand, unmet)

@@ -1,9 +1,9 @@
 """Risk measures: plain functions on samples, each with its sampling error.
 
-Samples are losses: positive is bad. An axis of paths comes first, (n,) or (n, k); every path
-weighs the same. A missing or infinite sample is refused, never skipped: dropping the paths that
-failed would drop the worst ones. The standard errors are those of n independent paths; paths from
-antithetic or quasi-random draws do better than they say.
+Samples are losses: positive is bad. An axis of paths comes first, (n,) or (n, k); every path weighs the same.
+A missing or infinite sample is refused, never skipped: dropping the paths that failed would drop the worst
+ones. The standard errors are those of n independent paths; paths from antithetic or quasi-random draws do
+better than they say.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def _rank(n: int, level: float) -> int:
 def var(losses: np.ndarray, level: float = 0.95) -> Estimate:
     """Return value-at-risk: the smallest sample with at least ``level`` of the mass at or below.
 
-    Standard error: half the distance between the order statistics one binomial standard
-    deviation either side, which needs no density and is 0 on an atom (David and Nagaraja,
-    Order Statistics, 3rd ed. 2003, section 7.1).
+    Standard error: half the distance between the order statistics one binomial standard deviation either
+    side, which needs no density and is 0 on an atom (David and Nagaraja, Order Statistics, 3rd ed. 2003,
+    section 7.1).
     """
     x = np.sort(_checked(losses, level), axis=0)
     n = len(x)
@@ -68,10 +68,10 @@ def var(losses: np.ndarray, level: float = 0.95) -> Estimate:
 def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
     """Return conditional value-at-risk (expected shortfall): VaR + mean excess / (1 - level).
 
-    This is the minimum of Rockafellar and Uryasev (Journal of Risk 2, 2000) and equals the tail
-    mean of Acerbi and Tasche (2002), which splits an atom at the VaR. Standard error: the
-    asymptotic sqrt((tail variance + level (CVaR - VaR)^2) / (n (1 - level))) of Manistre and
-    Hancock (North American Actuarial Journal 9, 2005).
+    This is the minimum of Rockafellar and Uryasev (Journal of Risk 2, 2000) and equals the tail mean of
+    Acerbi and Tasche (2002), which splits an atom at the VaR. Standard error: the asymptotic sqrt((tail
+    variance + level (CVaR - VaR)^2) / (n (1 - level))) of Manistre and Hancock (North American Actuarial
+    Journal 9, 2005).
     """
     x = _checked(losses, level)
     excess = np.maximum(x - np.partition(x, _rank(len(x), level), axis=0)[_rank(len(x), level)], 0)
@@ -84,8 +84,8 @@ def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
 def probability_over(costs: np.ndarray, budget_usd: float) -> Estimate:
     """Return the share of paths above ``budget_usd``, with its binomial standard error.
 
-    ``costs`` are costs, not increases. The error uses Agresti and Coull's two added successes
-    and failures, so that 0 of n does not read as certain.
+    ``costs`` are costs, not increases. The error uses Agresti and Coull's two added successes and failures,
+    so that 0 of n does not read as certain.
     """
     x = _checked(costs, 0.5)
     over = (x > budget_usd).mean(axis=0)
@@ -96,8 +96,8 @@ def probability_over(costs: np.ndarray, budget_usd: float) -> Estimate:
 def tail_weights(losses: np.ndarray, level: float = 0.95) -> np.ndarray:
     """Return weights (n,) that sum to 1 and under which the mean of ``losses`` is its CVaR.
 
-    Paths at the VaR share what the paths above it leave (Acerbi and Tasche 2002), so the result
-    does not depend on the order of the paths.
+    Paths at the VaR share what the paths above it leave (Acerbi and Tasche 2002), so the result does not
+    depend on the order of the paths.
     """
     x = _checked(losses, level)
     at = var(x, level).value
@@ -110,10 +110,10 @@ def tail_weights(losses: np.ndarray, level: float = 0.95) -> np.ndarray:
 def component_cvar(parts: np.ndarray, level: float = 0.95) -> Estimate:
     """Return the part of the total's CVaR that each column of ``parts`` (n, k) brings, (k,).
 
-    Euler allocation: the mean of the part over the tail of the sum (Tasche, Capital Allocation
-    to Business Units, 2007); the components add up to ``cvar`` of the sum exactly. Divided by the
-    amount held it is the marginal CVaR. Standard error: Hong and Liu, Management Science 55
-    (2009), with the part at the VaR taken from the root-n paths on either side.
+    Euler allocation: the mean of the part over the tail of the sum (Tasche, Capital Allocation to Business
+    Units, 2007); the components add up to ``cvar`` of the sum exactly. Divided by the amount held it is the
+    marginal CVaR. Standard error: Hong and Liu, Management Science 55 (2009), with the part at the VaR taken
+    from the root-n paths on either side.
     """
     x = _checked(parts, level)
     total, n = x.sum(axis=1), len(x)

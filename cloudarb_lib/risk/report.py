@@ -18,9 +18,9 @@ SCOPES = {"provider": "provider", "region": "region", "gpu_model": "gpu"}
 def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFrame:
     """Return expected cost and CVaR split by a column of the exposure ('offer_id' for offers).
 
-    Index: the values of the column, largest component first. Columns: expected_cost_usd,
-    component_cvar_usd with its standard error (components sum to the total CVaR) and
-    incremental_cvar_usd (how much it falls without them).
+    Index: the values of the column, largest component first. Columns: expected_cost_usd, component_cvar_usd
+    with its standard error (components sum to the total CVaR) and incremental_cvar_usd (how much it falls
+    without them).
     """
     if by == "offer_id":
         names, parts = cost.exposure.table.index, cost.by_offer
@@ -39,11 +39,11 @@ def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFra
 def risk_table(cost: PlanCost, *, levels: Sequence[float] = (0.95, 0.99), budget_usd: float) -> pd.DataFrame:
     """Return table ``risk`` of a plan.
 
-    Measures of the total: expected_cost, budget, var and cvar at each level (over the expected
-    cost), unmet_gpu_hours and probability_over_budget (whose 'value_usd' are GPU-hours and a
-    share). var and cvar of each risk alone have scope risk:price and risk:capacity. By provider,
-    region, gpu and offer at the first level: component_cvar and incremental_cvar, and for offers
-    marginal_cvar, USD of CVaR per instance-hour more.
+    Measures of the total: expected_cost, budget, var and cvar at each level (over the expected cost),
+    unmet_gpu_hours and probability_over_budget (whose 'value_usd' are GPU-hours and a share). var and cvar of
+    each risk alone have scope risk:price and risk:capacity. By provider, region, gpu and offer at the first
+    level: component_cvar and incremental_cvar, and for offers marginal_cvar, USD of CVaR per instance-hour
+    more.
     """
     rows: list[tuple[str, float, Estimate, str]] = []
     none = float("nan")

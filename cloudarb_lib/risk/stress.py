@@ -20,11 +20,10 @@ from cloudarb_lib.schema import nearest
 class Scenario:
     """A shock. Factors multiply, 1 leaves as it is.
 
-    ``price`` moves every price but those of commitments; ``volatility`` stretches the log prices
-    of the paths around their mean, which it keeps; ``availability`` is the share of the hours
-    that can be had; ``demand`` scales the work; ``cost`` raises every bill, commitments
-    included. ``provider`` and ``region`` say where price and availability are hit: '' is
-    everywhere, 'largest' the one on which the plan spends most.
+    ``price`` moves every price but those of commitments; ``volatility`` stretches the log prices of the paths
+    around their mean, which it keeps; ``availability`` is the share of the hours that can be had; ``demand``
+    scales the work; ``cost`` raises every bill, commitments included. ``provider`` and ``region`` say where
+    price and availability are hit: '' is everywhere, 'largest' the one on which the plan spends most.
     """
 
     name: str
@@ -48,17 +47,6 @@ class Scenario:
                 "Price and cost stay above 0, availability at or below 1.",
             )
 
-    def __and__(self, other: Scenario) -> Scenario:
-        """Return both shocks at once: factors multiply, places must not differ."""
-        for place in ("provider", "region"):
-            if getattr(self, place) and getattr(other, place) not in ("", getattr(self, place)):
-                raise ParameterError(f"scenarios {self.name!r} and {other.name!r} name different {place}s.")
-        product = {f: getattr(self, f) * getattr(other, f) for f in FACTORS}
-        return Scenario(
-            f"{self.name}+{other.name}", **product,
-            provider=self.provider or other.provider, region=self.region or other.region,
-        )  # fmt: skip
-
 
 FACTORS = ("price", "volatility", "availability", "demand", "cost")
 
@@ -66,9 +54,9 @@ FACTORS = ("price", "volatility", "availability", "demand", "cost")
 def load_scenarios(path: str | Path = "") -> list[Scenario]:
     """Return the scenarios of a YAML file, a list under ``scenarios``; '' means the shipped four.
 
-    An entry names itself under ``scenario``; the other keys are those of ``Scenario``. Raises
-    ParameterError with file and line for a key that is not known (naming the nearest), a value
-    that is no number, a missing or repeated name, and a factor that cannot be.
+    An entry names itself under ``scenario``; the other keys are those of ``Scenario``. Raises ParameterError
+    with file and line for a key that is not known (naming the nearest), a value that is no number, a missing
+    or repeated name, and a factor that cannot be.
     """
     import yaml
 
@@ -167,10 +155,9 @@ def stress(
 ) -> pd.DataFrame:
     """Return one row per scenario, first the base, with the plan held; USD over the horizon.
 
-    Columns: scenario, expected_cost_usd, loss_usd (expected cost above the base's), var95_usd
-    and cvar95_usd (over the scenario's own expected cost) with their standard errors,
-    probability_over_budget, unmet_gpu_hours (expected). ``hazard`` is as of ``cost.hazards``,
-    ``offers`` table ``offers``.
+    Columns: scenario, expected_cost_usd, loss_usd (expected cost above the base's), var95_usd and cvar95_usd
+    (over the scenario's own expected cost) with their standard errors, probability_over_budget,
+    unmet_gpu_hours (expected). ``hazard`` is as of ``cost.hazards``, ``offers`` table ``offers``.
     """
     rows: list[dict[str, object]] = []
     base = 0.0
