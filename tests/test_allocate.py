@@ -35,7 +35,15 @@ def figures(**changes) -> Assumptions:
 
 def offers(*rows) -> pd.DataFrame:
     """Rows: provider, region, machine, option, GPU model, GPUs, price."""
-    columns = ["provider", "region", "instance_type", "purchase_option", "gpu_model", "gpu_count", "price_usd_per_hour"]
+    columns = [
+        "provider",
+        "region",
+        "instance_type",
+        "purchase_option",
+        "gpu_model",
+        "gpu_count",
+        "price_usd_per_hour",
+    ]
     table = pd.DataFrame(rows, columns=columns)
     table["term"] = np.where(table["purchase_option"] == "reserved", "1y", "")
     parts = ["provider", "region", "term", "instance_type", "purchase_option", "term"]
@@ -78,7 +86,9 @@ def test_bundled_demand_reads_like_a_sentence():
     train, serve, batch = allocate.load_workloads(PROJECT / "data" / "demand.yaml")
     assert (train.amount, train.throughput, train.together) == (64.0, {"H100": 1.0}, True)
     assert (serve.amount, serve.interruptible, serve.regions) == (32.0, False, ("us-*",))
-    assert batch.batch and batch.gpu_hours_a_week == 4000 and batch.throughput["H100"] == 2.0
+    assert batch.batch
+    assert batch.gpu_hours_a_week == 4000
+    assert batch.throughput["H100"] == 2.0
     assert len(allocate.load_workloads(PROJECT / "data" / "demand_marketplace.yaml")) == 3
 
 
@@ -196,7 +206,9 @@ def test_cheapest_machines_first_then_the_next_pool():
     assert held.to_dict() == {"gcp/us-a//h8/spot/": 4.0, "gcp/us-b//h8/spot/": 4.0}
     hours = 168 * rework_factor(0.002, checkpoint_h=0, restart_h=0)
     assert plan.objective_usd == pytest.approx(4 * (16 + 20) * float(hours))
-    assert plan.status == "optimal" and plan.gap == 0 and "optimal" in repr(plan)
+    assert plan.status == "optimal"
+    assert plan.gap == 0
+    assert "optimal" in repr(plan)
     assert plan.table["gpus"].sum() == 64
 
 
@@ -210,7 +222,8 @@ def test_commitments_are_bought_only_where_asked_for():
 
 def test_work_not_worth_its_price_is_left_undone():
     plan = plan_for(work(8, worth_usd_per_gpu_hour=1.0))
-    assert not len(plan.table) and plan.objective_usd == pytest.approx(8 * 168)
+    assert not len(plan.table)
+    assert plan.objective_usd == pytest.approx(8 * 168)
     assert len(plan_for(work(8, worth_usd_per_gpu_hour=3.0)).table) == 1
 
 
@@ -225,12 +238,15 @@ def test_each_status_fires(solver):
     options = allocate.SolveOptions(solver=solver)
     assert plan_for(work(64), options=options).status == "optimal"
     none = plan_for(work(4096), options=options)
-    assert none.status == "infeasible" and not none.has_plan and none.gap == np.inf
+    assert none.status == "infeasible"
+    assert not none.has_plan
+    assert none.gap == np.inf
     for name in ("table", "objective_usd", "verdict", "binding"):
         with pytest.raises(SolveError, match="no plan: infeasible"):
             getattr(none, name)
     late = plan_for(work(64), options=replace(options, time_limit_s=1e-9))
-    assert late.status == "time_limit_without_plan" and not late.has_plan
+    assert late.status == "time_limit_without_plan"
+    assert not late.has_plan
 
 
 def test_a_broken_plan_is_never_returned(monkeypatch):
@@ -263,7 +279,8 @@ def test_binding_limits_have_their_worth():
     assert (pool["used"], pool["available"]) == (32, 32)
     assert pool["worth_usd"] == pytest.approx((20 - 16) / 8 * 168)
     runner = allocate.runners_up(plan).iloc[0]
-    assert runner["pool"] == "gcp/us-a/spot/H100" and runner["extra_usd"] > 0
+    assert runner["pool"] == "gcp/us-a/spot/H100"
+    assert runner["extra_usd"] > 0
     facts = allocate.summary(plan).set_index("fact")
     assert facts.loc["expected cost", "value"] == pytest.approx(plan.objective_usd)
     assert "capacity" in " ".join(facts.index)
@@ -416,7 +433,19 @@ def test_the_check_finds_each_broken_limit():
     pairs = base.pairs.assign(carbon_kg=1.0)
     verdict = allocate.check(replace(base, limits=strict, pairs=pairs), base.pairs["most"].to_numpy() + 1)
     said = " ".join(verdict.broken)
-    for word in ["bound", "capacity", "budget", "CVaR", "VaR", "effective", "provider", "site", "on-demand", "GPUs", "carbon"]:
+    for word in [
+        "bound",
+        "capacity",
+        "budget",
+        "CVaR",
+        "VaR",
+        "effective",
+        "provider",
+        "site",
+        "on-demand",
+        "GPUs",
+        "carbon",
+    ]:
         assert word in said
     undone = replace(base, demands=base.demands.assign(unmet_usd=np.inf))
     assert "demand of" in allocate.check(undone, np.zeros(len(pairs))).broken[0]
@@ -454,4 +483,5 @@ def test_yesterdays_plan_is_the_one_to_beat():
     plan = plan_for(work(40))
     assert (search.counts_of(plan.problem, plan.table) == plan.counts).all()
     again = allocate.solve(plan.problem, allocate.SolveOptions(time_limit_s=1e-9), start=plan.table)
-    assert again.has_plan and again.objective_usd == plan.objective_usd
+    assert again.has_plan
+    assert again.objective_usd == plan.objective_usd

@@ -24,7 +24,7 @@ def binding(plan: Plan) -> pd.DataFrame:
     machines make the true saving come in steps. Demands are listed with what one unit more
     would cost, as a negative worth. Sorted by absolute worth, at least a cent.
     """
-    problem, milp = plan.problem, to_milp(plan.problem)
+    problem, milp = plan.problem, to_milp(plan.problem, tight=False)
     verdict = plan.verdict
     assert plan.counts is not None
     relaxation, names = _relaxed(milp)

@@ -33,9 +33,30 @@ class Milp:
     link_site: np.ndarray
     site_columns: np.ndarray
     usage_columns: np.ndarray
+    pool_switch: np.ndarray
+    """Column of the site of each pool; -1 where it has no fee, or the pool spans sites."""
 
     def counts(self, z: np.ndarray) -> np.ndarray:
         return z[: len(self.problem.pairs)]
+
+    def link_cuts(self, which: np.ndarray) -> Cuts:
+        """Return the links numbered ``which`` as cuts."""
+        matrix = self.links[which]
+        matrix.resize(len(which), len(self.cost))
+        entries = (np.ones(len(which)), (np.arange(len(which)), self.link_site[which]))
+        site = sparse.csr_matrix(entries, matrix.shape)
+        return Cuts(matrix - site, np.zeros(len(which)), ["link"] * len(which))
+
+    def point(self, counts: np.ndarray) -> np.ndarray:
+        """Return the point of the program at which the plan of ``counts`` stands."""
+        p = self.problem
+        demand, slot = p.pairs["demand"].to_numpy(), p.pairs["slot"].to_numpy()
+        used = np.bincount(p.slots["site"].to_numpy()[slot], counts, len(p.sites)) > 0
+        need = p.demands["need"].to_numpy(float)
+        served = np.bincount(demand, counts * p.pairs["cover"].to_numpy(float), len(need))
+        optional = np.isfinite(p.demands["unmet_usd"].to_numpy(float))
+        paid = p.sites["fee_usd"].to_numpy(float) > 0
+        return np.r_[counts, used[paid], np.maximum(need - served, 0)[optional], p.usage(counts)]
 
 
 class _Rows:
@@ -59,14 +80,21 @@ class _Rows:
         self.names.extend(names)
 
 
-def to_milp(problem: Problem) -> Milp:
-    """Return the program of a problem, without the cuts that are added when violated."""
+def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
+    """Return the program of a problem, without the cuts that are added when violated.
+
+    ``tight`` adds rows that whole counts keep anyway; without them every row has one meaning.
+    """
     pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
     n_x, n_q = len(pairs), len(slots)
     demand, slot = pairs["demand"].to_numpy(), pairs["slot"].to_numpy()
     cover, hours = pairs["cover"].to_numpy(float), pairs["hours"].to_numpy(float)
     need = demands["need"].to_numpy(float)
-    most = pairs["most"].to_numpy(float)
+    pool = slots["pool"].to_numpy()[slot]
+    use = pairs["pool_use"].to_numpy(float)
+    capacity = problem.pools["capacity"].to_numpy(float)
+    with np.errstate(divide="ignore"):
+        most = np.minimum(pairs["most"].to_numpy(float), np.floor(capacity[pool] / use + 1e-9))
     pair_site = slots["site"].to_numpy()[slot]
     fee = problem.sites["fee_usd"].to_numpy(float)
     paid_sites = np.flatnonzero(fee > 0)
@@ -85,11 +113,24 @@ def to_milp(problem: Problem) -> Milp:
         np.r_[cover, np.ones(len(optional))],
         need, need if problem.exact else np.inf,
     )  # fmt: skip
-    pool = slots["pool"].to_numpy()[slot]
-    rows.add(
-        [f"capacity of {name}" for name in problem.pools["name"]],
-        pool, x, pairs["pool_use"], -np.inf, problem.pools["capacity"].to_numpy(float),
-    )  # fmt: skip
+    first_site = np.full(len(capacity), -1)
+    first_site[pool] = pair_site
+    alone = np.bincount(pool, pair_site != first_site[pool], len(capacity)) == 0
+    switch = np.where(alone & (first_site >= 0), y_of_site[first_site], -1)
+    tied_pool = np.flatnonzero(switch >= 0)
+    names = [f"capacity of {name}" for name in problem.pools["name"]]
+    # a pool is closed with its site; dividing by a machine size and rounding down stays valid
+    # for whole counts, and cuts off what no whole machines can be
+    sizes = sorted(set(use[(use > 1) & (use == np.round(use))]))[:8] if tight else []
+    for divisor in (1.0, *sizes):
+        part = use if divisor == 1 else np.floor(use / divisor)
+        limit = capacity if divisor == 1 else np.floor(capacity / divisor + 1e-9)
+        at = np.flatnonzero(part > 0)
+        rows.add(
+            names if divisor == 1 else [""] * len(names),
+            np.r_[pool[at], tied_pool], np.r_[x[at], switch[tied_pool]],
+            np.r_[part[at], -limit[tied_pool]], -np.inf, np.where(switch >= 0, 0.0, limit),
+        )  # fmt: skip
     rows.add(
         [""] * n_q,
         np.r_[np.arange(n_q), slot], np.r_[u, x], np.r_[np.ones(n_q), -hours], 0.0, 0.0,
@@ -99,9 +140,9 @@ def to_milp(problem: Problem) -> Milp:
         rows.add(["budget"], one, u, list_price, -np.inf, limits.budget_usd)
     for share, key in ((limits.max_provider_share, "provider"), (limits.max_region_share, "site")):
         if share is not None:
-            names = slots[key] if key == "provider" else problem.sites["name"].iloc[slots[key]]
-            for name in names.unique():
-                mine = (names == name).to_numpy()
+            of_slot = slots[key] if key == "provider" else problem.sites["name"].iloc[slots[key]]
+            for name in of_slot.unique():
+                mine = (of_slot == name).to_numpy()
                 rows.add([f"share of {name}"], one, u, price * (mine - share), -np.inf, 0.0)
     if limits.min_on_demand_share is not None:
         steady = slots["on_demand"].to_numpy(float)
@@ -147,6 +188,7 @@ def to_milp(problem: Problem) -> Milp:
         links=links,
         link_site=link_site,
         site_columns=y0 + np.arange(len(paid_sites)),
+        pool_switch=switch,
         usage_columns=u,
     )  # fmt: skip
 
@@ -173,37 +215,46 @@ def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True)
     """
     problem, limits = milp.problem, milp.problem.limits
     width = len(z)
-    parts, upper, names = [], [], []
+    found = []
     if links and len(milp.link_site):
         broken = np.flatnonzero(milp.links @ milp.counts(z) - z[milp.link_site] > 1e-6)
-        if len(broken):
-            site = sparse.csr_matrix(
-                (np.ones(len(broken)), (np.arange(len(broken)), milp.link_site[broken])),
-                shape=(len(broken), width),
-            )
-            x_part = milp.links[broken]
-            x_part.resize(len(broken), width)
-            parts.append(x_part - site)
-            upper += [0.0] * len(broken)
-            names += ["link"] * len(broken)
+        found.append(milp.link_cuts(broken))
     u = z[milp.usage_columns]
     if limits.cvar_usd is not None and problem.paths is not None:
         row, value = tail_row(problem.paths, u, limits.cvar_level)
         if value > limits.cvar_usd * (1 + tolerance):
-            parts.append(_usage_row(milp, row, width))
-            upper.append(limits.cvar_usd)
-            names.append("CVaR")
+            found.append(rows_of(milp, [(milp.usage_columns, row, -1)], "CVaR", limits.cvar_usd))
     if limits.effective_providers is not None:
         price = problem.slots["mean_price"].to_numpy(float)
         spend = np.bincount(problem.groups, weights=price * u)
         norm, share = np.linalg.norm(spend), limits.effective_providers**-0.5
         if norm > 0 and norm > share * spend.sum() * (1 + tolerance):
             row = price * (spend[problem.groups] / norm - share)
-            parts.append(_usage_row(milp, row, width))
-            upper.append(0.0)
-            names.append("effective providers")
-    matrix = sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix((0, width))
-    return Cuts(matrix, np.array(upper, float), names)
+            found.append(rows_of(milp, [(milp.usage_columns, row, -1)], "effective providers", 0.0))
+    return join(found, width)
+
+
+def join(cuts: list[Cuts], width: int) -> Cuts:
+    """Return several sets of cuts as one."""
+    matrix = sparse.vstack([sparse.csr_matrix((0, width)), *(c.matrix for c in cuts)], format="csr")
+    upper = np.concatenate([np.zeros(0), *(c.upper for c in cuts)])
+    return Cuts(matrix, upper, [name for c in cuts for name in c.names])
+
+
+def rows_of(milp: Milp, parts: list, name: str, upper: float = 1.0) -> Cuts:
+    """Return the cuts columns @ values <= upper; with a switch (not -1), <= upper * switch."""
+    at, columns, values, limit = [], [], [], []
+    for i, (where, row, switch) in enumerate(parts):
+        tied = switch >= 0
+        at.append(np.full(len(where) + tied, i))
+        columns.append(np.r_[where, [switch] * tied])
+        values.append(np.r_[row, [-upper] * tied])
+        limit.append(0.0 if tied else upper)
+    shape = (len(parts), len(milp.cost))
+    if not parts:
+        return Cuts(sparse.csr_matrix(shape), np.zeros(0), [])
+    entries = (np.concatenate(values), (np.concatenate(at), np.concatenate(columns)))
+    return Cuts(sparse.csr_matrix(entries, shape), np.array(limit), [name] * len(parts))
 
 
 def tail_row(paths: np.ndarray, usage: np.ndarray, level: float) -> tuple[np.ndarray, float]:
@@ -217,7 +268,3 @@ def tail_row(paths: np.ndarray, usage: np.ndarray, level: float) -> tuple[np.nda
     weights /= weights.sum()
     row = weights @ paths[order[:whole]]
     return row, float(row @ usage)
-
-
-def _usage_row(milp: Milp, row: np.ndarray, width: int) -> sparse.csr_matrix:
-    return sparse.csr_matrix((row, (np.zeros(len(row), int), milp.usage_columns)), (1, width))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cloudarb_lib.allocate.check import Verdict, check
 from cloudarb_lib.allocate.engine import Relaxation, SolveOptions, solve_mip
+from cloudarb_lib.allocate.knapsack import Pools
 from cloudarb_lib.allocate.milp import Cuts, Milp, separate, to_milp
 from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.errors import SolveError
@@ -18,6 +19,9 @@ STATUSES = (
     "optimal", "within_gap", "time_limit_with_plan", "time_limit_without_plan", "infeasible",
     "unbounded",
 )  # fmt: skip
+_FIRST_REACH = 0.002
+"""Columns dearer than this share of the relaxation wait until a plan proves what can be left out."""
+_LINKS_AT_ONCE = 20_000
 PROVEN = 1e-6
 """Relative gap under which a plan is called optimal."""
 
@@ -159,6 +163,7 @@ class _Search:
         self.cost = np.inf
         self.bound = -np.inf
         self.cuts: list[Cuts] = []
+        self.floor, self.reduced_cost = -np.inf, np.zeros(0)
 
     @property
     def left_s(self) -> float:
@@ -170,66 +175,74 @@ class _Search:
         return self.best is not None and self.cost - self.bound <= near
 
     def offer(self, counts: np.ndarray) -> bool:
-        """Take ``counts`` as the plan to beat if they keep every limit and cost less."""
+        """Return whether ``counts`` keep every limit; take them as the plan to beat if they cost less."""
         verdict = check(self.milp.problem, counts)
-        if verdict.broken or verdict.objective_usd >= self.cost:
-            return False
-        self.best, self.cost = counts, verdict.objective_usd
-        return True
+        if not verdict.broken and verdict.objective_usd < self.cost:
+            self.best, self.cost = counts, verdict.objective_usd
+        return not verdict.broken
 
     def run(self) -> str:
-        relaxation = Relaxation(self.milp)
+        status = self._relax()
+        x = np.arange(len(self.milp.problem.pairs))
+        reach = _FIRST_REACH * abs(self.bound)
+        seen, last = 0, None
+        while status == "optimal" and not self.done and self.left_s > 0:
+            # a plan that uses a column costs at least its reduced cost above the relaxation
+            if self.best is not None:
+                reach = self.cost - self.floor
+            upper = self.milp.upper.copy()
+            upper[x[self.reduced_cost[x] > reach]] = 0.0
+            answer = solve_mip(
+                self.milp, self.cuts, upper=upper, time_limit_s=self.left_s,
+                options=replace(self.options, gap=self.options.gap / 2),
+                start=None if self.best is None else self.milp.point(self.best),
+            )  # fmt: skip
+            proven = min(answer.bound if answer.status != "infeasible" else np.inf, self.floor + reach)
+            self.bound = max(self.bound, min(proven, self.cost))
+            if answer.z is None:
+                if answer.status != "infeasible" or np.isinf(reach):
+                    status = answer.status
+                reach = np.inf  # all columns: is there a plan at all?
+                continue
+            counts = np.round(self.milp.counts(answer.z))
+            fits = self.offer(counts)
+            if not fits:
+                cuts = separate(self.milp, self.milp.point(counts), tolerance=1e-7, links=False)
+                self.cuts.append(cuts)
+                seen += 1 if not cuts.names or (last is not None and (counts == last).all()) else 0
+            elif last is not None and (counts == last).all():
+                seen += 1
+            if seen > 1:
+                break  # nothing new: what is left of the gap is the solver's own tolerance
+            last = counts
+        return self._end(status)
+
+    def _relax(self) -> str:
+        """Solve the relaxation with every cut it violates; fill bound, reduced costs and cuts."""
+        relaxation, pools = Relaxation(self.milp), Pools(self.milp)
+        stalled = 0
         while True:
             status = relaxation.solve(self.left_s)
             if status != "optimal":
-                return self._end(status)
+                break
+            gained = relaxation.value - self.bound
+            stalled = 0 if gained > 1e-5 * abs(relaxation.value) else stalled + 1
             self.bound = max(self.bound, relaxation.value)
             cuts = separate(self.milp, relaxation.z, tolerance=1e-7)
+            if not cuts.names and stalled < 3:
+                cuts = pools.separate(relaxation.z)
             if not cuts.names:
                 break
             relaxation.add(cuts)
             self.cuts.append(cuts)
-        links = separate(self.milp, self._everything(), tolerance=np.inf)
-        self.cuts = [c.without("link") for c in self.cuts] + [links]
-        while not self.done and self.left_s > 0:
-            answer = solve_mip(
-                self.milp, self.cuts, upper=self.milp.upper,
-                options=replace(self.options, gap=self.options.gap / 2),
-                time_limit_s=self.left_s, start=None,
-            )  # fmt: skip
-            if answer.status in ("infeasible", "unbounded"):
-                if self.best is None:
-                    return answer.status
-                self.bound = self.cost
-                break
-            self.bound = max(self.bound, min(answer.bound, self.cost))
-            if answer.z is None:
-                break
-            z = answer.z
-            counts = np.round(self.milp.counts(z))
-            taken = self.offer(counts)
-            cuts = separate(self.milp, self._at(counts, z), tolerance=1e-7)
-            if not cuts.names:
-                if not taken and not self.done:
-                    break
-                continue
-            self.cuts.append(cuts)
-        return self._end("limit")
-
-    def _everything(self) -> np.ndarray:
-        """A point that violates every link: all counts at one, no site used."""
-        z = np.zeros(len(self.milp.cost))
-        z[: len(self.milp.problem.pairs)] = np.maximum(self.milp.upper[: len(self.milp.problem.pairs)], 1)
-        return z
-
-    def _at(self, counts: np.ndarray, z: np.ndarray) -> np.ndarray:
-        point = z.copy()
-        point[: len(counts)] = counts
-        point[self.milp.usage_columns] = self.milp.problem.usage(counts)
-        return point
+        self.floor, self.reduced_cost = relaxation.value, relaxation.reduced_cost
+        if len(self.milp.link_site) <= _LINKS_AT_ONCE:
+            every = self.milp.link_cuts(np.arange(len(self.milp.link_site)))
+            self.cuts = [c.without("link") for c in self.cuts] + [every]
+        return status
 
     def _end(self, status: str) -> str:
-        if status in ("infeasible", "unbounded"):
+        if self.best is None and status in ("infeasible", "unbounded"):
             return status
         if self.best is None:
             return "time_limit_without_plan"
