@@ -10,7 +10,6 @@ import yaml
 
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
-from cloudarb_lib.schema import nearest
 from cloudarb_lib.units import parse_as_of, parse_freq
 from pipelines.parameters import SET_BY_RUN, Parameter, check, declared
 
@@ -34,12 +33,9 @@ _OWN = {
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A checked configuration. ``parameters`` holds, per notebook, what it is given."""
+    """A checked configuration: the run's own keys, the parameters, and those of each notebook."""
 
-    name: str
-    title: str
-    timeout_s: int
-    store_dir: str
+    own: dict[str, object]
     given: dict[str, object]
     parameters: dict[str, dict[str, object]]
 
@@ -75,9 +71,8 @@ def read_yaml(path: Path) -> tuple[dict[str, object], dict[str, int]]:
 def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
     """Read and check a configuration against the notebooks that it will drive.
 
-    Every key is either the run's own (name, title, timeout_s, store_dir) or a parameter that some
-    notebook declares; each notebook is given those it declares. ParameterError names file, line
-    and key.
+    Every key is the run's own (name, title, timeout_s, store_dir) or a parameter that some notebook
+    declares; each notebook is given those it declares. ParameterError names file, line and key.
     """
     values, lines = read_yaml(path)
     takes = {step: declared(notebooks / f"{step}.ipynb") for step in STEPS}
@@ -85,25 +80,14 @@ def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
     for key in ("name", "title", "timeout_s", "as_of"):
         if key not in values:
             raise ParameterError(f"{path.name} lacks {key!r}.", "Add it; see pipelines/weekly.yaml.")
-    own: dict[str, object] = {}
-    given: dict[str, object] = {}
+    checked: dict[str, object] = {}
     for key, value in values.items():
         where = f"{path.name}, line {lines[key]}"
-        if key not in known and key not in _OWN:
-            legal = [*_OWN, *known]
-            raise ParameterError(
-                f"{where}: unknown key {key!r}{nearest(key, legal)}.", f"Known are {', '.join(legal)}."
-            )
-        if key in _OWN:
-            own[key] = check({"": value}, {"": _OWN[key]}, where=where)[""]
-        else:
-            given |= check({key: value}, known, where=where)
-        _check_meaning(key, {**own, **given}[key], where)
+        checked |= check({key: value}, {**_OWN, **known}, where=where)
+        _check_meaning(key, checked[key], where)
+    given = {key: value for key, value in checked.items() if key in known}
     parameters = {step: {k: v for k, v in given.items() if k in takes[step]} for step in STEPS}
-    store = str(PROJECT / str(own["store_dir"])) if "store_dir" in own else ""
-    return RunConfig(
-        str(own["name"]), str(own["title"]), int(str(own["timeout_s"])), store, given, parameters
-    )
+    return RunConfig({k: v for k, v in checked.items() if k in _OWN}, given, parameters)
 
 
 def _check_meaning(key: str, value: object, where: str) -> None:

@@ -46,9 +46,9 @@ def _packages(project: Path) -> Iterator[Finding]:
     other = [f"{name} {here} (lock: {there})" for name, here, there in pairs if here != there]
     if missing:
         yield "fail", f"packages not installed: {', '.join(missing)}", _INSTALL
-    if other:
+    elif other:
         yield "warn", f"not the locked version: {', '.join(other)}", _INSTALL
-    if not missing and not other:
+    else:
         yield "ok", f"{len(wanted)} packages as in requirements.lock", ""
 
 

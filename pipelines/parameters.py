@@ -11,6 +11,7 @@ import datetime
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +34,8 @@ class Parameter(NamedTuple):
 def declared(notebook: Path) -> dict[str, Parameter]:
     """Return what the cell tagged ``parameters`` of ``notebook`` declares, by name.
 
-    ParameterError where the file is no notebook, has not exactly one such cell, or a line of it
-    is anything but one annotated literal: papermill reads these lines with a pattern.
+    ParameterError where there is not exactly one such cell, or a line of it is anything but one
+    annotated literal: papermill reads these lines with a pattern.
     """
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -45,28 +46,25 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     except (ValueError, KeyError, TypeError, SyntaxError) as cause:
         raise ParameterError(f"{notebook.name} is no notebook that can be read: {cause!r}.") from cause
     if len(tagged) != 1:
-        raise ParameterError(
-            f"{notebook.name} has {len(tagged)} cells tagged 'parameters', not one.",
-            "Tag one cell, in JupyterLab under Property Inspector.",
-        )
+        what = f"{notebook.name} has {len(tagged)} cells tagged 'parameters', not one."
+        raise ParameterError(what, "Tag one cell, in JupyterLab under Property Inspector.")
     found: dict[str, Parameter] = {}
     for line in lines:
-        match line:
-            case ast.AnnAssign(target=ast.Name(id=name), value=value) if value and name not in found:
-                kind = ast.unparse(line.annotation)
-                try:
-                    found[name] = Parameter(name, kind, ast.literal_eval(value))
-                except ValueError:
-                    kind = ""
-            case _:
-                kind = ""
-        if kind not in _TYPES:
-            raise ParameterError(
-                f"{notebook.name}, parameters cell, line {line.lineno}: {ast.unparse(line)!r} is "
-                "not one annotated literal, or repeats a name.",
-                f"Write name: kind = literal, kind one of {', '.join(_TYPES)}.",
-            )
+        parameter = _parse(line)
+        if parameter is None or parameter.name in found:
+            what = f"{notebook.name}, parameters cell, line {line.lineno}: {ast.unparse(line)!r} is"
+            way_out = f"Write name: kind = literal, kind one of {', '.join(_TYPES)}."
+            raise ParameterError(f"{what} not one annotated literal, or repeats a name.", way_out)
+        found[parameter.name] = parameter
     return found
+
+
+def _parse(line: ast.stmt) -> Parameter | None:
+    if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value:
+        kind = ast.unparse(line.annotation)
+        with suppress(ValueError):
+            return Parameter(line.target.id, kind, ast.literal_eval(line.value)) if kind in _TYPES else None
+    return None
 
 
 def check(values: Mapping[str, object], known: Mapping[str, Parameter], *, where: str) -> dict[str, object]:
@@ -75,11 +73,10 @@ def check(values: Mapping[str, object], known: Mapping[str, Parameter], *, where
     An int is accepted for a float and converted, a date for a str (as ISO 8601); a bool is no
     int, and the entries of a list are of the type of the default's.
     """
-    legal = [name for name in known if name not in SET_BY_RUN]
     for name in values:
-        if name not in legal:
-            what = "is set by the run itself" if name in SET_BY_RUN else f"is unknown{nearest(name, legal)}"
-            raise ParameterError(f"{where}: parameter {name!r} {what}.", f"Known are {', '.join(legal)}.")
+        if name not in known:
+            what = f"{where}: {name!r} is unknown{nearest(name, list(known))}."
+            raise ParameterError(what, f"Known are {', '.join(known)}.")
     return {name: _cast(value, known[name], where) for name, value in values.items()}
 
 
@@ -94,10 +91,6 @@ def _cast(value: object, parameter: Parameter, where: str) -> object:
     if kind == "float" and type(value) is int:
         value = float(value)
     if type(value) is not _TYPES[kind] or (isinstance(value, float) and not math.isfinite(value)):
-        raise ParameterError(
-            f"{where}: {name} is {value!r} ({type(value).__name__}), not a finite {kind}."
-            if kind == "float"
-            else f"{where}: {name} is {value!r} ({type(value).__name__}), not {kind}.",
-            f"For example {default!r}.",
-        )
+        what = f"{where}: {name} is {value!r} ({type(value).__name__}), not a proper {kind}."
+        raise ParameterError(what, f"For example {default!r}.")
     return value

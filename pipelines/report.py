@@ -73,15 +73,24 @@ def _fill(**values: object) -> str:
 
 
 def _body(path: Path, *, failed: bool) -> str:
-    """Return a notebook as HTML: figures to be drawn by the page, no state of widgets."""
+    """Return a notebook as HTML: figures to be drawn by the page, no state of widgets.
+
+    Progress bars and blank lines are left out, but where they may explain a failure.
+    """
     from nbconvert import HTMLExporter
 
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _plain_dollars(cell.source)
-        elif cell.cell_type == "code":
-            cell.outputs = [_drawn(output) for output in cell.outputs if failed or _worth_reading(output)]
+        for output in list(cell.get("outputs", [])):
+            noise = output.get("name") == "stderr" or not output.get("text", "-").strip()
+            if noise and not failed:
+                cell.outputs.remove(output)
+            elif "text/markdown" in output.get("data", {}):
+                output.data["text/markdown"] = _plain_dollars(output.data["text/markdown"])
+            elif _PLOTLY in output.get("data", {}):
+                output.data = nbformat.from_dict({"text/html": _figure(output.data[_PLOTLY])})  # type: ignore[no-untyped-call]
     notebook.metadata.pop("widgets", None)
     body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
     return str(body)
@@ -92,22 +101,11 @@ def _plain_dollars(text: str) -> str:
     return re.sub(r"\\?\$", "&#36;", text)
 
 
-def _worth_reading(output: dict) -> bool:
-    """Leave out progress bars and blank lines, which mean nothing once a notebook is done."""
-    return output.get("name") != "stderr" and bool(output.get("text", "-").strip())
+def _figure(figure: dict) -> str:
+    """Return a plotly figure as HTML that the page's script draws, as wide as the page.
 
-
-def _drawn(output: dict) -> dict:
-    """Return an output with a plotly figure turned into HTML.
-
-    Its title becomes a caption, which wraps on a narrow screen; its width is the page's.
+    Its title becomes a caption, which wraps on a narrow screen.
     """
-    data = output.get("data", {})
-    if "text/markdown" in data:
-        data["text/markdown"] = _plain_dollars(data["text/markdown"])
-    figure = data.get(_PLOTLY)
-    if figure is None:
-        return output
     layout = figure["layout"]
     title = layout.pop("title", None) or {}
     text = title if isinstance(title, str) else title.get("text") or ""
@@ -116,9 +114,8 @@ def _drawn(output: dict) -> dict:
     layout.pop("width", None)
     content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     caption = re.sub(r"&lt;(/?(?:b|i|sub|sup|br))\s*/?&gt;", r"<\1>", html.escape(text))
-    drawn = (
+    return (
         f'<figure><figcaption>{caption}</figcaption><div class="plot-scroll">'
         f'<div class="plot" style="height:{int(layout.get("height") or 420)}px"></div>'
         f'<script type="application/json">{content}</script></div></figure>'
     )
-    return nbformat.from_dict({**output, "data": {"text/html": drawn}})  # type: ignore[no-any-return]

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.schema import nearest
 from pipelines.config import NOTEBOOKS, STEPS, RunConfig, load_config
 from pipelines.files import digest, read_json, scrub, write_json, write_text
-from pipelines.runner import OWNER, STOPPED, skip_slow_grammar
+from pipelines.runner import OWNER, STOPPED, now, skip_slow_grammar
 
 REPORTS = PROJECT / "reports"
 _HERE = Path(__file__).parent
@@ -41,29 +40,27 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     """Carry out a configuration and return the exit code: 0, or that of the notebook that failed.
 
     What is up to date is not run again. ParameterError before anything starts; RunError when
-    the same run is in progress already, or the graph breaks apart from any notebook.
+    the same run is in progress already.
     """
     config, began = load_config(config_path, notebooks), time.monotonic()
     snapshot = _snapshot(config)
     as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
-    run_id = f"{config.name}-{as_of}-{snapshot.stem[:8]}"
+    run_id = f"{config.own['name']}-{as_of}-{snapshot.stem[:8]}"
     run_dir, state = reports.absolute() / run_id, reports.absolute() / ".state" / run_id
     shown = os.path.relpath(run_dir)
     state.mkdir(parents=True, exist_ok=True)
     with locked(state / "lock") as lock:
         _pin(run_dir / "snapshot", snapshot)
         before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
-        rests = _rests(config, snapshot.stem, notebooks)
-        manifest = {"run_id": run_id, "title": config.title, "status": "running", **_origin(), **rests}
-        print(f"{config.title}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}")
+        manifest = {"run_id": run_id, "title": config.own["title"], "status": "running", **_origin()}
+        manifest |= _rests(config, snapshot.stem, notebooks)
+        graph = _graph(config, manifest, run_dir, state, notebooks)
+        print(f"{manifest['title']}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}")
         _note(manifest, run_dir)
-        graph = _graph(config, run_dir, state, notebooks, rests["notebooks"])
         try:
-            code = _watch(graph, run_dir, state, lock, manifest)
+            code = _watch(graph, manifest, run_dir, state, lock)
         except KeyboardInterrupt:
             code = STOPPED
-        except RunError as fault:
-            code, manifest["error"] = fault.exit_code, fault.what
         ran = [step for step, status in _statuses(run_dir).items() if status != before.get(step)]
         same = (old.get("status"), old.get("drawn_by")) == ("succeeded", manifest["drawn_by"])
         if code == 0 and same and not ran:
@@ -71,17 +68,17 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
             print(f"nothing to do: {shown} is up to date ({time.monotonic() - began:.1f} s)")
             return 0
         manifest["status"] = {0: "succeeded", STOPPED: "stopped"}.get(code, "failed")
-        _close(manifest, run_dir, ran, began)
+        manifest |= {"finished_at": now(), "seconds": round(time.monotonic() - began, 1)}
+        _note(manifest, run_dir, ran)
         skip_slow_grammar()
         from pipelines import report
 
         report.export(run_dir)
         report.write_index(reports)
     for step in ran:
-        told = manifest["notebooks"][step]
-        if told["status"] == "failed":
-            print(f"{step}: {told['error']}\n  kept: {shown}/failed/{step}.html", file=sys.stderr)
-    print(manifest.get("error", ""), end="", file=sys.stderr)
+        if manifest["notebooks"][step]["status"] == "failed":
+            error = manifest["notebooks"][step]["error"]
+            print(f"{step}: {error}\n  kept: {shown}/failed/{step}.html", file=sys.stderr)
     again = "; the same command takes up where it stopped" if code == STOPPED else ""
     print(f"{manifest['status']} in {manifest['seconds']:.0f} s: {shown}/index.html{again}")
     return code
@@ -91,7 +88,8 @@ def _snapshot(config: RunConfig) -> Path:
     """Return the file of the store's newest snapshot, building the bundled store if need be."""
     from cloudarb_lib.store import open_snapshot
 
-    with open_snapshot(config.store_dir) as snapshot:
+    store = config.own.get("store_dir")
+    with open_snapshot(PROJECT / str(store) if store else "") as snapshot:
         known = sorted(snapshot.table("looks")["provider"].unique())
         found = Path(snapshot.path)
     for provider in config.given.get("providers", []):  # type: ignore[attr-defined]
@@ -135,25 +133,19 @@ def locked(path: Path) -> Iterator[int]:
 
 def _origin() -> dict:
     """Return what a run is made by: code, packages, machine; git is None where it tells nothing."""
-    git: dict[str, object] | None
-    try:
-        command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
-        revision = subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
-        command = ["git", "-C", str(PROJECT), "status", "--porcelain"]
-        git = {"revision": revision, "dirty": bool(subprocess.check_output(command))}
-    except (OSError, subprocess.SubprocessError):
-        git = None
+    git: dict[str, object] | None = None
+    with suppress(OSError, subprocess.SubprocessError):
+        said = [
+            subprocess.check_output(["git", "-C", str(PROJECT), *words], stderr=subprocess.DEVNULL, text=True)
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        ]
+        git = {"revision": said[0].strip(), "dirty": bool(said[1])}
     asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
     names = ["cloudarb", *(re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked)]
-    return {
-        "pid": os.getpid(),
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git": git,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in names},
-        "drawn_by": digest(sorted(_HERE.glob("report.*"))),
-    }
+    packages = {name: metadata.version(name) for name in names}
+    machine = {"python": platform.python_version(), "platform": platform.platform(), "pid": os.getpid()}
+    drawn_by = digest(sorted(_HERE.glob("report.*")))
+    return {"started_at": now(), "git": git, **machine, "packages": packages, "drawn_by": drawn_by}
 
 
 def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
@@ -164,7 +156,6 @@ def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     for step, parameters in config.parameters.items():
         demand = [PROJECT / str(parameters["demand"])] if "demand" in parameters else []
         entries[step] = {
-            "status": "not run",
             "notebook": digest([notebooks / f"{step}.ipynb"]),
             "demand": digest(demand),
             "parameters": json.dumps(parameters, sort_keys=True),
@@ -173,23 +164,20 @@ def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     return {**shared, "config": config.given, "notebooks": entries}
 
 
-def _graph(config: RunConfig, run_dir: Path, state: Path, notebooks: Path, entries: dict) -> list[str]:
+def _graph(config: RunConfig, manifest: dict, run_dir: Path, state: Path, notebooks: Path) -> list[str]:
     """Write what the graph is told, and return the command that carries it out."""
     for step, parameters in config.parameters.items():
         write_json(state / "parameters" / f"{step}.json", parameters)
-    manifest = read_json(run_dir / "manifest.json") or {}
-    told: dict[str, object] = {"python": sys.executable, "run_dir": os.path.relpath(run_dir, state)}
-    told |= {"notebooks": str(notebooks), "timeout_s": config.timeout_s}
     shared = {"snapshot": manifest["snapshot"], "library": manifest["library"]}
-    keys = ("notebook", "demand", "parameters")
-    told["given"] = {step: {**shared, **{k: entries[step][k] for k in keys}} for step in entries}
-    write_json(state / "graph.json", told)
+    told = {"python": sys.executable, "run_dir": os.path.relpath(run_dir, state), "notebooks": str(notebooks)}
+    given = {step: {**shared, **rests} for step, rests in manifest["notebooks"].items()}
+    write_json(state / "graph.json", {**told, "timeout_s": config.own["timeout_s"], "given": given})
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(_HERE / "Snakefile"), "--nolock"]
     command += ["--directory", str(state), "--configfile", "graph.json", "--cores", str(_CORES)]
     return [*command, "--rerun-incomplete", "--keep-going", "--scheduler", "greedy"]
 
 
-def _watch(graph: list[str], run_dir: Path, state: Path, lock: int, manifest: dict) -> int:
+def _watch(graph: list[str], manifest: dict, run_dir: Path, state: Path, lock: int) -> int:
     """Run the graph, telling what happens as it happens; return 0 or the first failure's code."""
     seen, codes, log = _statuses(run_dir), [], state / "graph.log"
     environment = {**os.environ, OWNER: str(os.getpid())}
@@ -207,8 +195,7 @@ def _watch(graph: list[str], run_dir: Path, state: Path, lock: int, manifest: di
                     seen[step] = status
                     _note(manifest, run_dir)
                     took = f"{status['status']} after {status.get('seconds', 0):.1f} s"
-                    words = "started" if status["status"] == "running" else took
-                    print(f"  {step:<20}{words}", flush=True)
+                    print(f"  {step:<20}{'started' if status['status'] == 'running' else took}", flush=True)
                     codes += [status["exit_code"]] if status.get("exit_code") else []
             time.sleep(0.0 if ended else 0.2)
     finally:
@@ -220,7 +207,9 @@ def _watch(graph: list[str], run_dir: Path, state: Path, lock: int, manifest: di
         text = scrub(log.read_text(errors="replace"), {state: ".", run_dir.parent: ".."})
         write_text(run_dir / "logs" / "graph.log", text)
     if process.returncode and not codes:
-        raise RunError("the graph broke (see logs/graph.log):\n" + "\n".join(text.splitlines()[-12:]))
+        manifest["error"] = "the graph broke, see logs/graph.log: " + " ".join(text.splitlines()[-3:])
+        print(manifest["error"], file=sys.stderr)
+        return RunError.exit_code
     return codes[0] if codes else 0
 
 
@@ -230,23 +219,18 @@ def _statuses(run_dir: Path) -> dict[str, dict]:
     return {step: status for step, status in found.items() if status}
 
 
-def _note(manifest: dict, run_dir: Path) -> None:
-    """Write the manifest as things stand."""
-    for step, status in _statuses(run_dir).items():
-        manifest["notebooks"][step] |= {key: status[key] for key in _NOTED if key in status}
-    write_text(run_dir / "manifest.json", scrub(json.dumps(manifest, indent=1)) + "\n")
+def _note(manifest: dict, run_dir: Path, ran: list[str] | None = None) -> None:
+    """Write the manifest as things stand; at the end, ``ran`` names what ran this time.
 
-
-def _close(manifest: dict, run_dir: Path, ran: list[str], began: float) -> None:
-    """Write the manifest's last state: what did not run and rests on a failure is 'not run'."""
-    _note(manifest, run_dir)
-    entries = manifest["notebooks"]
+    Then a notebook that did not run, and rests on one that did not succeed, is 'not run'.
+    """
+    entries, found = manifest["notebooks"], _statuses(run_dir)
     for step, entry in entries.items():
-        rested = [entries[name]["status"] for name in entry.get("after", [])]
-        if entry["status"] == "running":
+        status = found.get(step, {"status": "not run"})
+        entry |= {key: status[key] for key in _NOTED if key in status}
+        if ran is not None and entry["status"] == "running":
             entry["status"] = "stopped"
-        elif step not in ran and any(status != "succeeded" for status in rested):
+        rested = [entries[name]["status"] for name in entry.get("after", [])]
+        if ran is not None and step not in ran and any(status != "succeeded" for status in rested):
             entry["status"] = "not run"
-    manifest["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
-    manifest["seconds"] = round(time.monotonic() - began, 1)
     write_text(run_dir / "manifest.json", scrub(json.dumps(manifest, indent=1)) + "\n")

@@ -28,7 +28,7 @@ from typing import Any
 
 from cloudarb_lib.errors import CloudArbError, ParameterError
 from pipelines.files import read_json, scrub, write_json, write_text
-from pipelines.parameters import check, declared
+from pipelines.parameters import SET_BY_RUN, check, declared
 
 NOTEBOOK_ERROR, TIMEOUT, DEAD_KERNEL, STOPPED = 10, 11, 12, 130
 OWNER = "CLOUDARB_RUN_PID"
@@ -133,20 +133,20 @@ def run(
     ``parameters`` are checked against the notebook first: ParameterError, nothing written.
     """
     known, began = declared(notebook), time.monotonic()
-    given = check(parameters, known, where=notebook.name)
+    free = {name: parameter for name, parameter in known.items() if name not in SET_BY_RUN}
+    given = check(parameters, free, where=notebook.name)
     given |= {"run_dir": ".."} if "run_dir" in known else {}
     pinned = "store_dir" in known and (run_dir / "snapshot").is_dir()
     given |= {"store_dir": "../snapshot"} if pinned else {}
-    stage = run_dir / ".work" / f"{notebook.stem}-{os.getpid()}"
-    local = {stage: ".", notebook.parent: "notebooks"}
-    output = stage / "notebooks" / notebook.name
-    status: dict[str, object] = {"status": "running", "started_at": _now(), "parameters": given}
-    status["after"] = after = [Path(earlier).stem for earlier in after]
+    status: dict[str, object] = {"status": "running", "started_at": now(), "parameters": given}
+    status["after"] = [Path(earlier).stem for earlier in after]
     log = run_dir / "logs" / f"{notebook.stem}.json"
     write_json(log, status)
+    stage = run_dir / ".work" / f"{notebook.stem}-{os.getpid()}"
+    local, output = {stage: ".", notebook.parent: "notebooks"}, stage / "notebooks" / notebook.name
     code, error = 0, ""
     try:
-        upstream = _lay_out(stage, run_dir, after)
+        upstream = _lay_out(stage, run_dir, status["after"])  # type: ignore[arg-type]
         with Watch(timeout_s) as watch:
             try:
                 execute(notebook, output, given, watch)
@@ -154,23 +154,23 @@ def run(
                 code, error = _explain(fault, watch.code, timeout_s)
         if code == 0:
             status["tables"] = _hand_over(stage, run_dir, upstream)
+            (run_dir / "failed" / notebook.name).unlink(missing_ok=True)
         if output.exists() and code != STOPPED:
             place = run_dir / ("failed" if code else "notebooks") / notebook.name
             write_text(place, scrub(output.read_text(encoding="utf-8"), local))
-        if code == 0:
-            (run_dir / "failed" / notebook.name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
         with contextlib.suppress(OSError):
             stage.parent.rmdir()
     status["status"] = {0: "succeeded", STOPPED: "stopped"}.get(code, "failed")
-    status |= {"exit_code": code, "error": scrub(error, local), "finished_at": _now()}
+    status |= {"exit_code": code, "error": scrub(error, local), "finished_at": now()}
     status["seconds"] = round(time.monotonic() - began, 2)
     write_json(log, status)
     return status
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time, in UTC, as manifests have it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -29,7 +29,7 @@ def load(toys, tmp_path, text):
 @pytest.mark.parametrize("name", ["weekly", "marketplace"])
 def test_the_configurations_that_we_ship_fit_the_notebooks(name):
     config = load_config(NOTEBOOKS.parent / f"pipelines/{name}.yaml")
-    assert config.name == name
+    assert config.own["name"] == name
     assert all(config.parameters[step]["as_of"] == config.given["as_of"] for step in STEPS)
 
 
@@ -56,15 +56,15 @@ def test_each_notebook_is_given_what_it_declares(toys, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("seed: 3", "sede: 3"), r"line 5: unknown key 'sede' \(did you mean 'seed'\?\)"),
+        (("seed: 3", "sede: 3"), r"line 5: 'sede' is unknown \(did you mean 'seed'\?\)"),
         (("seed: 3", "seed: 3\nseed: 4"), "line 6: 'seed' stands in line 5 already"),
-        (("seed: 3", "seed: 3.0"), r"line 5: seed is 3.0 \(float\), not int"),
-        (("seed: 3", "seed: yes"), r"seed is True \(bool\), not int"),
+        (("seed: 3", "seed: 3.0"), r"line 5: seed is 3.0 \(float\), not a proper int"),
+        (("seed: 3", "seed: yes"), r"seed is True \(bool\), not a proper int"),
         (("seed: 3", "seed:"), "seed is None"),
-        (("seed: 3", "budget_usd: .inf"), "not a finite float"),
+        (("seed: 3", "budget_usd: .inf"), "not a proper float"),
         (("seed: 3", "names: [a, 1]"), "an entry of names is 1"),
-        (("seed: 3", "names: a"), "not list"),
-        (("seed: 3", "run_dir: x"), "unknown key 'run_dir'"),
+        (("seed: 3", "names: a"), "not a proper list"),
+        (("seed: 3", "run_dir: x"), "'run_dir' is unknown"),
         (("2026-04-29", "2026-04-31"), "not readable as YAML after line 3: day is out of range"),
         (("2026-04-29", "2026-04-29 18:00:00"), "line 4: as_of .* has no time zone"),
         (("as_of: 2026-04-29\n", ""), "lacks 'as_of'"),

@@ -91,9 +91,9 @@ def test_nobody_waits_for_it_any_more(tmp_path):
     ("parameters", "told"),
     [
         ({"X": 1.0}, "unknown"),
-        ({"x": "1.0"}, "not a finite float"),
-        ({"x": True}, "not a finite float"),
-        ({"run_dir": "/tmp"}, "set by the run itself"),
+        ({"x": "1.0"}, "not a proper float"),
+        ({"x": True}, "not a proper float"),
+        ({"run_dir": "/tmp"}, "unknown"),
         ([1], "holds no JSON object"),
     ],
 )
