@@ -18,6 +18,7 @@ Finding = tuple[str, str, str]
 """Level (ok, warn or fail), what was found, and the way out ('' where none is needed)."""
 _INSTALL = "Run make report, which sets the environment up; or pip install -r requirements.lock."
 _DISK_GIB = 1.0
+_FRESH_DAYS = 14
 
 
 def examine(project: Path = PROJECT) -> Iterator[Finding]:
@@ -31,25 +32,24 @@ def examine(project: Path = PROJECT) -> Iterator[Finding]:
             yield "fail", f"{check.__name__.strip('_')}: {type(fault).__name__}: {fault}", _INSTALL
 
 
+def _found(good: bool, what: str, way_out: str, bad: str = "fail") -> Finding:
+    return ("ok", what, "") if good else (bad, what, way_out)
+
+
 def _packages(project: Path) -> Iterator[Finding]:
     """Compare Python, and the packages that the project asks for itself, with the lock."""
     python = sys.version.split()[0]
-    yield "ok" if python.startswith("3.11.") else "fail", f"Python {python} (3.11 is wanted)", ""
+    yield _found(python.startswith("3.11."), f"Python {python} (3.11 is wanted)", _INSTALL)
     lock = (project / "requirements.lock").read_text(encoding="utf-8")
     locked = dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", lock, flags=re.M))
     installed = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in metadata.distributions()}
-    wanted = [
-        re.split(r"[^A-Za-z0-9._-]", r)[0] for r in metadata.requires("cloudarb") or [] if "extra" not in r
-    ]
+    asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
+    wanted = [re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked]
     missing = [name for name in wanted if name not in installed]
-    pairs = [(name, installed.get(name), locked.get(name)) for name in wanted if name not in missing]
-    other = [f"{name} {here} (lock: {there})" for name, here, there in pairs if here != there]
-    if missing:
-        yield "fail", f"packages not installed: {', '.join(missing)}", _INSTALL
-    elif other:
-        yield "warn", f"not the locked version: {', '.join(other)}", _INSTALL
-    else:
-        yield "ok", f"{len(wanted)} packages as in requirements.lock", ""
+    yield _found(not missing, f"packages not installed: {', '.join(missing) or 'none'}", _INSTALL)
+    other = [n for n in wanted if n in installed and installed[n] != locked.get(n)]
+    told = ", ".join(f"{name} {installed[name]}, not {locked.get(name)}" for name in other)
+    yield _found(not other, f"packages not as locked: {told or 'none'}", _INSTALL, "warn")
 
 
 def _store(project: Path) -> Iterator[Finding]:
@@ -59,12 +59,9 @@ def _store(project: Path) -> Iterator[Finding]:
         last = snapshot.table("looks").groupby("provider")["looked_at"].max()
         yield "ok", f"store readable, snapshot {snapshot.digest[:8]}", ""
     ages = {provider: (datetime.now(UTC) - look).days for provider, look in last.items()}
-    old = ", ".join(f"{provider} {age} d" for provider, age in ages.items() if age > 14)
-    if old:
-        way_out = "Runs state their as_of, so they are sound; for newer prices cloudarb ingest FILE."
-        yield "warn", f"sources last looked at long ago: {old}", way_out
-    else:
-        yield "ok", f"all {len(ages)} sources looked at within 14 days", ""
+    old = ", ".join(f"{provider} {age} d" for provider, age in ages.items() if age > _FRESH_DAYS)
+    way_out = "Runs state their as_of, so they are sound; for newer prices cloudarb ingest FILE."
+    yield _found(not old, f"sources not looked at for {_FRESH_DAYS} days: {old or 'none'}", way_out, "warn")
 
 
 def _configurations(project: Path) -> Iterator[Finding]:
@@ -78,14 +75,10 @@ def _configurations(project: Path) -> Iterator[Finding]:
 
 def _room(project: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(project).free / 2**30
-    yield "ok" if free > _DISK_GIB else "fail", f"{free:.1f} GiB free ({_DISK_GIB:g} is wanted)", ""
+    yield _found(free > _DISK_GIB, f"{free:.1f} GiB free ({_DISK_GIB:g} is wanted)", "Make room.")
     for folder in (project / "reports", project / "data"):
-        try:
-            folder.mkdir(exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                yield "ok", f"{folder.name}/ is writable", ""
-        except OSError as fault:
-            yield "fail", f"{folder.name}/ is not writable: {fault.strerror}", f"chmod u+w {folder.name}"
+        with tempfile.TemporaryFile(dir=folder):
+            yield "ok", f"{folder.name}/ is writable", ""
     browser = any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    what = "Chromium is there" if browser else "no Chromium"
-    yield "ok" if browser else "warn", f"{what} (only pictures of reports need it)", ""
+    what = f"Chromium is {'' if browser else 'not '}there (only pictures of reports need it)"
+    yield _found(browser, what, "", "warn")

@@ -74,7 +74,7 @@ def test_the_doctor_finds_what_is_broken(tmp_path, monkeypatch, capsys):
     found = {what: (level, way_out) for level, what, way_out in doctor.examine(tmp_path)}
     levels = {level for level, _ in found.values()}
     assert levels == {"ok", "warn", "fail"}
-    assert any(what.startswith("not the locked version") and "pandas" in what for what in found)
+    assert any(what.startswith("packages not as locked") and "pandas" in what for what in found)
     assert any(level == "fail" and "no notebook" in what for what, (level, _) in found.items())
     assert any(level == "fail" and "reports" in what for what, (level, _) in found.items())
     monkeypatch.setattr(doctor, "examine", lambda: iter([("fail", "no room", "Make room.")]))
