@@ -147,7 +147,7 @@ class Paths:
             {
                 "offer_id": pd.Categorical.from_codes(codes, categories=self.offer_ids),
                 "path": np.tile(np.repeat(np.arange(paths, dtype=np.int32), steps), offers),
-                "target_utc": np.tile(self.times, offers * paths),
+                "target_utc": self.times[np.tile(np.arange(steps), offers * paths)],
                 "price_usd_per_hour": self.values.reshape(-1),
             }
         )
@@ -155,12 +155,11 @@ class Paths:
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Paths:
         """Return the paths of a table ``paths``; DataError if a world or a time is missing."""
-        ids = pd.Index(table["offer_id"].unique())
-        times = pd.DatetimeIndex(np.sort(table["target_utc"].unique()))
-        paths = int(table["path"].max()) + 1
-        if len(table) != len(ids) * len(times) * paths:
+        code, ids = pd.factorize(table["offer_id"])
+        step, times = pd.factorize(table["target_utc"], sort=True)
+        path = table["path"].to_numpy(np.int64)
+        values = np.full((len(ids), int(path.max(initial=-1)) + 1, len(times)), np.nan)
+        values[code, path, step] = table["price_usd_per_hour"]
+        if len(table) != values.size or np.isnan(values).any():
             raise DataError("table paths is not complete: an offer lacks a path or a time.")
-        order = table.sort_values(["offer_id", "path", "target_utc"], kind="stable")
-        ids = pd.Index(order["offer_id"].unique())
-        values = order["price_usd_per_hour"].to_numpy(float).reshape(len(ids), paths, len(times))
-        return cls(ids.astype(object), times, values)
+        return cls(pd.Index(ids, dtype=object), pd.DatetimeIndex(times), values)
