@@ -72,7 +72,7 @@ def test_every_page_draws_a_figure_and_says_something(run_dir):
     for step in STEPS:
         text = (run_dir / f"{step}.html").read_text()
         assert 'class="plot"' in text
-        assert "output_error" not in text
+        assert 'output_error"' not in text
         assert not re.search(r"""(src|href)=["']https?:""", text)
         assert not [name for name in local if name in text]
 
