@@ -54,7 +54,7 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
         before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
         manifest = {"run_id": run_id, "title": config.own["title"], "status": "running", **_origin()}
         manifest |= _rests(config, snapshot.stem, notebooks)
-        graph = _graph(config, manifest, run_dir, state, notebooks)
+        graph = _graph(config, manifest["notebooks"], run_dir, state, notebooks)
         print(f"{manifest['title']}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}")
         _note(manifest, run_dir)
         try:
@@ -113,18 +113,17 @@ def locked(path: Path) -> Iterator[int]:
     The system drops it when its last holder ends, however that ends: no lock is ever stale.
     """
     with path.open("a+") as handle:
-        patience = time.monotonic() + _WAIT_S
+        patience = time.monotonic() + _WAIT_S  # one that was killed: what it had started is ending
         while True:
-            try:
+            with suppress(BlockingIOError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
-                handle.seek(0)
-                owner = handle.read().strip()
-                if Path(f"/proc/{owner}").exists() or time.monotonic() > patience:
-                    what = f"run {path.parent.name} is in progress already (process {owner})."
-                    raise RunError(what, "Wait for it to end, or stop that process.") from None
-                time.sleep(0.2)  # its owner was killed, and what it had started is ending
+            handle.seek(0)
+            owner = handle.read()
+            if Path(f"/proc/{owner}").exists() or time.monotonic() > patience:
+                what = f"run {path.parent.name} is in progress already (process {owner})."
+                raise RunError(what, "Wait for it to end, or stop that process.")
+            time.sleep(0.2)
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -152,25 +151,20 @@ def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     """Return what the results rest on, by value or digest: of the run, and of each notebook."""
     code = sorted((PROJECT / "cloudarb_lib").rglob("*.py"))
     library = digest([*code, PROJECT / "data/assumptions.csv", PROJECT / "data/scenarios.yaml"])
+    shared = {"snapshot": snapshot, "library": library}
     entries = {}
     for step, parameters in config.parameters.items():
         demand = [PROJECT / str(parameters["demand"])] if "demand" in parameters else []
-        entries[step] = {
-            "notebook": digest([notebooks / f"{step}.ipynb"]),
-            "demand": digest(demand),
-            "parameters": json.dumps(parameters, sort_keys=True),
-        }
-    shared = {"as_of": str(config.given["as_of"]), "snapshot": snapshot, "library": library}
-    return {**shared, "config": config.given, "notebooks": entries}
+        own = {"notebook": digest([notebooks / f"{step}.ipynb"]), "demand": digest(demand)}
+        entries[step] = {**shared, **own, "parameters": json.dumps(parameters, sort_keys=True)}
+    return {"as_of": str(config.given["as_of"]), **shared, "config": config.given, "notebooks": entries}
 
 
-def _graph(config: RunConfig, manifest: dict, run_dir: Path, state: Path, notebooks: Path) -> list[str]:
+def _graph(config: RunConfig, given: dict, run_dir: Path, state: Path, notebooks: Path) -> list[str]:
     """Write what the graph is told, and return the command that carries it out."""
     for step, parameters in config.parameters.items():
         write_json(state / "parameters" / f"{step}.json", parameters)
-    shared = {"snapshot": manifest["snapshot"], "library": manifest["library"]}
     told = {"python": sys.executable, "run_dir": os.path.relpath(run_dir, state), "notebooks": str(notebooks)}
-    given = {step: {**shared, **rests} for step, rests in manifest["notebooks"].items()}
     write_json(state / "graph.json", {**told, "timeout_s": config.own["timeout_s"], "given": given})
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(_HERE / "Snakefile"), "--nolock"]
     command += ["--directory", str(state), "--configfile", "graph.json", "--cores", str(_CORES)]
