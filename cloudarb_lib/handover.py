@@ -31,9 +31,7 @@ def save_table(frame: pd.DataFrame, name: str, run_dir: str | Path = "") -> Path
     if name in HANDED_OVER:
         frame = validate(frame, name)
     elif not name.isidentifier():
-        raise DataError(
-            f"table name {name!r} is not a plain name{nearest(name, list(HANDED_OVER))}."
-        )
+        raise DataError(f"table name {name!r} is not a plain name{nearest(name, list(HANDED_OVER))}.")
     path = tables_folder(run_dir) / f"{name}.parquet"
     part = path.with_suffix(f".part{os.getpid()}")
     try:

@@ -46,9 +46,7 @@ class Panel:
         shape = (len(self.times), len(self.offers))
         for name in ("price", "available", "state"):
             if getattr(self, name).shape != shape:
-                raise DataError(
-                    f"Panel.{name} has shape {getattr(self, name).shape}, expected {shape}."
-                )
+                raise DataError(f"Panel.{name} has shape {getattr(self, name).shape}, expected {shape}.")
         if self.times.tz is None:
             raise DataError("Panel.times are naive.", "Build panels with history.to_panel.")
         if len(self.times) > 1 and not (np.diff(self.times.asi8) > 0).all():
@@ -108,10 +106,7 @@ class Paths:
     values: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 3 or self.values.shape[::2] != (
-            len(self.offer_ids),
-            len(self.times),
-        ):
+        if self.values.ndim != 3 or self.values.shape[::2] != (len(self.offer_ids), len(self.times)):
             raise DataError(
                 f"Paths.values has shape {self.values.shape}, expected "
                 f"({len(self.offer_ids)}, paths, {len(self.times)})."
@@ -121,15 +116,12 @@ class Paths:
         bad = ~np.isfinite(self.values).all(axis=(1, 2)) | (self.values < 0).any(axis=(1, 2))
         if bad.any():
             raise DataError(
-                f"Paths of {self.offer_ids[int(bad.argmax())]} hold a missing, infinite or "
-                "negative price."
+                f"Paths of {self.offer_ids[int(bad.argmax())]} hold a missing, infinite or negative price."
             )
 
     def __repr__(self) -> str:
         offers, paths, steps = self.values.shape
-        return (
-            f"Paths({offers} offers x {paths} paths x {steps} steps to {self.times[-1]:%Y-%m-%d})"
-        )
+        return f"Paths({offers} offers x {paths} paths x {steps} steps to {self.times[-1]:%Y-%m-%d})"
 
     def select(self, offer_ids: object) -> Paths:
         """Return the paths of the offers named, in that order; DataError if one is not there."""
