@@ -11,11 +11,10 @@ from cloudarb_lib.risk.measures import (
     var,
 )
 from cloudarb_lib.risk.report import contributions, risk_table
-from cloudarb_lib.risk.simulate import normal_paths
 from cloudarb_lib.risk.stress import Scenario, load_scenarios, stress
 
 __all__ = [
     "Estimate", "Exposure", "PlanCost", "Scenario", "component_cvar", "contributions", "cvar",
-    "expose", "find_fallbacks", "hazards", "incremental_cvar", "load_scenarios", "normal_paths", "plan_cost",
+    "expose", "find_fallbacks", "hazards", "incremental_cvar", "load_scenarios", "plan_cost",
     "probability_over", "risk_table", "stress", "tail_weights", "var",
 ]  # fmt: skip
