@@ -91,17 +91,17 @@ def look_back(
     snapshot: Any,
     workloads: list[allocate.Workload],
     *,
-    as_of: pd.Timestamp,
-    grid: tuple[pd.Timedelta, int],
+    origins: pd.DatetimeIndex,
+    providers: list[str],
     assumptions: Assumptions,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what each policy would have paid (table ``lookback``), and what the advice held.
 
-    ``grid`` is the length of a step and the number of steps that end at ``as_of``. At the
-    start of each step the policies see only what was known then (``snapshot.events(as_of=...)``);
-    they pay the time-weighted mean of the prices that came. Only providers whose record is fresh
-    at ``as_of`` take part: of the others nobody knows what came. Policies:
+    ``origins`` are the starts of the steps, as ``pd.date_range`` gives them. At each the policies
+    see only what was known then (``snapshot.events(as_of=...)``); over the step they pay the
+    time-weighted mean of the prices that came. Of ``providers`` only those take part whose record is
+    fresh at the end of the last step: of the others nobody knows what came. Policies:
 
     advice: forecast 13 steps ahead, allocate at expected prices, where taking up a new offer
     costs ``move_overlap_h`` hours of double rent, spread over the horizon;
@@ -110,23 +110,24 @@ def look_back(
     all on-demand: the same among on-demand offers;
     one-year commitment: the cheapest commitments at the start, on demand where none is sold, kept.
 
-    A policy that no offer can serve (a marketplace sells no commitments) is left out. Hours in
+    A policy that no offer can serve, or that is no choice (a marketplace sells no commitments, and
+    only on demand), is left out. Hours in
     which a held offer was withdrawn are bought on demand, at the cheapest price for the same GPU
     model. The second frame is table ``plan`` of the advice with ``period_utc``. Raises
     ParameterError where the record is too short to look back on.
     """
-    step, steps = grid
-    origins = pd.DatetimeIndex([as_of - step * k for k in range(steps, 0, -1)])
+    step = pd.Timedelta(origins.freq)
+    as_of = origins[-1] + step
     models = {model for w in workloads for model in w.throughput}
     now = snapshot.events(as_of=as_of, gpu_only=True)
     _, sources = history.current_offers(
         now, snapshot.looks(as_of=as_of), as_of=as_of, stale_after_days=STALE_AFTER_DAYS
     )
-    fresh = set(sources.loc[~sources["stale"], "provider"])
+    fresh = set(sources.loc[~sources["stale"], "provider"]) & set(providers)
     came = _panel(_of(now, models, fresh), snapshot, as_of, step, how="mean")
     if not len(came.times) or came.times[0] > origins[0]:
         raise ParameterError(
-            f"the record does not reach back {steps} steps of {step} from {as_of:%Y-%m-%d}.",
+            f"the record does not reach back {len(origins)} steps of {step} from {as_of:%Y-%m-%d}.",
             "Look back on fewer steps.",
         )
     step_h = step / pd.Timedelta(hours=1)
@@ -150,8 +151,9 @@ def look_back(
         choices: dict[str, tuple[pd.DataFrame, Paths | None]] = {
             "advice": (offers[by_the_hour], ahead),
             "cheapest now": (offers[by_the_hour], None),
-            "all on-demand": (offers[on_demand], None),
         }
+        if not on_demand[by_the_hour].all():
+            choices["all on-demand"] = (offers[on_demand], None)
         if not held and offers["term"].eq("1y").any():
             choices["one-year commitment"] = (offers[on_demand | offers["term"].eq("1y")], None)
         new = {

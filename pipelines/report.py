@@ -18,6 +18,7 @@ from pipelines.config import STEPS
 from pipelines.files import read_json, write_text
 
 _PLOTLY = "application/vnd.plotly.v1+json"
+_WIDGET = "application/vnd.jupyter.widget-view+json"  # progress bars, of no use on a page
 _HERE = Path(__file__).parent
 _FRONT = ("05_summary", *(step for step in STEPS if step != "05_summary"))
 

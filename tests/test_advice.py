@@ -68,8 +68,9 @@ WORKLOAD = allocate.Workload(
 def looked_back(prices=PRICES, steps=8):
     record = Record(prices)
     paid, advised = advice.look_back(
-        record, [WORKLOAD], as_of=END, grid=(WEEK, steps), assumptions=load_assumptions(), seed=1
-    )
+        record, [WORKLOAD], origins=pd.date_range(end=END - WEEK, periods=steps, freq=WEEK),
+        providers=["gcp", "nobody"], assumptions=load_assumptions(), seed=1,
+    )  # fmt: skip
     return paid, advised, record
 
 

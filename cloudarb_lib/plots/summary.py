@@ -42,15 +42,15 @@ def look_back(table: pd.DataFrame) -> go.Figure:
 
     Each line ends in its name and total, so that no legend has to be matched by colour.
     """
-    wide = table.pivot(index="period_utc", columns="policy", values="cost_usd").cumsum() / 1e3
+    wide = table.pivot(index="period_utc", columns="policy", values="cost_usd").cumsum()
     totals = wide.iloc[-1].sort_values()
     rest = totals.drop("advice")
     apart = totals["advice"] / rest.iloc[0] - 1
     fig = figure(
-        f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}k: "
+        f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}: "
         f"{abs(apart):.1%} {'less' if apart < 0 else 'more'} than the best simple policy, {rest.index[0]}",
         x_title="start of step (UTC)",
-        y_title="cost so far (thousand USD)",
+        y_title="cost so far (USD)",
         height_px=470,
     )
     order = ["advice", *[p for p in totals.index if p != "advice"]]
@@ -66,9 +66,9 @@ def look_back(table: pd.DataFrame) -> go.Figure:
         height = max(total, height + gap)
         fig.add_annotation(
             x=wide.index[-1], y=height, xanchor="left", xshift=8, showarrow=False,
-            text=f"{'<b>advice</b>' if policy == 'advice' else policy} ${total:,.0f}k",
+            text=f"{'<b>advice</b>' if policy == 'advice' else policy} ${total:,.0f}",
             font={"color": COLOURS[order.index(str(policy)) % len(COLOURS)]},
         )  # fmt: skip
-    fig.update_layout(margin={"r": 220}, xaxis_range=[wide.index[0], wide.index[-1]])
-    fig.update_yaxes(rangemode="tozero", tickprefix="$", ticksuffix="k")
+    fig.update_layout(margin={"r": 240}, xaxis_range=[wide.index[0], wide.index[-1]])
+    fig.update_yaxes(rangemode="tozero", tickprefix="$", tickformat="~s")
     return fig
