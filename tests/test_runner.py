@@ -60,12 +60,12 @@ def test_a_cell_that_raises(tmp_path):
 
 def test_out_of_time_is_for_the_whole_notebook(tmp_path):
     wait = "import time\nfor _ in range(40): time.sleep(0.1)"
-    path = notebook(tmp_path / "slow.ipynb", PARAMETERS, *[wait] * 8)
+    path = notebook(tmp_path / "slow.ipynb", PARAMETERS, *[wait] * 15)
     began = time.monotonic()
-    rc, said, status = go(path, tmp_path / "run", "--timeout", "6")
+    rc, said, status = go(path, tmp_path / "run", "--timeout", "10")
     assert (rc, status["status"]) == (runner.TIMEOUT, "failed")
-    assert "not done after 6 s" in said
-    assert time.monotonic() - began < 25
+    assert "not done after 10 s" in said
+    assert time.monotonic() - began < 50
     assert "KeyboardInterrupt" in kept(tmp_path / "run", "slow")
 
 
