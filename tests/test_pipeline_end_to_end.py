@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 
 import pandas as pd
@@ -81,3 +82,44 @@ def test_the_second_time_there_is_nothing_to_do(run_dir, capsys):
     arguments = ["run", str(PROJECT / "pipelines/weekly.yaml"), "--reports", str(run_dir.parent)]
     assert main(arguments) == 0
     assert "nothing to do" in capsys.readouterr().out
+
+
+def faults_in_browser(page, path):
+    """Open a page without a network; return what went wrong and how many figures were drawn."""
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(request.url))
+    page.goto(path.as_uri(), wait_until="load")
+    page.wait_for_timeout(1500)
+    drawn = page.locator(".plot .main-svg:first-of-type").count()
+    return faults, drawn, page.locator(".plot").count()
+
+
+@pytest.fixture(scope="module")
+def page():
+    browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser_path is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        yield browser.new_context(offline=True).new_page()
+        browser.close()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_browser_draws_every_figure_without_a_network(run_dir, page, step):
+    faults, drawn, wanted = faults_in_browser(page, run_dir / f"{step}.html")
+    assert faults == []
+    assert drawn >= wanted >= 1
+
+
+def test_a_page_that_draws_nothing_is_noticed(page, tmp_path):
+    bad = tmp_path / "bad.html"
+    bad.write_text(
+        '<div class="plot"></div><script src="https://example.invalid/plotly.js"></script><script>x()</script>'
+    )
+    faults, drawn, wanted = faults_in_browser(page, bad)
+    assert (drawn, wanted) == (0, 1)
+    assert len(faults) == 2
