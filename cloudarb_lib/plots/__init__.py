@@ -14,8 +14,8 @@ _template.layout.update(
     colorway=list(COLOURS),
     font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 13, "color": "#222"},
     title={"x": 0.0, "xanchor": "left", "font": {"size": 17}, "automargin": True, "yref": "container"},
-    margin={"l": 70, "r": 30, "t": 70, "b": 60},
-    legend={"orientation": "h", "y": -0.2, "x": 0.0},
+    margin={"l": 70, "r": 30, "t": 70, "b": 85},
+    legend={"orientation": "h", "yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0},
     hoverlabel={"namelength": -1},
 )
 

@@ -21,7 +21,7 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     order = first.groupby("place")["gpus"].sum().sort_values()
     total = order.sum()
     fig = figure(
-        f"{total:,.0f} GPUs in {len(order)} places; {order.index[-1]} holds {order.iloc[-1] / total:.0%}",
+        f"{total:,.0f} GPUs in {len(order)} {'place' if len(order) == 1 else 'places'}; {order.index[-1]} holds {order.iloc[-1] / total:.0%}",
         x_title="GPUs held",
         height_px=170 + 46 * len(order) + 30,
     )

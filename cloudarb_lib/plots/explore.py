@@ -44,7 +44,7 @@ def price_range(table: pd.DataFrame) -> go.Figure:
         )  # fmt: skip
     fig.update_xaxes(_DOLLARS)
     fig.update_yaxes(tickvals=list(range(len(models))), ticktext=models, range=[-0.6, len(models) - 0.4])
-    return fig.update_layout(margin={"l": 120}, legend={"y": 1.0, "yanchor": "bottom"})
+    return fig.update_layout(margin={"l": 120}, legend={"yref": "paper", "y": 1.0, "yanchor": "bottom"})
 
 
 def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
@@ -136,7 +136,7 @@ def spreads(table: pd.DataFrame, option: str) -> go.Figure:
         fig.add_annotation(x=0, y=model, xanchor="left", yshift=18, showarrow=False, text=text)
     far = 100 * (rows["median"] / rows["cheapest"] - 1).max() + 1
     fig.update_xaxes(ticksuffix=" %", range=[-0.02 * far, 1.05 * far])
-    return fig.update_layout(margin={"l": 120}, legend={"y": 1.0, "yanchor": "bottom"})
+    return fig.update_layout(margin={"l": 120}, legend={"yref": "paper", "y": 1.0, "yanchor": "bottom"})
 
 
 def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
@@ -178,6 +178,9 @@ def changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) -> go.Fi
         text=rows["change_pct"].map("{:+.1f} % ".format) + rows["kind"].where(rows["kind"] != "step", ""),
     )  # fmt: skip
     low, high = min(rows["change"].min(), 0.0), max(rows["change"].max(), 0.0)
-    fig.update_xaxes(tickformat="+$.2f", range=[1.14 * low - 0.14 * high, 1.14 * high - 0.14 * low])
+    fig.update_xaxes(
+        tickformat="+$.2f" if high - low > 0.1 else "+$.4~f",
+        range=[1.14 * low - 0.14 * high, 1.14 * high - 0.14 * low],
+    )
     fig.update_yaxes(tickfont={"size": 12}, dtick=1)
     return fig.update_layout(margin={"l": 280})

@@ -61,4 +61,4 @@ def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
         fig.add_scatter(x=q.index, y=q[0.5], name="forecast (median)", mode="lines", line=line, **place)
         seen, line = prices[offer].loc[: q.index[-1]].iloc[-3 * len(q) :], {"color": "#222", "shape": "hv"}
         fig.add_scatter(x=seen.index, y=seen, name="price", mode="lines", line=line, **place)
-    return fig.update_yaxes(title_text="USD per hour").update_layout(legend_y=-0.1)
+    return fig.update_yaxes(title_text="USD per hour")
