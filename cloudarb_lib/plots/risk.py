@@ -20,55 +20,48 @@ def usd(value: float) -> str:
     return f"{sign}${size / 1e3:.1f} k" if size >= 1e4 else f"{sign}${size:,.0f}"
 
 
-def cost_distribution(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> go.Figure:
-    """Return the histogram of the plan's cost with its mean, VaR, CVaR and the budget."""
-    total, mean = cost.total, float(cost.total.mean())
-    worst = var(total, level).value
-    over = probability_over(total, budget_usd).value
+def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
+    """Return the histogram of the plan's cost with its mean, VaR 95 %, CVaR 95 % and the budget, USD."""
+    total = cost.total
+    worst, over = var(total).value, probability_over(total, budget_usd).value
     fig = figure(
-        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.0%} exceed the budget"
-        if level == 0.95
-        else f"In {level:.0%} of worlds the plan stays under {usd(worst)}",
-        x_title=f"cost over {cost.exposure.horizon_h / 24:g} days, USD", y_title="share of paths",
-    )  # fmt: skip
-    fig.add_histogram(x=total, nbinsx=60, histnorm="probability", marker_color=COLOURS[5],
-                      name="paths", showlegend=False)  # fmt: skip
-    lines = (
-        ("expected", mean, COLOURS[0]), (f"expected + VaR {level:.0%}", worst, COLOURS[1]),
-        (f"expected + CVaR {level:.0%}", cvar(total, level).value, COLOURS[3]),
-        ("budget", budget_usd, COLOURS[6]),
-    )  # fmt: skip
-    for name, at, colour in lines:
-        fig.add_scatter(
-            x=[at, at], y=[0, 1], yaxis="y2", mode="lines", name=f"{name} {usd(at)}",
-            line={"color": colour, "width": 2.5, "dash": "dot" if name == "budget" else "solid"},
-        )  # fmt: skip
+        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.0%} exceed the budget",
+        x_title=f"cost over {cost.exposure.horizon_h / 24:g} days, USD",
+        y_title="share of paths",
+    )
+    bars = {"nbinsx": 60, "histnorm": "probability", "marker_color": COLOURS[5]}
+    fig.add_histogram(x=total, name="paths", showlegend=False, **bars)
+    lines = {
+        "expected": (total.mean(), COLOURS[0]),
+        "expected + VaR 95%": (worst, COLOURS[1]),
+        "expected + CVaR 95%": (cvar(total).value, COLOURS[3]),
+        "budget": (budget_usd, COLOURS[6]),
+    }
+    for name, (at, colour) in lines.items():
+        line = {"color": colour, "width": 2.5, "dash": "dot" if name == "budget" else "solid"}
+        label = f"{name} {usd(at)}"
+        fig.add_scatter(x=[at, at], y=[0, 1], yaxis="y2", mode="lines", name=label, line=line)
     fig.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False})
     fig.update_yaxes(tickformat=".0%", selector={"overlaying": None})
     return fig
 
 
-def contribution_bars(table: pd.DataFrame, *, level: float = 0.95, top: int = 10) -> go.Figure:
-    """Return each name's share of expected cost beside its share of CVaR (``contributions``)."""
+def contribution_bars(table: pd.DataFrame) -> go.Figure:
+    """Return the share of expected cost beside the share of CVaR of the ten largest of ``contributions``."""
     shares = table[["expected_cost_usd", "component_cvar_usd"]]
     sums = shares.sum()
     shares = (shares / sums.where(sums.abs() > 0, np.nan)).fillna(0.0)
-    first = str(shares["component_cvar_usd"].idxmax())
-    shown = shares.head(top)[::-1]
-    of_cost, of_risk = shares.loc[[first]].to_numpy()[0]
-    title = (
-        f"{first} brings {of_risk:.0%} of the risk for {of_cost:.0%} of the cost"
-        if sums["component_cvar_usd"] > 0
-        else "The paths show no risk to split"
-    )
+    of_cost, of_risk = shares.iloc[0]
+    title = f"{shares.index[0]} brings {of_risk:.0%} of the risk for {of_cost:.0%} of the cost"
+    if sums["component_cvar_usd"] <= 0:
+        title = "The paths show no risk to split"
+    shown = shares.head(10)[::-1]
     fig = figure(title, x_title="share of the plan's total", height_px=160 + 42 * len(shown))
-    names = {"expected_cost_usd": "expected cost", "component_cvar_usd": f"CVaR {level:.0%}"}
-    for (column, name), colour in zip(names.items(), (COLOURS[5], COLOURS[3]), strict=True):
-        fig.add_bar(x=shown[column], y=shown.index.astype(str), orientation="h", name=name,
-                    marker_color=colour)  # fmt: skip
+    names = {"expected cost": COLOURS[5], "CVaR 95%": COLOURS[3]}
+    for column, (name, colour) in zip(shown, names.items(), strict=True):
+        fig.add_bar(x=shown[column], y=shown.index, orientation="h", name=name, marker_color=colour)
     fig.update_xaxes(tickformat=".0%")
     fig.update_yaxes(automargin=True)
-    fig.update_layout(legend={"y": -0.35})
     return fig
 
 

@@ -1,7 +1,7 @@
 """From a plan and joint price paths to what the plan will cost, path by path.
 
 Three risks stand apart and add up: price (the paths), capacity (hours taken away, bought at the fallback)
-and, under a scenario, demand met beyond the plan or committed and left unused.
+and, under a scenario, demand beyond the plan.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class PlanCost:
     """Cost samples of a plan, USD, each array of shape (paths, offers).
 
     ``price`` is what the planned hours cost, ``capacity`` what the hours taken away cost beyond that,
-    ``demand`` what demand above (or below) the plan adds (or saves). ``unmet_gpu_hours`` (paths,) is what
+    ``demand`` what demand above the plan adds. ``unmet_gpu_hours`` (paths,) is what
     nothing on offer could replace.
     """
 
@@ -72,14 +72,11 @@ class PlanCost:
         """All risks together, (paths,), USD."""
         return self.by_offer.sum(axis=1)
 
-    def by(self, column: str) -> tuple[pd.Index, np.ndarray]:
-        """Return the values of ``column`` of the exposure table and cost summed by them."""
-        codes, names = pd.factorize(self.exposure.table[column].fillna("none"), sort=True)
-        return pd.Index(names), self.by_offer @ np.eye(len(names))[codes]
-
 
 def _stand_in(offers: pd.DataFrame) -> pd.DataFrame:
-    """Return ``offers`` with what makes them stand in for one another: ``kind`` and ``units``."""
+    """Return ``offers`` by offer_id with what makes them stand in for one another: ``kind`` and ``units``."""
+    if offers.index.name != "offer_id":
+        offers = offers.set_index("offer_id")
     gpu = offers["gpu_model"].notna() & (offers["gpu_count"].fillna(0) > 0)
     units = offers["gpu_count"].where(gpu, offers["vcpus"]).fillna(1.0)
     return offers.assign(kind=offers["gpu_model"].where(gpu, "cpu"), units=units)
@@ -88,10 +85,10 @@ def _stand_in(offers: pd.DataFrame) -> pd.DataFrame:
 def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index, *, without_provider: str = "") -> pd.DataFrame:
     """Return what an instance-hour of each wanted offer is bought at when it is not to be had.
 
-    ``offers`` is table ``offers`` indexed by offer_id. The fallback is on-demand: the same machine in the
-    same region, else the cheapest of the same GPU model per GPU (per vCPU where there is no GPU), never the
-    offer itself nor ``without_provider``. Columns ``fallback`` and ``fallback_usd_per_hour``, both missing
-    where nothing replaces it; index ``wanted``.
+    ``offers`` is table ``offers``. The fallback is on-demand: the same machine in the same region, else the
+    cheapest of the same GPU model per GPU (per vCPU where there is no GPU), never the offer itself nor
+    ``without_provider``. Columns ``fallback`` and ``fallback_usd_per_hour``, both missing where nothing
+    replaces it; index ``wanted``.
     """
     known = _stand_in(offers)
     pool = known[(known["purchase_option"] == "on_demand") & (known["provider"] != without_provider)]
@@ -111,7 +108,7 @@ def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h:
 
     Periods divide the steps of the paths evenly, in order. A commitment keeps the price it has now. Raises
     DataError for a plan without a row, for an offer that is not among the offers or has no path, and for more
-    periods than steps.
+    periods than steps, ParameterError for no horizon.
     """
     held = plan.assign(instance_hours=plan["instances"] * plan["hours"])
     if not np.isfinite(held["instance_hours"]).all() or (held["instance_hours"] < 0).any():
@@ -119,16 +116,12 @@ def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h:
     held = held[held["instance_hours"] > 0]
     if held.empty:
         raise DataError("the plan holds no offer.", "Solve it first; an empty plan has no risk.")
-    hours = held.pivot_table(
-        index="offer_id", columns="period", values="instance_hours", aggfunc="sum", fill_value=0.0,
-        observed=True,
-    )  # fmt: skip
-    known = offers if offers.index.name == "offer_id" else offers.set_index("offer_id")
+    by = ["offer_id", "period"]
+    hours = held.groupby(by, observed=True)["instance_hours"].sum().unstack(fill_value=0)
+    known = _stand_in(offers)
     for offer_id in hours.index.difference(known.index):
-        raise DataError(
-            f"the plan names offer {offer_id}, which is not among the offers on sale.",
-            "Plan again on the offers of this snapshot.",
-        )
+        way_out = "Plan again on the offers of this snapshot."
+        raise DataError(f"the plan names offer {offer_id}, which is not among the offers on sale.", way_out)
     steps, periods = len(paths.times), int(held["period"].max()) + 1
     if periods > steps:
         raise DataError(f"the plan has {periods} periods but the paths {steps} steps.")
@@ -137,13 +130,12 @@ def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h:
     share = hours.to_numpy()[:, period_of_step] / np.bincount(period_of_step)[period_of_step]
     total = hours.sum(axis=1)
     weight = share / total.to_numpy()[:, None]
-    chosen = paths.select(hours.index)
-    unit = np.matmul(chosen.values, weight[:, :, None])[:, :, 0].T
+    unit = np.matmul(paths.select(hours.index).values, weight[:, :, None])[:, :, 0].T
     columns = [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model", "units"]
-    table = _stand_in(known.loc[hours.index])[columns].assign(instance_hours=total)
+    table = known.loc[hours.index, columns].assign(instance_hours=total)
+    table = table.join(find_fallbacks(offers, hours.index))
     committed = (table["purchase_option"] == "reserved").to_numpy()
     unit = np.where(committed, table["price_usd_per_hour"].to_numpy(float), unit)
-    table = table.join(find_fallbacks(known, hours.index))
     return Exposure(table, np.ascontiguousarray(unit), float(horizon_h))
 
 
@@ -156,9 +148,8 @@ def hazards(table: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.Da
     """
     spot = table["purchase_option"] == "spot"
     market = ~spot & (table["price_kind"] == "market")
-    rows = pd.DataFrame(
-        {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 1.0}, index=table.index
-    )
+    none = {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 1.0}
+    rows = pd.DataFrame(none, index=table.index)
     for mask, kind in ((spot, f"spot/{preset}"), (market, "market")):
         if mask.any():
             rows.loc[mask, "interruption_per_hour"] = assumptions.get(f"interruption_per_hour/{kind}")
@@ -166,46 +157,39 @@ def hazards(table: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.Da
     return rows
 
 
-def plan_cost(
-    exposure: Exposure, *, hazard: pd.DataFrame | None = None, demand_factor: float = 1.0, seed: int
-) -> PlanCost:
+def plan_cost(exposure: Exposure, *, hazard: pd.DataFrame, demand_factor: float = 1.0, seed: int) -> PlanCost:
     """Return the cost samples of a plan, price, capacity and demand apart.
 
-    Outages of an offer are a Poisson stream (``interruption_per_hour``), each of exponential length
-    ``outage_h``; all instances of one offer go together, which keeps the mean and is cautious about the
-    spread. Hours taken away are bought at the fallback. ``demand_factor`` scales the work: above 1 the rest
-    is bought on demand (at the offer's own price where it is on-demand, else at the fallback), below 1 hours
-    that are not committed are given back and committed ones stay paid. ``hazard`` None means no outage.
+    ``hazard`` is as of ``hazards``: outages of an offer are a Poisson stream (``interruption_per_hour``), each
+    of exponential length ``outage_h``; all instances of one offer go together, which keeps the mean and is
+    cautious about the spread. Hours taken away are bought at the fallback. ``demand_factor`` of 1 or more
+    scales the work: what is beyond the plan is bought on demand (at the offer's own price where it is
+    on-demand, else at the fallback). Raises DataError for hazards of other offers or missing ones.
     """
     table, hours = exposure.table, exposure.instance_hours
+    if not hazard.index.equals(table.index) or not np.isfinite(hazard.to_numpy(float)).all():
+        raise DataError("the hazards are not those of the plan's offers.", "Use risk.hazards.")
+    if not demand_factor >= 1.0:
+        raise ParameterError(f"demand_factor is {demand_factor!r}.", "Give 1 or more.")
     n = len(exposure.unit_usd)
     price = exposure.unit_usd * hours
     capacity = np.zeros_like(price)
-    unmet = np.zeros(n)
     fallback = table["fallback_usd_per_hour"].to_numpy(float)
     nothing = np.isnan(fallback)
     gpus = table["units"].to_numpy(float) * table["gpu_model"].notna().to_numpy()
+    listed = (table["purchase_option"] == "on_demand").to_numpy()
+    more = (demand_factor - 1.0) * hours
+    demand = more * np.where(listed, exposure.unit_usd, np.nan_to_num(fallback))
+    unmet = np.full(n, (more * gpus)[nothing & ~listed].sum())
+    cycle = hazard["interruption_per_hour"].to_numpy(float) * exposure.horizon_h
+    standing = hazard["available_share"].to_numpy(float)
     rng = np.random.default_rng(seed)
-    if hazard is not None:
-        if not hazard.index.equals(table.index) or not np.isfinite(hazard.to_numpy(float)).all():
-            raise DataError("the hazards are not those of the plan's offers.", "Use risk.hazards.")
-        cycle = hazard["interruption_per_hour"].to_numpy(float) * exposure.horizon_h
-        standing = hazard["available_share"].to_numpy(float)
-        for j in np.flatnonzero((cycle > 0) | (standing < 1)):
-            outages = rng.poisson(cycle[j], n)
-            down_h = rng.standard_gamma(outages) * float(hazard["outage_h"].iloc[j])
-            up = standing[j] * (1.0 - np.minimum(down_h / exposure.horizon_h, 1.0))
-            lost = (1.0 - up) * hours[j]
-            saved = 0.0 if exposure.committed[j] else lost * exposure.unit_usd[:, j]
-            capacity[:, j] = -saved + (0.0 if nothing[j] else lost * fallback[j])
-            unmet += lost * gpus[j] * nothing[j]
-    demand = np.zeros_like(price)
-    if demand_factor > 1.0:
-        more = (demand_factor - 1.0) * hours
-        listed = (table["purchase_option"] == "on_demand").to_numpy()
-        demand = more * np.where(listed, exposure.unit_usd, np.nan_to_num(fallback))
-        unmet = unmet + float((more * gpus)[nothing & ~listed].sum())
-    elif demand_factor < 1.0:
-        less = (1.0 - demand_factor) * hours
-        demand = np.where(exposure.committed, 0.0, -less * exposure.unit_usd)
+    for j in np.flatnonzero((cycle > 0) | (standing < 1)):
+        outages = rng.poisson(cycle[j], n)
+        down_h = rng.standard_gamma(outages) * float(hazard["outage_h"].iloc[j])
+        up = standing[j] * (1.0 - np.minimum(down_h / exposure.horizon_h, 1.0))
+        lost = (1.0 - up) * hours[j]
+        saved = 0.0 if exposure.committed[j] else lost * exposure.unit_usd[:, j]
+        capacity[:, j] = -saved + (0.0 if nothing[j] else lost * fallback[j])
+        unmet += lost * gpus[j] * nothing[j]
     return PlanCost(exposure, price, capacity, demand, unmet)

@@ -30,18 +30,11 @@ def _checked(losses: np.ndarray, level: float) -> np.ndarray:
     if x.ndim not in (1, 2) or len(x) == 0:
         raise DataError(f"samples have shape {x.shape}.", "Give (n,) or (n, offers), n >= 1.")
     if not np.isfinite(x).all():
-        raise DataError(
-            f"{int((~np.isfinite(x)).sum())} of {x.size} samples are missing or infinite.",
-            "Find out why those paths failed; they are not left out.",
-        )
-    check_level(level)
-    return x
-
-
-def check_level(level: float) -> None:
-    """Raise ParameterError unless 0 < level < 1."""
+        way_out = "Find out why those paths failed; they are not left out."
+        raise DataError(f"{(~np.isfinite(x)).sum()} of {x.size} samples are missing or infinite.", way_out)
     if not 0.0 < level < 1.0:
         raise ParameterError(f"level {level!r} is not inside (0, 1).", "Write 95 % as 0.95.")
+    return x
 
 
 def _rank(n: int, level: float) -> int:
@@ -58,11 +51,10 @@ def var(losses: np.ndarray, level: float = 0.95) -> Estimate:
     """
     x = np.sort(_checked(losses, level), axis=0)
     n = len(x)
-    value = x[_rank(n, level)]
     spread = np.sqrt(n * level * (1.0 - level))
-    low, high = n * level - spread, n * level + spread
-    error = (x[min(int(np.ceil(high)), n - 1)] - x[max(int(np.floor(low)) - 1, 0)]) / 2.0
-    return Estimate(value, error if n * (1.0 - level) >= 1.0 else error * np.nan)
+    low, high = int(np.floor(n * level - spread)) - 1, int(np.ceil(n * level + spread))
+    error = (x[min(high, n - 1)] - x[max(low, 0)]) / 2.0
+    return Estimate(x[_rank(n, level)], error if n * (1.0 - level) >= 1.0 else error * np.nan)
 
 
 def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
@@ -73,12 +65,11 @@ def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
     variance + level (CVaR - VaR)^2) / (n (1 - level))) of Manistre and Hancock (North American Actuarial
     Journal 9, 2005).
     """
-    x = _checked(losses, level)
-    excess = np.maximum(x - np.partition(x, _rank(len(x), level), axis=0)[_rank(len(x), level)], 0)
-    tail = 1.0 - level
+    x, tail = _checked(losses, level), 1.0 - level
+    at = np.partition(x, _rank(len(x), level), axis=0)[_rank(len(x), level)]
+    excess = np.maximum(x - at, 0.0)
     error = excess.std(axis=0) / (tail * np.sqrt(len(x)))
-    value = var(x, level).value + excess.mean(axis=0) / tail
-    return Estimate(value, error if len(x) * tail >= 1.0 else error * np.nan)
+    return Estimate(at + excess.mean(axis=0) / tail, error if len(x) * tail >= 1.0 else error * np.nan)
 
 
 def probability_over(costs: np.ndarray, budget_usd: float) -> Estimate:
@@ -93,40 +84,21 @@ def probability_over(costs: np.ndarray, budget_usd: float) -> Estimate:
     return Estimate(over, np.sqrt(softened * (1.0 - softened) / (len(x) + 4.0)))
 
 
-def tail_weights(losses: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """Return weights (n,) that sum to 1 and under which the mean of ``losses`` is its CVaR.
-
-    Paths at the VaR share what the paths above it leave (Acerbi and Tasche 2002), so the result does not
-    depend on the order of the paths.
-    """
-    x = _checked(losses, level)
-    at = var(x, level).value
-    above, ties = x > at, x == at
-    weights = above / (len(x) * (1.0 - level))
-    weights[ties] = (1.0 - weights.sum()) / ties.sum()
-    return weights
-
-
 def component_cvar(parts: np.ndarray, level: float = 0.95) -> Estimate:
     """Return the part of the total's CVaR that each column of ``parts`` (n, k) brings, (k,).
 
     Euler allocation: the mean of the part over the tail of the sum (Tasche, Capital Allocation to Business
-    Units, 2007); the components add up to ``cvar`` of the sum exactly. Divided by the amount held it is the
-    marginal CVaR. Standard error: Hong and Liu, Management Science 55 (2009), with the part at the VaR taken
-    from the root-n paths on either side.
+    Units, 2007); the components add up to ``cvar`` of the sum exactly. Paths at the VaR share what the paths
+    above it leave (Acerbi and Tasche 2002), so their order does not matter. Standard error: Hong and Liu,
+    Management Science 55 (2009), with the part at the VaR taken from the root-n paths on either side.
     """
     x = _checked(parts, level)
     total, n = x.sum(axis=1), len(x)
     rank, near = _rank(n, level), int(np.sqrt(n))
     order = np.argsort(total)
+    at = total[order[rank]]
+    weights = (total > at) / (n * (1.0 - level))
+    weights[total == at] = (1.0 - weights.sum()) / (total == at).sum()
     at_var = x[order[max(rank - near, 0) : rank + near + 1]].mean(axis=0)
-    excess = np.where((total >= total[order[rank]])[:, None], x - at_var, 0.0)
-    error = excess.std(axis=0) / ((1.0 - level) * np.sqrt(n))
-    return Estimate(tail_weights(total, level) @ x, error)
-
-
-def incremental_cvar(parts: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """Return, for each column of ``parts`` (n, k), how much CVaR falls when it is left out."""
-    x = _checked(parts, level)
-    total = x.sum(axis=1)
-    return cvar(total, level).value - cvar(total[:, None] - x, level).value
+    excess = np.where((total >= at)[:, None], x - at_var, 0.0)
+    return Estimate(weights @ x, excess.std(axis=0) / ((1.0 - level) * np.sqrt(n)))
