@@ -33,7 +33,7 @@ def main() -> None:
     print(f"risk, {PATHS:,} stored paths x {OFFERS} offers")
     print(f"  {'one matrix product':<24} {floor:7.2f} ms")
     for name, taken in figures.items():
-        print(f"  {name:<24} {taken:7.2f} ms   ({taken / floor:.0f} times the product)")
+        print(f"  {name:<24} {taken:7.2f} ms   ({taken / floor:.1f} times the product)")
 
 
 if __name__ == "__main__":
