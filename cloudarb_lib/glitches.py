@@ -24,10 +24,10 @@ def flag(rows: pd.DataFrame, gpus: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
     gpu_count and vcpus of those with GPUs.
 
     low_for_gpu: the price per GPU is under half of the median that the provider asks at that
-    time for the GPU model on the same option and term, among machines with as many vCPUs per
-    GPU to the nearest power of two (a machine with few is rightly cheaper), at least 4 of them.
-    Spot prices fall region by region: where other machines with that GPU in the region stand
-    low against their medians too, half of their level is the limit. Known when it is seen.
+    time for the GPU model on the same option and term, of at least 4 offers. A small machine,
+    with under half of their median vCPUs both per GPU and in all, is rightly cheaper. Spot
+    prices fall region by region: where other machines with that GPU in the region stand low
+    too, half of their level is the limit. Known when it is seen.
 
     reverted: the price moves by more than half of a good one, and a price that takes effect
     within 3 days is back within 10 % of it; what lies between and is further off is flagged,
@@ -88,19 +88,18 @@ def _low(
     at = np.full((len(times), len(members)), -1)
     np.maximum.at(at, (line[first], column[first]), np.flatnonzero(first))
     known = pd.DataFrame(np.append(value, np.nan)[np.maximum.accumulate(at, axis=0)])
-    share = np.round(np.log2((about["vcpus"] / about["gpu_count"]).to_numpy(float)))
-    limit, peers = np.full(known.shape, np.nan), np.zeros(known.shape)
-    for like in (np.isnan(share), *(share == s for s in np.unique(share[~np.isnan(share)]))):
-        limit[:, like] = known.loc[:, like].median(axis=1).to_numpy()[:, None] / 2
-        peers[:, like] = known.loc[:, like].count(axis=1).to_numpy()[:, None]
-    low = np.flatnonzero((value < limit[line, column]) & (peers[line, column] >= _PEERS))
+    limit = known.median(axis=1).to_numpy() / 2
+    low = (value < limit[line]) & (known.count(axis=1).to_numpy()[line] >= _PEERS)
+    small = np.full(known.shape, True)
+    for vcpus in (about["vcpus"].to_numpy(float), (about["vcpus"] / about["gpu_count"]).to_numpy(float)):
+        small &= vcpus < (known * 0 + vcpus).median(axis=1).to_numpy()[:, None] / 2
+    low = np.flatnonzero(low & ~small[line, column])
     if not len(low) or about["purchase_option"].iloc[0] != "spot":
         return low
     region, machine = about["region"].to_numpy(), about["instance_type"].to_numpy()
-    level = known.to_numpy() / limit
     stays = []
     for t, c, price_per_gpu in zip(line[low], column[low], value[low], strict=True):
-        beside = level[t, (region == region[c]) & (machine != machine[c])]
+        beside = known.to_numpy()[t, (region == region[c]) & (machine != machine[c])]
         beside = beside[~np.isnan(beside)]
-        stays.append(not len(beside) or price_per_gpu / limit[t, c] < np.median(beside) / 2)
+        stays.append(not len(beside) or price_per_gpu < np.median(beside) / 2)
     return low[np.array(stays)]

@@ -401,18 +401,8 @@ def hours(*pairs: tuple[float, float], offer: int = 0) -> pd.DataFrame:
     })  # fmt: skip
 
 
-NO_GPUS = pd.DataFrame(
-    columns=[
-        "provider",
-        "region",
-        "instance_type",
-        "gpu_model",
-        "purchase_option",
-        "term",
-        "gpu_count",
-        "vcpus",
-    ]
-)
+PARTS = ["provider", "region", "instance_type", "gpu_model", "purchase_option", "term", "gpu_count", "vcpus"]
+NO_GPUS = pd.DataFrame(columns=PARTS)
 
 
 @pytest.mark.parametrize(
@@ -456,6 +446,31 @@ def test_a_machine_under_half_of_its_model_is_flagged() -> None:
     assert not glitches.flag(*gpu_fleet([10, 10, 4.9]))[0].any()  # too few to judge
     other = gpus.assign(vcpus=[8.0, 8.0, 8.0, 2.0])
     assert not glitches.flag(rows, other)[0].any()  # fewer vCPUs: rightly cheaper
+    assert glitches.flag(rows, gpus.assign(vcpus=[8.0, 8.0, 8.0, 4.0]))[0].any()  # not by so much
+
+
+SIZES = [
+    [1, 1, 1, 1], [1, 2, 4, 8], [8, 1, 1, 1, 1], [1, 8, 8, 8, 8, 8], [4, 1, 2, 8, 8],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("counts", SIZES)
+@pytest.mark.parametrize("vcpus", ["in step", "alike", "unknown", "doubling"])
+def test_the_cheap_one_of_a_handful_is_flagged_whatever_its_size(tmp_path: Path, counts, vcpus) -> None:
+    """The first of a few machines of one model is listed at 40 % of what the others ask per GPU."""
+    of = {"in step": lambda i, n: 12 * n, "alike": lambda i, n: 8, "unknown": lambda i, n: "",
+          "doubling": lambda i, n: 64 / 2**i}[vcpus]  # fmt: skip
+    machines = "provider,instance_type,vcpus,memory_gib,gpu_model,gpu_count,gpu_memory_gib\n"
+    prices = HEADER
+    for i, n in enumerate(counts):
+        machines += f"aws,m{i},{of(i, n)},64,H100,{n},80\n"
+        prices += f"aws,us-east-1,m{i},on_demand,2026-01-05T00:00:00Z,{n * (4 if i == 0 else 10 + i / 10)}\n"
+    take(tmp_path / "s", put(tmp_path / "i.csv", machines), put(tmp_path / "p.csv", prices))
+    with open_snapshot(tmp_path / "s") as snapshot:
+        shown = snapshot.events(as_of="2026-02-01", include_flagged=True)
+        kept = snapshot.events(as_of="2026-02-01")
+    assert shown["quality"].tolist() == ["glitch_low_for_gpu"] + ["ok"] * (len(counts) - 1)
+    assert kept["instance_type"].tolist() == [f"m{i}" for i in range(1, len(counts))]
 
 
 def test_a_spot_region_that_falls_as_a_whole_is_a_move() -> None:
