@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, milp
 
@@ -261,6 +261,22 @@ def test_impossible_options_are_refused(bad):
         allocate.SolveOptions(**bad)
 
 
+def test_a_cost_that_the_point_does_not_have_is_refused(monkeypatch):
+    wrong = engine.Answer("optimal", np.zeros(0), 5.0, 5.0)
+    monkeypatch.setattr(engine, "_with_mathopt", lambda m, *a: replace(wrong, z=np.zeros(len(m.cost))))
+    with pytest.raises(SolveError, match="reports a cost of 5 for a point of 0"):
+        plan_for(work(64))
+
+
+def test_rows_added_in_the_tree_need_a_solver_that_heeds_them():
+    milp_ = search.to_milp(random_problem(1, small=True))
+    options = allocate.SolveOptions(solver="mathopt_highs")
+    with pytest.raises(SolveError, match="ignores rows added in the tree"):
+        engine.solve_mip(
+            milp_, [], upper=milp_.upper, options=options, time_limit_s=1.0, lazy=lambda z, c: None
+        )
+
+
 def test_a_solver_error_is_translated(monkeypatch):
     from ortools.math_opt.python import mathopt
 
@@ -402,6 +418,7 @@ def agrees(plan: allocate.Plan, best: float) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
+@example(2778)  # HiGHS 1.16 called its start optimal at a cost that the start does not have
 def test_small_problems_equal_brute_force(seed):
     problem = random_problem(seed, small=True)
     most = np.minimum(problem.pairs["most"], 1)  # two units at most keep the enumeration short

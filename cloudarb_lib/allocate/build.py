@@ -35,14 +35,6 @@ def _matches(values: pd.Series, patterns: tuple[str, ...]) -> np.ndarray:
     return values.map(known).to_numpy(bool)
 
 
-def _region_group(region: str) -> str:
-    """Continent of a region name, as far as the name tells."""
-    for group in ("us", "northamerica", "southamerica", "europe", "asia", "australia", "africa"):
-        if region.startswith(group):
-            return "us" if group == "northamerica" else group
-    return {"eu": "europe", "ap": "asia", "sa": "southamerica", "ca": "us"}.get(region[:2], region)
-
-
 def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> np.ndarray:
     """Return which offers can serve a workload (boolean).
 
@@ -82,16 +74,6 @@ def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
         limit = getattr(workload, column)
         if limit:
             tests.append((f"{name} of {limit:g} GiB", offers[column].to_numpy(float) >= limit))
-    if workload.latency_to:
-        home = _region_group(workload.latency_to)
-        away = {
-            r: 0.0 if r == workload.latency_to
-            else assumptions.get(f"latency_ms/{home}/{_region_group(r)}",
-                                 f"latency_ms/{_region_group(r)}/{home}", "latency_ms/elsewhere")
-            for r in region.unique()
-        }  # fmt: skip
-        near = region.map(away).to_numpy(float) <= workload.latency_ms
-        tests.append((f"within {workload.latency_ms:g} ms of {workload.latency_to}", near))
     keep = np.ones(len(offers), bool)
     told = [f"{len(offers)} offers"]
     for name, passed in tests:
@@ -143,7 +125,7 @@ def build_problem(
     A plan counts whole instances. Expected prices are the means of ``paths`` over worlds and
     steps; an offer without paths keeps today's price and is counted in ``notes``. Interrupted
     work is bought again at the same price (``rework_factor``), so the hours paid per instance
-    can exceed the hours of the horizon. Capacity, hazards, fees and egress come from
+    can exceed the hours of the horizon. Capacity, hazards and fees come from
     ``assumptions``. Raises ParameterError where no offer fits a workload, DataError for a
     price that is no positive number.
     """
@@ -181,7 +163,7 @@ def build_problem(
         rework = rework_factor(
             hazard[j] * waits, checkpoint_h=w.checkpoint_minutes / 60, restart_h=w.restart_minutes / 60
         )  # fmt: skip
-        week = min(w.hours_a_week, w.deadline_h)
+        week = w.hours_a_week
         # a batch fits its week: lost work means more machines; what is held around the clock
         # keeps its machines and runs on: lost work means more hours
         cover = gpus[j] * rate * (week / rework if w.batch else 1.0)
@@ -201,7 +183,7 @@ def build_problem(
             pd.DataFrame(
                 {
                     "demand": number, "slot": j, "cover": cover, "hours": paid, "instances": 1.0,
-                    "pool_use": gpus[j], "sure_usd": disk, "carbon_kg": 0.0,
+                    "pool_use": gpus[j], "sure_usd": disk,
                     "most": np.ceil(need / cover - 1e-9), "rework": rework,
                 }
             )

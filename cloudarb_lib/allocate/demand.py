@@ -25,8 +25,6 @@ class Workload:
     and ``providers`` are shell patterns on region, provider/region and provider. ``count``
     workloads alike are placed as one class. ``worth_usd_per_gpu_hour`` is what an hour of work
     is worth: dearer work is left undone; None means that all of it must run.
-    ``deadline_h`` and ``latency_ms`` to the region ``latency_to`` are limits, ``data_gb_a_week``
-    is read from the region ``data_at`` wherever the work runs.
     """
 
     name: str
@@ -46,18 +44,13 @@ class Workload:
     gpu_memory_gib: float = 0.0
     memory_gib: float = 0.0
     gpus_per_instance: float = 0.0
-    data_gb_a_week: float = 0.0
-    data_at: str = ""
-    latency_ms: float = math.inf
-    latency_to: str = ""
-    deadline_h: float = math.inf
     worth_usd_per_gpu_hour: float | None = None
 
     def __post_init__(self) -> None:
-        positive = ("amount", "hours_a_week", "deadline_h", "latency_ms", "count")
+        positive = ("amount", "hours_a_week", "count")
         natural = (
             "checkpoint_minutes", "restart_minutes", "gpu_memory_gib", "memory_gib",
-            "gpus_per_instance", "data_gb_a_week",
+            "gpus_per_instance",
         )  # fmt: skip
         for name in (*positive, *natural):
             value = getattr(self, name)
@@ -86,11 +79,6 @@ class Workload:
                 )
         if self.worth_usd_per_gpu_hour is not None and not self.worth_usd_per_gpu_hour > 0:
             raise ParameterError(f"workload {self.name!r}: its worth must be above zero.")
-        if self.data_gb_a_week and self.data_at.count("/") != 1:
-            raise ParameterError(
-                f"workload {self.name!r}: data lie at {self.data_at!r}.",
-                "Write provider/region, such as gcp/us-central1.",
-            )
 
     @property
     def gpu_hours_a_week(self) -> float:
@@ -151,16 +139,6 @@ def _needs(value: object) -> dict[str, object]:
     return {"amount": _float(amount), "throughput": {model: 1.0}, "count": int(count or 1)}
 
 
-def _data(value: object) -> dict[str, object]:
-    amount, place = _sentence(r"NUMBER GB a week at (\S+)", "500 GB a week at gcp/us-central1")(value)
-    return {"data_gb_a_week": _float(amount), "data_at": place}
-
-
-def _latency(value: object) -> dict[str, object]:
-    amount, place = _sentence(r"NUMBER ms to (\S+)", "60 ms to europe-west4")(value)
-    return {"latency_ms": _float(amount), "latency_to": place}
-
-
 def _amount_of(name: str, pattern: str, example: str) -> Callable[[object], dict[str, object]]:
     read = _sentence(pattern, example)
     return lambda value: {name: _float(read(value)[0])}
@@ -185,9 +163,6 @@ KEYS: dict[str, Callable[[object], dict[str, object]]] = {
     "gpu_memory_gib": _plain("gpu_memory_gib", _number),
     "memory_gib": _plain("memory_gib", _number),
     "gpus_per_instance": _plain("gpus_per_instance", _number),
-    "data": _data,
-    "latency": _latency,
-    "deadline": _amount_of("deadline_h", r"NUMBER h(?:ours)?", "48 h"),
     "worth": _amount_of("worth_usd_per_gpu_hour", r"NUMBER USD per GPU.hour", "2.50 USD per GPU-hour"),
 }
 """Keys of an entry beside ``workload``; each turns its value into fields of a Workload."""

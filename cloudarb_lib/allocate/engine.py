@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -160,9 +161,12 @@ def solve_mip(
     options: SolveOptions,
     time_limit_s: float,
     start: np.ndarray | None = None,
+    lazy: Callable[[np.ndarray, bool], Cuts] | None = None,
 ) -> Answer:
     """Solve the program with ``cuts`` to the options' gap, under column bounds ``upper``.
 
+    ``lazy`` is asked inside the tree for the cuts a point violates (and told whether the point is
+    a candidate plan); only GSCIP heeds it: HiGHS behind MathOpt drops such rows without a word.
     Raises SolveError where a solver is missing or fails; its own exceptions are translated.
     """
     rows = sparse.vstack([milp.rows, *(c.matrix for c in cuts)], format="csr")
@@ -173,10 +177,20 @@ def solve_mip(
     limits = milp.problem.limits
     risky = limits.cvar_usd is not None or limits.effective_providers is not None
     solver = ("highs" if risky else "mathopt_gscip") if options.solver == "auto" else options.solver
-    if solver == "highs":
-        return _with_highspy(milp, (rows, low, high), upper, options, limited, start)
+    if lazy is not None and (solver := "mathopt_gscip") != options.solver and options.solver != "auto":
+        raise SolveError(f"{options.solver} ignores rows added in the tree.", "Use mathopt_gscip.")
     options = replace(options, solver=solver)
-    return _with_mathopt(milp, (rows, low, high), upper, options, limited, start)
+    problem = (milp, (rows, low, high), upper, options, limited)
+    for warm in (start, None) if start is not None else (None,):
+        answer = _with_highspy(*problem, warm) if solver == "highs" else _with_mathopt(*problem, warm, lazy)
+        # HiGHS 1.16 was seen to call a start "optimal" at a cost that it does not have
+        if answer.z is None or abs(milp.cost @ answer.z - answer.objective) <= 1e-5 * max(
+            1.0, abs(answer.objective)
+        ):
+            return answer
+    raise SolveError(
+        f"{solver} reports a cost of {answer.objective:g} for a point of {milp.cost @ answer.z:g}."
+    )
 
 
 def _with_highspy(milp, rows, upper, options, time_limit_s, start) -> Answer:
@@ -209,7 +223,7 @@ def _with_highspy(milp, rows, upper, options, time_limit_s, start) -> Answer:
     return Answer(status, z, float(info.objective_function_value), float(info.mip_dual_bound))
 
 
-def _with_mathopt(milp, rows, upper, options, time_limit_s, start) -> Answer:
+def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answer:
     try:
         from ortools.math_opt import model_pb2
         from ortools.math_opt.python import mathopt
@@ -249,8 +263,25 @@ def _with_mathopt(milp, rows, upper, options, time_limit_s, start) -> Answer:
         hint = mathopt.SolutionHint(variable_values=dict(zip(variables, start.tolist(), strict=True)))
         model_parameters.solution_hints.append(hint)
     kind = mathopt.SolverType.GSCIP if gscip else mathopt.SolverType.HIGHS
+
+    def add_violated(data: Any) -> Any:
+        answer = mathopt.CallbackResult()
+        if data.solution is not None:
+            point = np.array([data.solution[v] for v in variables])
+            cuts = lazy(point, data.event == mathopt.Event.MIP_SOLUTION)
+            for row, limit in zip(cuts.matrix, cuts.upper, strict=True):
+                terms = [c * variables[i] for i, c in zip(row.indices, row.data, strict=True)]
+                answer.add_lazy_constraint(mathopt.LinearSum(terms) <= limit)
+        return answer
+
+    watch = {} if lazy is None else {
+        "cb": add_violated,
+        "callback_reg": mathopt.CallbackRegistration(
+            events={mathopt.Event.MIP_SOLUTION, mathopt.Event.MIP_NODE}, add_lazy_constraints=True
+        ),
+    }  # fmt: skip
     try:
-        result = mathopt.solve(model, kind, params=parameters, model_params=model_parameters)
+        result = mathopt.solve(model, kind, params=parameters, model_params=model_parameters, **watch)
     # OR-Tools 9.15 breaks while raising its own error (issue 4606): an AttributeError comes out
     except (AttributeError, RuntimeError, ValueError) as cause:
         said = cause.__context__ or cause
@@ -267,4 +298,5 @@ def _with_mathopt(milp, rows, upper, options, time_limit_s, start) -> Answer:
     bound = result.termination.objective_bounds.dual_bound
     if not result.has_primal_feasible_solution():
         return Answer(status, None, np.inf, bound)
-    return Answer(status, np.array(result.variable_values(variables)), result.objective_value(), bound)
+    z = np.array(result.variable_values(variables))
+    return Answer(status, z, result.objective_value(), bound)

@@ -21,6 +21,7 @@ STATUSES = (
 )  # fmt: skip
 _FIRST_REACH = 0.002
 """Columns dearer than this share of the relaxation wait until a plan proves what can be left out."""
+_FIRST_REACH_CONE = 0.004
 _LINKS_AT_ONCE = 20_000
 PROVEN = 1e-6
 """Relative gap under which a plan is called optimal."""
@@ -182,21 +183,32 @@ class _Search:
         return not verdict.broken
 
     def run(self) -> str:
-        status = self._relax()
+        status, limits = self._relax(), self.milp.problem.limits
         x = np.arange(len(self.milp.problem.pairs))
         reach = _FIRST_REACH * abs(self.bound)
         seen, last = 0, None
+        # a cone needs so many cuts that solving anew after each loses to adding them in the tree
+        in_tree = limits.effective_providers is not None and self.options.solver in ("auto", "mathopt_gscip")
+        if in_tree:
+            reach = _FIRST_REACH_CONE * abs(self.bound)
         while status == "optimal" and not self.done and self.left_s > 0:
             # a plan that uses a column costs at least its reduced cost above the relaxation
             if self.best is not None:
                 reach = self.cost - self.floor
             upper = self.milp.upper.copy()
             upper[x[self.reduced_cost[x] > reach]] = 0.0
-            answer = solve_mip(
+            try:
+                answer = solve_mip(
                 self.milp, self.cuts, upper=upper, time_limit_s=self.left_s,
-                options=replace(self.options, gap=self.options.gap / 2),
-                start=None if self.best is None else self.milp.point(self.best),
-            )  # fmt: skip
+                options=replace(self.options, gap=self.options.gap * (0.95 if in_tree else 0.5)),
+                start=None if self.best is None or in_tree else self.milp.point(self.best),
+                lazy=self._lazy if in_tree else None,
+              )  # fmt: skip
+            except SolveError:
+                if not in_tree:
+                    raise
+                in_tree = False  # what the tree says is not to be trusted: solve round by round
+                continue
             proven = min(answer.bound if answer.status != "infeasible" else np.inf, self.floor + reach)
             self.bound = max(self.bound, min(proven, self.cost))
             if answer.z is None:
@@ -217,19 +229,28 @@ class _Search:
             last = counts
         return self._end(status)
 
+    def _lazy(self, z: np.ndarray, candidate: bool) -> Cuts:
+        """Return the cuts that a point of the tree violates; keep every plan that comes by."""
+        if candidate:
+            counts = np.round(self.milp.counts(z))
+            if self.offer(counts):
+                return separate(self.milp, z, tolerance=np.inf, links=False)
+            z = self.milp.point(counts)
+        return separate(self.milp, z, tolerance=1e-7 if candidate else 1e-5, links=False)
+
     def _relax(self) -> str:
         """Solve the relaxation with every cut it violates; fill bound, reduced costs and cuts."""
         relaxation, pools = Relaxation(self.milp), Pools(self.milp)
-        stalled = 0
+        stalled, before = 0, -np.inf
         while True:
             status = relaxation.solve(self.left_s)
             if status != "optimal":
                 break
-            gained = relaxation.value - self.bound
-            stalled = 0 if gained > 1e-5 * abs(relaxation.value) else stalled + 1
             self.bound = max(self.bound, relaxation.value)
             cuts = separate(self.milp, relaxation.z, tolerance=1e-7)
             if not cuts.names and stalled < 3:
+                stalled = 0 if self.bound - before > 1e-5 * abs(self.bound) else stalled + 1
+                before = self.bound
                 cuts = pools.separate(relaxation.z)
             if not cuts.names:
                 break
