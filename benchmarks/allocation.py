@@ -37,7 +37,7 @@ def load_instance(file: Path, limits: str) -> allocate.Problem:
     )  # fmt: skip
     pairs = pd.DataFrame(
         {
-            "demand": d["pair_workload"], "slot": offer, "cover": 1.0, "hours": hours, "carbon_kg": 0.0,
+            "demand": d["pair_workload"], "slot": offer, "cover": 1.0, "hours": hours,
             "instances": d["pair_instances"].astype(float), "pool_use": d["pair_instances"].astype(float),
             "sure_usd": np.where(np.abs(sure) < 1e-6, 0.0, sure), "most": 1.0,
         }

@@ -69,7 +69,7 @@ def scoreboard(paid: pd.DataFrame) -> pd.DataFrame:
     )
     worst = paid.loc[paid.groupby("policy")["cost_usd"].idxmax()].set_index("policy")["period_utc"]
     board["worst_step"] = worst.dt.strftime("%Y-%m-%d")
-    board["over_advice"] = board["total_usd"] / board.loc["advice", "total_usd"] - 1
+    board["over_advice"] = board["total_usd"] / board["total_usd"].loc["advice"] - 1
     return board.sort_values("total_usd")
 
 
@@ -116,7 +116,8 @@ def look_back(
     model. The second frame is table ``plan`` of the advice with ``period_utc``. Raises
     ParameterError where the record is too short to look back on.
     """
-    step = pd.Timedelta(origins.freq)
+    freq: Any = origins.freq
+    step = pd.Timedelta(freq)
     as_of = origins[-1] + step
     models = {model for w in workloads for model in w.throughput}
     now = snapshot.events(as_of=as_of, gpu_only=True)

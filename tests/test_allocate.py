@@ -97,13 +97,10 @@ GOOD = "demand:\n  - workload: a\n    needs: 3 x 8 H100\n"
 
 def test_every_key_reads(tmp_path):
     (w,) = load(
-        tmp_path,
-        GOOD + "    data: 500 GB a week at gcp/us-a\n    latency: 60 ms to eu-a\n    deadline: 48 h\n"
-        "    worth: 2.50 USD per GPU-hour\n    in: us-*\n    accepts: [H100, H200]\n",
+        tmp_path, GOOD + "    worth: 2.50 USD per GPU-hour\n    in: us-*\n    accepts: [H100, H200]\n"
     )
     assert (w.count, w.amount, w.throughput) == (3, 8.0, {"H100": 1.0, "H200": 1.0})
-    assert (w.data_gb_a_week, w.data_at, w.latency_ms, w.latency_to) == (500, "gcp/us-a", 60, "eu-a")
-    assert (w.deadline_h, w.worth_usd_per_gpu_hour, w.regions) == (48, 2.5, ("us-*",))
+    assert (w.worth_usd_per_gpu_hour, w.regions) == (2.5, ("us-*",))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +112,7 @@ def test_every_key_reads(tmp_path):
         (GOOD + "    hours_a_week: -1\n", "line 2: .*hours_a_week is -1"),
         (GOOD + "    needs: 8 H100\n", "line 4: key 'needs' repeats"),
         (GOOD + "    options: [spott]\n", "line 2: .*did you mean 'spot'"),
-        (GOOD + "    data: lots\n", "line 4: data: 'lots' does not read like"),
+        (GOOD + "    worth: lots\n", "line 4: worth: 'lots' does not read like"),
         (GOOD + "    accepts: {H100: 0}\n", "line 2: .*throughput"),
         (GOOD + "    worth: 0 USD per GPU-hour\n", "line 2: .*worth"),
         (GOOD + GOOD[8:], "line 4: workload 'a' repeats"),
@@ -184,7 +181,7 @@ def test_bad_prices_hours_and_demand_are_refused():
     "bad",
     [
         {"budget_usd": -1.0}, {"cvar_level": 1.0}, {"effective_providers": 0.5}, {"hazard": "mild"},
-        {"max_region_share": 1.5}, {"diversify": "cloud"}, {"carbon_usd_per_kg": -1.0},
+        {"max_region_share": 1.5}, {"diversify": "cloud"},
     ],
 )  # fmt: skip
 def test_impossible_limits_are_refused(bad):
@@ -327,7 +324,7 @@ def random_problem(seed: int, *, small: bool) -> allocate.Problem:
         {
             "demand": demand, "slot": slot, "cover": cover, "hours": rng.uniform(1, 3, len(demand)) * cover,
             "instances": 1.0, "pool_use": cover, "sure_usd": rng.uniform(0, 1, len(demand)),
-            "carbon_kg": 0.0, "most": np.ceil(need[demand] / cover),
+            "most": np.ceil(need[demand] / cover),
         }
     )  # fmt: skip
     unmet = np.where(rng.random(n_demands) < 0.3, rng.uniform(3, 20, n_demands), np.inf)
@@ -445,28 +442,15 @@ def test_the_check_finds_each_broken_limit():
     base = random_problem(3, small=False)
     strict = allocate.Limits(
         budget_usd=0.01, cvar_usd=0.01, var_usd=0.01, effective_providers=50.0, max_provider_share=0.01,
-        max_region_share=0.01, min_on_demand_share=1.0, site_gpus=0.5, carbon_kg=0.1,
+        max_region_share=0.01, min_on_demand_share=1.0,
     )  # fmt: skip
-    pairs = base.pairs.assign(carbon_kg=1.0)
-    verdict = allocate.check(replace(base, limits=strict, pairs=pairs), base.pairs["most"].to_numpy() + 1)
+    verdict = allocate.check(replace(base, limits=strict), base.pairs["most"].to_numpy() + 1)
     said = " ".join(verdict.broken)
-    for word in [
-        "bound",
-        "capacity",
-        "budget",
-        "CVaR",
-        "VaR",
-        "effective",
-        "provider",
-        "site",
-        "on-demand",
-        "GPUs",
-        "carbon",
-    ]:
+    for word in ["bound", "capacity", "budget", "CVaR", "VaR", "effective", "provider", "site", "on-demand"]:
         assert word in said
     undone = replace(base, demands=base.demands.assign(unmet_usd=np.inf))
-    assert "demand of" in allocate.check(undone, np.zeros(len(pairs))).broken[0]
-    assert "whole numbers" in allocate.check(base, np.full(len(pairs), 0.5)).broken[0]
+    assert "demand of" in allocate.check(undone, np.zeros(len(base.pairs))).broken[0]
+    assert "whole numbers" in allocate.check(base, np.full(len(base.pairs), 0.5)).broken[0]
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,7 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
     if limits.min_on_demand_share is not None and hours.sum() > 0:
         steady = hours[slots["on_demand"].to_numpy(bool)].sum() / hours.sum()
         over(-steady, -limits.min_on_demand_share, "on-demand share (negated)")
-    instances = counts * pairs["instances"].to_numpy(float)
     site = slots["site"].to_numpy()[slot]
-    if limits.site_gpus is not None:
-        gpus = np.bincount(site, instances * slots["gpus"].to_numpy(float)[slot])
-        over(float(gpus.max()), limits.site_gpus, "GPUs in one region")
-    if limits.carbon_kg is not None:
-        over(float(counts @ pairs["carbon_kg"].to_numpy(float)), limits.carbon_kg, "carbon, kg")
     by_group = np.bincount(problem.groups, spend)
     effective = float(spend.sum() ** 2 / (by_group**2).sum()) if spend.sum() > 0 else np.inf
     if limits.effective_providers is not None:

@@ -53,7 +53,6 @@ def binding(plan: Plan) -> pd.DataFrame:
 def _unit(name: str) -> str:
     units = {
         "capacity": "GPU", "demand": "unit of need", "budget": "USD", "CVaR": "USD",
-        "GPUs": "GPU", "carbon": "kg",
     }  # fmt: skip
     return units.get(name.split(" ")[0], "")
 

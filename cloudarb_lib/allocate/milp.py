@@ -149,14 +149,6 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
         rows.add(
             ["on-demand share"], one, u, steady - limits.min_on_demand_share, 0.0, np.inf
         )  # fmt: skip
-    if limits.site_gpus is not None:
-        gpus = slots["gpus"].to_numpy(float)[slot] * pairs["instances"].to_numpy(float)
-        rows.add(
-            [f"GPUs in {name}" for name in problem.sites["name"]],
-            pair_site, x, gpus, -np.inf, limits.site_gpus,
-        )  # fmt: skip
-    if limits.carbon_kg is not None:
-        rows.add(["carbon"], 0 * x, x, pairs["carbon_kg"], -np.inf, limits.carbon_kg)
     width = u0 + n_q
     matrix = sparse.csr_matrix(
         (np.concatenate(rows.values), (np.concatenate(rows.at), np.concatenate(rows.columns))),

@@ -21,8 +21,7 @@ class Limits:
     same quantile, repaired after the solve. ``effective_providers``: at least so many by the
     inverse of the sum of squared spend shares (Herfindahl); over regions with
     ``diversify="region"``. ``max_provider_share`` and ``max_region_share``: of expected spend.
-    ``min_on_demand_share``: of instance-hours. ``site_gpus``: GPUs in one region.
-    ``carbon_kg``: emissions over the horizon; ``carbon_usd_per_kg`` prices them.
+    ``min_on_demand_share``: of instance-hours.
     ``hazard``: the preset of spot interruptions (calm, typical, stressed). ``terms``: the
     commitments that may be bought anew (1y, 3y).
     """
@@ -36,14 +35,11 @@ class Limits:
     max_provider_share: float | None = None
     max_region_share: float | None = None
     min_on_demand_share: float | None = None
-    site_gpus: float | None = None
-    carbon_kg: float | None = None
-    carbon_usd_per_kg: float = 0.0
     hazard: str = "typical"
     terms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("budget_usd", "cvar_usd", "var_usd", "site_gpus", "carbon_kg"):
+        for name in ("budget_usd", "cvar_usd", "var_usd"):
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
                 raise ParameterError(f"limit {name} is {value:g}.", "Leave it out for no limit.")
@@ -55,8 +51,6 @@ class Limits:
             raise ParameterError(f"cvar_level is {self.cvar_level:g}.", "Use for instance 0.95.")
         if self.effective_providers is not None and not self.effective_providers >= 1:
             raise ParameterError(f"effective_providers is {self.effective_providers:g}.", "It is 1 or more.")
-        if not 0 <= self.carbon_usd_per_kg < np.inf:
-            raise ParameterError(f"carbon_usd_per_kg is {self.carbon_usd_per_kg:g}.")
         if self.hazard not in HAZARDS:
             raise ParameterError(f"hazard {self.hazard!r} is none of {', '.join(HAZARDS)}.")
         if self.diversify not in ("provider", "region"):
@@ -74,7 +68,7 @@ class Problem:
     ``pairs``: a row per way to serve a demand, an integer count in the plan: ``demand``,
     ``slot``, ``cover`` (of the need, per unit), ``hours`` (instance-hours paid per unit, rework
     included), ``instances`` and ``pool_use`` (of the pool's capacity) per unit, ``sure_usd``
-    (certain cost per unit, such as egress), ``carbon_kg`` per unit, ``most`` (upper bound).
+    (certain cost per unit, such as disks), ``most`` (upper bound).
     ``pools``: ``name`` and ``capacity``. ``sites``: ``name`` and ``fee_usd`` when used.
     ``paths``: price of each slot in each world, USD per instance-hour averaged over the
     slot's period, shape (worlds, slots), or None.
@@ -94,7 +88,7 @@ class Problem:
     def __post_init__(self) -> None:
         for name, columns in {
             "slots": ("list_price", "mean_price"),
-            "pairs": ("cover", "hours", "instances", "pool_use", "sure_usd", "carbon_kg", "most"),
+            "pairs": ("cover", "hours", "instances", "pool_use", "sure_usd", "most"),
             "pools": ("capacity",),
             "sites": ("fee_usd",),
             "demands": ("need",),
@@ -125,13 +119,9 @@ class Problem:
 
     @property
     def unit_cost(self) -> np.ndarray:
-        """Expected USD of one unit of each pair: rent, rework, egress and priced carbon."""
+        """Expected USD of one unit of each pair: rent, rework and certain costs."""
         price = self.slots["mean_price"].to_numpy(float)[self.pairs["slot"].to_numpy()]
-        return (
-            price * self.pairs["hours"].to_numpy(float)
-            + self.pairs["sure_usd"].to_numpy(float)
-            + self.limits.carbon_usd_per_kg * self.pairs["carbon_kg"].to_numpy(float)
-        )
+        return price * self.pairs["hours"].to_numpy(float) + self.pairs["sure_usd"].to_numpy(float)
 
     @property
     def groups(self) -> np.ndarray:
