@@ -441,12 +441,12 @@ def test_tail_mean_is_the_least_rockafellar_uryasev_bound(samples, level):
 def test_the_check_finds_each_broken_limit():
     base = random_problem(3, small=False)
     strict = allocate.Limits(
-        budget_usd=0.01, cvar_usd=0.01, var_usd=0.01, effective_providers=50.0, max_provider_share=0.01,
+        budget_usd=0.01, cvar_usd=0.01, effective_providers=50.0, max_provider_share=0.01,
         max_region_share=0.01, min_on_demand_share=1.0,
     )  # fmt: skip
     verdict = allocate.check(replace(base, limits=strict), base.pairs["most"].to_numpy() + 1)
     said = " ".join(verdict.broken)
-    for word in ["bound", "capacity", "budget", "CVaR", "VaR", "effective", "provider", "site", "on-demand"]:
+    for word in ["bound", "capacity", "budget", "CVaR", "effective", "provider", "site", "on-demand"]:
         assert word in said
     undone = replace(base, demands=base.demands.assign(unmet_usd=np.inf))
     assert "demand of" in allocate.check(undone, np.zeros(len(base.pairs))).broken[0]

@@ -80,8 +80,6 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
         var = float(np.quantile(samples, limits.cvar_level, method="inverted_cdf"))
         if limits.cvar_usd is not None:
             over(cvar, limits.cvar_usd, f"CVaR {limits.cvar_level:g}")
-        if limits.var_usd is not None:
-            over(var, limits.var_usd, f"VaR {limits.cvar_level:g}")
     used = np.bincount(site, counts, len(problem.sites)) > 0
     undone = float((unmet[unmet > 0] * price_of_unmet[unmet > 0]).sum()) if unmet.any() else 0.0
     objective = float(counts @ problem.unit_cost + problem.sites["fee_usd"].to_numpy(float) @ used)

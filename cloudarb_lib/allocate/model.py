@@ -17,8 +17,7 @@ class Limits:
     """What a plan must respect, each optional, and how it is costed.
 
     ``budget_usd``: spend at today's list prices over the horizon. ``cvar_usd``: conditional
-    value at risk, at ``cvar_level``, of the rental cost over the price paths; ``var_usd``: the
-    same quantile, repaired after the solve. ``effective_providers``: at least so many by the
+    value at risk, at ``cvar_level``, of the rental cost over the price paths. ``effective_providers``: at least so many by the
     inverse of the sum of squared spend shares (Herfindahl); over regions with
     ``diversify="region"``. ``max_provider_share`` and ``max_region_share``: of expected spend.
     ``min_on_demand_share``: of instance-hours.
@@ -29,7 +28,6 @@ class Limits:
     budget_usd: float | None = None
     cvar_usd: float | None = None
     cvar_level: float = 0.95
-    var_usd: float | None = None
     effective_providers: float | None = None
     diversify: str = "provider"
     max_provider_share: float | None = None
@@ -39,7 +37,7 @@ class Limits:
     terms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("budget_usd", "cvar_usd", "var_usd"):
+        for name in ("budget_usd", "cvar_usd"):
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
                 raise ParameterError(f"limit {name} is {value:g}.", "Leave it out for no limit.")
@@ -112,10 +110,8 @@ class Problem:
                 raise DataError("the set of price paths is empty.", "Give at least one world.")
             if not np.isfinite(self.paths).all():
                 raise DataError("price paths hold a missing or infinite price.")
-        elif self.limits.cvar_usd is not None or self.limits.var_usd is not None:
-            raise ParameterError(
-                "a risk limit needs price paths.", "Give paths, or leave cvar_usd and var_usd out."
-            )
+        elif self.limits.cvar_usd is not None:
+            raise ParameterError("a risk limit needs price paths.", "Give paths, or leave cvar_usd out.")
 
     @property
     def unit_cost(self) -> np.ndarray:
