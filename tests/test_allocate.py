@@ -252,7 +252,7 @@ def test_a_broken_plan_is_never_returned(monkeypatch):
     assert plan_for(work()).status == "time_limit_without_plan"
 
 
-@pytest.mark.parametrize("bad", [{"gap": -1}, {"time_limit_s": 0}, {"solver": "magic"}, {"cuts": "some"}])
+@pytest.mark.parametrize("bad", [{"gap": -1}, {"time_limit_s": 0}, {"solver": "magic"}, {"threads": 0}])
 def test_impossible_options_are_refused(bad):
     with pytest.raises(ParameterError):
         allocate.SolveOptions(**bad)
@@ -297,6 +297,37 @@ def test_binding_limits_have_their_worth():
     facts = allocate.summary(plan).set_index("fact")
     assert facts.loc["expected cost", "value"] == pytest.approx(plan.objective_usd)
     assert "capacity" in " ".join(facts.index)
+
+
+def test_conflicts_name_the_limit_and_the_least_change():
+    hours = 168 * float(rework_factor(0.002, checkpoint_h=0, restart_h=0))
+    cost = 4 * 16 * hours  # four machines in the cheapest pool
+    short = plan_for(work(32), limits=allocate.Limits(budget_usd=cost - 1000))
+    assert short.status == "infeasible"
+    said = allocate.conflicts(short.problem)
+    assert any(s.startswith("budget") and "short by 1,000 " in s for s in said)
+    assert any(s.startswith("demand of w 32 is short by") for s in said)
+    full = plan_for(work(256))  # 2 x 32 spot, 2 x 64 on demand
+    said = allocate.conflicts(full.problem)
+    assert any(s.startswith("capacity of") and "short by 64 " in s for s in said)
+    assert not any(s.startswith("budget") for s in said)
+    whole = plan_for(work(32, count=1), table=OFFERS.iloc[:1], **{"capacity_gpus/spot": 31})
+    assert (
+        "only whole"
+        in allocate.conflicts(
+            plan_for(work(31), table=OFFERS.iloc[:1], **{"capacity_gpus/spot": 31}).problem
+        )[0]
+    )
+    assert whole.status == "infeasible"
+
+
+def test_a_cvar_limit_too_low_is_named():
+    times = pd.date_range("2026-01-01", periods=1, freq="7D", tz="UTC")
+    paths = Paths(pd.Index(["gcp/us-a//h8/spot/"]), times, np.array([[[10.0], [30.0]]]))
+    limits = allocate.Limits(cvar_usd=1000.0, cvar_level=0.5)
+    plan = plan_for(work(8), table=OFFERS.iloc[:1], paths=paths, limits=limits)
+    said = allocate.conflicts(plan.problem)
+    assert any(s.startswith("CVaR 1,000 is short by") for s in said)
 
 
 # --- against slow oracles

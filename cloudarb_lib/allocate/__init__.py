@@ -4,7 +4,7 @@ from cloudarb_lib.allocate.build import build_problem
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.demand import Workload, demand_table, load_workloads
 from cloudarb_lib.allocate.engine import SolveOptions
-from cloudarb_lib.allocate.explain import binding, runners_up, summary
+from cloudarb_lib.allocate.explain import binding, conflicts, runners_up, summary
 from cloudarb_lib.allocate.model import Limits, Problem
 from cloudarb_lib.allocate.search import Plan, solve
 
@@ -17,6 +17,7 @@ __all__ = [
     "binding",
     "build_problem",
     "check",
+    "conflicts",
     "demand_table",
     "load_workloads",
     "runners_up",

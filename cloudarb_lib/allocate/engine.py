@@ -14,7 +14,6 @@ from cloudarb_lib.allocate.milp import Cuts, Milp
 from cloudarb_lib.errors import ParameterError, SolveError
 
 SOLVERS = ("auto", "mathopt_gscip", "mathopt_highs", "highs")
-EMPHASES = ("auto", "off", "low", "medium", "high")
 
 
 @dataclass(frozen=True)
@@ -127,17 +126,13 @@ class SolveOptions:
 
     ``gap``: relative distance of cost and proven bound at which to stop. ``solver``:
     mathopt_gscip or mathopt_highs (OR-Tools), highs (highspy), or auto: GSCIP, but HiGHS under
-    a CVaR or diversification limit, where it took a third of the time. ``presolve``, ``cuts`` and
-    ``heuristics``: auto, off, low, medium or high; HiGHS has no emphasis on cuts.
+    a CVaR or diversification limit, where it took a third of the time.
     """
 
     gap: float = 1e-4
     time_limit_s: float = 60.0
     threads: int = 1
     solver: str = "auto"
-    presolve: str = "auto"
-    cuts: str = "auto"
-    heuristics: str = "auto"
 
     def __post_init__(self) -> None:
         if not 0 <= self.gap < 1:
@@ -148,9 +143,6 @@ class SolveOptions:
             )
         if self.solver not in SOLVERS:
             raise ParameterError(f"solver {self.solver!r} is none of {', '.join(SOLVERS)}.")
-        for name in ("presolve", "cuts", "heuristics"):
-            if getattr(self, name) not in EMPHASES:
-                raise ParameterError(f"{name} is none of {', '.join(EMPHASES)}.")
 
 
 def solve_mip(
@@ -205,11 +197,6 @@ def _with_highspy(milp, rows, upper, options, time_limit_s, start) -> Answer:
     highs.setOptionValue("mip_rel_gap", options.gap)
     highs.setOptionValue("mip_abs_gap", 0.0)
     highs.setOptionValue("time_limit", time_limit_s)
-    if options.presolve != "auto":
-        highs.setOptionValue("presolve", "off" if options.presolve == "off" else "on")
-    if options.heuristics != "auto":
-        effort = {"off": 0.0, "low": 0.02, "medium": 0.05, "high": 0.2}[options.heuristics]
-        highs.setOptionValue("mip_heuristic_effort", effort)
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
@@ -247,16 +234,12 @@ def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answ
     proto.linear_constraint_matrix.coefficients.extend(entries.data.tolist())
     model = mathopt.Model.from_model_proto(proto)
     variables = list(model.variables())
-    emphasis = {"auto": None} | {e: mathopt.Emphasis[e.upper()] for e in EMPHASES[1:]}
     gscip = options.solver == "mathopt_gscip"
     parameters = mathopt.SolveParameters(
         time_limit=datetime.timedelta(seconds=time_limit_s),
         relative_gap_tolerance=options.gap,
         absolute_gap_tolerance=0.0,
         threads=options.threads if gscip else None,  # refused by HiGHS behind MathOpt
-        presolve=emphasis[options.presolve],
-        cuts=emphasis[options.cuts] if gscip else None,
-        heuristics=emphasis[options.heuristics],
     )
     model_parameters = mathopt.ModelSolveParameters()
     if start is not None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from cloudarb_lib.allocate.engine import Relaxation, SolveOptions
 from cloudarb_lib.allocate.milp import Milp, separate, to_milp
-from cloudarb_lib.allocate.model import Problem
+from cloudarb_lib.allocate.model import Problem, tail_mean
 from cloudarb_lib.allocate.search import Plan, solve
 from cloudarb_lib.errors import SolveError
 
@@ -141,3 +142,73 @@ def summary(plan: Plan) -> pd.DataFrame:
         else:
             rows.append((f"binds: {name}", worth, "USD", text))
     return pd.DataFrame(rows, columns=["fact", "value", "unit", "text"])
+
+
+def conflicts(problem: Problem) -> list[str]:
+    """Return, in words, the least change of each kind of limit that alone makes a plan possible.
+
+    Each kind of limit in turn is made elastic at a price relative to its size while the others
+    hold; where no kind suffices alone, all give way together. This is the relaxation: an answer
+    of no change at all means that only whole machines are in the way.
+    """
+    kinds = ("budget", "CVaR", "effective", "on-demand", "share", "capacity", "demand")
+    if _give_way(problem, ()) is not None:
+        return ["Fractions of machines would fit: only whole machines are in the way."]
+    alone = [said for kind in kinds if (said := _give_way(problem, (kind,)))]
+    return alone or [f"no limit alone is at fault; together: {_give_way(problem, kinds)}"]
+
+
+def _give_way(problem: Problem, kinds: tuple[str, ...]) -> str | None:
+    """Return the least changes of limits of ``kinds`` that admit a (fractional) plan; None if none."""
+    if "effective" in kinds:
+        problem = replace(problem, limits=replace(problem.limits, effective_providers=None))
+    base, limits = to_milp(problem, tight=False), problem.limits
+    at = np.array([i for i, name in enumerate(base.row_names) if kinds and name.startswith(kinds)], int)
+    names = [*(base.row_names[i] for i in at), "CVaR"]
+    held = dict(
+        zip(problem.pools["name"].map("capacity of {}".format), problem.pools["capacity"], strict=True)
+    )
+    low, high = base.row_lower[at], base.row_upper[at]
+    size = np.where(np.isfinite(high) & (high > 0), high, np.where(np.isfinite(low) & (low > 0), low, 1.0))
+    size = np.array([held.get(name, value) for name, value in zip(names, size, strict=False)])
+    size = np.r_[size, limits.cvar_usd or 1.0]
+    k, width = len(names), len(base.cost)
+    eased = sparse.csr_matrix(
+        (np.where(np.isfinite(low), 1.0, -1.0), (at, np.arange(len(at)))), (len(base.row_names), k)
+    )
+    most = base.upper.copy()
+    x = np.arange(len(problem.pairs))
+    most[x] = np.where(most[x] > 0, np.inf, 0.0)
+    milp = replace(
+        base, cost=np.r_[np.zeros(width), 1 / np.maximum(size, 1e-9)], lower=np.zeros(width + k),
+        upper=np.r_[most, np.full(k - 1, np.inf), np.inf if "CVaR" in kinds else 0.0],
+        rows=sparse.hstack([base.rows, eased], format="csr"),
+    )  # fmt: skip
+    relaxation = Relaxation(milp)
+    while True:
+        if relaxation.solve(_PATIENCE_S) != "optimal":
+            return None
+        cuts = separate(base, relaxation.z[:width], tolerance=1e-6, links=False)
+        excess = relaxation.z[-1]
+        if not cuts.names or (cuts.names == ["CVaR"] and _excess(problem, base, relaxation.z) <= excess + 1):
+            break
+        slack = sparse.lil_matrix((len(cuts.names), k))
+        slack[[i for i, name in enumerate(cuts.names) if name == "CVaR"], k - 1] = -1.0
+        relaxation.add(replace(cuts, matrix=sparse.hstack([cuts.matrix, slack], format="csr")))
+    given = relaxation.z[width:]
+    said = [
+        f"{name} {limit:,.6g} is short by {more:,.6g} (+{more / limit:.1%})"
+        for name, limit, more in zip(names, size, given, strict=True)
+        if more > 1e-6 * limit
+    ]
+    if "effective" in kinds:
+        said.append(f"fewer than {limits.effective_providers} effective {limits.diversify}s")
+    return "; ".join(said)
+
+
+def _excess(problem: Problem, milp: Milp, z: np.ndarray) -> float:
+    """Return by how much the CVaR of a point exceeds its limit, in USD."""
+    assert problem.paths is not None
+    assert problem.limits.cvar_usd is not None
+    usage = z[milp.usage_columns]
+    return tail_mean(problem.paths @ usage, problem.limits.cvar_level) - problem.limits.cvar_usd

@@ -50,7 +50,7 @@ class Plan:
         if self.counts is None:
             raise SolveError(
                 f"there is no plan: {self.status}.",
-                "Loosen a limit."
+                "Ask allocate.conflicts which limits are in the way."
                 if self.status == "infeasible" else "Allow more time.",
             )  # fmt: skip
         return check(self.problem, self.counts)
