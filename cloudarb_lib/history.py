@@ -19,12 +19,9 @@ _ABSENT, _CHANGED, _UNCHANGED, _NOT_LOOKED = range(len(STATES))
 
 @dataclass(frozen=True)
 class _Known:
-    """Events in the order they came into force, sorted by offer, as arrays.
-
-    ``start`` is when a price was both in effect and seen, in microseconds since 1970; ``row`` its
-    position in the frame; ``changed`` false where it repeats the price before it; ``last`` true
-    at the last event of each offer.
-    """
+    """Events in the order they came into force, by offer: ``start`` is when a price was both in
+    effect and seen (microseconds since 1970), ``changed`` false where it repeats the price before,
+    ``last`` true at the last event of an offer, ``row`` the position in the frame."""
 
     offers: pd.Index
     code: np.ndarray
@@ -55,7 +52,7 @@ def _known(events: pd.DataFrame, as_of_us: int) -> _Known:
     start = np.maximum(effective, _micros(events["observed_at"]))
     row = np.flatnonzero(start <= as_of_us)
     row = row[np.lexsort((effective[row], start[row], code[row]))]
-    if len(row) and (start[row] != effective[row]).any():
+    if (start[row] != effective[row]).any():
         _, rank = np.unique(effective[row], return_inverse=True)
         place = code[row] * (rank.max() + 1) + rank
         row = row[place >= np.maximum.accumulate(place)]
@@ -128,7 +125,7 @@ def to_panel(
 
     seen = np.zeros((m, n + 1), bool)
     seen[known.code, cell] = True
-    keys = pd.concat([events.iloc[known.row][_SOURCE].astype(object), looks[_SOURCE].astype(object)])
+    keys = pd.concat([events.iloc[known.row][_SOURCE], looks[_SOURCE]])
     source = keys.groupby(_SOURCE, sort=False).ngroup().to_numpy()
     touched = np.zeros((int(source.max(initial=0)) + 1, n + 2), np.int32)
     known_by = _micros(looks["looked_at"])
@@ -141,12 +138,11 @@ def to_panel(
     state[known.code[known.changed], cell[known.changed]] = _CHANGED
     state[np.isnan(price)] = _ABSENT
     offers = events.iloc[known.row[known.last]]
+    ids = pd.Index(known.offers.astype(object), name="offer_id")
     return Panel(
         times=pd.DatetimeIndex(pd.to_datetime(ends[1:], unit="us", utc=True)).as_unit("us"),
         step=step,
-        offers=offers[[c for c in _ABOUT if c in offers]].set_axis(
-            pd.Index(known.offers.astype(object), name="offer_id")
-        ),
+        offers=offers[[c for c in _ABOUT if c in offers]].set_axis(ids),
         price=np.ascontiguousarray(value.T),
         available=np.ascontiguousarray(np.where(at[:, 1:] < 0, np.nan, on_sale / width).T),
         state=np.ascontiguousarray(state[:, 1:].T),
@@ -166,8 +162,8 @@ def current_offers(
         raise ParameterError(f"stale_after_days {stale_after_days!r} is not a number from 0 up.", "Use 14.")
     end = parse_as_of(as_of)
     known = _known(events, end.value // 1000)
-    words = dict.fromkeys(("offer_id", *_SOURCE), object)
-    now = events.iloc[known.row[known.last]].reset_index(drop=True).astype({**words, "offer_count": float})
+    plain = {"offer_id": object, "offer_count": float}
+    now = events.iloc[known.row[known.last]].reset_index(drop=True).astype(plain)
     gpus = now["gpu_count"].astype(float)
     now["price_usd_per_gpu_hour"] = now["price_usd_per_hour"] / gpus.where(gpus > 0)
     changed_at = np.zeros(len(known.offers), np.int64)
@@ -175,16 +171,10 @@ def current_offers(
     now["changed_at"] = pd.to_datetime(changed_at, unit="us", utc=True).as_unit("us")
     now = now[now["price_usd_per_hour"].notna()]
 
-    seen = [
-        frame[[*_SOURCE, column]]
-        .set_axis([*_SOURCE, "looked_at"], axis=1)
-        .astype(dict.fromkeys(_SOURCE, object))
-        for frame, column in ((events.iloc[known.row], "observed_at"), (looks, "looked_at"))
-    ]
-    both = pd.concat(seen)
-    sources = (
-        both[both["looked_at"] <= end].groupby(_SOURCE)["looked_at"].max().dt.as_unit("us").reset_index()
-    )
+    listed = events.iloc[known.row][[*_SOURCE, "observed_at"]].rename(columns={"observed_at": "looked_at"})
+    both = pd.concat([listed, looks[[*_SOURCE, "looked_at"]]])
+    newest = both[both["looked_at"] <= end].groupby(_SOURCE)["looked_at"].max()
+    sources = newest.dt.as_unit("us").reset_index()
     sources["age_days"] = (end - sources["looked_at"]).dt.total_seconds() / 86400
     held = now.groupby(_SOURCE).size()
     sources["offers"] = held.reindex(pd.MultiIndex.from_frame(sources[_SOURCE]), fill_value=0).to_numpy(int)

@@ -37,11 +37,8 @@ _PARTS = ", ".join(OFFER_PARTS)
 
 @dataclass
 class IngestReport:
-    """Counts of one call: ``read = new + unchanged + superseded + quarantined``.
-
-    ``quarantined`` counts by reason; ``digest`` names the snapshot in force afterwards,
-    ``published`` tells whether it is a new one.
-    """
+    """Counts of one call, ``read = new + unchanged + superseded + quarantined`` (by reason);
+    ``digest`` names the snapshot in force afterwards, ``published`` tells whether it is new."""
 
     read: int = 0
     new: int = 0
@@ -112,36 +109,34 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
     work, base = folder / "work.duckdb", current(folder)
     report = IngestReport()
     refused: list[DataError] = []
+    shape = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
     try:
         _sweep(folder)  # what a killed writer left
         if base is not None:
             shutil.copyfile(base, work)
-        con = connect(work)
-        try:
+        with (
+            connect(work) as con,
+            tqdm(total=len(paths), bar_format=shape, disable=None if progress else True) as bar,
+        ):
             if base is None:
                 con.execute(LAYOUT)
-            shape = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
-            with tqdm(total=len(paths), bar_format=shape, disable=None if progress else True) as bar:
-                for path in paths:
-                    bar.set_postfix_str(path.name)
-                    try:
-                        _take_in(con, path, now, report, bar)
-                    except DataError as error:
-                        refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
+            for path in paths:
+                bar.set_postfix_str(path.name)
+                try:
+                    _take_in(con, path, now, report, bar)
+                except DataError as error:
+                    refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
             if report.read > report.unchanged:
                 _flag(con)
             report.digest = _digest(con)
             con.execute("CHECKPOINT")
-        finally:
-            con.close()
         report.published = base is None or base.stem != report.digest
         if report.published:
             _publish(work, folder, report.digest)
     except (OSError, duckdb.OperationalError, duckdb.FatalException) as cause:
-        raise StoreError(
-            f"store {folder} could not be written: {str(cause).splitlines()[0]}",
-            "Free disk space or check the folder; the last snapshot is untouched.",
-        ) from cause
+        what = f"store {folder} could not be written: {str(cause).splitlines()[0]}"
+        way_out = "Free disk space or check the folder; the last snapshot is untouched."
+        raise StoreError(what, way_out) from cause
     finally:
         _sweep(folder)
     if refused:
@@ -168,19 +163,16 @@ def _publish(work: Path, folder: Path, digest: str) -> None:
 
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    os.fsync(handle)
+    os.close(handle)
 
 
 def _take_in(
     con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, report: IngestReport, bar: tqdm
 ) -> None:
     """Merge one file; DataError, and nothing changed, where it is refused."""
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE bad AS SELECT line, reason, detail, row_text FROM quarantine LIMIT 0"
-    )
+    empty = "SELECT line, reason, detail, row_text FROM quarantine LIMIT 0"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE bad AS {empty}")
     table, read, before = "", 0, 0.0
     for piece, share in pieces(path, now=now):
         if not table:

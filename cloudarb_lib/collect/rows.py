@@ -12,7 +12,7 @@ import pandas as pd
 
 from cloudarb_lib.errors import DataError
 from cloudarb_lib.gpus import canonical
-from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, nearest
+from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, Column, nearest
 
 REASONS = {
     "missing_column": "is not there; give every column that the table needs",
@@ -39,13 +39,25 @@ REASONS = {
 """Why a row goes to quarantine, and the way out."""
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
 _IGNORED = {"offer_id", "quality", "flagged_at"}  # of our own exports: ingestion works them out
-_WORKED_OUT = {*_IGNORED, "purchase_option", "term", "price_kind"}
 _NEEDED = ("provider", "region", "instance_type", "purchase_option", "effective_at", "price_usd_per_hour")
-_OPTIONS = {o: (o, "") for o in PURCHASE_OPTIONS} | {f"reserved_{t}": ("reserved", t) for t in TERMS[1:]}
+# Option and term as they may be written, and what they mean.
+_OFFERED = {(o, ""): (o, "") for o in ("on_demand", "spot")}
+for _t in TERMS[1:]:
+    _OFFERED |= dict.fromkeys(
+        (("reserved", _t), (f"reserved_{_t}", ""), (f"reserved_{_t}", _t)), ("reserved", _t)
+    )
+_OPTIONS = {option for option, _ in _OFFERED}
+_MAY_BE_EMPTY = ("zone", "term", "price_kind")
+# Rules that a word may break, by column; '' stands for the other columns of words.
+_WORD_RULES: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "currency": ("currency_not_usd", lambda w: w.upper() != "USD"),
+    "purchase_option": ("unknown_purchase_option", lambda w: w not in _OPTIONS),
+    "price_kind": ("unknown_price_kind", lambda w: w not in ("", *PRICE_KINDS)),
+    "": ("key_not_plain", lambda w: not w.isprintable() or "/" in w or "\ufffd" in w),
+}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.I)
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?)? ?(?P<zone>Z|UTC|[+-]\d\d:?(\d\d)?)?", re.I
-)
+_CLOCK, _ZONE = r"\d\d:\d\d(:\d\d([.,]\d+)?)?", r"(?P<zone>Z|UTC|[+-]\d\d:?(\d\d)?)"
+_TIME = re.compile(rf"\d{{4}}-\d\d-\d\d([T ]{_CLOCK})? ?{_ZONE}?", re.I)
 
 
 @dataclass(frozen=True)
@@ -125,27 +137,40 @@ class _Rows:
     def column(self, name: str) -> pd.Series:
         return self._raw[name] if name in self._raw else pd.Series(np.full(len(self._raw), None), name=name)
 
-    def text(self, name: str, default: str, empty: str) -> None:
-        """Take a column of words; ``empty`` is the reason to refuse a row without one."""
+    def text(self, column: Column, default: str, *, key: bool) -> None:
+        """Take a column of words, ``default`` where they are empty."""
+        name = column.name
         words = _words(self.column(name), lambda w: (w.lower() if name == "provider" else w) or default)
-        self.refuse(
-            _where(words, lambda w: not w.isprintable() or "/" in w or "\ufffd" in w), "key_not_plain", name
-        )
-        if empty:
-            self.refuse(_where(words, lambda w: not w), empty, name)
+        reason, breaks = _WORD_RULES.get(name, _WORD_RULES[""])
+        self.refuse(_where(words, breaks), reason, name)
+        if not column.nullable and name not in _MAY_BE_EMPTY:
+            self.refuse(_where(words, lambda w: not w), "empty_key" if key else "empty_value", name)
         self.good[name] = words
 
-    def number(self, name: str, what: str) -> np.ndarray:
+    def number(self, column: Column) -> None:
         """Take a column of numbers, NaN where empty."""
-        column = self.column(name)
-        if column.dtype.kind not in "fiu":
-            words = _words(column)
+        name, given = column.name, self.column(column.name)
+        what = "price" if name == "price_usd_per_hour" else "value"
+        if given.dtype.kind not in "fiu":
+            words = _words(given)
             found = [float(w) if _NUMBER.fullmatch(w) else np.nan for w in words.categories]
-            column = pd.Series(np.array(found)[words.codes])
-            self.refuse(column.isna().to_numpy() & _where(words, bool), f"{what}_not_a_number", name)
-        values = self.good[name] = column.to_numpy(float)
-        self.refuse(np.isinf(values) & (what != "price"), "value_not_a_number", name)
-        return values
+            given = pd.Series(np.array(found)[words.codes])
+            self.refuse(given.isna().to_numpy() & _where(words, bool), f"{what}_not_a_number", name)
+        values = self.good[name] = given.to_numpy(float)
+        if what == "price":
+            for reason, wrong in (
+                ("infinite", np.isinf(values)),
+                ("negative", values < 0),
+                ("zero", values == 0),
+            ):
+                self.refuse(wrong, f"price_{reason}", name)
+            return
+        fits = np.isfinite(values)
+        if column.dtype != "DOUBLE":
+            fits &= (values >= 0) & (values < 2**31) & (values == np.floor(values))
+        self.refuse(~fits & ~np.isnan(values), "value_not_a_number", name)
+        if not column.nullable:
+            self.refuse(np.isnan(values), "empty_value", name)
 
     def time(self, name: str) -> None:
         """Take a column of times; naive, unreadable and future ones are refused."""
@@ -155,10 +180,8 @@ class _Rows:
         else:
             words = _words(column)
             found = [_TIME.fullmatch(w) for w in words.categories]
-            texts = [m[0] if m else None for m in found]
-            parsed = pd.to_datetime(
-                pd.Series(texts, dtype=object), utc=True, format="ISO8601", errors="coerce"
-            )
+            texts = pd.Series([m[0] if m else None for m in found], dtype=object)
+            parsed = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
             times = pd.DatetimeIndex(parsed).as_unit("us")[words.codes]
             naive = np.array([m is not None and m["zone"] is None for m in found], bool)[words.codes]
             self.refuse(naive & np.asarray(times.notna()), "time_naive", name)
@@ -169,15 +192,10 @@ class _Rows:
     def parsed(self, table: str) -> Parsed:
         wrong = self._reason != ""
         fields = self._raw[wrong].drop(columns="line").map(lambda v: "" if pd.isna(v) else str(v))
+        found = zip(self._raw["line"][wrong], self._reason[wrong], self._column[wrong], strict=True)
         rows = [
-            (line, reason, f"{column} {getattr(row, column, '')[:60]!r}", ",".join(row))
-            for line, reason, column, row in zip(
-                self._raw["line"][wrong],
-                self._reason[wrong],
-                self._column[wrong],
-                fields.itertuples(index=False),
-                strict=True,
-            )
+            (line, reason, f"{column} {row.get(column, '')[:60]!r}", ",".join(row.values()))
+            for (line, reason, column), row in zip(found, fields.to_dict("records"), strict=True)
         ]
         return Parsed(table, pd.DataFrame(self.good, copy=False)[~wrong], bad_rows(rows))
 
@@ -194,27 +212,20 @@ def parse(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed:
         texts = raw.drop(columns="line").astype(str).agg(",".join, axis=1) if len(raw) else ()
         bad = [(line, *wrong, text) for line, text in zip(raw["line"], texts, strict=True)]
         return Parsed(table, raw.iloc[:0], bad_rows(bad))
-    rows, prices = _Rows(raw.rename(columns=ALIASES), now), table == "price_events"
-    defaults = {"region": "unstated", "source": source, "currency": "USD"} if prices else {}
+    rows = _Rows(raw.rename(columns=ALIASES), now)
+    defaults = {"region": "unstated", "source": source, "currency": "USD"} if table == "price_events" else {}
     for column in STORED[table].columns:
         name = column.name
-        if prices and name in _WORKED_OUT:
-            continue
-        if prices and name == "observed_at" and name not in raw:
+        if name == "observed_at" and name not in raw:
             rows.good[name] = rows.good["effective_at"]
-        elif column.dtype == "TIMESTAMPTZ":
-            rows.time(name)
-        elif column.dtype == "VARCHAR":
-            needed = "empty_key" if name in STORED[table].key else "empty_value"
-            rows.text(name, defaults.get(name, ""), "" if column.nullable or name == "zone" else needed)
-        else:
-            values = rows.number(name, "price" if prices and name.startswith("price") else "value")
-            if column.dtype != "DOUBLE":
-                fits = (values >= 0) & (values < 2**31) & (values == np.floor(values))
-                rows.refuse(~fits & ~np.isnan(values), "value_not_a_number", name)
-            if not column.nullable:
-                rows.refuse(np.isnan(values), "empty_value", name)
-    if prices:
+        elif name not in _IGNORED:
+            if column.dtype == "TIMESTAMPTZ":
+                rows.time(name)
+            elif column.dtype == "VARCHAR":
+                rows.text(column, defaults.get(name, ""), key=name in STORED[table].key)
+            else:
+                rows.number(column)
+    if table == "price_events":
         _offer_words(rows)
     if "gpu_model" in rows.good:
         pairs = zip(rows.good["gpu_model"], rows.good["gpu_memory_gib"], strict=True)
@@ -223,24 +234,13 @@ def parse(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed:
 
 
 def _offer_words(rows: _Rows) -> None:
-    """Take option, term and kind of prices, which depend on each other, and check their values."""
-    price = rows.good["price_usd_per_hour"]
-    for reason, wrong in (("infinite", np.isinf(price)), ("negative", price < 0), ("zero", price == 0)):
-        rows.refuse(wrong, f"price_{reason}", "price_usd_per_hour")
-    rows.refuse(
-        _where(rows.good.pop("currency"), lambda w: w.upper() != "USD"), "currency_not_usd", "currency"
-    )
-    option, term, kind = (_words(rows.column(name)) for name in ("purchase_option", "term", "price_kind"))
-    rows.refuse(_where(option, lambda w: w not in _OPTIONS), "unknown_purchase_option", "purchase_option")
-    rows.refuse(_where(kind, lambda w: w not in ("", *PRICE_KINDS)), "unknown_price_kind", "price_kind")
-    pairs = [(*_OPTIONS.get(o, (o, "")), t) for o in option.categories for t in term.categories]
+    """Settle option, term and kind of prices, which depend on each other."""
+    option, term, kind = (rows.good[name] for name in ("purchase_option", "term", "price_kind"))
+    pairs = [(o, t) for o in option.categories for t in term.categories]
     pair = option.codes.astype(np.int32) * len(term.categories) + term.codes
-    fits = [
-        (o == "reserved") == bool(t or i) and (t or i) in TERMS and t in ("", i or t) for o, i, t in pairs
-    ]
-    rows.refuse(~np.array(fits, bool)[pair], "unknown_term", "term")
-    rows.good["purchase_option"] = _recode(pair, [o for o, _, _ in pairs])
-    rows.good["term"] = _recode(pair, [t or i for _, i, t in pairs])
+    rows.refuse(np.array([p not in _OFFERED for p in pairs], bool)[pair], "unknown_term", "term")
+    for i, name in enumerate(("purchase_option", "term")):
+        rows.good[name] = _recode(pair, [_OFFERED.get(p, p)[i] for p in pairs])
     aws_spot = _where(rows.good["provider"], lambda w: w == "aws") & _where(option, lambda w: w == "spot")
     usual = [w or default for w in kind.categories for default in PRICE_KINDS]
     rows.good["price_kind"] = _recode(kind.codes.astype(np.int32) * 2 + aws_spot, usual)
