@@ -50,6 +50,9 @@ class Relaxation:
         """Solve; return optimal, infeasible, unbounded or limit."""
         self.highs.setOptionValue("time_limit", self.highs.getRunTime() + max(time_limit_s, 0.01))
         self.highs.run()
+        if "Unknown" in self.highs.modelStatusToString(self.highs.getModelStatus()):
+            self.highs.clearSolver()  # a basis gone stale: begin anew
+            self.highs.run()
         status = _status(self.highs)
         if status == "optimal":
             solution = self.highs.getSolution()

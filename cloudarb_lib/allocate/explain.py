@@ -151,7 +151,10 @@ def conflicts(problem: Problem) -> list[str]:
     hold; where no kind suffices alone, all give way together. This is the relaxation: an answer
     of no change at all means that only whole machines are in the way.
     """
-    kinds = ("budget", "CVaR", "effective", "on-demand", "share", "capacity", "demand")
+    rows, limits = to_milp(problem, tight=False).row_names, problem.limits
+    there = {"CVaR": limits.cvar_usd, "effective": limits.effective_providers}
+    every = ("budget", "CVaR", "effective", "on-demand", "share", "capacity", "demand")
+    kinds = tuple(k for k in every if there.get(k) or any(name.startswith(k) for name in rows))
     if _give_way(problem, ()) is not None:
         return ["Fractions of machines would fit: only whole machines are in the way."]
     alone = [said for kind in kinds if (said := _give_way(problem, (kind,)))]
@@ -178,10 +181,12 @@ def _give_way(problem: Problem, kinds: tuple[str, ...]) -> str | None:
     )
     most = base.upper.copy()
     x = np.arange(len(problem.pairs))
-    most[x] = np.where(most[x] > 0, np.inf, 0.0)
+    need = problem.demands["need"].to_numpy(float)[problem.pairs["demand"].to_numpy()]
+    enough = np.ceil(need / np.maximum(problem.pairs["cover"].to_numpy(float), 1e-9))
+    most[x] = np.where(most[x] > 0, enough, 0.0)
     milp = replace(
-        base, cost=np.r_[np.zeros(width), 1 / np.maximum(size, 1e-9)], lower=np.zeros(width + k),
-        upper=np.r_[most, np.full(k - 1, np.inf), np.inf if "CVaR" in kinds else 0.0],
+        base, cost=np.r_[np.zeros(width), 1 / np.maximum(size, 1e-3)], lower=np.zeros(width + k),
+        upper=np.r_[most, 100 * size[:-1], 100 * size[-1] * ("CVaR" in kinds)],
         rows=sparse.hstack([base.rows, eased], format="csr"),
     )  # fmt: skip
     relaxation = Relaxation(milp)
