@@ -19,19 +19,16 @@ _WITHIN = int(3 * 86_400e6)
 def flag(rows: pd.DataFrame, gpus: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return quality codes and flagged_at (microseconds, -1 where ok) of administered prices.
 
-    ``rows`` has one row per price: offer (a number), effective and observed (microseconds) and
-    price (NaN: withdrawn). ``gpus``, indexed by offer, has the parts of the offer, gpu_model,
-    gpu_count and vcpus of those with GPUs.
+    ``rows`` has one row per price: offer (a number), effective and observed (microseconds) and price (NaN:
+    withdrawn). ``gpus``, indexed by offer, has its parts, gpu_model, gpu_count and vcpus.
 
-    low_for_gpu: the price per GPU is under half of the median that the provider asks at that
-    time for the GPU model on the same option and term, of at least 4 offers. A small machine,
-    with under half of their median vCPUs both per GPU and in all, is rightly cheaper. Spot
-    prices fall region by region: where other machines with that GPU in the region stand low
-    too, half of their level is the limit. Known when it is seen.
+    low_for_gpu, known when it is seen: the price per GPU is under half of the median that the provider asks
+    at that time for the GPU model on the same option and term, of at least 4 offers. A small machine, with
+    under half of their median vCPUs both per GPU and in all, is rightly cheaper. Spot prices fall region by
+    region: where other machines with that GPU in the region stand low too, half of their level is the limit.
 
-    reverted: the price moves by more than half of a good one, and a price that takes effect
-    within 3 days is back within 10 % of it; what lies between and is further off is flagged,
-    from the time the return was seen.
+    reverted, known when the return is seen: the price moves by more than half of a good one, and a price that
+    takes effect within 3 days is back within 10 % of it; what lies between and is further off is flagged.
     """
     quality, flagged = np.zeros(len(rows), np.int8), np.full(len(rows), -1)
     columns = [rows[name].to_numpy() for name in ("effective", "observed", "offer", "price")]
@@ -65,15 +62,11 @@ def _reverts(offer: np.ndarray, effective: np.ndarray, price: np.ndarray) -> lis
     jump = (offer[1:] == offer[:-1]) & (np.abs(price[1:] / price[:-1] - 1) > _JUMP)
     found = []
     for start in (np.flatnonzero(jump) + 1).tolist():
-        back = start + 1
-        while (
-            back < len(offer)
-            and offer[back] == offer[start]
-            and effective[back] - effective[start] <= _WITHIN
-        ):
+        for back in range(start + 1, len(offer)):
+            if offer[back] != offer[start] or effective[back] - effective[start] > _WITHIN:
+                break
             if abs(price[back] / price[start - 1] - 1) <= _BACK:
                 found.append((start, back))
-            back += 1
     return sorted(found, key=lambda pair: pair[::-1])
 
 

@@ -39,11 +39,8 @@ def _micros(times: pd.Series) -> np.ndarray:
 
 
 def _known(events: pd.DataFrame, as_of_us: int) -> _Known:
-    """Return the events that were in force at some time up to ``as_of_us``.
-
-    An event counts from the later of effective_at and observed_at on; one that took effect
-    before another already known is never in force and is left out.
-    """
+    """Return the events that were in force at some time up to ``as_of_us``: each from the later of effective_at
+    and observed_at on; one that took effect before another already known never is, and is left out."""
     ids = events["offer_id"]
     if not isinstance(ids.dtype, pd.CategoricalDtype) or not ids.cat.categories.is_monotonic_increasing:
         ids = pd.Series(pd.Categorical(ids.astype(object)))
@@ -76,12 +73,11 @@ def to_panel(
 ) -> Panel:
     """Return the prices of ``events`` on a regular grid whose last cell ends at ``as_of``.
 
-    ``start`` bounds the grid on the left (default: the first event); the price in force there
-    is carried in. ``how='last'`` takes the price in force at the end of each cell, NaN where the
-    offer is withdrawn; ``how='mean'`` the time-weighted mean over the part of the cell in which
-    it was on sale, NaN where there was none. An event enters when it was both in effect and
-    seen. ``state`` tells a change of price, a look that found none, and a cell that nobody
-    looked at; an event that repeats the price is a look. Only rows seen by ``as_of`` count.
+    ``start`` bounds the grid on the left (default: the first event); the price in force there is carried in.
+    ``how='last'`` takes the price in force at the end of each cell, NaN where the offer is withdrawn;
+    ``how='mean'`` the time-weighted mean over the part of the cell in which it was on sale, NaN where there
+    was none. An event enters when it was both in effect and seen; one that repeats the price is a look.
+    ``state`` tells a change of price, a look that found none, and a cell that nobody looked at.
     """
     if how not in ("last", "mean"):
         raise ParameterError(f"how {how!r} is unknown.", "Use last or mean.")
@@ -103,8 +99,7 @@ def to_panel(
     place = known.code * (n + 1) + cell
     first = np.diff(place, prepend=-1) != 0
     at = np.full(m * (n + 1), -1)
-    final = np.flatnonzero(np.append(first[1:], True)[: len(first)])
-    at[place[final]] = final
+    at[place] = np.arange(len(place))  # the last one of a cell stays
     at = np.maximum.accumulate(at.reshape(m, n + 1), axis=1)
     price = np.append(known.price, np.nan)[at]
     # Each cell is the price carried in until its first event, then each event until the next.
@@ -130,8 +125,9 @@ def to_panel(
     touched = np.zeros((int(source.max(initial=0)) + 1, n + 2), np.int32)
     known_by = _micros(looks["looked_at"])
     look = np.flatnonzero(known_by <= end)
-    np.add.at(touched, (source[len(cell) + look], cell_of(_micros(looks["covers_from"])[look])), 1)
-    np.add.at(touched, (source[len(cell) + look], cell_of(known_by[look]) + 1), -1)
+    of = source[len(cell) + look]
+    np.add.at(touched, (of, cell_of(_micros(looks["covers_from"])[look])), 1)
+    np.add.at(touched, (of, cell_of(known_by[look]) + 1), -1)
     if m:
         seen |= (touched.cumsum(axis=1) > 0)[source[: len(cell)][at], np.arange(n + 1)]
     state = np.where(seen, _UNCHANGED, _NOT_LOOKED).astype(np.int8)
@@ -154,9 +150,9 @@ def current_offers(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return tables ``offers`` (with source) and ``sources`` at ``as_of``.
 
-    An offer is its price in force, unless withdrawn, and only where its source was looked at
-    (or gave an event) no longer than ``stale_after_days`` before ``as_of``. ``sources`` lists
-    every source of ``events`` and ``looks`` with its age, the stale ones too.
+    An offer is its price in force, unless withdrawn, and only where its source was looked at (or gave an event)
+    no longer than ``stale_after_days`` before ``as_of``. ``sources`` lists every source of ``events`` and
+    ``looks`` with its age, the stale ones too.
     """
     if not stale_after_days >= 0:
         raise ParameterError(f"stale_after_days {stale_after_days!r} is not a number from 0 up.", "Use 14.")

@@ -62,9 +62,9 @@ def ingest_files(
 ) -> IngestReport:
     """Take files into the store and publish one new snapshot; no path means the bundled history.
 
-    ``store_dir`` '' is data/store; ``now`` is the time of ingestion. A file that cannot be read
-    at all is refused whole: the others land, then DataError names it. StoreError if another
-    writer is at work, the disk is full or the store damaged; the last snapshot then stays.
+    ``store_dir`` '' is data/store; ``now`` is the time of ingestion. A file that cannot be read at all is
+    refused whole: the others land, then DataError names it. StoreError if another writer is at work, the
+    disk is full or the store damaged; the last snapshot then stays.
     """
     folder = store_folder(store_dir)
     files = [Path(p) for p in paths] or [BUNDLED / name for name in BUNDLE]
@@ -167,6 +167,12 @@ def _sync(path: Path) -> None:
     os.close(handle)
 
 
+def _with(con: duckdb.DuckDBPyConnection, frame: pd.DataFrame, statement: str) -> None:
+    con.register("frame", frame)
+    con.execute(statement)
+    con.unregister("frame")
+
+
 def _take_in(
     con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, report: IngestReport, bar: tqdm
 ) -> None:
@@ -183,9 +189,7 @@ def _take_in(
         offer_id = f", concat_ws('/', {_PARTS}) AS offer_id" if table == "price_events" else ""
         for target, frame, more in (("bad", piece.bad, ""), ("staged", piece.good, offer_id)):
             if len(frame):
-                con.register("piece", frame)
-                con.execute(f"INSERT INTO {target} BY NAME SELECT *{more} FROM piece")
-                con.unregister("piece")
+                _with(con, frame, f"INSERT INTO {target} BY NAME SELECT *{more} FROM frame")
         bar.update(share - before)
         before = share
     if not table:
@@ -292,12 +296,10 @@ def _flag(con: duckdb.DuckDBPyConnection) -> None:
     quality, flagged = glitches.flag(rows, gpus.set_index("offer_no"))
     changed = (quality != rows["quality"]) | (flagged != rows["flagged"])
     marks = pd.DataFrame({"row": rows["row"], "q": np.array(QUALITIES, object)[quality], "f": flagged})
-    con.register("marks", marks[changed])
-    con.execute(
-        "UPDATE price_rows SET quality = q, flagged_at = CASE WHEN f >= 0 THEN make_timestamptz(f) END "
-        "FROM marks WHERE price_rows.rowid = marks.row"
+    to_set = "quality = q, flagged_at = CASE WHEN f >= 0 THEN make_timestamptz(f) END"
+    _with(
+        con, marks[changed], f"UPDATE price_rows SET {to_set} FROM frame WHERE price_rows.rowid = frame.row"
     )
-    con.unregister("marks")
 
 
 def _digest(con: duckdb.DuckDBPyConnection) -> str:

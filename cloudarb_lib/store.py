@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import duckdb
@@ -66,11 +67,9 @@ def current(folder: Path) -> Path | None:
     return path
 
 
-class Snapshot:
-    """One immutable state of the price store, read only.
-
-    ``digest`` names its content, ``path`` its file. Close it, or use it in a with statement.
-    """
+class Snapshot(AbstractContextManager["Snapshot"]):
+    """One immutable state of the price store, read only: ``digest`` names its content, ``path``
+    its file. Close it, or use it in a with statement."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,9 +78,6 @@ class Snapshot:
         there = {row[0] for row in self._con.execute("SHOW TABLES").fetchall()}
         if not {*STORED, "series", "origins", "price_rows"} <= there:
             raise StoreError(f"snapshot {path} was written by another version.", _WAY_OUT)
-
-    def __enter__(self) -> Snapshot:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -112,15 +108,13 @@ class Snapshot:
     ) -> pd.DataFrame:
         """Return the price events known at ``as_of``, sorted by offer_id and effective_at.
 
-        Columns of table ``price_events``, offer_id (a category) and the specification of the
-        machine (null where unknown). Of several observations of one (offer, effective_at) the
-        latest known stands. Flagged glitches are left out from flagged_at on, unless
-        ``include_flagged``.
+        Columns of table ``price_events``, offer_id (a category) and the machine's specification
+        (null where unknown). Of several observations of one (offer, effective_at) the latest known
+        stands. Flagged glitches are left out from flagged_at on, unless ``include_flagged``.
         """
         unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
         if unknown:
-            way_out = f"Use {', '.join(PURCHASE_OPTIONS)}."
-            raise ParameterError(f"purchase option {min(unknown)!r} is unknown.", way_out)
+            raise ParameterError(f"purchase option {min(unknown)!r} is unknown.", f"Use {PURCHASE_OPTIONS}.")
         values: dict[str, object] = {"as_of": parse_as_of(as_of)}
         chosen = "FROM series LEFT JOIN instances USING (provider, instance_type) WHERE true"
         for column, wanted in (("provider", providers), ("purchase_option", purchase_options)):
@@ -140,8 +134,8 @@ class Snapshot:
             values,
         ).df()
         del values["as_of"]
-        columns = ", ".join((*OFFER_PARTS, *_SPECS))
-        series = self._con.execute(f"SELECT offer_id, {columns} {chosen} ORDER BY offer_id", values).df()
+        columns = ", ".join(("offer_id", *OFFER_PARTS, *_SPECS))
+        series = self._con.execute(f"SELECT {columns} {chosen} ORDER BY offer_id", values).df()
         origins = self._con.execute("SELECT source, price_kind FROM origins ORDER BY origin_no").df()
         rows = rows[~rows.duplicated(["code", "effective_at"], keep="last")].reset_index(drop=True)
         code = rows.pop("code").to_numpy()
@@ -155,10 +149,8 @@ class Snapshot:
 
 
 def open_snapshot(store_dir: str | Path = "") -> Snapshot:
-    """Return the newest snapshot of the store; '' means data/store.
-
-    The default store is built from the bundled history in data/ when it holds no snapshot.
-    """
+    """Return the newest snapshot of the store. '' means data/store, which is built from the
+    bundled history in data/ when it holds none; StoreError where another store is empty."""
     folder = store_folder(store_dir)
     path = current(folder)
     if path is None and not str(store_dir):

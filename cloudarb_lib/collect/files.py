@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cloudarb_lib.collect.rows import Parsed, bad_rows, fit, parse
+from cloudarb_lib.collect.rows import Parsed, bad_rows, parse
 from cloudarb_lib.errors import DataError
 
 PIECE = 131_072
@@ -27,11 +27,9 @@ _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 
 
 def pieces(path: Path, *, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
-    """Yield the file piece by piece with the share read so far (0 to 1).
-
-    The format is told by the content. Raises DataError where the file cannot be read at all, or
-    its columns are no table of ours; the caller then drops what it was given of it.
-    """
+    """Yield the file piece by piece with the share read so far (0 to 1); the format is told by the
+    content. DataError where the file cannot be read at all, or its columns are no table of ours:
+    the caller then drops what it was given of it."""
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -50,7 +48,6 @@ def pieces(path: Path, *, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
 def _parquet(path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
     try:
         schema, done = pq.read_schema(path), 0
-        fit(schema.names)
         # Words come as numbers into a dictionary: most stand many times.
         words = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
         file = pq.ParquetFile(path, read_dictionary=words)
@@ -70,17 +67,13 @@ def _parquet(path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
             done += len(batch)
             yield parse(raw, source=path.stem, now=now), done / file.metadata.num_rows
     except (pa.ArrowException, OSError) as cause:
-        raise DataError(
-            f"not readable as Parquet: {str(cause).splitlines()[0]}", "Write it again."
-        ) from cause
+        what = f"not readable as Parquet: {str(cause).splitlines()[0]}"
+        raise DataError(what, "Write it again.") from cause
 
 
 def _fields(line: str) -> list[str] | None:
-    """Return the fields of a CSV line, None where its quotes do not close.
-
-    A line break inside quotes is not followed: no column of ours may hold one, and following it
-    would let one stray quote swallow the rest of the file.
-    """
+    """Return the fields of a CSV line, None where its quotes do not close. A line break inside quotes
+    is not followed: none of our columns holds one, and a stray quote would swallow the file."""
     if '"' not in line:
         return line.split(",")
     try:
@@ -92,7 +85,6 @@ def _fields(line: str) -> list[str] | None:
 def _csv(text: TextIO, path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, float]]:
     lines = ((number, line.rstrip("\r\n")) for number, line in enumerate(text, 1))
     names = [name.strip() for name in _fields(next(lines)[1]) or ()]
-    fit(names)
     size, done = max(path.stat().st_size, 1), 0
     while chunk := list(islice(lines, PIECE)):
         rows, numbers, bad = [], [], []
@@ -139,31 +131,29 @@ def _ec2(text: TextIO, path: Path, now: pd.Timestamp) -> Iterator[tuple[Parsed, 
                 raise TypeError("an entry is no object")
             left = left[end:].lstrip()
     except (ValueError, TypeError, KeyError, RecursionError) as cause:
-        raise DataError(
-            f"it is not EC2 spot price history (broken near line {line}: {cause}).",
-            "Give what `aws ec2 describe-spot-price-history` printed, complete.",
-        ) from cause
+        what = f"it is not EC2 spot price history (broken near line {line}: {cause})."
+        way_out = "Give what `aws ec2 describe-spot-price-history` printed, complete."
+        raise DataError(what, way_out) from cause
 
 
-def parse_ec2(entries: list[tuple[int, dict[str, str]]], *, now: pd.Timestamp) -> Parsed:
-    """Return (line, entry) pairs of DescribeSpotPriceHistory as prices of AWS spot.
-
-    Linux/UNIX only. The history lists every change, so a price was there to see when it took
-    effect: observed_at = effective_at. Keys that AWS may add are passed over.
-    """
+def parse_ec2(entries: list[tuple[int, dict[str, Any]]], *, now: pd.Timestamp) -> Parsed:
+    """Return (line, entry) pairs of DescribeSpotPriceHistory as prices of AWS spot, Linux/UNIX only.
+    The history lists every change, so a price was there to see when it took effect: observed_at =
+    effective_at. Keys that AWS may add are passed over."""
     rows, bad = [], []
     for line, entry in entries:
+        zone, machine, product, price, time = (entry.get(key, "") for key in _EC2)
         missing = [key for key in _EC2 if not isinstance(entry.get(key), str)]
         if missing:
             bad.append((line, "missing_column", missing[0], json.dumps(entry)))
-            continue
-        zone, machine, product, price, time = (entry[key] for key in _EC2)
-        if not product.startswith("Linux/UNIX"):
+        elif not product.startswith("Linux/UNIX"):
             bad.append((line, "product_not_linux", f"ProductDescription {product!r}", json.dumps(entry)))
-            continue
-        # us-east-1a, us-west-2-lax-1a and us-east-1-wl1-bos-wlz-1 all begin with their region
-        region = _REGION.match(zone)
-        rows.append((line, "aws", region[0] if region else zone, zone, machine, "spot", price or "''", time))
-    names = ["line", "provider", "region", "zone", "instance_type", "purchase_option", "price_usd_per_hour"]
-    parsed = parse(pd.DataFrame(rows, columns=[*names, "effective_at"]), source=EC2_SOURCE, now=now)
+        else:
+            # us-east-1a, us-west-2-lax-1a and us-east-1-wl1-bos-wlz-1 all begin with their region
+            region = _REGION.match(zone)
+            rows.append(
+                (line, "aws", region[0] if region else zone, zone, machine, "spot", time, price or "''")
+            )
+    names = ["line", "provider", "region", "zone", "instance_type", "purchase_option", "effective_at"]
+    parsed = parse(pd.DataFrame(rows, columns=[*names, "price_usd_per_hour"]), source=EC2_SOURCE, now=now)
     return Parsed(parsed.table, parsed.good, pd.concat([parsed.bad, bad_rows(bad)]))
