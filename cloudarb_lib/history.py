@@ -39,8 +39,8 @@ def _micros(times: pd.Series) -> np.ndarray:
 
 
 def _known(events: pd.DataFrame, as_of_us: int) -> _Known:
-    """Return the events that were in force at some time up to ``as_of_us``: each from the later of effective_at
-    and observed_at on; one that took effect before another already known never is, and is left out."""
+    """Return the events that were in force at some time up to ``as_of_us``: each from the later of
+    effective_at and observed_at on; one that took effect before another already known never is."""
     ids = events["offer_id"]
     if not isinstance(ids.dtype, pd.CategoricalDtype) or not ids.cat.categories.is_monotonic_increasing:
         ids = pd.Series(pd.Categorical(ids.astype(object)))
@@ -150,9 +150,9 @@ def current_offers(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return tables ``offers`` (with source) and ``sources`` at ``as_of``.
 
-    An offer is its price in force, unless withdrawn, and only where its source was looked at (or gave an event)
-    no longer than ``stale_after_days`` before ``as_of``. ``sources`` lists every source of ``events`` and
-    ``looks`` with its age, the stale ones too.
+    An offer is its price in force, unless withdrawn, and only where its source was looked at (or gave an
+    event) no longer than ``stale_after_days`` before ``as_of``. ``sources`` lists every source of
+    ``events`` and ``looks`` with its age, the stale ones too.
     """
     if not stale_after_days >= 0:
         raise ParameterError(f"stale_after_days {stale_after_days!r} is not a number from 0 up.", "Use 14.")

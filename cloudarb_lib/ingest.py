@@ -167,12 +167,6 @@ def _sync(path: Path) -> None:
     os.close(handle)
 
 
-def _with(con: duckdb.DuckDBPyConnection, frame: pd.DataFrame, statement: str) -> None:
-    con.register("frame", frame)
-    con.execute(statement)
-    con.unregister("frame")
-
-
 def _take_in(
     con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, report: IngestReport, bar: tqdm
 ) -> None:
@@ -188,8 +182,8 @@ def _take_in(
         read += len(piece.good) + len(piece.bad)
         offer_id = f", concat_ws('/', {_PARTS}) AS offer_id" if table == "price_events" else ""
         for target, frame, more in (("bad", piece.bad, ""), ("staged", piece.good, offer_id)):
-            if len(frame):
-                _with(con, frame, f"INSERT INTO {target} BY NAME SELECT *{more} FROM frame")
+            if len(frame):  # DuckDB finds a frame by the name of its variable
+                con.execute(f"INSERT INTO {target} BY NAME SELECT *{more} FROM frame")
         bar.update(share - before)
         before = share
     if not table:
@@ -296,9 +290,10 @@ def _flag(con: duckdb.DuckDBPyConnection) -> None:
     quality, flagged = glitches.flag(rows, gpus.set_index("offer_no"))
     changed = (quality != rows["quality"]) | (flagged != rows["flagged"])
     marks = pd.DataFrame({"row": rows["row"], "q": np.array(QUALITIES, object)[quality], "f": flagged})
-    to_set = "quality = q, flagged_at = CASE WHEN f >= 0 THEN make_timestamptz(f) END"
-    _with(
-        con, marks[changed], f"UPDATE price_rows SET {to_set} FROM frame WHERE price_rows.rowid = frame.row"
+    marks = marks[changed]
+    con.execute(
+        "UPDATE price_rows SET quality = q, flagged_at = CASE WHEN f >= 0 THEN make_timestamptz(f) END "
+        "FROM marks WHERE price_rows.rowid = marks.row"
     )
 
 

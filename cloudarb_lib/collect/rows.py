@@ -62,8 +62,7 @@ _TIME = re.compile(rf"\d{{4}}-\d\d-\d\d([T ]{_CLOCK})? ?{_ZONE}?", re.I)
 
 @dataclass(frozen=True)
 class Parsed:
-    """Rows of one piece of a file, for ``table``: ``good`` typed and with ``line``, ``bad`` with
-    line, reason, detail and row_text."""
+    """Rows of a piece of a file: ``good`` typed, with line; ``bad`` with line, reason, detail, row_text."""
 
     table: str
     good: pd.DataFrame
