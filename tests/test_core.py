@@ -122,12 +122,7 @@ def test_an_incomplete_table_of_paths_is_refused():
 
 def weights() -> pd.DataFrame:
     return pd.DataFrame(
-        {
-            "series_group": ["all", "all"],
-            "horizon": [1, 1],
-            "model": ["a", "b"],
-            "weight": [0.4, 0.6],
-        }
+        {"series_group": ["all", "all"], "horizon": [1, 1], "model": ["a", "b"], "weight": [0.4, 0.6]}
     )
 
 
@@ -136,9 +131,7 @@ def test_every_column_has_a_meaning_and_every_key_is_a_column():
         assert set(table.key) <= set(table.names)
         assert len(set(table.names)) == len(table.names)
         assert all(c.meaning and c.dtype in schema._PANDAS_KIND for c in table.columns)
-        assert all(
-            c.unit for c in table.columns if c.dtype == "DOUBLE" and c.name not in ("skill",)
-        )
+        assert all(c.unit for c in table.columns if c.dtype == "DOUBLE" and c.name not in ("skill",))
     assert schema.STORED["price_events"].names[:6] == list(OFFER_PARTS)
 
 
@@ -215,6 +208,4 @@ def test_assumptions_remember_what_was_used(tmp_path):
 def test_errors_carry_the_way_out():
     error = CloudArbError("price is -1.", "Leave the row out.")
     assert str(error) == "price is -1. Way out: Leave the row out."
-    assert len({e.exit_code for e in CloudArbError.__subclasses__()}) == len(
-        CloudArbError.__subclasses__()
-    )
+    assert len({e.exit_code for e in CloudArbError.__subclasses__()}) == len(CloudArbError.__subclasses__())
