@@ -41,14 +41,18 @@ def _packages(project: Path) -> Iterator[Finding]:
     python = sys.version.split()[0]
     yield _found(python.startswith("3.11."), f"Python {python} (3.11 is wanted)", _INSTALL)
     lock = (project / "requirements.lock").read_text(encoding="utf-8")
-    locked = dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", lock, flags=re.M))
+    locked: dict[str, list[str]] = {}  # one version for each platform that needs its own
+    for name, version in re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", lock, flags=re.M):
+        locked.setdefault(name, []).append(version)
     installed = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in metadata.distributions()}
     asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
     wanted = [re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked]
     missing = [name for name in wanted if name not in installed]
     yield _found(not missing, f"packages not installed: {', '.join(missing) or 'none'}", _INSTALL)
-    other = [n for n in wanted if n in installed and installed[n] != locked.get(n)]
-    told = ", ".join(f"{name} {installed[name]}, not {locked.get(name)}" for name in other)
+    other = [n for n in wanted if n in installed and installed[n] not in locked.get(n, [])]
+    told = ", ".join(
+        f"{name} {installed[name]}, not {' or '.join(locked.get(name, ['there']))}" for name in other
+    )
     yield _found(not other, f"packages not as locked: {told or 'none'}", _INSTALL, "warn")
 
 
@@ -77,6 +81,7 @@ def _room(project: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(project).free / 2**30
     yield _found(free > _DISK_GIB, f"{free:.1f} GiB free ({_DISK_GIB:g} is wanted)", "Make room.")
     for folder in (project / "reports", project / "data"):
+        folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             yield "ok", f"{folder.name}/ is writable", ""
     browser = any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pipeline_toys import PARAMETERS, TABLES, finish, manifest, notebook, project, start, write_tables
 
+from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.store import open_snapshot
 from pipelines.files import digest, read_json, scrub, write_text
 from pipelines.run import RunError, locked
@@ -186,4 +187,7 @@ def test_digests_tell_contents_and_names_apart(tmp_path):
 
 def test_scrub_names_no_place_of_this_machine():
     text = f"{Path.home()}/x {sys.prefix}/lib /elsewhere/run/tables"
-    assert scrub(text, {Path("/elsewhere/run"): "."}) == "~/x <python>/lib ./tables"
+    said = scrub(text, {Path("/elsewhere/run"): "."})
+    assert said.startswith("~/x ")
+    assert said.endswith("/lib ./tables")
+    assert not [place for place in (str(Path.home()), sys.prefix, str(PROJECT)) if place in said]
