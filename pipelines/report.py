@@ -86,7 +86,7 @@ def _body(path: Path, *, failed: bool) -> str:
             cell.source = _plain_dollars(cell.source)
         for output in list(cell.get("outputs", [])):
             noise = output.get("name") == "stderr" or not output.get("text", "-").strip()
-            if noise and not failed:
+            if (noise or _WIDGET in output.get("data", {})) and not failed:
                 cell.outputs.remove(output)
             elif "text/markdown" in output.get("data", {}):
                 output.data["text/markdown"] = _plain_dollars(output.data["text/markdown"])

@@ -517,3 +517,12 @@ def test_yesterdays_plan_is_the_one_to_beat():
     again = allocate.solve(plan.problem, allocate.SolveOptions(time_limit_s=1e-9), start=plan.table)
     assert again.has_plan
     assert again.objective_usd == plan.objective_usd
+
+
+def test_a_pool_that_closes_with_its_site_still_shows_its_capacity():
+    plan = plan_for(work(40), site_fee_usd_per_week=100.0)
+    capacity = plan.binding[plan.binding["limit"].str.startswith("capacity")].set_index("limit")
+    assert list(capacity.index) == ["capacity of gcp/us-a/spot/H100"]
+    pool = capacity.iloc[0]
+    assert (pool["used"], pool["available"]) == (32, 32)
+    assert 0 < pool["worth_usd"] <= (20 - 16) / 8 * 168 + 100 / 32

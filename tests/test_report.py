@@ -30,6 +30,10 @@ def run_dir(tmp_path):
         new_output("display_data", {"application/vnd.plotly.v1+json": json.loads(fig.to_json())}),
         new_output("stream", name="stderr", text="progress 3 %"),
         new_output("stream", name="stdout", text="\n"),
+        new_output(
+            "display_data",
+            {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "bar 4 %"},
+        ),
         new_output("display_data", {"text/markdown": "It costs **$5** and then $6."}),
     ]
     cells = [new_markdown_cell("# Title, at $7"), new_code_cell("secret_code()", outputs=outputs)]
@@ -74,6 +78,7 @@ def test_figures_text_and_noise(run_dir):
     assert "Title, at $7" in text.replace("&#36;", "$")
     assert "Toy &amp; &lt;script&gt;" in text
     assert "progress 3 %" not in text
+    assert "bar 4 %" not in text
     assert "heavy" not in text
     assert 'aria-current="page">Prices</a>' in text
 

@@ -40,11 +40,21 @@ def binding(plan: Plan) -> pd.DataFrame:
     }  # fmt: skip
     limits = problem.limits
     available = dict(zip(milp.row_names, milp.row_upper, strict=True))
+    # a pool that closes with its site has the row use - capacity * open <= 0: one GPU more widens
+    # it only as far as the site is open
+    fees = relaxation.z.copy()
+    fees[: len(plan.counts)] = fees[milp.usage_columns] = 0.0
+    opened = dict(zip(milp.row_names, -(milp.rows @ fees), strict=True))
+    for name, gpus in zip("capacity of " + problem.pools["name"], problem.pools["capacity"], strict=True):
+        if name in available and available[name] == 0 < gpus:
+            available[name] = gpus
+            dual[name] *= min(opened[name] / gpus, 1.0)
     need = dict(zip(milp.row_names, milp.row_lower, strict=True))
     available |= {"CVaR": limits.cvar_usd, "effective providers": limits.effective_providers}
     rows = []
     for name, worth in zip(dual.index.astype(str), dual.to_numpy(float), strict=True):
-        if name and name != "link" and abs(worth) >= 0.01:
+        binds = name.startswith("demand") or used.get(name, 0.0) > 0
+        if name and name != "link" and abs(worth) >= 0.01 and binds:
             limit = need[name] if name.startswith("demand") else available[name]
             rows.append((name, float(used[name]), float(limit), worth, _unit(name)))
     frame = pd.DataFrame(rows, columns=["limit", "used", "available", "worth_usd", "unit"])
@@ -53,7 +63,7 @@ def binding(plan: Plan) -> pd.DataFrame:
 
 def _unit(name: str) -> str:
     units = {
-        "capacity": "GPU", "demand": "unit of need", "budget": "USD", "CVaR": "USD",
+        "capacity": "GPU", "demand": "GPU or GPU-hour a week", "budget": "USD", "CVaR": "USD",
     }  # fmt: skip
     return units.get(name.split(" ")[0], "")
 

@@ -48,7 +48,11 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     apart = totals["advice"] / rest.iloc[0] - 1
     fig = figure(
         f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}: "
-        f"{abs(apart):.1%} {'less' if apart < 0 else 'more'} than the best simple policy, {rest.index[0]}",
+        + (
+            f"as much as the best simple policy, {rest.index[0]}"
+            if abs(apart) < 0.01
+            else f"{abs(apart):.1%} {'less' if apart < 0 else 'more'} than the best simple policy, {rest.index[0]}"
+        ),
         x_title="start of step (UTC)",
         y_title="cost so far (USD)",
         height_px=470,
