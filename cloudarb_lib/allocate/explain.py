@@ -45,16 +45,21 @@ def binding(plan: Plan) -> pd.DataFrame:
     fees = relaxation.z.copy()
     fees[: len(plan.counts)] = fees[milp.usage_columns] = 0.0
     opened = dict(zip(milp.row_names, -(milp.rows @ fees), strict=True))
-    for name, gpus in zip("capacity of " + problem.pools["name"], problem.pools["capacity"], strict=True):
+    pool = problem.slots["pool"].to_numpy()[problem.pairs["slot"].to_numpy()]
+    machine = problem.pairs["pool_use"].groupby(pool).min()
+    loose = set()
+    for k, (name, gpus) in enumerate(zip(problem.pools["name"], problem.pools["capacity"], strict=True)):
+        name = f"capacity of {name}"
         if name in available and available[name] == 0 < gpus:
             available[name] = gpus
             dual[name] *= min(opened[name] / gpus, 1.0)
+        if gpus - used.get(name, 0.0) >= machine.get(k, np.inf):
+            loose.add(name)  # one more machine would still fit: it does not bind
     need = dict(zip(milp.row_names, milp.row_lower, strict=True))
     available |= {"CVaR": limits.cvar_usd, "effective providers": limits.effective_providers}
     rows = []
     for name, worth in zip(dual.index.astype(str), dual.to_numpy(float), strict=True):
-        binds = name.startswith("demand") or used.get(name, 0.0) > 0
-        if name and name != "link" and abs(worth) >= 0.01 and binds:
+        if name and name != "link" and abs(worth) >= 0.01 and name not in loose:
             limit = need[name] if name.startswith("demand") else available[name]
             rows.append((name, float(used[name]), float(limit), worth, _unit(name)))
     frame = pd.DataFrame(rows, columns=["limit", "used", "available", "worth_usd", "unit"])
