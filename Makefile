@@ -39,7 +39,7 @@ test: $(STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only, with a token
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
 
-bench: $(STAMP)  ## every figure of the README and docs, printed afresh
+bench: $(STAMP)  ## the tables of figures of README and docs, printed afresh
 	@for part in store pipeline allocation risk; do $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes benchmarks/results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,10 @@ from tqdm.auto import tqdm
 
 from cloudarb_lib import allocate, forecast, history
 from cloudarb_lib.assumptions import Assumptions
-from cloudarb_lib.errors import ParameterError
+from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_WEEK
 
-STALE_AFTER_DAYS = 14
-"""An offer not looked at for longer is not chosen anew."""
-HORIZON_STEPS = 13
-"""Steps that the advice looks ahead, as in the plan itself."""
 LEARN_STEPS = 104
 """Steps of history that each forecast of the look-back learns from: two years of weeks."""
 GAP = 1e-3
@@ -38,11 +35,25 @@ def cost_fan(plan: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame({"time_utc": paths.times, "p10_usd": low, "p50_usd": middle, "p90_usd": high})
 
 
-def compare(before: pd.DataFrame, plan: pd.DataFrame, paths: Paths) -> tuple[pd.DataFrame, float, float]:
+@dataclass(frozen=True)
+class Trial:
+    """What a look-back tries: the starts of its steps (as ``pd.date_range`` gives them), how many steps
+    the advice looks ahead, the providers it may use, and the age (days) beyond which a look is stale."""
+
+    origins: pd.DatetimeIndex
+    horizon_steps: int
+    providers: list[str]
+    stale_after_days: float
+
+
+def compare(
+    before: pd.DataFrame, plan: pd.DataFrame, paths: Paths, *, scale: float
+) -> tuple[pd.DataFrame, float, float]:
     """Return what changes from one plan to the next, and the median cost (USD) of keeping and moving.
 
     The first is a row per workload and offer whose number of instances differs. Both costs are
-    rent over all steps of ``paths``; the hours of ``before`` are scaled to those of ``plan``.
+    rent over all steps of ``paths``; ``scale`` is how many times as long ``plan`` lasts as ``before``.
+    The cost of keeping is NaN where an offer of ``before`` has no paths: it cannot be kept.
     """
     key = ["workload", "offer_id"]
     both = (
@@ -53,11 +64,10 @@ def compare(before: pd.DataFrame, plan: pd.DataFrame, paths: Paths) -> tuple[pd.
         .fillna(0.0)
         .sort_index()
     )
-    scale = plan["hours"].max() / before["hours"].max()
-    keep, move = (
-        float(cost_fan(p, paths)["p50_usd"].iloc[-1])
-        for p in (before.assign(hours=before["hours"] * scale), plan)
-    )
+    there = before["offer_id"].isin(paths.offer_ids).all()
+    longer = before.assign(hours=before["hours"] * scale)
+    keep = float(cost_fan(longer, paths)["p50_usd"].iloc[-1]) if there else float("nan")
+    move = float(cost_fan(plan, paths)["p50_usd"].iloc[-1])
     return both[both["before"] != both["now"]].reset_index(), keep, move
 
 
@@ -88,22 +98,16 @@ def verdict(board: pd.DataFrame) -> str:
 
 
 def look_back(
-    snapshot: Any,
-    workloads: list[allocate.Workload],
-    *,
-    origins: pd.DatetimeIndex,
-    providers: list[str],
-    assumptions: Assumptions,
-    seed: int,
+    snapshot: Any, workloads: list[allocate.Workload], trial: Trial, *, assumptions: Assumptions, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what each policy would have paid (table ``lookback``), and what the advice held.
 
-    ``origins`` are the starts of the steps, as ``pd.date_range`` gives them. At each the policies
-    see only what was known then (``snapshot.events(as_of=...)``); over the step they pay the
-    time-weighted mean of the prices that came. Of ``providers`` only those take part whose record is
-    fresh at the end of the last step: of the others nobody knows what came. Policies:
+    At each origin the policies see only what was known then (``snapshot.events(as_of=...)``); over
+    the step they pay the time-weighted mean of the prices that came. Of the providers only those
+    take part whose record is fresh at the end of the last step: of the others nobody knows what came.
+    No budget or risk limit is set. Policies:
 
-    advice: forecast 13 steps ahead, allocate at expected prices, where taking up a new offer
+    advice: forecast over the horizon, allocate at expected prices, where taking up a new offer
     costs ``move_overlap_h`` hours of double rent, spread over the horizon;
     stay put: the first advice, never changed;
     cheapest now: the cheapest plan at the prices of the day, every step;
@@ -111,20 +115,21 @@ def look_back(
     one-year commitment: the cheapest commitments at the start, on demand where none is sold, kept.
 
     A policy that no offer can serve, or that is no choice (a marketplace sells no commitments, and
-    only on demand), is left out. Hours in
-    which a held offer was withdrawn are bought on demand, at the cheapest price for the same GPU
-    model. The second frame is table ``plan`` of the advice with ``period_utc``. Raises
-    ParameterError where the record is too short to look back on.
+    only on demand), is left out. Hours in which a held offer was withdrawn are bought on demand, at
+    the cheapest price for the same GPU model. The second frame is table ``plan`` of the advice with
+    ``period_utc``. Raises ParameterError where the record is too short to look back on or the first
+    origin has no plan, DataError where nothing replaces an offer that was withdrawn.
     """
+    origins, horizon_steps = trial.origins, trial.horizon_steps
     freq: Any = origins.freq
     step = pd.Timedelta(freq)
     as_of = origins[-1] + step
     models = {model for w in workloads for model in w.throughput}
     now = snapshot.events(as_of=as_of, gpu_only=True)
     _, sources = history.current_offers(
-        now, snapshot.looks(as_of=as_of), as_of=as_of, stale_after_days=STALE_AFTER_DAYS
+        now, snapshot.looks(as_of=as_of), as_of=as_of, stale_after_days=trial.stale_after_days
     )
-    fresh = set(sources.loc[~sources["stale"], "provider"]) & set(providers)
+    fresh = set(sources.loc[~sources["stale"], "provider"]) & set(trial.providers)
     came = _panel(_of(now, models, fresh), snapshot, as_of, step, how="mean")
     if not len(came.times) or came.times[0] > origins[0]:
         raise ParameterError(
@@ -138,15 +143,15 @@ def look_back(
     for origin in tqdm(origins, desc="look back", unit="step"):
         events = _of(snapshot.events(as_of=origin, gpu_only=True), models, fresh)
         offers, _ = history.current_offers(
-            events, snapshot.looks(as_of=origin), as_of=origin, stale_after_days=STALE_AFTER_DAYS
+            events, snapshot.looks(as_of=origin), as_of=origin, stale_after_days=trial.stale_after_days
         )
         ahead = forecast.forecast_offers(
             _panel(events, snapshot, origin, step, start=origin - LEARN_STEPS * step),
-            horizon_steps=HORIZON_STEPS, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
+            horizon_steps=horizon_steps, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
         ).paths  # fmt: skip
         if held:
             stays = ahead.offer_ids.isin(held["advice"]["offer_id"])
-            dearer = np.where(stays, 1.0, 1.0 + ledger.overlap_h / (HORIZON_STEPS * step_h))
+            dearer = np.where(stays, 1.0, 1.0 + ledger.overlap_h / (horizon_steps * step_h))
             ahead = Paths(ahead.offer_ids, ahead.times, ahead.values * dearer[:, None, None])
         by_the_hour, on_demand = offers["term"].eq(""), offers["purchase_option"].eq("on_demand")
         choices: dict[str, tuple[pd.DataFrame, Paths | None]] = {
@@ -162,6 +167,10 @@ def look_back(
             for policy, (universe, paths) in choices.items()
             if policy in held or not held
         }
+        if not held and new["advice"] is None:
+            raise ParameterError(
+                f"no offer could serve the demand on {origin:%Y-%m-%d}.", "Look back on fewer steps."
+            )
         if not held:
             new["stay put"] = new["advice"]
         plans = held | {policy: plan for policy, plan in new.items() if plan is not None}
@@ -233,6 +242,9 @@ class _Ledger:
         gpus = self._gpus.reindex(ids).to_numpy()
         instead = self._fallback.iloc[at].reindex(self._model.reindex(ids)).to_numpy() * gpus
         hourly = there * np.nan_to_num(price) + np.where(there < 1, (1 - there) * instead, 0.0)
+        if np.isnan(hourly).any():
+            gone = ids.iloc[int(np.isnan(hourly).argmax())]
+            raise DataError(f"{gone} was withdrawn before {end:%Y-%m-%d} and nothing on demand replaces it.")
         rent = plan["instances"].to_numpy() * plan["hours"].to_numpy() * hourly
         key = ["workload", "offer_id"]
         now, was = (p.groupby(key)["instances"].sum() for p in (plan, before))

@@ -145,6 +145,17 @@ def to_panel(
     )
 
 
+NEVER_OFFERED = ("aws-spot-2015",)
+"""Records for models and tests only: the auction years of AWS spot."""
+
+
+def fresh(events: pd.DataFrame, sources: pd.DataFrame) -> pd.DataFrame:
+    """Return the events whose source (provider and record) table ``sources`` does not call stale."""
+    known = pd.MultiIndex.from_frame(sources.loc[~sources["stale"], ["provider", "source"]])
+    mine = pd.MultiIndex.from_arrays([events["provider"].astype(str), events["source"].astype(str)])
+    return events[mine.isin(known)]
+
+
 def current_offers(
     events: pd.DataFrame, looks: pd.DataFrame, *, as_of: object, stale_after_days: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -152,7 +163,7 @@ def current_offers(
 
     An offer is its price in force, unless withdrawn, and only where its source was looked at (or gave an
     event) no longer than ``stale_after_days`` before ``as_of``. ``sources`` lists every source of
-    ``events`` and ``looks`` with its age, the stale ones too.
+    ``events`` and ``looks`` with its age, the stale ones too; those of ``NEVER_OFFERED`` count as stale.
     """
     if not stale_after_days >= 0:
         raise ParameterError(f"stale_after_days {stale_after_days!r} is not a number from 0 up.", "Use 14.")
@@ -174,7 +185,7 @@ def current_offers(
     sources["age_days"] = (end - sources["looked_at"]).dt.total_seconds() / 86400
     held = now.groupby(_SOURCE).size()
     sources["offers"] = held.reindex(pd.MultiIndex.from_frame(sources[_SOURCE]), fill_value=0).to_numpy(int)
-    sources["stale"] = sources["age_days"] > stale_after_days
+    sources["stale"] = (sources["age_days"] > stale_after_days) | sources["source"].isin(NEVER_OFFERED)
     offers = now.merge(sources.loc[~sources["stale"], [*_SOURCE, "looked_at"]], on=_SOURCE)
     offers = offers.sort_values("offer_id", ignore_index=True)
     return offers[[*HANDED_OVER["offers"].names, "source"]], sources[HANDED_OVER["sources"].names]

@@ -158,7 +158,7 @@ sources | provider source | How fresh each source is at as_of, and whether the r
     looked_at | TIMESTAMPTZ | UTC | last look
     age_days | DOUBLE | days | from the last look to as_of
     offers | BIGINT | offers | with a price in force
-    stale | BOOLEAN | | older than the run allows: left out
+    stale | BOOLEAN | | older than the run allows, or a record for models only: left out
 forecast | offer_id origin_utc target_utc quantile | Predicted price distribution.
     offer_id | VARCHAR | | provider/region/zone/instance_type/purchase_option/term
     origin_utc | TIMESTAMPTZ | UTC | what was known when it was made
@@ -195,9 +195,9 @@ risk | measure level horizon_h scope | Risk of the plan. Cost and loss are posit
     measure | VARCHAR | | expected_cost, var, cvar, component_cvar, ...
     level | DOUBLE? | 0 to 1 | confidence; null where none applies
     horizon_h | DOUBLE | h | hours ahead
-    value_usd | DOUBLE | USD | the measure
+    value_usd | DOUBLE | USD | the measure; probability_over_budget is a share and unmet_gpu_hours are hours
     standard_error_usd | DOUBLE? | USD | sampling error
-    scope | VARCHAR | | total, provider:x, region:x, gpu:x, offer:x, scenario:x
+    scope | VARCHAR | | total, risk:price, risk:capacity, provider:x, region:x, gpu:x or offer:x
 lookback | policy period_utc | What each policy would have paid, step by step, at the prices that came.
     policy | VARCHAR | | advice or an alternative
     period_utc | TIMESTAMPTZ | UTC | start of the step

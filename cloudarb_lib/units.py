@@ -60,6 +60,6 @@ def parse_freq(value: str) -> pd.Timedelta:
         raise ParameterError(
             f"freq {value!r} is not a fixed step.", "Use for instance 1h, 1D or 7D."
         ) from cause
-    if step is pd.NaT or step <= pd.Timedelta(0):
-        raise ParameterError(f"freq {value!r} is not positive.", "Use for instance 1h, 1D or 7D.")
+    if step is pd.NaT or step < pd.Timedelta("1min"):
+        raise ParameterError(f"freq {value!r} is below a minute.", "Use for instance 1h, 1D or 7D.")
     return step

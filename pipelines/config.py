@@ -29,6 +29,10 @@ _OWN = {
     "timeout_s": Parameter("timeout_s", "int", 300),
     "store_dir": Parameter("store_dir", "str", "data/store"),
 }
+_AT_LEAST = {
+    "timeout_s": 1, "horizon_steps": 1, "lookback_steps": 1, "n_paths": 1, "risk_paths": 1,
+    "stale_after_days": 0, "budget_usd": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,15 @@ def _check_meaning(key: str, value: object, where: str) -> None:
             parse_freq(str(value))
         elif key == "demand" and not (PROJECT / str(value)).is_file():
             raise ParameterError(f"no demand file {value!r}.", "Give its path from the project's root.")
+        elif key == "demand":
+            from cloudarb_lib.allocate.demand import load_workloads  # slow to import, so only now
+
+            load_workloads(PROJECT / str(value))
+        elif key in _AT_LEAST and not float(str(value)) >= _AT_LEAST[key]:
+            raise ParameterError(f"{key} is {value}.", f"It must be {_AT_LEAST[key]} or more.")
+        elif key == "providers" and not value:
+            raise ParameterError("providers is empty.", "Name at least one.")
         elif key == "name" and not re.fullmatch(r"[a-z0-9_]{1,40}", str(value)):
             raise ParameterError(f"name {value!r} cannot name a folder.", "Use a-z, 0-9 and _ only.")
-        elif key == "timeout_s" and int(str(value)) < 1:
-            raise ParameterError(f"timeout_s is {value}.", "Give a number of seconds above zero.")
     except ParameterError as fault:
         raise ParameterError(f"{where}: {fault.what}", fault.way_out) from fault

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,7 +49,12 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     run_id = f"{config.own['name']}-{as_of}-{snapshot.stem[:8]}"
     run_dir, state = reports.absolute() / run_id, reports.absolute() / ".state" / run_id
     shown = os.path.relpath(run_dir)
-    state.mkdir(parents=True, exist_ok=True)
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise RunError(
+            f"reports cannot be written to {reports}: {cause.strerror}.", "Name another."
+        ) from cause
     with locked(state / "lock") as lock:
         _pin(run_dir / "snapshot", snapshot)
         before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
@@ -102,8 +108,13 @@ def _snapshot(config: RunConfig) -> Path:
 def _pin(folder: Path, snapshot: Path) -> None:
     """Make ``folder`` a store whose newest snapshot stays this one, whatever is ingested later."""
     write_text(folder / "current", f"{snapshot.stem}\n")
-    with suppress(FileExistsError):
-        (folder / "snapshots").symlink_to(os.path.relpath(snapshot.parent, folder))
+    kept = folder / "snapshots" / snapshot.name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if not kept.exists():
+        try:
+            os.link(snapshot, kept)  # the store keeps few snapshots, a report keeps its own
+        except OSError:
+            shutil.copyfile(snapshot, kept)
 
 
 @contextmanager

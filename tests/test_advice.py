@@ -68,8 +68,9 @@ WORKLOAD = allocate.Workload(
 def looked_back(prices=PRICES, steps=8):
     record = Record(prices)
     paid, advised = advice.look_back(
-        record, [WORKLOAD], origins=pd.date_range(end=END - WEEK, periods=steps, freq=WEEK),
-        providers=["gcp", "nobody"], assumptions=load_assumptions(), seed=1,
+        record, [WORKLOAD],
+        advice.Trial(pd.date_range(end=END - WEEK, periods=steps, freq=WEEK), 13, ["gcp", "nobody"], 14.0),
+        assumptions=load_assumptions(), seed=1,
     )  # fmt: skip
     return paid, advised, record
 
@@ -128,6 +129,25 @@ def test_a_short_record_is_refused():
         looked_back(steps=40)
 
 
+def test_a_demand_nobody_could_serve_at_first_is_refused():
+    late = {"us-a:spot": [(26, 10.0)], "us-a:reserved-1y": [(0, 5.0)]}
+    with pytest.raises(ParameterError, match="no offer could serve the demand"):
+        looked_back(late)
+
+
+def test_an_offer_gone_without_a_stand_in_is_named():
+    with pytest.raises(DataError, match="nothing on demand replaces it"):
+        looked_back({"us-a:spot": [(0, 10.0), (25, np.nan)], "us-b:spot": [(0, 12.0)]})
+
+
+def test_an_offer_gone_cannot_be_kept():
+    paths = Paths(pd.Index(["a"]), pd.DatetimeIndex([END]), np.ones((1, 1, 1)))
+    plan = pd.DataFrame({"workload": "w", "offer_id": ["a"], "instances": [1.0], "hours": [10.0]})
+    _, keep, move = advice.compare(plan.assign(offer_id="gone"), plan, paths, scale=1.0)
+    assert np.isnan(keep)
+    assert move == 10.0
+
+
 def test_the_fan_adds_up():
     times = pd.date_range(END, periods=3, freq="7D")
     paths = Paths(pd.Index(["a", "b"]), times, np.stack([np.full((5, 3), 2.0), np.full((5, 3), 4.0)]))
@@ -147,7 +167,7 @@ def test_moving_is_weighed_against_keeping():
     plan = pd.DataFrame(
         {"workload": "w", "offer_id": ["a", "b"], "instances": [1.0, 1.0], "hours": [1680.0] * 2}
     )
-    changed, keep, move = advice.compare(before, plan, paths)
+    changed, keep, move = advice.compare(before, plan, paths, scale=10.0)
     assert keep == pytest.approx(2 * 1680 * 3)
     assert move == pytest.approx(1680 * 5)
     assert changed[["offer_id", "before", "now"]].to_numpy().tolist() == [["a", 0.0, 1.0], ["b", 2.0, 1.0]]

@@ -113,6 +113,7 @@ def test_every_key_reads(tmp_path):
         (GOOD + "    needs: 8 H100\n", "line 4: key 'needs' repeats"),
         (GOOD + "    options: [spott]\n", "line 2: .*did you mean 'spot'"),
         (GOOD + "    worth: lots\n", "line 4: worth: 'lots' does not read like"),
+        (GOOD + "    restart_minutes: 2026-13-45\n", "line 4: restart_minutes"),
         (GOOD + "    accepts: {H100: 0}\n", "line 2: .*throughput"),
         (GOOD + "    worth: 0 USD per GPU-hour\n", "line 2: .*worth"),
         (GOOD + GOOD[8:], "line 4: workload 'a' repeats"),
@@ -526,3 +527,8 @@ def test_a_pool_that_closes_with_its_site_still_shows_its_capacity():
     pool = capacity.iloc[0]
     assert (pool["used"], pool["available"]) == (32, 32)
     assert 0 < pool["worth_usd"] <= (20 - 16) / 8 * 168 + 100 / 32
+
+
+def test_a_folder_is_no_demand_file(tmp_path):
+    with pytest.raises(ParameterError, match="cannot be read"):
+        allocate.load_workloads(tmp_path)

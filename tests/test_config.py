@@ -4,11 +4,13 @@ import datetime
 import math
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_toys import CONFIG, PARAMETERS, notebook, project
 
 from cloudarb_lib.errors import ParameterError
+from cloudarb_lib.handover import PROJECT
 from pipelines.config import NOTEBOOKS, STEPS, load_config, read_yaml
 from pipelines.parameters import SET_BY_RUN, Parameter, check, declared
 
@@ -143,3 +145,26 @@ def test_what_passes_has_the_type_declared(value, kind):
         assert got == value.isoformat()
     else:
         assert got == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("horizon_steps", 0), ("lookback_steps", -3), ("n_paths", 0), ("stale_after_days", -1), ("budget_usd", 0),
+     ("providers", []), ("freq", "1ns"), ("timeout_s", 0)],
+)  # fmt: skip
+def test_a_value_out_of_range_starts_nothing(tmp_path, key, value):
+    text = yaml.safe_load((PROJECT / "pipelines/weekly.yaml").read_text()) | {key: value}
+    path = tmp_path / "weekly.yaml"
+    path.write_text(yaml.safe_dump(text))
+    with pytest.raises(ParameterError, match=f"weekly.yaml, line .*{key}"):
+        load_config(path)
+
+
+def test_a_mistake_in_the_demand_file_starts_nothing(tmp_path):
+    demand = tmp_path / "demand.yaml"
+    demand.write_text("demand:\n  - workload: a\n    nedds: 8 H100\n")
+    text = yaml.safe_load((PROJECT / "pipelines/weekly.yaml").read_text()) | {"demand": str(demand)}
+    path = tmp_path / "weekly.yaml"
+    path.write_text(yaml.safe_dump(text))
+    with pytest.raises(ParameterError, match=r"line 3: key 'nedds'.*did you mean 'needs'"):
+        load_config(path)

@@ -353,3 +353,13 @@ def test_scores_equal_a_slow_loop_for_last_value_and_reward_a_trend():
     assert scores.loc[("ensemble", "all", 4), "skill"] > 0.1
     assert scores.loc[("ensemble", "all", 4), "crps_ratio"] < 0.9
     assert scores.loc[("ensemble", "H100", 4), "coverage80"] > 0.6
+
+
+def test_nothing_that_moves_cannot_be_scored():
+    times = pd.date_range("2026-01-01", periods=3, freq="7D", tz="UTC")
+    cells = np.ones((3, 0))
+    empty = Panel(
+        times, pd.Timedelta("7D"), pd.DataFrame(index=pd.Index([], name="offer_id")), cells, cells, cells
+    )
+    with pytest.raises(DataError, match="no offer whose price moves"):
+        fc.walk_forward(empty, horizons=[1], origins=1, seed=1)

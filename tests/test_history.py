@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cloudarb_lib import schema
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.history import current_offers, to_panel
+from cloudarb_lib.history import current_offers, fresh, to_panel
 from cloudarb_lib.types import STATE_ABSENT, STATE_CHANGED, STATE_NOT_LOOKED, STATE_UNCHANGED
 
 T0 = pd.Timestamp("2026-01-01", tz="UTC")
@@ -183,3 +183,11 @@ def test_current_offers_are_fresh_and_not_withdrawn() -> None:
     assert told.loc["b", "age_days"] == pytest.approx(6.0)
     empty, _ = current_offers(events, looks, as_of=at(-10), stale_after_days=3)
     assert empty.empty
+
+
+def test_a_record_for_models_is_never_an_offer():
+    events = make_events([(0, 1, 1, 2.0, "aws-spot-2015"), (1, 1, 1, 3.0, "a")])
+    offers, sources = current_offers(events, make_looks([]), as_of=at(5), stale_after_days=14)
+    assert offers["source"].tolist() == ["a"]
+    assert sources.set_index("source")["stale"].to_dict() == {"a": False, "aws-spot-2015": True}
+    assert fresh(events, sources)["source"].tolist() == ["a"]

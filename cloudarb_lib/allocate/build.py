@@ -35,7 +35,7 @@ def _matches(values: pd.Series, patterns: tuple[str, ...]) -> np.ndarray:
     return values.map(known).to_numpy(bool)
 
 
-def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> np.ndarray:
+def fits(workload: Workload, offers: pd.DataFrame) -> np.ndarray:
     """Return which offers can serve a workload (boolean).
 
     Raises ParameterError where none can, telling how many offers are left after each
@@ -157,7 +157,7 @@ def build_problem(
     disk = assumptions.get("boot_disk_usd_per_week") * weeks
     demands, pairs = [], []
     for number, w in enumerate(workloads):
-        j = np.flatnonzero(fits(w, offers, assumptions))
+        j = np.flatnonzero(fits(w, offers))
         rate = model.iloc[j].map(w.throughput).to_numpy(float)
         waits = np.ceil(w.amount / (gpus[j] * rate)) if w.together and not w.batch else 1.0
         rework = rework_factor(

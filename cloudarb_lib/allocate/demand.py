@@ -181,6 +181,8 @@ def load_workloads(path: str | Path) -> list[Workload]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError as cause:
         raise ParameterError(f"no demand file {path}.") from cause
+    except OSError as cause:
+        raise ParameterError(f"demand file {path} cannot be read: {cause.strerror}.") from cause
     except (yaml.YAMLError, UnicodeDecodeError) as cause:
         mark = getattr(cause, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
@@ -216,7 +218,10 @@ def load_workloads(path: str | Path) -> list[Workload]:
                     key, f"key {name!r} is not known{nearest(name, known)}.",
                     f"Use {', '.join(known)}.",
                 )  # fmt: skip
-            content = loader.construct_object(value, deep=True)
+            try:
+                content = loader.construct_object(value, deep=True)
+            except (yaml.YAMLError, ValueError) as cause:
+                raise fail(value, f"{name}: {cause}.") from cause
             if name == "workload":
                 if not isinstance(content, str) or not content.strip():
                     raise fail(value, "the workload's name is empty or no text.")

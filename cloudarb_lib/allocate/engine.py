@@ -129,7 +129,7 @@ class SolveOptions:
 
     ``gap``: relative distance of cost and proven bound at which to stop. ``solver``:
     mathopt_gscip or mathopt_highs (OR-Tools), highs (highspy), or auto: GSCIP, but HiGHS under
-    a CVaR or diversification limit, where it took a third of the time.
+    a CVaR limit alone, where it took a third of the time.
     """
 
     gap: float = 1e-4

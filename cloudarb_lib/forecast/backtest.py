@@ -20,6 +20,10 @@ def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) 
     and ``ensemble``: the median of the calibrated distribution, which is what is handed over; added
     crps_ratio, its CRPS by that of the last value (its absolute error), of relative prices.
     """
+    if not len(panel.offers):
+        raise DataError(
+            "no offer whose price moves (spot or market) to score.", "Choose other providers or as_of."
+        )
     cells = len(panel.times)
     if not horizons or min(horizons) < 1 or max(horizons) >= cells:
         raise ParameterError(
