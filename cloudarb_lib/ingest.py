@@ -62,12 +62,15 @@ def ingest_files(
 ) -> IngestReport:
     """Take files into the store and publish one new snapshot; no path means the bundled history.
 
-    ``store_dir`` '' is data/store; ``now`` is the time of ingestion. A file that cannot be read at all is
+    ``store_dir`` '' is data/store, which is built from the bundled history before the first file is added;
+    ``now`` is the time of ingestion. A file that cannot be read at all is
     refused whole: the others land, then DataError names it. StoreError if another writer is at work, the
     disk is full or the store damaged; the last snapshot then stays.
     """
     folder = store_folder(store_dir)
     files = [Path(p) for p in paths] or [BUNDLED / name for name in BUNDLE]
+    if paths and not str(store_dir):
+        build_bundled(folder)
     with _writer_lock(folder):
         return _ingest(files, folder, ensure_utc(now, "now"), progress)
 

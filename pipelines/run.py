@@ -51,6 +51,7 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     shown = os.path.relpath(run_dir)
     try:
         state.mkdir(parents=True, exist_ok=True)
+        (state / "lock").touch()
     except OSError as cause:
         raise RunError(
             f"reports cannot be written to {reports}: {cause.strerror}.", "Name another."

@@ -520,3 +520,14 @@ def test_files_without_rows(tmp_path: Path) -> None:
     for file in (tmp_path / "none.parquet", put(tmp_path / "none.csv", HEADER)):
         with pytest.raises(DataError, match="no row"):
             take(tmp_path / "s", file)
+
+
+def test_a_file_is_added_to_the_bundled_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = put(tmp_path / "own.csv", "provider,region,instance_type,purchase_option,effective_at,price_usd_per_hour\n"
+              "mine,here,m-1,spot,2026-01-05T00:00:00Z,1.5\n")  # fmt: skip
+    monkeypatch.setattr("cloudarb_lib.ingest.store_folder", lambda name: tmp_path / "store")
+    report = ingest_files([own], store_dir="", now=NOW, progress=False)
+    assert report.new == 1
+    with open_snapshot(tmp_path / "store") as snapshot:
+        providers = set(snapshot.table("price_events")["provider"])
+    assert {"mine", "gcp", "azure", "aws"} <= providers
