@@ -15,10 +15,6 @@ from cloudarb_lib.allocate.milp import Cuts, Milp, separate, to_milp
 from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.errors import SolveError
 
-STATUSES = (
-    "optimal", "within_gap", "time_limit_with_plan", "time_limit_without_plan", "infeasible",
-    "unbounded",
-)  # fmt: skip
 _FIRST_REACH = 0.002
 """Columns dearer than this share of the relaxation wait until a plan proves what can be left out."""
 _FIRST_REACH_CONE = 0.004
