@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.bench
 UV_VERSION := 0.13.9
 export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 2
@@ -39,7 +40,13 @@ test: $(STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only, with a token
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
 
-bench: $(STAMP)  ## the tables of figures of README and docs, printed afresh
+# Peers that only benchmarks compare with, pinned in a lock of their own: not part of the product.
+$(BENCH_STAMP): $(STAMP) requirements-bench.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --requirements requirements-bench.lock 2>$(VENV)/uv.log \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
+
+bench: $(BENCH_STAMP)  ## the tables of figures of README and docs, printed afresh
 	@for part in store pipeline allocation risk; do $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes benchmarks/results
@@ -48,9 +55,11 @@ check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes
 golden: $(STAMP)  ## run the notebooks and store the outputs of their contract cells
 	@$(BIN)/python tests/refresh_golden.py
 
-lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
-	  --extra test --no-emit-index-url --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+  --custom-compile-command 'make lock' pyproject.toml --extra test
+lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock and requirements-bench.lock
+	@$(BIN)/$(LOCK) --upgrade -o requirements.lock
+	@$(BIN)/$(LOCK) --extra bench --constraint requirements.lock -o requirements-bench.lock
 
 clean:  ## remove the environment, the built store and scratch reports
 	rm -rf $(VENV) data/store reports/scratch .snakemake .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from pipelines import allocate, backtest, risk_backtest
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one verb; return the exit code. What a person can mend ends without a traceback."""
@@ -46,6 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     ingest.set_defaults(carry_out=_ingest)
     doctor = verbs.add_parser("doctor", description="Is everything in place? What to do if not.")
     doctor.set_defaults(carry_out=_doctor)
+    scores = verbs.add_parser("backtest", description="What would the forecasts of the past have been worth?")
+    plan = verbs.add_parser(
+        "allocate", description="A plan for a file of workloads, at the prices of a time."
+    )
+    risk = verbs.add_parser("risk", description="Questions on cost-at-risk.").add_subparsers(
+        dest="question", metavar="QUESTION", required=True
+    )
+    held = risk.add_parser("backtest", description="Did cost-at-risk hold up against what happened?")
+    for verb, module in ((scores, backtest), (plan, allocate), (held, risk_backtest)):
+        module.arguments(verb)
+        verb.set_defaults(carry_out=module.carry_out)
     return parser
 
 
