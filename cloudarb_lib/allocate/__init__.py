@@ -1,6 +1,6 @@
 """Which offers serve which workloads: the best plan under limits, proven and explained."""
 
-from cloudarb_lib.allocate.build import build_problem
+from cloudarb_lib.allocate.build import build_problem, resample_history
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.demand import Workload, demand_table, load_workloads
 from cloudarb_lib.allocate.engine import SolveOptions
@@ -20,6 +20,7 @@ __all__ = [
     "conflicts",
     "demand_table",
     "load_workloads",
+    "resample_history",
     "runners_up",
     "solve",
     "summary",

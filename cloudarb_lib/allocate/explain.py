@@ -150,6 +150,7 @@ def summary(plan: Plan) -> pd.DataFrame:
         rows.append(("budget", limits.budget_usd, "USD", "of spend at list prices"))
     if plan.problem.paths is not None:
         rows.append((f"CVaR {limits.cvar_level:g} of rent", verdict.cvar_usd, "USD", ""))
+        rows.append((f"VaR {limits.cvar_level:g} of rent", verdict.var_usd, "USD", ""))
     for name, used, available, worth, unit in binding(plan).itertuples(index=False, name=None):
         text = f"used {used:,.6g} of {available:,.6g}; one {unit} more is worth this"
         if name.startswith("demand"):
@@ -201,7 +202,7 @@ def _give_way(problem: Problem, kinds: tuple[str, ...]) -> str | None:
     most[x] = np.where(most[x] > 0, enough, 0.0)
     milp = replace(
         base, cost=np.r_[np.zeros(width), 1 / np.maximum(size, 1e-3)], lower=np.zeros(width + k),
-        upper=np.r_[most, 100 * size[:-1], 100 * size[-1] * ("CVaR" in kinds)],
+        upper=np.r_[most, 1e4 * size[:-1], 1e4 * size[-1] * ("CVaR" in kinds)],
         rows=sparse.hstack([base.rows, eased], format="csr"),
     )  # fmt: skip
     relaxation = Relaxation(milp)

@@ -1,0 +1,120 @@
+"""``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cloudarb_lib.allocate import resample_history
+from cloudarb_lib.errors import SolveError
+from cloudarb_lib.schema import validate
+from cloudarb_lib.types import Panel
+from pipelines import allocate, cli
+
+DEMAND = "demand:\n  - workload: train\n    needs: 64 H100\n    interruptible: yes\n    in: [europe-*]\n"
+
+
+def run(tmp_path, *more, demand=DEMAND):
+    file = tmp_path / "demand.yaml"
+    file.write_text(demand)
+    given = ["allocate", str(file), "--as-of", "2026-04-29", "--out", str(tmp_path / "out")]
+    return cli.main([*given, "--paths", "history", "--n-paths", "40", *more])
+
+
+def test_a_plan_is_printed_and_written(tmp_path, capsys):
+    assert run(tmp_path, "--budget", "250000", "--cvar", "250000") == 0
+    said = capsys.readouterr().out
+    for word in ("status: optimal", "proven bound:", "gap:", "CVaR 0.95", "VaR 0.95", "binds: capacity of"):
+        assert word in said
+    out = tmp_path / "out"
+    plan = validate(pd.read_parquet(out / "tables" / "plan.parquet"), "plan")
+    assert plan["gpus"].sum() == 64
+    assert len(pd.read_csv(out / "plan.csv")) == len(plan)
+    tasks = [yaml.safe_load(file.read_text()) for file in sorted((out / "sky").glob("*.yaml"))]
+    assert sum(task["num_nodes"] for task in tasks) == plan["instances"].sum()
+    # keys as SkyPilot documents them: docs/source/reference/yaml-spec.rst
+    for task in tasks:
+        assert set(task) == {"name", "num_nodes", "resources"}
+        for place in task["resources"]["any_of"]:
+            assert set(place) == {"infra", "instance_type", "accelerators", "use_spot"}
+            assert place["infra"].startswith("gcp/europe-")
+            assert place["accelerators"] == "H100:8"
+
+
+def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
+    assert run(tmp_path, "--budget", "1000") == allocate.INFEASIBLE
+    said = capsys.readouterr().out
+    assert "budget 1,000 is short by" in said
+    assert not (tmp_path / "out" / "plan.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "demand", "said"),
+    [
+        (["--budget", "-1"], DEMAND, "budget_usd is -1"),
+        (["--horizon-steps", "0"], DEMAND, "must be 1 or more"),
+        (
+            [],
+            DEMAND + "    intrruptible: yes\n",
+            "line 6: key 'intrruptible' is not known (did you mean 'interruptible'?)",
+        ),
+        ([], DEMAND.replace("europe-*", "mars-*"), "region mars-*: 0 left"),
+        ([], DEMAND.replace("H100", "H999"), "GPU model H999"),
+        (["--hazard", "mild"], DEMAND, "hazard 'mild' is none of"),
+    ],
+)
+def test_a_mistake_ends_with_code_2_and_a_sentence(tmp_path, capsys, more, demand, said):
+    assert run(tmp_path, *more, demand=demand) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_failing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise SolveError("the solver crashed.", "Try another solver.")
+
+    monkeypatch.setattr("cloudarb_lib.allocate.solve", fail)
+    assert run(tmp_path) == 5
+    assert "the solver crashed" in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloudarb_lib.allocate.solve", stop)
+    assert run(tmp_path) == 130
+    assert not (tmp_path / "out").exists()
+
+
+def test_tasks_of_an_older_plan_go_and_sizes_are_kept_apart(tmp_path):
+    rows = pd.DataFrame(
+        {
+            "workload": "w", "offer_id": ["gcp/us-a/z/h8/spot/", "runpod/unstated//x1/on_demand/"],
+            "instances": [2.0, 3.0], "gpu_model": "A100-40GB", "gpus": [16.0, 3.0],
+        }
+    )  # fmt: skip
+    (tmp_path / "old.yaml").write_text("name: old\n")
+    assert allocate.write_tasks(rows, tmp_path) == 2
+    first, second = (yaml.safe_load((tmp_path / f"w-{n}.yaml").read_text()) for n in (1, 2))
+    (place,) = first["resources"]["any_of"]
+    assert place == {
+        "infra": "gcp/us-a/z", "instance_type": "h8", "accelerators": "A100:8", "use_spot": True,
+    }  # fmt: skip
+    assert second["num_nodes"] == 3
+    assert second["resources"]["any_of"][0]["infra"] == "runpod"
+
+
+def test_worlds_of_the_past_repeat_its_joint_steps():
+    times = pd.date_range("2026-01-01", periods=4, freq="7D", tz="UTC")
+    price = np.array([[1.0, 10.0, np.nan], [2.0, 20.0, 3.0], [2.0, 20.0, 3.0], [4.0, 40.0, np.nan]])
+    panel = Panel(
+        times, pd.Timedelta("7D"), pd.DataFrame(index=pd.Index(["a", "b", "gone"])), price,
+        np.ones_like(price), np.ones(price.shape, np.int8),
+    )  # fmt: skip
+    paths = resample_history(panel, horizon_steps=3, n_paths=200, seed=1)
+    assert list(paths.offer_ids) == ["a", "b"]
+    assert paths.times[0] == times[-1] + pd.Timedelta("7D")
+    assert paths.values[1] == pytest.approx(10 * paths.values[0])  # they always moved together
+    steps = np.log2(paths.values[0, :, 0] / 4)
+    assert set(np.round(steps, 9)) == {0.0, 1.0}  # doubled or stayed, as it did
+    assert 0.35 < steps.mean() < 0.65  # two of the four cells hold a doubling
