@@ -36,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--paths", choices=("forecast", "history"), default="forecast", help="where price paths come from")
     add("--providers", nargs="+", metavar="NAME", help="whose offers may be used (default: all fresh)")
     add("--terms", nargs="+", default=(), choices=("1y", "3y"), help="commitments that may be bought")
+    add("--var", type=float, help="hold VaR at --cvar-level up to this (USD), by repairing the plan")
     add("--freq", default="7D", help="step of the price grid (default 7D)")
     add("--horizon-steps", type=int, default=13, help="steps that the plan covers (default 13)")
     add("--n-paths", type=int, default=500, help="worlds over which cost is averaged (default 500)")
@@ -85,7 +86,7 @@ def carry_out(given: argparse.Namespace) -> int:
         workloads, chosen if len(chosen) else offers, paths=paths, limits=limits, assumptions=known,
         hours=given.horizon_steps * step / pd.Timedelta(hours=1),
     )  # fmt: skip
-    plan = allocate.solve(problem, options)
+    plan = allocate.hold_var(problem, given.var, options) if given.var else allocate.solve(problem, options)
     if plan.status == "infeasible":
         print("No plan keeps every limit. Each of these alone would mend it:")
         print(*(f"  - {said}" for said in allocate.conflicts(problem)), sep="\n")
@@ -96,6 +97,11 @@ def carry_out(given: argparse.Namespace) -> int:
     for fact, value, unit, text in summary.itertuples(index=False, name=None):
         number = "" if text and (unit == "" or pd.isna(value)) else f"{value:,.2f} {unit}".rstrip()
         print(f"{fact}: {', '.join(part for part in (number, text) if part)}")
+    free = allocate.without_risk_limits(problem)
+    if free.limits != limits or given.var:
+        other = allocate.solve(free, options, start=table)
+        safety = plan.objective_usd - other.objective_usd
+        print(f"price of safety: {safety:,.2f} USD, beside the cheapest plan without risk limits")
     print(*problem.notes, sep="\n", end="\n" if problem.notes else "")
     for name, content in {"plan": table, "plan_summary": summary, "assumptions": known.used}.items():
         handover.save_table(content, name, given.out)

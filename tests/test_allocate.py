@@ -532,3 +532,68 @@ def test_a_pool_that_closes_with_its_site_still_shows_its_capacity():
 def test_a_folder_is_no_demand_file(tmp_path):
     with pytest.raises(ParameterError, match="cannot be read"):
         allocate.load_workloads(tmp_path)
+
+
+# --- what safety costs
+
+
+def test_a_frontier_falls_and_ends_where_no_plan_is():
+    base = random_problem(11, small=False)
+    base = allocate.without_risk_limits(replace(base, limits=replace(base.limits, budget_usd=None)))
+    free = allocate.solve(base)
+    limits = [free.verdict.cvar_usd * scale for scale in (0.01, 0.9, 0.95, 1.01)]
+    curve = allocate.frontier(base, "cvar_usd", limits)
+    costs = curve["cost_usd"].dropna().to_numpy()
+    assert (np.diff(costs) <= 1e-3 * costs[0]).all()  # a looser limit never costs more, within the gap
+    assert costs[-1] == pytest.approx(free.objective_usd, rel=1e-3)
+    there = curve[curve["cost_usd"].notna()]
+    assert (there["cvar_usd"] <= there["limit"] * (1 + 1e-6)).all()
+    spread = allocate.frontier(base, "effective_providers", [1.0, 1.5, 99.0])
+    assert spread["status"].tolist()[-1] == "infeasible"
+    assert spread["effective"].iloc[1] >= 1.5 - 1e-6
+    with pytest.raises(ParameterError, match="no frontier over 'var'"):
+        allocate.frontier(base, "var", [1.0])
+    with pytest.raises(ParameterError, match="needs price paths"):
+        allocate.frontier(replace(base, paths=None), "cvar_usd", [1.0])
+
+
+def test_without_risk_limits_only_budget_and_capacity_stay():
+    limits = allocate.Limits(
+        budget_usd=5.0, cvar_usd=1.0, effective_providers=2.0, max_provider_share=0.5,
+        max_region_share=0.5, min_on_demand_share=0.5, terms=("1y",),
+    )  # fmt: skip
+    base = replace(random_problem(3, small=True), limits=limits)
+    assert allocate.without_risk_limits(base).limits == allocate.Limits(budget_usd=5.0, terms=("1y",))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_var_is_held_and_the_repair_is_sound(seed):
+    problem = random_problem(seed, small=True)
+    most = np.minimum(problem.pairs["most"], 1)
+    problem = replace(
+        problem, pairs=problem.pairs.assign(most=most),
+        demands=problem.demands.assign(unmet_usd=30.0), limits=allocate.Limits(cvar_level=0.9),
+    )  # fmt: skip
+    free = allocate.solve(problem)
+    limit = 0.9 * free.verdict.var_usd
+    plan = allocate.hold_var(problem, limit)
+    assert plan.status == "var_repaired"
+    assert plan.verdict.var_usd <= limit * (1 + 1e-6)
+    best = np.inf  # the true optimum under the limit, by enumeration
+    for counts in itertools.product(*(range(m + 1) for m in most.astype(int))):
+        verdict = allocate.check(problem, np.array(counts, float))
+        if not verdict.broken and verdict.var_usd <= limit:
+            best = min(best, verdict.objective_usd)
+    assert plan.bound_usd <= best + 1e-6
+    assert best - 1e-6 <= plan.objective_usd <= 1.2 * best
+    assert allocate.hold_var(problem, 2 * free.verdict.var_usd).status == free.status
+
+
+def test_a_var_that_cannot_be_held_is_said():
+    problem = replace(random_problem(3, small=True), limits=allocate.Limits())
+    problem = replace(problem, demands=problem.demands.assign(unmet_usd=np.inf))
+    with pytest.raises(SolveError, match="no plan with VaR"):
+        allocate.hold_var(problem, 0.01)
+    for bad in (0.0, np.nan, np.inf):
+        with pytest.raises(ParameterError, match="VaR cannot be held"):
+            allocate.hold_var(problem, bad)

@@ -41,6 +41,20 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
             assert place["accelerators"] == "H100:8"
 
 
+def test_var_is_held_on_request_and_safety_has_its_price(tmp_path, capsys):
+    assert run(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "price of safety" not in said
+    var = float(said.split("VaR 0.95 of rent: ")[-1].split(" ")[0].replace(",", ""))
+    assert run(tmp_path, "--var", str(1.01 * var)) == 0
+    assert "price of safety: 0.00 USD" in capsys.readouterr().out
+    assert run(tmp_path, "--var", str(0.1 * var)) == 5
+    assert "no plan with VaR 0.95 up to" in capsys.readouterr().err
+    assert run(tmp_path, "--diversify", "region", "--effective-providers", "3") == 0
+    said = capsys.readouterr().out
+    assert float(said.split("price of safety: ")[1].split(" ")[0].replace(",", "")) > 0
+
+
 def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
     assert run(tmp_path, "--budget", "1000") == allocate.INFEASIBLE
     said = capsys.readouterr().out

@@ -5,6 +5,7 @@ from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.demand import Workload, demand_table, load_workloads
 from cloudarb_lib.allocate.engine import SolveOptions
 from cloudarb_lib.allocate.explain import binding, conflicts, runners_up, summary
+from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
 from cloudarb_lib.allocate.model import Limits, Problem
 from cloudarb_lib.allocate.search import Plan, solve
 
@@ -19,9 +20,12 @@ __all__ = [
     "check",
     "conflicts",
     "demand_table",
+    "frontier",
+    "hold_var",
     "load_workloads",
     "resample_history",
     "runners_up",
     "solve",
     "summary",
+    "without_risk_limits",
 ]

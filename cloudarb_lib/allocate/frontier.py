@@ -1,0 +1,98 @@
+"""What safety costs: the plan without risk limits, frontiers over a limit, and a limit on VaR."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.allocate.engine import SolveOptions
+from cloudarb_lib.allocate.model import Problem
+from cloudarb_lib.allocate.search import Plan, solve
+from cloudarb_lib.errors import ParameterError, SolveError
+
+_RISK_LIMITS = (
+    "cvar_usd", "effective_providers", "max_provider_share", "max_region_share", "min_on_demand_share",
+)  # fmt: skip
+_ROUNDS = 8
+
+
+def without_risk_limits(problem: Problem) -> Problem:
+    """Return the problem with budget and capacity only: its optimum beside ours is the price of safety."""
+    none: dict[str, Any] = dict.fromkeys(_RISK_LIMITS)
+    return replace(problem, limits=replace(problem.limits, **none))
+
+
+def frontier(
+    problem: Problem, over: str, values: list[float], options: SolveOptions | None = None
+) -> pd.DataFrame:
+    """Return what each of ``values`` of limit ``over`` costs: cost against safety, a row each.
+
+    ``over`` is cvar_usd or effective_providers; other limits stay. Columns ``limit``, ``status``,
+    ``cost_usd``, ``bound_usd``, ``cvar_usd``, ``effective``; NaN where there is no plan. Solved from
+    the tightest limit on, so that each plan is the one to beat at the next. Sorted by ``limit``.
+    """
+    if over not in ("cvar_usd", "effective_providers"):
+        raise ParameterError(f"no frontier over {over!r}.", "Use cvar_usd or effective_providers.")
+    if over == "cvar_usd" and problem.paths is None:
+        raise ParameterError("a frontier over CVaR needs price paths.", "Give paths to the problem.")
+    rows: list[dict[str, object]] = []
+    start: pd.DataFrame | None = None
+    for value in sorted(set(values), reverse=over != "cvar_usd"):
+        tightened: dict[str, Any] = {over: float(value)}
+        limits = replace(problem.limits, **tightened)
+        plan = solve(replace(problem, limits=limits), options, start=start)
+        row: dict[str, object] = {"limit": float(value), "status": plan.status, "bound_usd": plan.bound_usd}
+        if plan.has_plan:
+            told, start = plan.verdict, plan.table
+            row |= {
+                "cost_usd": told.objective_usd, "cvar_usd": told.cvar_usd, "effective": told.effective,
+            }  # fmt: skip
+        rows.append(row)
+    columns = ["limit", "status", "cost_usd", "bound_usd", "cvar_usd", "effective"]
+    return pd.DataFrame(rows, columns=columns).sort_values("limit", ignore_index=True)
+
+
+def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = None) -> Plan:
+    """Return a plan whose VaR at the limits' ``cvar_level`` is at most ``var_usd``.
+
+    VaR is repaired, not optimised. A limit on CVaR, which is at least VaR, gives a first plan; then
+    the worlds that may cost more (1 - level of them) are those of the plan without this limit, and
+    after that those of each better plan found, while every other world must keep the limit. The
+    bound is proven without the limit, so the true gap is at most the one told. Status
+    ``var_repaired``, but that of the plan without the limit where it keeps it, or is not there. Up
+    to ten solves, each with the options' time limit. ParameterError for a limit that is no cost or
+    a problem without paths; SolveError where no plan was found, which is no proof that none exists.
+    """
+    if problem.paths is None or not 0 < var_usd < np.inf:
+        raise ParameterError(f"VaR cannot be held at {var_usd:g} USD.", "Give a cost and price paths.")
+    base = solve(problem, options)
+    if not base.has_plan or base.verdict.var_usd <= var_usd:
+        return base
+    limits = problem.limits
+    keep = int(np.ceil(limits.cvar_level * len(problem.paths) - 1e-9))  # worlds within the limit
+    found: Plan | None = None
+    source = base
+    inner = replace(problem, limits=replace(limits, cvar_usd=min(var_usd, limits.cvar_usd or np.inf)))
+    for _ in range(_ROUNDS):
+        plan = solve(inner, options)
+        plan = Plan(problem, "var_repaired", base.bound_usd, base.seconds + plan.seconds, plan.counts)
+        kept = plan.has_plan and not plan.verdict.broken and plan.verdict.var_usd <= var_usd * (1 + 1e-6)
+        if kept and (found is None or plan.objective_usd < found.objective_usd * (1 - 1e-6)):
+            found = plan
+        if source is found or (found is None and inner.paths is not problem.paths):
+            break
+        if inner.paths is not problem.paths:
+            source = found or base
+        assert source.counts is not None
+        calm = np.argsort(problem.paths @ problem.usage(source.counts), kind="stable")[:keep]
+        # a tail of half a world: the dearest of the calm worlds must keep the limit
+        strict = replace(limits, cvar_usd=var_usd, cvar_level=1 - 0.5 / keep)
+        inner = replace(problem, paths=problem.paths[calm], limits=strict)
+    if found is None:
+        raise SolveError(
+            f"no plan with VaR {limits.cvar_level:g} up to {var_usd:,.0f} USD was found.", "Raise it."
+        )
+    return found
