@@ -18,6 +18,7 @@ from cloudarb_lib.allocate.model import tail_mean
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError, SolveError
 from cloudarb_lib.handover import PROJECT
+from cloudarb_lib.plots import allocation as plots
 from cloudarb_lib.types import Paths
 
 FIGURES = {
@@ -597,3 +598,16 @@ def test_a_var_that_cannot_be_held_is_said():
     for bad in (0.0, np.nan, np.inf):
         with pytest.raises(ParameterError, match="VaR cannot be held"):
             allocate.hold_var(problem, bad)
+
+
+def test_the_picture_of_a_frontier_says_what_safety_costs():
+    curve = pd.DataFrame(
+        {"limit": [1.0, 2.0, 3.0], "cost_usd": [np.nan, 150.0, 100.0], "bound_usd": [np.nan, 149.0, 100.0]}
+    )
+    drawn = plots.frontier(curve, x_title="CVaR (USD)")
+    assert drawn.layout.title.text == (
+        "The tightest limit costs $50 more than the loosest; 1 limit admits no plan"
+    )
+    assert list(drawn.data[0].x) == [2.0, 3.0]
+    assert "thousand USD" in drawn.layout.yaxis.title.text
+    assert "No limit tried" in plots.frontier(curve.iloc[:1], x_title="").layout.title.text

@@ -92,3 +92,28 @@ def what_binds(limits: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     fig.update_yaxes(ticksuffix="  ")
     return fig
+
+
+def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
+    """Return what each limit costs, as ``allocate.frontier`` tells; ``x_title`` names limit and unit.
+
+    Limits without a plan are left out and counted in the title.
+    """
+    there = curve[curve["cost_usd"].notna()]
+    none = len(curve) - len(there)
+    more = f"; {none} limit{'s admit' if none > 1 else ' admits'} no plan" if none else ""
+    if not len(there):
+        return figure("No limit tried admits a plan", height_px=170)
+    dearer = there["cost_usd"].max() - there["cost_usd"].min()
+    fig = figure(
+        f"The tightest limit costs ${dearer:,.0f} more than the loosest{more}",
+        x_title=x_title, y_title="expected cost (thousand USD)",
+    )  # fmt: skip
+    for name, column, colour, dash in (
+        ("best plan", "cost_usd", COLOURS[0], "solid"), ("proven bound", "bound_usd", COLOURS[6], "dot"),
+    ):  # fmt: skip
+        fig.add_scatter(
+            x=there["limit"], y=there[column] / 1e3, name=name, mode="lines+markers",
+            line={"color": colour, "dash": dash},
+        )  # fmt: skip
+    return fig
