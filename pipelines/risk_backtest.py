@@ -3,12 +3,122 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUNDLED = (("aws", "1h", 24), ("gcp", "7D", 1), ("gcp", "7D", 4), ("gcp", "7D", 13))
+"""Provider, step and steps ahead: AWS spot ticks at 24 h, GCP machines with a GPU at 1, 4 and 13 weeks."""
+LEAST_WINDOWS = 100
+"""Below so many windows the exact binomial is all that is worth saying."""
+TESTS = ["kupiec", "independence", "conditional"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
+    add = parser.add_argument
+    add(
+        "--history", type=Path, metavar="FILE", help="price file as for ingest (default: the bundled history)"
+    )
+    add("--freq", help="step of the price grid, with --history (default 7D)")
+    add("--horizon", type=int, metavar="STEPS", help="steps ahead, with --history (default 1)")
+    add("--out", type=Path, help="folder of the tables (default: reports/risk_backtest)")
+    add("--store", default="", help="folder of the store, without --history (default: data/store)")
 
 
 def carry_out(given: argparse.Namespace) -> int:
-    """Carry out the verb; return the exit code."""
-    raise NotImplementedError
+    """Print the verdicts, write backtest.parquet and backtest_windows.parquet; return 0.
+
+    ParameterError for a step or horizon without a history of one's own, DataError for a file that cannot be
+    read or is too short.
+    """
+    from datetime import UTC, datetime
+
+    import pandas as pd
+
+    from cloudarb_lib.errors import ParameterError
+    from cloudarb_lib.ingest import ingest_files
+    from pipelines.run import REPORTS
+
+    now = pd.Timestamp(datetime.now(UTC))
+    settings: list[tuple[str, str, int]] = list(BUNDLED)
+    with tempfile.TemporaryDirectory() as folder:
+        store_dir = given.store
+        if given.history is not None:
+            store_dir = str(Path(folder) / "store")
+            horizon = 1 if given.horizon is None else given.horizon
+            settings = [("", given.freq or "7D", horizon)]
+            ingest_files([given.history], store_dir=store_dir, now=now, progress=False)
+        elif given.freq or given.horizon is not None:
+            raise ParameterError("--freq and --horizon go with --history.", "Name a file, or leave them out.")
+        results = [_one(store_dir, setting, now=now) for setting in settings]
+    verdicts, windows = (pd.concat(parts, ignore_index=True) for parts in zip(*results, strict=True))
+    _say(verdicts)
+    out = given.out or REPORTS / "risk_backtest"
+    out.mkdir(parents=True, exist_ok=True)
+    verdicts.to_parquet(out / "backtest.parquet", index=False)
+    windows.to_parquet(out / "backtest_windows.parquet", index=False)
+    print(f"\nwritten to {out}")
+    return 0
+
+
+def _one(store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp) -> list[pd.DataFrame]:
+    """Return verdicts and windows of one setting, each with column ``history``."""
+    from tqdm.auto import tqdm
+
+    from cloudarb_lib import history, store, units
+    from cloudarb_lib.errors import DataError
+    from cloudarb_lib.risk.backtest import back_test
+
+    provider, freq, horizon = setting
+    name = f"{provider or 'file'} {horizon} x {freq}"
+    step = units.parse_freq(freq)
+    with store.open_snapshot(store_dir) as snapshot:
+        events = snapshot.events(
+            as_of=now, providers=[provider] if provider else None, gpu_only=provider == "gcp",
+            purchase_options=["spot"] if provider == "aws" else None,
+        )  # fmt: skip
+        looks = snapshot.looks(as_of=now)
+    if events.empty:
+        raise DataError(f"{name}: the history holds no price.", "Give a file with price events.")
+    end = max(events["effective_at"].max(), events["observed_at"].max())
+    last, mean = (history.to_panel(events, looks, freq=step, as_of=end, how=how) for how in ("last", "mean"))
+    found = back_test(last, mean, horizon_steps=horizon, tick=lambda items: tqdm(items, desc=name))
+    return [table.assign(history=name) for table in found]
+
+
+def _say(verdicts: pd.DataFrame) -> None:
+    """Print each plan under the default model, the models beside each other, and the tests' power."""
+    from cloudarb_lib.risk.backtest import MODELS, power
+
+    passed = total = 0
+    for name, group in verdicts.groupby("history", sort=False):
+        n = int(group["windows"].iloc[0])
+        ours = group[group["model"] == MODELS[0]]
+        enough = n >= LEAST_WINDOWS
+        columns = [
+            "plan",
+            "exceedances",
+            *(TESTS if enough else []),
+            "binomial",
+            "z",
+            "acerbi_szekely",
+            "tick_loss_pct",
+        ]
+        print(f"\n{name}: {n} windows, {0.05 * n:.1f} exceedances expected; model {MODELS[0]}, p-values")
+        print(ours[columns].round(3).to_string(index=False))
+        judged = group.assign(passed=(group[TESTS] >= 0.05).all(axis=1))
+        board = judged.groupby("model", sort=False).agg(
+            plans=("plan", "size"), passed=("passed", "sum"), tick_loss_pct=("tick_loss_pct", "mean")
+        )
+        print((board if enough else board.drop(columns="passed")).round(3).to_string())
+        print("power at 5 %: " + ", ".join(f"{test} {share:.0%}" for test, share in power(n).items()))
+        if enough:
+            passed, total = passed + int(board.loc[MODELS[0], "passed"]), total + len(ours)
+    if total:
+        print(
+            f"\n{MODELS[0]} passes Kupiec and Christoffersen at 5 % for {passed} of {total} plans ({passed / total:.0%})"
+        )

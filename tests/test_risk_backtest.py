@@ -1,0 +1,184 @@
+"""The back-test: its tests against published values, honesty in time, guards, and the command."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.risk import backtest
+from cloudarb_lib.types import Panel
+from pipelines import cli
+
+
+def hits(n: int, x: int) -> np.ndarray:
+    return np.isin(np.arange(n), np.linspace(0, n - 1, x).astype(int)) if x else np.zeros(n, dtype=bool)
+
+
+@pytest.mark.parametrize(("n", "low", "high"), [(255, 6, 21), (510, 16, 36), (1000, 37, 65)])
+def test_kupiec_rejects_where_the_published_table_does(n, low, high):
+    # Kupiec, Journal of Derivatives 3 (1995), non-rejection at 5 % for p = 0.05: low < failures < high
+    kept = [x for x in range(n // 4) if backtest.kupiec(hits(n, x), 0.95) >= 0.05]
+    assert (min(kept), max(kept)) == (low + 1, high - 1)
+
+
+def test_christoffersen_against_the_likelihoods_written_out():
+    from scipy.stats import chi2
+
+    row = np.random.default_rng(3).random(80) < 0.15
+    pairs = list(pairwise(row))
+    moved = [sum(b for a, b in pairs if a == was) / sum(a == was for a, b in pairs) for was in (False, True)]
+    rate = sum(b for _, b in pairs) / len(pairs)
+    chain = sum(np.log(moved[int(a)] if b else 1 - moved[int(a)]) for a, b in pairs)
+    flat = sum(np.log(rate if b else 1 - rate) for _, b in pairs)
+    independence, conditional = backtest.christoffersen(row, 0.95)
+    assert independence == pytest.approx(chi2.sf(2 * (chain - flat), 1))
+    kupiec = 2 * sum(np.log((row.mean() if h else 1 - row.mean()) / (0.05 if h else 0.95)) for h in row)
+    assert conditional == pytest.approx(chi2.sf(2 * (chain - flat) + kupiec, 2))
+
+
+def test_clustered_hits_fail_independence_and_spread_ones_do_not():
+    assert backtest.christoffersen(np.arange(200) < 10, 0.95)[0] < 1e-6
+    assert backtest.christoffersen(hits(200, 10), 0.95)[0] > 0.05
+
+
+def test_acerbi_szekely_is_near_zero_under_the_model_and_finds_a_thin_tail():
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal((400, 2000))
+    z, p = backtest.acerbi_szekely(rng.standard_normal(400), samples, 0.95)
+    assert abs(z) < 0.5
+    assert p > 0.05
+    z, p = backtest.acerbi_szekely(2 * rng.standard_normal(400), samples, 0.95)
+    assert z > 1
+    assert p < 0.01
+    assert np.isnan(backtest.acerbi_szekely(np.ones(3), -np.ones((3, 50)), 0.95)).all()
+
+
+def test_power_grows_with_the_windows():
+    few, many = backtest.power(30), backtest.power(250)
+    assert all(few[test] < many[test] for test in few)
+
+
+def panel(n: int = 240, *, offers: int = 4, seed: int = 0) -> Panel:
+    rng = np.random.default_rng(seed)
+    price = np.exp(0.05 * rng.standard_normal((n, offers)).cumsum(axis=0))
+    price[:, -1] = 2.0  # a list price, which never moves
+    parts = {
+        "provider": "gcp", "region": [f"r{i % 2}" for i in range(offers)], "zone": "", "instance_type": "m-1",
+        "purchase_option": ["spot"] * (offers - 1) + ["on_demand"], "price_kind": "administered",
+    }  # fmt: skip
+    table = pd.DataFrame(parts, index=pd.Index([f"o{i}" for i in range(offers)], name="offer_id"))
+    times = pd.date_range("2009-01-05", periods=n, freq="7D", tz="UTC")
+    return Panel(times, pd.Timedelta("7D"), table, price, np.ones_like(price), np.ones(price.shape, int))
+
+
+def with_price(p: Panel, price: np.ndarray) -> Panel:
+    return Panel(p.times, p.step, p.offers, price, p.available, p.state)
+
+
+def test_windows_do_not_overlap_and_the_table_adds_up():
+    p = panel()
+    verdicts, windows = backtest.back_test(p, p, horizon_steps=3)
+    assert list(verdicts["model"].unique()) == list(backtest.MODELS)
+    assert {"all that moves", "mixed"} <= set(verdicts["plan"])
+    one = windows[(windows["model"] == "normal") & (windows["plan"] == "mixed")]
+    assert (one["origin_utc"].diff().dropna() == 3 * p.step).all()
+    counts = windows.groupby(["plan", "model"])["exceeded"].sum()
+    told = verdicts.set_index(["plan", "model"])["exceedances"].sort_index()
+    np.testing.assert_array_equal(counts.sort_index(), told)
+    assert (windows["cvar_usd"] >= windows["var_usd"] - 1e-12).all()
+
+
+def test_prices_after_the_origin_change_nothing_before():
+    p = panel()
+    _, before = backtest.back_test(p, p, horizon_steps=1)
+    later = p.price.copy()
+    cut = 150
+    later[cut:, :-1] *= np.linspace(3, 5, len(later) - cut)[:, None]
+    q = with_price(p, later)
+    _, after = backtest.back_test(q, q, horizon_steps=1)
+    known = ["var_usd", "cvar_usd", "expected_usd"]
+    # the forecast made at the last cell before the change sees none of it; the one a cell later must
+    early = before["origin_utc"] <= p.times[cut - 1]
+    pd.testing.assert_frame_equal(before.loc[early, known], after.loc[early, known])
+    late = before["origin_utc"] == p.times[cut]
+    assert (before.loc[late, "expected_usd"] != after.loc[late, "expected_usd"]).all()
+
+
+def test_a_known_random_walk_is_not_rejected():
+    p = panel(800, seed=5)
+    verdicts, _ = backtest.back_test(p, p, horizon_steps=1)
+    normal = verdicts[(verdicts["model"] == "normal") & (verdicts["plan"] == "all that moves")].iloc[0]
+    assert normal["kupiec"] > 0.05
+
+
+def test_adapting_widens_after_hits_and_keeps_what_stands_still():
+    cost = np.tile(np.r_[np.full(900, 1.0), np.linspace(1.0, 2.0, 100)], (30, 1))
+    out = backtest._adapt(cost, np.full(30, 5.0), 0.95, 0.2)
+    np.testing.assert_array_equal(out[0], cost[0])
+    assert out[5].max() > out[1].max() > out[0].max()
+    assert (out[:, :900] == 1.0).all()
+    np.testing.assert_array_equal(backtest._adapt(cost, np.full(30, 5.0), 0.95, 0.0), cost)
+
+
+@pytest.mark.parametrize(
+    ("change", "horizon", "level", "error", "message"),
+    [
+        (lambda p: p, 1, 1.0, ParameterError, "level 1.0"),
+        (lambda p: p, 0, 0.95, ParameterError, "horizon 0"),
+        (lambda p: p, 150, 0.95, DataError, "hold 1 windows|hold 0 windows"),
+        (lambda p: p.until(p.times[20]), 1, 0.95, DataError, "past windows"),
+        (lambda p: with_price(p, np.ones_like(p.price)), 1, 0.95, DataError, "moved twice"),
+        (lambda p: with_price(p, np.full_like(p.price, np.nan)), 1, 0.95, DataError, "windows|throughout"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused(change, horizon, level, error, message):
+    p = change(panel())
+    with pytest.raises(error, match=message):
+        backtest.back_test(p, p, horizon_steps=horizon, level=level)
+
+
+def test_perfectly_correlated_offers_and_missing_weeks_are_answered():
+    p = panel()
+    price = p.price.copy()
+    price[:, 1] = 2 * price[:, 0]
+    price[40, 2] = np.nan
+    q = with_price(p, price)
+    verdicts, _ = backtest.back_test(q, q, horizon_steps=1)
+    assert np.isfinite(verdicts["tick_loss_pct"]).all()
+
+
+def prices(tmp_path, n=300):
+    p = panel(n)
+    wide = p.frame().round(4).rename_axis(index="effective_at", columns="offer_id")
+    rows = wide.stack().rename("price_usd_per_hour").reset_index()
+    rows = rows.join(p.offers[["provider", "region", "instance_type", "purchase_option"]], on="offer_id")
+    rows["instance_type"] = "m-" + rows.pop("offer_id")
+    rows["effective_at"] = rows["effective_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    file = tmp_path / "later.csv"
+    rows.to_csv(file, index=False)
+    return file
+
+
+def test_the_command_on_a_history_of_ones_own(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["risk", "backtest", "--history", str(prices(tmp_path)), "--horizon", "2"]
+    assert cli.main([*command, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "file 2 x 7D: 112 windows" in said
+    assert "power at 5 %: kupiec" in said
+    assert "passes Kupiec and Christoffersen" in said
+    verdicts, windows = (pd.read_parquet(out / f"{n}.parquet") for n in ("backtest", "backtest_windows"))
+    assert len(windows) == verdicts["windows"].sum()
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    assert cli.main(["risk", "backtest", "--horizon", "2"]) == 2
+    assert "go with --history" in capsys.readouterr().err
+    assert cli.main(["risk", "backtest", "--history", str(tmp_path / "none.csv")]) == 3
+    assert "none.csv" in capsys.readouterr().err
+    command = ["risk", "backtest", "--history", str(prices(tmp_path, 30)), "--horizon"]
+    assert cli.main([*command, "40"]) == 3
+    assert "shorter horizon" in capsys.readouterr().err
+    assert cli.main([*command, "0"]) == 2
