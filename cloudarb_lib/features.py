@@ -10,6 +10,8 @@ import numpy as np
 
 STEP_LOG = 0.005  # a change counts as a step from 0.5 %: below it is jitter of a component of the price
 LAGS = (1, 2, 4, 8, 13, 26)
+REVIEW_SHARE = 0.1  # of the series that step in a cell, for it to be a review
+RATE_CELLS = 13  # cells in which reviews are counted
 
 
 def carry_forward(values: np.ndarray) -> np.ndarray:
@@ -40,6 +42,15 @@ def last_step(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return carry_forward(np.where(hit, step, np.nan)), cell - at, at - before
 
 
+def review_rate(step: np.ndarray, log_price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return per cell whether it is a review (a tenth of the series step), and reviews a cell lately."""
+    known = np.maximum(np.isfinite(log_price).sum(axis=1), 1)
+    reviewed = (step != 0).sum(axis=1) >= REVIEW_SHARE * known
+    count = np.cumsum(reviewed, dtype=float)
+    lately = count - np.nan_to_num(lag(count, RATE_CELLS))
+    return reviewed, lately / np.minimum(np.arange(1, len(count) + 1), RATE_CELLS)
+
+
 def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return for each series the mean of its group in the same cell, NaN where it has none."""
     member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
@@ -59,7 +70,7 @@ def features(log_price: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]
     out = {f"change_{k}": level - lag(level, k) for k in LAGS}
     out["last_step"], out["since_step"], out["gap"] = last_step(step)
     cell = np.arange(len(step), dtype=float)[:, None]
-    moved = group_mean((step != 0).astype(float), groups) >= 0.1
+    moved = group_mean((step != 0).astype(float), groups) >= REVIEW_SHARE
     out["since_review"] = cell - carry_forward(np.where(moved, cell, np.nan))
     out["breadth"] = group_mean(np.sign(out["change_8"]), groups)
     return out

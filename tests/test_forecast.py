@@ -74,6 +74,48 @@ def test_repeat_last_step_by_hand():
     np.testing.assert_allclose(out[2, 0], [0, 0, up, up, up, up, up, 2 * up])
 
 
+def test_momentum_next_review_and_median_by_hand():
+    """Steps of +10 % at cells 4 and 9 of one series (the second steps at 4 only), a spike of the third."""
+    price = np.ones((12, 3))
+    price[4:, :2] *= 1.1
+    price[9:, 0] *= 2.0  # beyond the cap: counts as the cap
+    price[11, 2] = 50.0
+    task = a_task(price, origins=np.array([2, 11]), horizon=2)
+    up, cap = np.log(1.1), members.CAP_LOG
+    out = members.momentum(task, cells=8)
+    assert (out[0] == 0).all()
+    np.testing.assert_allclose(out[1, 0], (up + cap) / 8 * np.array([1, 2]))
+    np.testing.assert_allclose(out[1, 1], up / 8 * np.array([1, 2]))
+    rate = 3 / 12  # reviews, at cells 4, 9 and 11, a cell
+    out = members.next_review(task)
+    np.testing.assert_allclose(out[1, :, 0], np.array([cap / 2, up / 4, cap]) * rate)
+    np.testing.assert_allclose(members.trailing_median(task, cells=5)[1, 2], -np.log(50))
+
+
+def test_reviews_judge_what_lies_far_ahead_before_its_outcome_is_known():
+    """Prices that stood still for long fall 5 % at each of the last reviews: 30 steps ahead nothing has come."""
+    price = np.ones((100, 20))
+    for at in (60, 80, 84, 88, 92, 96):
+        price[at:] *= 0.95
+    task = a_task(price, origins=np.arange(40, 100), horizon=30)
+    forecasts, _ = ensemble.run_members(task)
+    weights, _ = ensemble.weigh(task, forecasts)
+    last = list(forecasts).index("last_value")
+    assert (weights[60 - 40, last, :, 29] == 1).all()
+    assert (weights[-1, last, :, 29] < 0.7).all()
+
+
+def test_many_copies_of_a_pattern_weigh_as_many():
+    price = stepping(series=4)
+    price[:, 0] = np.exp(0.01 * np.arange(80))
+    task = a_task(price)
+    many = members.Task(task.log_price, task.groups, task.origins, 4, 1, 1, np.array([1000, 1, 1, 1]))
+    forecasts, _ = ensemble.run_members(task)
+    last = list(forecasts).index("last_value")
+    few, lots = (ensemble.weigh(t, forecasts)[0][-1, last, 0, 3] for t in (task, many))
+    assert lots < 0.1 < few
+
+
 def test_damped_trend_equals_holts_recursion():
     price = stepping(series=3)
     task = a_task(price)
@@ -136,8 +178,9 @@ def test_weights_go_to_the_better_member_and_sum_to_one():
     assert not failed
     weights, gates = ensemble.weigh(task, forecasts)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
-    last, trend = (list(forecasts).index(name) for name in ("last_value", "damped_trend"))
-    assert (weights[-1, trend, :, 3] > weights[-1, last, :, 3]).all()
+    last, trend, back = (list(forecasts).index(n) for n in ("last_value", "momentum_26", "median_24"))
+    assert (weights[-1, last, :, 3] < 0.5).all()
+    assert (weights[-1, back, :, 3] == 0).all()
     assert (weights[0, last] == 1).all()
     assert (gates[0, trend] == ensemble.NO_RECORD).all()
 
@@ -161,7 +204,7 @@ def test_a_failing_member_is_reported_and_stops_nobody(monkeypatch):
     why = result.gates.groupby("model")["reason"].first()
     assert why["boosting"] == "failed: RuntimeError: no luck"
     assert why["damped_trend"] == "failed: DataError: it returned a number that is not finite."
-    assert set(result.weights["model"]) == {"last_value", "repeat_last_step"}
+    assert set(result.weights["model"]) == set(members.MEMBERS) - set(broken)
     assert len(result.paths.offer_ids) == 12
 
 

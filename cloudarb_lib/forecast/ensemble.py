@@ -13,44 +13,57 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError
-from cloudarb_lib.features import STEP_LOG, steps
+from cloudarb_lib.features import RATE_CELLS, STEP_LOG, carry_forward, review_rate, steps
 from cloudarb_lib.forecast import worlds as w
-from cloudarb_lib.forecast.members import MEMBERS, Task
+from cloudarb_lib.forecast.members import CAP_LOG, MEMBERS, Task
 from cloudarb_lib.types import Panel
 
 ALL = "all"
 MAX_CELLS = 520  # cells of history used: ten years of weeks, three weeks of hours
 CALIBRATION_ORIGINS = 52  # origins before the first that weights and intervals rest on
 CALIBRATION_PATHS = 64
-HALF_LIFE_STEPS = 13.0  # age at which an outcome counts half in the weights: a quarter of weekly prices
-MIN_OUTCOMES = 20  # outcomes a group needs for weights of its own; below it takes those of all series
+HALF_LIFE_STEPS = (
+    13.0  # age (paces) at which an outcome counts half in the weights: a quarter of weekly prices
+)
+HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
+LONG_STEPS = 2  # from the step after these on, reviews judge a member: its own outcomes come too late
+MAX_CHANGE_LOG = 1.5  # no member forecasts more than a price 4.5 times as high, or as low
+SHARES = (0.25, 0.5, 0.75, 1.0)
+TEMPERATURE = 0.01  # in units of the loss ratio: 1 % better weighs e times as much
+PRIOR_SHARE, PRIOR_HANDICAP = 0.2, 0.15
+"""A member is taken to be 15 % worse than the last value until outcomes say otherwise; this belief weighs a
+fifth of the outcomes that count."""
+MIN_OUTCOMES = 20  # outcomes before anything but the last value is believed
 WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
 
 
 @dataclass(frozen=True)
 class Patterns:
     """Series that share one price pattern, modelled once: ``log_price`` (times, patterns), ``groups``
-    their codes into ``group_names``, ``of_offer`` the pattern of each offer of the panel."""
+    their codes into ``group_names``, ``of_offer`` the pattern of each offer of the panel, ``pace`` as in
+    ``Task``."""
 
     log_price: np.ndarray
     groups: np.ndarray
     group_names: tuple[str, ...]
     of_offer: np.ndarray
+    pace: int = 1
 
 
-def find_patterns(panel: Panel) -> Patterns:
-    """Put together offers of one group whose steps agree to 1 % in every cell.
+def find_patterns(panel: Panel, *, cells: int = MAX_CELLS) -> Patterns:
+    """Put together offers of one group whose steps agree to 1 % in every one of the last ``cells``.
 
     The group is the GPU model where there is one, else the provider. A price of zero is unknown.
     """
-    price = panel.price[-MAX_CELLS:]
+    price = panel.price[-cells:]
     log_price = np.log(np.where(price > 0, price, np.nan))
     model, provider = (panel.offers[name].astype(object) for name in ("gpu_model", "provider"))
     codes, names = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
     key = np.vstack([codes, np.round(steps(log_price) * 100), np.isfinite(log_price)]).T.astype(np.int32)
     digest = np.ascontiguousarray(key).view(f"V{4 * key.shape[1]}").ravel()
     _, example, of_offer = np.unique(digest, return_index=True, return_inverse=True)
-    return Patterns(log_price[:, example], codes[example], tuple(map(str, names)), of_offer)
+    pace = max(int(pd.Timedelta(days=1) / panel.step), 1)
+    return Patterns(log_price[:, example], codes[example], tuple(map(str, names)), of_offer, pace)
 
 
 @dataclass(frozen=True)
@@ -74,10 +87,11 @@ class Walk:
     def worlds(self, origin: int, *, n_paths: int, only: np.ndarray) -> np.ndarray:
         """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin."""
         task = self.task
-        drawn = w.draw_cells(int(task.origins[origin]), n_paths=n_paths, horizon=task.horizon, seed=task.seed)
+        at, size = int(task.origins[origin]), {"n_paths": n_paths, "horizon": task.horizon}
+        drawn = w.draw_cells(at, **size, seed=task.seed, pace=task.pace)
         step = w.known_steps(task.log_price, task.groups)
         worlds = w.recentre(w.draw_worlds(step, task.groups, only, drawn), self.point[origin, only])
-        weight = recent(task.origins, task.horizon, w.HALF_LIFE_CELLS)[origin]
+        weight = recent(task.origins, task.horizon, w.HALF_LIFE_CELLS * task.pace)[origin]
         return w.calibrate(worlds, w.width_maps(self.counts, weight), task.groups[only])
 
     def table(self, patterns: Patterns, origin: int, *, gates: bool = False) -> pd.DataFrame:
@@ -99,7 +113,7 @@ def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     failed: dict[str, str] = {}
     for name, member in MEMBERS.items():
         try:
-            done[name] = member(task)
+            done[name] = np.clip(member(task), -MAX_CHANGE_LOG, MAX_CHANGE_LOG)
             if not np.isfinite(done[name]).all():
                 raise DataError("it returned a number that is not finite.")
         except Exception as cause:  # one member must never stop the others
@@ -115,27 +129,97 @@ def recent(origins: np.ndarray, horizon: int, half_life: float) -> np.ndarray:
 
 
 def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights and gates that stood at each origin of ``task``, as in ``Walk``."""
-    truth = np.exp(task.truth())
-    loss = np.stack([np.abs(np.exp(forecast) - truth) for forecast in members.values()])
+    """Return the weights and gates that stood at each origin of ``task``, as in ``Walk``.
+
+    Each member competes at a quarter, half, three quarters and all of the change it forecasts, by its
+    discounted out-of-fold loss over that of the last value, in prices; the rest of its weight falls to the
+    last value. Weights go by exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all.
+    """
+    log_price = task.log_price[task.origins]
+    price = np.exp(carry_forward(task.log_price))
+    mean = np.cumsum(np.nan_to_num(price), axis=0) / np.maximum(np.isfinite(price).cumsum(axis=0), 1)
+    unit = (np.exp(log_price) / mean[task.origins])[..., None]
+    truth = unit * np.expm1(task.truth())
     group = (task.groups[:, None] == np.arange(task.groups.max() + 2)).astype(float)
     group[:, -1] = 1.0  # the last group is all series
-    decay = recent(task.origins, task.horizon, HALF_LIFE_STEPS)
-    total = np.einsum("aoh,kosh,sg->akgh", decay, np.nan_to_num(loss), group, optimize=True)
+    known_of = group
+    group = group * (1.0 if task.copies is None else task.copies[:, None])
+    decay = recent(task.origins, task.horizon, HALF_LIFE_STEPS * task.pace)
+    reviewed = _Reviews.of(task)
+
+    def ratio_to(loss: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """Loss over the last value's, with a prior that the member is worse."""
+        prior = PRIOR_SHARE * base
+        return (loss + prior * (1 + PRIOR_HANDICAP)) / np.maximum(base + prior, 1e-12)
+
+    def total(loss: np.ndarray, by: np.ndarray, group: np.ndarray = group) -> np.ndarray:
+        by_group = np.einsum("osh,sg->ogh", np.nan_to_num(loss), group, optimize=True)
+        return np.einsum("aoh,ogh->agh", by, by_group, optimize=True)
+
+    base = total(np.abs(truth), decay)
     seen = np.isfinite(truth).astype(float)
-    n = np.einsum("aoh,osh,sg->agh", np.sign(decay), seen, group, optimize=True)[:, None]
-    total = np.where(n < MIN_OUTCOMES, total[:, :, -1:], total)
-    last = list(members).index("last_value")
-    gates = np.where(total < total[:, [last]], "", WORSE)
-    gates = np.where(n[:, :, -1:] < MIN_OUTCOMES, NO_RECORD, gates)
+    known = total(seen, np.sign(decay), known_of)[:, -1:] >= MIN_OUTCOMES
+    names, score = list(members), {}
+    for name, forecast in members.items():
+        for share in SHARES if name != "last_value" else ():
+            ratio = ratio_to(total(np.abs(unit * np.expm1(share * forecast) - truth), decay), base)
+            at_reviews = ratio_to(*(total(e, reviewed.decay) for e in reviewed.errors(share * forecast)))
+            ratio[..., LONG_STEPS:] = np.where(reviewed.rare, at_reviews, ratio[..., LONG_STEPS:])
+            score[name, share] = np.where(base > 1e-9, (ratio + ratio[:, -1:]) / 2, np.inf)
+    weights = np.zeros((len(task.origins), len(names), group.shape[1], task.horizon))
+    gates = np.full(weights.shape, WORSE, dtype=object)
+    best = np.minimum(np.min(list(score.values()), axis=0, initial=1.0), 1.0) if score else 1.0
+    raw = {key: np.where((s < 1) & known, np.exp((best - s) / TEMPERATURE), 0.0) for key, s in score.items()}
+    norm = sum(raw.values()) + np.exp((best - 1.0) / TEMPERATURE)
+    for (name, share), z in raw.items():
+        k = names.index(name)
+        weights[:, k] += share * z / norm
+        gates[:, k] = np.where(z > 0, "", gates[:, k])
+    last = names.index("last_value")
+    weights[:, last] = 1.0 - weights.sum(axis=1)
+    gates = np.where(known[:, None], gates, NO_RECORD)
     gates[:, last] = ""
-    raw = np.where(gates == "", 1.0 / np.maximum(total, 1e-12), 0.0)
-    return raw / raw.sum(axis=1, keepdims=True), gates
+    return weights, gates
+
+
+@dataclass(frozen=True)
+class _Reviews:
+    """What reviews say of a forecast, at once where an outcome many steps ahead is long in coming: how well
+    the change it expects of a review met the steps that came.
+
+    ``decay`` (at, origins, 1) as from ``recent``, counted in reviews; ``came`` the steps into the cell after
+    each origin, ``rate`` the reviews a cell expected there; ``rare`` where at most half of the cells are
+    reviews: elsewhere they say nothing.
+    """
+
+    decay: np.ndarray
+    came: np.ndarray
+    rate: np.ndarray
+    rare: np.ndarray
+
+    @classmethod
+    def of(cls, task: Task) -> _Reviews:
+        step = steps(task.log_price)
+        reviewed, rate = review_rate(step, task.log_price)
+        after = np.minimum(task.origins + 1, len(step) - 1)
+        seen = (reviewed[after] & (after > task.origins))[None] & (task.origins[:, None] >= after[None])
+        count = np.cumsum(reviewed)
+        age = count[task.origins][:, None] - count[after][None]
+        decay = np.where(seen, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_REVIEWS), 0.0)[..., None]
+        came = np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)[..., None]
+        rate = rate[task.origins, None, None]
+        return cls(decay, came, np.maximum(rate, 1 / RATE_CELLS), rate <= 0.5)
+
+    def errors(self, forecast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the absolute errors of a forecast and of the last value, (origins, series, 1)."""
+        expected = np.clip(forecast[..., :1] / self.rate, -CAP_LOG, CAP_LOG)
+        return np.abs(self.came - expected), np.abs(self.came)
 
 
 def walk_origins(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int) -> Walk:
     """Return the walk over ``origins`` (increasing positions in the patterns' cells)."""
-    task = Task(patterns.log_price, patterns.groups, origins, horizon, seed)
+    copies = np.bincount(patterns.of_offer, minlength=len(patterns.groups))
+    task = Task(patterns.log_price, patterns.groups, origins, horizon, seed, patterns.pace, copies)
     members, failed = run_members(task)
     weights, gates = weigh(task, members)
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
@@ -144,7 +228,7 @@ def walk_origins(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed:
     step, every = w.known_steps(task.log_price, task.groups), np.arange(len(task.groups))
     pits, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
     for i, at in enumerate(origins):
-        drawn = w.draw_cells(int(at), n_paths=CALIBRATION_PATHS, horizon=horizon, seed=seed)
+        drawn = w.draw_cells(int(at), n_paths=CALIBRATION_PATHS, horizon=horizon, seed=seed, pace=task.pace)
         worlds = w.recentre(w.draw_worlds(step, task.groups, every, drawn), point[i])
         pits[i] = w.transform(worlds, truth[i], rng=rng)
     return Walk(task, members, failed, weights, gates, point, truth, w.count_widths(pits, task.groups))

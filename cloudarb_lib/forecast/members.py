@@ -7,28 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from cloudarb_lib.features import carry_forward, features, last_step, steps
+from cloudarb_lib.features import carry_forward, features, lag, last_step, review_rate, steps
 from cloudarb_lib.splits import known, walk
 
 TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 """Steps ahead that boosting is trained on; those between are interpolated."""
 MAX_ROWS = 20_000  # rows boosting is trained on, drawn evenly, for speed
-REFIT_EVERY = 13  # origins that one fit of boosting serves
+REFIT_EVERY = 13  # paces that one fit of boosting serves
+CAP_LOG = 0.17
+"""Size beyond which a step says no more about the next: reviews are capped, at 15 % mostly (log 1.15 to 0.85)."""
 
 
 @dataclass(frozen=True)
 class Task:
     """What is to be forecast: log prices (times, series), NaN where none is known; the series' groups
-    as codes; the origins as increasing positions; how many steps ahead; the seed."""
+    as codes; the origins as increasing positions; how many steps ahead; the seed; ``pace``, the cells
+    in which a rate of change is counted: one where a cell is a day or longer, else those of a day; and how
+    many offers each series stands for (None: one)."""
 
     log_price: np.ndarray
     groups: np.ndarray
     origins: np.ndarray
     horizon: int
     seed: int
+    pace: int = 1
+    copies: np.ndarray | None = None
 
     def truth(self) -> np.ndarray:
         """Return the log changes that came, as members forecast them; NaN where none is known."""
@@ -49,6 +56,35 @@ def repeat_last_step(task: Task) -> np.ndarray:
     ahead = np.arange(1, task.horizon + 1)
     reviews = (since[..., None] + ahead) // gap[..., None] - (since // gap)[..., None]
     return np.nan_to_num(size[..., None] * reviews)
+
+
+def momentum(task: Task, *, cells: int) -> np.ndarray:
+    """The capped steps of the last ``cells`` go on at their mean pace: reviews move a price to its target
+    in capped steps, so that most steps have the sign of the one before."""
+    level = np.cumsum(np.clip(steps(task.log_price), -CAP_LOG, CAP_LOG), axis=0)
+    before = np.nan_to_num(lag(level, cells))
+    pace = (level - before)[task.origins] / cells
+    return pace[..., None] * np.arange(1, task.horizon + 1)
+
+
+def next_review(task: Task) -> np.ndarray:
+    """The last step, capped, comes again at each review, of which there are as many as lately; half of it
+    for each review that passed the series by."""
+    step = steps(task.log_price)
+    reviewed, rate = review_rate(step, task.log_price)
+    size, since, _ = last_step(np.clip(step, -CAP_LOG, CAP_LOG))
+    passed = np.cumsum(reviewed)
+    at = np.nan_to_num(np.arange(len(step))[:, None] - since).astype(int)
+    size = np.nan_to_num(size) * 0.5 ** (passed[:, None] - passed[at])
+    return (size * rate[:, None])[task.origins][..., None] * np.arange(1, task.horizon + 1)
+
+
+def trailing_median(task: Task, *, cells: int) -> np.ndarray:
+    """The price returns to its median of the last ``cells``: a spike ends, a regime stays."""
+    level = carry_forward(task.log_price)
+    past = [np.median(level[max(at - cells + 1, 0) : at + 1], axis=0) for at in task.origins]
+    back = np.nan_to_num(np.array(past) - level[task.origins])
+    return np.repeat(back[..., None], task.horizon, axis=2)
 
 
 def damped_trend(task: Task) -> np.ndarray:
@@ -88,7 +124,7 @@ def boosting(task: Task) -> np.ndarray:
     leaf = 500  # outcomes: fewer, and a leaf is one date
     options = {"objective": "l1", "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": leaf,
                "num_threads": 1, "seed": task.seed, "deterministic": True, "verbose": -1}  # fmt: skip
-    for part in walk(task.origins, refit_every=REFIT_EVERY):
+    for part in walk(task.origins, refit_every=REFIT_EVERY * task.pace):
         xs, ys = [], []
         for h in ahead:
             rows = np.arange(1, part[0] + 1)
@@ -113,5 +149,8 @@ MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {
     "last_value": last_value,
     "repeat_last_step": repeat_last_step,
     "damped_trend": damped_trend,
+    **{f"momentum_{n}": partial(momentum, cells=n) for n in (8, 13, 26)},
+    "next_review": next_review,
+    **{f"median_{n}": partial(trailing_median, cells=n) for n in (24, 168, 720)},
     "boosting": boosting,
 }

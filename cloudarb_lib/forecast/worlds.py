@@ -35,7 +35,9 @@ def known_steps(log_price: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return out
 
 
-def draw_cells(at: int, *, n_paths: int, horizon: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_cells(
+    at: int, *, n_paths: int, horizon: int, seed: int, pace: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Return past cells (paths, steps) up to ``at``, and the neighbour offset of each (0: own).
 
     Cell 0, which holds no step, where there is no past.
@@ -44,10 +46,10 @@ def draw_cells(at: int, *, n_paths: int, horizon: int, seed: int) -> tuple[np.nd
     if at < 1:
         return np.zeros(shape, int), np.zeros(shape, int)
     pool = np.arange(1, at + 1)
-    weight = 0.5 ** ((at - pool) / HALF_LIFE_CELLS)
+    weight = 0.5 ** ((at - pool) / (HALF_LIFE_CELLS * pace))
     cells = rng.choice(pool, shape, p=weight / weight.sum())
     shift = np.where(rng.random(shape) < OWN_SHARE, 0, rng.integers(1, 1 << 20, shape))
-    fresh = rng.random(shape) < 1.0 / BLOCK_CELLS
+    fresh = rng.random(shape) < 1.0 / (BLOCK_CELLS * pace)
     for step in range(1, horizon):
         go_on = ~fresh[:, step] & (cells[:, step - 1] < at)
         cells[:, step] = np.where(go_on, cells[:, step - 1] + 1, cells[:, step])
