@@ -1,15 +1,20 @@
-"""Speed of risk, each figure beside the bare matrix product: python -m benchmarks.risk."""
+"""Speed of risk, each figure beside its bare cost: python -m benchmarks.risk."""
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from cloudarb_lib import risk
+from cloudarb_lib.risk import simulate
+from cloudarb_lib.types import Panel
 
-OFFERS, PATHS = 100, 10_000
+OFFERS, PATHS, STEPS, MILLION = 100, 10_000, 24, 1_000_000
 
 
 def best_of(work: Callable[[], object], rounds: int = 20) -> float:
@@ -22,7 +27,62 @@ def best_of(work: Callable[[], object], rounds: int = 20) -> float:
     return 1e3 * min(times)
 
 
-def main() -> None:
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def history() -> Panel:
+    """Return 252 steps of 100 offers that move together."""
+    rng = np.random.default_rng(0)
+    moves = 0.02 * (rng.standard_normal((252, 1)) + rng.standard_normal((252, OFFERS)))
+    price = 10.0 * np.exp(np.vstack([np.zeros(OFFERS), moves.cumsum(axis=0)]))
+    offers = pd.DataFrame(index=pd.Index([f"offer {i}" for i in range(OFFERS)], name="offer_id"))
+    times = pd.date_range("2025-01-01", periods=len(price), freq="1h", tz="UTC")
+    return Panel(times, pd.Timedelta("1h"), offers, price, np.ones_like(price), np.ones(price.shape, int))
+
+
+def bare(paths: int, steps: int, factor: np.ndarray) -> None:
+    """Generate as many float32 normals and multiply them by one matrix, in the same blocks."""
+    rng, block = np.random.default_rng(0), simulate.BLOCK
+    for _ in range(-(-paths // block)):
+        factor @ rng.standard_normal((OFFERS, block * steps), dtype=np.float32)
+
+
+def million(model: simulate.Model, draws: str) -> None:
+    """Draw a million one-step paths, keep the cost of one plan, and take its VaR and CVaR."""
+    price = np.ones(OFFERS, dtype=np.float32)
+    blocks = simulate.draw(model, n_paths=MILLION, draws=draws, seed=0)
+    cost = np.concatenate([price @ block[:, :, 0] for block in blocks])
+    risk.var(cost)
+    risk.cvar(cost)
+
+
+def simulations() -> None:
+    panel = history()
+    returns = simulate.log_returns(panel)
+    one = simulate.fit(returns, horizon_steps=1)
+    print(f"{MILLION:,} one-step paths x {OFFERS} offers, streamed, to VaR and CVaR")
+    floor = best_of(lambda: bare(MILLION, 1, one.factor), 3)
+    print(f"  {'bare normals and product':<34} {floor:7.0f} ms")
+    for name, draws, model in (
+        ("normal", "random", one), ("normal, antithetic", "antithetic", one), ("normal, Sobol", "sobol", one),
+        ("historical", "random", simulate.fit(returns, horizon_steps=1, model="historical")),
+        ("filtered (EWMA)", "random", simulate.fit(returns, horizon_steps=1, model="ewma")),
+    ):  # fmt: skip
+        taken = best_of(lambda draws=draws, model=model: million(model, draws), 3)
+        print(f"  {name:<34} {taken:7.0f} ms   ({taken / floor:.2f} times bare)")
+    print(f"  peak memory of this process so far {peak_mb():6.0f} MB")
+    print(f"{PATHS:,} paths x {OFFERS} offers x {STEPS} steps, from prices to prices")
+    floor = best_of(lambda: bare(PATHS, STEPS, one.factor), 5)
+    print(f"  {'bare normals and product':<34} {floor:7.0f} ms")
+    for name in ("normal", "historical", "ewma"):
+        taken = best_of(
+            lambda name=name: simulate.simulate_paths(panel, horizon_steps=STEPS, model=name, seed=0), 5
+        )
+        print(f"  {name:<34} {taken:7.0f} ms   ({taken / floor:.2f} times bare)")
+
+
+def revaluation() -> None:
     unit = np.random.default_rng(0).standard_normal((PATHS, OFFERS)) + 10.0
     hours = np.ones(OFFERS)
     floor = best_of(lambda: unit @ hours)
@@ -30,10 +90,18 @@ def main() -> None:
         "a changed plan, to CVaR": best_of(lambda: risk.cvar(unit @ hours)),
         "CVaR split by offer": best_of(lambda: risk.component_cvar(unit * hours)),
     }
-    print(f"risk, {PATHS:,} stored paths x {OFFERS} offers")
-    print(f"  {'one matrix product':<24} {floor:7.2f} ms")
+    print(f"{PATHS:,} stored paths x {OFFERS} offers")
+    print(f"  {'one matrix product':<34} {floor:7.2f} ms")
     for name, taken in figures.items():
-        print(f"  {name:<24} {taken:7.2f} ms   ({taken / floor:.1f} times the product)")
+        print(f"  {name:<34} {taken:7.2f} ms   ({taken / floor:.1f} times the product)")
+
+
+def main() -> None:
+    for threads in (1, 2):
+        print(f"risk, {threads} thread{'s' * (threads > 1)}")
+        with threadpool_limits(threads):
+            simulations()
+            revaluation()
 
 
 if __name__ == "__main__":
