@@ -24,8 +24,8 @@ class Correlation(NamedTuple):
 def known_steps(returns: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the steps in which every series of ``returns`` (steps, offers) is known, and a note on the rest.
 
-    NaN marks a step not known, which is left out for all offers: joint moves need all of them. A zero is a
-    step without a change and stays. Raises DataError for infinite returns and for fewer than 12 steps left.
+    NaN marks a step not known, which is left out for all offers: joint moves need all of them, and windows close over the
+    gap. A zero is a step without a change and stays. Raises DataError for infinite returns and for fewer than 12 steps left.
     """
     r = np.asarray(returns, dtype=float)
     if r.ndim != 2 or not r.shape[1] or np.isinf(r).any():
