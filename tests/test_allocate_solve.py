@@ -1,0 +1,84 @@
+"""Allocation against slow oracles: a sample of what ``make check-long`` runs in full."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import allocation_oracle as oracle
+from cloudarb_lib import allocate
+from cloudarb_lib.allocate.engine import Relaxation
+from cloudarb_lib.allocate.knapsack import Pools
+from cloudarb_lib.allocate.milp import separate, to_milp
+
+OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
+
+
+def drawn(seed: int, size: str) -> allocate.Problem:
+    return oracle.random_problem(np.random.default_rng([seed, 11]), size)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_tiny_problems_equal_brute_force(seed):
+    problem = drawn(seed, "tiny")
+    known = oracle.by_hand(problem)
+    plan = allocate.solve(problem, OPTIONS)
+    assert oracle.disagreement(problem, plan, known) == ""
+    if plan.has_plan:
+        assert plan.objective_usd == pytest.approx(known[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("seed", "size"), [(0, "small"), (1, "small"), (2, "small"), (3, "small"), (4, "middle")]
+)
+def test_larger_problems_agree_with_another_formulation(seed, size):
+    problem = drawn(seed, size)
+    known = oracle.by_scipy(problem, gap=1e-4, time_limit_s=20)
+    plan = allocate.solve(problem, replace(OPTIONS, gap=1e-3))
+    assert oracle.disagreement(problem, plan, known) == ""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_two_oracles_agree(seed):
+    problem = drawn(seed, "tiny")
+    cost, bound = oracle.by_scipy(problem, gap=1e-9, time_limit_s=20)
+    assert (cost, bound) == pytest.approx(oracle.by_hand(problem), rel=1e-6)
+
+
+def test_an_oracle_finds_each_wrong_answer():
+    problem = next(p for p in (drawn(s, "tiny") for s in range(99)) if np.isfinite(oracle.by_hand(p)[0]))
+    known = oracle.by_hand(problem)
+    plan = allocate.solve(problem, OPTIONS)
+    zero = np.zeros_like(plan.counts)
+    for wrong, against, said in (
+        (replace(plan, status="infeasible", counts=None), known, "called infeasible"),
+        (replace(plan, bound_usd=known[0] * 1.01), known, "above a plan"),
+        (replace(plan, counts=zero + 99), known, "the plan breaks"),
+        (plan, (np.inf, np.inf), "proves that there is none"),
+        (plan, (known[0] * 1.02, known[0] * 1.01), "below the oracle's bound"),
+        (replace(plan, status="time_limit_without_plan", counts=None), known, "unsolved"),
+        (replace(plan, status="time_limit_with_plan"), known, "unsolved"),
+    ):
+        assert said in oracle.disagreement(problem, wrong, against)
+
+
+def test_no_added_row_cuts_off_the_best_plan():
+    """Rounded capacities, closed pools, links, knapsack, tail and cone cuts keep the optimum."""
+    met = set()
+    for problem in (drawn(seed, "tiny") for seed in range(60)):
+        program, plan = to_milp(problem), allocate.solve(problem, OPTIONS)
+        if not plan.has_plan:
+            continue
+        best = program.point(plan.counts)
+        assert (best <= program.upper + 1e-9).all()
+        assert (program.rows @ best <= program.row_upper + 1e-6).all()
+        assert (program.rows @ best >= program.row_lower - 1e-6).all()
+        assert (program.links @ plan.counts <= best[program.link_site] + 1e-9).all()
+        relaxation, pools = Relaxation(program), Pools(program)
+        for _ in range(8):
+            assert relaxation.solve(5.0) == "optimal"
+            for cuts in (separate(program, relaxation.z, tolerance=1e-7), pools.separate(relaxation.z)):
+                assert (cuts.matrix @ best <= cuts.upper + 1e-6 * np.maximum(1, abs(cuts.upper))).all()
+                met |= set(cuts.names)
+                relaxation.add(cuts)
+    assert met == {"link", "knapsack", "CVaR", "effective providers"}
