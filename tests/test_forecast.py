@@ -252,6 +252,16 @@ def test_recentring_moves_the_median_and_leaves_unchanged_alone():
     np.testing.assert_allclose(np.median(moved, axis=1), point, atol=1e-12)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.4])
+def test_a_step_expected_moves_the_median_of_worlds_that_mostly_stand_still(share):
+    rng = np.random.default_rng(0)
+    worlds = np.where(rng.random((2, 999, 1)) < 1 - share, 0.0, rng.normal(0.3, 0.05, (2, 999, 1)))
+    moved = w.recentre(worlds, np.array([[-0.05], [0.001]]))
+    np.testing.assert_allclose(np.median(moved, axis=1), [[-0.05], [0.0]], atol=1e-12)
+    assert 0.25 < (moved[0] == 0).mean() < 0.52  # unchanged stays possible
+    np.testing.assert_array_equal(moved[1] == 0, worlds[1] == 0)
+
+
 @pytest.mark.parametrize("spread", [0.7, 1.0, 2.0])
 def test_calibration_brings_wrong_widths_to_nominal_coverage(spread):
     """Worlds too narrow or too wide by a known factor; coverage of new outcomes is then right."""

@@ -9,9 +9,11 @@ how wide a central part covers as much as it says (Chernozhukov, Wuethrich and Z
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
-from cloudarb_lib.features import steps
+from cloudarb_lib.features import STEP_LOG, steps
 
 BLOCK_CELLS = 6  # mean length of a block: about one review cycle of weekly prices (42 days in 2025)
 HALF_LIFE_CELLS = 26.0  # age at which a past cell, and an outcome in calibration, counts half
@@ -71,9 +73,22 @@ def draw_worlds(
 
 
 def recentre(worlds: np.ndarray, point: np.ndarray) -> np.ndarray:
-    """Return worlds whose changed part is moved so that the median lies at ``point`` (series, steps)."""
-    shift = point - np.median(worlds, axis=1)
-    return np.where(worlds == 0, 0.0, worlds + shift[:, None, :])
+    """Return worlds whose changed part is moved so that the median lies at ``point`` (series, steps).
+
+    Where most worlds are unchanged and ``point`` is a step, so many of them as the median needs take it: the
+    first ones, the same in every series, so that what moves together still does.
+    """
+    still = worlds == 0
+    middle, n = np.median(worlds, axis=1), worlds.shape[1]
+    moved = n - still.sum(axis=1)
+    stepped = (2 * moved <= n) & (np.abs(point) >= STEP_LOG)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no world changed
+        changed = np.nan_to_num(np.nanmedian(np.where(still & stepped[:, None], np.nan, worlds), axis=1))
+    shift = point - np.where(stepped, changed, middle)
+    need = np.where(stepped, (n - moved) // 2 + 1, 0)
+    takes = still & (np.cumsum(still, axis=1) <= need[:, None])
+    return np.where(takes, point[:, None], np.where(still, 0.0, worlds + shift[:, None]))
 
 
 def transform(worlds: np.ndarray, truth: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
