@@ -37,3 +37,7 @@ class SolveError(CloudArbError):
     """The allocation could not be solved, or a plan was read that does not exist."""
 
     exit_code = 5
+
+
+class WorkerError(CloudArbError):
+    """A process of our own that does part of the work failed, died, or took too long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -129,7 +130,7 @@ class SolveOptions:
 
     ``gap``: relative distance of cost and proven bound at which to stop. ``solver``:
     mathopt_gscip or mathopt_highs (OR-Tools), highs (highspy), or auto: GSCIP, but HiGHS under
-    a CVaR limit alone, where it took a third of the time.
+    a CVaR limit alone, where it took a third of the time, and where TensorFlow is loaded.
     """
 
     gap: float = 1e-4
@@ -171,7 +172,8 @@ def solve_mip(
     limited = max(time_limit_s, 0.05)
     limits = milp.problem.limits
     risky = limits.cvar_usd is not None or limits.effective_providers is not None
-    solver = ("highs" if risky else "mathopt_gscip") if options.solver == "auto" else options.solver
+    beside = "tensorflow" in sys.modules  # OR-Tools crashes there, highspy does not
+    solver = ("highs" if risky or beside else "mathopt_gscip") if options.solver == "auto" else options.solver
     if lazy is not None and (solver := "mathopt_gscip") != options.solver and options.solver != "auto":
         raise SolveError(f"{options.solver} ignores rows added in the tree.", "Use mathopt_gscip.")
     options = replace(options, solver=solver)
@@ -214,6 +216,11 @@ def _with_highspy(milp, rows, upper, options, time_limit_s, start) -> Answer:
 
 
 def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answer:
+    if "tensorflow" in sys.modules:
+        raise SolveError(
+            "TensorFlow is loaded in this process, where OR-Tools crashes.",
+            "Use solver highs, or a process without it: a forecast does not need the import.",
+        )
     try:
         from ortools.math_opt import model_pb2
         from ortools.math_opt.python import mathopt
