@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipelines import allocate, risk_backtest
+from pipelines import allocate, backtest, risk_backtest
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     ingest.set_defaults(carry_out=_ingest)
     doctor = verbs.add_parser("doctor", description="Is everything in place? What to do if not.")
     doctor.set_defaults(carry_out=_doctor)
+    scores = verbs.add_parser("backtest", description="What would the forecasts of the past have been worth?")
     plan = verbs.add_parser(
         "allocate", description="A plan for a file of workloads, at the prices of a time."
     )
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="question", metavar="QUESTION", required=True
     )
     held = risk.add_parser("backtest", description="Did cost-at-risk hold up against what happened?")
-    for verb, module in ((plan, allocate), (held, risk_backtest)):
+    for verb, module in ((scores, backtest), (plan, allocate), (held, risk_backtest)):
         module.arguments(verb)
         verb.set_defaults(carry_out=module.carry_out)
     return parser

@@ -7,6 +7,7 @@ import pandas as pd
 
 from cloudarb_lib import losses
 from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.features import STEP_LOG
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.types import Panel
 
@@ -40,6 +41,115 @@ def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) 
     walk = ensemble.walk_origins(patterns, positions, horizon=max(horizons), seed=seed)
     scored = np.flatnonzero(positions >= first)
     return _scores(walk, patterns.group_names, np.array(sorted(set(horizons))), scored)
+
+
+def score_series(
+    panel: Panel, *, origins: dict[int, np.ndarray], seed: int, tick: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Return one row per offer, model and horizon: how forecasts came out, from the positions that ``origins``
+    names for each horizon (steps ahead).
+
+    Columns series_id, model, horizon (steps), n, scale (mean price before the origins, USD per hour; NaN where
+    there was none), mae, rmse, mase and rmsse (over the one-step error of the last value before the origins),
+    crps, cov80, cov95, width80, width95, winkler80, winkler95 (of the ensemble; the CRPS of a point forecast
+    is its absolute error), direction (share of right signs where the price moved 0.5 % or more) and dm_p
+    (Diebold-Mariano against the last value). ``tick`` (times, offers) is the price at the end of each cell,
+    where that is not what the panel holds: it enters as model last_tick. ParameterError where a horizon does
+    not end inside the record.
+    """
+    horizons = sorted(origins)
+    ends = [int(at.max(initial=0)) + h if len(at) else len(panel.times) for h, at in origins.items()]
+    if not horizons or horizons[0] < 1 or max(ends) >= len(panel.times):
+        raise ParameterError(
+            f"horizons {horizons} do not end inside {len(panel.times)} cells, or have no origin.",
+            "Use shorter horizons, or a longer record.",
+        )
+    counts = np.stack([np.isin(np.arange(len(panel.times)), origins[h]) for h in horizons], axis=1)
+    starts = np.flatnonzero(counts.any(axis=1))
+    patterns = ensemble.find_patterns(panel, cells=len(panel.times))
+    back, stride = ensemble.CALIBRATION_ORIGINS * patterns.pace, max(patterns.pace // 4, 1)
+    before = np.arange(max(int(starts[0]) - back, 1), int(starts[-1]), stride)
+    positions = np.union1d(before, starts)
+    walk = ensemble.walk_origins(patterns, positions, horizon=horizons[-1], seed=seed)
+    at, scored = np.array(horizons) - 1, np.flatnonzero(np.isin(positions, starts))
+    price = np.where(panel.price > 0, panel.price, np.nan)
+    now, target = price[starts][:, :, None], starts[:, None] + at + 1
+    came = price[np.minimum(target, len(price) - 1)].transpose(0, 2, 1)
+    came = np.where(counts[starts][:, None], came, np.nan)
+    past = price[: int(starts[0]) + 1]
+    scale, one = losses.mean(past, 0), np.diff(past, axis=0)
+    naive, naive2 = losses.mean(np.abs(one), 0), losses.mean(one**2, 0)
+    of, every = patterns.of_offer, np.arange(len(patterns.groups))
+    points = {name: now * np.exp(f[scored][:, :, at])[:, of] for name, f in walk.members.items()}
+    if tick is not None:
+        points["last_tick"] = np.repeat(tick[starts][:, :, None], len(at), axis=2)
+    shape = came.shape
+    extra = {
+        f"{what}{level}": np.full(shape, np.nan) for what in ("cov", "width", "winkler") for level in (80, 95)
+    }
+    crps, median = np.full(shape, np.nan), np.full(shape, np.nan)
+    for i, origin in enumerate(scored):
+        worlds = np.exp(walk.worlds(int(origin), n_paths=SCORED_PATHS, only=every)[:, :, at])
+        median[i] = now[i] * np.median(worlds, axis=1)[of]
+        share = came[i] / now[i]
+        crps[i] = now[i] * losses.crps(worlds.transpose(0, 2, 1)[of], share)
+        for level in (80, 95):
+            tail = (1 - level / 100) / 2
+            ends = np.quantile(worlds, [tail, 1 - tail], axis=1, method="inverted_cdf")[:, of]
+            low, high = ends[0] * (1 - 1e-9), ends[1] * (1 + 1e-9)
+            extra[f"cov{level}"][i] = losses.coverage(low[None], high[None], share[None], axis=0)
+            extra[f"width{level}"][i] = now[i] * (high - low)
+            extra[f"winkler{level}"][i] = now[i] * losses.winkler(low, high, share, level / 100)
+    points["ensemble"] = median
+    moved = np.abs(np.log(came / now)) >= STEP_LOG
+    base = np.abs(now - came)
+    rows = []
+    for model, forecast in points.items():
+        error = np.where(np.isfinite(came), np.abs(forecast - came), np.nan)
+        right = np.where(moved, np.sign(forecast - now) == np.sign(came - now), np.nan)
+        for k, h in enumerate(horizons):
+            mae, mse = losses.mean(error[:, :, k], 0), losses.mean(error[:, :, k] ** 2, 0)
+            overlap = int(np.ceil(h / max(np.diff(origins[h]).mean(), 1.0))) if len(origins[h]) > 1 else 1
+            with np.errstate(divide="ignore", invalid="ignore"):
+                part = {
+                    "series_id": panel.offers.index.astype(object), "model": model, "horizon": h,
+                    "n": np.isfinite(error[:, :, k]).sum(0), "scale": scale, "mae": mae, "rmse": np.sqrt(mse),
+                    "mase": np.where(naive > 0, mae / naive, np.nan),
+                    "rmsse": np.where(naive2 > 0, np.sqrt(mse / naive2), np.nan),
+                    "crps": losses.mean(crps[:, :, k], 0) if model == "ensemble" else mae,
+                }  # fmt: skip
+            for name, values in extra.items():
+                part[name] = losses.mean(values[:, :, k], 0) if model == "ensemble" else np.nan
+            part["direction"] = losses.mean(right[:, :, k], 0)
+            part["dm_p"] = [
+                losses.diebold_mariano(error[:, s, k], base[:, s, k], overlap=overlap)
+                for s in range(shape[1])
+            ]
+            rows.append(pd.DataFrame(part))
+    return pd.concat(rows, ignore_index=True)
+
+
+def headline(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return by model and horizon, over the series of ``scores`` with a scale: ``ratio``, the sum of MAE by
+    scale over that of the last value; ``geometric``, the geometric mean of the ratios of the series in which
+    both are above 0, and ``left_out``, how many are not; ``crps_ratio``, cov80, cov95 and direction."""
+    wide = scores[scores["scale"] > 0].assign(horizon_steps=scores["horizon"])
+    wide = wide.set_index(["model", "horizon", "series_id"])
+    base = wide.loc["last_value"]
+    rows = {}
+    for key, group in wide.groupby(level=["model", "horizon"]):
+        part = group.droplevel(["model", "horizon"])
+        last = base.xs(part["horizon_steps"].iloc[0]).reindex(part.index)
+        both = (part["mae"] > 0) & (last["mae"] > 0)
+        total = (last["mae"] / last["scale"]).sum()
+        each = np.log(part.loc[both, "mae"] / last.loc[both, "mae"])
+        rows[key] = {
+            "ratio": (part["mae"] / part["scale"]).sum() / total if total > 0 else np.nan,
+            "geometric": float(np.exp(each.mean())), "left_out": int((~both).sum()),
+            "crps_ratio": (part["crps"] / part["scale"]).sum() / total if total > 0 else np.nan,
+            **{name: part[name].mean() for name in ("cov80", "cov95", "direction")},
+        }  # fmt: skip
+    return pd.DataFrame(rows).T.rename_axis(["model", "horizon"])
 
 
 def _scores(

@@ -1,0 +1,150 @@
+"""``cloudarb backtest``: what the forecasts of the past would have been worth."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEED = 7
+
+
+class Setting(NamedTuple):
+    """One panel to score: which prices, the grid, and from where to forecast how far."""
+
+    name: str
+    freq: str
+    horizons: list[int]
+    origins: int
+    span: str
+    until: str = ""
+
+
+BUNDLED = (
+    Setting("aws-ticks", "1h", [1, 24, 168], 40, "42d", "2015-09-01T00:00Z"),
+    Setting("marketplace", "1h", [1, 6, 24], 40, "7d", "2025-11-09T18:00Z"),
+    Setting("gcp-spot-gpu", "7d", [1, 2, 4, 8, 13], 52, "364d", "2026-04-29T00:00Z"),
+    Setting("gcp-spot-other", "7d", [1, 2, 4, 8, 13], 52, "364d", "2026-04-29T00:00Z"),
+)
+OTHERS = 200  # series of gcp-spot-other, drawn with SEED
+OWN = Setting("file", "1h", [1, 24, 168], 40, "42d")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    add = parser.add_argument
+    add("--history", type=Path, metavar="FILE", help="price file as for ingest (default: bundled panels)")
+    add("--panel", choices=[s.name for s in BUNDLED], help="one of the bundled panels (default: all)")
+    add("--freq", help=f"step of the grid, with --history (default {OWN.freq})")
+    add("--horizons", metavar="STEPS,...", help="steps ahead, with --history (default 1,24,168)")
+    add("--origins", type=int, help=f"how many origins, with --history (default {OWN.origins})")
+    add("--span", help=f"time from the first origin to the end of the record (default {OWN.span})")
+    add("--out", type=Path, help="folder of scores.parquet (default: reports/backtest)")
+    add("--store", default="", help="folder of the store, without --history (default: data/store)")
+
+
+def carry_out(given: argparse.Namespace) -> int:
+    """Print the scores by model and horizon, write scores.parquet (with --history, else one folder a panel).
+
+    ParameterError for settings that do not fit, DataError for a file that cannot be read or is too short.
+    """
+    from datetime import UTC, datetime
+
+    from cloudarb_lib.errors import ParameterError
+    from cloudarb_lib.forecast.backtest import headline
+    from cloudarb_lib.ingest import ingest_files
+    from pipelines.run import REPORTS
+
+    own = [n for n in ("freq", "horizons", "origins", "span") if getattr(given, n) is not None]
+    if given.history is None and own:
+        raise ParameterError(f"--{own[0]} goes with --history.", "Name a file, or leave it out.")
+    if given.history is not None and given.panel:
+        raise ParameterError("--panel and --history exclude each other.", "Leave one out.")
+    out = given.out or REPORTS / "backtest"
+    with tempfile.TemporaryDirectory() as folder:
+        store_dir, settings = given.store, [s for s in BUNDLED if given.panel in (None, s.name)]
+        if given.history is not None:
+            store_dir, settings = str(Path(folder) / "store"), [_own(given)]
+            ingest_files([given.history], store_dir=store_dir, now=datetime.now(UTC), progress=False)
+        for setting in settings:
+            scores = _score(setting, store_dir)
+            place = out if given.history is not None else out / setting.name
+            place.mkdir(parents=True, exist_ok=True)
+            scores.to_parquet(place / "scores.parquet", index=False)
+            print(f"\n{setting.name}: {scores['series_id'].nunique()} series, by model and horizon (steps)")
+            print(headline(scores).round(3).to_string())
+            print(f"written to {place / 'scores.parquet'}")
+    return 0
+
+
+def _own(given: argparse.Namespace) -> Setting:
+    from cloudarb_lib.errors import ParameterError
+
+    try:
+        horizons = [int(h) for h in given.horizons.split(",")] if given.horizons else OWN.horizons
+    except ValueError as cause:
+        raise ParameterError(
+            f"--horizons {given.horizons!r} are not whole numbers.", "Write 1,24."
+        ) from cause
+    origins = OWN.origins if given.origins is None else given.origins
+    if origins < 1:
+        raise ParameterError(f"--origins is {origins}.", "Score at least one origin.")
+    return Setting("file", given.freq or OWN.freq, horizons, origins, given.span or OWN.span)
+
+
+def _score(setting: Setting, store_dir: str) -> pd.DataFrame:
+    """Return the scores of a setting: cells shorter than a day hold their time-weighted mean price (and the
+    price at their end is one more peer), longer ones the price in force at their end, as a look sees it."""
+    import numpy as np
+    import pandas as pd
+
+    from cloudarb_lib import history, store, units
+    from cloudarb_lib.errors import DataError, ParameterError
+    from cloudarb_lib.forecast import is_moving
+    from cloudarb_lib.forecast.backtest import score_series
+
+    step, span = units.parse_freq(setting.freq), units.parse_freq(setting.span)
+    with store.open_snapshot(store_dir) as snapshot:
+        as_of = setting.until or pd.Timestamp("2262-01-01", tz="UTC")
+        events, looks = snapshot.events(as_of=as_of), snapshot.looks(as_of=as_of)
+    if setting.name != OWN.name:
+        events = events[_bundled(events, setting.name)]
+    if events.empty:
+        raise DataError(f"{setting.name}: the history holds no price.", "Give a file with price events.")
+    end = setting.until or max(events["effective_at"].max(), events["observed_at"].max()).floor(step)
+    short = step < pd.Timedelta(days=1)
+    panel = history.to_panel(events, looks, freq=step, as_of=end, how="mean" if short else "last")
+    tick = history.to_panel(events, looks, freq=step, as_of=end).price if short else None
+    last = len(panel.times) - 1 - max(setting.horizons)
+    first = max(len(panel.times) - 1 - int(span / step), 1)
+    if last < first:
+        raise ParameterError(
+            f"{len(panel.times)} cells of {setting.freq} are too few for horizons {setting.horizons} in "
+            f"{setting.span}.", "Use shorter horizons, a longer span or a longer record.",
+        )  # fmt: skip
+    ends = {h: len(panel.times) - 1 - h for h in setting.horizons}
+    origins = {
+        h: np.unique(np.linspace(first, end, setting.origins).round().astype(int)) for h, end in ends.items()
+    }
+    keep = np.isfinite(panel.price[first:]).any(axis=0)
+    if setting.name == OWN.name and is_moving(panel.offers).any():
+        keep &= is_moving(panel.offers)
+    if setting.name == "gcp-spot-other":
+        drawn = np.random.default_rng(SEED).choice(np.flatnonzero(keep), OTHERS, replace=False)
+        keep = np.isin(np.arange(len(keep)), drawn)
+    tick = None if tick is None else tick[:, keep]
+    return score_series(panel.select(keep), origins=origins, seed=SEED, tick=tick)
+
+
+def _bundled(events: pd.DataFrame, name: str) -> pd.Series:
+    """Return which events belong to a bundled panel."""
+    spot = events["provider"].eq("gcp") & events["purchase_option"].eq("spot")
+    gpu = events["gpu_model"].notna()
+    return {
+        "aws-ticks": events["source"].eq("aws-spot-2015"), "marketplace": events["price_kind"].eq("market"),
+        "gcp-spot-gpu": spot & gpu, "gcp-spot-other": spot & ~gpu,
+    }[name]  # fmt: skip
