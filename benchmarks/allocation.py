@@ -2,6 +2,8 @@
 
 One JSON line an instance, by the product's own solve. Without files: the bundled instances under
 each of the three sets of limits. The format of the files is in benchmarks/instances/README.md.
+Beside it, on the same problem: what a chooser without shared limits takes (as SkyPilot does), and
+the time of Gurobi where it is installed, as far as its free licence goes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib import allocate
+from cloudarb_lib.allocate.milp import separate, to_milp
 
 INSTANCES = Path(__file__).parent / "instances"
 LIMITS = ("none", "cvar", "cvar+diversification")
@@ -61,18 +64,104 @@ def load_instance(file: Path, limits: str) -> allocate.Problem:
     )
 
 
+def one_by_one(problem: allocate.Problem, *, repaired: bool) -> np.ndarray:
+    """Return the counts of SkyPilot's choice: each workload in turn on the offer cheapest at list price.
+
+    SkyPilot (sky/optimizer.py) knows no shared capacity; ``repaired`` lets a workload that finds an
+    offer full fail over to its next cheapest, as its provisioning does. One that finds all full
+    stays undone.
+    """
+    p, pairs = problem, problem.pairs
+    slot = pairs["slot"].to_numpy()
+    demand, pool = pairs["demand"].to_numpy(), p.slots["pool"].to_numpy()[slot]
+    units = np.ceil(p.demands["need"].to_numpy()[demand] / pairs["cover"].to_numpy() - 1e-9)
+    price = p.slots["list_price"].to_numpy()[slot] * pairs["hours"].to_numpy() + pairs["sure_usd"].to_numpy()
+    takes, left = units * pairs["pool_use"].to_numpy(), p.pools["capacity"].to_numpy(float).copy()
+    counts = np.zeros(len(pairs))
+    for i in range(len(p.demands)):
+        mine = np.flatnonzero(demand == i)
+        for j in mine[np.argsort((units * price)[mine], kind="stable")]:
+            if not repaired or takes[j] <= left[pool[j]]:
+                counts[j] = units[j]
+                left[pool[j]] -= takes[j]
+                break
+    return counts
+
+
+def by_gurobi(problem: allocate.Problem, options: allocate.SolveOptions) -> dict[str, object]:
+    """Return Gurobi's seconds, objective and gap: one tree, tail and cone cuts added as lazy rows.
+
+    It gets the program as written down, without the product's knapsack cuts and fixings. Empty
+    where gurobipy is missing; says so where the licence refuses the size.
+    """
+    try:
+        import gurobipy as grb
+    except ImportError:
+        return {}
+    began, milp = time.perf_counter(), to_milp(problem, tight=False)
+    environment = grb.Env(params={"OutputFlag": 0})
+    model = grb.Model(env=environment)
+    kinds = np.where(milp.integer, "I", "C").tolist()
+    z = model.addMVar(len(milp.cost), lb=milp.lower, ub=milp.upper, obj=milp.cost, vtype=kinds)
+    links = milp.link_cuts(np.arange(len(milp.link_site)))
+    low, high = np.isfinite(milp.row_lower), np.isfinite(milp.row_upper)
+    same = low & high & (milp.row_lower == milp.row_upper)
+    model.addConstr(milp.rows[same] @ z == milp.row_upper[same])
+    model.addConstr(milp.rows[high & ~same] @ z <= milp.row_upper[high & ~same])
+    model.addConstr(milp.rows[low & ~same] @ z >= milp.row_lower[low & ~same])
+    model.addConstr(links.matrix @ z <= links.upper)
+    model.Params.LazyConstraints, model.Params.Threads = 1, options.threads
+    model.Params.MIPGap, model.Params.TimeLimit = options.gap, options.time_limit_s
+
+    def add_violated(model, where) -> None:
+        if where == grb.GRB.Callback.MIPSOL:
+            counts = np.round(milp.counts(model.cbGetSolution(z)))
+            cuts = separate(milp, milp.point(counts), tolerance=1e-7, links=False)
+        elif where == grb.GRB.Callback.MIPNODE and (
+            model.cbGet(grb.GRB.Callback.MIPNODE_STATUS) == grb.GRB.OPTIMAL
+        ):
+            cuts = separate(milp, model.cbGetNodeRel(z), tolerance=1e-5, links=False)
+        else:
+            return
+        for row, limit in zip(cuts.matrix, cuts.upper, strict=True):
+            terms = grb.LinExpr(row.data.tolist(), [columns[i] for i in row.indices])
+            model.cbLazy(terms <= limit)
+
+    columns = z.tolist()
+    try:
+        model.optimize(add_violated)
+    except grb.GurobiError as cause:
+        return {"gurobi": str(cause)}
+    found: dict[str, object] = {"gurobi_seconds": round(time.perf_counter() - began, 2)}
+    if model.SolCount:
+        verdict = allocate.check(problem, np.round(milp.counts(z.X)))
+        found |= {"gurobi_objective": round(verdict.objective_usd, 2), "gurobi_check": not verdict.broken}
+        found["gurobi_gap"] = float(f"{model.MIPGap:.3g}")
+    return found
+
+
 def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str, object]:
-    """Return one line of the report: the instance solved, timed and checked."""
-    cpu = time.process_time()
-    plan = allocate.solve(load_instance(file, limits), options)
+    """Return one line of the report: the instance solved, timed and checked, and others beside it."""
+    cpu, problem = time.process_time(), load_instance(file, limits)
+    plan = allocate.solve(problem, options)
+    cpu = time.process_time() - cpu
     line: dict[str, object] = {"file": file.name, "limits": limits, "status": plan.status}
     line["bound"] = round(plan.bound_usd, 2)
     if plan.has_plan:
         line |= {"objective": round(plan.objective_usd, 2), "gap": float(f"{plan.gap:.3g}")}
         line["check"] = not plan.verdict.broken
-    return line | {
-        "seconds": round(plan.seconds, 2), "cpu_seconds": round(time.process_time() - cpu, 2)
-    }  # fmt: skip
+        line["cvar"] = round(plan.verdict.cvar_usd, 2)
+    line |= {"seconds": round(plan.seconds, 2), "cpu_seconds": round(cpu, 2)}
+    for name, repaired in (("skypilot", False), ("skypilot_failover", True)):
+        verdict = allocate.check(problem, one_by_one(problem, repaired=repaired))
+        line[name] = {
+            "objective": round(verdict.objective_usd, 2), "cvar": round(verdict.cvar_usd, 2),
+            "breaks": len(verdict.broken), "such_as": list(verdict.broken[:3]),
+        }  # fmt: skip
+    rival = by_gurobi(problem, options)
+    if isinstance(seconds := rival.get("gurobi_seconds"), float):
+        rival["times_gurobi"] = round(plan.seconds / seconds, 1)
+    return line | rival
 
 
 def main() -> None:
