@@ -50,7 +50,7 @@ def test_the_columns_are_as_promised_and_a_row_is_a_series_model_and_horizon(sco
 
 def test_errors_of_the_last_value_and_the_last_tick_by_a_slow_loop(scored):
     price, origins, scores = scored
-    wide = scores.set_index(["model", "horizon", "series_id"])
+    wide = scores.set_index(["model", "horizon", "series_id"]).sort_index()
     naive = np.abs(np.diff(price[:61], axis=0)).mean(axis=0)
     for horizon, at in origins.items():
         for k in range(6):

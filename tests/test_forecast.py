@@ -105,6 +105,16 @@ def test_reviews_judge_what_lies_far_ahead_before_its_outcome_is_known():
     assert (weights[-1, last, :, 29] < 0.7).all()
 
 
+def test_no_forecast_goes_beyond_reason():
+    """Steps that double an hourly price each day must not add up to a price 2^30 times as high."""
+    price = np.exp(np.log(2) * np.floor(np.arange(400) / 24))[:, None] * np.ones(3)
+    patterns = find_patterns(a_panel(price[:300], step="1h"))
+    walk = ensemble.walk_origins(patterns, np.arange(200, 290, 10), horizon=72, seed=1)
+    assert patterns.pace == 24
+    for change in (*walk.members.values(), walk.worlds(-1, n_paths=20, only=np.arange(1))):
+        assert np.abs(change).max() < 2 * ensemble.MAX_CHANGE_LOG
+
+
 def test_many_copies_of_a_pattern_weigh_as_many():
     price = stepping(series=4)
     price[:, 0] = np.exp(0.01 * np.arange(80))

@@ -27,7 +27,7 @@ HALF_LIFE_STEPS = (
 )
 HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
 LONG_STEPS = 2  # from the step after these on, reviews judge a member: its own outcomes come too late
-MAX_CHANGE_LOG = 1.5  # no member forecasts more than a price 4.5 times as high, or as low
+MAX_CHANGE_LOG = 1.5  # no forecast goes beyond a price 4.5 times as high, or as low
 SHARES = (0.25, 0.5, 0.75, 1.0)
 TEMPERATURE = 0.01  # in units of the loss ratio: 1 % better weighs e times as much
 PRIOR_SHARE, PRIOR_HANDICAP = 0.2, 0.15
@@ -90,7 +90,7 @@ class Walk:
         at, size = int(task.origins[origin]), {"n_paths": n_paths, "horizon": task.horizon}
         drawn = w.draw_cells(at, **size, seed=task.seed, pace=task.pace)
         step = w.known_steps(task.log_price, task.groups)
-        worlds = w.recentre(w.draw_worlds(step, task.groups, only, drawn), self.point[origin, only])
+        worlds = w.recentre(bounded(w.draw_worlds(step, task.groups, only, drawn)), self.point[origin, only])
         weight = recent(task.origins, task.horizon, w.HALF_LIFE_CELLS * task.pace)[origin]
         return w.calibrate(worlds, w.width_maps(self.counts, weight), task.groups[only])
 
@@ -107,13 +107,18 @@ class Walk:
         return pd.concat([out[out["reason"] != ""], pd.DataFrame(failed, columns=out.columns)])
 
 
+def bounded(change: np.ndarray) -> np.ndarray:
+    """Return log changes held within ``MAX_CHANGE_LOG``: steps of a volatile past add up beyond reason."""
+    return np.clip(change, -MAX_CHANGE_LOG, MAX_CHANGE_LOG)
+
+
 def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return forecasts by member, each (origins, series, steps), and why others failed."""
     done: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
     for name, member in MEMBERS.items():
         try:
-            done[name] = np.clip(member(task), -MAX_CHANGE_LOG, MAX_CHANGE_LOG)
+            done[name] = bounded(member(task))
             if not np.isfinite(done[name]).all():
                 raise DataError("it returned a number that is not finite.")
         except Exception as cause:  # one member must never stop the others
@@ -189,7 +194,7 @@ class _Reviews:
 
     ``decay`` (at, origins, 1) as from ``recent``, counted in reviews; ``came`` the steps into the cell after
     each origin, ``rate`` the reviews a cell expected there; ``rare`` where at most half of the cells are
-    reviews: elsewhere they say nothing.
+    reviews, and cells are days or longer: market prices know no reviews.
     """
 
     decay: np.ndarray
@@ -208,7 +213,7 @@ class _Reviews:
         decay = np.where(seen, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_REVIEWS), 0.0)[..., None]
         came = np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)[..., None]
         rate = rate[task.origins, None, None]
-        return cls(decay, came, np.maximum(rate, 1 / RATE_CELLS), rate <= 0.5)
+        return cls(decay, came, np.maximum(rate, 1 / RATE_CELLS), (rate <= 0.5) & (task.pace == 1))
 
     def errors(self, forecast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the absolute errors of a forecast and of the last value, (origins, series, 1)."""
@@ -229,6 +234,6 @@ def walk_origins(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed:
     pits, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
     for i, at in enumerate(origins):
         drawn = w.draw_cells(int(at), n_paths=CALIBRATION_PATHS, horizon=horizon, seed=seed, pace=task.pace)
-        worlds = w.recentre(w.draw_worlds(step, task.groups, every, drawn), point[i])
+        worlds = w.recentre(bounded(w.draw_worlds(step, task.groups, every, drawn)), point[i])
         pits[i] = w.transform(worlds, truth[i], rng=rng)
     return Walk(task, members, failed, weights, gates, point, truth, w.count_widths(pits, task.groups))

@@ -19,7 +19,8 @@ BLOCK_CELLS = 6  # mean length of a block: about one review cycle of weekly pric
 HALF_LIFE_CELLS = 26.0  # age at which a past cell, and an outcome in calibration, counts half
 OWN_SHARE = 0.5
 """Share of blocks in which a series repeats its own past, not that of another of its group: what has not
-yet happened to one machine has happened to another of its kind."""
+yet happened to one machine has happened to another of its kind. Market prices, seen by the hour, have enough
+of a past of their own, and calm ones stand beside wild ones."""
 BINS = 50  # widths of the central part that are told apart: 2 % each
 PRIOR_ORIGINS = 10.0
 """Origins the simulation is trusted like at first: outcomes of one origin are hardly independent."""
@@ -50,7 +51,8 @@ def draw_cells(
     pool = np.arange(1, at + 1)
     weight = 0.5 ** ((at - pool) / (HALF_LIFE_CELLS * pace))
     cells = rng.choice(pool, shape, p=weight / weight.sum())
-    shift = np.where(rng.random(shape) < OWN_SHARE, 0, rng.integers(1, 1 << 20, shape))
+    own = OWN_SHARE if pace == 1 else 1.0
+    shift = np.where(rng.random(shape) < own, 0, rng.integers(1, 1 << 20, shape))
     fresh = rng.random(shape) < 1.0 / (BLOCK_CELLS * pace)
     for step in range(1, horizon):
         go_on = ~fresh[:, step] & (cells[:, step - 1] < at)
