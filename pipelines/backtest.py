@@ -69,7 +69,7 @@ def carry_out(given: argparse.Namespace) -> int:
         store_dir, settings = given.store, [s for s in BUNDLED if given.panel in (None, s.name)]
         if given.history is not None:
             store_dir, settings = str(Path(folder) / "store"), [_own(given)]
-            ingest_files([given.history], store_dir=store_dir, now=datetime.now(UTC), progress=False)
+            print(ingest_files([given.history], store_dir=store_dir, now=datetime.now(UTC), progress=False))
         for setting in settings:
             scores = _score(setting, store_dir)
             place = out if given.history is not None else out / setting.name

@@ -51,7 +51,7 @@ def carry_out(given: argparse.Namespace) -> int:
             store_dir = str(Path(folder) / "store")
             horizon = 1 if given.horizon is None else given.horizon
             settings = [("", given.freq or "7D", horizon)]
-            ingest_files([given.history], store_dir=store_dir, now=now, progress=False)
+            print(ingest_files([given.history], store_dir=store_dir, now=now, progress=False))
         elif given.freq or given.horizon is not None:
             raise ParameterError("--freq and --horizon go with --history.", "Name a file, or leave them out.")
         results = [_one(store_dir, setting, now=now) for setting in settings]
