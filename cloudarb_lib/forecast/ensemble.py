@@ -22,9 +22,7 @@ ALL = "all"
 MAX_CELLS = 520  # cells of history used: ten years of weeks, three weeks of hours
 CALIBRATION_ORIGINS = 52  # origins before the first that weights and intervals rest on
 CALIBRATION_PATHS = 64
-HALF_LIFE_STEPS = (
-    13.0  # age (paces) at which an outcome counts half in the weights: a quarter of weekly prices
-)
+HALF_LIFE_STEPS = 13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
 HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
 LONG_STEPS = 2  # from the step after these on, reviews judge a member: its own outcomes come too late
 MAX_CHANGE_LOG = 1.5  # no forecast goes beyond a price 4.5 times as high, or as low
@@ -72,7 +70,7 @@ class Walk:
 
     ``members`` (origins, series, steps) and why others ``failed``; ``weights`` and ``gates`` (origins,
     members, groups and all, steps), a gate being '' or the reason; ``point`` the weighted mean; ``truth``
-    what came, changes under 0.5 % set to 0; ``counts`` as from ``count_widths``.
+    what came, changes under 0.5 % set to 0; ``counts`` as from ``count_widths``, ``step`` as from ``known_steps``.
     """
 
     task: Task
@@ -83,15 +81,13 @@ class Walk:
     point: np.ndarray
     truth: np.ndarray
     counts: np.ndarray
+    step: np.ndarray
 
     def worlds(self, origin: int, *, n_paths: int, only: np.ndarray) -> np.ndarray:
         """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin."""
-        task = self.task
-        at, size = int(task.origins[origin]), {"n_paths": n_paths, "horizon": task.horizon}
-        drawn = w.draw_cells(at, **size, seed=task.seed, pace=task.pace)
-        step = w.known_steps(task.log_price, task.groups)
-        worlds = w.recentre(bounded(w.draw_worlds(step, task.groups, only, drawn)), self.point[origin, only])
-        weight = recent(task.origins, task.horizon, w.HALF_LIFE_CELLS * task.pace)[origin]
+        task, at = self.task, self.task.origins[[origin]]
+        worlds = simulated(task, self.step, int(at[0]), self.point[origin, only], n_paths=n_paths, only=only)
+        weight = recent(at, task.origins, task.horizon, w.HALF_LIFE_CELLS * task.pace)[0]
         return w.calibrate(worlds, w.width_maps(self.counts, weight), task.groups[only])
 
     def table(self, patterns: Patterns, origin: int, *, gates: bool = False) -> pd.DataFrame:
@@ -127,9 +123,9 @@ def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return done, failed
 
 
-def recent(origins: np.ndarray, horizon: int, half_life: float) -> np.ndarray:
-    """Return (at, origin, step ahead): what an outcome counts at an origin, 0 before it is known."""
-    age = origins[:, None, None] - (origins[None, :, None] + np.arange(1, horizon + 1))
+def recent(at: np.ndarray, origins: np.ndarray, horizon: int, half_life: float) -> np.ndarray:
+    """Return (at, origin, step ahead): what the outcome of an origin counts at a cell, 0 before it is known."""
+    age = at[:, None, None] - (origins[None, :, None] + np.arange(1, horizon + 1))
     return np.where(age >= 0, 0.5 ** (np.maximum(age, 0) / half_life), 0.0)
 
 
@@ -149,7 +145,7 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     group[:, -1] = 1.0  # the last group is all series
     known_of = group
     group = group * (1.0 if task.copies is None else task.copies[:, None])
-    decay = recent(task.origins, task.horizon, HALF_LIFE_STEPS * task.pace)
+    decay = recent(task.origins, task.origins, task.horizon, HALF_LIFE_STEPS * task.pace)
     reviewed = _Reviews.of(task)
 
     def ratio_to(loss: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -161,14 +157,15 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
         by_group = np.einsum("osh,sg->ogh", np.nan_to_num(loss), group, optimize=True)
         return np.einsum("aoh,ogh->agh", by, by_group, optimize=True)
 
-    base = total(np.abs(truth), decay)
+    base, base_at_reviews = total(np.abs(truth), decay), total(np.abs(reviewed.came), reviewed.decay)
     seen = np.isfinite(truth).astype(float)
     known = total(seen, np.sign(decay), known_of)[:, -1:] >= MIN_OUTCOMES
     names, score = list(members), {}
     for name, forecast in members.items():
         for share in SHARES if name != "last_value" else ():
             ratio = ratio_to(total(np.abs(unit * np.expm1(share * forecast) - truth), decay), base)
-            at_reviews = ratio_to(*(total(e, reviewed.decay) for e in reviewed.errors(share * forecast)))
+            at_reviews = total(reviewed.error(share * forecast), reviewed.decay)
+            at_reviews = ratio_to(at_reviews, base_at_reviews)
             ratio[..., LONG_STEPS:] = np.where(reviewed.rare, at_reviews, ratio[..., LONG_STEPS:])
             score[name, share] = np.where(base > 1e-9, (ratio + ratio[:, -1:]) / 2, np.inf)
     weights = np.zeros((len(task.origins), len(names), group.shape[1], task.horizon))
@@ -215,10 +212,17 @@ class _Reviews:
         rate = rate[task.origins, None, None]
         return cls(decay, came, np.maximum(rate, 1 / RATE_CELLS), (rate <= 0.5) & (task.pace == 1))
 
-    def errors(self, forecast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the absolute errors of a forecast and of the last value, (origins, series, 1)."""
-        expected = np.clip(forecast[..., :1] / self.rate, -CAP_LOG, CAP_LOG)
-        return np.abs(self.came - expected), np.abs(self.came)
+    def error(self, forecast: np.ndarray) -> np.ndarray:
+        """Return the absolute error of what a forecast expects of a review, (origins, series, 1)."""
+        return np.abs(self.came - np.clip(forecast[..., :1] / self.rate, -CAP_LOG, CAP_LOG))
+
+
+def simulated(
+    task: Task, step: np.ndarray, at: int, point: np.ndarray, *, n_paths: int, only: np.ndarray
+) -> np.ndarray:
+    """Return worlds of the series ``only`` from cell ``at``, their median at ``point``, not yet calibrated."""
+    drawn = w.draw_cells(at, n_paths=n_paths, horizon=task.horizon, seed=task.seed, pace=task.pace)
+    return w.recentre(bounded(w.draw_worlds(step, task.groups, only, drawn)), point)
 
 
 def walk_origins(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int) -> Walk:
@@ -233,7 +237,7 @@ def walk_origins(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed:
     step, every = w.known_steps(task.log_price, task.groups), np.arange(len(task.groups))
     pits, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
     for i, at in enumerate(origins):
-        drawn = w.draw_cells(int(at), n_paths=CALIBRATION_PATHS, horizon=horizon, seed=seed, pace=task.pace)
-        worlds = w.recentre(bounded(w.draw_worlds(step, task.groups, every, drawn)), point[i])
+        worlds = simulated(task, step, int(at), point[i], n_paths=CALIBRATION_PATHS, only=every)
         pits[i] = w.transform(worlds, truth[i], rng=rng)
-    return Walk(task, members, failed, weights, gates, point, truth, w.count_widths(pits, task.groups))
+    counts = w.count_widths(pits, task.groups)
+    return Walk(task, members, failed, weights, gates, point, truth, counts, step)
