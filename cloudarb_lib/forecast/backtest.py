@@ -12,6 +12,8 @@ from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.types import Panel
 
 SCORED_PATHS = 200
+TAILS = {80: 0.1, 95: 0.025}
+"""Probability below, and above, each central interval that is scored (%)."""
 
 
 def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) -> pd.DataFrame:
@@ -85,7 +87,7 @@ def score_series(
         points["last_tick"] = np.repeat(tick[starts][:, :, None], len(at), axis=2)
     shape = came.shape
     extra = {
-        f"{what}{level}": np.full(shape, np.nan) for what in ("cov", "width", "winkler") for level in (80, 95)
+        f"{what}{level}": np.full(shape, np.nan) for what in ("cov", "width", "winkler") for level in TAILS
     }
     crps, median = np.full(shape, np.nan), np.full(shape, np.nan)
     for i, origin in enumerate(scored):
@@ -93,10 +95,8 @@ def score_series(
         median[i] = now[i] * np.median(worlds, axis=1)[of]
         share = came[i] / now[i]
         crps[i] = now[i] * losses.crps(worlds.transpose(0, 2, 1)[of], share)
-        for level in (80, 95):
-            tail = (1 - level / 100) / 2
-            ends = np.quantile(worlds, [tail, 1 - tail], axis=1, method="inverted_cdf")[:, of]
-            low, high = ends[0] * (1 - 1e-9), ends[1] * (1 + 1e-9)
+        for level in TAILS:
+            low, high = (end[of] for end in _interval(worlds, level))
             extra[f"cov{level}"][i] = losses.coverage(low[None], high[None], share[None], axis=0)
             extra[f"width{level}"][i] = now[i] * (high - low)
             extra[f"winkler{level}"][i] = now[i] * losses.winkler(low, high, share, level / 100)
@@ -129,27 +129,32 @@ def score_series(
     return pd.concat(rows, ignore_index=True)
 
 
+def _interval(worlds: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return both ends (series, steps) of the central ``level`` % of worlds (series, paths, steps), prices or
+    their ratios; wider by the last digits, so that what stands still lies inside."""
+    tail = TAILS[level]
+    low, high = np.quantile(worlds, [tail, 1 - tail], axis=1, method="inverted_cdf")
+    return low * (1 - 1e-9), high * (1 + 1e-9)
+
+
 def headline(scores: pd.DataFrame) -> pd.DataFrame:
     """Return by model and horizon, over the series of ``scores`` with a scale: ``ratio``, the sum of MAE by
     scale over that of the last value; ``geometric``, the geometric mean of the ratios of the series in which
     both are above 0, and ``left_out``, how many are not; ``crps_ratio``, cov80, cov95 and direction."""
-    wide = scores[scores["scale"] > 0].assign(horizon_steps=scores["horizon"])
-    wide = wide.set_index(["model", "horizon", "series_id"])
-    base = wide.loc["last_value"]
     rows = {}
-    for key, group in wide.groupby(level=["model", "horizon"]):
-        part = group.droplevel(["model", "horizon"])
-        last = base.xs(part["horizon_steps"].iloc[0]).reindex(part.index)
-        both = (part["mae"] > 0) & (last["mae"] > 0)
+    for horizon, at in scores[scores["scale"] > 0].groupby("horizon"):
+        last = at[at["model"] == "last_value"].set_index("series_id")
         total = (last["mae"] / last["scale"]).sum()
-        each = np.log(part.loc[both, "mae"] / last.loc[both, "mae"])
-        rows[key] = {
-            "ratio": (part["mae"] / part["scale"]).sum() / total if total > 0 else np.nan,
-            "geometric": float(np.exp(each.mean())), "left_out": int((~both).sum()),
-            "crps_ratio": (part["crps"] / part["scale"]).sum() / total if total > 0 else np.nan,
-            **{name: part[name].mean() for name in ("cov80", "cov95", "direction")},
-        }  # fmt: skip
-    return pd.DataFrame(rows).T.rename_axis(["model", "horizon"])
+        for model, part in at.set_index("series_id").groupby("model"):
+            both = (part["mae"] > 0) & (last["mae"].reindex(part.index) > 0)
+            each = np.log(part.loc[both, "mae"] / last.loc[both.index[both], "mae"])
+            rows[model, horizon] = {
+                "ratio": (part["mae"] / part["scale"]).sum() / total if total > 0 else np.nan,
+                "geometric": float(np.exp(each.mean())), "left_out": int((~both).sum()),
+                "crps_ratio": (part["crps"] / part["scale"]).sum() / total if total > 0 else np.nan,
+                **{name: part[name].mean() for name in ("cov80", "cov95", "direction")},
+            }  # fmt: skip
+    return pd.DataFrame(rows).T.rename_axis(["model", "horizon"]).sort_index()
 
 
 def _scores(
@@ -161,12 +166,12 @@ def _scores(
     came, known = now * np.exp(task.truth()[scored][:, :, at]), walk.truth[scored][:, :, at]
     median, crps, inside80, inside95 = (np.full(came.shape, np.nan) for _ in range(4))
     for i, origin in enumerate(scored):
-        worlds = walk.worlds(int(origin), n_paths=SCORED_PATHS, only=np.arange(price.shape[1]))[:, :, at]
-        median[i] = np.median(worlds, axis=1)
-        crps[i] = losses.crps(np.exp(worlds).transpose(0, 2, 1), np.exp(known[i]))
-        for inside, tail in ((inside80, 0.1), (inside95, 0.025)):
-            low, high = np.quantile(worlds, [tail, 1 - tail], axis=1, method="inverted_cdf")
-            inside[i] = losses.coverage(low[None] - 1e-9, high[None] + 1e-9, known[i][None], axis=0)
+        change = walk.worlds(int(origin), n_paths=SCORED_PATHS, only=np.arange(price.shape[1]))[:, :, at]
+        median[i], worlds, share = np.median(change, axis=1), np.exp(change), np.exp(known[i])
+        crps[i] = losses.crps(worlds.transpose(0, 2, 1), share)
+        for inside, level in ((inside80, 80), (inside95, 95)):
+            low, high = _interval(worlds, level)
+            inside[i] = losses.coverage(low[None], high[None], share[None], axis=0)
     points = {name: forecast[scored][:, :, at] for name, forecast in walk.members.items()}
     points |= {"weighted_mean": walk.point[scored][:, :, at], "ensemble": median}
     error = {name: np.abs(now * np.exp(point) - came) for name, point in points.items()}
