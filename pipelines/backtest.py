@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,11 +51,9 @@ def carry_out(given: argparse.Namespace) -> int:
 
     ParameterError for settings that do not fit, DataError for a file that cannot be read or is too short.
     """
-    from datetime import UTC, datetime
-
     from cloudarb_lib.errors import ParameterError
     from cloudarb_lib.forecast.backtest import headline
-    from cloudarb_lib.ingest import ingest_files
+    from pipelines.history_file import store_of
     from pipelines.run import REPORTS
 
     own = [n for n in ("freq", "horizons", "origins", "span") if getattr(given, n) is not None]
@@ -65,11 +62,10 @@ def carry_out(given: argparse.Namespace) -> int:
     if given.history is not None and given.panel:
         raise ParameterError("--panel and --history exclude each other.", "Leave one out.")
     out = given.out or REPORTS / "backtest"
-    with tempfile.TemporaryDirectory() as folder:
-        store_dir, settings = given.store, [s for s in BUNDLED if given.panel in (None, s.name)]
-        if given.history is not None:
-            store_dir, settings = str(Path(folder) / "store"), [_own(given)]
-            print(ingest_files([given.history], store_dir=store_dir, now=datetime.now(UTC), progress=False))
+    settings = [s for s in BUNDLED if given.panel in (None, s.name)]
+    if given.history is not None:
+        settings = [_own(given)]
+    with store_of(given.history, given.store) as store_dir:
         for setting in settings:
             scores = _score(setting, store_dir)
             place = out if given.history is not None else out / setting.name
@@ -103,9 +99,10 @@ def _score(setting: Setting, store_dir: str) -> pd.DataFrame:
     import pandas as pd
 
     from cloudarb_lib import history, store, units
-    from cloudarb_lib.errors import DataError, ParameterError
+    from cloudarb_lib.errors import ParameterError
     from cloudarb_lib.forecast import is_moving
     from cloudarb_lib.forecast.backtest import score_series
+    from pipelines.history_file import record_end
 
     step, span = units.parse_freq(setting.freq), units.parse_freq(setting.span)
     with store.open_snapshot(store_dir) as snapshot:
@@ -113,20 +110,18 @@ def _score(setting: Setting, store_dir: str) -> pd.DataFrame:
         events, looks = snapshot.events(as_of=as_of), snapshot.looks(as_of=as_of)
     if setting.name != OWN.name:
         events = events[_bundled(events, setting.name)]
-    if events.empty:
-        raise DataError(f"{setting.name}: the history holds no price.", "Give a file with price events.")
-    end = setting.until or max(events["effective_at"].max(), events["observed_at"].max()).floor(step)
+    seen = record_end(events, setting.name)
+    end = setting.until or seen.floor(step)
     short = step < pd.Timedelta(days=1)
     panel = history.to_panel(events, looks, freq=step, as_of=end, how="mean" if short else "last")
     tick = history.to_panel(events, looks, freq=step, as_of=end).price if short else None
-    last = len(panel.times) - 1 - max(setting.horizons)
+    ends = {h: len(panel.times) - 1 - h for h in setting.horizons}
     first = max(len(panel.times) - 1 - int(span / step), 1)
-    if last < first:
+    if min(ends.values()) < first:
         raise ParameterError(
             f"{len(panel.times)} cells of {setting.freq} are too few for horizons {setting.horizons} in "
             f"{setting.span}.", "Use shorter horizons, a longer span or a longer record.",
         )  # fmt: skip
-    ends = {h: len(panel.times) - 1 - h for h in setting.horizons}
     origins = {
         h: np.unique(np.linspace(first, end, setting.origins).round().astype(int)) for h, end in ends.items()
     }

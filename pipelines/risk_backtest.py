@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,20 +39,16 @@ def carry_out(given: argparse.Namespace) -> int:
     import pandas as pd
 
     from cloudarb_lib.errors import ParameterError
-    from cloudarb_lib.ingest import ingest_files
+    from pipelines.history_file import store_of
     from pipelines.run import REPORTS
 
     now = pd.Timestamp(datetime.now(UTC))
     settings: list[tuple[str, str, int]] = list(BUNDLED)
-    with tempfile.TemporaryDirectory() as folder:
-        store_dir = given.store
-        if given.history is not None:
-            store_dir = str(Path(folder) / "store")
-            horizon = 1 if given.horizon is None else given.horizon
-            settings = [("", given.freq or "7D", horizon)]
-            print(ingest_files([given.history], store_dir=store_dir, now=now, progress=False))
-        elif given.freq or given.horizon is not None:
-            raise ParameterError("--freq and --horizon go with --history.", "Name a file, or leave them out.")
+    if given.history is not None:
+        settings = [("", given.freq or "7D", 1 if given.horizon is None else given.horizon)]
+    elif given.freq or given.horizon is not None:
+        raise ParameterError("--freq and --horizon go with --history.", "Name a file, or leave them out.")
+    with store_of(given.history, given.store) as store_dir:
         results = [_one(store_dir, setting, now=now) for setting in settings]
     verdicts, windows = (pd.concat(parts, ignore_index=True) for parts in zip(*results, strict=True))
     _say(verdicts)
@@ -70,8 +65,8 @@ def _one(store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp) ->
     from tqdm.auto import tqdm
 
     from cloudarb_lib import history, store, units
-    from cloudarb_lib.errors import DataError
     from cloudarb_lib.risk.backtest import back_test
+    from pipelines.history_file import record_end
 
     provider, freq, horizon = setting
     name = f"{provider or 'file'} {horizon} x {freq}"
@@ -82,9 +77,7 @@ def _one(store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp) ->
             purchase_options=["spot"] if provider == "aws" else None,
         )  # fmt: skip
         looks = snapshot.looks(as_of=now)
-    if events.empty:
-        raise DataError(f"{name}: the history holds no price.", "Give a file with price events.")
-    end = max(events["effective_at"].max(), events["observed_at"].max())
+    end = record_end(events, name)
     last, mean = (history.to_panel(events, looks, freq=step, as_of=end, how=how) for how in ("last", "mean"))
     found = back_test(last, mean, horizon_steps=horizon, tick=lambda items: tqdm(items, desc=name))
     return [table.assign(history=name) for table in found]
@@ -99,15 +92,8 @@ def _say(verdicts: pd.DataFrame) -> None:
         n = int(group["windows"].iloc[0])
         ours = group[group["model"] == MODELS[0]]
         enough = n >= LEAST_WINDOWS
-        columns = [
-            "plan",
-            "exceedances",
-            *(TESTS if enough else []),
-            "binomial",
-            "z",
-            "acerbi_szekely",
-            "tick_loss_pct",
-        ]
+        columns = ["plan", "exceedances", *(TESTS if enough else [])]
+        columns += ["binomial", "z", "acerbi_szekely", "tick_loss_pct"]
         print(f"\n{name}: {n} windows, {0.05 * n:.1f} exceedances expected; model {MODELS[0]}, p-values")
         print(ours[columns].round(3).to_string(index=False))
         judged = group.assign(passed=(group[TESTS] >= 0.05).all(axis=1))

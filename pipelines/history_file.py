@@ -1,0 +1,40 @@
+"""A price file of one's own, where a back-test would read the bundled history."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
+    """Yield the folder of a store that holds the file ``history`` alone, gone afterwards; ``store_dir`` without.
+
+    Prints what the file brought in. DataError where it cannot be read.
+    """
+    from datetime import UTC, datetime
+
+    from cloudarb_lib.ingest import ingest_files
+
+    if history is None:
+        yield store_dir
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        own = str(Path(folder) / "store")
+        print(ingest_files([history], store_dir=own, now=datetime.now(UTC), progress=False))
+        yield own
+
+
+def record_end(events: pd.DataFrame, name: str) -> pd.Timestamp:
+    """Return when the last of ``events`` took effect and was seen; DataError, by ``name``, where there is none."""
+    from cloudarb_lib.errors import DataError
+
+    if events.empty:
+        raise DataError(f"{name}: the history holds no price.", "Give a file with price events.")
+    return max(events["effective_at"].max(), events["observed_at"].max())
