@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy.optimize import LinearConstraint, milp
 
+from benchmarks.allocation_oracle import by_scipy
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate import engine, search
 from cloudarb_lib.allocate.build import rework_factor
@@ -388,55 +388,6 @@ def by_hand(problem: allocate.Problem) -> float:
     return best
 
 
-def by_scipy(problem: allocate.Problem) -> float:
-    """The optimum by another formulation and solver: binaries, no usage, Rockafellar-Uryasev rows."""
-    p, limits = problem, problem.limits
-    n, k, d, s = len(p.pairs), len(p.sites), len(p.demands), len(p.paths)
-    width = n + k + d + 1 + s  # counts, sites, undone, VaR, excess of each world
-    slot, demand = p.pairs["slot"].to_numpy(), p.pairs["demand"].to_numpy()
-    hours, cover = p.pairs["hours"].to_numpy(), p.pairs["cover"].to_numpy()
-    rows, low, high = [], [], []
-
-    def row(lower, upper, **parts):
-        line = np.zeros(width)
-        for at, values in parts.values():
-            line[at] = values
-        rows.append(line), low.append(lower), high.append(upper)
-
-    counts = np.arange(n)
-    undone = p.demands["unmet_usd"].to_numpy()
-    for i in range(d):
-        upper = p.demands["need"][i] if p.exact else np.inf
-        row(p.demands["need"][i], upper, x=(counts, cover * (demand == i)), v=(n + k + i, 1))
-    for c in range(len(p.pools)):
-        inside = (p.slots["pool"].to_numpy() == c)[slot]
-        row(-np.inf, p.pools["capacity"][c], x=(counts, p.pairs["pool_use"] * inside))
-    for j in range(n):
-        row(-np.inf, 0, x=(j, 1), y=(n + p.slots["site"][slot[j]], -max(p.pairs["most"][j], 1)))
-    if limits.budget_usd:
-        row(-np.inf, limits.budget_usd, x=(counts, p.slots["list_price"].to_numpy()[slot] * hours))
-    if limits.min_on_demand_share:
-        steady = p.slots["on_demand"].to_numpy()[slot] - limits.min_on_demand_share
-        row(0, np.inf, x=(counts, steady * hours))
-    for name in p.slots["provider"].unique() if limits.max_provider_share else ():
-        mine = (p.slots["provider"] == name).to_numpy()[slot] - limits.max_provider_share
-        row(-np.inf, 0, x=(counts, mine * hours * p.slots["mean_price"].to_numpy()[slot]))
-    if limits.cvar_usd:
-        for w in range(s):
-            row(0, np.inf, x=(counts, -p.paths[w][slot] * hours), t=(n + k + d, 1), z=(n + k + d + 1 + w, 1))
-        tail = np.full(s, 1 / ((1 - limits.cvar_level) * s))
-        row(-np.inf, limits.cvar_usd, t=(n + k + d, 1), z=(np.arange(s) + n + k + d + 1, tail))
-    upper = np.r_[
-        p.pairs["most"], np.ones(k), np.where(np.isinf(undone), 0, p.demands["need"]), [np.inf] * (s + 1)
-    ]
-    cost = np.r_[p.unit_cost, p.sites["fee_usd"], np.where(np.isinf(undone), 0, undone), np.zeros(s + 1)]
-    found = milp(
-        cost, integrality=np.r_[np.ones(n + k), np.zeros(d + 1 + s)], bounds=(np.zeros(width), upper),
-        constraints=LinearConstraint(np.array(rows), low, high), options={"mip_rel_gap": 1e-9},
-    )  # fmt: skip
-    return found.fun if found.status == 0 else np.inf
-
-
 def agrees(plan: allocate.Plan, best: float) -> None:
     if np.isinf(best):
         assert plan.status == "infeasible"
@@ -461,7 +412,8 @@ def test_small_problems_equal_brute_force(seed):
 def test_larger_problems_equal_another_formulation(seed):
     problem = random_problem(seed, small=False)
     problem = replace(problem, limits=replace(problem.limits, effective_providers=None))
-    agrees(allocate.solve(problem, allocate.SolveOptions(gap=1e-6)), by_scipy(problem))
+    best, _ = by_scipy(problem, gap=1e-9, time_limit_s=60)
+    agrees(allocate.solve(problem, allocate.SolveOptions(gap=1e-6)), best)
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=30), st.floats(0.05, 0.95))

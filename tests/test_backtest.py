@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from test_forecast import a_panel, stepping
 
 from cloudarb_lib import losses
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.forecast.backtest import headline, score_series
 from pipelines import cli
-from tests.test_forecast import a_panel, stepping
 
 COLUMNS = [
     "series_id",

@@ -17,6 +17,15 @@ samples = arrays(float, st.integers(25, 60), elements=finite)
 levels = st.sampled_from([0.5, 0.9, 0.95, 0.975])
 parts = arrays(float, st.tuples(st.integers(25, 60), st.integers(1, 4)), elements=finite)
 
+
+def shuffled(x, shuffle):
+    """Return the paths and offers of ``x`` in another order, and that of the offers."""
+    rows, columns = list(range(x.shape[0])), list(range(x.shape[1]))
+    shuffle.shuffle(rows)
+    shuffle.shuffle(columns)
+    return x[rows][:, columns], columns
+
+
 # --- measures
 
 
@@ -83,10 +92,7 @@ def test_cvar_is_subadditive_and_its_components_sum(x, level):
 
 @given(parts, levels, st.randoms(use_true_random=False))
 def test_the_order_of_paths_and_offers_does_not_matter(x, level, shuffle):
-    rows, columns = list(range(x.shape[0])), list(range(x.shape[1]))
-    shuffle.shuffle(rows)
-    shuffle.shuffle(columns)
-    mixed = x[rows][:, columns]
+    mixed, columns = shuffled(x, shuffle)
     for measure in (risk.var, risk.cvar):
         np.testing.assert_allclose(measure(mixed, level), np.array(measure(x, level))[:, columns],
                                    rtol=1e-9, atol=1e-6)  # fmt: skip
