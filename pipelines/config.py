@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from cloudarb_lib.documents import read_yaml
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.units import parse_as_of, parse_freq
@@ -44,41 +43,13 @@ class RunConfig:
     parameters: dict[str, dict[str, object]]
 
 
-def read_yaml(path: Path) -> tuple[dict[str, object], dict[str, int]]:
-    """Return the top-level mapping of a YAML file, and the line of each key (first is 1).
-
-    ParameterError with the line where it is not YAML, not a mapping, or a key repeats.
-    """
-    values: dict[str, object] = {}
-    lines: dict[str, int] = {}
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        if not isinstance(node, yaml.MappingNode):
-            raise ParameterError(f"{path.name} holds no 'key: value' lines.")
-        loader = yaml.SafeLoader("")
-        for key_node, value_node in node.value:
-            key, line = str(key_node.value), key_node.start_mark.line + 1
-            if key in values:
-                raise ParameterError(
-                    f"{path.name}, line {line}: {key!r} stands in line {lines[key]} already."
-                )
-            values[key], lines[key] = loader.construct_object(value_node, deep=True), line
-    except FileNotFoundError as cause:
-        ours = ", ".join(sorted(f"pipelines/{p.name}" for p in Path(__file__).parent.glob("*.yaml")))
-        raise ParameterError(f"no configuration {path}.", f"There are {ours}.") from cause
-    except (yaml.YAMLError, ValueError, IsADirectoryError) as cause:
-        after = f" after line {max(lines.values())}" if lines else ""
-        raise ParameterError(f"{path.name} is not readable as YAML{after}: {cause}.") from cause
-    return values, lines
-
-
 def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
     """Read and check a configuration against the notebooks that it will drive.
 
     Every key is the run's own (name, title, timeout_s, store_dir) or a parameter that some notebook
     declares; each notebook is given those it declares. ParameterError names file, line and key.
     """
-    values, lines = read_yaml(path)
+    values, line = read_yaml(path, "pipelines/*.yaml")
     takes = {step: declared(notebooks / f"{step}.ipynb") for step in STEPS}
     known = {name: p for step in takes.values() for name, p in step.items() if name not in SET_BY_RUN}
     for key in ("name", "title", "timeout_s", "as_of"):
@@ -86,7 +57,7 @@ def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
             raise ParameterError(f"{path.name} lacks {key!r}.", "Add it; see pipelines/weekly.yaml.")
     checked: dict[str, object] = {}
     for key, value in values.items():
-        where = f"{path.name}, line {lines[key]}"
+        where = line(key)
         checked |= check({key: value}, {**_OWN, **known}, where=where)
         _check_meaning(key, checked[key], where)
     given = {key: value for key, value in checked.items() if key in known}

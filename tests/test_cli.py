@@ -25,7 +25,7 @@ def test_the_manual_loads_nothing_heavy_and_tells_all_verbs():
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["run", "none.yaml"], 2, "no configuration none.yaml. Way out: There are pipelines/"),
+        (["run", "none.yaml"], 2, "no file none.yaml. Way out: There are pipelines/"),
         (["ingest", "none.csv"], 3, "none.csv"),
     ],
 )

@@ -11,7 +11,7 @@ from pipeline_toys import CONFIG, PARAMETERS, notebook, project
 
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
-from pipelines.config import NOTEBOOKS, STEPS, load_config, read_yaml
+from pipelines.config import NOTEBOOKS, STEPS, load_config
 from pipelines.parameters import SET_BY_RUN, Parameter, check, declared
 
 KINDS = {"str": "a", "int": 1, "float": 1.0, "bool": True, "list": ["a"]}
@@ -67,13 +67,14 @@ def test_each_notebook_is_given_what_it_declares(toys, tmp_path):
         (("seed: 3", "names: [a, 1]"), "an entry of names is 1"),
         (("seed: 3", "names: a"), "not a proper list"),
         (("seed: 3", "run_dir: x"), "'run_dir' is unknown"),
-        (("2026-04-29", "2026-04-31"), "not readable as YAML after line 3: day is out of range"),
+        (("2026-04-29", "2026-04-31"), "not readable as YAML after line 4: day is out of range"),
         (("2026-04-29", "2026-04-29 18:00:00"), "line 4: as_of .* has no time zone"),
         (("as_of: 2026-04-29\n", ""), "lacks 'as_of'"),
         (("name: toy", "name: ../toy"), "cannot name a folder"),
         (("timeout_s: 60", "timeout_s: 0"), "timeout_s is 0"),
         (("timeout_s: 60", "timeout_s: 1m"), "timeout_s is '1m'"),
         (("seed: 3", "seed: [3"), "not readable as YAML"),
+        (("seed: 3", "seed: 3\nseed: 4\n  - 5: ["), "not readable as YAML at line"),
         (("seed: 3", "seed: !!python/object:os.system {}"), "not readable as YAML"),
         (("name: toy", "- toy"), "not readable as YAML"),
     ],
@@ -82,19 +83,6 @@ def test_a_fault_is_named_with_its_line(toys, tmp_path, change, told):
     assert change[0] in CONFIG
     with pytest.raises(ParameterError, match=told):
         load(toys, tmp_path, CONFIG.replace(*change))
-
-
-def test_what_is_no_configuration_at_all(tmp_path):
-    with pytest.raises(ParameterError, match="There are pipelines/marketplace"):
-        read_yaml(tmp_path / "none.yaml")
-    with pytest.raises(ParameterError, match="not readable"):
-        read_yaml(tmp_path)
-    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ParameterError, match="not readable"):
-        read_yaml(tmp_path / "b.yaml")
-    (tmp_path / "l.yaml").write_text("- a\n")
-    with pytest.raises(ParameterError, match="holds no"):
-        read_yaml(tmp_path / "l.yaml")
 
 
 @pytest.mark.parametrize(

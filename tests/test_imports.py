@@ -16,7 +16,7 @@ LAYERS = (
     ("types",),
     ("schema",),
     ("handover", "glitches"),
-    ("assumptions",),
+    ("assumptions", "documents"),
     ("history", "features", "splits", "losses"),
     ("explore", "forecast", "allocate", "risk"),
     ("plots",),
