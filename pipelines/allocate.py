@@ -23,6 +23,8 @@ _LIMITS = (
     ("max_provider_share", float, "most of the spend with one provider (0 to 1)"),
     ("max_region_share", float, "most of the spend in one region (0 to 1)"),
     ("min_on_demand_share", float, "least share of instance-hours on demand (0 to 1)"),
+    ("carbon_kg", float, "most CO2e of the electricity over the horizon (kg, average grid intensity)"),
+    ("carbon_usd_per_tonne", float, "price of a tonne of CO2e, part of the cost (USD)"),
     ("hazard", str, "preset of spot interruptions: calm, typical or stressed"),
 )
 
@@ -64,26 +66,27 @@ def carry_out(given: argparse.Namespace) -> int:
         raise ParameterError(
             "--horizon-steps and --n-paths must be 1 or more.", "Leave them out for 13 and 500."
         )
-    workloads = allocate.load_workloads(given.workloads)
+    demand = allocate.load_demand(given.workloads)
     set_ = {name: value for name, _, _ in _LIMITS if (value := getattr(given, name)) is not None}
     limits = allocate.Limits(**set_, terms=tuple(given.terms))
     options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit)
     known = assumptions.load_assumptions()
     with store.open_snapshot(given.store) as snapshot:
         events = snapshot.events(as_of=now, providers=given.providers, gpu_only=True)
-        looks = snapshot.looks(as_of=now)
+        looks, grid = snapshot.looks(as_of=now), snapshot.table("grid_carbon")
     offers, sources = history.current_offers(
         events, looks, as_of=now, stale_after_days=given.stale_after_days
     )
     events = history.fresh(events, sources)
-    accepted = offers["gpu_model"].isin({model for w in workloads for model in w.throughput})
+    offers = offers.merge(grid[["provider", "region", "grid_gco2e_per_kwh"]], how="left")
+    accepted = offers["gpu_model"].isin({model for w in demand.workloads for model in w.throughput})
     chosen = offers[accepted & offers["term"].isin(("", *given.terms))]
     paths = None
     if len(chosen):
         panel = history.to_panel(events, looks, freq=step, as_of=now)
         paths = _paths(given, panel, chosen["offer_id"], known)
     problem = allocate.build_problem(
-        workloads, chosen if len(chosen) else offers, paths=paths, limits=limits, assumptions=known,
+        demand, offers, paths=paths, limits=limits, assumptions=known,
         hours=given.horizon_steps * step / pd.Timedelta(hours=1),
     )  # fmt: skip
     plan = allocate.hold_var(problem, given.var, options) if given.var else allocate.solve(problem, options)

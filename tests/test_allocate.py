@@ -111,10 +111,10 @@ def test_every_key_reads(tmp_path):
         (GOOD + "    interruptible: maybe\n", "line 4: .*neither yes nor no"),
         (GOOD + "    hours_a_week: 200\n", "line 2: .*A week has 168"),
         (GOOD + "    hours_a_week: -1\n", "line 2: .*hours_a_week is -1"),
-        (GOOD + "    needs: 8 H100\n", "line 4: key 'needs' repeats"),
+        (GOOD + "    needs: 8 H100\n", "line 4: 'needs' stands in line 3 already"),
         (GOOD + "    options: [spott]\n", "line 2: .*did you mean 'spot'"),
         (GOOD + "    worth: lots\n", "line 4: worth: 'lots' does not read like"),
-        (GOOD + "    restart_minutes: 2026-13-45\n", "line 4: restart_minutes"),
+        (GOOD + "    restart_minutes: 2026-13-45\n", "after line 4: month must be"),
         (GOOD + "    accepts: {H100: 0}\n", "line 2: .*throughput"),
         (GOOD + "    worth: 0 USD per GPU-hour\n", "line 2: .*worth"),
         (GOOD + GOOD[8:], "line 4: workload 'a' repeats"),
@@ -122,12 +122,24 @@ def test_every_key_reads(tmp_path):
         ("demand:\n  - needs: 8 H100\n", "line 2: the entry lacks 'workload'"),
         ("demand:\n  - workload: a\n    needs: 0 H100\n", "line 2: .*amount is 0"),
         ("demand:\n  - workload: a\n    needs: -8 H100\n", "line 3: needs: '-8 H100' does not read"),
-        ("demand:\n  - workload: a\n    needs: 40 GPU-hours a week\n", "a batch lacks 'accepts'"),
+        ("demand:\n  - workload: a\n    needs: 40 GPU-hours a week\n", "line 2: the entry lacks 'accepts'"),
         ("demand: []\n", "the demand is empty"),
         ("demands: []\n", "line 1: .*did you mean 'demand'"),
-        ("- 1\n", "no demand"),
-        ("demand: [\n", "line 2: not YAML"),
-        ("demand:\n  - !!python/object:os.system x\n", "line 2: an entry is not a mapping"),
+        ("- 1\n", "no 'key: value' lines"),
+        ("demand: [\n", "not readable as YAML"),
+        ("demand: 3\n", "line 1: demand is no list"),
+        ("demand:\n  - 7\n", "line 2: an entry is not a mapping"),
+        (
+            GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1.5\n    usd_per_hour: 3\n",
+            "line 5: .*1.5 inst",
+        ),
+        (
+            GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1\n    usd_per_hour: 0\n",
+            "line 5: .*costs 0",
+        ),
+        (GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1\n", "line 5: .*lacks 'usd_per_hour'"),
+        (GOOD + "    workload: ' '\n", "line 4: 'workload' stands"),
+        ("demand:\n  - workload: ' '\n", "line 2: workload: ' ' is empty"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path, text, said):
@@ -136,7 +148,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path, text, said):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ParameterError, match="no demand file"):
+    with pytest.raises(ParameterError, match=r"no file .*data/demand\.yaml"):
         allocate.load_workloads(tmp_path / "none.yaml")
 
 
@@ -332,6 +344,102 @@ def test_a_cvar_limit_too_low_is_named():
     assert any(s.startswith("CVaR 1,000 is short by") for s in said)
 
 
+# --- commitments held, and carbon
+
+
+HELD = allocate.Commitment("gcp/us-b/h8", 2, 30.0)
+
+
+def committed(*workloads, options=None, limits=None, table=OFFERS, held=HELD):
+    problem = allocate.build_problem(
+        allocate.Demand(list(workloads), (held,)), table, assumptions=figures(), limits=limits
+    )
+    return allocate.solve(problem, options)
+
+
+def test_what_is_committed_is_paid_for_used_or_not_and_used_first():
+    idle = committed(work(8, regions=("us-a",)))
+    held = idle.table.set_index("workload").loc["idle commitment"]
+    assert (held["instances"], held["hours"], held["expected_cost_usd"]) == (2, 168, 2 * 30 * 168)
+    spot = 16 * 168 * float(rework_factor(0.002, checkpoint_h=0, restart_h=0))
+    assert idle.objective_usd == pytest.approx(2 * 30 * 168 + spot)
+    used = committed(work(24))  # three machines of 8: the two paid for, and one on spot
+    offers_used = used.table.set_index("offer_id")["instances"].to_dict()
+    assert offers_used == {"gcp/us-b//h8/reserved/held": 2, "gcp/us-a//h8/spot/": 1}
+    assert used.objective_usd == pytest.approx(2 * 30 * 168 + spot)
+    half = committed(work(8))
+    assert half.objective_usd == pytest.approx(2 * 30 * 168)
+    assert sorted(half.table["workload"]) == ["idle commitment", "w"]
+    assert allocate.runners_up(half)["workload"].tolist() == ["w"]
+    broken = allocate.check(half.problem, np.zeros(len(half.counts))).broken
+    assert any("commitment to gcp/us-b//h8/reserved/held" in said for said in broken)
+    with pytest.raises(ParameterError, match="did you mean 'gcp/us-b/h8'"):
+        committed(work(8), held=replace(HELD, machine="gcp/us-b/h9"))
+
+
+GRID = OFFERS.assign(grid_gco2e_per_kwh=np.where(OFFERS["region"] == "us-a", 500.0, 100.0))
+WATTS = {
+    "gpu_utilisation": 0.5, "gpu_watts": 700, "host_watts_per_gpu": 150, "pue": 1.2, "grid_gco2e_per_kwh": 400,
+}  # fmt: skip
+
+
+def test_carbon_is_counted_priced_and_capped():
+    hours = 168 * float(rework_factor(0.002, checkpoint_h=0, restart_h=0))
+    kg = 8 * (0.5 * 700 + 150) / 1000 * 1.2 * 0.5 * hours  # one machine of 8 in us-a
+    free = plan_for(work(8), table=GRID, **WATTS)
+    assert free.table["region"].tolist() == ["us-a"]
+    assert allocate.summary(free).set_index("fact").loc["carbon", "value"] == pytest.approx(kg)
+    capped = plan_for(work(8), table=GRID, limits=allocate.Limits(carbon_kg=kg - 1), **WATTS)
+    assert capped.table["region"].tolist() == ["us-b"]
+    assert capped.verdict.sums[0] == pytest.approx(kg / 5)
+    # us-b costs 4 USD/h more and emits 0.8 kg the fewer: worth it from this price of carbon on
+    tipping = 4 * hours / (0.8 * kg) * 1000
+    for usd, region in ((0.99 * tipping, "us-a"), (1.01 * tipping, "us-b")):
+        priced = plan_for(work(8), table=GRID, limits=allocate.Limits(carbon_usd_per_tonne=usd), **WATTS)
+        assert priced.table["region"].tolist() == [region]
+        assert priced.objective_usd == pytest.approx(priced.table["expected_cost_usd"].sum())
+    none = plan_for(work(8), table=GRID, limits=allocate.Limits(carbon_kg=1.0), **WATTS)
+    assert any(s.startswith("carbon 1 is short by") for s in allocate.conflicts(none.problem))
+    unknown = plan_for(work(8), table=GRID.assign(grid_gco2e_per_kwh=np.nan), **WATTS)
+    assert unknown.verdict.sums[0] == pytest.approx(kg / 500 * 400)
+    with pytest.raises(ParameterError, match="Join table grid_carbon"):
+        plan_for(work(8), limits=allocate.Limits(carbon_kg=1.0))
+
+
+@pytest.mark.parametrize(
+    ("tiers", "value", "usd"),
+    [
+        (((0.0, 3.0),), 5.0, 15.0),
+        (((0.0, 3.0),), -5.0, 0.0),
+        (((2.0, 1.0), (4.0, 2.0)), 5.0, 4.0),
+        (((0.0, 3.0), (4.0, 1.0)), 6.0, 14.0),
+    ],
+)
+def test_a_charge_is_the_sum_over_its_tiers(tiers, value, usd):
+    base = random_problem(3, small=True)
+    base = replace(base, demands=base.demands.assign(unmet_usd=9.0))
+    counts = np.zeros(len(base.pairs))
+    counts[0] = 1
+    row = allocate.Row("r", np.array([0]), np.array([value]), tiers=tiers)
+    verdict = allocate.check(replace(base, rows=(row,)), counts)
+    assert verdict.charges_usd.tolist() == [usd]
+    assert verdict.objective_usd - allocate.check(base, counts).objective_usd == pytest.approx(usd)
+
+
+@pytest.mark.parametrize(
+    "tiers",
+    [
+        ((1.0, 2.0), (0.0, 3.0)),
+        ((0.0, -1.0),),
+        ((1.0, 2.0), (2.0, 1.0)),
+        ((0.0, 1.0), (1.0, 3.0), (2.0, 2.0)),
+    ],
+)
+def test_tiers_that_mean_nothing_are_refused(tiers):
+    with pytest.raises(DataError):
+        allocate.Row("r", np.array([0]), np.ones(1), tiers=tiers)
+
+
 # --- against slow oracles
 
 
@@ -405,6 +513,37 @@ def test_small_problems_equal_brute_force(seed):
     most = np.minimum(problem.pairs["most"], 1)  # two units at most keep the enumeration short
     problem = replace(problem, pairs=problem.pairs.assign(most=most))
     agrees(allocate.solve(problem, allocate.SolveOptions(gap=1e-6)), by_hand(problem))
+
+
+def with_rows(problem: allocate.Problem, seed: int) -> allocate.Problem:
+    """The problem with a limit, a floor, an equality and charges of each shape, some loose."""
+    rng, n = np.random.default_rng(seed), len(problem.pairs)
+    rows = []
+    for tiers in ((), ((0.0, 2.0),), ((1.0, 1.0), (2.0, 4.0)), ((0.0, 4.0), (1.0, 2.0), (2.5, 0.5))):
+        at = rng.choice(n, size=n // 2, replace=False)
+        values = rng.uniform(-1 if rng.random() < 0.5 else 0, 1, len(at))
+        upper = rng.uniform(0.2, 3) if rng.random() < 0.4 else np.inf
+        lower = rng.uniform(-1, 0.5) if rng.random() < 0.2 else -np.inf
+        rows.append(allocate.Row("sum", at, values, lower, upper, tiers))
+    if rng.random() < 0.3:
+        rows.append(allocate.Row("as many", np.array([0, 1]), np.array([1.0, -1.0]), 0.0, 0.0))
+    return replace(problem, rows=tuple(rows))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_limits_and_charges_on_sums_equal_brute_force(seed):
+    problem = with_rows(random_problem(seed, small=True), seed)
+    most = np.minimum(problem.pairs["most"], 1 + seed % 2)
+    most[4:] = np.minimum(most[4:], 1)
+    problem = replace(problem, pairs=problem.pairs.assign(most=most))
+    plan = allocate.solve(problem, allocate.SolveOptions(gap=1e-6))
+    agrees(plan, by_hand(problem))
+    if plan.has_plan:
+        program = search.to_milp(problem)
+        point = program.point(plan.counts)
+        assert program.cost @ point == pytest.approx(plan.objective_usd)
+        assert (program.rows @ point <= program.row_upper + 1e-6).all()
+        assert plan.table["expected_cost_usd"].sum() <= plan.objective_usd + 1e-6
 
 
 @settings(max_examples=40, deadline=None)
@@ -483,7 +622,7 @@ def test_a_pool_that_closes_with_its_site_still_shows_its_capacity():
 
 
 def test_a_folder_is_no_demand_file(tmp_path):
-    with pytest.raises(ParameterError, match="cannot be read"):
+    with pytest.raises(ParameterError, match="not readable"):
         allocate.load_workloads(tmp_path)
 
 

@@ -55,6 +55,20 @@ def test_var_is_held_on_request_and_safety_has_its_price(tmp_path, capsys):
     assert float(said.split("price of safety: ")[1].split(" ")[0].replace(",", "")) > 0
 
 
+def test_commitments_held_and_carbon_are_taken_into_account(tmp_path, capsys):
+    held = (
+        "commitments:\n  - machine: gcp/us-central1/a3-highgpu-8g\n    instances: 3\n    usd_per_hour: 55\n"
+    )
+    assert run(tmp_path, "--carbon-usd-per-tonne", "80", demand=DEMAND + held) == 0
+    said = capsys.readouterr().out
+    assert "idle commitment gcp/us-central1//a3-highgpu-8g/reserved/held" in " ".join(said.split())
+    kg = float(said.split("\ncarbon: ")[1].split(" kgCO2e")[0].replace(",", ""))
+    charged = float(said.split("\ncharges: ")[1].split(" USD")[0].replace(",", ""))
+    assert charged == pytest.approx(kg * 0.08, abs=0.01)
+    assert run(tmp_path, "--carbon-kg", str(kg / 1e3)) == allocate.INFEASIBLE
+    assert f"carbon {kg / 1e3:,.6g} is short by" in capsys.readouterr().out
+
+
 def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
     assert run(tmp_path, "--budget", "1000") == allocate.INFEASIBLE
     said = capsys.readouterr().out

@@ -2,17 +2,27 @@
 
 from cloudarb_lib.allocate.build import build_problem, resample_history
 from cloudarb_lib.allocate.check import check
-from cloudarb_lib.allocate.demand import Workload, demand_table, load_workloads
+from cloudarb_lib.allocate.demand import (
+    Commitment,
+    Demand,
+    Workload,
+    demand_table,
+    load_demand,
+    load_workloads,
+)
 from cloudarb_lib.allocate.engine import SolveOptions
 from cloudarb_lib.allocate.explain import binding, conflicts, runners_up, summary
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
-from cloudarb_lib.allocate.model import Limits, Problem
+from cloudarb_lib.allocate.model import Limits, Problem, Row
 from cloudarb_lib.allocate.search import Plan, solve
 
 __all__ = [
+    "Commitment",
+    "Demand",
     "Limits",
     "Plan",
     "Problem",
+    "Row",
     "SolveOptions",
     "Workload",
     "binding",
@@ -22,6 +32,7 @@ __all__ = [
     "demand_table",
     "frontier",
     "hold_var",
+    "load_demand",
     "load_workloads",
     "resample_history",
     "runners_up",

@@ -8,13 +8,16 @@ import math
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import Workload
-from cloudarb_lib.allocate.model import Limits, Problem
+from cloudarb_lib.allocate.demand import Commitment, Demand, Workload
+from cloudarb_lib.allocate.model import Limits, Problem, Row
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.schema import nearest
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_WEEK
+
+IDLE = "idle commitment"
+"""Stands in a plan where a workload's name would: what is paid for and used by none."""
 
 
 def rework_factor(hazard_per_h: np.ndarray, *, checkpoint_h: float, restart_h: float) -> np.ndarray:
@@ -89,10 +92,11 @@ def fits(workload: Workload, offers: pd.DataFrame) -> np.ndarray:
 
 def _capacity(offers: pd.DataFrame, assumptions: Assumptions) -> pd.DataFrame:
     """Return the pool of each offer (provider/region/option/GPU model) and its capacity in GPUs."""
-    market = offers["price_kind"].eq("market") & offers["offer_count"].notna()
+    held = offers["held"].notna()
+    market = offers["price_kind"].eq("market") & offers["offer_count"].notna() & ~held
     parts = ["provider", "region", "purchase_option", "gpu_model"]
     pool = offers[parts].astype(str).agg("/".join, axis=1)
-    pool = pool.where(~market, offers["offer_id"].astype(str))
+    pool = pool.where(~(market | held), offers["offer_id"].astype(str))
     per_kind = {
         (option, model): assumptions.get(f"capacity_gpus/{option}/{model}", f"capacity_gpus/{option}")
         for option, model in set(
@@ -108,11 +112,14 @@ def _capacity(offers: pd.DataFrame, assumptions: Assumptions) -> pd.DataFrame:
         a_machine = assumptions.get("capacity_gpus_per_market_offer")
         counts = offers["offer_count"].to_numpy(float) * a_machine
         result["capacity"] = np.where(market, counts, result["capacity"])
+    result["capacity"] = result["capacity"].where(
+        ~held.to_numpy(), (offers["held"] * offers["gpu_count"]).to_numpy()
+    )
     return result
 
 
 def build_problem(
-    workloads: list[Workload],
+    workloads: list[Workload] | Demand,
     offers: pd.DataFrame,
     *,
     paths: Paths | None = None,
@@ -120,19 +127,21 @@ def build_problem(
     assumptions: Assumptions,
     hours: float = HOURS_PER_WEEK,
 ) -> Problem:
-    """Return the problem of serving ``workloads`` from table ``offers`` for ``hours`` hours.
+    """Return the problem of serving a demand from table ``offers`` for ``hours`` hours.
 
     A plan counts whole instances. Expected prices are the means of ``paths`` over worlds and
     steps; an offer without paths keeps today's price and is counted in ``notes``. Interrupted
     work is bought again at the same price (``rework_factor``), so the hours paid per instance
     can exceed the hours of the horizon. Capacity, hazards and fees come from
-    ``assumptions``. Raises ParameterError where no offer fits a workload, DataError for a
-    price that is no positive number.
+    ``assumptions``. Commitments already held are paid for, used or idle. Carbon is counted where
+    ``offers`` have ``grid_gco2e_per_kwh``. Raises ParameterError where no offer fits a workload,
+    DataError for a price that is no positive number.
     """
     limits = limits or Limits()
+    demand = workloads if isinstance(workloads, Demand) else Demand(workloads)
     if not 0 < hours < math.inf:
         raise ParameterError(f"the plan covers {hours:g} hours.", "Plan at least one hour.")
-    if not workloads:
+    if not demand.workloads:
         raise ParameterError("no workload to place.", "Name at least one in the demand file.")
     price = offers["price_usd_per_hour"].to_numpy(float)
     bad = ~(np.isfinite(price) & (price > 0))
@@ -142,21 +151,23 @@ def build_problem(
     terms = offers["term"].isin(("", *limits.terms))
     if not terms.any():  # who offers commitments alone asks for them
         terms |= True
-    offers = offers[(offers["gpu_count"].to_numpy(float) > 0) & terms].reset_index(drop=True)
+    held = [_held(commitment, offers) for commitment in demand.commitments]
+    offers = offers[(offers["gpu_count"].to_numpy(float) > 0) & terms].assign(held=np.nan)
+    offers = pd.concat([offers, *held], ignore_index=True)
     if not len(offers):
         raise ParameterError("no GPU offer to choose from.", "Check as_of and stale_after_days.")
     weeks = hours / HOURS_PER_WEEK
     model, gpus = offers["gpu_model"], offers["gpu_count"].to_numpy(float)
     hazard = np.zeros(len(offers))
     spot = (offers["purchase_option"] == "spot").to_numpy()
-    market = (offers["price_kind"] == "market").to_numpy()
+    market = (offers["price_kind"] == "market").to_numpy() & offers["held"].isna().to_numpy()
     if spot.any():
         hazard[spot] = assumptions.get(f"interruption_per_hour/spot/{limits.hazard}")
     if market.any():
         hazard[market] = assumptions.get("interruption_per_hour/market")
     disk = assumptions.get("boot_disk_usd_per_week") * weeks
     demands, pairs = [], []
-    for number, w in enumerate(workloads):
+    for number, w in enumerate(demand.workloads):
         j = np.flatnonzero(fits(w, offers))
         rate = model.iloc[j].map(w.throughput).to_numpy(float)
         waits = np.ceil(w.amount / (gpus[j] * rate)) if w.together and not w.batch else 1.0
@@ -169,25 +180,27 @@ def build_problem(
         cover = gpus[j] * rate * (week / rework if w.batch else 1.0)
         paid = np.full(len(j), week * weeks) if w.batch else week * weeks * rework
         committed = (offers["purchase_option"].iloc[j] == "reserved").to_numpy()
-        paid = np.where(committed, hours, paid)
-        need = w.amount * w.count
-        undone = w.worth_usd_per_gpu_hour
-        demands.append(
-            {
-                "workload": w.name, "period": 0, "need": need,
-                "unmet_usd": math.inf if undone is None
-                else undone * weeks * (1.0 if w.batch else w.hours_a_week),
-            }
-        )  # fmt: skip
+        need, undone = w.amount * w.count, w.worth_usd_per_gpu_hour
+        unmet = np.inf if undone is None else undone * weeks * (1.0 if w.batch else week)
+        demands.append((w.name, 0, need, unmet))
         pairs.append(
             pd.DataFrame(
                 {
-                    "demand": number, "slot": j, "cover": cover, "hours": paid, "instances": 1.0,
-                    "pool_use": gpus[j], "sure_usd": disk,
-                    "most": np.ceil(need / cover - 1e-9), "rework": rework,
+                    "demand": number, "slot": j, "cover": cover, "hours": np.where(committed, hours, paid),
+                    "instances": 1.0, "pool_use": gpus[j], "sure_usd": disk,
+                    "most": np.ceil(need / cover - 1e-9), "rework": rework, "busy_h": paid,
                 }
             )
         )  # fmt: skip
+    if held:  # what nobody uses is paid for all the same
+        at = np.flatnonzero(offers["held"].notna())
+        idle = {
+            "demand": len(demands), "slot": at, "cover": 0.0, "hours": hours, "instances": 1.0,
+            "pool_use": gpus[at], "sure_usd": 0.0, "most": offers["held"].iloc[at].to_numpy(),
+            "rework": 1.0, "busy_h": 0.0,
+        }  # fmt: skip
+        demands.append((IDLE, 0, 0.0, np.inf))
+        pairs.append(pd.DataFrame(idle))
     table = pd.concat(pairs, ignore_index=True)
     used, slot = np.unique(table["slot"].to_numpy(), return_inverse=True)
     table["slot"] = slot
@@ -208,8 +221,17 @@ def build_problem(
         }
     )  # fmt: skip
     fee = assumptions.get("site_fee_usd_per_week") * weeks
+    rows = [
+        Row(f"commitment to {offer}", at := np.flatnonzero(slot == j), np.ones(len(at)), n, n)
+        for j, (offer, n) in enumerate(zip(chosen["offer_id"], chosen["held"], strict=True))
+        if n > 0
+    ]
+    if "grid_gco2e_per_kwh" in chosen:
+        rows.append(_carbon(table, chosen, limits, assumptions))
+    elif limits.carbon_kg or limits.carbon_usd_per_tonne:
+        raise ParameterError("offers have no grid_gco2e_per_kwh.", "Join table grid_carbon to them.")
     return Problem(
-        demands=pd.DataFrame(demands),
+        demands=pd.DataFrame(demands, columns=["workload", "period", "need", "unmet_usd"]),
         slots=slots,
         pairs=table,
         pools=pd.DataFrame({"name": pool_names, "capacity": capacity}),
@@ -217,7 +239,48 @@ def build_problem(
         paths=values,
         limits=limits,
         notes=notes,
+        rows=tuple(rows),
     )
+
+
+def _held(commitment: Commitment, offers: pd.DataFrame) -> pd.DataFrame:
+    """Return the offer (one row) that a commitment already made stands for."""
+    machines = offers["provider"] + "/" + offers["region"] + "/" + offers["instance_type"]
+    at = np.flatnonzero(machines == commitment.machine)
+    if not len(at):
+        raise ParameterError(
+            f"no machine {commitment.machine!r} on offer{nearest(commitment.machine, list(machines.unique()))}.",
+            "Name a commitment by provider/region/instance type.",
+        )
+    return offers.iloc[at[:1]].assign(
+        offer_id=commitment.machine[::-1].replace("/", "//", 1)[::-1] + "/reserved/held",
+        zone="", purchase_option="reserved", term="held", held=commitment.instances,
+        price_usd_per_hour=commitment.usd_per_hour,
+    )  # fmt: skip
+
+
+def _carbon(pairs: pd.DataFrame, offers: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> Row:
+    """Return the row of kgCO2e: what a machine draws while it works, at the grid's average intensity.
+
+    (GPU watts x utilisation + watts of its share of the host) x PUE x intensity, as the Cloud Carbon
+    Footprint method has it. Average, not marginal: the two can rank regions in opposite order.
+    """
+    watts = {
+        model: assumptions.get("gpu_utilisation") * assumptions.get(f"gpu_watts/{model}", "gpu_watts")
+        + assumptions.get("host_watts_per_gpu")
+        for model in offers["gpu_model"].unique()
+    }
+    pue = {name: assumptions.get(f"pue/{name}", "pue") for name in offers["provider"].unique()}
+    grid = offers["grid_gco2e_per_kwh"].to_numpy(float)
+    if np.isnan(grid).any():
+        grid = np.where(np.isnan(grid), assumptions.get("grid_gco2e_per_kwh"), grid)
+    drawn_kw = offers["gpu_count"] * offers["gpu_model"].map(watts) * offers["provider"].map(pue) / 1e3
+    kg_per_h = (drawn_kw * grid / 1e3).to_numpy(float)[pairs["slot"]]
+    usd = limits.carbon_usd_per_tonne
+    return Row(
+        "carbon", np.arange(len(pairs)), kg_per_h * pairs["busy_h"].to_numpy(float),
+        upper=limits.carbon_kg or np.inf, tiers=((0.0, usd / 1e3),) if usd else (), unit="kgCO2e",
+    )  # fmt: skip
 
 
 def _price_paths(
@@ -231,7 +294,7 @@ def _price_paths(
     values = np.tile(today, (paths.values.shape[1], 1))
     there = position >= 0
     values[:, there] = paths.values[position[there]].mean(axis=2).T
-    missing = int((~there).sum())
+    missing = int((~there & offers["held"].isna()).sum())
     notes = (f"{missing} offers have no price paths and keep today's price.",) if missing else ()
     return values, values.mean(axis=0), notes
 

@@ -23,6 +23,9 @@ class Verdict:
     var_usd: float
     effective: float
     list_spend_usd: float
+    sums: np.ndarray
+    """Of each of the problem's rows."""
+    charges_usd: np.ndarray
 
 
 def check(problem: Problem, counts: np.ndarray) -> Verdict:
@@ -80,9 +83,18 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
         var = float(np.quantile(samples, limits.cvar_level, method="inverted_cdf"))
         if limits.cvar_usd is not None:
             over(cvar, limits.cvar_usd, f"CVaR {limits.cvar_level:g}")
+    sums = np.array([float(row.values @ counts[row.at]) for row in problem.rows])
+    charges = np.zeros(len(sums))
+    for i, (row, value) in enumerate(zip(problem.rows, sums, strict=True)):
+        over(value, row.upper, row.name)
+        over(-value, -row.lower, f"{row.name} (negated)")
+        ends = [*(start for start, _ in row.tiers), np.inf][1:]
+        for (start, usd), end in zip(row.tiers, ends, strict=True):
+            charges[i] += usd * max(min(value, end) - start, 0.0)
     used = np.bincount(site, counts, len(problem.sites)) > 0
     undone = float((unmet[unmet > 0] * price_of_unmet[unmet > 0]).sum()) if unmet.any() else 0.0
     objective = float(counts @ problem.unit_cost + problem.sites["fee_usd"].to_numpy(float) @ used)
     return Verdict(
-        objective + undone, unmet, tuple(broken), cvar, var, effective, list_spend
+        objective + undone + float(charges.sum()), unmet, tuple(broken), cvar, var, effective, list_spend,
+        sums, charges,
     )  # fmt: skip

@@ -6,10 +6,13 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from cloudarb_lib.documents import read_yaml
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.schema import PURCHASE_OPTIONS, nearest
 from cloudarb_lib.units import HOURS_PER_WEEK
@@ -86,6 +89,32 @@ class Workload:
         return self.amount if self.batch else self.amount * self.hours_a_week
 
 
+@dataclass(frozen=True)
+class Commitment:
+    """Instances of a machine already committed to, paid for every hour of the plan, used or not.
+
+    ``machine`` is provider/region/instance type; ``usd_per_hour`` of each, as contracted.
+    """
+
+    machine: str
+    instances: float
+    usd_per_hour: float
+
+    def __post_init__(self) -> None:
+        if not (self.instances >= 1 and self.instances == int(self.instances)):
+            raise ParameterError(f"commitment to {self.machine!r}: {self.instances:g} instances.")
+        if not 0 < self.usd_per_hour < math.inf:
+            raise ParameterError(f"commitment to {self.machine!r} costs {self.usd_per_hour:g} USD/h.")
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What has to run, and what is paid for already."""
+
+    workloads: list[Workload]
+    commitments: tuple[Commitment, ...] = ()
+
+
 _NUMBER = r"([0-9][0-9_,]*(?:\.[0-9]+)?)"
 
 
@@ -114,6 +143,12 @@ def _number(value: object) -> float:
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither yes nor no")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{value!r} is empty or no text")
     return value
 
 
@@ -149,6 +184,7 @@ def _plain(name: str, read: Callable) -> Callable[[object], dict[str, object]]:
 
 
 KEYS: dict[str, Callable[[object], dict[str, object]]] = {
+    "workload": _plain("name", _text),
     "needs": _needs,
     "accepts": _plain("throughput", _accepts),
     "hours_a_week": _plain("hours_a_week", _number),
@@ -165,87 +201,80 @@ KEYS: dict[str, Callable[[object], dict[str, object]]] = {
     "gpus_per_instance": _plain("gpus_per_instance", _number),
     "worth": _amount_of("worth_usd_per_gpu_hour", r"NUMBER USD per GPU.hour", "2.50 USD per GPU-hour"),
 }
-"""Keys of an entry beside ``workload``; each turns its value into fields of a Workload."""
+"""Keys of an entry under ``demand``; each turns its value into fields of a Workload."""
+
+COMMITMENT_KEYS: dict[str, Callable[[object], dict[str, object]]] = {
+    "machine": _plain("machine", _text),
+    "instances": _plain("instances", _number),
+    "usd_per_hour": _plain("usd_per_hour", _number),
+}
 
 
-def load_workloads(path: str | Path) -> list[Workload]:
-    """Return the workloads of a demand file (YAML: a list under ``demand``), in its order.
+def load_demand(path: str | Path) -> Demand:
+    """Return what a demand file says (YAML: lists under ``demand`` and ``commitments``), in its order.
 
     Raises ParameterError with file and line for a key that is not known (naming the nearest),
     a value that does not read, a missing ``needs``, a repeated name, and an empty demand.
     """
-    import yaml
+    values, where = read_yaml(path, "data/demand*.yaml")
+    lists = ("demand", "commitments")
+    for key in values:
+        if key not in lists:
+            raise ParameterError(
+                f"{where(key)}: key {key!r} is not known{nearest(key, list(lists))}.", f"Use {lists}."
+            )
 
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except FileNotFoundError as cause:
-        raise ParameterError(f"no demand file {path}.") from cause
-    except OSError as cause:
-        raise ParameterError(f"demand file {path} cannot be read: {cause.strerror}.") from cause
-    except (yaml.YAMLError, UnicodeDecodeError) as cause:
-        mark = getattr(cause, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise ParameterError(f"{path}{where}: not YAML ({cause}).") from cause
+    def entries(key: str, kind: type, keys: dict, needed: dict[str, str]) -> list:
+        given = values.get(key) or []
+        if not isinstance(given, list):
+            raise ParameterError(f"{where(key)}: {key} is no list.", "Begin each entry with '- '.")
+        return [_entry(e, kind, keys, needed, partial(where, key, i)) for i, e in enumerate(given)]
 
-    def fail(node: object, what: str, way_out: str = "") -> ParameterError:
-        return ParameterError(f"{path} line {node.start_mark.line + 1}: {what}", way_out)  # type: ignore[attr-defined]
+    workloads = entries(
+        "demand", Workload, KEYS, {"name": "workload", "amount": "needs", "throughput": "accepts"}
+    )
+    if not workloads:
+        raise ParameterError(
+            f"{where('demand')}: the demand is empty.", "List at least one '- workload: name'."
+        )
+    names = [w.name for w in workloads]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ParameterError(f"{where('demand', i)}: workload {name!r} repeats.")
+    needed = dict(zip(COMMITMENT_KEYS, COMMITMENT_KEYS, strict=True))
+    return Demand(workloads, tuple(entries("commitments", Commitment, COMMITMENT_KEYS, needed)))
 
-    if not isinstance(root, yaml.MappingNode):
-        raise ParameterError(f"{path}: no demand.", "Begin with 'demand:' and a list of entries.")
-    entries = None
-    for key, value in root.value:
-        if key.value != "demand":
-            raise fail(key, f"key {key.value!r} is not known{nearest(key.value, ['demand'])}.")
-        entries = value
-    if not isinstance(entries, yaml.SequenceNode) or not entries.value:
-        raise fail(root, "the demand is empty.", "List at least one '- workload: name'.")
-    loader = yaml.SafeLoader("")
-    workloads: list[Workload] = []
-    for entry in entries.value:
-        if not isinstance(entry, yaml.MappingNode):
-            raise fail(entry, "an entry is not a mapping.", "Begin it with '- workload: name'.")
-        given: dict[str, object] = {}
-        seen: set[str] = set()
-        for key, value in entry.value:
-            name = str(key.value)
-            if name in seen:
-                raise fail(key, f"key {name!r} repeats.")
-            seen.add(name)
-            if name != "workload" and name not in KEYS:
-                known = ["workload", *KEYS]
-                raise fail(
-                    key, f"key {name!r} is not known{nearest(name, known)}.",
-                    f"Use {', '.join(known)}.",
-                )  # fmt: skip
-            try:
-                content = loader.construct_object(value, deep=True)
-            except (yaml.YAMLError, ValueError) as cause:
-                raise fail(value, f"{name}: {cause}.") from cause
-            if name == "workload":
-                if not isinstance(content, str) or not content.strip():
-                    raise fail(value, "the workload's name is empty or no text.")
-                given["name"] = content
-                continue
-            try:
-                # `accepts` may stand before or after `needs`, which names a model as a default
-                new = KEYS[name](content)
-                given = {**new, **given} if name == "needs" else {**given, **new}
-            except ValueError as cause:
-                raise fail(value, f"{name}: {cause}.") from cause
-        for needed, shown in (("name", "workload"), ("amount", "needs")):
-            if needed not in given:
-                raise fail(entry, f"the entry lacks {shown!r}.")
-        if "throughput" not in given:
-            raise fail(entry, "a batch lacks 'accepts'.", "accepts: {A100-80GB: 1.0, H100: 2.0}")
+
+def _entry(given: object, kind: type, keys: dict, needed: dict[str, str], where: Callable[..., str]) -> Any:
+    """Return the ``kind`` that an entry's keys describe, or raise with the line of the mistake."""
+    first = next(iter(keys))
+    if not isinstance(given, dict):
+        raise ParameterError(f"{where()}: an entry is not a mapping.", f"Begin it with '- {first}: ...'.")
+    fields: dict[str, object] = {}
+    for key, value in given.items():
+        if key not in keys:
+            raise ParameterError(
+                f"{where(key)}: key {key!r} is not known{nearest(str(key), list(keys))}.",
+                f"Use {', '.join(keys)}.",
+            )
         try:
-            workload = Workload(**given)  # type: ignore[arg-type]
-        except ParameterError as cause:
-            raise fail(entry, cause.what, cause.way_out) from cause
-        if workload.name in {w.name for w in workloads}:
-            raise fail(entry, f"workload {workload.name!r} repeats.")
-        workloads.append(workload)
-    return workloads
+            new = keys[key](value)
+        except ValueError as cause:
+            raise ParameterError(f"{where(key)}: {key}: {cause}.") from cause
+        # `accepts` may stand before or after `needs`, which names a model as a default
+        fields = {**new, **fields} if key == "needs" else {**fields, **new}
+    for name, shown in needed.items():
+        if name not in fields:
+            raise ParameterError(f"{where()}: the entry lacks {shown!r}.")
+    try:
+        return kind(**fields)
+    except ParameterError as cause:
+        raise ParameterError(f"{where()}: {cause.what}", cause.way_out) from cause
+
+
+def load_workloads(path: str | Path) -> list[Workload]:
+    """Return the workloads of a demand file, for where commitments play no part."""
+    return load_demand(path).workloads
 
 
 def demand_table(workloads: list[Workload]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.allocate.engine import Relaxation, SolveOptions
 from cloudarb_lib.allocate.milp import Milp, separate, to_milp
 from cloudarb_lib.allocate.model import Problem, tail_mean
@@ -69,6 +70,7 @@ def binding(plan: Plan) -> pd.DataFrame:
 def _unit(name: str) -> str:
     units = {
         "capacity": "GPU", "demand": "GPU or GPU-hour a week", "budget": "USD", "CVaR": "USD",
+        "carbon": "kgCO2e", "commitment": "instance",
     }  # fmt: skip
     return units.get(name.split(" ")[0], "")
 
@@ -103,7 +105,7 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     options = replace(options or SolveOptions(), time_limit_s=_PATIENCE_S)
     problem, rows = plan.problem, []
     now = _by_pool(plan)
-    for workload, held in now.groupby(level=0, sort=False):
+    for workload, held in now.drop(index=IDLE, errors="ignore").groupby(level=0, sort=False):
         main = str(held.droplevel(0).idxmax())
         other = solve(_without(problem, str(workload), main), options)
         taken, extra = "nothing else fits", np.nan
@@ -146,6 +148,12 @@ def summary(plan: Plan) -> pd.DataFrame:
         ("spend at list prices", verdict.list_spend_usd, "USD", ""),
         (f"effective {limits.diversify}s", verdict.effective, "", ""),
     ]
+    for row, value in zip(plan.problem.rows, verdict.sums, strict=True):
+        if row.unit:
+            rows.append((row.name, float(value), row.unit, ""))
+    charged = float(verdict.charges_usd.sum())
+    if charged:
+        rows.append(("charges", charged, "USD", "of it beside rent, disks and site fees"))
     if limits.budget_usd is not None:
         rows.append(("budget", limits.budget_usd, "USD", "of spend at list prices"))
     if plan.problem.paths is not None:
@@ -169,7 +177,7 @@ def conflicts(problem: Problem) -> list[str]:
     """
     rows, limits = to_milp(problem, tight=False).row_names, problem.limits
     there = {"CVaR": limits.cvar_usd, "effective": limits.effective_providers}
-    every = ("budget", "CVaR", "effective", "on-demand", "share", "capacity", "demand")
+    every = ("budget", "CVaR", "effective", "on-demand", "share", "carbon", "capacity", "demand")
     kinds = tuple(k for k in every if there.get(k) or any(name.startswith(k) for name in rows))
     if _give_way(problem, ()) is not None:
         return ["Fractions of machines would fit: only whole machines are in the way."]
@@ -198,8 +206,9 @@ def _give_way(problem: Problem, kinds: tuple[str, ...]) -> str | None:
     most = base.upper.copy()
     x = np.arange(len(problem.pairs))
     need = problem.demands["need"].to_numpy(float)[problem.pairs["demand"].to_numpy()]
-    enough = np.ceil(need / np.maximum(problem.pairs["cover"].to_numpy(float), 1e-9))
-    most[x] = np.where(most[x] > 0, enough, 0.0)
+    cover = problem.pairs["cover"].to_numpy(float)
+    enough = np.ceil(need / np.maximum(cover, 1e-9))
+    most[x] = np.where((most[x] > 0) & (cover > 0), enough, most[x])
     milp = replace(
         base, cost=np.r_[np.zeros(width), 1 / np.maximum(size, 1e-3)], lower=np.zeros(width + k),
         upper=np.r_[most, 1e4 * size[:-1], 1e4 * size[-1] * ("CVaR" in kinds)],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from cloudarb_lib.allocate.model import Problem
+from cloudarb_lib.allocate.model import Problem, Row
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Milp:
 
     Columns are the counts of each pair, then whether each site is used, then what is left
     undone, then the usage of each slot in instance-hours (which carries every scenario and
-    spend row). ``links`` @ counts <= site used, row by row (``link_site``); tail and cone cuts
+    spend row), then what rows with tiers are charged for. ``links`` @ counts <= site used, row by row (``link_site``); tail and cone cuts
     come from ``Problem``; all three are added by ``separate`` when violated.
     """
 
@@ -56,7 +56,32 @@ class Milp:
         served = np.bincount(demand, counts * p.pairs["cover"].to_numpy(float), len(need))
         optional = np.isfinite(p.demands["unmet_usd"].to_numpy(float))
         paid = p.sites["fee_usd"].to_numpy(float) > 0
-        return np.r_[counts, used[paid], np.maximum(need - served, 0)[optional], p.usage(counts)]
+        charged = [_split(row, float(row.values @ counts[row.at])) for row in p.rows]
+        return np.concatenate(
+            [counts, used[paid], np.maximum(need - served, 0)[optional], p.usage(counts), *charged]
+        )
+
+
+def _pieces(row: Row) -> tuple[bool, list[tuple[float, float, float]]]:
+    """Return whether the rates of a row fall, and its tiers as (from, to, USD per unit).
+
+    No tiers where the charge is simply linear in the counts.
+    """
+    rates = [rate for _, rate in row.tiers]
+    if not rates or (len(rates) == 1 and row.tiers[0][0] == 0 and (row.values >= 0).all()):
+        return False, []
+    ends = [*(start for start, _ in row.tiers), np.inf][1:]
+    pieces = [(start, end, rate) for (start, rate), end in zip(row.tiers, ends, strict=True)]
+    return rates[-1] < rates[0], pieces
+
+
+def _split(row: Row, value: float) -> list[float]:
+    """Return the columns of a row's tiers at a value: see ``to_milp``."""
+    falls, pieces = _pieces(row)
+    if not falls:
+        return [min(max(value - start, 0.0), end - start) for start, end, _ in pieces]
+    here = [start <= value < end for start, end, _ in pieces]
+    return [part for is_it in here for part in (value * is_it, float(is_it))]
 
 
 class _Rows:
@@ -149,7 +174,34 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
         rows.add(
             ["on-demand share"], one, u, steady - limits.min_on_demand_share, 0.0, np.inf
         )  # fmt: skip
+    # rising rates fill one tier after the other by themselves; of falling ones, whose charge is
+    # the least of lines, fixed + rate * value, a switch takes one line (two would cost more)
+    per_count, further = problem.unit_cost, []
     width = u0 + n_q
+    for row in problem.rows:
+        falls, pieces = _pieces(row)
+        if np.isfinite((row.lower, row.upper)).any():
+            rows.add([row.name], np.zeros(len(row.at), int), row.at, row.values, row.lower, row.upper)
+        if row.tiers and not pieces:
+            np.add.at(per_count, row.at, row.tiers[0][1] * row.values)
+        elif pieces:
+            top = float(np.maximum(row.values * most[row.at], 0.0).sum())
+            step = 2 if falls else 1
+            parts = width + step * np.arange(len(pieces))
+            rows.add(
+                [""], np.zeros(len(row.at) + len(parts), int), np.r_[row.at, parts],
+                np.r_[row.values, -np.ones(len(parts))], -np.inf, 0.0 if falls else pieces[0][0],
+            )  # fmt: skip
+            fixed = 0.0
+            for k, (start, end, rate) in zip(parts, pieces, strict=True):
+                reach = min(end, max(top, start))
+                further.append((rate, reach if falls else reach - start, False))
+                if falls:
+                    rows.add([""], [0, 0], [k, k + 1], [1.0, -reach], -np.inf, 0.0)
+                    further.append((fixed - rate * start, 1.0, True))
+                    fixed += rate * (end - start)
+            width += step * len(pieces)
+    more_cost, more_most, more_whole = np.array(further, float).reshape(-1, 3).T
     matrix = sparse.csr_matrix(
         (np.concatenate(rows.values), (np.concatenate(rows.at), np.concatenate(rows.columns))),
         shape=(len(rows.names), width),
@@ -167,12 +219,12 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     return Milp(
         problem=problem,
         cost=np.r_[
-            problem.unit_cost, fee[paid_sites],
-            demands["unmet_usd"].to_numpy(float)[optional], np.zeros(n_q),
+            per_count, fee[paid_sites],
+            demands["unmet_usd"].to_numpy(float)[optional], np.zeros(n_q), more_cost,
         ],
         lower=np.zeros(width),
-        upper=np.r_[most, np.ones(len(paid_sites)), need[optional], np.full(n_q, np.inf)],
-        integer=np.r_[np.ones(v0, bool), np.zeros(width - v0, bool)],
+        upper=np.r_[most, np.ones(len(paid_sites)), need[optional], np.full(n_q, np.inf), more_most],
+        integer=np.r_[np.ones(v0, bool), np.zeros(u0 + n_q - v0, bool), more_whole > 0],
         rows=matrix,
         row_lower=np.array(rows.lower, float),
         row_upper=np.array(rows.upper, float),

@@ -20,7 +20,8 @@ class Limits:
     value at risk, at ``cvar_level``, of the rental cost over the price paths. ``effective_providers``: at least so many by the
     inverse of the sum of squared spend shares (Herfindahl); over regions with
     ``diversify="region"``. ``max_provider_share`` and ``max_region_share``: of expected spend.
-    ``min_on_demand_share``: of instance-hours.
+    ``min_on_demand_share``: of instance-hours. ``carbon_kg``: kgCO2e of the electricity over the
+    horizon, at the grid's average intensity; ``carbon_usd_per_tonne``: its price, part of the cost.
     ``hazard``: the preset of spot interruptions (calm, typical, stressed). ``terms``: the
     commitments that may be bought anew (1y, 3y).
     """
@@ -33,11 +34,13 @@ class Limits:
     max_provider_share: float | None = None
     max_region_share: float | None = None
     min_on_demand_share: float | None = None
+    carbon_kg: float | None = None
+    carbon_usd_per_tonne: float | None = None
     hazard: str = "typical"
     terms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("budget_usd", "cvar_usd"):
+        for name in ("budget_usd", "cvar_usd", "carbon_kg", "carbon_usd_per_tonne"):
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
                 raise ParameterError(f"limit {name} is {value:g}.", "Leave it out for no limit.")
@@ -56,6 +59,30 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A sum over counts of pairs, ``values @ counts[at]``, that is limited, charged for, or both.
+
+    ``tiers`` are (from, USD per unit from there on), from 0 up: what lies between two is charged at
+    the first's rate, what lies below zero not at all. Rates all rise, or all fall.
+    """
+
+    name: str
+    at: np.ndarray
+    values: np.ndarray
+    lower: float = -np.inf
+    upper: float = np.inf
+    tiers: tuple[tuple[float, float], ...] = ()
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        starts, rates = [t[0] for t in self.tiers], [t[1] for t in self.tiers]
+        if any(s < 0 for s in starts) or starts != sorted(set(starts)) or any(r < 0 for r in rates):
+            raise DataError(f"{self.name}: tiers {self.tiers} are not rising from 0, or pay back.")
+        if rates != sorted(rates) and (rates != sorted(rates, reverse=True) or starts[0] > 0):
+            raise DataError(f"{self.name}: rates of {self.tiers} neither rise nor fall.")
+
+
+@dataclass(frozen=True)
 class Problem:
     """One allocation problem.
 
@@ -70,6 +97,7 @@ class Problem:
     ``pools``: ``name`` and ``capacity``. ``sites``: ``name`` and ``fee_usd`` when used.
     ``paths``: price of each slot in each world, USD per instance-hour averaged over the
     slot's period, shape (worlds, slots), or None.
+    ``rows``: further limits and charges on the counts.
     """
 
     demands: pd.DataFrame
@@ -82,6 +110,7 @@ class Problem:
     exact: bool = False
     """Whether a demand must be covered exactly (each workload takes one pair) or at least."""
     notes: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
 
     def __post_init__(self) -> None:
         for name, columns in {

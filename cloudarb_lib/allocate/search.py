@@ -100,14 +100,19 @@ class Plan:
         return explain.binding(self)
 
     def _fees(self) -> np.ndarray:
-        """Site fees shared among the pairs at a site, by rent."""
-        counts = self.counts if self.verdict else None
+        """Site fees shared among the pairs at a site, by rent; charges by what each pair adds to the sum."""
+        charges, counts = self.verdict.charges_usd, self.counts
         assert counts is not None
         cost = counts * self.problem.unit_cost
         site = self.problem.slots["site"].to_numpy()[self.problem.pairs["slot"].to_numpy()]
         total = np.bincount(site, cost, len(self.problem.sites))
         fee = self.problem.sites["fee_usd"].to_numpy(float)
-        return cost * (fee / np.where(total > 0, total, 1.0))[site]
+        shared = cost * (fee / np.where(total > 0, total, 1.0))[site]
+        for row, usd in zip(self.problem.rows, charges, strict=True):
+            if usd > 0:
+                part = np.maximum(row.values * counts[row.at], 0.0)
+                np.add.at(shared, row.at, usd * part / part.sum())
+        return shared
 
 
 def solve(
