@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 
 from cloudarb_lib.errors import DataError
+from cloudarb_lib.files import replaced
 from cloudarb_lib.schema import HANDED_OVER, nearest, validate
 
 PROJECT = Path(__file__).resolve().parent.parent
 """Root of the checkout: data/, notebooks/ and reports/ lie here."""
 
 
-def tables_folder(run_dir: str | Path = "") -> Path:
-    """Return the folder of a run's tables, made if need be; '' means reports/scratch."""
-    folder = (Path(run_dir) if str(run_dir) else PROJECT / "reports" / "scratch") / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _path(name: str, run_dir: str | Path) -> Path:
+    folder = Path(run_dir) if str(run_dir) else PROJECT / "reports" / "scratch"
+    return folder / "tables" / f"{name}.parquet"
 
 
 def save_table(frame: pd.DataFrame, name: str, run_dir: str | Path = "") -> Path:
-    """Validate ``frame`` as table ``name`` and write it; the old file stays until the end.
+    """Validate ``frame`` as table ``name`` and write it into the run's folder, '' being reports/scratch.
 
     Tables that ``schema.HANDED_OVER`` fixes are checked against it; other names are free, for
     what a single notebook keeps. Returns the path written.
@@ -32,13 +30,9 @@ def save_table(frame: pd.DataFrame, name: str, run_dir: str | Path = "") -> Path
         frame = validate(frame, name)
     elif not name.isidentifier():
         raise DataError(f"table name {name!r} is not a plain name{nearest(name, list(HANDED_OVER))}.")
-    path = tables_folder(run_dir) / f"{name}.parquet"
-    part = path.with_suffix(f".part{os.getpid()}")
-    try:
+    path = _path(name, run_dir)
+    with replaced(path) as part:
         frame.to_parquet(part, index=False)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
@@ -48,10 +42,8 @@ def load_table(name: str, run_dir: str | Path = "") -> pd.DataFrame | None:
     Without a run folder the answer is None: what lies in reports/scratch may come from other
     parameters, so a notebook run alone computes what it needs.
     """
-    if not str(run_dir):
-        return None
-    path = tables_folder(run_dir) / f"{name}.parquet"
-    if not path.exists():
+    path = _path(name, run_dir)
+    if not str(run_dir) or not path.exists():
         return None
     frame = pd.read_parquet(path)
     return validate(frame, name) if name in HANDED_OVER else frame

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,6 +19,7 @@ from tqdm.auto import tqdm
 from cloudarb_lib import glitches
 from cloudarb_lib.collect.files import EC2_SOURCE, pieces
 from cloudarb_lib.errors import DataError, StoreError
+from cloudarb_lib.files import locked
 from cloudarb_lib.schema import QUALITIES, STORED
 from cloudarb_lib.store import BUNDLED, LAYOUT, connect, current, store_folder
 from cloudarb_lib.types import OFFER_PARTS
@@ -84,22 +84,17 @@ def build_bundled(folder: Path) -> None:
 
 @contextmanager
 def _writer_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the store's only writer lock; the kernel lets go of it however the process ends."""
+    """Hold the store's only writer lock."""
+
+    def busy(owner: str) -> StoreError:
+        return StoreError(f"store {folder} is being written by process {owner}.", "Wait for it to end.")
+
     try:
         (folder / "snapshots").mkdir(parents=True, exist_ok=True)
-        handle = (folder / "lock").open("a+")
+        (folder / "lock").touch()
     except OSError as cause:
         raise StoreError(f"store {folder} cannot be written: {cause.strerror}.") from cause
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as cause:
-            handle.seek(0)
-            what = f"store {folder} is being written by process {handle.read().strip()}."
-            raise StoreError(what, "Wait for it to end.") from cause
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+    with locked(folder / "lock", busy, wait=wait):
         yield
 
 

@@ -9,18 +9,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from cloudarb_lib.files import replaced
 from cloudarb_lib.handover import PROJECT
 
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` so that a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replaced(path) as part:
         part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:

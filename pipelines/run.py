@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -12,12 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 from cloudarb_lib.errors import CloudArbError, ParameterError
+from cloudarb_lib.files import locked
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.schema import nearest
 from pipelines.config import NOTEBOOKS, STEPS, RunConfig, load_config
@@ -27,7 +26,6 @@ from pipelines.runner import OWNER, STOPPED, now, skip_slow_grammar
 REPORTS = PROJECT / "reports"
 _HERE = Path(__file__).parent
 _CORES = 2
-_WAIT_S = 15.0
 _NOTED = ("status", "exit_code", "started_at", "finished_at", "seconds", "error", "tables", "after")
 
 
@@ -56,7 +54,11 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
         raise RunError(
             f"reports cannot be written to {reports}: {cause.strerror}.", "Name another."
         ) from cause
-    with locked(state / "lock") as lock:
+    taken, way_out = (
+        f"run {run_id} is in progress already (process ",
+        "Wait for it to end, or stop that process.",
+    )
+    with locked(state / "lock", lambda owner: RunError(f"{taken}{owner}).", way_out)) as lock:
         _pin(run_dir / "snapshot", snapshot)
         before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
         manifest = {"run_id": run_id, "title": config.own["title"], "status": "running", **_origin()}
@@ -118,30 +120,6 @@ def _pin(folder: Path, snapshot: Path) -> None:
             shutil.copyfile(snapshot, kept)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """Hold the lock of a run; yield its file descriptor, which the graph's process inherits.
-
-    The system drops it when its last holder ends, however that ends: no lock is ever stale.
-    """
-    with path.open("a+") as handle:
-        patience = time.monotonic() + _WAIT_S  # one that was killed: what it had started is ending
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            handle.seek(0)
-            owner = handle.read()
-            if Path(f"/proc/{owner}").exists() or time.monotonic() > patience:
-                what = f"run {path.parent.name} is in progress already (process {owner})."
-                raise RunError(what, "Wait for it to end, or stop that process.")
-            time.sleep(0.2)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield handle.fileno()
-
-
 def _origin() -> dict:
     """Return what a run is made by: code, packages, machine; git is None where it tells nothing."""
     git: dict[str, object] | None = None
@@ -162,7 +140,9 @@ def _origin() -> dict:
 def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     """Return what the results rest on, by value or digest: of the run, and of each notebook."""
     code = sorted((PROJECT / "cloudarb_lib").rglob("*.py"))
-    library = digest([*code, PROJECT / "data/assumptions.csv", PROJECT / "data/scenarios.yaml"])
+    library = digest(
+        [*code, *(PROJECT / "data" / name for name in ("assumptions.csv", "scenarios.yaml", "tables.md"))]
+    )
     shared = {"snapshot": snapshot, "library": library}
     entries = {}
     for step, parameters in config.parameters.items():

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors",),
-    ("units", "gpus"),
+    ("units", "gpus", "files"),
     ("types",),
     ("schema",),
     ("handover", "glitches"),

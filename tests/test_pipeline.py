@@ -5,16 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from pipeline_toys import PARAMETERS, TABLES, finish, manifest, notebook, project, start, write_tables
 
+from cloudarb_lib.files import locked
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.store import open_snapshot
 from pipelines.files import digest, read_json, scrub, write_text
-from pipelines.run import RunError, locked
+from pipelines.run import RunError
 
 
 def statuses(root: Path) -> dict[str, str]:
@@ -152,15 +154,17 @@ def test_a_provider_that_the_store_lacks_is_refused(tmp_path):
 
 def test_the_lock_is_dropped_with_its_holder(tmp_path):
     path = tmp_path / "lock"
-    hold = f"from pathlib import Path\nfrom pipelines.run import locked\nimport time\nwith locked(Path({str(path)!r})):\n    print('held', flush=True)\n    time.sleep(60)"
+    hold = f"from pathlib import Path\nfrom cloudarb_lib.files import locked\nimport time\nwith locked(Path({str(path)!r}), RuntimeError):\n    print('held', flush=True)\n    time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(RunError, match=f"process {holder.pid}"), locked(path):
+    with pytest.raises(RunError, match=f"^{holder.pid}$"), locked(path, RunError):
         pass
-    holder.kill()
-    holder.wait()
+    waiting = threading.Timer(0.5, holder.kill)
+    waiting.start()
+    with locked(path, RunError, wait=True):
+        assert holder.wait() == -signal.SIGKILL
     began = time.monotonic()
-    with locked(path):
+    with locked(path, RunError):
         assert path.read_text() == str(os.getpid())
     assert time.monotonic() - began < 5
 

@@ -1,0 +1,51 @@
+"""Small rules for files that several processes share: one holder of a lock, a file replaced whole."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cloudarb_lib.errors import CloudArbError
+
+_ENDING_S = 15.0
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield where to write what becomes ``path`` at the end: a reader sees the old file or the new one,
+    never a part, and the old one stays where writing fails. Its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, busy: Callable[[str], CloudArbError], *, wait: bool = False) -> Iterator[int]:
+    """Hold the lock in file ``path``; yield its file descriptor, which a child process may inherit.
+
+    The system drops it when its last holder ends, however that ends: no lock is ever stale. Where a living
+    process holds it, ``busy`` makes the error of its id, unless we are to ``wait``.
+    """
+    with path.open("a+") as handle:
+        patience = time.monotonic() + _ENDING_S  # one that was killed: what it had started is ending
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            handle.seek(0)
+            owner = handle.read()
+            if not wait and (Path(f"/proc/{owner}").exists() or time.monotonic() > patience):
+                raise busy(owner)
+            time.sleep(0.1)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield handle.fileno()
