@@ -33,6 +33,13 @@ class Assumptions:
             "Add a row to data/assumptions.csv: name, value, unit, source, date.",
         )
 
+    def tiers(self, name: str) -> list[tuple[float, float]]:
+        """Return the figures named ``name``/number, as (number, figure) by rising number; none: empty."""
+        numbers = [
+            n for n in self._table.index if n.rpartition("/")[0] == name and n.rpartition("/")[2].isdigit()
+        ]
+        return sorted((float(n.rpartition("/")[2]), self.get(n)) for n in numbers)
+
     @property
     def used(self) -> pd.DataFrame:
         """The rows asked for so far, in the file's order, as table ``assumptions``."""

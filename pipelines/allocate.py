@@ -78,7 +78,7 @@ def carry_out(given: argparse.Namespace) -> int:
         events, looks, as_of=now, stale_after_days=given.stale_after_days
     )
     events = history.fresh(events, sources)
-    offers = offers.merge(grid[["provider", "region", "grid_gco2e_per_kwh"]], how="left")
+    offers = allocate.with_places(offers, grid)
     accepted = offers["gpu_model"].isin({model for w in demand.workloads for model in w.throughput})
     chosen = offers[accepted & offers["term"].isin(("", *given.terms))]
     paths = None

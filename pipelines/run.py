@@ -140,8 +140,9 @@ def _origin() -> dict:
 def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     """Return what the results rest on, by value or digest: of the run, and of each notebook."""
     code = sorted((PROJECT / "cloudarb_lib").rglob("*.py"))
+    named = ("scenarios.yaml", "tables.md")
     library = digest(
-        [*code, *(PROJECT / "data" / name for name in ("assumptions.csv", "scenarios.yaml", "tables.md"))]
+        [*code, *sorted((PROJECT / "data").glob("*.csv")), *(PROJECT / "data" / name for name in named)]
     )
     shared = {"snapshot": snapshot, "library": library}
     entries = {}

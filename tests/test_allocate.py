@@ -402,8 +402,71 @@ def test_carbon_is_counted_priced_and_capped():
     assert any(s.startswith("carbon 1 is short by") for s in allocate.conflicts(none.problem))
     unknown = plan_for(work(8), table=GRID.assign(grid_gco2e_per_kwh=np.nan), **WATTS)
     assert unknown.verdict.sums[0] == pytest.approx(kg / 500 * 400)
-    with pytest.raises(ParameterError, match="Join table grid_carbon"):
-        plan_for(work(8), limits=allocate.Limits(carbon_kg=1.0))
+    with pytest.raises(ParameterError, match="offers have no grid_gco2e_per_kwh"):
+        plan_for(work(8), limits=allocate.Limits(carbon_kg=1.0), **WATTS)
+
+
+PLACED = OFFERS.assign(
+    provider=["gcp", "gcp", "gcp", "aws", "gcp", "gcp"],
+    region=["us-east4", "us-east4", "us-west1", "us-east-2", "europe-west3", "us-east4"],
+    offer_id=[f"o{j}" for j in range(6)],
+)
+PRICES = {
+    "latency_ms_per_1000_km": 15, "latency_ms_at_least": 2, "transfer_usd_per_gb": 0.02,
+    "egress_usd_per_gb/gcp/0": 0.12, "egress_usd_per_gb/gcp/1000": 0.08, "egress_usd_per_gb/0": 0.5,
+}  # fmt: skip
+
+
+def placed(workload, **changes) -> allocate.Plan:
+    grid = pd.DataFrame({"provider": ["gcp"], "region": ["us-west1"], "grid_gco2e_per_kwh": [80.0]})
+    return plan_for(workload, table=allocate.with_places(PLACED, grid), **PRICES, **WATTS, **changes)
+
+
+def test_work_stays_near_and_within_its_country():
+    assert placed(work(8)).table["offer_id"].tolist() == ["o0"]
+    # Ashburn to The Dalles is 3,700 km as the crow flies: 57 ms by the assumptions
+    assert placed(work(8, latency_ms=56.0, latency_to="gcp/us-west1")).table["offer_id"].tolist() == ["o2"]
+    assert placed(work(8, latency_ms=59.0, latency_to="gcp/us-west1")).table["offer_id"].tolist() == ["o0"]
+    for area in ("DE", "EU"):
+        only = placed(work(8, throughput={"H100": 1.0, "A100-80GB": 1.0}, residency=(area,)))
+        assert only.table["offer_id"].tolist() == ["o4"]
+    with pytest.raises(ParameterError, match="residency FR: 0 left"):
+        placed(work(8, residency=("FR",)))
+    with pytest.raises(ParameterError, match="round trips of 1 ms to aws/eu-west-1: 0 left"):
+        placed(work(8, latency_ms=1.0, latency_to="aws/eu-west-1"))
+    with pytest.raises(ParameterError, match="did you mean 'aws/eu-west-1'"):
+        placed(work(8, latency_ms=1.0, latency_to="aws/eu-west-11"))
+    with pytest.raises(ParameterError, match="offers have no country"):
+        plan_for(work(8, residency=("DE",)))
+
+
+def test_data_that_moves_is_paid_for_in_tiers():
+    rework = float(rework_factor(0.002, checkpoint_h=0, restart_h=0))
+    rent = {"o0": 16 * 168 * rework, "o2": 20 * 168 * rework, "o3": 8 * 9 * 168}
+    month = 168 / 730
+    far = placed(work(8, data_gb=9000.0, data_in="gcp/us-west1"))
+    assert far.objective_usd == pytest.approx(rent["o0"] + 9000 * 0.02)
+    more = placed(work(8, data_gb=90_000.0, data_in="gcp/us-west1"))  # now the machines go to the data
+    assert more.objective_usd == pytest.approx(rent["o2"])
+    weekly = placed(work(8, data_gb=4500.0, data_weekly=True, data_in="gcp/us-west1"), hours=336.0)
+    assert weekly.objective_usd == pytest.approx(2 * rent["o0"] + 9000 * 0.02)
+    out = placed(work(8, data_gb=9000.0, data_in="gcp/us-west1", providers=("aws",), interruptible=False))
+    first = 1000 * month
+    assert out.objective_usd == pytest.approx(rent["o3"] + first * 0.12 + (9000 - first) * 0.08)
+    assert out.table["expected_cost_usd"].sum() == pytest.approx(out.objective_usd)
+    facts = allocate.summary(out).set_index("fact")
+    assert facts.loc["data out of gcp", "value"] == pytest.approx(9000)
+    other = placed(work(8, data_gb=9000.0, data_in="lambdalabs/somewhere"))
+    assert other.objective_usd == pytest.approx(rent["o0"] + 9000 * 0.5)
+
+
+def test_where_data_lies_and_how_near_reads(tmp_path):
+    (w,) = load(
+        tmp_path, GOOD + "    data: 1,500 GB a week in aws/us-east-1\n    latency: 40 ms to gcp/europe-west3\n"
+        "    residency: [EU, CH]\n"
+    )  # fmt: skip
+    assert (w.data_gb, w.data_weekly, w.data_in) == (1500.0, True, "aws/us-east-1")
+    assert (w.latency_ms, w.latency_to, w.residency) == (40.0, "gcp/europe-west3", ("EU", "CH"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from cloudarb_lib.allocate.engine import SolveOptions
 from cloudarb_lib.allocate.explain import binding, conflicts, runners_up, summary
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
 from cloudarb_lib.allocate.model import Limits, Problem, Row
+from cloudarb_lib.allocate.place import with_places
 from cloudarb_lib.allocate.search import Plan, solve
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "runners_up",
     "solve",
     "summary",
+    "with_places",
     "without_risk_limits",
 ]

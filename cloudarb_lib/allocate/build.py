@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.allocate import place
 from cloudarb_lib.allocate.demand import Commitment, Demand, Workload
 from cloudarb_lib.allocate.model import Limits, Problem, Row
 from cloudarb_lib.assumptions import Assumptions
@@ -38,7 +39,7 @@ def _matches(values: pd.Series, patterns: tuple[str, ...]) -> np.ndarray:
     return values.map(known).to_numpy(bool)
 
 
-def fits(workload: Workload, offers: pd.DataFrame) -> np.ndarray:
+def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> np.ndarray:
     """Return which offers can serve a workload (boolean).
 
     Raises ParameterError where none can, telling how many offers are left after each
@@ -77,6 +78,11 @@ def fits(workload: Workload, offers: pd.DataFrame) -> np.ndarray:
         limit = getattr(workload, column)
         if limit:
             tests.append((f"{name} of {limit:g} GiB", offers[column].to_numpy(float) >= limit))
+    if workload.residency:
+        tests.append((f"residency {', '.join(workload.residency)}", place.resides(workload, offers)))
+    if workload.latency_to:
+        wanted = f"round trips of {workload.latency_ms:g} ms to {workload.latency_to}"
+        tests.append((wanted, place.near(workload, offers, assumptions)))
     keep = np.ones(len(offers), bool)
     told = [f"{len(offers)} offers"]
     for name, passed in tests:
@@ -133,8 +139,8 @@ def build_problem(
     steps; an offer without paths keeps today's price and is counted in ``notes``. Interrupted
     work is bought again at the same price (``rework_factor``), so the hours paid per instance
     can exceed the hours of the horizon. Capacity, hazards and fees come from
-    ``assumptions``. Commitments already held are paid for, used or idle. Carbon is counted where
-    ``offers`` have ``grid_gco2e_per_kwh``. Raises ParameterError where no offer fits a workload,
+    ``assumptions``. Commitments already held are paid for, used or idle. Latency, residency and
+    carbon need ``offers`` that passed ``with_places``. Raises ParameterError where no offer fits a workload,
     DataError for a price that is no positive number.
     """
     limits = limits or Limits()
@@ -168,7 +174,7 @@ def build_problem(
     disk = assumptions.get("boot_disk_usd_per_week") * weeks
     demands, pairs = [], []
     for number, w in enumerate(demand.workloads):
-        j = np.flatnonzero(fits(w, offers))
+        j = np.flatnonzero(fits(w, offers, assumptions))
         rate = model.iloc[j].map(w.throughput).to_numpy(float)
         waits = np.ceil(w.amount / (gpus[j] * rate)) if w.together and not w.batch else 1.0
         rework = rework_factor(
@@ -226,10 +232,9 @@ def build_problem(
         for j, (offer, n) in enumerate(zip(chosen["offer_id"], chosen["held"], strict=True))
         if n > 0
     ]
-    if "grid_gco2e_per_kwh" in chosen:
-        rows.append(_carbon(table, chosen, limits, assumptions))
-    elif limits.carbon_kg or limits.carbon_usd_per_tonne:
-        raise ParameterError("offers have no grid_gco2e_per_kwh.", "Join table grid_carbon to them.")
+    rows += place.egress(demand.workloads, table, chosen, assumptions=assumptions, hours=hours)
+    if "grid_gco2e_per_kwh" in chosen or limits.carbon_kg or limits.carbon_usd_per_tonne:
+        rows.append(place.carbon(table, chosen, limits, assumptions))
     return Problem(
         demands=pd.DataFrame(demands, columns=["workload", "period", "need", "unmet_usd"]),
         slots=slots,
@@ -256,30 +261,6 @@ def _held(commitment: Commitment, offers: pd.DataFrame) -> pd.DataFrame:
         offer_id=commitment.machine[::-1].replace("/", "//", 1)[::-1] + "/reserved/held",
         zone="", purchase_option="reserved", term="held", held=commitment.instances,
         price_usd_per_hour=commitment.usd_per_hour,
-    )  # fmt: skip
-
-
-def _carbon(pairs: pd.DataFrame, offers: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> Row:
-    """Return the row of kgCO2e: what a machine draws while it works, at the grid's average intensity.
-
-    (GPU watts x utilisation + watts of its share of the host) x PUE x intensity, as the Cloud Carbon
-    Footprint method has it. Average, not marginal: the two can rank regions in opposite order.
-    """
-    watts = {
-        model: assumptions.get("gpu_utilisation") * assumptions.get(f"gpu_watts/{model}", "gpu_watts")
-        + assumptions.get("host_watts_per_gpu")
-        for model in offers["gpu_model"].unique()
-    }
-    pue = {name: assumptions.get(f"pue/{name}", "pue") for name in offers["provider"].unique()}
-    grid = offers["grid_gco2e_per_kwh"].to_numpy(float)
-    if np.isnan(grid).any():
-        grid = np.where(np.isnan(grid), assumptions.get("grid_gco2e_per_kwh"), grid)
-    drawn_kw = offers["gpu_count"] * offers["gpu_model"].map(watts) * offers["provider"].map(pue) / 1e3
-    kg_per_h = (drawn_kw * grid / 1e3).to_numpy(float)[pairs["slot"]]
-    usd = limits.carbon_usd_per_tonne
-    return Row(
-        "carbon", np.arange(len(pairs)), kg_per_h * pairs["busy_h"].to_numpy(float),
-        upper=limits.carbon_kg or np.inf, tiers=((0.0, usd / 1e3),) if usd else (), unit="kgCO2e",
     )  # fmt: skip
 
 

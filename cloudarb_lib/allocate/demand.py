@@ -26,7 +26,9 @@ class Workload:
     ``throughput`` maps each acceptable GPU model to the work that one of its hours does.
     ``together`` means that all machines wait when one is taken away. ``regions``, ``not_in``
     and ``providers`` are shell patterns on region, provider/region and provider. ``count``
-    workloads alike are placed as one class. ``worth_usd_per_gpu_hour`` is what an hour of work
+    workloads alike are placed as one class. ``data_gb`` lie in region ``data_in`` and are read once, or every week
+    (``data_weekly``), from wherever the work runs. ``latency_ms``: longest round trip to region ``latency_to``;
+    ``residency``: countries, or unions of countries, it must run in. ``worth_usd_per_gpu_hour`` is what an hour of work
     is worth: dearer work is left undone; None means that all of it must run.
     """
 
@@ -47,13 +49,19 @@ class Workload:
     gpu_memory_gib: float = 0.0
     memory_gib: float = 0.0
     gpus_per_instance: float = 0.0
+    data_gb: float = 0.0
+    data_weekly: bool = False
+    data_in: str = ""
+    latency_ms: float = 0.0
+    latency_to: str = ""
+    residency: tuple[str, ...] = ()
     worth_usd_per_gpu_hour: float | None = None
 
     def __post_init__(self) -> None:
         positive = ("amount", "hours_a_week", "count")
         natural = (
             "checkpoint_minutes", "restart_minutes", "gpu_memory_gib", "memory_gib",
-            "gpus_per_instance",
+            "gpus_per_instance", "data_gb", "latency_ms",
         )  # fmt: skip
         for name in (*positive, *natural):
             value = getattr(self, name)
@@ -179,6 +187,17 @@ def _amount_of(name: str, pattern: str, example: str) -> Callable[[object], dict
     return lambda value: {name: _float(read(value)[0])}
 
 
+def _data(value: object) -> dict[str, object]:
+    read = _sentence(r"NUMBER GB( a week)? in ([\w.-]+/[\w.-]+)", "500 GB a week in gcp/us-east4")
+    size, weekly, region = read(value)
+    return {"data_gb": _float(size), "data_weekly": bool(weekly), "data_in": region}
+
+
+def _latency(value: object) -> dict[str, object]:
+    most, region = _sentence(r"NUMBER ms to ([\w.-]+/[\w.-]+)", "40 ms to gcp/europe-west3")(value)
+    return {"latency_ms": _float(most), "latency_to": region}
+
+
 def _plain(name: str, read: Callable) -> Callable[[object], dict[str, object]]:
     return lambda value: {name: read(value)}
 
@@ -199,6 +218,9 @@ KEYS: dict[str, Callable[[object], dict[str, object]]] = {
     "gpu_memory_gib": _plain("gpu_memory_gib", _number),
     "memory_gib": _plain("memory_gib", _number),
     "gpus_per_instance": _plain("gpus_per_instance", _number),
+    "data": _data,
+    "latency": _latency,
+    "residency": _plain("residency", _names),
     "worth": _amount_of("worth_usd_per_gpu_hour", r"NUMBER USD per GPU.hour", "2.50 USD per GPU-hour"),
 }
 """Keys of an entry under ``demand``; each turns its value into fields of a Workload."""
