@@ -66,25 +66,29 @@ def contribution_bars(table: pd.DataFrame) -> go.Figure:
 
 
 def stress_bars(table: pd.DataFrame) -> go.Figure:
-    """Return the cost change of each scenario (``risk.stress``), its CVaR as a whisker."""
+    """Return the cost change of each scenario of table ``stress``, held and with recourse; whiskers to the CVaR."""
     rows = table[table["scenario"] != "base"].sort_values("loss_usd")
     worst = rows.iloc[-1]
-    base = float(table.loc[table["scenario"] == "base", "expected_cost_usd"].iloc[0])
+    saved = worst["loss_usd"] - worst["recourse_loss_usd"]
     fig = figure(
-        f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: "
-        f"{usd(worst['loss_usd'])} above the expected {usd(base)}",
-        x_title="change of expected cost with the plan held, USD (whisker: to the CVaR 95 %)",
-        height_px=140 + 50 * len(rows),
+        f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: {usd(worst['loss_usd'])} more; "
+        f"planning anew saves {usd(saved)} of it",
+        x_title="change of expected cost, USD (whisker: to the CVaR 95 % of the plan held)",
+        height_px=160 + 58 * len(rows),
     )
     names = [
-        f"{name.replace('_', ' ')}  <b>{usd(loss)}</b>"
-        + (f"<br>{unmet:,.0f} GPU-h unmet" if unmet >= 0.5 else "")
-        for name, loss, unmet in zip(rows["scenario"], rows["loss_usd"], rows["unmet_gpu_hours"], strict=True)
+        name.replace("_", " ") + (f"<br>{unmet:,.0f} GPU-h unmet, held" if unmet >= 0.5 else "")
+        for name, unmet in zip(rows["scenario"], rows["unmet_gpu_hours"], strict=True)
     ]
-    fig.add_bar(
-        x=rows["loss_usd"], y=names, orientation="h",
-        marker_color=np.where(rows["loss_usd"] > 0, COLOURS[3], COLOURS[2]).tolist(),
-        error_x={"type": "data", "array": rows["cvar95_usd"], "arrayminus": 0 * rows["cvar95_usd"]},
-    )  # fmt: skip
+    tail = {"type": "data", "array": rows["cvar95_usd"], "arrayminus": 0 * rows["cvar95_usd"]}
+    for column, name, colour, whisker in (
+        ("recourse_loss_usd", "planned anew where that is better", COLOURS[0], None),
+        ("loss_usd", "plan held", COLOURS[1], tail),
+    ):
+        fig.add_bar(
+            x=rows[column], y=names, orientation="h", name=name, marker_color=colour, error_x=whisker,
+            text=rows[column].map(usd), textposition="inside" if whisker else "outside", cliponaxis=False,
+        )  # fmt: skip
+    fig.update_layout(barmode="group", legend_traceorder="reversed")
     fig.update_yaxes(automargin=True)
     return fig

@@ -79,32 +79,47 @@ def _stand_in(offers: pd.DataFrame) -> pd.DataFrame:
         offers = offers.set_index("offer_id")
     gpu = offers["gpu_model"].notna() & (offers["gpu_count"].fillna(0) > 0)
     units = offers["gpu_count"].where(gpu, offers["vcpus"]).fillna(1.0)
-    return offers.assign(kind=offers["gpu_model"].where(gpu, "cpu"), units=units)
+    kind, stale = offers["gpu_model"].where(gpu, "cpu"), offers.get("stale", False)
+    return offers.assign(kind=kind, units=units, stale=stale)
 
 
-def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index, *, without_provider: str = "") -> pd.DataFrame:
+def find_fallbacks(
+    offers: pd.DataFrame, wanted: pd.Index, *, without: pd.Index | None = None
+) -> pd.DataFrame:
     """Return what an instance-hour of each wanted offer is bought at when it is not to be had.
 
     ``offers`` is table ``offers``. The fallback is on-demand: the same machine in the same region, else the
-    cheapest of the same GPU model per GPU (per vCPU where there is no GPU), never the offer itself nor
-    ``without_provider``. Columns ``fallback`` and ``fallback_usd_per_hour``, both missing where nothing
+    cheapest of the same GPU model per GPU (per vCPU where there is no GPU), one marked in column ``stale`` only where
+    there is no other, never the offer itself nor
+    those in ``without``. Columns ``fallback`` and ``fallback_usd_per_hour``, both missing where nothing
     replaces it; index ``wanted``.
     """
     known = _stand_in(offers)
-    pool = known[(known["purchase_option"] == "on_demand") & (known["provider"] != without_provider)]
-    rate = pool["price_usd_per_hour"] / pool["units"]
-    rows = []
-    for offer_id, offer in known.loc[wanted].iterrows():
-        peers = pool[(pool["kind"] == offer["kind"]) & (pool.index != offer_id)]
-        alike = ["provider", "region", "instance_type"]
-        same = peers[(peers[alike] == offer[alike]).all(axis=1)]
-        best = rate[(same if len(same) else peers).index]
-        rows.append((best.idxmin(), best.min() * offer["units"]) if len(best) else (None, np.nan))
-    return pd.DataFrame(rows, columns=["fallback", "fallback_usd_per_hour"], index=wanted)
+    gone = known.index.isin([] if without is None else without)
+    pool = known[(known["purchase_option"] == "on_demand") & ~gone].rename_axis("fallback").reset_index()
+    pool = pool.assign(rate=pool["price_usd_per_hour"] / pool["units"]).sort_values(["stale", "rate"])
+    met = []
+    for alike in (["provider", "region", "instance_type"], ["kind"]):
+        two = pool.groupby(alike).head(2)[
+            ["fallback", "rate", *alike]
+        ]  # of which one may be the offer itself
+        pairs = known.loc[wanted, alike].rename_axis("offer_id").reset_index().merge(two, on=alike)
+        met.append(pairs[pairs["offer_id"] != pairs["fallback"]].set_index("offer_id")[["fallback", "rate"]])
+    best = pd.concat(met)
+    best = best[~best.index.duplicated()].reindex(wanted)
+    rate = best.pop("rate") * known.loc[wanted, "units"]
+    return best.assign(fallback_usd_per_hour=rate)
 
 
-def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h: float) -> Exposure:
-    """Return the exposure of table ``plan`` to ``paths``; ``offers`` is table ``offers``.
+def expose(
+    plan: pd.DataFrame,
+    paths: Paths,
+    offers: pd.DataFrame,
+    *,
+    horizon_h: float,
+    without: pd.Index | None = None,
+) -> Exposure:
+    """Return the exposure of table ``plan`` to ``paths``; ``offers`` and ``without`` as in ``find_fallbacks``.
 
     Periods divide the steps of the paths evenly, in order. A commitment keeps the price it has now. Raises
     DataError for a plan without a row, for an offer that is not among the offers or has no path, and for more
@@ -133,7 +148,7 @@ def expose(plan: pd.DataFrame, paths: Paths, offers: pd.DataFrame, *, horizon_h:
     unit = np.matmul(paths.select(hours.index).values, weight[:, :, None])[:, :, 0].T
     columns = [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model", "units"]
     table = known.loc[hours.index, columns].assign(instance_hours=total)
-    table = table.join(find_fallbacks(offers, hours.index))
+    table = table.join(find_fallbacks(offers, hours.index, without=without))
     committed = (table["purchase_option"] == "reserved").to_numpy()
     unit = np.where(committed, table["price_usd_per_hour"].to_numpy(float), unit)
     return Exposure(table, np.ascontiguousarray(unit), float(horizon_h))

@@ -1,7 +1,9 @@
-"""Named shocks and what they do to the cost of a plan that is held."""
+"""Shocks and episodes of the record: what they do to a plan that is held, and to one planned anew."""
 
 from __future__ import annotations
 
+import datetime
+import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -9,11 +11,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib import allocate
+from cloudarb_lib.assumptions import Assumptions
+from cloudarb_lib.documents import read_yaml
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
-from cloudarb_lib.risk.cost import Exposure, PlanCost, find_fallbacks, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, expose, find_fallbacks, hazards, plan_cost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
-from cloudarb_lib.schema import nearest
+from cloudarb_lib.schema import nearest, validate
+from cloudarb_lib.types import Panel, Paths
+from cloudarb_lib.units import parse_as_of
+
+WHOM = ("purchase_option", "gpu_model", "provider", "region")
+"""Who is hit, narrowed down in this order: the largest region is the largest of what is left."""
+GAP = 1e-3
+"""Relative gap to which plans are made anew; shocks move costs by more."""
+FURTHEST = {"price": 10.0, "volatility": 10.0, "availability": 0.0, "demand": 10.0, "cost": 10.0}
+"""How far reverse stress goes before it calls a factor harmless."""
+HALVINGS = 10
 
 
 @dataclass(frozen=True)
@@ -22,9 +37,12 @@ class Scenario:
 
     ``price`` moves every price but those of commitments; ``volatility`` stretches the log prices of the paths
     around their mean, which it keeps; ``availability`` is the share of the hours that can be had; ``demand``
-    scales the work; ``cost`` raises every bill, commitments included. ``provider`` says whose price and
-    availability are hit: '' is everyone's, 'largest' that of the one on which the plan spends most. Raises
-    ParameterError for a factor that cannot be.
+    scales the work; ``cost`` raises every bill, commitments included. ``provider``, ``region``, ``gpu_model``
+    and ``purchase_option`` say whose price and availability are hit: '' is everyone's, 'largest' that on
+    which the plan spends most. ``since`` and ``until`` (days) play the record again: from today on prices
+    move as they did from the first day to the second, faster where the horizon is shorter, and then stay; each
+    offer by its own record (the median of those that have one where it has none), or all by the mean of the
+    offers whose id matches the pattern ``record``. ``all_of`` adds other scenarios. ParameterError for what cannot be.
     """
 
     name: str
@@ -34,6 +52,13 @@ class Scenario:
     demand: float = 1.0
     cost: float = 1.0
     provider: str = ""
+    region: str = ""
+    gpu_model: str = ""
+    purchase_option: str = ""
+    since: str = ""
+    until: str = ""
+    record: str = ""
+    all_of: tuple[Scenario, ...] = ()
 
     def __post_init__(self) -> None:
         limits = {
@@ -48,99 +73,283 @@ class Scenario:
                 f"scenario {self.name!r}: {factor} is {getattr(self, factor)}.",
                 "Price and cost are above 0, volatility 0 or more, availability 0 to 1, demand 1 or more.",
             )
+        days = [parse_as_of(day) for day in (self.since, self.until) if day]
+        if len(days) == 1 or (self.record and not days) or (days and not days[0] < days[1]):
+            raise ParameterError(
+                f"scenario {self.name!r}: since {self.since!r}, until {self.until!r} is no stretch of the record.",
+                "Give both days, the earlier first.",
+            )
+
+
+@dataclass(frozen=True)
+class World:
+    """What plans are stressed in: table ``offers`` with all that may replace an hour, joint ``paths`` of those
+    that plans may use, the ``record`` that episodes are taken from (a panel of mean prices), the assumptions,
+    the horizon in hours, and the seed of outages."""
+
+    offers: pd.DataFrame
+    paths: Paths
+    record: Panel
+    assumptions: Assumptions
+    horizon_h: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Shock:
+    """A scenario met with a world: ``price`` (offers, steps), ``volatility`` and ``available`` (offers,)."""
+
+    price: np.ndarray
+    volatility: np.ndarray
+    available: np.ndarray
+    demand: float
 
 
 def load_scenarios(path: str | Path = "") -> list[Scenario]:
-    """Return the scenarios of a YAML file, a list under ``scenarios``; '' means the shipped four.
+    """Return the scenarios of a YAML file, a list under ``scenarios``; '' means data/scenarios.yaml.
 
-    The keys of an entry are the fields of ``Scenario``. Raises ParameterError with file and scenario for a
-    key that is not known (naming the nearest), a value of the wrong kind, a missing or repeated name, and a
-    factor that cannot be.
+    The keys of an entry are the fields of ``Scenario``; ``all_of`` names entries above. Raises ParameterError
+    with file and line for a key that is not known (naming the nearest), a value of the wrong kind, a missing or
+    repeated name, and what cannot be.
     """
-    import yaml
-
-    file = Path(path) if str(path) else PROJECT / "data" / "scenarios.yaml"
-    try:
-        root = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as cause:
-        raise ParameterError(f"scenario file {file} cannot be read: {cause}", "Give a YAML file.") from cause
-    entries = root.get("scenarios") if isinstance(root, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ParameterError(f"{file.name}: no list of scenarios.", "Write 'scenarios:', then '- name: ...'.")
-    known = [field.name for field in fields(Scenario)]
+    root, where = read_yaml(path or PROJECT / "data" / "scenarios.yaml", "data/scenarios*.yaml")
+    entries = root.get("scenarios")
+    if list(root) != ["scenarios"] or not isinstance(entries, list):
+        raise ParameterError(f"{where()}: no list of scenarios.", "Write 'scenarios:', then '- name: ...'.")
+    kinds = {field.name: type(field.default) for field in fields(Scenario)} | {"name": str}
     found: dict[str, Scenario] = {}
-    for entry in entries:
-        name = entry.get("name", "")
-        where = f"{file.name}: scenario {name!r}"
-        for key, value in entry.items():
-            if key not in known:
-                way_out = f"Use {', '.join(known)}."
-                raise ParameterError(f"{where}: key {key!r} is not known{nearest(str(key), known)}.", way_out)
-            kind = "name" if key in ("name", "provider") else "number"
-            if isinstance(value, bool) or not isinstance(value, str if kind == "name" else int | float):
-                raise ParameterError(f"{where}: {key} {value!r} is not a {kind}.")
-        if not name or name in found:
-            raise ParameterError(f"{where} {'repeats' if name else 'has no name'}.")
-        found[name] = Scenario(**entry)
+    for i, entry in enumerate(entries):
+        given: dict[str, object] = {}
+        at = where("scenarios", i)
+        try:
+            for key, value in (entry if isinstance(entry, dict) else {}).items():
+                at = where("scenarios", i, key)
+                if key not in kinds:
+                    way_out = f"Use {', '.join(kinds)}."
+                    raise ParameterError(
+                        f"key {key!r} is not known{nearest(str(key), list(kinds))}.", way_out
+                    )
+                if kinds[key] is tuple:
+                    if not isinstance(value, list) or not value or not set(map(str, value)) <= set(found):
+                        raise ParameterError(f"{key} {value!r} does not list names of entries above.")
+                    value = tuple(found[str(name)] for name in value)
+                elif kinds[key] is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+                    raise ParameterError(f"{key} {value!r} is not a number.")
+                elif kinds[key] is str and not isinstance(value, str | datetime.date):
+                    raise ParameterError(f"{key} {value!r} is not a text.")
+                given[key] = str(value) if kinds[key] is str else value
+            at, name = where("scenarios", i), str(given.get("name", ""))
+            if not name or name in found:
+                raise ParameterError(f"scenario {name!r} {'repeats' if name else 'has no name'}.")
+            found[name] = Scenario(**given)  # type: ignore[arg-type]
+        except ParameterError as fault:
+            raise ParameterError(f"{at}: {fault.what}", fault.way_out) from fault
     return list(found.values())
 
 
-def _shocked(
-    exposure: Exposure, scenario: Scenario, *, offers: pd.DataFrame, hazard: pd.DataFrame, seed: int
-) -> PlanCost:
-    """Return the cost samples of the held plan under a scenario; arguments as ``stress``."""
-    table, unit, provider = exposure.table, exposure.unit_usd, scenario.provider
-    mean = unit.mean(axis=0)
-    if provider == "largest":
-        spend = pd.Series(mean * exposure.instance_hours)
-        provider = str(spend.groupby(table["provider"].to_numpy()).sum().idxmax())
-    hit = (table["provider"] == provider).to_numpy() | (not provider)
-    moves = hit & ~exposure.committed
-    if scenario.volatility != 1.0:
-        wide = np.exp(scenario.volatility * np.log(np.maximum(unit, 1e-12) / mean))
-        unit = np.where(moves, wide * (mean / wide.mean(axis=0)), unit)
-    unit = unit * np.where(moves, scenario.price, 1.0) * scenario.cost
-    # what is short at a provider is not replaced there
-    gone = provider if scenario.availability < 1.0 else ""
-    fallback = find_fallbacks(offers, table.index, without_provider=gone)
-    at_hit = fallback["fallback"].str.split("/").str[0].eq(provider) | (not provider)
-    fallback["fallback_usd_per_hour"] *= scenario.cost * np.where(at_hit, scenario.price, 1.0)
-    struck = replace(exposure, unit_usd=unit, table=table.assign(**fallback))
-    share = hazard["available_share"] * np.where(hit, scenario.availability, 1.0)
-    hazard = hazard.assign(available_share=share)
-    return plan_cost(struck, hazard=hazard, demand_factor=scenario.demand, seed=seed)
+def _replayed(scenario: Scenario, world: World, ids: pd.Index) -> np.ndarray | None:
+    """Return by what the prices of ``ids`` move, (offers, steps), or None where the record does not hold it."""
+    record, steps = world.record, len(world.paths.times)
+    since, until = parse_as_of(scenario.since), parse_as_of(scenario.until)
+    pace = max(world.horizon_h / steps * pd.Timedelta(hours=1), (until - since) / steps)
+    at = np.array([record.times.searchsorted(min(since + k * pace, until)) for k in range(steps + 1)])
+    if not len(record.times) or since < record.times[0] or at[-1] >= len(record.times):
+        return None
+    known = record.frame().iloc[at]
+    known = (
+        known.filter(regex=fnmatch.translate(scenario.record))
+        if scenario.record
+        else known.reindex(columns=ids)
+    )
+    ratio = known / known.iloc[0]
+    ratio = ratio.loc[:, ratio.notna().all()].iloc[1:]
+    if not ratio.shape[1]:
+        return None
+    if scenario.record:
+        return np.tile(ratio.mean(axis=1), (len(ids), 1))
+    return ratio.reindex(columns=ids).T.fillna(ratio.median(axis=1)).to_numpy()
+
+
+def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | None:
+    """Return what a scenario does to the offers, or None where it hits none or the record lacks an episode."""
+    offers, steps = world.offers.set_index("offer_id"), len(world.paths.times)
+    hit = np.ones(len(offers), dtype=bool)
+    spend = (plan["instances"] * plan["hours"]).groupby(plan["offer_id"]).sum()
+    spend = spend.reindex(offers.index, fill_value=0.0) * offers["price_usd_per_hour"]
+    for column in WHOM:
+        whom = getattr(scenario, column)
+        if whom == "largest":
+            by = spend[hit].groupby(offers.loc[hit, column]).sum().drop("unstated", errors="ignore")
+            whom = by.idxmax() if len(by) else "none"
+        hit &= (offers[column] == whom).to_numpy() | (not whom)
+        if not hit.any():
+            return None
+    moves = hit & (offers["purchase_option"] != "reserved").to_numpy()
+    price = np.full((len(offers), steps), scenario.cost)
+    price[moves] *= scenario.price
+    if scenario.since:
+        path = _replayed(scenario, world, offers.index[moves])
+        if path is None:
+            return None
+        price[moves] *= path
+    volatility = np.where(moves, scenario.volatility, 1.0)
+    shock = _Shock(price, volatility, np.where(hit, scenario.availability, 1.0), scenario.demand)
+    for part in scenario.all_of:
+        more = _shock(part, world, plan)
+        if more is None:
+            return None
+        shock = _Shock(*(getattr(shock, f.name) * getattr(more, f.name) for f in fields(_Shock)))
+    return shock
+
+
+def _struck(world: World, shock: _Shock) -> tuple[World, pd.Series]:
+    """Return the world at the prices of a shock, and the share of its hours that each offer has."""
+    at = world.offers.set_index("offer_id").index.get_indexer(world.paths.offer_ids)
+    values, stretch = world.paths.values, shock.volatility[at]
+    for j in np.flatnonzero(stretch != 1.0):
+        mean = values[j].mean(axis=0)
+        wide = mean * (np.maximum(values[j], 1e-12) / mean) ** stretch[j]
+        values = values if values is not world.paths.values else values.copy()
+        values[j] = wide * (mean / wide.mean(axis=0))
+    paths = replace(world.paths, values=values * shock.price[at, None, :])
+    price = world.offers["price_usd_per_hour"] * shock.price.mean(axis=1)
+    offers = world.offers.assign(price_usd_per_hour=price)
+    return replace(world, paths=paths, offers=offers), pd.Series(shock.available, offers["offer_id"])
+
+
+def _cost(world: World, shock: _Shock, plan: pd.DataFrame, demand: float) -> PlanCost:
+    """Return the cost samples of a plan under a shock; hours short at an offer are not replaced by one short too."""
+    struck, share = _struck(world, shock)
+    exposure = expose(
+        plan, struck.paths, struck.offers, horizon_h=world.horizon_h, without=share.index[share < 1]
+    )
+    hazard = hazards(exposure.table, world.assumptions, "typical")
+    hazard["available_share"] = share.reindex(hazard.index)
+    return plan_cost(exposure, hazard=hazard, demand_factor=demand, seed=world.seed)
+
+
+def replan(
+    world: World, scenarios: Iterable[Scenario], plan: pd.DataFrame, workloads: list[allocate.Workload]
+) -> dict[str, pd.DataFrame]:
+    """Return by scenario the plan that would be made once it has struck, table ``plan``, as far as there is one.
+
+    The offers with paths compete at struck prices (their means over the horizon: how a shock goes on is known), without limits of budget or risk: what has to run has to
+    run. Those marked in column ``stale`` compete only where the others cannot serve. An hour of an offer partly
+    to be had costs what is short at its fallback; one not to be had at all is no choice. Commitments of ``plan``
+    stay paid beside the new plan.
+    """
+    kept, plans = plan[plan["offer_id"].str.contains("/reserved/")], {}
+    for scenario in scenarios:
+        if (shock := _shock(scenario, world, plan)) is None:
+            continue
+        struck, share = _struck(world, shock)
+        known = struck.offers.set_index("offer_id", drop=False)
+        known = known[known.index.isin(world.paths.offer_ids) & (known["purchase_option"] != "reserved")]
+        short = share.index[share < 1]
+        instead = find_fallbacks(struck.offers, known.index, without=short)["fallback_usd_per_hour"]
+        share = share[known.index]
+        extra = ((1.0 - share) * instead).where(share < 1, 0.0)
+        known = known.assign(price_usd_per_hour=share * known["price_usd_per_hour"] + extra)
+        known = known[(share > 0) & extra.notna()]
+        work = [replace(w, amount=w.amount * shock.demand) for w in workloads]
+        for choice in (known[~known.get("stale", pd.Series(False, known.index))], known):
+            paths = struck.paths.select(choice.index)
+            part, more = (s[choice.index].to_numpy()[:, None, None] for s in (share, extra))
+            try:
+                made = allocate.solve(
+                    allocate.build_problem(
+                        work, choice.reset_index(drop=True), paths=replace(paths, values=part * paths.values + more),
+                        assumptions=world.assumptions, hours=world.horizon_h,
+                    ),
+                    allocate.SolveOptions(gap=GAP),
+                )  # fmt: skip
+            except ParameterError:  # no offer left that fits
+                continue
+            if made.has_plan:
+                plans[scenario.name] = pd.concat([made.table, kept], ignore_index=True)
+                break
+    return plans
 
 
 def stress(
-    exposure: Exposure,
-    scenarios: Iterable[Scenario],
-    *,
-    offers: pd.DataFrame,
-    hazard: pd.DataFrame,
-    budget_usd: float,
-    seed: int,
-) -> pd.DataFrame:
-    """Return one row per scenario, first the base, with the plan held; USD over the horizon.
+    world: World, scenarios: Iterable[Scenario], plan: pd.DataFrame, *,
+    replanned: dict[str, pd.DataFrame], budget_usd: float,
+) -> pd.DataFrame:  # fmt: skip
+    """Return table ``stress``: a row per scenario, first the base; scenarios that hit no offer and episodes
+    that the record lacks are left out.
 
-    Columns: scenario, expected_cost_usd, loss_usd (expected cost above the base's), var95_usd and cvar95_usd
-    (over the scenario's own expected cost), probability_over_budget, unmet_gpu_hours (expected). ``hazard`` is
-    as of ``cost.hazards``, ``offers`` table ``offers``: what an hour may be replaced by.
+    Held: demand beyond the plan is bought on demand, hours short at the fallback. With recourse: the plan of
+    ``replanned`` (as of ``replan``), new offers taken up at ``move_overlap_h`` hours of double rent, where it
+    leaves less work undone than holding, or as much at less cost; else the plan is held.
     """
     rows: list[dict[str, object]] = []
-    base = 0.0
+    overlap_h, base = world.assumptions.get("move_overlap_h"), 0.0
+    held = plan.groupby("offer_id")["instances"].sum()
     for scenario in (Scenario("base"), *scenarios):
-        cost = _shocked(exposure, scenario, offers=offers, hazard=hazard, seed=seed)
-        total, expected = cost.total, float(cost.total.mean())
+        if (shock := _shock(scenario, world, plan)) is None:
+            continue
+        cost = _cost(world, shock, plan, shock.demand)
+        total, expected, unmet = cost.total, float(cost.total.mean()), float(cost.unmet_gpu_hours.mean())
         base = base if rows else expected
-        rows.append(
-            {
-                "scenario": scenario.name,
-                "expected_cost_usd": expected,
-                "loss_usd": expected - base,
-                "var95_usd": var(total - expected).value,
-                "cvar95_usd": cvar(total - expected).value,
-                "probability_over_budget": probability_over(total, budget_usd).value,
-                "unmet_gpu_hours": float(cost.unmet_gpu_hours.mean()),
-            }
-        )
-    return pd.DataFrame(rows)
+        least, left = expected, unmet
+        if scenario.name in replanned:
+            made = _cost(world, shock, replanned[scenario.name], 1.0)
+            taken = replanned[scenario.name].groupby("offer_id")["instances"].sum()
+            taken = (taken - held.reindex(taken.index, fill_value=0.0)).clip(lower=0.0)
+            moving = overlap_h * float((taken * made.exposure.table["price_usd_per_hour"]).sum())
+            anew = float(made.total.mean()) + moving, float(made.unmet_gpu_hours.mean())
+            if anew[::-1] < (unmet, expected):
+                least, left = anew
+        rows.append({
+            "scenario": scenario.name, "expected_cost_usd": expected, "loss_usd": expected - base,
+            "recourse_loss_usd": least - base, "var95_usd": var(total - expected).value,
+            "cvar95_usd": cvar(total - expected).value,
+            "probability_over_budget": probability_over(total, budget_usd).value,
+            "unmet_gpu_hours": unmet, "recourse_unmet_gpu_hours": left,
+        })  # fmt: skip
+    return validate(pd.DataFrame(rows), "stress")
+
+
+def reverse_stress(
+    world: World, plan: pd.DataFrame, *, budget_usd: float, cvar_limit_usd: float = 0.0
+) -> pd.DataFrame:
+    """Return table ``reverse_stress``: the smallest change of each factor that breaks a limit, the plan held.
+
+    ``budget``: the expected cost is above it. ``cvar``: the mean of the worst 5 % is above ``cvar_limit_usd``
+    (0: the budget). By bisection up to ``FURTHEST``, on the worlds of all other measures; availability is that
+    of the provider on which the plan spends most. Factor ``together``: all that break it alone, each by that share of
+    its own change. NaN where no change so far breaks it.
+    """
+
+    mine, known = plan["offer_id"].unique(), world.offers
+    kinds = known.loc[known["offer_id"].isin(mine), "gpu_model"]
+    near = known["offer_id"].isin(mine) | known["gpu_model"].isin(kinds)  # all that may be the fallback
+    world = replace(world, offers=known[near], paths=world.paths.select(mine))
+
+    def broken(changes: dict[str, float]) -> tuple[bool, bool]:
+        shocked = {f: 1.0 + change for f, change in changes.items() if f != "availability"}
+        parts = [Scenario("reverse", **shocked)]  # type: ignore[arg-type]
+        if "availability" in changes:
+            parts.append(Scenario("out", availability=1.0 + changes["availability"], provider="largest"))
+        shock = _shock(Scenario("all", all_of=tuple(parts)), world, plan)
+        assert shock is not None
+        total = _cost(world, shock, plan, shock.demand).total
+        return total.mean() > budget_usd, cvar(total).value > (cvar_limit_usd or budget_usd)
+
+    def least(far: dict[str, float], limit: int) -> float:
+        low, high = 0.0, 1.0
+        if before[limit] or not broken(far)[limit]:
+            return 0.0 if before[limit] else np.nan
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            breaks = broken({factor: middle * change for factor, change in far.items()})[limit]
+            low, high = (low, middle) if breaks else (middle, high)
+        return high
+
+    before = broken({})
+    rows = []
+    for limit, name in enumerate(("budget", "cvar")):
+        alone = {factor: (end - 1.0) * least({factor: end - 1.0}, limit) for factor, end in FURTHEST.items()}
+        rows += [(name, factor, change) for factor, change in alone.items()]
+        rows.append((name, "together", least({f: c for f, c in alone.items() if np.isfinite(c)}, limit)))
+    return validate(pd.DataFrame(rows, columns=["limit", "factor", "change"]), "reverse_stress")
