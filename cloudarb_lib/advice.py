@@ -148,6 +148,7 @@ def look_back(
         ahead = forecast.forecast_offers(
             _panel(events, snapshot, origin, step, start=origin - LEARN_STEPS * step),
             horizon_steps=horizon_steps, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
+            leave_out=forecast.SLOW,
         ).paths  # fmt: skip
         if held:
             stays = ahead.offer_ids.isin(held["advice"]["offer_id"])

@@ -7,9 +7,11 @@ price was known, ``groups`` the series' groups as codes.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 STEP_LOG = 0.005  # a change counts as a step from 0.5 %: below it is jitter of a component of the price
 LAGS = (1, 2, 4, 8, 13, 26)
+WINDOWS, WINDOWS_HOURLY = (13, 26, 52), (24, 168, 720)
 REVIEW_SHARE = 0.1  # of the series that step in a cell, for it to be a review
 RATE_CELLS = 13  # cells in which reviews are counted
 
@@ -59,18 +61,34 @@ def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return mean[:, groups]
 
 
-def features(log_price: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
+def features(log_price: np.ndarray, groups: np.ndarray, *, pace: int = 1) -> dict[str, np.ndarray]:
     """Return the features by name, each (times, series), NaN where not defined.
 
-    technical: changes over ``LAGS`` cells, last step; temporal: cells
-    since it, between the last two, since the group's last review (a tenth of it stepped); market: breadth
-    (share of the group risen less share fallen over 8 cells).
+    technical: changes over ``LAGS`` cells, last step, run of steps of one sign (signed), and over windows of a
+    day, a week and 30 (``pace`` cells a day; of 13, 26 and 52 cells where a cell is a day or longer) the
+    distance from the median, the drawdown and the volatility (root mean square step); temporal: cell of the day
+    and day of the week, cells since the last step, between the last two, since the group's last review (a
+    tenth of it stepped); market: the group's mean change, the shares of it that rose and fell over 8 cells.
     """
     level, step = carry_forward(log_price), steps(log_price)
     out = {f"change_{k}": level - lag(level, k) for k in LAGS}
     out["last_step"], out["since_step"], out["gap"] = last_step(step)
-    cell = np.arange(len(step), dtype=float)[:, None]
+    cell = np.broadcast_to(np.arange(len(step), dtype=float)[:, None], step.shape)
     moved = group_mean((step != 0).astype(float), groups) >= REVIEW_SHARE
     out["since_review"] = cell - carry_forward(np.where(moved, cell, np.nan))
-    out["breadth"] = group_mean(np.sign(out["change_8"]), groups)
+    turned = (step != 0) & (np.sign(step) != np.sign(lag(out["last_step"], 1)))
+    hits = np.cumsum(step != 0, axis=0).astype(float)
+    out["run"] = np.sign(out["last_step"]) * (hits - carry_forward(np.where(turned, hits, np.nan)) + 1)
+    for window in WINDOWS_HOURLY if pace > 1 else WINDOWS:
+        past = pd.DataFrame(level).rolling(window, min_periods=1)
+        out[f"from_median_{window}"] = level - past.median().to_numpy()
+        out[f"drawdown_{window}"] = level - past.max().to_numpy()
+        square = pd.DataFrame(step**2).rolling(window, min_periods=1).mean().to_numpy()
+        out[f"volatility_{window}"] = np.sqrt(square)
+    if pace > 1:
+        out["cell_of_day"], out["day_of_week"] = cell % pace, cell // pace % 7
+    out["group_change_8"] = group_mean(out["change_8"], groups)
+    way = np.sign(out["change_8"])
+    rose, fell = (np.where(np.isfinite(way), way == sign, np.nan) for sign in (1, -1))
+    out["rises"], out["falls"] = group_mean(rose, groups), group_mean(fell, groups)
     return out

@@ -149,6 +149,24 @@ NEVER_OFFERED = ("aws-spot-2015",)
 """Records for models and tests only: the auction years of AWS spot."""
 
 
+def cheapest(panel: Panel, by: list[str]) -> Panel:
+    """Return the lowest price per GPU within each combination of the columns ``by`` of the offers, as one
+    offer (its id those values joined by slashes) with what describes the first of them."""
+    key = panel.offers[by].astype(str).agg("/".join, axis=1)
+    names, first = np.unique(key.to_numpy(str), return_index=True)
+    members = [(key == name).to_numpy() for name in names]
+    per_gpu = np.where(np.isfinite(panel.price), panel.price, np.inf) / panel.offers["gpu_count"].to_numpy(
+        float
+    )
+    price = np.stack([per_gpu[:, mine].min(axis=1) for mine in members], axis=1)
+    price[np.isinf(price)] = np.nan
+    available = np.stack([np.fmax.reduce(panel.available[:, mine], axis=1) for mine in members], axis=1)
+    seen = np.where(panel.state == _ABSENT, len(STATES), panel.state)  # any change is a change
+    state = np.stack([seen[:, mine].min(axis=1) for mine in members], axis=1) % len(STATES)
+    offers = panel.offers.iloc[first].set_axis(names, axis=0)
+    return Panel(panel.times, panel.step, offers, price, available, state)
+
+
 def fresh(events: pd.DataFrame, sources: pd.DataFrame) -> pd.DataFrame:
     """Return the events whose source (provider and record) table ``sources`` does not call stale."""
     known = pd.MultiIndex.from_frame(sources.loc[~sources["stale"], ["provider", "source"]])

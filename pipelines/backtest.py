@@ -114,7 +114,9 @@ def _score(setting: Setting, store_dir: str) -> pd.DataFrame:
     end = setting.until or seen.floor(step)
     short = step < pd.Timedelta(days=1)
     panel = history.to_panel(events, looks, freq=step, as_of=end, how="mean" if short else "last")
-    tick = history.to_panel(events, looks, freq=step, as_of=end).price if short else None
+    ticks = history.to_panel(events, looks, freq=step, as_of=end) if short else None
+    if setting.name == "marketplace":
+        panel, ticks = (history.cheapest(p, ["provider", "gpu_model"]) for p in (panel, ticks))
     ends = {h: len(panel.times) - 1 - h for h in setting.horizons}
     first = max(len(panel.times) - 1 - int(span / step), 1)
     if min(ends.values()) < first:
@@ -131,15 +133,15 @@ def _score(setting: Setting, store_dir: str) -> pd.DataFrame:
     if setting.name == "gcp-spot-other":
         drawn = np.random.default_rng(SEED).choice(np.flatnonzero(keep), OTHERS, replace=False)
         keep = np.isin(np.arange(len(keep)), drawn)
-    tick = None if tick is None else tick[:, keep]
+    tick = None if ticks is None else ticks.price[:, keep]
     return score_series(panel.select(keep), origins=origins, seed=SEED, tick=tick)
 
 
 def _bundled(events: pd.DataFrame, name: str) -> pd.Series:
     """Return which events belong to a bundled panel."""
     spot = events["provider"].eq("gcp") & events["purchase_option"].eq("spot")
-    gpu = events["gpu_model"].notna()
+    gpu, auction = events["gpu_model"].notna(), events["source"].eq("aws-spot-2015")
     return {
-        "aws-ticks": events["source"].eq("aws-spot-2015"), "marketplace": events["price_kind"].eq("market"),
+        "aws-ticks": auction, "marketplace": events["price_kind"].eq("market") & ~auction,
         "gcp-spot-gpu": spot & gpu, "gcp-spot-other": spot & ~gpu,
     }[name]  # fmt: skip

@@ -19,13 +19,13 @@ def prices(seed, times=40, series=5, gaps=True):
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 10_000), st.integers(1, 39))
-def test_changing_the_future_changes_no_row_of_the_past(seed, cut):
+@given(st.integers(0, 10_000), st.integers(1, 39), st.sampled_from([1, 4, 24]))
+def test_changing_the_future_changes_no_row_of_the_past(seed, cut, pace):
     groups = np.array([0, 0, 1, 1, 2])
     past = prices(seed)
     other = past.copy()
     other[cut:] = prices(seed + 1)[cut:] * 3
-    a, b = ft.features(past, groups), ft.features(other, groups)
+    a, b = ft.features(past, groups, pace=pace), ft.features(other, groups, pace=pace)
     for name in a:
         np.testing.assert_array_equal(a[name][:cut], b[name][:cut], err_msg=name)
 
@@ -63,8 +63,28 @@ def test_breadth_equals_a_slow_loop(seed):
             seen = log_price[: t + 1, s]
             seen = seen[np.isfinite(seen)]
             level[t, s] = seen[-1] if len(seen) else np.nan
-    rise = np.sign(level[39] - level[31])[2:]
-    assert out["breadth"][39, 2] == pytest.approx(np.nanmean(rise))
+    change = (level[39] - level[31])[2:]
+    known = np.isfinite(change).sum()
+    assert out["rises"][39, 2] == pytest.approx((change > 0).sum() / known)
+    assert out["falls"][39, 2] == pytest.approx((change < 0).sum() / known)
+    assert out["group_change_8"][39, 2] == pytest.approx(np.nanmean(change))
+    assert out["from_median_13"][39, 2] == pytest.approx(level[39, 2] - np.nanmedian(level[27:, 2]))
+    assert out["drawdown_26"][39, 2] == pytest.approx(level[39, 2] - np.nanmax(level[14:, 2]))
+    step = ft.steps(log_price)[:, 2]
+    assert out["volatility_13"][39, 2] == pytest.approx(np.sqrt(np.mean(step[27:] ** 2)), abs=1e-7)
+
+
+def test_a_run_counts_the_steps_of_one_sign():
+    log_price = np.cumsum([[0.0], [0.1], [0.0], [0.1], [-0.2], [0.0], [-0.1], [-0.1], [0.1]], axis=0)
+    run = ft.features(log_price, np.array([0]))["run"][:, 0]
+    np.testing.assert_array_equal(run, [np.nan, 1, 1, 2, -1, -1, -2, -3, 1])
+
+
+def test_hours_and_days_are_told_apart_on_an_hourly_grid_only():
+    out = ft.features(np.zeros((200, 1)), np.array([0]), pace=24)
+    assert out["cell_of_day"][25, 0] == 1
+    assert out["day_of_week"][[25, 170], 0].tolist() == [1, 0]
+    assert "cell_of_day" not in ft.features(np.zeros((200, 1)), np.array([0]))
 
 
 def test_a_panel_shorter_than_every_lag_gives_nan_not_an_error():

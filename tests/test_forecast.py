@@ -63,6 +63,17 @@ def a_task(price, groups=None, origins=None, horizon=4):
     return members.Task(log_price, groups, origins, horizon, 1)
 
 
+def test_seasonal_naive_by_hand():
+    """A season of three cells a day: the cell one day (two beyond the first) before the target comes again."""
+    level = np.arange(12.0)[:, None] ** 2
+    task = members.Task(level, np.zeros(1, int), np.array([2, 7]), 4, 1, pace=3)
+    out = members.seasonal_naive(task)[:, 0]
+    np.testing.assert_allclose(out[0], [0 - 4, 1 - 4, 0, 0 - 4])
+    np.testing.assert_allclose(out[1], [25 - 49, 36 - 49, 0, 25 - 49])
+    year = members.Task(level, np.zeros(1, int), np.array([7]), 4, 1)
+    assert (members.seasonal_naive(year) == 0).all()  # no year of cells yet
+
+
 def test_repeat_last_step_by_hand():
     """Steps of +10 % at cells 4 and 9: reviews 5 apart, the next due at 14 and 19."""
     price = np.ones((12, 1))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cloudarb_lib import schema
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.history import current_offers, fresh, to_panel
-from cloudarb_lib.types import STATE_ABSENT, STATE_CHANGED, STATE_NOT_LOOKED, STATE_UNCHANGED
+from cloudarb_lib.history import cheapest, current_offers, fresh, to_panel
+from cloudarb_lib.types import STATE_ABSENT, STATE_CHANGED, STATE_NOT_LOOKED, STATE_UNCHANGED, Panel
 
 T0 = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -191,3 +191,20 @@ def test_a_record_for_models_is_never_an_offer():
     assert offers["source"].tolist() == ["a"]
     assert sources.set_index("source")["stale"].to_dict() == {"a": False, "aws-spot-2015": True}
     assert fresh(events, sources)["source"].tolist() == ["a"]
+
+
+def test_the_cheapest_of_several_offers_is_one_series_per_gpu() -> None:
+    times = pd.date_range("2025-01-01", periods=3, freq="1h", tz="UTC")
+    offers = pd.DataFrame(
+        {"provider": ["a", "a", "b"], "gpu_model": ["H100", "H100", "H100"], "gpu_count": [1, 8, 2]},
+        index=pd.Index(["x", "y", "z"], name="offer_id"),
+    )
+    price = np.array([[3.0, 16.0, 5.0], [3.0, 32.0, np.nan], [np.nan, np.nan, 4.0]])
+    state = np.array([[2, 1, 2], [2, 3, 0], [0, 0, 1]])
+    available = np.where(np.isfinite(price), 1.0, np.nan)
+    low = cheapest(
+        Panel(times, times[1] - times[0], offers, price, available, state), ["provider", "gpu_model"]
+    )
+    assert list(low.offers.index) == ["a/H100", "b/H100"]
+    np.testing.assert_array_equal(low.price, [[2.0, 2.5], [3.0, np.nan], [np.nan, 2.0]])
+    np.testing.assert_array_equal(low.state, [[1, 2], [2, 0], [0, 1]])

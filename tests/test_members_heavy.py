@@ -3,9 +3,10 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_forecast import a_task, stepping
+from test_forecast import a_panel, a_task, stepping
 
-from cloudarb_lib.forecast import neural
+from cloudarb_lib.forecast import members, neural
+from cloudarb_lib.forecast.backtest import score_series
 
 
 def trending(times=140, series=20, seed=3):
@@ -83,3 +84,37 @@ def test_bad_input_has_a_defined_outcome_and_stops_nobody():
     assert np.abs(out[:, [1, 2, 5]]).max() < 0.05  # nothing known of them: hardly a change
     alone = neural.lstm(a_task(np.full((30, 2), 3.0)))
     assert not alone.any()
+
+
+def test_prophet_goes_on_with_the_trend_of_each_group_and_repeats_itself():
+    steps = np.where(np.arange(60) % 4 == 0, 0.03, 0.0)[:, None] * np.array([1, 1, -1, 0])
+    price, groups = np.exp(np.cumsum(steps, axis=0)), np.array([0, 0, 1, 2])
+    task = a_task(price, groups=groups, origins=np.arange(40, 56), horizon=8)
+    out = members.prophet(task)
+    assert (out[:, :2, 7] > 0.02).all()
+    assert (out[:, 2, 7] < -0.02).all()
+    assert (out[:, 3] == 0).all()  # a group that never moved
+    np.testing.assert_array_equal(out, members.prophet(task))
+
+
+def test_prophet_knows_the_hours_of_a_day_and_nothing_of_the_future():
+    cells = np.arange(24 * 20)
+    price = np.exp(0.1 * np.sin(2 * np.pi * cells / 24))[:, None]
+    origins = np.arange(24 * 17, 24 * 17 + 12)
+    task = members.Task(np.log(price), np.zeros(1, int), origins, 12, 1, 24)
+    out, came = members.prophet(task)[:, 0], task.truth()[:, 0]
+    assert np.abs(out - came).mean() < 0.3 * np.abs(came).mean()
+    other = np.log(price.copy())
+    other[origins[0] + 1 :] = 3.0
+    later = members.prophet(members.Task(other, np.zeros(1, int), origins, 12, 1, 24))
+    np.testing.assert_allclose(later[0], out[:1], atol=1e-9)
+
+
+def test_all_members_take_part_and_a_fixed_mix_is_scored_beside_them(monkeypatch):
+    monkeypatch.setitem(members.MEMBERS, "prophet", members.prophet)
+    monkeypatch.setitem(members.MEMBERS, "lstm", neural.lstm)
+    price = stepping(seed=4, times=90, series=12, drift=-0.03)
+    scores = score_series(a_panel(price), origins={4: np.arange(60, 86, 5)}, seed=1)
+    wide = scores.pivot(index="series_id", columns="model", values="mae")
+    assert {"prophet", "lstm", "fixed_weights", "seasonal_naive"} <= set(wide)
+    assert not np.allclose(wide["fixed_weights"], wide["last_value"])

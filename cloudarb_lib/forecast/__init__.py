@@ -12,10 +12,11 @@ from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.forecast.backtest import walk_forward
 from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, find_patterns, walk_origins
+from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_YEAR
 
-__all__ = ["QUANTILES", "Forecast", "forecast_offers", "is_moving", "walk_forward"]
+__all__ = ["QUANTILES", "SLOW", "Forecast", "forecast_offers", "is_moving", "walk_forward"]
 
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 MAX_AHEAD = pd.Timedelta(days=731)
@@ -43,12 +44,13 @@ def forecast_offers(
     assumptions: Assumptions,
     seed: int,
     paths_for: pd.Index | None = None,
+    leave_out: tuple[str, ...] = (),
 ) -> Forecast:
     """Return quantiles and joint sample paths of the offers of ``panel`` from its last cell on.
 
     Spot and market offers come from the ensemble; list prices (on-demand, reserved) stay, but for a rare
     jump with the stated hazard. ``paths_for`` limits the result to some offers; all of the panel still
-    teaches. ParameterError for a horizon or number of paths beyond reason, DataError without a price.
+    teaches; members named in ``leave_out`` do not take part. ParameterError for a horizon or number of paths beyond reason, DataError without a price.
     """
     if not 1 <= horizon_steps or horizon_steps * panel.step > MAX_AHEAD:
         raise ParameterError(
@@ -78,7 +80,7 @@ def forecast_offers(
         patterns = find_patterns(panel.select(moving))
         at = len(patterns.log_price) - 1
         origins = np.arange(max(at - CALIBRATION_ORIGINS, 0), at + 1)
-        walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=seed)
+        walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=leave_out)
         of_row = patterns.of_offer[(np.cumsum(moving) - 1)[rows[moving[rows]]]]
         only, back = np.unique(of_row, return_inverse=True)
         unit[moving[rows]] = len(change) + back

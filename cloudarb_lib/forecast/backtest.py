@@ -12,6 +12,8 @@ from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.types import Panel
 
 SCORED_PATHS = 200
+FIXED_WEIGHTS = {"prophet": 0.4, "lstm": 0.3, "boosting": 0.3}
+"""A usual choice, scored beside the ensemble."""
 TAILS = {80: 0.1, 95: 0.025}
 """Probability below, and above, each central interval that is scored (%)."""
 
@@ -83,6 +85,8 @@ def score_series(
     naive, naive2 = losses.mean(np.abs(one), 0), losses.mean(one**2, 0)
     of, every = patterns.of_offer, np.arange(len(patterns.groups))
     points = {name: now * np.exp(f[scored][:, :, at])[:, of] for name, f in walk.members.items()}
+    if FIXED_WEIGHTS.keys() <= points.keys():
+        points["fixed_weights"] = sum(share * points[name] for name, share in FIXED_WEIGHTS.items())
     if tick is not None:
         points["last_tick"] = np.repeat(tick[starts][:, :, None], len(at), axis=2)
     shape = came.shape

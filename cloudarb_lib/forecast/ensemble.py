@@ -23,6 +23,8 @@ MAX_CELLS = 520  # cells of history used: ten years of weeks, three weeks of hou
 CALIBRATION_ORIGINS = 52  # origins before the first that weights and intervals rest on
 CALIBRATION_PATHS = 64
 HALF_LIFE_STEPS = 13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
+MARKET_HALF_LIFE_DAYS = 3.0
+"""The same for prices seen by the hour, or three times the steps ahead: outcomes that overlap teach one lesson."""
 HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
 LONG_STEPS = 2  # from the step after these on, reviews judge a member: its own outcomes come too late
 MAX_CHANGE_LOG = 1.5  # no forecast goes beyond a price 4.5 times as high, or as low
@@ -108,11 +110,13 @@ def bounded(change: np.ndarray) -> np.ndarray:
     return np.clip(change, -MAX_CHANGE_LOG, MAX_CHANGE_LOG)
 
 
-def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return forecasts by member, each (origins, series, steps), and why others failed."""
+def run_members(task: Task, leave_out: tuple[str, ...] = ()) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return forecasts by member, each (origins, series, steps), and why others failed; ``leave_out`` by name."""
     done: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
     for name, member in MEMBERS.items():
+        if name in leave_out:
+            continue
         try:
             done[name] = bounded(member(task))
             if not np.isfinite(done[name]).all():
@@ -123,7 +127,7 @@ def run_members(task: Task) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return done, failed
 
 
-def recent(at: np.ndarray, origins: np.ndarray, horizon: int, half_life: float) -> np.ndarray:
+def recent(at: np.ndarray, origins: np.ndarray, horizon: int, half_life: float | np.ndarray) -> np.ndarray:
     """Return (at, origin, step ahead): what the outcome of an origin counts at a cell, 0 before it is known."""
     age = at[:, None, None] - (origins[None, :, None] + np.arange(1, horizon + 1))
     return np.where(age >= 0, 0.5 ** (np.maximum(age, 0) / half_life), 0.0)
@@ -145,7 +149,9 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     group[:, -1] = 1.0  # the last group is all series
     known_of = group
     group = group * (1.0 if task.copies is None else task.copies[:, None])
-    decay = recent(task.origins, task.origins, task.horizon, HALF_LIFE_STEPS * task.pace)
+    ahead = np.arange(1, task.horizon + 1)
+    half_life = np.maximum(MARKET_HALF_LIFE_DAYS * task.pace, 3 * ahead) if task.pace > 1 else HALF_LIFE_STEPS
+    decay = recent(task.origins, task.origins, task.horizon, half_life)
     reviewed = _Reviews.of(task)
 
     def ratio_to(loss: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -222,14 +228,19 @@ def simulated(
 ) -> np.ndarray:
     """Return worlds of the series ``only`` from cell ``at``, their median at ``point``, not yet calibrated."""
     drawn = w.draw_cells(at, n_paths=n_paths, horizon=task.horizon, seed=task.seed, pace=task.pace)
-    return w.recentre(bounded(w.draw_worlds(step, task.groups, only, drawn)), point)
+    worlds = w.draw_worlds(step, task.groups, only, drawn)
+    if task.pace > 1:
+        worlds *= w.calm(step[: at + 1, only], pace=task.pace, horizon=task.horizon)[:, None]
+    return w.recentre(bounded(worlds), point)
 
 
-def walk_origins(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int) -> Walk:
-    """Return the walk over ``origins`` (increasing positions in the patterns' cells)."""
+def walk_origins(
+    patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int, leave_out: tuple[str, ...] = ()
+) -> Walk:
+    """Return the walk over ``origins`` (increasing positions in the patterns' cells), members but ``leave_out``."""
     copies = np.bincount(patterns.of_offer, minlength=len(patterns.groups))
     task = Task(patterns.log_price, patterns.groups, origins, horizon, seed, patterns.pace, copies)
-    members, failed = run_members(task)
+    members, failed = run_members(task, leave_out)
     weights, gates = weigh(task, members)
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
     came = task.truth()

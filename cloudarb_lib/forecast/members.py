@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
+import pandas as pd
 
-from cloudarb_lib.features import carry_forward, features, lag, last_step, review_rate, steps
+from cloudarb_lib.features import carry_forward, features, group_mean, lag, last_step, review_rate, steps
+from cloudarb_lib.forecast.neural import lstm
 from cloudarb_lib.splits import known, walk
 
 TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 """Steps ahead that boosting is trained on; those between are interpolated."""
 MAX_ROWS = 20_000  # rows boosting is trained on, drawn evenly, for speed
 REFIT_EVERY = 13  # paces that one fit of boosting serves
+PROPHET_REFITS, PROPHET_CELLS = 4, 720  # fits over the span of the origins, and cells that each sees
 CAP_LOG = 0.17
 """Size beyond which a step says no more about the next: reviews are capped, at 15 % mostly (log 1.15 to 0.85)."""
 
@@ -87,6 +91,52 @@ def trailing_median(task: Task, *, cells: int) -> np.ndarray:
     return np.repeat(back[..., None], task.horizon, axis=2)
 
 
+def seasonal_naive(task: Task) -> np.ndarray:
+    """The price of one season before comes again: of a day where cells are shorter, else of 52 cells."""
+    level, season = carry_forward(task.log_price), task.pace if task.pace > 1 else 52
+    ahead = np.arange(1, task.horizon + 1)
+    cell = task.origins[:, None] + ahead - season * -(-ahead // season)
+    back = level[np.maximum(cell, 0)].transpose(0, 2, 1) - level[task.origins][..., None]
+    return np.nan_to_num(np.where((cell >= 0)[:, None], back, 0.0))
+
+
+def prophet(task: Task) -> np.ndarray:
+    """Prophet (Taylor and Letham, The American Statistician 72, 2018) on the index of each group, the
+    mean step of its series added up; a series takes the change of its group's index.
+
+    Trend with change points, and on an hourly grid the day and the week; fitted ``PROPHET_REFITS`` times.
+    """
+    import logging
+
+    from prophet import Prophet
+
+    for name in ("cmdstanpy", "prophet"):  # which report every fit
+        logging.getLogger(name).setLevel(logging.WARNING)
+    known_step = np.where(np.isfinite(task.log_price), steps(task.log_price), np.nan)
+    groups, first = np.unique(task.groups, return_index=True)
+    index = np.cumsum(np.nan_to_num(group_mean(known_step, task.groups)[:, first]), axis=0)
+    day = pd.Timestamp("2001-01-01")  # time counts from here: only hours of a day and days of a week matter
+    ds = day + pd.Timedelta(days=1) / task.pace * np.arange(len(index) + task.horizon)
+    out = np.zeros((len(task.origins), len(task.groups), task.horizon))
+    seasonal = task.pace > 1
+    every = max(int(np.ptp(task.origins)) // PROPHET_REFITS, REFIT_EVERY)
+    ahead = np.arange(task.horizon + 1)
+    for part, (k, group) in product(walk(task.origins, refit_every=every), enumerate(groups)):
+        at = int(part[0])
+        y = index[max(at + 1 - PROPHET_CELLS, 0) : at + 1, k]
+        if np.ptp(y) == 0:
+            continue
+        model = Prophet(
+            yearly_seasonality=False, weekly_seasonality=seasonal, daily_seasonality=seasonal,
+            uncertainty_samples=0,
+        )  # fmt: skip
+        model.fit(pd.DataFrame({"ds": ds[at + 1 - len(y) : at + 1], "y": y}), seed=task.seed)
+        said = model.predict(pd.DataFrame({"ds": ds[at : part[-1] + task.horizon + 1]}))["yhat"].to_numpy()
+        change = said[part[:, None] - at + ahead] - said[part - at][:, None]
+        out[np.ix_(np.isin(task.origins, part), task.groups == group)] = change[:, None, 1:]
+    return out
+
+
 def damped_trend(task: Task) -> np.ndarray:
     """Holt's linear method with a damped trend (Gardner and McKenzie, 1985), by statsmodels.
 
@@ -115,7 +165,7 @@ def boosting(task: Task) -> np.ndarray:
     import lightgbm
     from scipy.interpolate import interp1d
 
-    cube = np.stack(list(features(task.log_price, task.groups).values()), axis=-1)
+    cube = np.stack(list(features(task.log_price, task.groups, pace=task.pace).values()), axis=-1)
     code = np.broadcast_to(task.groups[None, :, None], (*cube.shape[:2], 1))
     cube = np.concatenate([cube, code], axis=-1).astype(np.float32)
     ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
@@ -152,5 +202,10 @@ MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {
     **{f"momentum_{n}": partial(momentum, cells=n) for n in (8, 13, 26)},
     "next_review": next_review,
     **{f"median_{n}": partial(trailing_median, cells=n) for n in (24, 168, 720)},
+    "seasonal_naive": seasonal_naive,
     "boosting": boosting,
+    "prophet": prophet,
+    "lstm": lstm,
 }
+SLOW = ("prophet", "lstm")
+"""Members that need seconds: left out where a forecast is made anew every week of a look-back."""

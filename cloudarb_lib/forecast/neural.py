@@ -55,7 +55,9 @@ def inputs(log_price: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nd
     ages = [np.log1p(seen[name]) for name in ("since_step", "since_review", "gap")]
     market = group_mean(np.where(np.isfinite(level), step, np.nan), groups)
     changes = [seen[name] / unit for name in ("change_1", "change_8", "change_26")]
-    cube = np.stack([step / unit, market / unit, *changes, *ages, seen["breadth"], np.log(unit)], axis=-1)
+    cube = np.stack(
+        [step / unit, market / unit, *changes, *ages, seen["rises"] - seen["falls"], np.log(unit)], axis=-1
+    )
     return np.clip(np.nan_to_num(cube), -10, 10).astype(np.float32), unit
 
 

@@ -22,6 +22,8 @@ OWN_SHARE = 0.5
 yet happened to one machine has happened to another of its kind. Market prices, seen by the hour, have enough
 of a past of their own, and calm ones stand beside wild ones."""
 BINS = 50  # widths of the central part that are told apart: 2 % each
+CALMEST = 0.02
+"""Least share of its usual size to which a market's next step shrinks."""
 PRIOR_ORIGINS = 10.0
 """Origins the simulation is trusted like at first: outcomes of one origin are hardly independent."""
 
@@ -72,6 +74,18 @@ def draw_worlds(
         place = int(np.searchsorted(block, series))
         out[row] = step[cells, block[(place + shift) % len(block)]]
     return np.cumsum(out, axis=2, out=out)
+
+
+def calm(step: np.ndarray, *, pace: int, horizon: int) -> np.ndarray:
+    """Return (series, steps ahead): by how much the moves drawn from a market's past shrink in a calm hour.
+
+    The mean size of the newest steps (cells, series) over that of all, 1 at most; what is calm now is no
+    longer so a day later: the factor returns to 1 by half every half day.
+    """
+    size = np.abs(step)
+    ratio = size[-max(pace // 4, 1) :].mean(axis=0) / np.maximum(size.mean(axis=0), 1e-12)
+    ratio = np.clip(ratio, CALMEST, 1.0)
+    return ratio[:, None] ** 0.5 ** (np.arange(horizon) / (pace / 2))
 
 
 def recentre(worlds: np.ndarray, point: np.ndarray) -> np.ndarray:
