@@ -11,7 +11,7 @@ from cloudarb_lib.plots import COLOURS, figure
 
 _NAMES = {
     "last_value": "last value", "repeat_last_step": "repeat last step", "damped_trend": "damped trend (statsmodels)",
-    "boosting": "boosting (LightGBM)", "weighted_mean": "weighted mean of members", "ensemble": "ensemble",
+    "boosting": "boosting (LightGBM)", "lstm": "LSTM (TensorFlow)", "prophet": "Prophet", "weighted_mean": "weighted mean of members", "ensemble": "ensemble",
 }  # fmt: skip
 
 
