@@ -56,14 +56,8 @@ def compare(
     The cost of keeping is NaN where an offer of ``before`` has no paths: it cannot be kept.
     """
     key = ["workload", "offer_id"]
-    both = (
-        pd.concat(
-            {"before": before.groupby(key)["instances"].sum(), "now": plan.groupby(key)["instances"].sum()},
-            axis=1,
-        )
-        .fillna(0.0)
-        .sort_index()
-    )
+    held = {name: p.groupby(key)["instances"].sum() for name, p in (("before", before), ("now", plan))}
+    both = pd.concat(held, axis=1).fillna(0.0).sort_index()
     there = before["offer_id"].isin(paths.offer_ids).all()
     longer = before.assign(hours=before["hours"] * scale)
     keep = float(cost_fan(longer, paths)["p50_usd"].iloc[-1]) if there else float("nan")
@@ -130,7 +124,11 @@ def look_back(
         now, snapshot.looks(as_of=as_of), as_of=as_of, stale_after_days=trial.stale_after_days
     )
     fresh = set(sources.loc[~sources["stale"], "provider"]) & set(trial.providers)
-    came = _panel(_of(now, models, fresh), snapshot, as_of, step, how="mean")
+
+    def wanted(events: pd.DataFrame) -> pd.DataFrame:
+        return events[events["gpu_model"].isin(models) & events["provider"].isin(fresh)]
+
+    came = history.to_panel(wanted(now), snapshot.looks(as_of=as_of), freq=step, as_of=as_of, how="mean")
     if not len(came.times) or came.times[0] > origins[0]:
         raise ParameterError(
             f"the record does not reach back {len(origins)} steps of {step} from {as_of:%Y-%m-%d}.",
@@ -141,12 +139,13 @@ def look_back(
     held: dict[str, pd.DataFrame] = {}
     rows, advised = [], []
     for origin in tqdm(origins, desc="look back", unit="step"):
-        events = _of(snapshot.events(as_of=origin, gpu_only=True), models, fresh)
+        events = wanted(snapshot.events(as_of=origin, gpu_only=True))
+        looks = snapshot.looks(as_of=origin)
         offers, _ = history.current_offers(
-            events, snapshot.looks(as_of=origin), as_of=origin, stale_after_days=trial.stale_after_days
+            events, looks, as_of=origin, stale_after_days=trial.stale_after_days
         )
         ahead = forecast.forecast_offers(
-            _panel(events, snapshot, origin, step, start=origin - LEARN_STEPS * step),
+            history.to_panel(events, looks, freq=step, as_of=origin, start=origin - LEARN_STEPS * step),
             horizon_steps=horizon_steps, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
             leave_out=forecast.SLOW,
         ).paths  # fmt: skip
@@ -181,23 +180,6 @@ def look_back(
         held = plans
         advised.append(held["advice"].assign(period_utc=origin))
     return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
-
-
-def _of(events: pd.DataFrame, models: set[str], providers: set[str]) -> pd.DataFrame:
-    return events[events["gpu_model"].isin(models) & events["provider"].isin(providers)]
-
-
-def _panel(
-    events: pd.DataFrame,
-    snapshot: Any,
-    as_of: pd.Timestamp,
-    step: pd.Timedelta,
-    *,
-    start: pd.Timestamp | None = None,
-    how: str = "last",
-) -> Panel:
-    looks = snapshot.looks(as_of=as_of)
-    return history.to_panel(events, looks, freq=step, as_of=as_of, start=start, how=how)
 
 
 def _plan(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -75,22 +75,15 @@ class Panel:
             positions = self.offers.index.get_indexer(pd.Index(positions))
             if (positions < 0).any():
                 raise DataError("Panel.select was given an offer_id that is not in the panel.")
-        return Panel(
-            self.times,
-            self.step,
-            self.offers.iloc[np.flatnonzero(positions) if positions.dtype == bool else positions],
-            self.price[:, positions],
-            self.available[:, positions],
-            self.state[:, positions],
-        )
+        return self._cut(slice(None), np.flatnonzero(positions) if positions.dtype == bool else positions)
 
     def until(self, time: pd.Timestamp) -> Panel:
         """Return the panel of the cells that end at or before ``time``."""
-        n = int(self.times.searchsorted(time, side="right"))
-        return Panel(
-            self.times[:n], self.step, self.offers,
-            self.price[:n], self.available[:n], self.state[:n],
-        )  # fmt: skip
+        return self._cut(slice(int(self.times.searchsorted(time, side="right"))), slice(None))
+
+    def _cut(self, rows: slice, columns: slice | np.ndarray) -> Panel:
+        cells = {name: getattr(self, name)[rows][:, columns] for name in ("price", "available", "state")}
+        return replace(self, times=self.times[rows], offers=self.offers.iloc[columns], **cells)
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,12 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
         raise RunError(
             f"reports cannot be written to {reports}: {cause.strerror}.", "Name another."
         ) from cause
-    taken, way_out = (
-        f"run {run_id} is in progress already (process ",
-        "Wait for it to end, or stop that process.",
-    )
-    with locked(state / "lock", lambda owner: RunError(f"{taken}{owner}).", way_out)) as lock:
+
+    def busy(owner: str) -> RunError:
+        what = f"run {run_id} is in progress already (process {owner})."
+        return RunError(what, "Wait for it to end, or stop that process.")
+
+    with locked(state / "lock", busy) as lock:
         _pin(run_dir / "snapshot", snapshot)
         before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
         manifest = {"run_id": run_id, "title": config.own["title"], "status": "running", **_origin()}

@@ -54,11 +54,6 @@ def test_freq_names():
     assert units.parse_freq("weekly") == units.parse_freq("7D") == pd.Timedelta(hours=168)
 
 
-def test_the_cloud_calendar():
-    assert units.HOURS_PER_YEAR / 12 == units.HOURS_PER_MONTH
-    assert units.GIB_PER_GB == pytest.approx(0.931322574615, rel=1e-12)
-
-
 # --- nouns
 
 
