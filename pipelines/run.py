@@ -141,11 +141,8 @@ def _origin() -> dict:
 def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     """Return what the results rest on, by value or digest: of the run, and of each notebook."""
     code = sorted((PROJECT / "cloudarb_lib").rglob("*.py"))
-    named = ("scenarios.yaml", "tables.md")
-    library = digest(
-        [*code, *sorted((PROJECT / "data").glob("*.csv")), *(PROJECT / "data" / name for name in named)]
-    )
-    shared = {"snapshot": snapshot, "library": library}
+    figures = [*sorted((PROJECT / "data").glob("*.csv")), PROJECT / "data/scenarios.yaml"]
+    shared = {"snapshot": snapshot, "library": digest([*code, *figures])}
     entries = {}
     for step, parameters in config.parameters.items():
         demand = [PROJECT / str(parameters["demand"])] if "demand" in parameters else []

@@ -55,7 +55,7 @@ def project(root: Path) -> Path:
     for step in TABLES:
         notebook(root / "notebooks" / f"{step}.ipynb", PARAMETERS, write_tables(step))
     (root / "toy.yaml").write_text(CONFIG)
-    for name in ("cloudarb_lib/code.py", "data/assumptions.csv", "data/scenarios.yaml", "data/tables.md"):
+    for name in ("cloudarb_lib/code.py", "data/assumptions.csv", "data/scenarios.yaml"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("one\n")
     return root

@@ -85,7 +85,7 @@ def fit(columns: Sequence[str]) -> tuple[str, tuple[str, str] | None]:
     table = max(share, key=lambda n: share[n])
     if share[table] < 0.5:
         what = f"its columns, which begin {', '.join(names)[:80]!r}, are no table of ours."
-        raise DataError(what, "See data/tables.md for the tables; CSV needs a header line and commas.")
+        raise DataError(what, "See data/README.md for the tables; CSV needs a header line and commas.")
     known = STORED[table].names
     for name in names:
         if (name not in known and name not in _IGNORED) or names.count(name) > 1:
