@@ -41,6 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--var", type=float, help="hold VaR at --cvar-level up to this (USD), by repairing the plan")
     add("--freq", default="7D", help="step of the price grid (default 7D)")
     add("--horizon-steps", type=int, default=13, help="steps that the plan covers (default 13)")
+    add(
+        "--periods",
+        type=int,
+        default=1,
+        help="equal periods, in each of which machines may change (default 1)",
+    )
     add("--n-paths", type=int, default=500, help="worlds over which cost is averaged (default 500)")
     add("--stale-after-days", type=float, default=14.0, help="leave out sources not looked at for longer")
     add("--seed", type=int, default=7, help="of the price paths (default 7)")
@@ -62,9 +68,9 @@ def carry_out(given: argparse.Namespace) -> int:
     from cloudarb_lib.errors import ParameterError
 
     now, step = units.parse_as_of(given.as_of), units.parse_freq(given.freq)
-    if given.horizon_steps < 1 or given.n_paths < 1:
+    if min(given.horizon_steps, given.n_paths, given.periods) < 1:
         raise ParameterError(
-            "--horizon-steps and --n-paths must be 1 or more.", "Leave them out for 13 and 500."
+            "--horizon-steps, --n-paths and --periods must be 1 or more.", "Leave them out for 13, 500 and 1."
         )
     demand = allocate.load_demand(given.workloads)
     set_ = {name: value for name, _, _ in _LIMITS if (value := getattr(given, name)) is not None}
@@ -87,7 +93,7 @@ def carry_out(given: argparse.Namespace) -> int:
         paths = _paths(given, panel, chosen["offer_id"], known)
     problem = allocate.build_problem(
         demand, offers, paths=paths, limits=limits, assumptions=known,
-        hours=given.horizon_steps * step / pd.Timedelta(hours=1),
+        hours=[given.horizon_steps * step / pd.Timedelta(hours=1) / given.periods] * given.periods,
     )  # fmt: skip
     plan = allocate.hold_var(problem, given.var, options) if given.var else allocate.solve(problem, options)
     if plan.status == "infeasible":
@@ -95,7 +101,9 @@ def carry_out(given: argparse.Namespace) -> int:
         print(*(f"  - {said}" for said in allocate.conflicts(problem)), sep="\n")
         return INFEASIBLE
     table, summary = plan.table, allocate.summary(plan)  # raises where there is no plan
-    shown = table[["workload", "offer_id", "instances", "hours", "expected_cost_usd"]]
+    shown = table[
+        ["workload", *["period"] * (given.periods > 1), "offer_id", "instances", "hours", "expected_cost_usd"]
+    ]
     print(shown.to_string(index=False, float_format="{:,.1f}".format))
     for fact, value, unit, text in summary.itertuples(index=False, name=None):
         number = "" if text and (unit == "" or pd.isna(value)) else f"{value:,.2f} {unit}".rstrip()
@@ -109,8 +117,9 @@ def carry_out(given: argparse.Namespace) -> int:
     for name, content in {"plan": table, "plan_summary": summary, "assumptions": known.used}.items():
         handover.save_table(content, name, given.out)
     table.to_csv(given.out / "plan.csv", index=False)
+    now = table[(table["period"] == 0) & ~table["workload"].str.startswith(allocate.IDLE)]
     print(
-        f"written to {given.out}: tables/, plan.csv and {write_tasks(table, given.out / 'sky')} tasks in sky/"
+        f"written to {given.out}: tables/, plan.csv and {write_tasks(now, given.out / 'sky')} tasks in sky/"
     )
     return 0
 

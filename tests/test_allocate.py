@@ -117,7 +117,7 @@ def test_every_key_reads(tmp_path):
         (GOOD + "    restart_minutes: 2026-13-45\n", "after line 4: month must be"),
         (GOOD + "    accepts: {H100: 0}\n", "line 2: .*throughput"),
         (GOOD + "    worth: 0 USD per GPU-hour\n", "line 2: .*worth"),
-        (GOOD + GOOD[8:], "line 4: workload 'a' repeats"),
+        (GOOD + GOOD[8:], "line 1: workload 'a' repeats"),
         ("demand:\n  - workload: a\n", "line 2: the entry lacks 'needs'"),
         ("demand:\n  - needs: 8 H100\n", "line 2: the entry lacks 'workload'"),
         ("demand:\n  - workload: a\n    needs: 0 H100\n", "line 2: .*amount is 0"),

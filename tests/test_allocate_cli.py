@@ -69,6 +69,20 @@ def test_commitments_held_and_carbon_are_taken_into_account(tmp_path, capsys):
     assert f"carbon {kg / 1e3:,.6g} is short by" in capsys.readouterr().out
 
 
+def test_periods_and_futures_are_planned_together(tmp_path, capsys):
+    futures = (
+        "    start_minutes: 60\nscenarios:\n  - scenario: base\n    probability: 0.8\n"
+        "  - scenario: surge\n    probability: 0.2\n    times: {train: 1.5}\n"
+    )
+    assert run(tmp_path, "--periods", "2", "--terms", "1y", demand=DEMAND + futures) == 0
+    plan = validate(pd.read_parquet(tmp_path / "out" / "tables" / "plan.parquet"), "plan")
+    gpus = plan[~plan["workload"].str.startswith("idle")].groupby(["workload", "period"])["gpus"].sum()
+    assert gpus.to_dict() == {
+        ("train in base", 0): 64, ("train in base", 1): 64, ("train in surge", 0): 96, ("train in surge", 1): 96,
+    }  # fmt: skip
+    assert "status: " in capsys.readouterr().out
+
+
 def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
     assert run(tmp_path, "--budget", "1000") == allocate.INFEASIBLE
     said = capsys.readouterr().out
@@ -80,6 +94,7 @@ def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
     ("more", "demand", "said"),
     [
         (["--budget", "-1"], DEMAND, "budget_usd is -1"),
+        (["--periods", "0"], DEMAND, "must be 1 or more"),
         (["--horizon-steps", "0"], DEMAND, "must be 1 or more"),
         (
             [],

@@ -1,10 +1,11 @@
 """Which offers serve which workloads: the best plan under limits, proven and explained."""
 
-from cloudarb_lib.allocate.build import build_problem, resample_history
+from cloudarb_lib.allocate.build import IDLE, build_problem, resample_history
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.demand import (
     Commitment,
     Demand,
+    Scenario,
     Workload,
     demand_table,
     load_demand,
@@ -18,12 +19,14 @@ from cloudarb_lib.allocate.place import with_places
 from cloudarb_lib.allocate.search import Plan, solve
 
 __all__ = [
+    "IDLE",
     "Commitment",
     "Demand",
     "Limits",
     "Plan",
     "Problem",
     "Row",
+    "Scenario",
     "SolveOptions",
     "Workload",
     "binding",

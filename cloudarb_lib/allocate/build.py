@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate import place
-from cloudarb_lib.allocate.demand import Commitment, Demand, Workload
+from cloudarb_lib.allocate.demand import Commitment, Demand, Scenario, Workload
 from cloudarb_lib.allocate.model import Limits, Problem, Row
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
@@ -131,9 +132,14 @@ def build_problem(
     paths: Paths | None = None,
     limits: Limits | None = None,
     assumptions: Assumptions,
-    hours: float = HOURS_PER_WEEK,
+    hours: float | Sequence[float] = HOURS_PER_WEEK,
 ) -> Problem:
     """Return the problem of serving a demand from table ``offers`` for ``hours`` hours.
+
+    Several ``hours`` are as many periods: commitments hold as many machines in each, starts and
+    stops cost. Scenarios of the demand are futures of equal prices and other needs: commitments
+    are the same in all of them, the rest is chosen in each; costs, carbon and spend at list prices
+    count by probability, and CVaR is taken over prices and futures together.
 
     A plan counts whole instances. Expected prices are the means of ``paths`` over worlds and
     steps; an offer without paths keeps today's price and is counted in ``notes``. Interrupted
@@ -145,8 +151,9 @@ def build_problem(
     """
     limits = limits or Limits()
     demand = workloads if isinstance(workloads, Demand) else Demand(workloads)
-    if not 0 < hours < math.inf:
-        raise ParameterError(f"the plan covers {hours:g} hours.", "Plan at least one hour.")
+    spans = np.atleast_1d(np.asarray(hours, float))
+    if not (len(spans) and ((spans > 0) & (spans < math.inf)).all()):
+        raise ParameterError(f"the plan covers {hours} hours.", "Plan at least one hour, in every period.")
     if not demand.workloads:
         raise ParameterError("no workload to place.", "Name at least one in the demand file.")
     price = offers["price_usd_per_hour"].to_numpy(float)
@@ -162,90 +169,148 @@ def build_problem(
     offers = pd.concat([offers, *held], ignore_index=True)
     if not len(offers):
         raise ParameterError("no GPU offer to choose from.", "Check as_of and stale_after_days.")
-    weeks = hours / HOURS_PER_WEEK
-    model, gpus = offers["gpu_model"], offers["gpu_count"].to_numpy(float)
-    hazard = np.zeros(len(offers))
+    accepted = [np.flatnonzero(fits(w, offers, assumptions)) for w in demand.workloads]
+    kept = np.unique(np.concatenate([*accepted, np.flatnonzero(offers["held"].notna())]))
+    offers = offers.iloc[kept].reset_index(drop=True)
     spot = (offers["purchase_option"] == "spot").to_numpy()
-    market = (offers["price_kind"] == "market").to_numpy() & offers["held"].isna().to_numpy()
+    hazard, market = np.zeros(len(offers)), (offers["price_kind"] == "market") & offers["held"].isna()
     if spot.any():
         hazard[spot] = assumptions.get(f"interruption_per_hour/spot/{limits.hazard}")
     if market.any():
         hazard[market] = assumptions.get("interruption_per_hour/market")
-    disk = assumptions.get("boot_disk_usd_per_week") * weeks
-    demands, pairs = [], []
-    for number, w in enumerate(demand.workloads):
-        j = np.flatnonzero(fits(w, offers, assumptions))
-        rate = model.iloc[j].map(w.throughput).to_numpy(float)
+    disk, gpus = assumptions.get("boot_disk_usd_per_week"), offers["gpu_count"].to_numpy(float)
+    committed = (offers["purchase_option"] == "reserved").to_numpy()
+    ends = np.cumsum(spans) / HOURS_PER_WEEK
+    futures = demand.scenarios or (Scenario("", 1.0, {}),)
+    cases = [(t, f) for f in range(len(futures)) for t in range(len(spans))]
+    demands: list[tuple] = []
+    pairs = []
+
+    def add(c: int, number: int, j: np.ndarray, paid_h: np.ndarray | float, **more) -> None:
+        paid = np.where(committed[j], spans[cases[c][0]], paid_h)
+        also = {"workload": number, "case": c, "demand": len(demands) - 1, "instances": 1.0}
+        row = {"slot": c * len(offers) + j, "hours": paid, "pool_use": gpus[j], "busy_h": paid_h, **more}
+        pairs.append(pd.DataFrame(row).assign(**also))
+
+    for number, (w, fit) in enumerate(zip(demand.workloads, accepted, strict=True)):
+        j = np.searchsorted(kept, fit)
+        rate = offers["gpu_model"].iloc[j].map(w.throughput).to_numpy(float)
         waits = np.ceil(w.amount / (gpus[j] * rate)) if w.together and not w.batch else 1.0
         rework = rework_factor(
             hazard[j] * waits, checkpoint_h=w.checkpoint_minutes / 60, restart_h=w.restart_minutes / 60
         )  # fmt: skip
-        week = w.hours_a_week
-        # a batch fits its week: lost work means more machines; what is held around the clock
-        # keeps its machines and runs on: lost work means more hours
-        cover = gpus[j] * rate * (week / rework if w.batch else 1.0)
-        paid = np.full(len(j), week * weeks) if w.batch else week * weeks * rework
-        committed = (offers["purchase_option"].iloc[j] == "reserved").to_numpy()
-        need, undone = w.amount * w.count, w.worth_usd_per_gpu_hour
-        unmet = np.inf if undone is None else undone * weeks * (1.0 if w.batch else week)
-        demands.append((w.name, 0, need, unmet))
-        pairs.append(
-            pd.DataFrame(
-                {
-                    "demand": number, "slot": j, "cover": cover, "hours": np.where(committed, hours, paid),
-                    "instances": 1.0, "pool_use": gpus[j], "sure_usd": disk,
-                    "most": np.ceil(need / cover - 1e-9), "rework": rework, "busy_h": paid,
-                }
+        amounts = w.amounts or (w.amount,) * len(spans)
+        if len(amounts) != len(spans):
+            raise ParameterError(
+                f"workload {w.name!r} needs amounts for {len(amounts)} periods, the plan has {len(spans)}.",
+                "Plan as many periods.",
             )
-        )  # fmt: skip
-    if held:  # what nobody uses is paid for all the same
-        at = np.flatnonzero(offers["held"].notna())
-        idle = {
-            "demand": len(demands), "slot": at, "cover": 0.0, "hours": hours, "instances": 1.0,
-            "pool_use": gpus[at], "sure_usd": 0.0, "most": offers["held"].iloc[at].to_numpy(),
-            "rework": 1.0, "busy_h": 0.0,
-        }  # fmt: skip
-        demands.append((IDLE, 0, 0.0, np.inf))
-        pairs.append(pd.DataFrame(idle))
+        week, dated = w.hours_a_week, math.isfinite(w.deadline_weeks)
+        for c, (t, f) in enumerate(cases):
+            factor = futures[f].factors.get(w.name, 1.0)
+            start = ends[t] - spans[t] / HOURS_PER_WEEK
+            weeks = float(np.clip(w.deadline_weeks - start, 0.0, ends[t] - start))
+            # what has a deadline is one demand over its periods, in GPU-hours; else one each period
+            unit = weeks if dated else 1.0
+            need = w.count * factor * (w.amount * min(w.deadline_weeks, ends[-1]) if dated else amounts[t])
+            worth = w.worth_usd_per_gpu_hour
+            if not (dated and t):
+                hours_of_unit = 1.0 if dated else weeks * (1.0 if w.batch else week)
+                unmet = np.inf if worth is None else worth * hours_of_unit * futures[f].probability
+                demands.append((w.name + futures[f].suffix, t, need, unmet))
+            # a batch fits its week: lost work means more machines; what is held around the clock
+            # keeps its machines and runs on: lost work means more hours
+            cover = gpus[j] * rate * (week * unit / rework if w.batch else 1.0)
+            share = np.minimum(cover / max(need, 1e-9), 1.0) * (1.0 if dated else weeks / ends[-1])
+            with np.errstate(divide="ignore"):
+                most = np.ceil(need / cover - 1e-9) if weeks else np.zeros(len(j))
+            add(c, number, j, week * weeks * (1.0 if w.batch else rework), cover=cover, rework=rework, most=most,
+                share=share, sure_usd=disk * weeks * futures[f].probability)  # fmt: skip
+    # a commitment holds as many in every period and future, used or not
+    binds = np.flatnonzero(committed if len(cases) > 1 else offers["held"].notna())
+    for c, (t, f) in enumerate(cases):
+        if len(binds):
+            if not t:
+                demands.append((IDLE + futures[f].suffix, 0, 0.0, np.inf))
+            add(c, -1, binds, 0.0, cover=0.0, rework=1.0, most=np.inf, share=0.0, sure_usd=0.0)
     table = pd.concat(pairs, ignore_index=True)
-    used, slot = np.unique(table["slot"].to_numpy(), return_inverse=True)
-    table["slot"] = slot
-    chosen = offers.iloc[used].reset_index(drop=True)
-    pools = _capacity(chosen, assumptions)
-    pool, pool_names = pd.factorize(pools["pool"])
-    site, site_names = pd.factorize(chosen["provider"].str.cat(chosen["region"], sep="/"))
+    slot, case = table["slot"].to_numpy(), table["case"].to_numpy()
+    pools = _capacity(offers, assumptions)
+    pool, names = pd.factorize(pools["pool"])
     capacity = pools.groupby(pool)["capacity"].max().to_numpy(float)
-    table["most"] = np.minimum(table["most"], np.floor(capacity[pool[slot]] / table["pool_use"] + 1e-9))
-    values, mean_price, notes = _price_paths(chosen, paths)
+    when = [f" in period {t + 1}" * (len(spans) > 1) + futures[f].suffix for t, f in cases]
+    site, site_names = pd.factorize(offers["provider"].str.cat(offers["region"], sep="/"))
+    room = np.floor(capacity[pool[slot % len(offers)]] / table["pool_use"] + 1e-9)
+    values, mean_price, notes = _price_paths(offers, paths, spans, np.array([f.probability for f in futures]))
+    period, future = np.array(cases).T
+    chance = np.array([f.probability for f in futures])[future]
     slots = pd.DataFrame(
         {
-            "offer_id": chosen["offer_id"].astype(str), "period": 0, "provider": chosen["provider"],
-            "region": chosen["region"], "site": site, "pool": pool,
-            "on_demand": chosen["purchase_option"].eq("on_demand"), "gpus": chosen["gpu_count"],
-            "gpu_model": chosen["gpu_model"], "purchase_option": chosen["purchase_option"],
-            "list_price": chosen["price_usd_per_hour"], "mean_price": mean_price,
+            "offer_id": offers["offer_id"].astype(str), "provider": offers["provider"],
+            "region": offers["region"], "site": site, "on_demand": offers["purchase_option"].eq("on_demand"),
+            "gpus": offers["gpu_count"], "gpu_model": offers["gpu_model"],
+            "purchase_option": offers["purchase_option"],
         }
     )  # fmt: skip
-    fee = assumptions.get("site_fee_usd_per_week") * weeks
-    rows = [
-        Row(f"commitment to {offer}", at := np.flatnonzero(slot == j), np.ones(len(at)), n, n)
-        for j, (offer, n) in enumerate(zip(chosen["offer_id"], chosen["held"], strict=True))
-        if n > 0
-    ]
-    rows += place.egress(demand.workloads, table, chosen, assumptions=assumptions, hours=hours)
-    if "grid_gco2e_per_kwh" in chosen or limits.carbon_kg or limits.carbon_usd_per_tonne:
-        rows.append(place.carbon(table, chosen, limits, assumptions))
+    slots = pd.concat([slots] * len(cases), ignore_index=True).assign(
+        period=np.repeat(period, len(offers)),
+        pool=np.concatenate([pool + c * len(names) for c in range(len(cases))]),
+        list_price=np.outer(chance, offers["price_usd_per_hour"]).ravel(), mean_price=mean_price,
+    )  # fmt: skip
+    rows = _commitments(table.assign(offer=slot % len(offers)), offers, binds)
+    rows += _starts(demand.workloads, table.assign(price=slots["mean_price"].to_numpy()[slot]), len(spans))
+    at_offer = table.assign(slot=slot % len(offers), chance=chance[case], future=future[case])
+    rows += place.egress(demand, at_offer, offers, assumptions=assumptions, hours=float(spans.sum()))
+    if "grid_gco2e_per_kwh" in offers or limits.carbon_kg or limits.carbon_usd_per_tonne:
+        rows.append(place.carbon(at_offer, offers, limits, assumptions))
     return Problem(
         demands=pd.DataFrame(demands, columns=["workload", "period", "need", "unmet_usd"]),
         slots=slots,
-        pairs=table,
-        pools=pd.DataFrame({"name": pool_names, "capacity": capacity}),
-        sites=pd.DataFrame({"name": site_names, "fee_usd": fee}),
+        pairs=table.assign(most=np.minimum(table["most"], room)),
+        pools=pd.DataFrame({"name": [n + w for w in when for n in names], "capacity": np.tile(capacity, len(cases))}),
+        sites=pd.DataFrame(
+            {"name": site_names, "fee_usd": assumptions.get("site_fee_usd_per_week") * ends[-1]}
+        ),
         paths=values,
         limits=limits,
         notes=notes,
         rows=tuple(rows),
-    )
+    )  # fmt: skip
+
+
+def _commitments(pairs: pd.DataFrame, offers: pd.DataFrame, binds: np.ndarray) -> list[Row]:
+    """Return the rows that hold the number of each commitment, in every period and future."""
+    rows = []
+    for j in binds:
+        mine = pairs.index[pairs["offer"] == j].to_numpy()
+        case, (name, held) = pairs["case"].to_numpy()[mine], offers[["offer_id", "held"]].iloc[j]
+        first = mine[case == 0]
+        if held > 0:
+            rows.append(Row(f"commitment to {name}", first, np.ones(len(first)), held, held))
+        for c in range(1, case.max() + 1):
+            now = mine[case == c]
+            values = np.r_[np.ones(len(now)), -np.ones(len(first))]
+            rows.append(Row(f"commitment to {name} goes on", np.r_[now, first], values, 0.0, 0.0))
+    return rows
+
+
+def _starts(workloads: list[Workload], pairs: pd.DataFrame, periods: int) -> list[Row]:
+    """Return the rows that charge for machines started, and stopped, from one period to the next.
+
+    What runs in the first period is taken to run already; nothing is stopped after the last.
+    """
+    rows = []
+    work, case, price = (pairs[column].to_numpy() for column in ("workload", "case", "price"))
+    for number, w in enumerate(workloads):
+        for c in set(case[work == number]):
+            now, before = (np.flatnonzero((work == number) & (case == k)) for k in (c, c - 1))
+            for sign, word, minutes in ((1.0, "start", w.start_minutes), (-1.0, "stop", w.stop_minutes)):
+                for i, j in zip(now, before, strict=True) if minutes and c % periods else ():
+                    charge = ((0.0, price[i] * minutes / 60),)
+                    rows.append(
+                        Row(f"{word} of {w.name}", np.array([i, j]), np.array([sign, -sign]), tiers=charge)
+                    )
+    return rows
 
 
 def _held(commitment: Commitment, offers: pd.DataFrame) -> pd.DataFrame:
@@ -265,19 +330,33 @@ def _held(commitment: Commitment, offers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _price_paths(
-    offers: pd.DataFrame, paths: Paths | None
+    offers: pd.DataFrame, paths: Paths | None, spans: np.ndarray, chances: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray, tuple[str, ...]]:
-    """Return worlds x offers of mean price over the horizon, its mean, and what was missing."""
-    today = offers["price_usd_per_hour"].to_numpy(float)
+    """Return worlds x slots of mean price over the slot's period, the expected price of each slot, and notes.
+
+    Slots are the offers in each period of each future. A world belongs to one future: slots of others cost
+    nothing in it; expected prices take every world and count by the future's chance.
+    """
+    today, n_periods = offers["price_usd_per_hour"].to_numpy(float), len(spans)
     if paths is None:
-        return None, today, ()
+        return None, np.outer(chances, np.tile(today, n_periods)).ravel(), ()
+    steps = paths.values.shape[2]
+    period = np.searchsorted(np.cumsum(spans) / spans.sum(), (np.arange(steps) + 0.5) / steps)
+    if len(np.unique(period)) < n_periods:
+        raise ParameterError(
+            f"{n_periods} periods on {steps} steps of prices.", "Plan fewer periods, or more steps."
+        )
     position = paths.offer_ids.get_indexer(pd.Index(offers["offer_id"].astype(str)))
-    values = np.tile(today, (paths.values.shape[1], 1))
-    there = position >= 0
-    values[:, there] = paths.values[position[there]].mean(axis=2).T
+    there, worlds = position >= 0, paths.values.shape[1]
+    values = np.tile(today, (worlds, n_periods, 1))
+    for t in range(n_periods):
+        values[:, t, there] = paths.values[position[there]][:, :, period == t].mean(axis=2).T
     missing = int((~there & offers["held"].isna()).sum())
     notes = (f"{missing} offers have no price paths and keep today's price.",) if missing else ()
-    return values, values.mean(axis=0), notes
+    values = values.reshape(worlds, -1)
+    future = np.searchsorted(np.cumsum(chances), (np.arange(worlds) + 0.5) / worlds)
+    own = future[:, None] == np.repeat(np.arange(len(chances)), values.shape[1])
+    return np.tile(values, len(chances)) * own, np.outer(chances, values.mean(axis=0)).ravel(), notes
 
 
 def resample_history(panel: Panel, *, horizon_steps: int, n_paths: int, seed: int) -> Paths:

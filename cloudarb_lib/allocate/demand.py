@@ -23,11 +23,13 @@ class Workload:
     """Something that has to run.
 
     ``amount`` is GPUs held at the same time or, for a ``batch``, GPU-hours of work a week;
-    ``throughput`` maps each acceptable GPU model to the work that one of its hours does.
+    ``amounts``: of each period, where they differ; with ``deadline_weeks`` the work of these weeks may be done in any
+    of them. ``throughput`` maps each acceptable GPU model to the work that one of its hours does.
     ``together`` means that all machines wait when one is taken away. ``regions``, ``not_in``
     and ``providers`` are shell patterns on region, provider/region and provider. ``count``
     workloads alike are placed as one class. ``data_gb`` lie in region ``data_in`` and are read once, or every week
     (``data_weekly``), from wherever the work runs. ``latency_ms``: longest round trip to region ``latency_to``;
+    ``start_minutes``, ``stop_minutes``: paid for, without work, when a machine is taken up or given up between periods;
     ``residency``: countries, or unions of countries, it must run in. ``worth_usd_per_gpu_hour`` is what an hour of work
     is worth: dearer work is left undone; None means that all of it must run.
     """
@@ -37,6 +39,8 @@ class Workload:
     throughput: dict[str, float] = field(hash=False)
     batch: bool = False
     count: int = 1
+    amounts: tuple[float, ...] = ()
+    deadline_weeks: float = math.inf
     hours_a_week: float = HOURS_PER_WEEK
     interruptible: bool = False
     together: bool = False
@@ -54,6 +58,8 @@ class Workload:
     data_in: str = ""
     latency_ms: float = 0.0
     latency_to: str = ""
+    start_minutes: float = 0.0
+    stop_minutes: float = 0.0
     residency: tuple[str, ...] = ()
     worth_usd_per_gpu_hour: float | None = None
 
@@ -61,7 +67,7 @@ class Workload:
         positive = ("amount", "hours_a_week", "count")
         natural = (
             "checkpoint_minutes", "restart_minutes", "gpu_memory_gib", "memory_gib",
-            "gpus_per_instance", "data_gb", "latency_ms",
+            "gpus_per_instance", "data_gb", "latency_ms", "start_minutes", "stop_minutes",
         )  # fmt: skip
         for name in (*positive, *natural):
             value = getattr(self, name)
@@ -116,11 +122,45 @@ class Commitment:
 
 
 @dataclass(frozen=True)
+class Scenario:
+    """A future of the demand: its probability, and by what each workload's need is multiplied there."""
+
+    name: str
+    probability: float
+    factors: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probability <= 1:
+            raise ParameterError(f"scenario {self.name!r} has probability {self.probability:g}.")
+        if not all(0 <= factor < math.inf for factor in self.factors.values()):
+            raise ParameterError(f"scenario {self.name!r}: factors {self.factors} must not be negative.")
+
+    @property
+    def suffix(self) -> str:
+        return f" in {self.name}" if self.name else ""
+
+
+@dataclass(frozen=True)
 class Demand:
-    """What has to run, and what is paid for already."""
+    """What has to run, what is paid for already, and how the need may turn out."""
 
     workloads: list[Workload]
     commitments: tuple[Commitment, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [w.name for w in self.workloads]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise ParameterError(f"workload {name!r} repeats.")
+        total = sum(s.probability for s in self.scenarios)
+        if self.scenarios and abs(total - 1) > 1e-6:
+            raise ParameterError(f"probabilities of the scenarios add up to {total:g}, not 1.")
+        for scenario in self.scenarios:
+            for name in set(scenario.factors) - set(names):
+                raise ParameterError(
+                    f"scenario {scenario.name!r}: no workload {name!r}{nearest(name, names)}."
+                )
 
 
 _NUMBER = r"([0-9][0-9_,]*(?:\.[0-9]+)?)"
@@ -174,6 +214,18 @@ def _accepts(value: object) -> dict[str, float]:
 
 
 def _needs(value: object) -> dict[str, object]:
+    if isinstance(value, list) and value:  # a need for each period
+        each = [_needs(item) for item in value]
+        amounts = tuple(item.pop("amount") for item in each)
+        if any(item != each[0] for item in each):
+            raise ValueError(f"{value!r} differs in more than its amounts")
+        return {**each[0], "amount": max(amounts), "amounts": amounts}  # type: ignore[type-var]
+    dated = re.search(r"GPU.hours in ", str(value), re.IGNORECASE)
+    if dated:
+        work, weeks = map(
+            _float, _sentence(r"NUMBER GPU.hours in NUMBER weeks?", "9000 GPU-hours in 4 weeks")(value)
+        )
+        return {"amount": work / weeks if weeks else 0.0, "batch": True, "deadline_weeks": weeks}
     batch = re.search("gpu.hours", str(value), re.IGNORECASE)
     if batch:
         read = _sentence(r"NUMBER GPU.hours a week", "4000 GPU-hours a week")
@@ -220,6 +272,8 @@ KEYS: dict[str, Callable[[object], dict[str, object]]] = {
     "gpus_per_instance": _plain("gpus_per_instance", _number),
     "data": _data,
     "latency": _latency,
+    "start_minutes": _plain("start_minutes", _number),
+    "stop_minutes": _plain("stop_minutes", _number),
     "residency": _plain("residency", _names),
     "worth": _amount_of("worth_usd_per_gpu_hour", r"NUMBER USD per GPU.hour", "2.50 USD per GPU-hour"),
 }
@@ -231,15 +285,21 @@ COMMITMENT_KEYS: dict[str, Callable[[object], dict[str, object]]] = {
     "usd_per_hour": _plain("usd_per_hour", _number),
 }
 
+SCENARIO_KEYS: dict[str, Callable[[object], dict[str, object]]] = {
+    "scenario": _plain("name", _text),
+    "probability": _plain("probability", _number),
+    "times": _plain("factors", _accepts),
+}
+
 
 def load_demand(path: str | Path) -> Demand:
-    """Return what a demand file says (YAML: lists under ``demand`` and ``commitments``), in its order.
+    """Return what a demand file says (YAML: lists under ``demand``, ``commitments`` and ``scenarios``).
 
     Raises ParameterError with file and line for a key that is not known (naming the nearest),
     a value that does not read, a missing ``needs``, a repeated name, and an empty demand.
     """
     values, where = read_yaml(path, "data/demand*.yaml")
-    lists = ("demand", "commitments")
+    lists = ("demand", "commitments", "scenarios")
     for key in values:
         if key not in lists:
             raise ParameterError(
@@ -259,12 +319,15 @@ def load_demand(path: str | Path) -> Demand:
         raise ParameterError(
             f"{where('demand')}: the demand is empty.", "List at least one '- workload: name'."
         )
-    names = [w.name for w in workloads]
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            raise ParameterError(f"{where('demand', i)}: workload {name!r} repeats.")
     needed = dict(zip(COMMITMENT_KEYS, COMMITMENT_KEYS, strict=True))
-    return Demand(workloads, tuple(entries("commitments", Commitment, COMMITMENT_KEYS, needed)))
+    commitments = entries("commitments", Commitment, COMMITMENT_KEYS, needed)
+    futures = entries(
+        "scenarios", Scenario, SCENARIO_KEYS, {"name": "scenario", "probability": "probability"}
+    )
+    try:
+        return Demand(workloads, tuple(commitments), tuple(futures))
+    except ParameterError as cause:
+        raise ParameterError(f"{where()}: {cause.what}", cause.way_out) from cause
 
 
 def _entry(given: object, kind: type, keys: dict, needed: dict[str, str], where: Callable[..., str]) -> Any:

@@ -60,7 +60,13 @@ def binding(plan: Plan) -> pd.DataFrame:
     available |= {"CVaR": limits.cvar_usd, "effective providers": limits.effective_providers}
     rows = []
     for name, worth in zip(dual.index.astype(str), dual.to_numpy(float), strict=True):
-        if name and name != "link" and abs(worth) >= 0.01 and name not in loose:
+        if (
+            name
+            and name != "link"
+            and not name.endswith("goes on")
+            and abs(worth) >= 0.01
+            and name not in loose
+        ):
             limit = need[name] if name.startswith("demand") else available[name]
             rows.append((name, float(used[name]), float(limit), worth, _unit(name)))
     frame = pd.DataFrame(rows, columns=["limit", "used", "available", "worth_usd", "unit"])
@@ -105,7 +111,9 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     options = replace(options or SolveOptions(), time_limit_s=_PATIENCE_S)
     problem, rows = plan.problem, []
     now = _by_pool(plan)
-    for workload, held in now.drop(index=IDLE, errors="ignore").groupby(level=0, sort=False):
+    for workload, held in now.groupby(level=0, sort=False):
+        if str(workload).startswith(IDLE):
+            continue
         main = str(held.droplevel(0).idxmax())
         other = solve(_without(problem, str(workload), main), options)
         taken, extra = "nothing else fits", np.nan

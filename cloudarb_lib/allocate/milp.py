@@ -132,8 +132,12 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     price, list_price = slots["mean_price"].to_numpy(float), slots["list_price"].to_numpy(float)
 
     rows = _Rows()
+    periods = demands["period"].astype(int) if "period" in demands else np.zeros(len(demands), int)
     rows.add(
-        [f"demand of {w}" for w in demands["workload"]],
+        [
+            f"demand of {name}" + (f" in period {t + 1}" if max(periods) else "")
+            for name, t in zip(demands["workload"], periods, strict=True)
+        ],
         np.r_[demand, optional], np.r_[x, v0 + np.arange(len(optional))],
         np.r_[cover, np.ones(len(optional))],
         need, need if problem.exact else np.inf,

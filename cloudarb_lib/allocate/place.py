@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import Workload
+from cloudarb_lib.allocate.demand import Demand, Workload
 from cloudarb_lib.allocate.model import Limits, Row
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import ParameterError
@@ -64,45 +64,41 @@ def near(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
 
 
 def egress(
-    workloads: list[Workload],
-    pairs: pd.DataFrame,
-    offers: pd.DataFrame,
-    *,
-    assumptions: Assumptions,
-    hours: float,
+    demand: Demand, pairs: pd.DataFrame, offers: pd.DataFrame, *, assumptions: Assumptions, hours: float
 ) -> list[Row]:
     """Return the rows of GB that leave each provider, or a region for another, and their prices.
 
-    Work reads its data in proportion to what it does where: half the work elsewhere moves half the
-    data. Out of a provider the price falls with its total of a month.
+    Work reads its data in proportion to what it does where (``share`` of the pairs): half the work
+    elsewhere moves half the data. Out of a provider the price falls with its total of a month, in each
+    future of the demand (``future`` and ``chance`` of the pairs) on its own.
     """
-    site = offers["provider"].str.cat(offers["region"], sep="/").to_numpy()
-    to = offers["provider"].to_numpy()[pairs["slot"]]
-    rows: dict[str, list] = {}
-    for number, w in enumerate(workloads):
-        if not w.data_gb:
-            continue
-        owner = w.data_in.split("/")[0]
-        at = np.flatnonzero((pairs["demand"] == number) & (site[pairs["slot"]] != w.data_in))
-        share = np.minimum(pairs["cover"].to_numpy()[at] / (w.amount * w.count), 1.0)
-        gb = w.data_gb * w.count * (hours / HOURS_PER_WEEK if w.data_weekly else 1.0) * share
-        for name, mine in (
-            (f"data out of {owner}", to[at] != owner),
-            (f"data between regions of {owner}", to[at] == owner),
+    site = offers["provider"].str.cat(offers["region"], sep="/").to_numpy()[pairs["slot"]]
+    to, future = offers["provider"].to_numpy()[pairs["slot"]], pairs["future"].to_numpy()
+    weeks, months = hours / HOURS_PER_WEEK, hours / (HOURS_PER_YEAR / 12)
+    gb = np.zeros(len(pairs))
+    owner = np.full(len(pairs), "", object)
+    for number, w in enumerate(demand.workloads):
+        if w.data_gb:
+            mine = (pairs["workload"] == number).to_numpy() & (site != w.data_in)
+            owner[mine] = w.data_in.split("/")[0]
+            times = min(weeks, w.deadline_weeks) if w.data_weekly else 1.0
+            gb[mine] = (w.data_gb * w.count * times * pairs["share"])[mine]
+    rows = []
+    for name in sorted(set(owner) - {""}):
+        within = ((0.0, assumptions.get(f"transfer_usd_per_gb/{name}", "transfer_usd_per_gb")),)
+        out = assumptions.tiers(f"egress_usd_per_gb/{name}") or assumptions.tiers("egress_usd_per_gb")
+        for said, mine, tiers in (
+            (f"data out of {name}", to != name, tuple((start * months, usd) for start, usd in out)),
+            (f"data between regions of {name}", to == name, within),
         ):
-            rows.setdefault(name, []).append((at[mine], gb[mine]))
-    found = []
-    for name, parts in rows.items():
-        owner, months = name.split(" ")[-1], hours / (HOURS_PER_YEAR / 12)
-        if "between" in name:
-            tiers: tuple = ((0.0, assumptions.get(f"transfer_usd_per_gb/{owner}", "transfer_usd_per_gb")),)
-        else:
-            listed = assumptions.tiers(f"egress_usd_per_gb/{owner}") or assumptions.tiers("egress_usd_per_gb")
-            tiers = tuple((start * months, usd) for start, usd in listed)
-        at, gb = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if len(at):
-            found.append(Row(name, at, gb, tiers=tiers, unit="GB"))
-    return found
+            for f, scenario in enumerate(demand.scenarios or (None,)):
+                at = np.flatnonzero((owner == name) & mine & (future == f) & (gb > 0))
+                if len(at):
+                    chance = pairs["chance"].iloc[at[0]]
+                    paid = tuple((start, usd * chance) for start, usd in tiers)
+                    named = said + (scenario.suffix if scenario else "")
+                    rows.append(Row(named, at, gb[at], tiers=paid, unit="GB"))
+    return rows
 
 
 def carbon(pairs: pd.DataFrame, offers: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> Row:
@@ -124,6 +120,6 @@ def carbon(pairs: pd.DataFrame, offers: pd.DataFrame, limits: Limits, assumption
     kg_per_h = (drawn_kw * grid / 1e3).to_numpy(float)[pairs["slot"]]
     usd = limits.carbon_usd_per_tonne
     return Row(
-        "carbon", np.arange(len(pairs)), kg_per_h * pairs["busy_h"].to_numpy(float),
+        "carbon", np.arange(len(pairs)), kg_per_h * (pairs["busy_h"] * pairs["chance"]).to_numpy(float),
         upper=limits.carbon_kg or np.inf, tiers=((0.0, usd / 1e3),) if usd else (), unit="kgCO2e",
     )  # fmt: skip
