@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 
@@ -44,7 +46,8 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     config, began = load_config(config_path, notebooks), time.monotonic()
     snapshot = _snapshot(config)
     as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
-    run_id = f"{config.own['name']}-{as_of}-{snapshot.stem[:8]}"
+    parameters = hashlib.sha256(json.dumps(config.given, sort_keys=True).encode()).hexdigest()[:6]
+    run_id = f"{config.own['name']}-{as_of}-{snapshot.stem[:8]}-{parameters}"
     run_dir, state = reports.absolute() / run_id, reports.absolute() / ".state" / run_id
     shown = os.path.relpath(run_dir)
     try:
@@ -95,17 +98,30 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
 
 
 def _snapshot(config: RunConfig) -> Path:
-    """Return the file of the store's newest snapshot, building the bundled store if need be."""
+    """Return the file of the store's newest snapshot, building the bundled store if need be.
+
+    ParameterError where it lacks a provider, or every source would be stale at as_of or not begun.
+    """
+    from cloudarb_lib.history import NEVER_OFFERED
     from cloudarb_lib.store import open_snapshot
+    from cloudarb_lib.units import parse_as_of
 
     store = config.own.get("store_dir")
     with open_snapshot(PROJECT / str(store) if store else "") as snapshot:
-        known = sorted(snapshot.table("looks")["provider"].unique())
-        found = Path(snapshot.path)
-    for provider in config.given.get("providers", []):  # type: ignore[attr-defined]
+        record, found = snapshot.record(), Path(snapshot.path)
+    known = sorted(record["provider"].unique())
+    chosen = list(config.given.get("providers", known))  # type: ignore[call-overload]
+    for provider in chosen:
         if provider not in known:
             what = f"the store has no provider {provider!r}{nearest(provider, known)}."
             raise ParameterError(what, f"It has {', '.join(known)}.")
+    mine = record[record["provider"].isin(chosen) & ~record["source"].isin(NEVER_OFFERED)]
+    first, last = mine["first"].min(), mine["last"].max()
+    days = 1 + float(str(config.given.get("stale_after_days", 0)))  # as_of may be the end of the last day
+    if not first <= parse_as_of(config.given["as_of"]) <= last + timedelta(days=days):
+        span = f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        what = f"as_of {config.given['as_of']} lies outside the record of these providers, {span}."
+        raise ParameterError(what, "Name a day of the record, or take in newer prices by cloudarb ingest.")
     return found
 
 

@@ -46,6 +46,7 @@ BAD = {
     "gcp,r,m,spot,2026-01-05T00:00:00Z,0": "price_zero",
     "gcp,r,m,spot,2026-01-05T00:00:00Z,inf": "price_infinite",
     "gcp,r,m,spot,2026-01-05T00:00:00Z,1e999": "price_infinite",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,100000.01": "price_beyond_reason",
     "gcp,r,m,spot,2026-01-05T00:00:00,1": "time_naive",
     "gcp,r,m,spot,2026-01-05,1": "time_naive",
     "gcp,r,m,spot,soon,1": "time_unreadable",

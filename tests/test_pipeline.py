@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pipeline_toys import PARAMETERS, TABLES, finish, manifest, notebook, project, start, write_tables
+from pipeline_toys import CONFIG, PARAMETERS, TABLES, finish, manifest, notebook, project, start, write_tables
 
 from cloudarb_lib.files import locked
 from cloudarb_lib.handover import PROJECT
@@ -150,6 +150,29 @@ def test_a_provider_that_the_store_lacks_is_refused(tmp_path):
     assert code == 2
     assert "no provider 'gpc'" in said
     assert "'gcp'" in said
+
+
+@pytest.mark.parametrize("as_of", ["2014-01-01", "2026-05-05"])
+def test_an_as_of_outside_the_record_starts_nothing(tmp_path, as_of):
+    root = project(tmp_path)
+    (root / "toy.yaml").write_text(CONFIG.replace("2026-04-29", as_of))
+    code, said = finish(root)
+    assert code == 2
+    assert f"as_of {as_of} lies outside the record of these providers" in said
+    assert not (root / "reports").exists()
+
+
+def test_a_run_with_other_parameters_has_a_folder_of_its_own(root):
+    text = (root / "toy.yaml").read_text()
+    (before,) = (root / "reports").glob("toy-*")
+    (root / "toy.yaml").write_text(text.replace("seed: 3", "seed: 4"))
+    process = start(root)
+    wait_for("started", process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    (root / "toy.yaml").write_text(text)
+    (other,) = set((root / "reports").glob("toy-*")) - {before}
+    assert other.name[: other.name.rindex("-")] == before.name[: before.name.rindex("-")]
 
 
 def test_the_lock_is_dropped_with_its_holder(tmp_path):

@@ -14,6 +14,8 @@ from cloudarb_lib.errors import DataError
 from cloudarb_lib.gpus import canonical
 from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, Column, nearest
 
+MOST_USD_PER_HOUR = 100_000.0
+"""No machine costs more: the dearest of the bundled history asks 623 USD."""
 REASONS = {
     "missing_column": "is not there; give every column that the table needs",
     "unknown_column": "is no column of the table; remove or rename it",
@@ -22,6 +24,7 @@ REASONS = {
     "price_negative": "is negative; a price is above zero",
     "price_zero": "is zero; leave it empty for a withdrawn offer",
     "price_infinite": "is infinite or too large; give the price in USD per hour",
+    "price_beyond_reason": f"is above {MOST_USD_PER_HOUR:,.0f} USD per hour; check the unit and the currency",
     "time_naive": "has no time zone; add one, such as a trailing Z for UTC",
     "time_unreadable": "is not a time; write 2026-04-29T18:00:00Z",
     "time_future": "lies after the time of ingestion; check the clock and the zone",
@@ -161,6 +164,7 @@ class _Rows:
                 ("infinite", np.isinf(values)),
                 ("negative", values < 0),
                 ("zero", values == 0),
+                ("beyond_reason", values > MOST_USD_PER_HOUR),
             ):
                 self.refuse(wrong, f"price_{reason}", name)
             return
