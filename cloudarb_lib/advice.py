@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from cloudarb_lib import allocate, forecast, history
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.handover import load_table
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_WEEK
 
@@ -33,6 +34,21 @@ def cost_fan(plan: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     worlds = np.einsum("ops,o->ps", paths.select(hours.index).values, hours.to_numpy())
     low, middle, high = np.quantile(worlds.cumsum(axis=1), [0.1, 0.5, 0.9], axis=0)
     return pd.DataFrame({"time_utc": paths.times, "p10_usd": low, "p50_usd": middle, "p90_usd": high})
+
+
+def planned(
+    workloads: list[allocate.Workload], offers: pd.DataFrame, paths: Paths, run_dir: str = "", **terms: Any
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return tables ``plan`` and ``plan_binding`` of the run, solved here where it has none.
+
+    ``terms`` are the limits, assumptions and hours that ``allocate.build_problem`` takes. SolveError where
+    no plan keeps the limits.
+    """
+    plan, binding = (load_table(name, run_dir) for name in ("plan", "plan_binding"))
+    if plan is not None and binding is not None:
+        return plan, binding
+    solved = allocate.solve(allocate.build_problem(workloads, offers, paths=paths, **terms))
+    return solved.table, solved.binding
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ _PARTS = ", ".join(OFFER_PARTS)
 
 @dataclass
 class IngestReport:
-    """Counts of one call, ``read = new + unchanged + superseded + quarantined`` (by reason);
+    """Counts of one call, ``read = new + unchanged + superseded + quarantined`` (by reason); ``flagged``
+    counts by file the prices it brought that are held for errors of a list;
     ``digest`` names the snapshot in force afterwards, ``published`` tells whether it is new."""
 
     read: int = 0
@@ -45,14 +46,18 @@ class IngestReport:
     unchanged: int = 0
     superseded: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
+    flagged: Counter[str] = field(default_factory=Counter)
     digest: str = ""
     published: bool = False
 
     def __str__(self) -> str:
-        reasons = ", ".join(f"{k} {v:,}" for k, v in sorted(self.quarantined.items()))
+        reasons, flags = (
+            ", ".join(f"{k} {v:,}" for k, v in sorted(c.items())) for c in (self.quarantined, self.flagged)
+        )
         return (
             f"read {self.read:,}: new {self.new:,}, unchanged {self.unchanged:,}, superseded "
-            f"{self.superseded:,}, quarantined {self.quarantined.total():,}{reasons and f' ({reasons})'}\n"
+            f"{self.superseded:,}, quarantined {self.quarantined.total():,}{reasons and f' ({reasons})'}"
+            f"{flags and f', flagged as errors of a list: {flags}'}\n"
             f"snapshot {self.digest}{'' if self.published else ' (nothing changed)'}"
         )
 
@@ -107,6 +112,7 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
     work, base = folder / "work.duckdb", current(folder)
     report = IngestReport()
     refused: list[DataError] = []
+    starts: list[int] = []
     shape = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
     try:
         _sweep(folder)  # what a killed writer left
@@ -120,12 +126,16 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
                 con.execute(LAYOUT)
             for path in paths:
                 bar.set_postfix_str(path.name)
+                starts.append(_rows(con))
                 try:
                     _take_in(con, path, now, report, bar)
                 except DataError as error:
                     refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
             if report.read > report.unchanged:
                 _flag(con)
+            for path, first, end in zip(paths, starts, [*starts[1:], _rows(con)], strict=True):
+                if flags := _rows(con, f"flagged_at IS NOT NULL AND rowid BETWEEN {first} AND {end - 1}"):
+                    report.flagged[path.name] += flags
             report.digest = _digest(con)
             con.execute("CHECKPOINT")
         report.published = base is None or base.stem != report.digest
@@ -271,6 +281,11 @@ DELETE FROM {table} USING judged j WHERE ({ours}) = ({theirs}) AND NOT j.same;
 INSERT INTO {table} SELECT {names} FROM judged WHERE nth = 1 AND NOT same;
 SELECT count(*) FILTER (nth = 1 AND NOT stored), count(*) FILTER (nth > 1 OR same),
   count(*) FILTER (nth = 1 AND stored AND NOT same) FROM judged"""
+
+
+def _rows(con: duckdb.DuckDBPyConnection, where: str = "true") -> int:
+    """Return how many price rows there are; they are only ever added, so this is the rowid of the next."""
+    return int(con.execute(f"SELECT count(*) FROM price_rows WHERE {where}").fetchall()[0][0])
 
 
 def _flag(con: duckdb.DuckDBPyConnection) -> None:

@@ -7,6 +7,7 @@ import pytest
 from cloudarb_lib import advice, allocate, history
 from cloudarb_lib.assumptions import load_assumptions
 from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.handover import save_table
 from cloudarb_lib.plots import summary
 from cloudarb_lib.types import OFFER_PARTS, Paths
 
@@ -122,6 +123,25 @@ def test_a_withdrawn_offer_is_bought_on_demand():
 def test_a_policy_nobody_sells_is_left_out():
     paid, _, _ = looked_back({"us-a:spot": PRICES["us-a:spot"], "us-b:spot": PRICES["us-b:spot"]}, steps=3)
     assert set(paid["policy"]) == {"advice", "stay put", "cheapest now"}
+
+
+def test_a_plan_of_the_run_is_taken_and_else_made(tmp_path):
+    record = Record(PRICES)
+    events, looks = record.events(as_of=END, gpu_only=True), record.looks(as_of=END)
+    offers, _ = history.current_offers(events, looks, as_of=END, stale_after_days=14.0)
+    ids = offers["offer_id"].to_numpy()
+    price = offers["price_usd_per_hour"].to_numpy()[:, None, None] * np.ones((1, 3, 1))
+    paths = Paths(pd.Index(ids), pd.DatetimeIndex([END + WEEK]), price)
+    terms = {"assumptions": load_assumptions(), "hours": 168.0}
+    plan, binding = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    assert set(plan["offer_id"]) == {"gcp/us-b//a3-highgpu-8g/spot/"}
+    kept = plan.assign(workload="kept")
+    save_table(kept, "plan", tmp_path)
+    made, _ = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    assert set(made["workload"]) == {"train"}  # a plan without what binds is none
+    save_table(binding, "plan_binding", tmp_path)
+    taken, _ = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    assert set(taken["workload"]) == {"kept"}
 
 
 def test_a_short_record_is_refused():

@@ -507,8 +507,12 @@ def test_flags_never_change_with_what_comes_later(raw, cut, option) -> None:
 
 def test_market_prices_are_never_flagged(tmp_path: Path) -> None:
     spikes = "".join(f"aws,r,m,spot,2026-01-0{d}T00:00:00Z,{p}\n" for d, p in ((1, 1), (2, 80), (3, 1)))
-    take(tmp_path / "s", put(tmp_path / "p.csv", HEADER + spikes))
-    take(tmp_path / "s", put(tmp_path / "q.csv", HEADER + spikes.replace("aws", "gcp")))
+    market, listed = (put(tmp_path / f"{name}.csv", HEADER + spikes.replace("aws", provider))
+                      for name, provider in (("p", "aws"), ("q", "gcp")))  # fmt: skip
+    report = take(tmp_path / "s", market, listed)
+    assert dict(report.flagged) == {"q.csv": 1}
+    assert "flagged as errors of a list: q.csv 1" in str(report)
+    assert not take(tmp_path / "s", market).flagged, "what another file brought is not counted again"
     with open_snapshot(tmp_path / "s") as snapshot:
         events = snapshot.events(as_of="2026-02-01", include_flagged=True)
     assert events["provider"].tolist() == ["aws"] * 3 + ["gcp"] * 3
