@@ -192,12 +192,12 @@ plan | offer_id workload period | What to rent for whom.
     hours | DOUBLE | h | hours each instance is paid for in the period
     expected_cost_usd | DOUBLE | USD | expected cost in the period, rework included
 risk | measure level horizon_h scope | Risk of the plan. Cost and loss are positive; VaR at 0.95 is the 95 % quantile of the cost increase over the expected cost.
-    measure | VARCHAR | | expected_cost, var, cvar, component_cvar, ...
+    measure | VARCHAR | | expected_cost, budget, var, cvar, probability_over_budget, unmet_gpu_hours, unmet_share_*, commitment_paid, commitment_unused; by name component_var, component_cvar (they sum to the whole) and incremental_cvar (what goes with the name)
     level | DOUBLE? | 0 to 1 | confidence; null where none applies
     horizon_h | DOUBLE | h | hours ahead
-    value_usd | DOUBLE | USD | the measure; probability_over_budget is a share and unmet_gpu_hours are hours
+    value_usd | DOUBLE | USD | the measure; probability_over_budget and unmet_share_* are shares, unmet_gpu_hours are hours
     standard_error_usd | DOUBLE? | USD | sampling error
-    scope | VARCHAR | | total, risk:price, risk:capacity, provider:x, region:x, gpu:x or offer:x
+    scope | VARCHAR | | total, risk:price, risk:capacity, risk:commitment, provider:x, region:x, gpu:x or offer:x
 stress | scenario | What shocks and episodes of the record cost, with the plan held and with recourse. USD over the horizon.
     scenario | VARCHAR | | base, or a scenario of data/scenarios.yaml
     expected_cost_usd | DOUBLE | USD | the plan held

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from cloudarb_lib import allocate, assumptions, risk
+from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.types import Panel, Paths
@@ -579,8 +580,39 @@ def test_the_risk_table_adds_up():
     for prefix in ("provider", "region", "gpu", "offer"):
         rows = table[(table["measure"] == "component_cvar") & (scopes == prefix)]
         assert rows["value_usd"].sum() == pytest.approx(whole)
+        by_var = table[(table["measure"] == "component_var") & (scopes == prefix)]["value_usd"]
+        assert by_var.sum() == pytest.approx(risk.var(cost.total - cost.total.mean()).value)
+        gone = table[(table["measure"] == "incremental_cvar") & (scopes == prefix)]
+        assert (gone["value_usd"].to_numpy() <= rows["value_usd"].to_numpy() + 1e-6).all()
     assert at95["cvar", "risk:price"] + at95["cvar", "risk:capacity"] >= whole
     assert (table["horizon_h"] == 672).all()
+    facts = table.set_index("measure")["value_usd"]
+    assert facts["commitment_paid"] == pytest.approx(50.0 * 672)
+    assert 0 < facts["commitment_unused"] < 0.05 * facts["commitment_paid"]  # taken away 2 % of the time
+    assert facts["unmet_share_mean"] == facts["unmet_share_probability"] == 0
+
+
+def test_commitments_that_nobody_uses_or_nobody_can_use_are_shown_apart():
+    held = pd.concat([plan({COMMIT: 1.0}), plan({COMMIT: 2.0}).assign(workload=IDLE)])
+    exposed = risk.expose(held, paths(n=50), OFFERS, horizon_h=672.0)
+    cost = risk.plan_cost(exposed, hazard=calm(exposed).assign(available_share=0.5), seed=0)
+    facts = risk.risk_table(cost, budget_usd=1e5).set_index("measure")["value_usd"]
+    assert facts["commitment_paid"] == pytest.approx(3 * 50.0 * 672)
+    # two idle, and half of what the third has
+    assert facts["commitment_unused"] == pytest.approx((2 + 0.5) * 50.0 * 672)
+
+
+def test_the_share_unmet_is_of_the_gpu_hours_planned():
+    exposed = exposure({ODD: 2.0, GCP: 1.0}, n=50)
+    short = calm(exposed).assign(available_share=[1.0 if o == GCP else 0.25 for o in exposed.table.index])
+    facts = risk.risk_table(risk.plan_cost(exposed, hazard=short, seed=0), budget_usd=1e5)
+    shares = facts.set_index("measure")["value_usd"]
+    assert shares["unmet_share_mean"] == pytest.approx(0.75 * 2 / (2 + 8))
+    assert shares["unmet_share_probability"] == 1.0
+    assert shares["unmet_share_cvar"] == pytest.approx(shares["unmet_share_mean"])
+    none = exposed.table.assign(gpu_model=None)
+    cpu = risk.plan_cost(risk.Exposure(none, exposed.unit_usd, 672.0), hazard=short, seed=0)
+    assert not risk.risk_table(cpu, budget_usd=1e5)["measure"].str.startswith("unmet_share").any()
 
 
 # --- figures
@@ -607,6 +639,15 @@ def test_figures_say_what_they_show():
         risk.contributions(risk.plan_cost(still, hazard=calm(still), seed=0), "region")
     )
     assert "no risk" in fig.layout.title.text
+    fig = figures.correlation_map(np.eye(3), np.eye(3)[[0, 2, 1]], OFFERS.index[[0, 2, 4]], "DCC")
+    assert fig.layout.title.text.startswith("eu h100-8 and us h100-8 changed most: from +0.00 to +1.00")
+    windows = pd.DataFrame({
+        "origin_utc": TIMES, "plan": "all", "model": "filtered", "expected_usd": 10.0, "var_usd": 1.0,
+        "cvar_usd": 2.0, "loss_usd": [0.0, 1.5, -1.0, 0.5], "exceeded": [False, True, False, False],
+    })  # fmt: skip
+    fig = figures.exceedances(windows, "all")
+    assert fig.layout.title.text.startswith("All: 1 of 4 windows")
+    assert list(fig.data[2].y) == [15.0]
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.24e6, "$1.24 M"), (-38100, "-$38.1 k"), (512.4, "$512")])

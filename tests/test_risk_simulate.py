@@ -7,6 +7,7 @@ from arch.univariate import GARCH, EWMAVariance, ZeroMean
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloudarb_lib import risk
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.risk import correlation as corr
 from cloudarb_lib.risk import simulate as sim
@@ -36,9 +37,16 @@ def panel(r: np.ndarray) -> Panel:
     return Panel(times, pd.Timedelta("7D"), offers, price, np.ones_like(price), np.ones(price.shape, int))
 
 
+def simulate(r, *, horizon_steps, n_paths=10_000, model="normal", draws="random", seed):
+    """Return log changes (paths, offers) from now to the horizon, and the note."""
+    fitted = sim.fit(r, horizon_steps=horizon_steps, model=model)
+    blocks = [block[:, :, 0].T for block in sim.draw(fitted, n_paths=n_paths, draws=draws, seed=seed)]
+    return np.concatenate(blocks), fitted.note
+
+
 def calls(model: str, draws: str = "random", **changes) -> np.ndarray:
     given = {"horizon_steps": 2, "n_paths": 5000, "seed": 1} | changes
-    return sim.simulate(returns(), model=model, draws=draws, **given).log_change
+    return simulate(returns(), model=model, draws=draws, **given)[0]
 
 
 # --- correlation
@@ -75,7 +83,7 @@ def test_constant_and_perfectly_correlated_offers():
     assert found.matrix[0, 1] > 0.99
     assert found.matrix[2].tolist() == [0.0, 0.0, 1.0]
     assert "1 of 3 series never move" in found.note
-    drawn = sim.simulate(r, horizon_steps=1, seed=0).log_change
+    drawn = simulate(r, horizon_steps=1, seed=0)[0]
     assert (drawn[:, 2] == 0).all()
     assert np.corrcoef(drawn[:, :2].T)[0, 1] > 0.99
     np.testing.assert_array_equal(corr.correlation(np.zeros((20, 2))).matrix, np.eye(2))
@@ -139,13 +147,60 @@ def test_moving_steps_are_the_reviews():
     assert not corr.moving_steps(np.zeros((20, 2))).any()
 
 
+def test_dcc_finds_the_parameters_that_made_the_moves():
+    rng, a, b = np.random.default_rng(0), 0.08, 0.88
+    q, z = TRUTH.copy(), np.zeros((3000, 3))
+    for t in range(len(z)):
+        spread = np.sqrt(np.diag(q))
+        z[t] = np.linalg.cholesky(q / np.outer(spread, spread)) @ rng.standard_normal(3)
+        q = (1 - a - b) * TRUTH + a * np.outer(z[t], z[t]) + b * q
+    found = corr.dcc(z * SPREAD)
+    told = [
+        float(part.split("=")[1].split(",")[0].split(";")[0])
+        for part in found.note.split(" and ")[0].split(", b ")
+    ]
+    assert told == pytest.approx([a, b], abs=0.04)
+    now = q / np.sqrt(np.outer(np.diag(q), np.diag(q)))
+    np.testing.assert_allclose(found.matrix[-1], now, atol=0.12)
+    assert (np.linalg.eigvalsh(found.matrix)[:, 0] > 0).all()
+
+
+def test_dcc_follows_a_change_stays_put_without_one_and_knows_what_never_moves():
+    early, late = returns(300, 1), returns(300, 2)
+    late[:, 1] *= -1.0
+    found = corr.dcc(np.column_stack([np.vstack([early, late]), np.zeros(600)])).matrix
+    assert found[300, 0, 1] > 0.4
+    assert found[-1, 0, 1] < -0.4
+    np.testing.assert_allclose(found[-1, 3], [0, 0, 0, 1], atol=1e-9)
+    assert corr.dcc(returns(600)).matrix[:, 0, 1].std() < 0.1
+    gap = returns(100)
+    gap[3, 0] = np.nan
+    assert "1 steps not known" in corr.dcc(gap).note
+    with pytest.raises(DataError, match="only 11"):
+        corr.dcc(returns(11))
+
+
+def test_a_regime_tells_what_its_weeks_do_to_the_cost_of_a_step():
+    r = reviews()[:, :2]
+    table = risk.regimes(r, np.array([100.0, 50.0]))
+    assert table["steps"].to_dict() == {"calm": 180, "moving": 20, "all": 200}
+    assert table.loc["calm", ["var95_usd", "cvar95_usd"]].tolist() == [0.0, 0.0]
+    dearest = 100 * 0.1 + 50 * 0.05
+    assert table.loc["moving", "var95_usd"] == pytest.approx(dearest)
+    assert table.loc["all", "var95_usd"] == pytest.approx(dearest) or table.loc["all", "var95_usd"] == 0
+    still = risk.regimes(np.zeros((20, 2)), np.ones(2))
+    assert list(still.index) == ["calm", "all"]
+    with pytest.raises(DataError, match="only 11"):
+        risk.regimes(np.zeros((11, 2)), np.ones(2))
+
+
 # --- simulators
 
 
 @pytest.mark.parametrize("draws", sim.DRAWS)
 def test_normal_changes_have_the_mean_spread_and_correlation_of_the_history(draws):
     r, h = returns() + 0.001, 4
-    x = sim.simulate(r, horizon_steps=h, n_paths=50_000, draws=draws, seed=0).log_change
+    x = simulate(r, horizon_steps=h, n_paths=50_000, draws=draws, seed=0)[0]
     np.testing.assert_allclose(x.mean(axis=0), h * r.mean(axis=0), atol=0.002)
     np.testing.assert_allclose(x.std(axis=0), np.sqrt(h) * r.std(axis=0), rtol=0.02)
     np.testing.assert_allclose(np.corrcoef(x.T), corr.correlation(r).matrix, atol=0.02)
@@ -157,50 +212,47 @@ def test_normal_changes_have_the_mean_spread_and_correlation_of_the_history(draw
 
 def test_historical_changes_are_past_windows_and_nothing_else():
     r = returns(60)
-    x = sim.simulate(r, horizon_steps=3, model="historical", seed=0).log_change
+    x = simulate(r, horizon_steps=3, model="historical", seed=0)[0]
     past = np.array([r[i : i + 3].sum(axis=0) for i in range(58)], dtype=np.float32)
     assert {tuple(np.round(row, 5)) for row in x} == {tuple(np.round(row, 5)) for row in past}
 
 
 @pytest.mark.parametrize("model", ["historical", "ewma", "garch"])
 def test_no_volatility_is_invented_between_reviews_and_none_hidden_at_them(model):
-    made = sim.simulate(reviews(), horizon_steps=5, model=model, seed=0)
-    x = made.log_change
+    x, note = simulate(reviews(), horizon_steps=5, model=model, seed=0)
     assert set(np.round(np.unique(x[:, 0]), 5)) == {np.float32(-0.1), np.float32(0), np.float32(0.1)}
     assert (x[:, 0] != 0).mean() == pytest.approx(0.5, abs=0.03)  # one review in ten steps, five steps
     np.testing.assert_allclose(x[:, 1], x[:, 0] / 2, atol=1e-6)  # the review is one for both
-    assert ("2 of 3 series stand still" in made.note) == (model != "historical")
+    assert ("2 of 3 series stand still" in note) == (model != "historical")
 
 
 def test_a_normal_says_that_it_moves_what_stands_still():
-    assert "2 of 3 series stand still" in sim.simulate(reviews(), horizon_steps=5, seed=0).note
+    assert "2 of 3 series stand still" in simulate(reviews(), horizon_steps=5, seed=0)[1]
 
 
 def test_volatility_equals_that_of_arch():
     r = returns()[:, 1].copy()
     process = EWMAVariance(0.94)
-    ours = sim.volatility(r, "ewma").variance
+    ours = sim.volatility(r[:, None], "ewma").variance[:, 0]
     theirs = np.empty(len(r))
     process.compute_variance(np.empty(0), r, theirs, float(ours[0]), np.tile([0.0, np.inf], (len(r), 1)))
     np.testing.assert_allclose(ours[:-1], theirs, rtol=1e-9)
-    found = sim.volatility(r, "garch")
+    found = sim.volatility(r[:, None], "garch").variance[:, 0]
     fitted = ZeroMean(r * 50.0)
     fitted.volatility = GARCH()
     result = fitted.fit(disp="off")
     forecast = result.forecast(horizon=1).variance.iloc[-1, 0] / 50.0**2
-    assert found.variance[-1] == pytest.approx(forecast, rel=1e-3)
-    np.testing.assert_allclose(
-        np.sqrt(found.variance[50:-1]), result.conditional_volatility[50:] / 50.0, rtol=5e-3
-    )
+    assert found[-1] == pytest.approx(forecast, rel=1e-3)
+    np.testing.assert_allclose(np.sqrt(found[50:-1]), result.conditional_volatility[50:] / 50.0, rtol=5e-3)
 
 
 @pytest.mark.parametrize("model", ["ewma", "garch"])
 def test_filtered_changes_are_as_wide_as_today_is(model):
     r = returns()
     r[-100:] *= 3.0
-    wild = sim.simulate(r, horizon_steps=1, model=model, seed=0).log_change.std(axis=0)
+    wild = simulate(r, horizon_steps=1, model=model, seed=0)[0].std(axis=0)
     assert (wild > 2.0 * r[:-100].std(axis=0)).all()
-    plain = sim.simulate(r, horizon_steps=1, model="historical", seed=0).log_change.std(axis=0)
+    plain = simulate(r, horizon_steps=1, model="historical", seed=0)[0].std(axis=0)
     assert (plain < 1.5 * r[:-100].std(axis=0)).all()
 
 
@@ -208,7 +260,7 @@ def test_filtered_windows_against_a_slow_loop():
     r, h = returns(40), 3
     made = sim.fit(r, horizon_steps=h, model="ewma", stepwise=True).windows
     for j in range(3):
-        v = sim.volatility(r[:, j], "ewma").variance
+        v = sim.volatility(r[:, [j]], "ewma").variance[:, 0]
         for i in range(len(r) - h + 1):
             ahead = v[-1]
             for s in range(h):
@@ -242,10 +294,8 @@ def test_antithetic_and_sobol_reduce_the_error_of_the_mean():
 @given(st.permutations([0, 1, 2]), st.sampled_from(["historical", "ewma"]))
 def test_the_order_of_offers_changes_nothing_else(order, model):
     r = reviews(60)
-    first, then = (
-        sim.simulate(x, horizon_steps=2, n_paths=50, model=model, seed=0) for x in (r, r[:, order])
-    )
-    np.testing.assert_array_equal(first.log_change[:, order], then.log_change)
+    first, then = (simulate(x, horizon_steps=2, n_paths=50, model=model, seed=0) for x in (r, r[:, order]))
+    np.testing.assert_array_equal(first[0][:, order], then[0])
 
 
 @pytest.mark.parametrize("model", sim.MODELS)
@@ -257,7 +307,7 @@ def test_paths_start_at_the_last_price_and_end_where_the_sums_do(model):
     assert paths.times[0] == panel(r).times[-1] + pd.Timedelta("7D")
     assert note
     change = np.log(paths.values[:, :, -1] / panel(r).price[-1][:, None]).T
-    summed = sim.simulate(r, horizon_steps=4, n_paths=9000, model=model, seed=0).log_change
+    summed = simulate(r, horizon_steps=4, n_paths=9000, model=model, seed=0)[0]
     np.testing.assert_allclose(change.std(axis=0), summed.std(axis=0), rtol=0.05)
     if model != "normal":
         np.testing.assert_allclose(change, summed, atol=1e-4)
@@ -266,21 +316,21 @@ def test_paths_start_at_the_last_price_and_end_where_the_sums_do(model):
 def test_bad_input_has_a_defined_answer():
     r = returns(20)
     with pytest.raises(ParameterError, match="0 paths"):
-        sim.simulate(r, horizon_steps=1, n_paths=0, seed=0)
+        simulate(r, horizon_steps=1, n_paths=0, seed=0)
     with pytest.raises(ParameterError, match="0 paths"):
         sim.simulate_paths(panel(r), horizon_steps=1, n_paths=0, seed=0)
     with pytest.raises(ParameterError, match="'lucky' draws"):
-        sim.simulate(r, horizon_steps=1, draws="lucky", seed=0)
+        simulate(r, horizon_steps=1, draws="lucky", seed=0)
     with pytest.raises(ParameterError, match="over 0 steps"):
-        sim.simulate(r, horizon_steps=0, seed=0)
+        simulate(r, horizon_steps=0, seed=0)
     with pytest.raises(ParameterError, match="'cauchy'"):
-        sim.simulate(r, horizon_steps=1, model="cauchy", seed=0)
+        simulate(r, horizon_steps=1, model="cauchy", seed=0)
     with pytest.raises(DataError, match="hold 11 windows of 10"):
-        sim.simulate(r, horizon_steps=10, model="historical", seed=0)
+        simulate(r, horizon_steps=10, model="historical", seed=0)
     with pytest.raises(DataError, match="only 11"):
-        sim.simulate(r[:11], horizon_steps=1, seed=0)
+        simulate(r[:11], horizon_steps=1, seed=0)
     with pytest.raises(DataError, match="finite"):
-        sim.simulate(np.full((20, 2), np.inf), horizon_steps=1, seed=0)
+        simulate(np.full((20, 2), np.inf), horizon_steps=1, seed=0)
     gone = panel(r)
     gone.price[-1, 1] = np.nan
     with pytest.raises(DataError, match="o1 has no price"):

@@ -76,19 +76,66 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
         x_title="change of expected cost, USD (whisker: to the CVaR 95 % of the plan held)",
         height_px=160 + 58 * len(rows),
     )
+    shown = ["scenario", "loss_usd", "recourse_loss_usd", "unmet_gpu_hours"]
     names = [
-        name.replace("_", " ") + (f"<br>{unmet:,.0f} GPU-h unmet, held" if unmet >= 0.5 else "")
-        for name, unmet in zip(rows["scenario"], rows["unmet_gpu_hours"], strict=True)
+        f"{name.replace('_', ' ')}<br><b>{usd(held)}</b> held, {usd(anew)} anew"
+        + (f"<br>{unmet:,.0f} GPU-h unmet, held" if unmet >= 0.5 else "")
+        for name, held, anew, unmet in rows[shown].itertuples(index=False, name=None)
     ]
     tail = {"type": "data", "array": rows["cvar95_usd"], "arrayminus": 0 * rows["cvar95_usd"]}
     for column, name, colour, whisker in (
         ("recourse_loss_usd", "planned anew where that is better", COLOURS[0], None),
         ("loss_usd", "plan held", COLOURS[1], tail),
     ):
-        fig.add_bar(
-            x=rows[column], y=names, orientation="h", name=name, marker_color=colour, error_x=whisker,
-            text=rows[column].map(usd), textposition="inside" if whisker else "outside", cliponaxis=False,
-        )  # fmt: skip
+        bar = go.Bar(x=rows[column], y=names, name=name, orientation="h", error_x=whisker)
+        fig.add_trace(bar.update(marker_color=colour))
     fig.update_layout(barmode="group", legend_traceorder="reversed")
     fig.update_yaxes(automargin=True)
+    return fig
+
+
+def correlation_map(before: np.ndarray, now: np.ndarray, offer_ids: pd.Index, note: str) -> go.Figure:
+    """Return the correlation of price changes now, (offers, offers), beside its change from ``before``."""
+    names = ["{1}{2} {3}<br>{0}, {4}".format(*offer_id.split("/")) for offer_id in offer_ids]
+    change = now - before
+    i, j = np.unravel_index(np.abs(np.triu(change, 1)).argmax(), change.shape)
+    fig = figure(
+        f"{names[i].split('<')[0]} and {names[j].split('<')[0]} changed most: from {before[i, j]:+.2f} to {now[i, j]:+.2f}",
+        height_px=200 + 36 * len(names),
+    )
+    for axis, values, what in (("", now, "now"), ("2", change, "change")):
+        fig.add_heatmap(
+            z=values, x=names, y=names, xaxis=f"x{axis}", yaxis=f"y{axis}", zmin=-1, zmax=1, colorscale="PuOr",
+            showscale=not axis, name=what, colorbar={"title": "correlation"},
+            text=np.round(values, 2), texttemplate="%{text}" if len(names) <= 12 else None,
+        )  # fmt: skip
+    fig.update_layout(
+        xaxis={"domain": [0, 0.48], "title": f"now ({note})", "showticklabels": False},
+        xaxis2={"domain": [0.52, 1], "title": "change over the window, same order", "showticklabels": False},
+        yaxis={"autorange": "reversed", "automargin": True},
+        yaxis2={"autorange": "reversed", "anchor": "x2", "showticklabels": False},
+    )
+    return fig
+
+
+def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
+    """Return what a plan lost beyond its expected cost, window by window, and the VaR it had been told.
+
+    ``windows`` is the second table of ``risk.backtest.back_test``; the default model is shown.
+    """
+    rows = windows[(windows["plan"] == plan) & (windows["model"] == windows["model"].iloc[0])]
+    lost, told = (100 * rows[c] / rows["expected_usd"] for c in ("loss_usd", "var_usd"))
+    over = rows["exceeded"].to_numpy(bool)
+    fig = figure(
+        f"{plan.capitalize()}: {over.sum()} of {len(rows)} windows cost more than VaR 95 % ({0.05 * len(rows):.1f} expected)",
+        x_title="start of the window, UTC", y_title="cost over the expected cost, %",
+    )  # fmt: skip
+    fig.add_scatter(x=rows["origin_utc"], y=told, name="VaR 95 %", line={"color": COLOURS[0], "shape": "hv"})
+    for mask, name, colour, symbol in (
+        (~over, "inside", COLOURS[6], "circle"), (over, "beyond", COLOURS[3], "x"),
+    ):  # fmt: skip
+        fig.add_scatter(
+            x=rows["origin_utc"][mask], y=lost[mask], mode="markers", name=name,
+            marker={"color": colour, "symbol": symbol, "size": 6 + 4 * (name == "beyond")},
+        )  # fmt: skip
     return fig

@@ -1,12 +1,24 @@
 """Risk: what a plan can cost, why, and how far to trust it. Loss is cost increase, positive."""
 
+from cloudarb_lib.risk.backtest import back_test
+from cloudarb_lib.risk.correlation import dcc, largest_shifts
 from cloudarb_lib.risk.cost import Exposure, PlanCost, expose, find_fallbacks, hazards, plan_cost
-from cloudarb_lib.risk.measures import Estimate, component_cvar, cvar, probability_over, var
-from cloudarb_lib.risk.report import contributions, risk_table
+from cloudarb_lib.risk.measures import (
+    Estimate,
+    component_cvar,
+    component_var,
+    cvar,
+    incremental,
+    liquidity,
+    probability_over,
+    var,
+)
+from cloudarb_lib.risk.report import contributions, regimes, risk_table
 from cloudarb_lib.risk.stress import Scenario, World, load_scenarios, replan, reverse_stress, stress
 
 __all__ = [
-    "Estimate", "Exposure", "PlanCost", "Scenario", "World", "component_cvar", "contributions", "cvar", "expose",
-    "find_fallbacks", "hazards", "load_scenarios", "plan_cost", "probability_over", "replan", "reverse_stress",
+    "Estimate", "Exposure", "PlanCost", "Scenario", "World", "back_test", "component_cvar", "component_var", "contributions",
+    "cvar", "dcc", "expose", "find_fallbacks", "hazards", "incremental", "largest_shifts", "liquidity",
+    "load_scenarios", "plan_cost", "probability_over", "regimes", "replan", "reverse_stress",
     "risk_table", "stress", "var",
 ]  # fmt: skip

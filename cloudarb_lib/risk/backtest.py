@@ -8,16 +8,13 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.risk.correlation import LEAST_STEPS
 from cloudarb_lib.risk.measures import cvar, var
+from cloudarb_lib.risk.simulate import N_DRAWS, draw_costs
 from cloudarb_lib.types import Panel
 
 MODELS = ("filtered", "historical", "normal")
 """The default model first, then the simple alternatives that it has to beat."""
-N_DRAWS = 2000
-HALF_LIFE_WINDOWS = 45.0
-EWMA = 0.94  # RiskMetrics (1996), daily
-MOST_SCALING = 2.0  # a residual of a quiet day says little about a wild one: prices of 2015 rose thirtyfold
-LEAST_WINDOWS = 12
 WARM_UP = 0.25
 GAIN = 0.2
 """How fast the width of a standing plan's cost answers to its own hits: 21 % wider after one at 95 %, 1 %
@@ -141,54 +138,6 @@ def _whole(panel: Panel) -> Panel:
     return cut.select(to_the_end[start])
 
 
-def draw_costs(now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, seed: int) -> np.ndarray:
-    """Return samples (N_DRAWS, offers) of the mean price over the next ``horizon`` cells, USD per hour.
-
-    ``now`` and ``mean`` (cells, offers) are the price at the end of each past cell and its mean over it. Past
-    windows are drawn whole, all offers together. historical: the log changes of all past windows alike. normal:
-    correlated normals of their spread. filtered: filtered historical simulation (Barone-Adesi, Giannopoulos and
-    Vosper, Journal of Futures Markets 19, 1999) at the horizon itself, young windows more often (Boudoukh,
-    Richardson and Whitelaw, Risk 11, 1998). A series that moves in most cells returns to its level as an AR(1), its
-    residuals at today's EWMA volatility; one that stands still in most keeps its price and draws its own jumps
-    unscaled, so no volatility is invented between reviews and none hidden at them. Windows do not
-    overlap where there are 30, else they do; DataError for fewer than 12.
-    """
-    last = len(now)
-    stride = horizon if (last - 1) // horizon >= 30 else 1
-    at = np.arange(last - horizon, 0, -stride)[::-1]
-    if len(at) < LEAST_WINDOWS:
-        raise DataError(
-            f"only {len(at)} past windows of {horizon} cells are known, {LEAST_WINDOWS} are needed.",
-            "Take a shorter horizon or a longer history.",
-        )
-    total = np.vstack([np.zeros(mean.shape[1]), np.cumsum(mean, axis=0)])
-    ahead, before = np.log((total[at + horizon] - total[at]) / horizon), np.log(now[at - 1])
-    change, centre = ahead - before, np.log(now[-1])
-    rng = np.random.default_rng(seed)
-    if model == "normal":
-        _, s, v = np.linalg.svd(np.cov(change.T, ddof=0).reshape(len(centre), -1), hermitian=True)
-        return np.exp(centre + change.mean(axis=0) + rng.standard_normal((N_DRAWS, len(s))) * np.sqrt(s) @ v)
-    weight = np.ones(len(at))
-    if model == "filtered":
-        weight = 0.5 ** (np.arange(len(at))[::-1] / HALF_LIFE_WINDOWS)
-        moving = (np.diff(now, axis=0) != 0).mean(axis=0) > 0.5
-        level = weight @ ahead / weight.sum()
-        x, y = before - level, ahead - level
-        pull = np.clip((weight @ (x * y)) / np.maximum(weight @ x**2, 1e-12), 0.0, 1.0)
-        residual = y - pull * x
-        square, sigma = (residual**2).mean(axis=0), np.empty_like(residual)
-        for i, row in enumerate(residual):
-            sigma[i] = np.sqrt(square)
-            square = EWMA * square + (1 - EWMA) * row**2
-        ratio = np.sqrt(square) / np.maximum(sigma, 1e-12)
-        scaled = residual * np.clip(ratio, 1 / MOST_SCALING, MOST_SCALING)
-        change = np.where(moving, scaled, change)
-        centre = np.where(moving, level + pull * (centre - level), centre)
-    edges = np.cumsum(weight / weight.sum())
-    rows = np.searchsorted(edges, (np.arange(N_DRAWS) + rng.random()) / N_DRAWS)
-    return np.exp(centre + change[np.minimum(rows, len(at) - 1)])
-
-
 def _adapt(cost: np.ndarray, paid: np.ndarray, level: float, gain: float) -> np.ndarray:
     """Return ``cost`` (windows, draws) stretched about its median, each window by what came before it alone.
 
@@ -243,7 +192,7 @@ def back_test(
     within = mean.select(plans.index.to_numpy()).frame().reindex(last.times).to_numpy()
     within = np.where(np.isfinite(within), within, last.price)
     # windows before the first, as far back as there is history enough to forecast them, teach the width
-    earlier = np.arange(first, LEAST_WINDOWS + horizon_steps, -horizon_steps)[:0:-1]
+    earlier = np.arange(first, LEAST_STEPS + horizon_steps, -horizon_steps)[:0:-1]
     every, taught = np.concatenate([earlier, origins]), len(earlier)
     came = np.array([within[t + 1 : t + 1 + horizon_steps].mean(axis=0) for t in every])
     hold = plans.to_numpy()

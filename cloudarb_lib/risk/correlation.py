@@ -1,4 +1,4 @@
-"""How prices move together: shrunk correlations, their repair, how they changed, calm against moving weeks."""
+"""How prices move, and together: volatility, shrunk correlations, how they change, calm against moving weeks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pandas as pd
 from cloudarb_lib.errors import DataError, ParameterError
 
 LEAST_STEPS = 12
+EWMA = 0.94  # RiskMetrics (1996), daily
 STILL = 1e-12
 """A standard deviation of log returns below this is a series that never moves."""
 
 
 class Correlation(NamedTuple):
-    """A positive definite correlation matrix (offers, offers), and in words what was done to make it so."""
+    """A positive definite correlation matrix (offers, offers), or one a step, and in words how it was made."""
 
     matrix: np.ndarray
     note: str
@@ -37,6 +38,38 @@ def known_steps(returns: np.ndarray) -> tuple[np.ndarray, str]:
             "Take a finer grid or a longer history, or leave the youngest offers out.",
         )
     return r[whole], f"; {len(r) - n} steps not known for all were left out" if n < len(r) else ""
+
+
+class Volatility(NamedTuple):
+    """``variance`` (steps + 1, offers) of each step and the next, and the recursion v' = omega + alpha r^2 + beta v."""
+
+    variance: np.ndarray
+    omega: np.ndarray
+    alpha: np.ndarray
+    beta: np.ndarray
+
+
+def volatility(returns: np.ndarray, model: str) -> Volatility:
+    """Return the conditional variance of series (steps, offers), known one step ahead, in returns squared.
+
+    ewma: RiskMetrics (1996), 0.94, from the mean square. garch: GARCH(1,1) with mean zero, each series by the
+    quasi-maximum likelihood of ``arch``.
+    """
+    square = returns**2
+    start = square.mean(axis=0)
+    omega, alpha, beta = (np.full_like(start, value) for value in (0.0, 1.0 - EWMA, EWMA))
+    if model == "garch":
+        from arch import arch_model
+
+        for j, scale in enumerate(1.0 / np.sqrt(start)):  # the optimiser wants numbers near 1
+            model_of = arch_model(returns[:, j] * scale, mean="Zero", rescale=False)
+            fitted = model_of.fit(disp="off", show_warning=False)
+            omega[j], alpha[j], beta[j] = fitted.params.to_numpy() * [1.0 / scale**2, 1.0, 1.0]
+            start[j] = float(fitted.conditional_volatility[0] / scale) ** 2
+    variance = np.vstack([start, np.empty_like(square)])
+    for i, r2 in enumerate(square):
+        variance[i + 1] = omega + alpha * r2 + beta * variance[i]
+    return Volatility(variance, omega, alpha, beta)
 
 
 def nearest(matrix: np.ndarray) -> Correlation:
@@ -87,6 +120,41 @@ def correlation(returns: np.ndarray, *, half_life_steps: float = np.inf) -> Corr
         note += f"; {int(still.sum())} of {len(still)} series never move"
     near = nearest(matrix)
     return Correlation(near.matrix, note + near.note)
+
+
+def dcc(returns: np.ndarray) -> Correlation:
+    """Return the correlation of each step and the next, (steps + 1, offers, offers), and a and b in words.
+
+    Dynamic conditional correlation (Engle, Journal of Business and Economic Statistics 20, 2002), scalar, in
+    two steps: each series over its EWMA volatility (over its spread where it stands still in most steps), then
+    Q' = (1 - a - b) S + a z z' + b Q with a and b by the normal likelihood and S shrunk. Raises as ``known_steps``.
+    """
+    from scipy.optimize import minimize
+
+    r, missing = known_steps(returns)
+    scale = np.tile(np.maximum(np.sqrt((r**2).mean(axis=0)), STILL), (len(r), 1))
+    moving = (r != 0).mean(axis=0) > 0.5
+    scale[:, moving] = np.sqrt(volatility(r[:, moving], "ewma").variance[:-1])
+    z = r / scale
+    long_run, square = correlation(z).matrix, z[:, :, None] * z[:, None, :]
+
+    def run(a: float, b: float) -> np.ndarray:
+        q = np.empty((len(z) + 1, *long_run.shape))
+        q[0] = long_run
+        for t, now in enumerate(square):
+            q[t + 1] = (1.0 - a - b) * long_run + a * now + b * q[t]
+        spread = np.sqrt(np.einsum("tii->ti", q))
+        return q / (spread[:, :, None] * spread[:, None, :])
+
+    def misfit(ab: np.ndarray) -> float:
+        if min(ab) < 0 or sum(ab) > 0.999:
+            return np.inf
+        matrices = run(*ab)[:-1]
+        fit = np.einsum("ti,ti->", z, np.linalg.solve(matrices, z[:, :, None])[:, :, 0])
+        return float(np.linalg.slogdet(matrices)[1].sum() + fit)
+
+    a, b = minimize(misfit, (0.05, 0.9), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3}).x
+    return Correlation(run(a, b), f"DCC with a = {a:.3f}, b = {b:.3f}{missing}")
 
 
 def rolling(returns: np.ndarray, *, window_steps: int = 252, every_steps: int = 1) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.types import OFFER_PARTS, Paths
@@ -21,7 +22,7 @@ class Exposure:
     """A plan met with price paths.
 
     ``table`` is indexed by offer_id: the offer's parts, ``gpu_model``, ``units`` (GPUs of an instance; vCPUs
-    where it has none), ``instance_hours``, ``price_usd_per_hour`` now, ``fallback`` and
+    where it has none), ``instance_hours``, ``idle_hours`` (of these, committed ones that no workload uses), ``price_usd_per_hour`` now, ``fallback`` and
     ``fallback_usd_per_hour`` (what replaces an hour of the instance; NaN where nothing does). ``unit_usd``
     (paths, offers) is the mean price of a planned hour, USD per instance-hour. ``horizon_h`` is the span of
     the paths in hours.
@@ -42,6 +43,11 @@ class Exposure:
         return self.table["instance_hours"].to_numpy(float)
 
     @property
+    def gpus(self) -> np.ndarray:
+        """GPUs of an instance of each offer, 0 where it has none."""
+        return self.table["units"].to_numpy(float) * self.table["gpu_model"].notna().to_numpy()
+
+    @property
     def committed(self) -> np.ndarray:
         """Which offers are paid whether used or not, and keep their price."""
         return (self.table["purchase_option"] == "reserved").to_numpy()
@@ -53,7 +59,7 @@ class PlanCost:
 
     ``price`` is what the planned hours cost, ``capacity`` what the hours taken away cost beyond that,
     ``demand`` what demand above the plan adds. ``unmet_gpu_hours`` (paths,) is what
-    nothing on offer could replace.
+    nothing on offer could replace, ``unused`` (paths,) what commitments cost in hours that nobody uses, USD (a part of ``price``).
     """
 
     exposure: Exposure
@@ -61,6 +67,7 @@ class PlanCost:
     capacity: np.ndarray
     demand: np.ndarray
     unmet_gpu_hours: np.ndarray
+    unused: np.ndarray
 
     @property
     def by_offer(self) -> np.ndarray:
@@ -148,6 +155,8 @@ def expose(
     unit = np.matmul(paths.select(hours.index).values, weight[:, :, None])[:, :, 0].T
     columns = [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model", "units"]
     table = known.loc[hours.index, columns].assign(instance_hours=total)
+    idle = held[held["workload"] == IDLE].groupby("offer_id", observed=True)["instance_hours"].sum()
+    table["idle_hours"] = idle.reindex(table.index, fill_value=0.0)
     table = table.join(find_fallbacks(offers, hours.index, without=without))
     committed = (table["purchase_option"] == "reserved").to_numpy()
     unit = np.where(committed, table["price_usd_per_hour"].to_numpy(float), unit)
@@ -191,7 +200,9 @@ def plan_cost(exposure: Exposure, *, hazard: pd.DataFrame, demand_factor: float 
     capacity = np.zeros_like(price)
     fallback = table["fallback_usd_per_hour"].to_numpy(float)
     nothing = np.isnan(fallback)
-    gpus = table["units"].to_numpy(float) * table["gpu_model"].notna().to_numpy()
+    gpus = exposure.gpus
+    idle = table["idle_hours"].to_numpy(float)
+    unused = exposure.unit_usd @ idle
     listed = (table["purchase_option"] == "on_demand").to_numpy()
     more = (demand_factor - 1.0) * hours
     demand = more * np.where(listed, exposure.unit_usd, np.nan_to_num(fallback))
@@ -204,7 +215,8 @@ def plan_cost(exposure: Exposure, *, hazard: pd.DataFrame, demand_factor: float 
         down_h = rng.standard_gamma(outages) * float(hazard["outage_h"].iloc[j])
         up = standing[j] * (1.0 - np.minimum(down_h / exposure.horizon_h, 1.0))
         lost = (1.0 - up) * hours[j]
-        saved = 0.0 if exposure.committed[j] else lost * exposure.unit_usd[:, j]
-        capacity[:, j] = -saved + (0.0 if nothing[j] else lost * fallback[j])
+        rent = lost * exposure.unit_usd[:, j]
+        unused += rent * exposure.committed[j] * (1.0 - idle[j] / hours[j])
+        capacity[:, j] = -rent * ~exposure.committed[j] + (0.0 if nothing[j] else lost * fallback[j])
         unmet += lost * gpus[j] * nothing[j]
-    return PlanCost(exposure, price, capacity, demand, unmet)
+    return PlanCost(exposure, price, capacity, demand, unmet, unused)

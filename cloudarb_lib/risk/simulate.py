@@ -9,14 +9,18 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.risk.correlation import LEAST_STEPS, STILL, correlation, known_steps
+from cloudarb_lib.risk.correlation import LEAST_STEPS, STILL, correlation, known_steps, volatility
 from cloudarb_lib.types import Panel, Paths
 
 MODELS = ("normal", "historical", "ewma", "garch")
 DRAWS = ("random", "antithetic", "sobol")
 BLOCK = 2048
 """Paths drawn at once, a power of two as Sobol points want it; 100 offers are 0.8 MB, which caches hold."""
-EWMA = 0.94  # RiskMetrics (1996), daily
+
+
+N_DRAWS = 2000
+HALF_LIFE_WINDOWS = 45.0
+MOST_SCALING = 2.0  # a residual of a quiet day says little about a wild one: prices of 2015 rose thirtyfold
 
 
 class Model(NamedTuple):
@@ -33,13 +37,6 @@ class Model(NamedTuple):
     note: str
 
 
-class Simulation(NamedTuple):
-    """``log_change`` (paths, offers), float32, from now to the horizon, and a note on the estimate."""
-
-    log_change: np.ndarray
-    note: str
-
-
 def log_returns(panel: Panel) -> np.ndarray:
     """Return log returns (cells - 1, offers); NaN where an offer has no price at either end.
 
@@ -52,55 +49,18 @@ def log_returns(panel: Panel) -> np.ndarray:
     return np.diff(np.log(np.where(there, panel.price, np.nan)), axis=0)
 
 
-class Volatility(NamedTuple):
-    """``variance`` (steps + 1,) of each step and the next, and the recursion v' = omega + alpha r^2 + beta v."""
-
-    variance: np.ndarray
-    omega: float
-    alpha: float
-    beta: float
-
-
-def volatility(returns: np.ndarray, model: str) -> Volatility:
-    """Return the conditional variance of one series (steps,), known one step ahead, in returns squared.
-
-    ewma: RiskMetrics (1996), 0.94, from the mean square. garch: GARCH(1,1) with mean zero, by the
-    quasi-maximum likelihood of ``arch``.
-    """
-    square = returns**2
-    start, omega, alpha, beta = float(square.mean()), 0.0, 1.0 - EWMA, EWMA
-    if model == "garch":
-        from arch import arch_model
-
-        scale = 1.0 / np.sqrt(start)  # the optimiser wants numbers near 1
-        fitted = arch_model(returns * scale, mean="Zero", rescale=False).fit(disp="off", show_warning=False)
-        omega, alpha, beta = fitted.params.to_numpy() * [1.0 / scale**2, 1.0, 1.0]
-        start = float(fitted.conditional_volatility[0] / scale) ** 2
-    variance = np.full(len(returns) + 1, start)
-    for i, r2 in enumerate(square):
-        variance[i + 1] = omega + alpha * r2 + beta * variance[i]
-    return Volatility(variance, omega, alpha, beta)
-
-
 def _windows(returns: np.ndarray, steps: int, model: str, whole: bool) -> np.ndarray:
     """Return every past window of ``steps`` steps as it would run from today, (offers, windows, steps or 1)."""
     n, k = len(returns) - steps + 1, returns.shape[1]
     out = np.zeros((k, n, steps if whole else 1), dtype=np.float32)
-    for j, r in enumerate(returns.T):
-        total = np.zeros(n)
-        if filtered := model != "historical" and np.mean(r != 0) > 0.5:
-            v = volatility(r, model)
-            ahead = np.full(n, v.variance[-1])
-        for s in range(steps):
-            change = r[s : s + n]
-            if filtered:
-                change = change * np.sqrt(ahead / v.variance[s : s + n])
-                ahead = v.omega + v.alpha * change**2 + v.beta * ahead
-            total += change
-            if whole:
-                out[j, :, s] = change
-        if not whole:
-            out[j, :, 0] = total
+    moving = ((returns != 0).mean(axis=0) > 0.5) & (model != "historical")
+    v = volatility(returns[:, moving], model)
+    ahead = np.tile(v.variance[-1], (n, 1))
+    for s in range(steps):
+        change = returns[s : s + n].copy()
+        change[:, moving] *= np.sqrt(ahead / v.variance[s : s + n])
+        ahead = v.omega + v.alpha * change[:, moving] ** 2 + v.beta * ahead
+        out[:, :, s if whole else 0] += change.T
     return out
 
 
@@ -192,16 +152,6 @@ def draw(model: Model, *, n_paths: int = 10_000, draws: str = "random", seed: in
         yield flat.reshape(z.shape)
 
 
-def simulate(
-    returns: np.ndarray, *, horizon_steps: int, n_paths: int = 10_000, model: str = "normal",
-    draws: str = "random", seed: int,
-) -> Simulation:  # fmt: skip
-    """Return log changes from now to ``horizon_steps`` ahead, as ``fit`` and ``draw`` make them."""
-    fitted = fit(returns, horizon_steps=horizon_steps, model=model)
-    blocks = [block[:, :, 0].T for block in draw(fitted, n_paths=n_paths, draws=draws, seed=seed)]
-    return Simulation(np.concatenate(blocks), fitted.note)
-
-
 def simulate_paths(
     panel: Panel, *, horizon_steps: int, n_paths: int = 10_000, model: str = "normal",
     draws: str = "random", seed: int,
@@ -219,3 +169,48 @@ def simulate_paths(
         first += block.shape[1]
     times = panel.times[-1] + panel.step * np.arange(1, horizon_steps + 1)
     return Paths(panel.offers.index, pd.DatetimeIndex(times), values), fitted.note
+
+
+def draw_costs(now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, seed: int) -> np.ndarray:
+    """Return samples (N_DRAWS, offers) of the mean price over the next ``horizon`` cells, USD per hour.
+
+    ``now`` and ``mean`` (cells, offers) are the price at the end of each past cell and its mean over it. Past
+    windows are drawn whole, all offers together. historical: the log changes of all past windows alike. normal:
+    correlated normals of their spread. filtered: filtered historical simulation (Barone-Adesi, Giannopoulos and
+    Vosper, Journal of Futures Markets 19, 1999) at the horizon itself, young windows more often (Boudoukh,
+    Richardson and Whitelaw, Risk 11, 1998). A series that moves in most cells returns to its level as an AR(1), its
+    residuals at today's EWMA volatility; one that stands still in most keeps its price and draws its own jumps
+    unscaled, so no volatility is invented between reviews and none hidden at them. Windows do not
+    overlap where there are 30, else they do; DataError for fewer than 12.
+    """
+    last = len(now)
+    stride = horizon if (last - 1) // horizon >= 30 else 1
+    at = np.arange(last - horizon, 0, -stride)[::-1]
+    if len(at) < LEAST_STEPS:
+        raise DataError(
+            f"only {len(at)} past windows of {horizon} cells are known, {LEAST_STEPS} are needed.",
+            "Take a shorter horizon or a longer history.",
+        )
+    total = np.vstack([np.zeros(mean.shape[1]), np.cumsum(mean, axis=0)])
+    ahead, before = np.log((total[at + horizon] - total[at]) / horizon), np.log(now[at - 1])
+    change, centre = ahead - before, np.log(now[-1])
+    rng = np.random.default_rng(seed)
+    if model == "normal":
+        _, s, v = np.linalg.svd(np.cov(change.T, ddof=0).reshape(len(centre), -1), hermitian=True)
+        return np.exp(centre + change.mean(axis=0) + rng.standard_normal((N_DRAWS, len(s))) * np.sqrt(s) @ v)
+    weight = np.ones(len(at))
+    if model == "filtered":
+        weight = 0.5 ** (np.arange(len(at))[::-1] / HALF_LIFE_WINDOWS)
+        moving = (np.diff(now, axis=0) != 0).mean(axis=0) > 0.5
+        level = weight @ ahead / weight.sum()
+        x, y = before - level, ahead - level
+        pull = np.clip((weight @ (x * y)) / np.maximum(weight @ x**2, 1e-12), 0.0, 1.0)
+        residual = y - pull * x
+        sigma = np.sqrt(volatility(residual, "ewma").variance)
+        ratio = sigma[-1] / np.maximum(sigma[:-1], 1e-12)
+        scaled = residual * np.clip(ratio, 1 / MOST_SCALING, MOST_SCALING)
+        change = np.where(moving, scaled, change)
+        centre = np.where(moving, level + pull * (centre - level), centre)
+    edges = np.cumsum(weight / weight.sum())
+    rows = np.searchsorted(edges, (np.arange(N_DRAWS) + rng.random()) / N_DRAWS)
+    return np.exp(centre + change[np.minimum(rows, len(at) - 1)])
