@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def carry_out(given: argparse.Namespace) -> int:
     demand = allocate.load_demand(given.workloads)
     set_ = {name: value for name, _, _ in _LIMITS if (value := getattr(given, name)) is not None}
     limits = allocate.Limits(**set_, terms=tuple(given.terms))
-    options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit)
+    options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit, progress=_tell)
     known = assumptions.load_assumptions()
     with store.open_snapshot(given.store) as snapshot:
         events = snapshot.events(as_of=now, providers=given.providers, gpu_only=True)
@@ -122,6 +123,14 @@ def carry_out(given: argparse.Namespace) -> int:
         f"written to {given.out}: tables/, plan.csv and {write_tasks(now, given.out / 'sky')} tasks in sky/"
     )
     return 0
+
+
+def _tell(seconds: float, cost_usd: float, bound_usd: float) -> None:
+    above = cost_usd / bound_usd - 1 if bound_usd > 0 else float("inf")
+    print(
+        f"{seconds:6.1f} s: a plan of {cost_usd:,.0f} USD, at most {above:.2%} above the best",
+        file=sys.stderr,
+    )
 
 
 def _paths(given: argparse.Namespace, panel, offer_ids: pd.Series, known) -> Paths:

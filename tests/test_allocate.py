@@ -335,6 +335,15 @@ def test_conflicts_name_the_limit_and_the_least_change():
     assert whole.status == "infeasible"
 
 
+def test_a_region_that_would_mend_it_is_named():
+    bound = work(64, regions=("us-b",))  # one pool of 32 there, on spot
+    said = allocate.conflicts(plan_for(bound).problem)
+    assert "allow w in gcp/us-a" in said
+    assert not any("eu-a" in s for s in said)
+    dear = plan_for(bound, limits=allocate.Limits(budget_usd=100.0))
+    assert not any(s.startswith("allow") for s in allocate.conflicts(dear.problem))
+
+
 def test_a_cvar_limit_too_low_is_named():
     times = pd.date_range("2026-01-01", periods=1, freq="7D", tz="UTC")
     paths = Paths(pd.Index(["gcp/us-a//h8/spot/"]), times, np.array([[[10.0], [30.0]]]))

@@ -23,7 +23,8 @@ def run(tmp_path, *more, demand=DEMAND):
 
 def test_a_plan_is_printed_and_written(tmp_path, capsys):
     assert run(tmp_path, "--budget", "250000", "--cvar", "250000") == 0
-    said = capsys.readouterr().out
+    said, told = capsys.readouterr()
+    assert "s: a plan of" in told
     for word in ("status: optimal", "proven bound:", "gap:", "CVaR 0.95", "VaR 0.95", "binds: capacity of"):
         assert word in said
     out = tmp_path / "out"

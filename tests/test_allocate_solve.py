@@ -1,16 +1,21 @@
 """Allocation against slow oracles: a sample of what ``make check-long`` runs in full."""
 
+import os
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import allocation_oracle as oracle
+from benchmarks.allocation import load_instance
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate.engine import Relaxation
 from cloudarb_lib.allocate.knapsack import Pools
 from cloudarb_lib.allocate.milp import separate, to_milp
 
+INSTANCE = Path(__file__).parent.parent / "benchmarks" / "instances" / "seed_size_0.npz"
 OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
 
 
@@ -82,3 +87,30 @@ def test_no_added_row_cuts_off_the_best_plan():
                 met |= set(cuts.names)
                 relaxation.add(cuts)
     assert met == {"link", "knapsack", "CVaR", "effective providers"}
+
+
+@pytest.mark.parametrize(("solver", "limits"), [("highs", "cvar"), ("auto", "cvar+diversification")])
+def test_an_interrupt_ends_with_the_best_plan_so_far(solver, limits):
+    told = []
+
+    def stop(seconds, cost, bound):
+        told.append((seconds, cost, bound))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    problem = load_instance(INSTANCE, limits)
+    options = allocate.SolveOptions(gap=0.0, time_limit_s=300, solver=solver, progress=stop)
+    plan = allocate.solve(problem, options)
+    assert plan.status == "interrupted"
+    assert not plan.verdict.broken
+    assert 0 < plan.gap < 0.2
+    assert plan.bound_usd <= plan.objective_usd <= told[0][1] + 1e-6
+    assert all(0 < seconds < 300 and bound <= cost for seconds, cost, bound in told)
+
+
+def test_an_interrupt_before_any_plan_is_an_interrupt(monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Relaxation, "solve", stop)
+    with pytest.raises(KeyboardInterrupt):
+        allocate.solve(drawn(0, "small"), OPTIONS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -156,6 +158,8 @@ def build_problem(
         raise ParameterError(f"the plan covers {hours} hours.", "Plan at least one hour, in every period.")
     if not demand.workloads:
         raise ParameterError("no workload to place.", "Name at least one in the demand file.")
+    given = {"paths": paths, "limits": limits, "assumptions": assumptions, "hours": hours}
+    elsewhere = partial(_elsewhere, demand, offers, **given)
     price = offers["price_usd_per_hour"].to_numpy(float)
     bad = ~(np.isfinite(price) & (price > 0))
     if bad.any():
@@ -275,7 +279,26 @@ def build_problem(
         limits=limits,
         notes=notes,
         rows=tuple(rows),
+        elsewhere=elsewhere,
     )  # fmt: skip
+
+
+def _elsewhere(demand: Demand, offers: pd.DataFrame, **given) -> Iterator[tuple[str, Problem]]:
+    """Yield the problem with one region more: for each workload bound to regions, its five cheapest others."""
+    for i, w in enumerate(demand.workloads):
+        free = replace(w, regions=("*",))
+        if w.regions != free.regions:
+            assumptions = given["assumptions"]
+            more = offers[fits(free, offers, assumptions) & ~fits(w, offers, assumptions)]
+            price = more["price_usd_per_hour"] / more["gpu_count"]
+            sites = price.groupby(more["provider"] + "/" + more["region"]).min().nsmallest(5).index
+            for site in sites:
+                others = list(demand.workloads)
+                others[i] = replace(w, regions=(*w.regions, site))
+                yield (
+                    f"allow {w.name} in {site}",
+                    build_problem(replace(demand, workloads=others), offers, **given),
+                )
 
 
 def _commitments(pairs: pd.DataFrame, offers: pd.DataFrame, binds: np.ndarray) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,24 @@ class Answer:
     z: np.ndarray | None
     objective: float
     bound: float
+    stopped: bool = False
+    """By an interrupt (Ctrl-C)."""
+
+
+def _until_stopped(run: Callable[[], Any], stop: Callable[[], None]) -> tuple[Any, bool]:
+    """Return what ``run`` returns, and whether Ctrl-C came meanwhile: ``stop`` then ends it early.
+
+    It runs in a thread of its own, since a solver lets no signal through to Python.
+    """
+    stopped = False
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run)
+        while True:
+            try:
+                return future.result(), stopped
+            except KeyboardInterrupt:
+                stopped = True
+                stop()
 
 
 class Relaxation:
@@ -131,12 +150,14 @@ class SolveOptions:
     ``gap``: relative distance of cost and proven bound at which to stop. ``solver``:
     mathopt_gscip or mathopt_highs (OR-Tools), highs (highspy), or auto: GSCIP, but HiGHS under
     a CVaR limit alone, where it took a third of the time, and where TensorFlow is loaded.
+    ``progress`` is told seconds, cost of the best plan and proven bound whenever a better plan is found.
     """
 
     gap: float = 1e-4
     time_limit_s: float = 60.0
     threads: int = 1
     solver: str = "auto"
+    progress: Callable[[float, float, float], None] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.gap < 1:
@@ -158,10 +179,11 @@ def solve_mip(
     time_limit_s: float,
     start: np.ndarray | None = None,
     lazy: Callable[[np.ndarray, bool], Cuts] | None = None,
+    seen: Callable[[np.ndarray], object] = lambda z: None,
 ) -> Answer:
     """Solve the program with ``cuts`` to the options' gap, under column bounds ``upper``.
 
-    ``lazy`` is asked inside the tree for the cuts a point violates (and told whether the point is
+    ``seen`` is shown each better point on the way (HiGHS). ``lazy`` is asked inside the tree for the cuts a point violates (and told whether the point is
     a candidate plan); only GSCIP heeds it: HiGHS behind MathOpt drops such rows without a word.
     Raises SolveError where a solver is missing or fails; its own exceptions are translated.
     """
@@ -179,7 +201,9 @@ def solve_mip(
     options = replace(options, solver=solver)
     problem = (milp, (rows, low, high), upper, options, limited)
     for warm in (start, None) if start is not None else (None,):
-        answer = _with_highspy(*problem, warm) if solver == "highs" else _with_mathopt(*problem, warm, lazy)
+        answer = (
+            _with_highspy(*problem, warm, seen) if solver == "highs" else _with_mathopt(*problem, warm, lazy)
+        )
         # HiGHS 1.16 was seen to call a start "optimal" at a cost that it does not have
         if answer.z is None or abs(milp.cost @ answer.z - answer.objective) <= 1e-5 * max(
             1.0, abs(answer.objective)
@@ -190,7 +214,7 @@ def solve_mip(
     )
 
 
-def _with_highspy(milp, rows, upper, options, time_limit_s, start) -> Answer:
+def _with_highspy(milp, rows, upper, options, time_limit_s, start, seen) -> Answer:
     import highspy
 
     highs = _highs(milp, *rows)
@@ -206,13 +230,16 @@ def _with_highspy(milp, rows, upper, options, time_limit_s, start) -> Answer:
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
         highs.setSolution(solution)
-    highs.run()
+    ended: list[bool] = []
+    highs.cbMipInterrupt += lambda event: event.interrupt(bool(ended))
+    highs.cbMipImprovingSolution += lambda event: seen(np.array(event.data_out.mip_solution))
+    _, stopped = _until_stopped(highs.run, lambda: ended.append(True))
     status = _status(highs)
     info = highs.getInfo()
     if status in ("infeasible", "unbounded") or info.primal_solution_status != 2:
-        return Answer(status, None, np.inf, float(info.mip_dual_bound))
+        return Answer(status, None, np.inf, float(info.mip_dual_bound), stopped)
     z = np.array(highs.getSolution().col_value)
-    return Answer(status, z, float(info.objective_function_value), float(info.mip_dual_bound))
+    return Answer(status, z, float(info.objective_function_value), float(info.mip_dual_bound), stopped)
 
 
 def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answer:
@@ -257,9 +284,11 @@ def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answ
         model_parameters.solution_hints.append(hint)
     kind = mathopt.SolverType.GSCIP if gscip else mathopt.SolverType.HIGHS
 
+    halted: list[bool] = []
+
     def add_violated(data: Any) -> Any:
-        answer = mathopt.CallbackResult()
-        if data.solution is not None:
+        answer = mathopt.CallbackResult(terminate=bool(halted))
+        if data.solution is not None and not halted:
             point = np.array([data.solution[v] for v in variables])
             cuts = lazy(point, data.event == mathopt.Event.MIP_SOLUTION)
             for row, limit in zip(cuts.matrix, cuts.upper, strict=True):
@@ -267,14 +296,18 @@ def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answ
                 answer.add_lazy_constraint(mathopt.LinearSum(terms) <= limit)
         return answer
 
-    watch = {} if lazy is None else {
-        "cb": add_violated,
-        "callback_reg": mathopt.CallbackRegistration(
-            events={mathopt.Event.MIP_SOLUTION, mathopt.Event.MIP_NODE}, add_lazy_constraints=True
-        ),
-    }  # fmt: skip
+    # without rows to add, GSCIP fails to call back: an interrupt then waits for its end
+    watch: dict[str, Any] = {}
+    if lazy is not None:
+        events = {mathopt.Event.MIP_SOLUTION, mathopt.Event.MIP_NODE}
+        registration = mathopt.CallbackRegistration(events=events, add_lazy_constraints=True)
+        watch = {"cb": add_violated, "callback_reg": registration}
+
+    def run() -> Any:
+        return mathopt.solve(model, kind, params=parameters, model_params=model_parameters, **watch)
+
     try:
-        result = mathopt.solve(model, kind, params=parameters, model_params=model_parameters, **watch)
+        result, stopped = _until_stopped(run, lambda: halted.append(True))
     # OR-Tools 9.15 breaks while raising its own error (issue 4606): an AttributeError comes out
     except (AttributeError, RuntimeError, ValueError) as cause:
         said = cause.__context__ or cause
@@ -290,6 +323,6 @@ def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answ
         raise SolveError(f"{options.solver} stopped: {result.termination.detail or reason}.")
     bound = result.termination.objective_bounds.dual_bound
     if not result.has_primal_feasible_solution():
-        return Answer(status, None, np.inf, bound)
+        return Answer(status, None, np.inf, bound, stopped)
     z = np.array(result.variable_values(variables))
-    return Answer(status, z, result.objective_value(), bound)
+    return Answer(status, z, result.objective_value(), bound, stopped)

@@ -181,7 +181,8 @@ def conflicts(problem: Problem) -> list[str]:
 
     Each kind of limit in turn is made elastic at a price relative to its size while the others
     hold; where no kind suffices alone, all give way together. This is the relaxation: an answer
-    of no change at all means that only whole machines are in the way.
+    of no change at all means that only whole machines are in the way. Regions that alone would mend it
+    follow, the five cheapest of each workload tried.
     """
     rows, limits = to_milp(problem, tight=False).row_names, problem.limits
     there = {"CVaR": limits.cvar_usd, "effective": limits.effective_providers}
@@ -190,6 +191,9 @@ def conflicts(problem: Problem) -> list[str]:
     if _give_way(problem, ()) is not None:
         return ["Fractions of machines would fit: only whole machines are in the way."]
     alone = [said for kind in kinds if (said := _give_way(problem, (kind,)))]
+    for said, wider in problem.elsewhere():
+        if _give_way(replace(wider, limits=limits), ()) is not None:
+            alone.append(said)
     return alone or [f"no limit alone is at fault; together: {_give_way(problem, kinds)}"]
 
 

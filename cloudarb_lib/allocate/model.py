@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,7 +98,8 @@ class Problem:
     ``pools``: ``name`` and ``capacity``. ``sites``: ``name`` and ``fee_usd`` when used.
     ``paths``: price of each slot in each world, USD per instance-hour averaged over the
     slot's period, shape (worlds, slots), or None.
-    ``rows``: further limits and charges on the counts.
+    ``rows``: further limits and charges on the counts. ``elsewhere``: yields the problem with one
+    region more allowed to one workload, each with a sentence.
     """
 
     demands: pd.DataFrame
@@ -111,6 +113,7 @@ class Problem:
     """Whether a demand must be covered exactly (each workload takes one pair) or at least."""
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    elsewhere: Callable[[], Iterator[tuple[str, Problem]]] = field(default=lambda: iter(()), repr=False)
 
     def __post_init__(self) -> None:
         for name, columns in {

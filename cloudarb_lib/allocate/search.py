@@ -124,7 +124,7 @@ def solve(
     integer program is then solved with these, and again with those its answer violates, until
     the answer keeps every limit. What leaves here has passed ``check``; else SolveError.
     ``start`` is yesterday's plan (table ``plan``): where it still keeps the limits, it is the
-    plan to beat.
+    plan to beat. Ctrl-C ends the search with the best plan so far (status ``interrupted``).
     """
     options = options or SolveOptions()
     began = time.perf_counter()
@@ -132,7 +132,12 @@ def solve(
     search = _Search(milp, options, began + options.time_limit_s)
     if start is not None:
         search.offer(counts_of(problem, start))
-    status = search.run()
+    try:
+        status = search.run()
+    except KeyboardInterrupt:  # in a notebook or a shell: the best so far, with its proven gap
+        if search.best is None:
+            raise
+        status = "within_gap" if search.done else "interrupted"
     plan = Plan(problem, status, search.bound, time.perf_counter() - began, search.best)
     if plan.has_plan and plan.verdict.broken:
         raise SolveError(f"the plan found breaks {plan.verdict.broken[0]}.", "Report this.")
@@ -161,6 +166,7 @@ class _Search:
 
     def __init__(self, milp: Milp, options: SolveOptions, deadline: float) -> None:
         self.milp, self.options, self.deadline = milp, options, deadline
+        self.began = deadline - options.time_limit_s
         self.best: np.ndarray | None = None
         self.cost = np.inf
         self.bound = -np.inf
@@ -181,29 +187,32 @@ class _Search:
         verdict = check(self.milp.problem, counts)
         if not verdict.broken and verdict.objective_usd < self.cost:
             self.best, self.cost = counts, verdict.objective_usd
+            if self.options.progress:
+                self.options.progress(time.perf_counter() - self.began, self.cost, self.bound)
         return not verdict.broken
 
     def run(self) -> str:
         status, limits = self._relax(), self.milp.problem.limits
         x = np.arange(len(self.milp.problem.pairs))
         reach = _FIRST_REACH * abs(self.bound)
-        seen, last = 0, None
+        seen, last, first = 0, None, True
         # a cone needs so many cuts that solving anew after each loses to adding them in the tree
         in_tree = limits.effective_providers is not None and self.options.solver in ("auto", "mathopt_gscip")
         if in_tree:
             reach = _FIRST_REACH_CONE * abs(self.bound)
         while status == "optimal" and not self.done and self.left_s > 0:
             # a plan that uses a column costs at least its reduced cost above the relaxation
-            if self.best is not None:
-                reach = self.cost - self.floor
+            if self.best is not None:  # yesterday's plan may lie far above: the first reach holds at first
+                reach = min(reach, self.cost - self.floor) if first else self.cost - self.floor
+            first = False
             upper = self.milp.upper.copy()
             upper[x[self.reduced_cost[x] > reach]] = 0.0
             try:
                 answer = solve_mip(
                 self.milp, self.cuts, upper=upper, time_limit_s=self.left_s,
-                options=replace(self.options, gap=self.options.gap * (0.95 if in_tree else 0.5)),
+                options=replace(self.options, gap=self.options.gap * 0.9),
                 start=None if self.best is None or in_tree else self.milp.point(self.best),
-                lazy=self._lazy if in_tree else None,
+                lazy=self._lazy if in_tree else None, seen=lambda z: self.offer(np.round(self.milp.counts(z))),
               )  # fmt: skip
             except SolveError:
                 if not in_tree:
@@ -212,6 +221,8 @@ class _Search:
                 continue
             proven = min(answer.bound if answer.status != "infeasible" else np.inf, self.floor + reach)
             self.bound = max(self.bound, min(proven, self.cost))
+            if answer.z is None and answer.stopped:
+                raise KeyboardInterrupt
             if answer.z is None:
                 if answer.status != "infeasible" or np.isinf(reach):
                     status = answer.status
@@ -225,6 +236,8 @@ class _Search:
                 seen += 1 if not cuts.names or (last is not None and (counts == last).all()) else 0
             elif last is not None and (counts == last).all():
                 seen += 1
+            if answer.stopped:
+                raise KeyboardInterrupt
             if seen > 1:
                 break  # nothing new: what is left of the gap is the solver's own tolerance
             last = counts
