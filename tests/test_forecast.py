@@ -437,3 +437,58 @@ def test_nothing_that_moves_cannot_be_scored():
     )
     with pytest.raises(DataError, match="no offer whose price moves"):
         fc.walk_forward(empty, horizons=[1], origins=1, seed=1)
+
+
+def some_maps(origins=12, groups=2, ahead=3):
+    return np.broadcast_to(np.linspace(0, 1, w.BINS + 1), (origins, groups, ahead, w.BINS + 1)).copy()
+
+
+def outcomes(inside, origins=12, groups=2, ahead=3):
+    """Ten outcomes an origin, all in the middle or all in the outermost bin."""
+    counts = np.zeros((origins, groups, ahead, w.BINS))
+    counts[..., 0 if inside else -1] = 10
+    return counts
+
+
+def test_intervals_widen_after_misses_and_narrow_after_none():
+    weight = np.tri(12, 12, -1)[:, :, None] * np.ones(3)
+    missed, held = (w.adapt(some_maps(), outcomes(inside), weight) for inside in (False, True))
+    at80 = w.NOMINAL
+    assert missed[0, 0, 0, at80] == pytest.approx(0.8)  # nothing known yet
+    assert (np.diff(missed[:4, 0, 0, at80]) > 0).all()
+    assert (np.diff(held[:4, 0, 0, at80]) < 0).all()
+    odds = np.log(4) + w.GAIN * 0.8  # after one origin of misses: 1 - 0.2
+    assert missed[1, 0, 0, at80] == pytest.approx(1 / (1 + np.exp(-odds)), abs=0.01)
+    assert (np.diff(missed, axis=-1) >= 0).all()
+    assert missed[-1].max() <= 1
+
+
+def test_widths_use_only_outcomes_known_by_then():
+    weight = np.tri(12, 12, -3)[:, :, None] * np.ones(3)  # an outcome is known three origins later
+    counts = outcomes(True)
+    other = counts.copy()
+    other[5:] = outcomes(False)[5:]
+    one, two = (w.adapt(some_maps(), c, weight) for c in (counts, other))
+    np.testing.assert_array_equal(one[:8], two[:8])
+    assert (two[8:, ..., w.NOMINAL] > one[8:, ..., w.NOMINAL]).all()
+
+
+def test_a_calm_market_moves_less_at_first_and_a_wild_one_as_ever():
+    step = np.tile([0.2, -0.2], 100)[:, None] * np.ones(2)
+    step[-24:, 0] = 0.0
+    factor = w.calm(step, pace=24, horizon=100)
+    assert factor[0, 0] == w.CALMEST
+    assert (np.diff(factor[0]) > 0).all()
+    assert factor[0, -1] == pytest.approx(1.0, abs=0.02)
+    assert (factor[1] == 1.0).all()
+
+
+def test_worlds_of_a_market_stay_near_the_extremes_that_it_has_shown():
+    rng = np.random.default_rng(5)
+    price = np.exp(np.where(rng.random((300, 4)) < 0.1, 1.0, 0.0))  # spikes, that end
+    walk = ensemble.walk_origins(
+        ensemble.find_patterns(a_panel(price, step="1h")), np.arange(280, 300), horizon=12, seed=1
+    )
+    drawn = walk.task.log_price[299][:, None, None] + walk.worlds(-1, n_paths=200, only=np.arange(4))
+    assert drawn.max() <= 1.0 + 2 * members.CAP_LOG
+    assert drawn.min() >= -2 * members.CAP_LOG

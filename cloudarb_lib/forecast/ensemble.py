@@ -72,7 +72,7 @@ class Walk:
 
     ``members`` (origins, series, steps) and why others ``failed``; ``weights`` and ``gates`` (origins,
     members, groups and all, steps), a gate being '' or the reason; ``point`` the weighted mean; ``truth``
-    what came, changes under 0.5 % set to 0; ``counts`` as from ``count_widths``, ``step`` as from ``known_steps``.
+    what came, changes under 0.5 % set to 0; ``widths`` (origins, groups, steps, BINS + 1) as from ``adapt``, ``step`` as from ``known_steps``.
     """
 
     task: Task
@@ -82,15 +82,14 @@ class Walk:
     gates: np.ndarray
     point: np.ndarray
     truth: np.ndarray
-    counts: np.ndarray
+    widths: np.ndarray
     step: np.ndarray
 
     def worlds(self, origin: int, *, n_paths: int, only: np.ndarray) -> np.ndarray:
         """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin."""
-        task, at = self.task, self.task.origins[[origin]]
-        worlds = simulated(task, self.step, int(at[0]), self.point[origin, only], n_paths=n_paths, only=only)
-        weight = recent(at, task.origins, task.horizon, w.HALF_LIFE_CELLS * task.pace)[0]
-        return w.calibrate(worlds, w.width_maps(self.counts, weight), task.groups[only])
+        task, at = self.task, int(self.task.origins[origin])
+        worlds = simulated(task, self.step, at, self.point[origin, only], n_paths=n_paths, only=only)
+        return w.calibrate(worlds, self.widths[origin], task.groups[only])
 
     def table(self, patterns: Patterns, origin: int, *, gates: bool = False) -> pd.DataFrame:
         """Return table ``weights`` at an origin; with ``gates`` the members left out, and why."""
@@ -231,6 +230,11 @@ def simulated(
     worlds = w.draw_worlds(step, task.groups, only, drawn)
     if task.pace > 1:
         worlds *= w.calm(step[: at + 1, only], pace=task.pace, horizon=task.horizon)[:, None]
+        past = task.log_price[: at + 1, only] - task.log_price[at, only]
+        low, high = np.fmin.reduce(past)[:, None, None], np.fmax.reduce(past)[:, None, None]
+        worlds = np.clip(
+            worlds, low - CAP_LOG, high + CAP_LOG
+        )  # auctions and outages have shown their extremes
     return w.recentre(bounded(worlds), point)
 
 
@@ -251,4 +255,9 @@ def walk_origins(
         worlds = simulated(task, step, int(at), point[i], n_paths=CALIBRATION_PATHS, only=every)
         pits[i] = w.transform(worlds, truth[i], rng=rng)
     counts = w.count_widths(pits, task.groups)
-    return Walk(task, members, failed, weights, gates, point, truth, counts, step)
+    weight = recent(origins, origins, horizon, w.HALF_LIFE_CELLS * task.pace)
+    maps = np.array([w.width_maps(counts, at) for at in weight])
+    apart = np.diff(origins, append=origins[-1] + 1)[:, None]  # cells of its own that an outcome spans
+    own = np.minimum(apart / np.arange(1, horizon + 1), 1.0)
+    widths = w.adapt(maps, counts, np.sign(weight) * own)
+    return Walk(task, members, failed, weights, gates, point, truth, widths, step)

@@ -24,6 +24,8 @@ of a past of their own, and calm ones stand beside wild ones."""
 BINS = 50  # widths of the central part that are told apart: 2 % each
 CALMEST = 0.02
 """Least share of its usual size to which a market's next step shrinks."""
+NOMINAL = 40  # of BINS: the 80 % interval
+GAIN, MOST_SHIFT = 1.0, 3.0
 PRIOR_ORIGINS = 10.0
 """Origins the simulation is trusted like at first: outcomes of one origin are hardly independent."""
 
@@ -145,6 +147,32 @@ def width_maps(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
     out = np.empty((*covered.shape[:2], BINS + 1))
     for group, h in np.ndindex(*covered.shape[:2]):
         out[group, h] = np.interp(knots, [0.0, *covered[group, h, :-1], 1.0], knots)
+    return out
+
+
+def adapt(maps: np.ndarray, counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return ``maps`` (origins, groups, steps, BINS + 1) as they stood at each origin, widened by what was missed.
+
+    Adaptive conformal inference (Gibbs and Candes, NeurIPS 2021), on the log odds of the level: after an outcome
+    the nominal odds grow by ``GAIN`` times the share outside the 80 % interval of its own time, less 0.2, an
+    outcome counting by the share of its time that is its own. ``counts`` as from ``count_widths``, ``weight``
+    (origins, origins, steps) what the outcome of the second counts at the first.
+    """
+    seen = counts.sum(axis=3)
+    below = np.concatenate([np.zeros((*seen.shape, 1)), np.cumsum(counts, axis=3)], axis=3)
+    knots = np.linspace(0, 1, BINS + 1)
+    odds = np.log(np.clip(knots, 1e-9, 1 - 1e-9) / np.clip(1 - knots, 1e-9, 1))
+    miss, out = np.zeros(seen.shape), np.empty_like(maps)
+    for i in range(len(maps)):
+        shift = np.clip(GAIN * np.einsum("oh,ogh->gh", weight[i], miss), -MOST_SHIFT, MOST_SHIFT)
+        level = 1 / (1 + np.exp(-(odds + shift[..., None])))
+        at = np.minimum(level * BINS, BINS - 1e-9)
+        left = at.astype(int)
+        low, high = (np.take_along_axis(maps[i], left + k, axis=2) for k in (0, 1))
+        out[i] = low + (at - left) * (high - low)
+        width = np.round(out[i, :, :, NOMINAL] * BINS).astype(int)[..., None]
+        inside = np.take_along_axis(below[i], width, axis=2)[..., 0]
+        miss[i] = np.where(seen[i] > 0, 1 - inside / np.maximum(seen[i], 1e-12) - (1 - knots[NOMINAL]), 0.0)
     return out
 
 

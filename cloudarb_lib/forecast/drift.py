@@ -1,0 +1,89 @@
+"""Drift: when prices, or what forecasts lose on them, stop being like the past.
+
+Two ways at each look, pooled by group: of the data, the newest moves against those of a reference window
+(Kolmogorov and Smirnov's distance); of the loss, the mean absolute error of the last value one step ahead, by
+Page and Hinkley's test (Page, Biometrika 41, 1954) and ADWIN (Bifet and Gavalda, SIAM SDM 2007), both by river.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.errors import ParameterError
+from cloudarb_lib.features import REVIEW_SHARE, steps
+from cloudarb_lib.forecast.members import CAP_LOG
+from cloudarb_lib.types import Panel
+
+ACTIONS = {"ks": "look", "page_hinkley": "re-weight", "adwin": "refit"}
+"""What each detector calls for: a look at the data, weights that forget, a new fit."""
+REFERENCE_LOOKS = 52  # looks before the newest that it is compared with: a year of weeks
+LEAST_REVIEWS = 3  # fewer moves in the reference, and it is taken whole, stillness and all
+LEAST_LOOKS = 8  # looks before a loss can be called unusual
+TOLERATED = 0.005  # Page-Hinkley: growth of the mean loss (log) that is no drift
+ADWIN_DELTA = 0.002
+
+
+def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 0.1) -> pd.DataFrame:
+    """Return table ``alarms``: time_utc, series_group, detector, statistic, threshold, action.
+
+    Groups are provider/purchase option/GPU model. A look is a cell, or a day where cells are shorter, so looks
+    never overlap. ``ks`` (0 to 1) is the distance beyond which moves count as different, ``page_hinkley`` (log
+    price) the loss beyond the usual, summed up, that calls for new weights. A detector starts anew after it spoke.
+    ParameterError for a threshold that cannot be.
+    """
+    from river.drift import ADWIN, PageHinkley
+    from scipy.stats import ks_2samp
+
+    if not 0 < ks < 1 or not page_hinkley > 0:
+        raise ParameterError(
+            f"thresholds ks {ks!r}, page_hinkley {page_hinkley!r}.",
+            "Use 0 < ks < 1 and page_hinkley above 0.",
+        )
+    log_price = np.log(np.where(panel.price > 0, panel.price, np.nan))
+    known, step = np.isfinite(log_price), steps(log_price)
+    cells = max(int(pd.Timedelta(days=1) / panel.step), 1)
+    names = panel.offers[["provider", "purchase_option", "gpu_model"]].astype(str).agg("/".join, axis=1)
+    thresholds = {"ks": ks, "page_hinkley": page_hinkley, "adwin": ADWIN_DELTA}
+    make: dict[str, Callable] = {
+        "page_hinkley": lambda: PageHinkley(
+            min_instances=1, delta=TOLERATED, threshold=page_hinkley, mode="up"
+        ),
+        "adwin": lambda: ADWIN(delta=ADWIN_DELTA, clock=1),
+    }
+    rows = []
+    for group in sorted(names.unique()):
+        mine = (names == group).to_numpy()
+        moves, times = [], []
+        for end in range(cells - 1, len(step), cells):
+            part = np.s_[end - cells + 1 : end + 1]
+            moves.append(step[part, mine][known[part, mine]])
+            times.append(panel.times[end])
+        detectors = {name: new() for name, new in make.items()}
+        start = looks = 0
+        for i, now in enumerate(moves):
+            if not len(now):
+                continue
+            looks, said, loss = looks + 1, {}, float(np.abs(now).mean())
+            for name, detector in detectors.items():
+                detector.update(loss if name == "page_hinkley" else min(loss / CAP_LOG, 1.0))
+                if detector.drift_detected:
+                    said[name] = loss
+            past = [m for m in moves[max(i - REFERENCE_LOOKS, start) : i] if len(m)]
+            if _reviewed(now) and past:
+                reviews = [m for m in past if _reviewed(m)]
+                reference = np.concatenate(reviews if len(reviews) >= LEAST_REVIEWS else past)
+                distance = float(ks_2samp(now, reference).statistic)
+                if distance > ks:
+                    said["ks"], start = distance, i
+            if looks > LEAST_LOOKS:
+                rows += [(times[i], group, n, value, thresholds[n], ACTIONS[n]) for n, value in said.items()]
+            detectors |= {name: make[name]() for name in said if name in make}
+    columns = ["time_utc", "series_group", "detector", "statistic", "threshold", "action"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _reviewed(moves: np.ndarray) -> bool:
+    return bool((moves != 0).mean() >= REVIEW_SHARE)
