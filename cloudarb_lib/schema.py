@@ -184,6 +184,18 @@ weights | series_group horizon model | Weight of each ensemble member.
     horizon | INTEGER | steps | steps ahead
     model | VARCHAR | | member
     weight | DOUBLE | 0 to 1 | weights of a group and horizon sum to 1
+gates | series_group horizon model | Members left out, and why.
+    model | VARCHAR | | member
+    series_group | VARCHAR | | as in scores
+    horizon | INTEGER | steps | steps ahead
+    reason | VARCHAR | | not better than last value, no outcomes to judge it by, or how it failed
+alarms | time_utc series_group detector | Drift of prices or of losses.
+    time_utc | TIMESTAMPTZ | UTC | look at which it was raised
+    series_group | VARCHAR | | provider/purchase option/GPU model
+    detector | VARCHAR | | ks (moves unlike those of the reference), page_hinkley (losses above usual), adwin (losses at a new mean)
+    statistic | DOUBLE | | ks: distance, 0 to 1; else the loss of the look, mean absolute log change
+    threshold | DOUBLE | | of the detector: ks distance, page_hinkley summed log change, adwin probability
+    action | VARCHAR | | what it calls for: look, re-weight or refit
 plan | offer_id workload period | What to rent for whom.
     offer_id | VARCHAR | | provider/region/zone/instance_type/purchase_option/term
     workload | VARCHAR | | name in the demand file

@@ -27,7 +27,9 @@ BUNDLED = (
     Setting("aws-ticks", "1h", [1, 24, 168], 40, "42d", "2015-09-01T00:00Z"),
     Setting("marketplace", "1h", [1, 6, 24], 40, "7d", "2025-11-09T18:00Z"),
     Setting("gcp-spot-gpu", "7d", [1, 2, 4, 8, 13], 52, "364d", "2026-04-29T00:00Z"),
+    Setting("gcp-spot-gpu-from-2025-11", "7d", [1, 2, 4, 8, 13], 25, "175d", "2026-04-29T00:00Z"),
     Setting("gcp-spot-other", "7d", [1, 2, 4, 8, 13], 52, "364d", "2026-04-29T00:00Z"),
+    Setting("gcp-spot-other-from-2025-11", "7d", [1, 2, 4, 8, 13], 25, "175d", "2026-04-29T00:00Z"),
 )
 OTHERS = 200  # series of gcp-spot-other, drawn with SEED
 OWN = Setting("file", "1h", [1, 24, 168], 40, "42d")
@@ -73,6 +75,13 @@ def carry_out(given: argparse.Namespace) -> int:
             scores.to_parquet(place / "scores.parquet", index=False)
             print(f"\n{setting.name}: {scores['series_id'].nunique()} series, by model and horizon (steps)")
             print(headline(scores).round(3).to_string())
+            hour = scores[(scores["horizon"] == 1) & (scores["model"] == "ensemble")]
+            if setting.freq == "1h" and len(hour):
+                accuracy, rmse, mae = 1 - hour["mape"].mean(), hour["rmse"].mean(), hour["mae"].mean()
+                print(
+                    f"1 hour ahead: accuracy (1 - MAPE) {accuracy:.1%}, RMSE {rmse:.3f}, MAE {mae:.3f} USD/h "
+                    "(published on other series: 96.7 %, 0.016, 0.012)"
+                )
             print(f"written to {place / 'scores.parquet'}")
     return 0
 
@@ -130,7 +139,7 @@ def _score(setting: Setting, store_dir: str) -> pd.DataFrame:
     keep = np.isfinite(panel.price[first:]).any(axis=0)
     if setting.name == OWN.name and is_moving(panel.offers).any():
         keep &= is_moving(panel.offers)
-    if setting.name == "gcp-spot-other":
+    if setting.name.startswith("gcp-spot-other"):
         drawn = np.random.default_rng(SEED).choice(np.flatnonzero(keep), OTHERS, replace=False)
         keep = np.isin(np.arange(len(keep)), drawn)
     tick = None if ticks is None else ticks.price[:, keep]
@@ -144,4 +153,4 @@ def _bundled(events: pd.DataFrame, name: str) -> pd.Series:
     return {
         "aws-ticks": auction, "marketplace": events["price_kind"].eq("market") & ~auction,
         "gcp-spot-gpu": spot & gpu, "gcp-spot-other": spot & ~gpu,
-    }[name]  # fmt: skip
+    }[name.removesuffix("-from-2025-11")]  # fmt: skip

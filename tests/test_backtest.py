@@ -29,6 +29,12 @@ COLUMNS = [
     "winkler95",
     "direction",
     "dm_p",
+    "pit80",
+    "pit95",
+    "p_change",
+    "changed",
+    "brier",
+    "mape",
 ]
 
 

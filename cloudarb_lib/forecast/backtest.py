@@ -9,9 +9,11 @@ from cloudarb_lib import losses
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.features import STEP_LOG
 from cloudarb_lib.forecast import ensemble
+from cloudarb_lib.forecast.worlds import transform
 from cloudarb_lib.types import Panel
 
 SCORED_PATHS = 200
+SHOWN = ("cov80", "cov95", "pit80", "pit95", "direction", "p_change", "changed", "brier")
 FIXED_WEIGHTS = {"prophet": 0.4, "lstm": 0.3, "boosting": 0.3}
 """A usual choice, scored beside the ensemble."""
 TAILS = {80: 0.1, 95: 0.025}
@@ -57,7 +59,9 @@ def score_series(
     there was none), mae, rmse, mase and rmsse (over the one-step error of the last value before the origins),
     crps, cov80, cov95, width80, width95, winkler80, winkler95 (of the ensemble; the CRPS of a point forecast
     is its absolute error), direction (share of right signs where the price moved 0.5 % or more) and dm_p
-    (Diebold-Mariano against the last value). ``tick`` (times, offers) is the price at the end of each cell,
+    (Diebold-Mariano against the last value); then of the ensemble pit80 and pit95 (coverage by randomised PIT,
+    which an atom cannot push beyond nominal), p_change (its mean probability of a move of 0.5 % or more),
+    changed (how often one came) and brier (of p_change), and mape of each. ``tick`` (times, offers) is the price at the end of each cell,
     where that is not what the panel holds: it enters as model last_tick. ParameterError where a horizon does
     not end inside the record.
     """
@@ -93,7 +97,9 @@ def score_series(
     extra = {
         f"{what}{level}": np.full(shape, np.nan) for what in ("cov", "width", "winkler") for level in TAILS
     }
-    crps, median = np.full(shape, np.nan), np.full(shape, np.nan)
+    extra |= {name: np.full(shape, np.nan) for name in ("pit80", "pit95", "p_change", "changed", "brier")}
+    crps, median, rng = np.full(shape, np.nan), np.full(shape, np.nan), np.random.default_rng(seed)
+    moved = np.where(np.isfinite(came), np.abs(np.log(came / now)) >= STEP_LOG, np.nan)
     for i, origin in enumerate(scored):
         worlds = np.exp(walk.worlds(int(origin), n_paths=SCORED_PATHS, only=every)[:, :, at])
         median[i] = now[i] * np.median(worlds, axis=1)[of]
@@ -104,13 +110,18 @@ def score_series(
             extra[f"cov{level}"][i] = losses.coverage(low[None], high[None], share[None], axis=0)
             extra[f"width{level}"][i] = now[i] * (high - low)
             extra[f"winkler{level}"][i] = now[i] * losses.winkler(low, high, share, level / 100)
+        pit = transform(worlds[of], np.where(moved[i] == 0, 1.0, share), rng=rng)
+        for level in TAILS:
+            extra[f"pit{level}"][i] = np.where(np.isfinite(pit), np.abs(2 * pit - 1) <= level / 100, np.nan)
+        chance = (np.abs(np.log(worlds)) >= STEP_LOG).mean(axis=1)[of]
+        extra["p_change"][i] = np.where(np.isfinite(share), chance, np.nan)
+        extra["changed"][i], extra["brier"][i] = moved[i], (chance - moved[i]) ** 2
     points["ensemble"] = median
-    moved = np.abs(np.log(came / now)) >= STEP_LOG
     base = np.abs(now - came)
     rows = []
     for model, forecast in points.items():
         error = np.where(np.isfinite(came), np.abs(forecast - came), np.nan)
-        right = np.where(moved, np.sign(forecast - now) == np.sign(came - now), np.nan)
+        right = np.where(moved == 1, np.sign(forecast - now) == np.sign(came - now), np.nan)
         for k, h in enumerate(horizons):
             mae, mse = losses.mean(error[:, :, k], 0), losses.mean(error[:, :, k] ** 2, 0)
             overlap = int(np.ceil(h / max(np.diff(origins[h]).mean(), 1.0))) if len(origins[h]) > 1 else 1
@@ -122,13 +133,17 @@ def score_series(
                     "rmsse": np.where(naive2 > 0, np.sqrt(mse / naive2), np.nan),
                     "crps": losses.mean(crps[:, :, k], 0) if model == "ensemble" else mae,
                 }  # fmt: skip
-            for name, values in extra.items():
-                part[name] = losses.mean(values[:, :, k], 0) if model == "ensemble" else np.nan
-            part["direction"] = losses.mean(right[:, :, k], 0)
-            part["dm_p"] = [
+            final = {
+                n: losses.mean(v[:, :, k], 0) if model == "ensemble" else np.nan for n, v in extra.items()
+            }
+            dm_p = [
                 losses.diebold_mariano(error[:, s, k], base[:, s, k], overlap=overlap)
                 for s in range(shape[1])
             ]
+            part |= {name: final.pop(name) for name in list(final)[: 3 * len(TAILS)]}
+            part |= {"direction": losses.mean(right[:, :, k], 0), "dm_p": dm_p, **final}
+            with np.errstate(divide="ignore", invalid="ignore"):
+                part["mape"] = losses.mean(error[:, :, k] / came[:, :, k], 0)
             rows.append(pd.DataFrame(part))
     return pd.concat(rows, ignore_index=True)
 
@@ -144,7 +159,7 @@ def _interval(worlds: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
 def headline(scores: pd.DataFrame) -> pd.DataFrame:
     """Return by model and horizon, over the series of ``scores`` with a scale: ``ratio``, the sum of MAE by
     scale over that of the last value; ``geometric``, the geometric mean of the ratios of the series in which
-    both are above 0, and ``left_out``, how many are not; ``crps_ratio``, cov80, cov95 and direction."""
+    both are above 0, and ``left_out``, how many are not; ``crps_ratio``, and the means of ``SHOWN``."""
     rows = {}
     for horizon, at in scores[scores["scale"] > 0].groupby("horizon"):
         last = at[at["model"] == "last_value"].set_index("series_id")
@@ -156,7 +171,7 @@ def headline(scores: pd.DataFrame) -> pd.DataFrame:
                 "ratio": (part["mae"] / part["scale"]).sum() / total if total > 0 else np.nan,
                 "geometric": float(np.exp(each.mean())), "left_out": int((~both).sum()),
                 "crps_ratio": (part["crps"] / part["scale"]).sum() / total if total > 0 else np.nan,
-                **{name: part[name].mean() for name in ("cov80", "cov95", "direction")},
+                **{name: part[name].mean() for name in SHOWN},
             }  # fmt: skip
     return pd.DataFrame(rows).T.rename_axis(["model", "horizon"]).sort_index()
 
