@@ -22,16 +22,17 @@ ACTIONS = {"ks": "look", "page_hinkley": "re-weight", "adwin": "refit"}
 REFERENCE_LOOKS = 52  # looks before the newest that it is compared with: a year of weeks
 LEAST_REVIEWS = 3  # fewer moves in the reference, and it is taken whole, stillness and all
 LEAST_LOOKS = 8  # looks before a loss can be called unusual
-TOLERATED = 0.005  # Page-Hinkley: growth of the mean loss (log) that is no drift
+LEAST_USUAL = 0.01  # mean absolute log change a look that counts as usual, where the past had less
+TOLERATED = 0.5  # Page-Hinkley: growth of the loss, in usual ones, that is no drift
 ADWIN_DELTA = 0.002
 
 
-def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 0.1) -> pd.DataFrame:
+def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 10.0) -> pd.DataFrame:
     """Return table ``alarms``: time_utc, series_group, detector, statistic, threshold, action.
 
     Groups are provider/purchase option/GPU model. A look is a cell, or a day where cells are shorter, so looks
-    never overlap. ``ks`` (0 to 1) is the distance beyond which moves count as different, ``page_hinkley`` (log
-    price) the loss beyond the usual, summed up, that calls for new weights. A detector starts anew after it spoke.
+    never overlap. ``ks`` (0 to 1) is the distance beyond which moves count as different, ``page_hinkley``
+    how many times the usual loss must come on top of it, summed up, to call for new weights. A detector starts anew after it spoke.
     ParameterError for a threshold that cannot be.
     """
     from river.drift import ADWIN, PageHinkley
@@ -42,9 +43,10 @@ def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 0.1) -> pd.Da
             f"thresholds ks {ks!r}, page_hinkley {page_hinkley!r}.",
             "Use 0 < ks < 1 and page_hinkley above 0.",
         )
-    log_price = np.log(np.where(panel.price > 0, panel.price, np.nan))
-    known, step = np.isfinite(log_price), steps(log_price)
     cells = max(int(pd.Timedelta(days=1) / panel.step), 1)
+    looked = np.arange(cells - 1, len(panel.times), cells)
+    log_price = np.log(np.where(panel.price > 0, panel.price, np.nan))[looked]
+    known, step, times = np.isfinite(log_price), steps(log_price), panel.times[looked]
     names = panel.offers[["provider", "purchase_option", "gpu_model"]].astype(str).agg("/".join, axis=1)
     thresholds = {"ks": ks, "page_hinkley": page_hinkley, "adwin": ADWIN_DELTA}
     make: dict[str, Callable] = {
@@ -56,19 +58,17 @@ def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 0.1) -> pd.Da
     rows = []
     for group in sorted(names.unique()):
         mine = (names == group).to_numpy()
-        moves, times = [], []
-        for end in range(cells - 1, len(step), cells):
-            part = np.s_[end - cells + 1 : end + 1]
-            moves.append(step[part, mine][known[part, mine]])
-            times.append(panel.times[end])
+        moves = [now[seen] for now, seen in zip(step[:, mine], known[:, mine], strict=True)]
         detectors = {name: new() for name, new in make.items()}
-        start = looks = 0
+        start, losses = 0, []
         for i, now in enumerate(moves):
             if not len(now):
                 continue
-            looks, said, loss = looks + 1, {}, float(np.abs(now).mean())
+            said, loss = {}, float(np.abs(now).mean())
+            usual = max(float(np.mean(losses or [0.0])), LEAST_USUAL)
+            losses.append(loss)
             for name, detector in detectors.items():
-                detector.update(loss if name == "page_hinkley" else min(loss / CAP_LOG, 1.0))
+                detector.update(loss / usual if name == "page_hinkley" else min(loss / CAP_LOG, 1.0))
                 if detector.drift_detected:
                     said[name] = loss
             past = [m for m in moves[max(i - REFERENCE_LOOKS, start) : i] if len(m)]
@@ -76,9 +76,10 @@ def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 0.1) -> pd.Da
                 reviews = [m for m in past if _reviewed(m)]
                 reference = np.concatenate(reviews if len(reviews) >= LEAST_REVIEWS else past)
                 distance = float(ks_2samp(now, reference).statistic)
-                if distance > ks:
+                chance = 1.63 * np.sqrt(1 / len(now) + 1 / len(reference))  # 1 % level (Smirnov, 1948)
+                if distance > max(ks, chance):
                     said["ks"], start = distance, i
-            if looks > LEAST_LOOKS:
+            if len(losses) > LEAST_LOOKS:
                 rows += [(times[i], group, n, value, thresholds[n], ACTIONS[n]) for n, value in said.items()]
             detectors |= {name: make[name]() for name in said if name in make}
     columns = ["time_utc", "series_group", "detector", "statistic", "threshold", "action"]
