@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -20,10 +22,19 @@ TAILS = {80: 0.1, 95: 0.025}
 """Probability below, and above, each central interval that is scored (%)."""
 
 
-def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) -> pd.DataFrame:
+class Scored(NamedTuple):
+    """``scores`` is table ``scores``; ``weights`` the weight of each member (columns) at each origin (time), mean
+    over all series and steps ahead; ``pits`` where outcomes fell in their forecasts: horizon, pit (0 to 1)."""
+
+    scores: pd.DataFrame
+    weights: pd.DataFrame
+    pits: pd.DataFrame
+
+
+def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) -> Scored:
     """Forecast from each of the last ``origins`` cells that has an outcome, and score it.
 
-    Returns table ``scores``; a price pattern counts once. Models are the members, their ``weighted_mean``,
+    A price pattern counts once. Models are the members, their ``weighted_mean``,
     and ``ensemble``: the median of the calibrated distribution, which is what is handed over; added
     crps_ratio, its CRPS by that of the last value (its absolute error), of relative prices.
     """
@@ -46,7 +57,12 @@ def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) 
     positions = np.arange(max(first - ensemble.CALIBRATION_ORIGINS, 0), last)
     walk = ensemble.walk_origins(patterns, positions, horizon=max(horizons), seed=seed)
     scored = np.flatnonzero(positions >= first)
-    return _scores(walk, patterns.group_names, np.array(sorted(set(horizons))), scored)
+    ahead = np.array(sorted(set(horizons)))
+    scores, pits = _scores(walk, patterns.group_names, ahead, scored, rng=np.random.default_rng(seed))
+    times = panel.times[-len(patterns.log_price) :][positions[scored]]
+    weights = walk.weights[scored, :, -1].mean(axis=2)
+    flat = pd.DataFrame({"horizon": np.tile(ahead, pits.size // len(ahead)), "pit": pits.ravel()}).dropna()
+    return Scored(scores, pd.DataFrame(weights, times, list(walk.members)), flat)
 
 
 def score_series(
@@ -177,17 +193,24 @@ def headline(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores(
-    walk: ensemble.Walk, groups: tuple[str, ...], horizons: np.ndarray, scored: np.ndarray
-) -> pd.DataFrame:
+    walk: ensemble.Walk,
+    groups: tuple[str, ...],
+    horizons: np.ndarray,
+    scored: np.ndarray,
+    *,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return table ``scores``, and where each outcome fell in its forecast (origins, series, horizons)."""
     task, at = walk.task, horizons - 1
     price = np.exp(task.log_price)
     now = price[task.origins[scored]][:, :, None]
     came, known = now * np.exp(task.truth()[scored][:, :, at]), walk.truth[scored][:, :, at]
-    median, crps, inside80, inside95 = (np.full(came.shape, np.nan) for _ in range(4))
+    median, crps, inside80, inside95, pits = (np.full(came.shape, np.nan) for _ in range(5))
     for i, origin in enumerate(scored):
         change = walk.worlds(int(origin), n_paths=SCORED_PATHS, only=np.arange(price.shape[1]))[:, :, at]
         median[i], worlds, share = np.median(change, axis=1), np.exp(change), np.exp(known[i])
         crps[i] = losses.crps(worlds.transpose(0, 2, 1), share)
+        pits[i] = transform(change, known[i], rng=rng)
         for inside, level in ((inside80, 80), (inside95, 95)):
             low, high = _interval(worlds, level)
             inside[i] = losses.coverage(low[None], high[None], share[None], axis=0)
@@ -215,4 +238,4 @@ def _scores(
                     "coverage95": final * losses.mean(inside95[:, mine, k]),
                     "crps_ratio": final * losses.mean(crps[:, mine, k]) / plain if plain > 0 else np.nan,
                 })  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), pits

@@ -60,7 +60,8 @@ def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 10.0) -> pd.D
         mine = (names == group).to_numpy()
         moves = [now[seen] for now, seen in zip(step[:, mine], known[:, mine], strict=True)]
         detectors = {name: new() for name, new in make.items()}
-        start, losses = 0, []
+        start = 0
+        losses: list[float] = []
         for i, now in enumerate(moves):
             if not len(now):
                 continue

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from cloudarb_lib.forecast.ensemble import ALL
 from cloudarb_lib.plots import COLOURS, figure
+from cloudarb_lib.types import Panel
 
 _NAMES = {
     "last_value": "last value", "repeat_last_step": "repeat last step", "damped_trend": "damped trend (statsmodels)",
@@ -30,6 +32,71 @@ def skill(scores: pd.DataFrame, *, unit: str) -> go.Figure:
     low, high = 100 * pooled["skill"].min(), 100 * pooled["skill"].max()
     fig.update_yaxes(range=[max(-60.0, low - 3), max(10.0, high + 3)])  # what is worse lies below the edge
     return fig.update_xaxes(tickvals=sorted(pooled["horizon"].unique()))
+
+
+def weights_over_time(weights: pd.DataFrame) -> go.Figure:
+    """Return the share of each member in the ensemble at each origin (rows: times; columns: members)."""
+    shown = weights.loc[:, weights.max() >= 0.02]
+    shown = shown[shown.mean().sort_values(ascending=False).index[: len(COLOURS) - 1]]
+    shown = shown.assign(others=1 - shown.sum(axis=1)) if len(shown.columns) < len(weights.columns) else shown
+    still = weights["last_value"].mean()
+    title = f"The last price holds {still:.0%} of the weight on average"
+    fig = figure(title, x_title="origin of the forecast", y_title="share of the ensemble, %")
+    for name, colour in zip(shown, COLOURS, strict=False):
+        label = _NAMES.get(str(name), str(name).replace("_", " "))
+        fig.add_scatter(
+            x=shown.index, y=100 * shown[name].clip(lower=0), name=label, stackgroup="all", mode="lines",
+            line={"color": colour, "width": 0.5},
+        )  # fmt: skip
+    return fig.update_yaxes(range=[0, 100])
+
+
+def calibration(pits: pd.DataFrame, *, unit: str) -> go.Figure:
+    """Return how many outcomes central intervals held, against what they promised, by steps ahead (``pits``)."""
+    levels = np.linspace(0, 1, 21)
+    at80 = (pits.assign(held=(2 * pits["pit"] - 1).abs() <= 0.8).groupby("horizon")["held"]).mean()
+    title = f"80 % intervals held {at80.min():.0%} to {at80.max():.0%} of prices (ties broken at random)"
+    fig = figure(title, x_title="promised, % of outcomes", y_title="held, % of outcomes")
+    line = {"color": "#222", "dash": "dot"}
+    fig.add_scatter(x=[0, 100], y=[0, 100], name="right", mode="lines", line=line)
+    for horizon, colour in zip(sorted(pits["horizon"].unique()), COLOURS, strict=False):
+        width = (2 * pits.loc[pits["horizon"] == horizon, "pit"] - 1).abs().to_numpy()
+        held = [100 * float((width <= level).mean()) for level in levels]
+        name = f"{horizon} {unit}{'s' if horizon > 1 else ''} ahead"
+        fig.add_scatter(x=100 * levels, y=held, name=name, mode="lines", line={"color": colour})
+    return fig
+
+
+def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
+    """Return the median price of the groups with the newest alarms (table ``alarms``), alarms drawn over it."""
+    newest = alarms.sort_values("time_utc", ascending=False, kind="stable")["series_group"].unique()[:most]
+    title = f"{len(alarms)} alarms in {alarms['series_group'].nunique()} groups; the newest at {len(newest)} of them"
+    fig = figure(
+        title if len(alarms) else "No drift: no alarm on record", y_title="median price, first = 100"
+    )
+    names = panel.offers[["provider", "purchase_option", "gpu_model"]].astype(str).agg("/".join, axis=1)
+    symbols = {"ks": "diamond", "page_hinkley": "triangle-up", "adwin": "square"}
+    for group, colour in zip(newest, COLOURS, strict=False):
+        price = panel.frame().loc[:, (names == group).to_numpy()]
+        level = (price / price.bfill().iloc[0]).median(axis=1) * 100
+        line = {"color": colour, "shape": "hv"}
+        fig.add_scatter(x=level.index, y=level, name=group.replace("_", " "), mode="lines", line=line)
+        for detector, rows in alarms[alarms["series_group"] == group].groupby("detector"):
+            marker = {
+                "color": colour,
+                "symbol": symbols[detector],
+                "size": 12,
+                "line": {"color": "#222", "width": 1},
+            }
+            label = f"{rows['action'].iloc[0]}: {detector.replace('_', '-')}"
+            fig.add_scatter(
+                x=rows["time_utc"], y=level.reindex(rows["time_utc"]), mode="markers", marker=marker,
+                name=label, legendgroup=detector, showlegend=False, hovertext=label,
+            )  # fmt: skip
+    for detector, symbol in symbols.items():
+        marker = {"color": "#fff", "symbol": symbol, "size": 10, "line": {"color": "#222", "width": 1}}
+        fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=detector.replace("_", "-"))
+    return fig
 
 
 def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
