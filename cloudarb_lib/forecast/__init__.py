@@ -70,7 +70,8 @@ def forecast_offers(
         )
     moving = is_moving(panel.offers)
     columns = ["model", "series_group", "horizon"]
-    weights, gates = pd.DataFrame(columns=[*columns, "weight"]), pd.DataFrame(columns=[*columns, "reason"])
+    none = pd.DataFrame(columns=columns).astype({"horizon": int})
+    weights, gates = none.assign(weight=0.0), none.assign(reason="")
     unit = np.zeros(len(rows), int)  # which of the modelled price movements an offer follows
     change, listed = list_jumps(
         panel.offers.iloc[rows[~moving[rows]]], step=panel.step, shape=(n_paths, horizon_steps),

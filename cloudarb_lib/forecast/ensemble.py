@@ -101,7 +101,8 @@ class Walk:
         if not gates:
             return out
         failed = [(name, ALL, h, f"failed: {why}") for name, why in self.failed.items() for h in ahead]
-        return pd.concat([out[out["reason"] != ""], pd.DataFrame(failed, columns=out.columns)])
+        left = pd.concat([out[out["reason"] != ""], pd.DataFrame(failed, columns=out.columns)])
+        return left.astype({"horizon": int})
 
 
 def bounded(change: np.ndarray) -> np.ndarray:

@@ -70,7 +70,9 @@ def calibration(pits: pd.DataFrame, *, unit: str) -> go.Figure:
 def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
     """Return the median price of the groups with the newest alarms (table ``alarms``), alarms drawn over it."""
     newest = alarms.sort_values("time_utc", ascending=False, kind="stable")["series_group"].unique()[:most]
-    title = f"{len(alarms)} alarms in {alarms['series_group'].nunique()} groups; the newest at {len(newest)} of them"
+    title = (
+        f"{len(alarms)} alarms in {alarms['series_group'].nunique()} groups of offers; the newest are drawn"
+    )
     fig = figure(
         title if len(alarms) else "No drift: no alarm on record", y_title="median price, first = 100"
     )
@@ -78,7 +80,7 @@ def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
     symbols = {"ks": "diamond", "page_hinkley": "triangle-up", "adwin": "square"}
     for group, colour in zip(newest, COLOURS, strict=False):
         price = panel.frame().loc[:, (names == group).to_numpy()]
-        level = (price / price.bfill().iloc[0]).median(axis=1) * 100
+        level = (price / price.bfill().iloc[0]).median(axis=1).dropna() * 100
         line = {"color": colour, "shape": "hv"}
         fig.add_scatter(x=level.index, y=level, name=group.replace("_", " "), mode="lines", line=line)
         for detector, rows in alarms[alarms["series_group"] == group].groupby("detector"):
@@ -91,7 +93,7 @@ def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
             label = f"{rows['action'].iloc[0]}: {detector.replace('_', '-')}"
             fig.add_scatter(
                 x=rows["time_utc"], y=level.reindex(rows["time_utc"]), mode="markers", marker=marker,
-                name=label, legendgroup=detector, showlegend=False, hovertext=label,
+                name=label, showlegend=False, hovertext=label,
             )  # fmt: skip
     for detector, symbol in symbols.items():
         marker = {"color": "#fff", "symbol": symbol, "size": 10, "line": {"color": "#222", "width": 1}}
