@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+    from cloudarb_lib.types import Panel
 
 SEED = 7
 
@@ -54,7 +57,7 @@ def carry_out(given: argparse.Namespace) -> int:
     ParameterError for settings that do not fit, DataError for a file that cannot be read or is too short.
     """
     from cloudarb_lib.errors import ParameterError
-    from cloudarb_lib.forecast.backtest import headline
+    from cloudarb_lib.forecast.backtest import headline, score_series
     from pipelines.history_file import store_of
     from pipelines.run import REPORTS
 
@@ -69,7 +72,8 @@ def carry_out(given: argparse.Namespace) -> int:
         settings = [_own(given)]
     with store_of(given.history, given.store) as store_dir:
         for setting in settings:
-            scores = _score(setting, store_dir)
+            panel, origins, tick = prepare(setting, store_dir)
+            scores = score_series(panel, origins=origins, seed=SEED, tick=tick)
             place = out if given.history is not None else out / setting.name
             place.mkdir(parents=True, exist_ok=True)
             scores.to_parquet(place / "scores.parquet", index=False)
@@ -101,16 +105,18 @@ def _own(given: argparse.Namespace) -> Setting:
     return Setting("file", given.freq or OWN.freq, horizons, origins, given.span or OWN.span)
 
 
-def _score(setting: Setting, store_dir: str) -> pd.DataFrame:
-    """Return the scores of a setting: cells shorter than a day hold their time-weighted mean price (and the
-    price at their end is one more peer), longer ones the price in force at their end, as a look sees it."""
+def prepare(setting: Setting, store_dir: str) -> tuple[Panel, dict[int, np.ndarray], np.ndarray | None]:
+    """Return what ``score_series`` takes: the panel, origins by horizon, and prices at the end of cells.
+
+    Cells shorter than a day hold their time-weighted mean price (and the price at their end is one more peer),
+    longer ones the price in force at their end, as a look sees it.
+    """
     import numpy as np
     import pandas as pd
 
     from cloudarb_lib import history, store, units
     from cloudarb_lib.errors import ParameterError
     from cloudarb_lib.forecast import is_moving
-    from cloudarb_lib.forecast.backtest import score_series
     from pipelines.history_file import record_end
 
     step, span = units.parse_freq(setting.freq), units.parse_freq(setting.span)
@@ -143,7 +149,7 @@ def _score(setting: Setting, store_dir: str) -> pd.DataFrame:
         drawn = np.random.default_rng(SEED).choice(np.flatnonzero(keep), OTHERS, replace=False)
         keep = np.isin(np.arange(len(keep)), drawn)
     tick = None if ticks is None else ticks.price[:, keep]
-    return score_series(panel.select(keep), origins=origins, seed=SEED, tick=tick)
+    return panel.select(keep), origins, tick
 
 
 def _bundled(events: pd.DataFrame, name: str) -> pd.Series:
