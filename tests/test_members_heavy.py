@@ -118,3 +118,20 @@ def test_all_members_take_part_and_a_fixed_mix_is_scored_beside_them(monkeypatch
     wide = scores.pivot(index="series_id", columns="model", values="mae")
     assert {"prophet", "lstm", "fixed_weights", "seasonal_naive"} <= set(wide)
     assert not np.allclose(wide["fixed_weights"], wide["last_value"])
+
+
+def test_the_step_process_learns_that_steps_go_on():
+    price = trending(times=160, series=30)
+    task = a_task(price, origins=np.arange(120, 150), horizon=6)
+    out, came = members.step_process(task)[..., 5], task.truth()[..., 5]
+    assert (np.sign(out) == np.sign(came))[came != 0].mean() > 0.75
+    assert np.abs(out - came).mean() < np.abs(came).mean()
+
+
+def test_the_step_process_says_unchanged_where_nothing_ever_steps_and_where_steps_say_nothing():
+    still = members.step_process(a_task(np.ones((80, 4))))
+    assert (still == 0).all()
+    rng = np.random.default_rng(1)
+    coin = np.where((np.arange(120) % 3 == 0)[:, None], rng.choice([-0.05, 0.05], (120, 40)), 0.0)
+    task = a_task(np.exp(np.cumsum(coin, axis=0)), origins=np.arange(90, 110), horizon=3)
+    assert np.abs(members.step_process(task)[..., 2]).mean() < 0.3 * np.abs(task.truth()[..., 2]).mean()

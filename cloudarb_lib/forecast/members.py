@@ -22,6 +22,7 @@ TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 MAX_ROWS = 20_000  # rows boosting is trained on, drawn evenly, for speed
 REFIT_EVERY = 13  # paces that one fit of boosting serves
 PROPHET_REFITS, PROPHET_CELLS = 4, 720  # fits over the span of the origins, and cells that each sees
+MIN_STEPS = 100  # steps before a direction is learned from them
 CAP_LOG = 0.17
 """Size beyond which a step says no more about the next: reviews are capped, at 15 % mostly (log 1.15 to 0.85)."""
 
@@ -81,6 +82,42 @@ def next_review(task: Task) -> np.ndarray:
     at = np.nan_to_num(np.arange(len(step))[:, None] - since).astype(int)
     size = np.nan_to_num(size) * 0.5 ** (passed[:, None] - passed[at])
     return (size * rate[:, None])[task.origins][..., None] * np.arange(1, task.horizon + 1)
+
+
+def step_process(task: Task) -> np.ndarray:
+    """Administered prices as a process of steps: will a series step, which way, by how much.
+
+    Whether: reviews a cell lately, and the share of its group that steps in one. Which way: a logistic
+    regression, over all steps so far, on the sign, size and run of the steps before, and on the breadth and
+    mean change of the group. By how much: the mean size of its group's steps in its last review, capped. Returns the
+    expected change.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    step, known_price = steps(task.log_price), np.isfinite(task.log_price)
+    reviewed, rate = review_rate(step, task.log_price)
+    seen = features(task.log_price, task.groups, pace=task.pace)
+    before = np.clip(seen["last_step"], -CAP_LOG, CAP_LOG)
+    signs = [np.sign(before), before, seen["run"], seen["rises"] - seen["falls"], seen["group_change_8"]]
+    cube = np.nan_to_num(np.stack(signs, axis=-1))
+    moved = (step != 0) & known_price & reviewed[:, None]
+    moved[0] = False
+    takes = group_mean(np.where(known_price & reviewed[:, None], moved, np.nan), task.groups)
+    size = group_mean(np.where(moved, np.minimum(np.abs(step), CAP_LOG), np.nan), task.groups)
+    each = carry_forward(takes) * carry_forward(size)  # mean size of what a review moves, its last one's
+    out = np.zeros((len(task.origins), len(task.groups), task.horizon))
+    for part in walk(task.origins, refit_every=REFIT_EVERY * task.pace):
+        cell, series = np.nonzero(moved[: part[0] + 1])
+        up = step[cell, series] > 0
+        if len(up) < MIN_STEPS or up.all() or not up.any():
+            continue
+        way = make_pipeline(StandardScaler(), LogisticRegression()).fit(cube[cell - 1, series], up)
+        chance = way.predict_proba(cube[part].reshape(-1, cube.shape[2]))[:, 1].reshape(len(part), -1)
+        mean = np.nan_to_num((2 * chance - 1) * each[part]) * rate[part, None]
+        out[np.isin(task.origins, part)] = mean[..., None] * np.arange(1, task.horizon + 1)
+    return out
 
 
 def trailing_median(task: Task, *, cells: int) -> np.ndarray:
@@ -201,6 +238,7 @@ MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {
     "damped_trend": damped_trend,
     **{f"momentum_{n}": partial(momentum, cells=n) for n in (8, 13, 26)},
     "next_review": next_review,
+    "step_process": step_process,
     **{f"median_{n}": partial(trailing_median, cells=n) for n in (24, 168, 720)},
     "seasonal_naive": seasonal_naive,
     "boosting": boosting,
