@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from cloudarb_lib import losses
 from cloudarb_lib.forecast import ensemble
@@ -40,9 +41,9 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     from statsforecast.models import AutoARIMA, AutoETS, DynamicOptimizedTheta, Naive, SeasonalNaive
 
     panel, origins, tick = prepare(setting, "")
-    origins = {
-        h: at[np.linspace(0, len(at) - 1, min(n_origins, len(at))).astype(int)] for h, at in origins.items()
-    }
+    starts = origins[max(origins)]  # one set for every horizon: a peer is fitted once an origin
+    starts = starts[np.linspace(0, len(starts) - 1, min(n_origins, len(starts))).astype(int)]
+    origins = dict.fromkeys(origins, starts)
     chosen = sample(panel, n_series)
     names = panel.offers.index[chosen]
     scores = score_series(panel, origins=origins, seed=SEED, tick=tick)
@@ -57,7 +58,7 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     from scipy.stats import norm
 
     began = time.perf_counter()
-    for at in sorted(set(np.concatenate(list(origins.values())).tolist())):
+    for at in tqdm(starts, desc=setting.name, unit="origin", mininterval=5):
         past = panel.price[max(at + 1 - seen, 0) : at + 1, chosen]
         known = np.isfinite(past) & (past > 0)
         long = pd.DataFrame(np.argwhere((known & (known.cumsum(0) > 0)).T), columns=["series", "ds"])
@@ -70,7 +71,7 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
             {"unique_id": long["series"], "ds": long["ds"], "y": past[long["ds"], long["series"]]}
         )
         said = engine.forecast(df=frame, h=max(origins), level=[LEVEL])
-        for horizon in (h for h, starts in origins.items() if at in starts):
+        for horizon in origins:
             rows = said.groupby("unique_id").nth(horizon - 1).set_index("unique_id")
             came = panel.price[at + horizon, chosen[rows.index]]
             for model in map(str, models):
@@ -122,8 +123,8 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("part", nargs="?", choices=["peers", "speed"])
-    parser.add_argument("--series", type=int, default=12)
-    parser.add_argument("--origins", type=int, default=10)
+    parser.add_argument("--series", type=int, default=8)
+    parser.add_argument("--origins", type=int, default=6)
     given = parser.parse_args()
     if given.part != "speed":
         for setting in BUNDLED:

@@ -193,8 +193,8 @@ alarms | time_utc series_group detector | Drift of prices or of losses.
     time_utc | TIMESTAMPTZ | UTC | look at which it was raised
     series_group | VARCHAR | | provider/purchase option/GPU model
     detector | VARCHAR | | ks (moves unlike those of the reference), page_hinkley (losses above usual), adwin (losses at a new mean)
-    statistic | DOUBLE | | ks: distance, 0 to 1; else the loss of the look, mean absolute log change
-    threshold | DOUBLE | | of the detector: ks distance, page_hinkley summed log change, adwin probability
+    statistic | DOUBLE | see detector | ks: distance, 0 to 1; else the loss of the look, mean absolute log change
+    threshold | DOUBLE | see detector | ks: distance; page_hinkley: usual losses, summed up; adwin: probability
     action | VARCHAR | | what it calls for: look, re-weight or refit
 plan | offer_id workload period | What to rent for whom.
     offer_id | VARCHAR | | provider/region/zone/instance_type/purchase_option/term
