@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from cloudarb_lib import losses
 from cloudarb_lib.errors import DataError, ParameterError
@@ -116,7 +117,7 @@ def score_series(
     extra |= {name: np.full(shape, np.nan) for name in ("pit80", "pit95", "p_change", "changed", "brier")}
     crps, median, rng = np.full(shape, np.nan), np.full(shape, np.nan), np.random.default_rng(seed)
     moved = np.where(np.isfinite(came), np.abs(np.log(came / now)) >= STEP_LOG, np.nan)
-    for i, origin in enumerate(scored):
+    for i, origin in enumerate(tqdm(scored, desc="score", unit="origin", disable=None)):
         worlds = np.exp(walk.worlds(int(origin), n_paths=SCORED_PATHS, only=every)[:, :, at])
         median[i] = now[i] * np.median(worlds, axis=1)[of]
         share = came[i] / now[i]

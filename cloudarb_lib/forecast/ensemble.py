@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from cloudarb_lib.errors import DataError
 from cloudarb_lib.features import RATE_CELLS, STEP_LOG, carry_forward, review_rate, steps
@@ -114,7 +115,7 @@ def run_members(task: Task, leave_out: tuple[str, ...] = ()) -> tuple[dict[str, 
     """Return forecasts by member, each (origins, series, steps), and why others failed; ``leave_out`` by name."""
     done: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
-    for name, member in MEMBERS.items():
+    for name, member in tqdm(MEMBERS.items(), desc="members", disable=None):
         if name in leave_out:
             continue
         try:
@@ -252,7 +253,7 @@ def walk_origins(
     truth = np.where(np.abs(came) < STEP_LOG, 0.0, came)
     step, every = w.known_steps(task.log_price, task.groups), np.arange(len(task.groups))
     pits, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
-    for i, at in enumerate(origins):
+    for i, at in enumerate(tqdm(origins, desc="calibrate", unit="origin", disable=None)):
         worlds = simulated(task, step, int(at), point[i], n_paths=CALIBRATION_PATHS, only=every)
         pits[i] = w.transform(worlds, truth[i], rng=rng)
     counts = w.count_widths(pits, task.groups)
