@@ -11,13 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib import allocate
+from cloudarb_lib import allocate, assumptions, history, store
+from cloudarb_lib.allocate.build import fits
 from cloudarb_lib.allocate.milp import separate, to_milp
+from cloudarb_lib.errors import ParameterError
 
 INSTANCES = Path(__file__).parent / "instances"
 LIMITS = ("none", "cvar", "cvar+diversification")
@@ -152,6 +155,14 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
         line["check"] = not plan.verdict.broken
         line["cvar"] = round(plan.verdict.cvar_usd, 2)
     line |= {"seconds": round(plan.seconds, 2), "cpu_seconds": round(cpu, 2)}
+    if plan.has_plan:  # prices move by 2 % each: the plan of before is the one to beat
+        moved = np.exp(np.random.default_rng(1).normal(0, 0.02, len(problem.slots)))
+        slots = problem.slots.assign(**{c: problem.slots[c] * moved for c in ("list_price", "mean_price")})
+        again = replace(problem, slots=slots, paths=None if problem.paths is None else problem.paths * moved)
+        cpu = time.process_time()
+        warm = allocate.solve(again, options, start=plan.table)
+        line |= {"again_seconds": round(warm.seconds, 2), "again_status": warm.status}
+        line["again_cpu_seconds"] = round(time.process_time() - cpu, 2)
     for name, repaired in (("skypilot", False), ("skypilot_failover", True)):
         verdict = allocate.check(problem, one_by_one(problem, repaired=repaired))
         line[name] = {
@@ -164,6 +175,58 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
     return line | rival
 
 
+def real_problem(integers: int, *, worlds: int = 500, seed: int = 1) -> allocate.Problem:
+    """Return a problem of so many integers, or a few more: every GPU offer of the store, workloads drawn.
+
+    Prices ahead are thirteen weeks resampled from the last year of all price lists together; those of
+    offers without a panel stay. CVaR must not exceed that of the cheapest plan to 1 %: prices of a
+    list move together, so there is next to no room below.
+    """
+    rng, now = np.random.default_rng(seed), pd.Timestamp("2026-04-29", tz="UTC")
+    known = assumptions.load_assumptions()
+    with store.open_snapshot() as snapshot:
+        events, looks = snapshot.events(as_of=now, gpu_only=True), snapshot.looks(as_of=now)
+        grid = snapshot.table("grid_carbon")
+    offers, sources = history.current_offers(events, looks, as_of=now, stale_after_days=3650.0)
+    offers = allocate.with_places(offers[offers["term"] == ""], grid).reset_index(drop=True)
+    panel = history.to_panel(history.fresh(events, sources), looks, freq="7D", as_of=now)
+    panel = panel.select(panel.offers.index.isin(offers["offer_id"]))
+    paths = allocate.resample_history(panel, horizon_steps=13, n_paths=worlds, seed=seed)
+    models = offers["gpu_model"].value_counts().index[:12]
+    workloads: list[allocate.Workload] = []
+    size = 0
+    while size < integers:
+        chosen = rng.choice(models, size=rng.integers(1, 5), replace=False)
+        w = allocate.Workload(
+            f"w{len(workloads)}", float(2 ** rng.integers(0, 6)),
+            {str(m): round(float(rng.uniform(0.5, 2)), 2) for m in chosen},
+            interruptible=bool(rng.random() < 0.7), restart_minutes=10.0, count=int(rng.integers(1, 5)),
+            regions=(str(rng.choice(["*", "us-*", "europe-*", "asia-*"])),),
+        )  # fmt: skip
+        try:
+            size += int(fits(w, offers, known).sum())
+        except ParameterError:  # no such model there
+            continue
+        workloads.append(w)
+    problem = allocate.build_problem(workloads, offers, paths=paths, assumptions=known, hours=13 * 168.0)
+    free = allocate.solve(problem, allocate.SolveOptions(gap=0.01, time_limit_s=300))
+    return replace(problem, limits=replace(problem.limits, cvar_usd=free.verdict.cvar_usd))
+
+
+def growth(sizes: list[int]) -> None:
+    """Print a line for each size: to 0.5 % in 60 s up to 10,000 integers, to 1 % in 300 s beyond."""
+    for integers in sizes:
+        problem = real_problem(integers)
+        gap, limit = (0.005, 60.0) if integers <= 10_000 else (0.01, 300.0)
+        plan = allocate.solve(problem, allocate.SolveOptions(gap=gap, time_limit_s=limit))
+        print(json.dumps({
+            "integers": len(problem.pairs), "offers": len(problem.slots), "workloads": len(problem.demands),
+            "worlds": len(problem.paths), "gap_wanted": gap, "status": plan.status,
+            "gap": float(f"{plan.gap:.3g}"), "seconds": round(plan.seconds, 1),
+            "check": plan.has_plan and not plan.verdict.broken,
+        }), flush=True)  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
@@ -171,7 +234,11 @@ def main() -> None:
     parser.add_argument("--gap", type=float, default=1e-3)
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--solver", default=allocate.SolveOptions.solver)
+    parser.add_argument("--scale", nargs="+", type=int, metavar="N", help="so many integers, on real offers")
     given = parser.parse_args()
+    if given.scale:
+        growth(given.scale)
+        return
     options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit, solver=given.solver)
     for limits in [given.limits] if given.limits else LIMITS:
         for file in given.files or sorted(INSTANCES.glob("*.npz")):
