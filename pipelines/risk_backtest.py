@@ -62,6 +62,7 @@ def carry_out(given: argparse.Namespace) -> int:
 
 def _one(store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp) -> list[pd.DataFrame]:
     """Return verdicts and windows of one setting, each with column ``history``."""
+    import pandas as pd
     from tqdm.auto import tqdm
 
     from cloudarb_lib import history, store, units
@@ -79,15 +80,18 @@ def _one(store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp) ->
         looks = snapshot.looks(as_of=now)
     end = record_end(events, name)
     last, mean = (history.to_panel(events, looks, freq=step, as_of=end, how=how) for how in ("last", "mean"))
-    found = back_test(last, mean, horizon_steps=horizon, tick=lambda items: tqdm(items, desc=name))
+    found = back_test(
+        last, mean, horizon_steps=horizon, forecast=step >= pd.Timedelta(days=1),
+        tick=lambda items: tqdm(items, desc=name),
+    )  # fmt: skip
     return [table.assign(history=name) for table in found]
 
 
 def _say(verdicts: pd.DataFrame) -> None:
     """Print each plan under the default model, the models beside each other, and the tests' power."""
-    from cloudarb_lib.risk.backtest import MODELS, power
+    from cloudarb_lib.risk.backtest import FORECAST, MODELS, power
 
-    passed = total = 0
+    passed: dict[str, list[bool]] = {MODELS[0]: [], FORECAST: []}
     for name, group in verdicts.groupby("history", sort=False):
         n = int(group["windows"].iloc[0])
         ours = group[group["model"] == MODELS[0]]
@@ -102,9 +106,9 @@ def _say(verdicts: pd.DataFrame) -> None:
         )
         print((board if enough else board.drop(columns="passed")).round(3).to_string())
         print("power at 5 %: " + ", ".join(f"{test} {share:.0%}" for test, share in power(n).items()))
-        if enough:
-            passed, total = passed + int(board.loc[MODELS[0], "passed"]), total + len(ours)
-    if total:
-        print(
-            f"\n{MODELS[0]} passes Kupiec and Christoffersen at 5 % for {passed} of {total} plans ({passed / total:.0%})"
-        )
+        for model, found in passed.items():
+            found += judged.loc[judged["model"] == model, "passed"].tolist() if enough else []
+    for model, found in passed.items():
+        if found:
+            share = f"{sum(found)} of {len(found)} plans ({sum(found) / len(found):.0%})"
+            print(f"\n{model} passes Kupiec and Christoffersen at 5 % for {share}")

@@ -67,6 +67,7 @@ def panel(n: int = 240, *, offers: int = 4, seed: int = 0) -> Panel:
     parts = {
         "provider": "gcp", "region": [f"r{i % 2}" for i in range(offers)], "zone": "", "instance_type": "m-1",
         "purchase_option": ["spot"] * (offers - 1) + ["on_demand"], "price_kind": "administered",
+        "gpu_model": None,
     }  # fmt: skip
     table = pd.DataFrame(parts, index=pd.Index([f"o{i}" for i in range(offers)], name="offer_id"))
     times = pd.date_range("2009-01-05", periods=n, freq="7D", tz="UTC")
@@ -122,6 +123,33 @@ def test_adapting_widens_after_hits_and_keeps_what_stands_still():
     np.testing.assert_array_equal(backtest._adapt(cost, np.full(30, 5.0), 0.95, 0.0), cost)
 
 
+def test_the_forecast_is_back_tested_from_its_own_paths_and_sees_nothing_later():
+    p = panel(60)
+    verdicts, before = backtest.back_test(p, p, horizon_steps=1, forecast=True)
+    assert list(verdicts["model"].unique()) == [*backtest.MODELS, backtest.FORECAST]
+    later, cut = p.price.copy(), 45
+    later[cut:, :-1] *= np.linspace(3, 5, len(later) - cut)[:, None]
+    q = with_price(p, later)
+    _, after = backtest.back_test(q, q, horizon_steps=1, forecast=True)
+    known = ["var_usd", "cvar_usd", "expected_usd"]
+    ours = before["model"] == backtest.FORECAST
+    early = ours & (before["origin_utc"] <= p.times[cut - 1])
+    assert early.any()
+    pd.testing.assert_frame_equal(before.loc[early, known], after.loc[early, known])
+    late = ours & (before["origin_utc"] == p.times[cut])
+    assert (before.loc[late, "expected_usd"] != after.loc[late, "expected_usd"]).all()
+
+
+def test_forecast_costs_lie_between_now_and_the_paths_end_and_list_prices_stay():
+    p = panel(60)
+    unit = next(backtest.forecast_costs(p, p.offers.index[[3, 1]], np.array([50]), 1))
+    assert unit.shape == (backtest.N_DRAWS, 2)
+    assert (unit[:, 0] == 2.0).all()
+    change = np.log(unit[:, 1] / p.price[50, 1])
+    # the mean of a cell in which the price moves at a random moment: the second moment is a third of the whole move's
+    assert np.sqrt((change**2).mean()) == pytest.approx(0.05 / np.sqrt(3), rel=0.35)
+
+
 @pytest.mark.parametrize(
     ("change", "horizon", "level", "error", "message"),
     [
@@ -168,7 +196,8 @@ def test_the_command_on_a_history_of_ones_own(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "file 2 x 7D: 112 windows" in said
     assert "power at 5 %: kupiec" in said
-    assert "passes Kupiec and Christoffersen" in said
+    for model in (backtest.MODELS[0], backtest.FORECAST):
+        assert f"{model} passes Kupiec and Christoffersen" in said
     verdicts, windows = (pd.read_parquet(out / f"{n}.parquet") for n in ("backtest", "backtest_windows"))
     assert len(windows) == verdicts["windows"].sum()
 

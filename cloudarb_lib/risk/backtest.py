@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.forecast import is_moving
+from cloudarb_lib.forecast.ensemble import find_patterns, walk_origins
 from cloudarb_lib.risk.correlation import LEAST_STEPS
 from cloudarb_lib.risk.measures import cvar, var
 from cloudarb_lib.risk.simulate import N_DRAWS, draw_costs
@@ -15,6 +17,7 @@ from cloudarb_lib.types import Panel
 
 MODELS = ("filtered", "historical", "normal")
 """The default model first, then the simple alternatives that it has to beat."""
+FORECAST = "forecast"
 WARM_UP = 0.25
 GAIN = 0.2
 """How fast the width of a standing plan's cost answers to its own hits: 21 % wider after one at 95 %, 1 %
@@ -155,16 +158,47 @@ def _adapt(cost: np.ndarray, paid: np.ndarray, level: float, gain: float) -> np.
     return out
 
 
+def forecast_costs(
+    panel: Panel, offer_ids: pd.Index, origins: np.ndarray, horizon_steps: int
+) -> Iterator[np.ndarray]:
+    """Yield at each of ``origins`` (cells of ``panel``) what ``draw_costs`` returns, from the forecast's joint paths.
+
+    One walk of the ensemble over the origins, each of which knows its past alone. Within a cell a price changes
+    at a moment that is drawn, one for all offers: reviews are common. List prices stay.
+    """
+    moving = is_moving(panel.offers)
+    patterns = find_patterns(panel.select(moving), cells=len(panel.times))
+    walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=0)
+    wanted = panel.offers.index.get_indexer(offer_ids)
+    of_offer = np.full(len(moving), -1)
+    of_offer[moving] = patterns.of_offer
+    series, back = np.unique(of_offer[wanted], return_inverse=True)
+    rng, only = np.random.default_rng(0), series[series >= 0]
+    for i, origin in enumerate(origins):
+        price = np.exp(walk.worlds(i, n_paths=N_DRAWS, only=only))
+        before = np.concatenate([np.ones_like(price[:, :, :1]), price[:, :, :-1]], axis=2)
+        mean = (before + rng.random(price.shape[1:]) * (price - before)).mean(axis=2)
+        if len(only) < len(series):
+            mean = np.concatenate([np.ones((1, N_DRAWS)), mean])
+        yield (panel.price[origin, wanted][:, None] * mean[back]).T
+
+
 def back_test(
-    last: Panel, mean: Panel, *, horizon_steps: int, level: float = 0.95, tick: Callable = lambda items: items
+    last: Panel,
+    mean: Panel,
+    *,
+    horizon_steps: int,
+    level: float = 0.95,
+    forecast: bool = False,
+    tick: Callable = lambda items: items,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the verdict on each plan and model, and the windows behind it.
 
     ``last`` and ``mean`` are the panels of ``history.to_panel`` with ``how`` last and mean over one grid; ``tick``
-    wraps the origins for progress. They are cut to where most offers are priced (``_whole``). Windows do not
+    wraps the origins for progress; ``forecast`` adds the forecast's own joint paths as a model, which takes minutes. They are cut to where most offers are priced (``_whole``). Windows do not
     overlap and start after the share ``WARM_UP`` of the cells; each forecast uses the cells up to its origin.
-    The cost of a window is its mean price, the loss what exceeds the model's expected cost. The default
-    model's spread is adapted to each plan by its own earlier windows, those of the warm-up too, as far as the plan
+    The cost of a window is its mean price, the loss what exceeds the model's expected cost. The spread of the default
+    model and of the forecast is adapted to each plan by its own earlier windows, those of the warm-up too, as far as the plan
     spends on series that stand still in most cells: the others have their EWMA volatility.
 
     Verdict: plan, model, windows, exceedances, the p-values kupiec, independence, conditional, binomial (exact)
@@ -179,7 +213,7 @@ def back_test(
         raise ParameterError(
             f"level {level!r} or horizon {horizon_steps!r} cannot be.", "Say 0.95, 1 or more."
         )
-    last = _whole(last)
+    full, last = last, _whole(last)
     first = int(WARM_UP * len(last.times))
     origins = np.arange(first, len(last.times) - horizon_steps, horizon_steps)
     if len(origins) < 2:
@@ -199,17 +233,22 @@ def back_test(
     still = (np.diff(last.price[: first + 1], axis=0) != 0).mean(axis=0) <= 0.5
     spend = last.price[first][:, None] * hold
     standing = (spend * still[:, None]).sum(axis=0) / spend.sum(axis=0)
-    drawn = {model: np.empty((len(every), len(plans.columns), N_DRAWS)) for model in MODELS}
+    models = (*MODELS, *([FORECAST] if forecast else []))
+    drawn = {model: np.empty((len(every), len(plans.columns), N_DRAWS)) for model in models}
+    if forecast:
+        at_full = full.times.get_indexer(last.times[every])
+        for i, unit in enumerate(forecast_costs(full, plans.index, at_full, horizon_steps)):
+            drawn[FORECAST][i] = (unit @ hold).T
     for i, t in enumerate(tick(every)):
         for model in MODELS:
             unit = draw_costs(last.price[: t + 1], within[: t + 1], horizon_steps, model=model, seed=int(t))
             drawn[model][i] = (unit @ hold).T
     verdicts, windows = [], []
-    for model in MODELS:
+    for model in models:
         for j, plan in enumerate(plans):
             paid = came @ hold[:, j]
             cost = drawn[model][:, j]
-            if model == MODELS[0]:
+            if model in (MODELS[0], FORECAST):
                 cost = _adapt(cost, paid, level, GAIN * standing[j])
             expected = cost.mean(axis=1)
             away, loss = cost - expected[:, None], paid - expected
