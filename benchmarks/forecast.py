@@ -25,12 +25,17 @@ from pipelines.backtest import BUNDLED, SEED, Setting, prepare
 
 LEVEL, Z80, PATHS = 80, 1.2815515655446004, 200
 SEEN, SEEN_HOURLY = 520, 336  # last cells that a peer sees
+LEAST = 30  # cells that a series must have before the first origin
 
 
-def sample(panel: Panel, n: int) -> np.ndarray:
-    """Return positions of ``n`` series: one of each GPU model or machine in turn, drawn with the seed."""
+def sample(panel: Panel, n: int, *, start: int) -> np.ndarray:
+    """Return positions of ``n`` series: one of each GPU model or machine in turn, drawn with the seed.
+
+    Only series priced in every cell from ``LEAST`` before cell ``start`` on, so that every peer has its say.
+    """
     kind = panel.offers["gpu_model"].fillna(panel.offers["instance_type"]).to_numpy(str)
-    drawn = np.random.default_rng(SEED).permutation(len(kind))
+    whole = np.flatnonzero((panel.price[max(start - LEAST, 0) :] > 0).all(axis=0))
+    drawn = np.random.default_rng(SEED).permutation(whole)
     turn = pd.Series(kind[drawn]).groupby(kind[drawn]).cumcount().to_numpy()
     return np.sort(drawn[np.argsort(turn, kind="stable")][:n])
 
@@ -44,7 +49,7 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     starts = origins[max(origins)]  # one set for every horizon: a peer is fitted once an origin
     starts = starts[np.linspace(0, len(starts) - 1, min(n_origins, len(starts))).astype(int)]
     origins = dict.fromkeys(origins, starts)
-    chosen = sample(panel, n_series)
+    chosen = sample(panel, n_series, start=int(starts[0]))
     names = panel.offers.index[chosen]
     scores = score_series(panel, origins=origins, seed=SEED, tick=tick)
     scores = scores[scores["series_id"].isin(names)]
@@ -63,7 +68,8 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
         known = np.isfinite(past) & (past > 0)
         long = pd.DataFrame(np.argwhere((known & (known.cumsum(0) > 0)).T), columns=["series", "ds"])
         long = long[
-            long["series"].map(pd.Series(known[-1])) & (long.groupby("series")["ds"].transform("size") > 60)
+            long["series"].map(pd.Series(known[-1]))
+            & (long.groupby("series")["ds"].transform("size") >= LEAST)
         ]
         if long.empty:
             continue

@@ -24,7 +24,7 @@ MAX_CELLS = 520  # cells of history used: ten years of weeks, three weeks of hou
 CALIBRATION_ORIGINS = 52  # origins before the first that weights and intervals rest on
 CALIBRATION_PATHS = 64
 HALF_LIFE_STEPS = 13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
-MARKET_HALF_LIFE_DAYS = 3.0
+MARKET_HALF_LIFE_DAYS = 7.0
 """The same for prices seen by the hour, or three times the steps ahead: outcomes that overlap teach one lesson."""
 HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
 LONG_STEPS = 2  # from the step after these on, reviews judge a member: its own outcomes come too late
