@@ -774,3 +774,13 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
     assert list(drawn.data[0].x) == [2.0, 3.0]
     assert "thousand USD" in drawn.layout.yaxis.title.text
     assert "No limit tried" in plots.frontier(curve.iloc[:1], x_title="").layout.title.text
+
+
+@pytest.mark.parametrize("more", ["commitments:", "scenarios:"])
+def test_what_a_notebook_would_leave_out_of_its_plan_is_refused(tmp_path, more):
+    entry = {
+        "commitments:": "  - machine: gcp/us-central1/a3\n    instances: 2\n    usd_per_hour: 3.0\n",
+        "scenarios:": "  - scenario: twice\n    probability: 1.0\n    times: {train: 2.0}\n",
+    }[more]
+    with pytest.raises(ParameterError, match="would leave out"):
+        load(tmp_path, f"demand:\n  - workload: train\n    needs: 8 H100\n{more}\n{entry}")

@@ -358,8 +358,15 @@ def _entry(given: object, kind: type, keys: dict, needed: dict[str, str], where:
 
 
 def load_workloads(path: str | Path) -> list[Workload]:
-    """Return the workloads of a demand file, for where commitments play no part."""
-    return load_demand(path).workloads
+    """Return the workloads of a demand file; ParameterError where it also lists commitments or scenarios, which
+    only ``load_demand`` and the command ``cloudarb allocate`` take into account."""
+    demand = load_demand(path)
+    if demand.commitments or demand.scenarios:
+        raise ParameterError(
+            f"{path} lists commitments or scenarios, which this plan would leave out.",
+            "Use cloudarb allocate, or name a demand file without them.",
+        )
+    return demand.workloads
 
 
 def demand_table(workloads: list[Workload]) -> pd.DataFrame:
