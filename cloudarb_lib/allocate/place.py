@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -16,12 +18,17 @@ from cloudarb_lib.units import HOURS_PER_WEEK, HOURS_PER_YEAR
 _EARTH_KM = 6371.0
 
 
+@cache
+def _places() -> pd.DataFrame:
+    """Return data/regions.csv, read once: a plan asks for it with every workload."""
+    return pd.read_csv(PROJECT / "data" / "regions.csv", keep_default_na=False)
+
+
 def with_places(offers: pd.DataFrame, grid_carbon: pd.DataFrame) -> pd.DataFrame:
     """Return offers with what is known of their region: ``country``, ``union``, ``latitude``,
     ``longitude`` (data/regions.csv) and ``grid_gco2e_per_kwh`` (table grid_carbon); null where unknown."""
     key = ["provider", "region"]
-    places = pd.read_csv(PROJECT / "data" / "regions.csv", keep_default_na=False).drop(columns="place")
-    return offers.merge(places, how="left", on=key).merge(
+    return offers.merge(_places().drop(columns="place"), how="left", on=key).merge(
         grid_carbon[[*key, "grid_gco2e_per_kwh"]], how="left", on=key
     )
 
@@ -45,10 +52,8 @@ def near(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
 
     Round trips are estimated from the great circle (haversine), not measured.
     """
-    places = pd.read_csv(PROJECT / "data" / "regions.csv").assign(
-        region=lambda p: p["provider"] + "/" + p["region"]
-    )
-    places = places.set_index("region")[["latitude", "longitude"]]
+    places = _places()
+    places = places.set_index(places["provider"] + "/" + places["region"])[["latitude", "longitude"]]
     if workload.latency_to not in places.index:
         raise ParameterError(
             f"workload {workload.name!r}: no region {workload.latency_to!r}"

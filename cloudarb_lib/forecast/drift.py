@@ -27,6 +27,11 @@ TOLERATED = 0.5  # Page-Hinkley: growth of the loss, in usual ones, that is no d
 ADWIN_DELTA = 0.002
 
 
+def series_groups(offers: pd.DataFrame) -> pd.Series:
+    """Return the group in which each offer is watched, provider/purchase option/GPU model."""
+    return offers[["provider", "purchase_option", "gpu_model"]].astype(str).agg("/".join, axis=1)
+
+
 def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 10.0) -> pd.DataFrame:
     """Return table ``alarms``: time_utc, series_group, detector, statistic, threshold, action.
 
@@ -47,7 +52,7 @@ def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = 10.0) -> pd.D
     looked = np.arange(cells - 1, len(panel.times), cells)
     log_price = np.log(np.where(panel.price > 0, panel.price, np.nan))[looked]
     known, step, times = np.isfinite(log_price), steps(log_price), panel.times[looked]
-    names = panel.offers[["provider", "purchase_option", "gpu_model"]].astype(str).agg("/".join, axis=1)
+    names = series_groups(panel.offers)
     thresholds = {"ks": ks, "page_hinkley": page_hinkley, "adwin": ADWIN_DELTA}
     make: dict[str, Callable] = {
         "page_hinkley": lambda: PageHinkley(

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from cloudarb_lib.forecast.drift import series_groups
 from cloudarb_lib.forecast.ensemble import ALL
 from cloudarb_lib.plots import COLOURS, figure
 from cloudarb_lib.types import Panel
@@ -76,7 +77,7 @@ def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
     fig = figure(
         title if len(alarms) else "No drift: no alarm on record", y_title="median price, first = 100"
     )
-    names = panel.offers[["provider", "purchase_option", "gpu_model"]].astype(str).agg("/".join, axis=1)
+    names = series_groups(panel.offers)
     symbols = {"ks": "diamond", "page_hinkley": "triangle-up", "adwin": "square"}
     for group, colour in zip(newest, COLOURS, strict=False):
         price = panel.frame().loc[:, (names == group).to_numpy()]
