@@ -21,7 +21,7 @@ class DataError(CloudArbError):
     exit_code = 3
 
 
-class ParameterError(CloudArbError):
+class ParameterError(CloudArbError, ValueError):
     """A parameter, a configuration key or a command-line value is not acceptable."""
 
     exit_code = 2

@@ -19,6 +19,7 @@ from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError, SolveError
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.plots import allocation as plots
+from cloudarb_lib.schema import PURCHASE_OPTIONS
 from cloudarb_lib.types import Paths
 
 FIGURES = {
@@ -108,43 +109,54 @@ def test_every_key_reads(tmp_path):
     ("text", "said"),
     [
         (GOOD + "    intrruptible: yes\n", "line 4: .*did you mean 'interruptible'"),
-        (GOOD + "    interruptible: maybe\n", "line 4: .*neither yes nor no"),
-        (GOOD + "    hours_a_week: 200\n", "line 2: .*A week has 168"),
-        (GOOD + "    hours_a_week: -1\n", "line 2: .*hours_a_week is -1"),
+        (GOOD + "    interruptible: maybe\n", "line 4: interruptible is 'maybe'. .*yes or no"),
+        (GOOD + "    hours_a_week: 200\n", "line 4: hours_a_week is 200.*equal to 168"),
+        (GOOD + "    hours_a_week: -1\n", "line 4: hours_a_week is -1.*greater than 0"),
         (GOOD + "    needs: 8 H100\n", "line 4: 'needs' stands in line 3 already"),
-        (GOOD + "    options: [spott]\n", "line 2: .*did you mean 'spot'"),
+        (GOOD + "    options: [spott]\n", "line 4: options is 'spott' .did you mean 'spot'"),
         (GOOD + "    worth: lots\n", "line 4: worth: 'lots' does not read like"),
         (GOOD + "    restart_minutes: 2026-13-45\n", "after line 4: month must be"),
-        (GOOD + "    accepts: {H100: 0}\n", "line 2: .*throughput"),
-        (GOOD + "    worth: 0 USD per GPU-hour\n", "line 2: .*worth"),
+        (GOOD + "    accepts: {H100: 0}\n", "line 4: accepts.H100 is 0"),
+        (GOOD + "    worth: 0 USD per GPU-hour\n", "line 4: worth is 0"),
         (GOOD + GOOD[8:], "line 1: workload 'a' repeats"),
-        ("demand:\n  - workload: a\n", "line 2: the entry lacks 'needs'"),
-        ("demand:\n  - needs: 8 H100\n", "line 2: the entry lacks 'workload'"),
-        ("demand:\n  - workload: a\n    needs: 0 H100\n", "line 2: .*amount is 0"),
+        ("demand:\n  - workload: a\n", "line 2: needs is missing"),
+        ("demand:\n  - needs: 8 H100\n", "line 2: workload is missing"),
+        ("demand:\n  - workload: a\n    needs: 0 H100\n", "line 3: needs is 0"),
         ("demand:\n  - workload: a\n    needs: -8 H100\n", "line 3: needs: '-8 H100' does not read"),
-        ("demand:\n  - workload: a\n    needs: 40 GPU-hours a week\n", "line 2: the entry lacks 'accepts'"),
+        ("demand:\n  - workload: a\n    needs: 40 GPU-hours a week\n", "line 2: accepts is missing"),
         ("demand: []\n", "the demand is empty"),
         ("demands: []\n", "line 1: .*did you mean 'demand'"),
         ("- 1\n", "no 'key: value' lines"),
         ("demand: [\n", "not readable as YAML"),
-        ("demand: 3\n", "line 1: demand is no list"),
-        ("demand:\n  - 7\n", "line 2: an entry is not a mapping"),
+        ("demand: 3\n", "line 1: demand is 3.*Write a list"),
+        ("demand:\n  - 7\n", "line 2: demand is 7.*'key: value' lines"),
         (
             GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1.5\n    usd_per_hour: 3\n",
-            "line 5: .*1.5 inst",
+            "line 6: instances is 1.5",
         ),
         (
             GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1\n    usd_per_hour: 0\n",
-            "line 5: .*costs 0",
+            "line 7: usd_per_hour is 0",
         ),
-        (GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1\n", "line 5: .*lacks 'usd_per_hour'"),
+        (GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1\n", "line 5: usd_per_hour is missing"),
         (GOOD + "    workload: ' '\n", "line 4: 'workload' stands"),
-        ("demand:\n  - workload: ' '\n", "line 2: workload: ' ' is empty"),
+        (GOOD + "    hours_a_week: yes\n", "line 4: hours_a_week is True.*a number"),
+        (GOOD + "    hours_a_week: .nan\n", "line 4: hours_a_week is nan.*finite"),
+        (GOOD + "    in: []\n", "line 4: in is .*one at least"),
+        (GOOD + "    in: [us-*, 3]\n", "line 4: in is 3.*a text"),
+        (GOOD + "    data: 5 TB\n", "line 4: data: '5 TB' does not read like '500 GB"),
+        (GOOD + "commitments: [{machin: a}]\n", "line 4: key 'machin' .*did you mean 'machine'"),
+        (GOOD + "commitments:\n", "line 4: commitments is None"),
+        ("demand:\n  - workload: ' '\n", "line 2: workload is ' '"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path, text, said):
     with pytest.raises(ParameterError, match=said):
         load(tmp_path, text)
+
+
+def test_the_options_of_a_workload_are_those_of_the_store():
+    assert work().options == PURCHASE_OPTIONS
 
 
 def test_a_missing_file_is_named(tmp_path):

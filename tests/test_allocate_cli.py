@@ -104,7 +104,7 @@ def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
         ),
         ([], DEMAND.replace("europe-*", "mars-*"), "region mars-*: 0 left"),
         ([], DEMAND.replace("H100", "H999"), "GPU model H999"),
-        (["--hazard", "mild"], DEMAND, "hazard 'mild' is none of"),
+        (["--hazard", "mild"], DEMAND, "hazard is 'mild'"),
     ],
 )
 def test_a_mistake_ends_with_code_2_and_a_sentence(tmp_path, capsys, more, demand, said):

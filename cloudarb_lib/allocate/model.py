@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
+from cloudarb_lib.documents import Number, Positive, Share, record
 from cloudarb_lib.errors import DataError, ParameterError
 
-HAZARDS = ("calm", "typical", "stressed")
 
-
-@dataclass(frozen=True)
+@record
 class Limits:
     """What a plan must respect, each optional, and how it is costed.
 
@@ -27,36 +28,18 @@ class Limits:
     commitments that may be bought anew (1y, 3y).
     """
 
-    budget_usd: float | None = None
-    cvar_usd: float | None = None
-    cvar_level: float = 0.95
-    effective_providers: float | None = None
-    diversify: str = "provider"
-    max_provider_share: float | None = None
-    max_region_share: float | None = None
-    min_on_demand_share: float | None = None
-    carbon_kg: float | None = None
-    carbon_usd_per_tonne: float | None = None
-    hazard: str = "typical"
-    terms: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("budget_usd", "cvar_usd", "carbon_kg", "carbon_usd_per_tonne"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < np.inf:
-                raise ParameterError(f"limit {name} is {value:g}.", "Leave it out for no limit.")
-        for name in ("max_provider_share", "max_region_share", "min_on_demand_share"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= 1:
-                raise ParameterError(f"limit {name} is {value:g}.", "A share lies in (0, 1].")
-        if not 0 < self.cvar_level < 1:
-            raise ParameterError(f"cvar_level is {self.cvar_level:g}.", "Use for instance 0.95.")
-        if self.effective_providers is not None and not self.effective_providers >= 1:
-            raise ParameterError(f"effective_providers is {self.effective_providers:g}.", "It is 1 or more.")
-        if self.hazard not in HAZARDS:
-            raise ParameterError(f"hazard {self.hazard!r} is none of {', '.join(HAZARDS)}.")
-        if self.diversify not in ("provider", "region"):
-            raise ParameterError(f"diversify is {self.diversify!r}.", "Use provider or region.")
+    budget_usd: Positive | None = None
+    cvar_usd: Positive | None = None
+    cvar_level: Annotated[Share, Field(lt=1)] = 0.95
+    effective_providers: Annotated[Number, Field(ge=1)] | None = None
+    diversify: Literal["provider", "region"] = "provider"
+    max_provider_share: Share | None = None
+    max_region_share: Share | None = None
+    min_on_demand_share: Share | None = None
+    carbon_kg: Positive | None = None
+    carbon_usd_per_tonne: Positive | None = None
+    hazard: Literal["calm", "typical", "stressed"] = "typical"
+    terms: tuple[Literal["1y", "3y"], ...] = ()
 
 
 @dataclass(frozen=True)
