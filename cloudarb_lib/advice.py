@@ -113,8 +113,8 @@ def look_back(
     """Return what each policy would have paid (table ``lookback``), and what the advice held.
 
     At each origin the policies see only what was known then (``snapshot.events(as_of=...)``); over
-    the step they pay the time-weighted mean of the prices that came. Of the providers only those
-    take part whose record is fresh at the end of the last step: of the others nobody knows what came.
+    the step they pay the time-weighted mean of the prices that came. Only records of the providers take
+    part that are fresh at the end of the last step: of the others nobody knows what came.
     No budget or risk limit is set. Policies:
 
     advice: forecast over the horizon, allocate at expected prices, where taking up a new offer
@@ -139,10 +139,10 @@ def look_back(
     _, sources = history.current_offers(
         now, snapshot.looks(as_of=as_of), as_of=as_of, stale_after_days=trial.stale_after_days
     )
-    fresh = set(sources.loc[~sources["stale"], "provider"]) & set(trial.providers)
 
     def wanted(events: pd.DataFrame) -> pd.DataFrame:
-        return events[events["gpu_model"].isin(models) & events["provider"].isin(fresh)]
+        events = history.fresh(events, sources)
+        return events[events["gpu_model"].isin(models) & events["provider"].isin(trial.providers)]
 
     came = history.to_panel(wanted(now), snapshot.looks(as_of=as_of), freq=step, as_of=as_of, how="mean")
     if not len(came.times) or came.times[0] > origins[0]:

@@ -32,6 +32,7 @@ BUNDLE = (
 BUNDLED_AT = pd.Timestamp("2026-05-01", tz="UTC")
 """Time of ingestion of the bundled history: after its last look, the same on every machine."""
 _KEEP = 3
+_HELD = "what was quarantined: read them with cloudarb_lib.store.open_snapshot(FOLDER).table('quarantine')\n"
 _PARTS = ", ".join(OFFER_PARTS)
 
 
@@ -57,7 +58,7 @@ class IngestReport:
         return (
             f"read {self.read:,}: new {self.new:,}, unchanged {self.unchanged:,}, superseded "
             f"{self.superseded:,}, quarantined {self.quarantined.total():,}{reasons and f' ({reasons})'}"
-            f"{flags and f', flagged as errors of a list: {flags}'}\n"
+            f"{flags and f', flagged as errors of a list: {flags}'}\n{reasons and _HELD}"
             f"snapshot {self.digest}{'' if self.published else ' (nothing changed)'}"
         )
 

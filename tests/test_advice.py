@@ -66,8 +66,8 @@ WORKLOAD = allocate.Workload(
 )
 
 
-def looked_back(prices=PRICES, steps=8):
-    record = Record(prices)
+def looked_back(prices=PRICES, steps=8, record=None):
+    record = record or Record(prices)
     paid, advised = advice.look_back(
         record, [WORKLOAD],
         advice.Trial(pd.date_range(end=END - WEEK, periods=steps, freq=WEEK), 13, ["gcp", "nobody"], 14.0),
@@ -101,6 +101,15 @@ def test_each_policy_pays_what_came(result):
     assert now[2] == pytest.approx(stay[0] * 11 / 10 + move)
     assert now[3] == pytest.approx(stay[0] * 11 / 10)
     assert paid.loc[paid["policy"] == "cheapest now", "moves"].tolist() == [0, 0, 16, 0, 0, 0, 0, 0]
+
+
+def test_a_record_that_has_gone_stale_takes_no_part():
+    record = Record({**PRICES, "us-c:spot": [(0, 1.0)]})
+    gone = record.table["region"] == "us-c"
+    record.table.loc[gone, "source"] = "given up"  # its provider has another record, which is fresh
+    record.table.loc[gone, ["effective_at", "observed_at"]] = END - 8 * WEEK
+    _, advised, _ = looked_back(record=record)
+    assert set(advised["offer_id"].str.split("/").str[1]) <= {"us-a", "us-b"}
 
 
 def test_a_change_of_the_future_changes_no_decision(result):

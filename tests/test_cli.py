@@ -46,6 +46,9 @@ def test_ingest_prints_its_counts(tmp_path, capsys):
     assert "new 1" in capsys.readouterr().out
     assert cli.main(["ingest", str(file), "--store", str(tmp_path / "store")]) == 0
     assert "nothing changed" in capsys.readouterr().out
+    file.write_text(file.read_text() + "gcp,moon,Moon,none,0.5,2024\n")
+    assert cli.main(["ingest", str(file), "--store", str(tmp_path / "store")]) == 0
+    assert "read them with cloudarb_lib.store.open_snapshot" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [[], ["rum"], ["run"], ["run", "a", "b"]])
