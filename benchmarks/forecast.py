@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from cloudarb_lib import losses
 from cloudarb_lib.forecast import ensemble
-from cloudarb_lib.forecast.backtest import headline, score_series
+from cloudarb_lib.forecast.backtest import headline, walk_forward
 from cloudarb_lib.types import Panel
 from pipelines.backtest import BUNDLED, SEED, Setting, prepare
 
@@ -45,13 +45,13 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     from statsforecast import StatsForecast
     from statsforecast.models import AutoARIMA, AutoETS, DynamicOptimizedTheta, Naive, SeasonalNaive
 
-    panel, origins, tick = prepare(setting, "")
+    panel, origins, tick = prepare(setting, "").values()
     starts = origins[max(origins)]  # one set for every horizon: a peer is fitted once an origin
     starts = starts[np.linspace(0, len(starts) - 1, min(n_origins, len(starts))).astype(int)]
     origins = dict.fromkeys(origins, starts)
     chosen = sample(panel, n_series, start=int(starts[0]))
     names = panel.offers.index[chosen]
-    scores = score_series(panel, origins=origins, seed=SEED, tick=tick)
+    scores = walk_forward(panel, origins=origins, seed=SEED, tick=tick).scores
     scores = scores[scores["series_id"].isin(names)]
     hourly = setting.freq == "1h"
     season, seen = (24, SEEN_HOURLY) if hourly else (1, SEEN)

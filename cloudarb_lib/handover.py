@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError
@@ -47,6 +49,17 @@ def load_table(name: str, run_dir: str | Path = "") -> pd.DataFrame | None:
         return None
     frame = pd.read_parquet(path)
     return validate(frame, name) if name in HANDED_OVER else frame
+
+
+def digest(*parts: object) -> str:
+    """Return the SHA-256 of numbers, texts and arrays, the latter by type, shape and bytes."""
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            found.update(repr((part.dtype, part.shape)).encode() + np.ascontiguousarray(part).tobytes())
+        else:
+            found.update(repr(part).encode())
+    return found.hexdigest()
 
 
 def provenance(snapshot_digest: str, as_of: pd.Timestamp) -> pd.DataFrame:

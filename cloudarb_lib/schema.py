@@ -62,15 +62,16 @@ _OFFER = """
 
 def _tables(text: str) -> dict[str, Table]:
     """Read tables from lines ``name | key | meaning``, each followed by its indented columns
-    ``name | type (? where null is legal) | unit | meaning``; OFFER stands for the offer's parts."""
+    ``name ... | type (? where null is legal) | unit | meaning``; OFFER stands for the offer's parts."""
     tables: dict[str, Table] = {}
     last = ""
     for line in text.strip().replace("    OFFER", _OFFER.strip("\n")).splitlines():
         parts = [part.strip() for part in line.split("|")]
         if line.startswith(" "):
-            name, dtype, unit, meaning = parts
-            column = Column(name, dtype.rstrip("?"), unit, meaning, dtype.endswith("?"))
-            tables[last] = replace(tables[last], columns=(*tables[last].columns, column))
+            names, dtype, unit, meaning = parts
+            alike = (dtype.rstrip("?"), unit, meaning, dtype.endswith("?"))
+            more = tuple(Column(name, *alike) for name in names.split())
+            tables[last] = replace(tables[last], columns=tables[last].columns + more)
         else:
             last, keys, meaning = parts
             key = tuple(keys.replace("OFFER", " ".join(OFFER_PARTS)).split())
@@ -170,17 +171,28 @@ paths | offer_id path target_utc | Joint sample paths: the same path number is t
     path | INTEGER | | number of the world, from 0
     target_utc | TIMESTAMPTZ | UTC | time
     price_usd_per_hour | DOUBLE | USD/h | whole instance
-scores | model series_group horizon | Walk-forward scores of each model.
+scores | series_id model horizon | Walk-forward scores of each model; of intervals and moves for the ensemble alone.
+    series_id | VARCHAR | | offer_id
     model | VARCHAR | | member, ensemble or peer
-    series_group | VARCHAR | | what was pooled, such as a GPU model or all
     horizon | INTEGER | steps | steps ahead
     n | BIGINT | forecasts | number scored
-    mae_usd_per_hour | DOUBLE | USD/h | mean absolute error
-    skill | DOUBLE | | 1 - scaled MAE over last value's; positive is better
-    coverage80 | DOUBLE? | 0 to 1 | share inside the 80 % interval
-    coverage95 | DOUBLE? | 0 to 1 | share inside the 95 % interval
+    scale | DOUBLE? | USD/h | mean price before the first origin
+    mae | DOUBLE? | USD/h | mean absolute error
+    rmse | DOUBLE? | USD/h | root mean square error
+    mase | DOUBLE? | | mae over that of the last value, one step ahead before the origins
+    rmsse | DOUBLE? | | the same of squares, rooted
+    crps | DOUBLE? | USD/h | continuous ranked probability score; of a point, mae
+    cov80 cov95 | DOUBLE? | 0 to 1 | share inside the 80 and 95 % interval
+    width80 width95 | DOUBLE? | USD/h | mean width of the interval
+    winkler80 winkler95 | DOUBLE? | USD/h | interval score
+    direction | DOUBLE? | 0 to 1 | share of right signs where the price moved 0.5 % or more
+    dm_p | DOUBLE? | 0 to 1 | Diebold-Mariano: probability of such a gap to the last value by chance
+    pit80 pit95 | DOUBLE? | 0 to 1 | coverage by randomised PIT
+    p_change changed brier | DOUBLE? | 0 to 1 | forecast and observed share of moves, Brier score of it
+    mape | DOUBLE? | | mean absolute error over the price
+    series_group | VARCHAR | | in which it is forecast: GPU model or provider
 weights | series_group horizon model | Weight of each ensemble member.
-    series_group | VARCHAR | | as in scores
+    series_group | VARCHAR | | as in scores, or all
     horizon | INTEGER | steps | steps ahead
     model | VARCHAR | | member
     weight | DOUBLE | 0 to 1 | weights of a group and horizon sum to 1

@@ -23,3 +23,17 @@ def walk(origins: np.ndarray, *, refit_every: int) -> list[np.ndarray]:
         raise ParameterError(f"refit_every is {refit_every}, origins {origins}: both must go forward.")
     part = (origins - origins[:1]) // refit_every
     return [origins[part == p] for p in np.unique(part)]
+
+
+def spaced(cells: int, *, first: int, horizons: list[int], origins: int) -> dict[int, np.ndarray]:
+    """Return for each horizon up to ``origins`` positions, evenly from ``first`` to the last whose outcome lies
+    inside ``cells``. ParameterError where there is none."""
+    if not horizons or min(horizons) < 1 or max(horizons) >= cells - first or first < 1:
+        raise ParameterError(
+            f"horizons {horizons} do not fit {cells} cells scored from number {first} on.",
+            "Use shorter horizons, a longer span or a longer record.",
+        )
+    if origins < 1:
+        raise ParameterError(f"origins is {origins}.", "Score at least one origin.")
+    ends = {h: np.linspace(first, cells - 1 - h, origins) for h in horizons}
+    return {h: np.unique(at.round().astype(int)) for h, at in ends.items()}

@@ -7,7 +7,8 @@ from test_forecast import a_panel, stepping
 
 from cloudarb_lib import losses
 from cloudarb_lib.errors import ParameterError
-from cloudarb_lib.forecast.backtest import headline, score_series
+from cloudarb_lib.forecast import ensemble, headline, members, walk_forward
+from cloudarb_lib.schema import validate
 from pipelines import cli
 
 COLUMNS = [
@@ -35,6 +36,7 @@ COLUMNS = [
     "changed",
     "brier",
     "mape",
+    "series_group",
 ]
 
 
@@ -42,13 +44,13 @@ COLUMNS = [
 def scored():
     price = stepping(seed=4, times=90, series=6, drift=-0.03)
     origins = {1: np.arange(60, 89), 4: np.arange(60, 86, 5)}
-    return price, origins, score_series(a_panel(price), origins=origins, seed=1, tick=price * 1.01)
+    return price, origins, walk_forward(a_panel(price), origins=origins, seed=1, tick=price * 1.01).scores
 
 
 def test_the_columns_are_as_promised_and_a_row_is_a_series_model_and_horizon(scored):
     _, origins, scores = scored
     assert list(scores.columns) == COLUMNS
-    assert not scores.duplicated(["series_id", "model", "horizon"]).any()
+    assert list(validate(scores, "scores").columns) == COLUMNS
     assert set(scores["model"]) >= {"ensemble", "last_value", "last_tick", "boosting"}
     for horizon, at in origins.items():
         assert (scores.loc[scores["horizon"] == horizon, "n"] == len(at)).all()
@@ -87,7 +89,7 @@ def test_the_headline_is_the_sum_of_scaled_errors_over_those_of_the_last_value(s
 def test_a_series_listed_after_the_first_origin_has_no_scale():
     price = stepping(times=90, series=3)
     price[:70, 1] = np.nan
-    scores = score_series(a_panel(price), origins={1: np.arange(60, 89)}, seed=1)
+    scores = walk_forward(a_panel(price), origins={1: np.arange(60, 89)}, seed=1).scores
     late = scores[scores["series_id"] == "o1"]
     assert late["scale"].isna().all()
     assert (late["n"] == 19).all()
@@ -98,7 +100,7 @@ def test_a_series_listed_after_the_first_origin_has_no_scale():
 )
 def test_horizons_must_end_inside_the_record(origins):
     with pytest.raises(ParameterError, match="do not end inside"):
-        score_series(a_panel(stepping(times=40)), origins=origins, seed=1)
+        walk_forward(a_panel(stepping(times=40)), origins=origins, seed=1)
 
 
 def test_winkler_by_hand():
@@ -159,14 +161,47 @@ def test_the_verb_scores_a_file_of_ones_own(tmp_path, capsys):
     assert (scores["n"] == 6).all()
 
 
+def test_a_backtest_cut_short_takes_up_where_it_stopped(tmp_path, monkeypatch, capsys):
+    file, asked = tmp_path / "own.csv", ["--freq", "1h", "--horizons", "1", "--origins", "4", "--span", "3d"]
+    events().to_csv(file, index=False)
+    calls = []
+    counted = {
+        name: lambda task, name=name: calls.append(name) or members.last_value(task) for name in members.KEPT
+    }
+    monkeypatch.setattr(ensemble, "MEMBERS", {**members.MEMBERS, **counted})
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    def run(out):
+        return cli.main(["backtest", "--history", str(file), *asked, "--out", str(tmp_path / out)])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ensemble, "weigh", stopped)
+        assert run("cut") == 130
+    assert sorted(calls) == sorted(members.KEPT)
+    assert run("cut") == 0
+    assert len(calls) == len(members.KEPT)  # none was asked again
+    assert not (tmp_path / "cut/unfinished").exists()
+    assert run("cut") == 0  # scored already: read, not computed
+    capsys.readouterr()
+    assert run("whole") == 0
+    assert len(calls) == 2 * len(members.KEPT)
+    cut, whole = (pd.read_parquet(tmp_path / out / "scores.parquet") for out in ("cut", "whole"))
+    pd.testing.assert_frame_equal(cut, whole)
+    events(310).to_csv(file, index=False)  # other prices are another task
+    assert run("cut") == 0
+    assert len(calls) == 3 * len(members.KEPT)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--freq", "1h"], "--freq goes with --history"),
         (["--history", "FILE", "--panel", "aws-ticks"], "exclude each other"),
         (["--history", "FILE", "--horizons", "1,x"], "not whole numbers"),
-        (["--history", "FILE", "--origins", "0"], "--origins is 0"),
-        (["--history", "FILE", "--horizons", "9999"], "too few for horizons"),
+        (["--history", "FILE", "--origins", "0", "--horizons", "1"], "origins is 0"),
+        (["--history", "FILE", "--horizons", "9999"], "do not fit"),
         (["--history", "none.csv"], "none.csv"),
     ],
 )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from test_forecast import a_panel, a_task, stepping
 
 from cloudarb_lib.forecast import members, neural
-from cloudarb_lib.forecast.backtest import score_series
+from cloudarb_lib.forecast.backtest import walk_forward
 
 
 def trending(times=140, series=20, seed=3):
@@ -114,7 +114,7 @@ def test_all_members_take_part_and_a_fixed_mix_is_scored_beside_them(monkeypatch
     monkeypatch.setitem(members.MEMBERS, "prophet", members.prophet)
     monkeypatch.setitem(members.MEMBERS, "lstm", neural.lstm)
     price = stepping(seed=4, times=90, series=12, drift=-0.03)
-    scores = score_series(a_panel(price), origins={4: np.arange(60, 86, 5)}, seed=1)
+    scores = walk_forward(a_panel(price), origins={4: np.arange(60, 86, 5)}, seed=1).scores
     wide = scores.pivot(index="series_id", columns="model", values="mae")
     assert {"prophet", "lstm", "fixed_weights", "seasonal_naive"} <= set(wide)
     assert not np.allclose(wide["fixed_weights"], wide["last_value"])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudarb_lib.errors import ParameterError
-from cloudarb_lib.splits import known, walk
+from cloudarb_lib.splits import known, spaced, walk
 
 
 @given(st.sets(st.integers(0, 300), min_size=1, max_size=60), st.integers(1, 40))
@@ -30,3 +30,18 @@ def test_guards():
     with pytest.raises(ParameterError, match="go forward"):
         walk(np.array([2, 3]), refit_every=0)
     assert walk(np.array([], int), refit_every=3) == []
+
+
+def test_origins_are_spaced_evenly_and_each_outcome_lies_inside_the_record():
+    found = spaced(100, first=40, horizons=[1, 20], origins=5)
+    assert found[1].tolist() == [40, 54, 69, 84, 98]
+    assert found[20].tolist() == [40, 50, 60, 69, 79]
+    assert spaced(45, first=40, horizons=[2], origins=40)[2].tolist() == [40, 41, 42]
+
+
+@pytest.mark.parametrize("wrong", [{"horizons": []}, {"horizons": [0]}, {"horizons": [60]}, {"first": 0}])
+def test_horizons_that_do_not_end_inside_are_refused(wrong):
+    with pytest.raises(ParameterError, match="do not fit 100 cells"):
+        spaced(100, **{"first": 40, "horizons": [1], "origins": 5, **wrong})
+    with pytest.raises(ParameterError, match="origins is 0"):
+        spaced(100, first=40, horizons=[1], origins=0)

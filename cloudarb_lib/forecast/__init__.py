@@ -10,14 +10,16 @@ import pandas as pd
 
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.forecast.backtest import walk_forward
+from cloudarb_lib.forecast.backtest import headline, walk_forward
 from cloudarb_lib.forecast.drift import alarms
 from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, find_patterns, walk_origins
 from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_YEAR
 
-__all__ = ["QUANTILES", "SLOW", "Forecast", "alarms", "forecast_offers", "is_moving", "walk_forward"]
+__all__ = [
+    "QUANTILES", "SLOW", "Forecast", "alarms", "forecast_offers", "headline", "is_moving", "walk_forward",
+]  # fmt: skip
 
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 MAX_AHEAD = pd.Timedelta(days=731)

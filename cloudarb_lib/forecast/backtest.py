@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,53 +25,20 @@ TAILS = {80: 0.1, 95: 0.025}
 
 
 class Scored(NamedTuple):
-    """``scores`` is table ``scores``; ``weights`` the weight of each member (columns) at each origin (time), mean
-    over all series and steps ahead; ``pits`` where outcomes fell in their forecasts: horizon, pit (0 to 1)."""
+    """``scores`` is table ``scores``, a row per offer, model and horizon; ``weights`` the weight of each member
+    (columns) at each origin (time), mean over all steps ahead; ``pits`` where outcomes fell in their
+    forecasts: horizon, pit (0 to 1)."""
 
     scores: pd.DataFrame
     weights: pd.DataFrame
     pits: pd.DataFrame
 
 
-def walk_forward(panel: Panel, *, horizons: list[int], origins: int, seed: int) -> Scored:
-    """Forecast from each of the last ``origins`` cells that has an outcome, and score it.
-
-    A price pattern counts once. Models are the members, their ``weighted_mean``,
-    and ``ensemble``: the median of the calibrated distribution, which is what is handed over; added
-    crps_ratio, its CRPS by that of the last value (its absolute error), of relative prices.
-    """
-    if not len(panel.offers):
-        raise DataError(
-            "no offer whose price moves (spot or market) to score.", "Choose other providers or as_of."
-        )
-    cells = len(panel.times)
-    if not horizons or min(horizons) < 1 or max(horizons) >= cells:
-        raise ParameterError(
-            f"horizons {horizons} do not fit a panel of {cells} cells.", "They must end inside the record."
-        )
-    if origins < 1:
-        raise ParameterError(f"origins is {origins}.", "Score at least one origin.")
-    patterns = ensemble.find_patterns(panel)
-    last = len(patterns.log_price) - 1
-    first = max(last - origins, 1)
-    if first >= last:
-        raise DataError("the panel is too short to score a forecast.", "Use more history.")
-    positions = np.arange(max(first - ensemble.CALIBRATION_ORIGINS, 0), last)
-    walk = ensemble.walk_origins(patterns, positions, horizon=max(horizons), seed=seed)
-    scored = np.flatnonzero(positions >= first)
-    ahead = np.array(sorted(set(horizons)))
-    scores, pits = _scores(walk, patterns.group_names, ahead, scored, rng=np.random.default_rng(seed))
-    times = panel.times[-len(patterns.log_price) :][positions[scored]]
-    weights = walk.weights[scored, :, -1].mean(axis=2)
-    flat = pd.DataFrame({"horizon": np.tile(ahead, pits.size // len(ahead)), "pit": pits.ravel()}).dropna()
-    return Scored(scores, pd.DataFrame(weights, times, list(walk.members)), flat)
-
-
-def score_series(
-    panel: Panel, *, origins: dict[int, np.ndarray], seed: int, tick: np.ndarray | None = None
-) -> pd.DataFrame:
-    """Return one row per offer, model and horizon: how forecasts came out, from the positions that ``origins``
-    names for each horizon (steps ahead).
+def walk_forward(
+    panel: Panel, *, origins: dict[int, np.ndarray], seed: int, tick: np.ndarray | None = None,
+    keep: Path | None = None,
+) -> Scored:  # fmt: skip
+    """Forecast from the positions that ``origins`` names for each horizon (steps ahead), and score what came.
 
     Columns series_id, model, horizon (steps), n, scale (mean price before the origins, USD per hour; NaN where
     there was none), mae, rmse, mase and rmsse (over the one-step error of the last value before the origins),
@@ -78,10 +46,15 @@ def score_series(
     is its absolute error), direction (share of right signs where the price moved 0.5 % or more) and dm_p
     (Diebold-Mariano against the last value); then of the ensemble pit80 and pit95 (coverage by randomised PIT,
     which an atom cannot push beyond nominal), p_change (its mean probability of a move of 0.5 % or more),
-    changed (how often one came) and brier (of p_change), and mape of each. ``tick`` (times, offers) is the price at the end of each cell,
-    where that is not what the panel holds: it enters as model last_tick. ParameterError where a horizon does
-    not end inside the record.
+    changed (how often one came) and brier (of p_change), mape of each, and series_group, in which the offer is
+    forecast. ``ensemble`` is the median of the calibrated distribution, which is what is handed over. ``tick``
+    (times, offers) is the price at the end of each cell, where that is not what the panel holds: it enters as
+    model last_tick. What slow members said is kept in folder ``keep``, and taken from there. DataError without an offer, ParameterError where a horizon does not end inside the record.
     """
+    if not len(panel.offers):
+        raise DataError(
+            "no offer whose price moves (spot or market) to score.", "Choose other providers or as_of."
+        )
     horizons = sorted(origins)
     ends = [int(at.max(initial=0)) + h if len(at) else len(panel.times) for h, at in origins.items()]
     if not horizons or horizons[0] < 1 or max(ends) >= len(panel.times):
@@ -92,10 +65,11 @@ def score_series(
     counts = np.stack([np.isin(np.arange(len(panel.times)), origins[h]) for h in horizons], axis=1)
     starts = np.flatnonzero(counts.any(axis=1))
     patterns = ensemble.find_patterns(panel, cells=len(panel.times))
+    group = np.array(patterns.group_names, object)[patterns.groups[patterns.of_offer]]
     back, stride = ensemble.CALIBRATION_ORIGINS * patterns.pace, max(patterns.pace // 4, 1)
     before = np.arange(max(int(starts[0]) - back, 1), int(starts[-1]), stride)
     positions = np.union1d(before, starts)
-    walk = ensemble.walk_origins(patterns, positions, horizon=horizons[-1], seed=seed)
+    walk = ensemble.walk_origins(patterns, positions, horizon=horizons[-1], seed=seed, keep=keep)
     at, scored = np.array(horizons) - 1, np.flatnonzero(np.isin(positions, starts))
     price = np.where(panel.price > 0, panel.price, np.nan)
     now, target = price[starts][:, :, None], starts[:, None] + at + 1
@@ -115,7 +89,8 @@ def score_series(
         f"{what}{level}": np.full(shape, np.nan) for what in ("cov", "width", "winkler") for level in TAILS
     }
     extra |= {name: np.full(shape, np.nan) for name in ("pit80", "pit95", "p_change", "changed", "brier")}
-    crps, median, rng = np.full(shape, np.nan), np.full(shape, np.nan), np.random.default_rng(seed)
+    crps, median, pits = (np.full(shape, np.nan) for _ in range(3))
+    rng = np.random.default_rng(seed)
     moved = np.where(np.isfinite(came), np.abs(np.log(came / now)) >= STEP_LOG, np.nan)
     for i, origin in enumerate(tqdm(scored, desc="score", unit="origin", disable=None)):
         worlds = np.exp(walk.worlds(int(origin), n_paths=SCORED_PATHS, only=every)[:, :, at])
@@ -127,9 +102,10 @@ def score_series(
             extra[f"cov{level}"][i] = losses.coverage(low[None], high[None], share[None], axis=0)
             extra[f"width{level}"][i] = now[i] * (high - low)
             extra[f"winkler{level}"][i] = now[i] * losses.winkler(low, high, share, level / 100)
-        pit = transform(worlds[of], np.where(moved[i] == 0, 1.0, share), rng=rng)
+        pits[i] = transform(worlds[of], np.where(moved[i] == 0, 1.0, share), rng=rng)
         for level in TAILS:
-            extra[f"pit{level}"][i] = np.where(np.isfinite(pit), np.abs(2 * pit - 1) <= level / 100, np.nan)
+            held = np.abs(2 * pits[i] - 1) <= level / 100
+            extra[f"pit{level}"][i] = np.where(np.isfinite(pits[i]), held, np.nan)
         chance = (np.abs(np.log(worlds)) >= STEP_LOG).mean(axis=1)[of]
         extra["p_change"][i] = np.where(np.isfinite(share), chance, np.nan)
         extra["changed"][i], extra["brier"][i] = moved[i], (chance - moved[i]) ** 2
@@ -161,8 +137,10 @@ def score_series(
             part |= {"direction": losses.mean(right[:, :, k], 0), "dm_p": dm_p, **final}
             with np.errstate(divide="ignore", invalid="ignore"):
                 part["mape"] = losses.mean(error[:, :, k] / came[:, :, k], 0)
-            rows.append(pd.DataFrame(part))
-    return pd.concat(rows, ignore_index=True)
+            rows.append(pd.DataFrame({**part, "series_group": group}))
+    weights = pd.DataFrame(walk.weights[scored, :, -1].mean(axis=2), panel.times[starts], list(walk.members))
+    flat = pd.DataFrame({"horizon": np.tile(horizons, pits.size // len(horizons)), "pit": pits.ravel()})
+    return Scored(pd.concat(rows, ignore_index=True), weights, flat.dropna())
 
 
 def _interval(worlds: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,52 +169,3 @@ def headline(scores: pd.DataFrame) -> pd.DataFrame:
                 **{name: part[name].mean() for name in SHOWN},
             }  # fmt: skip
     return pd.DataFrame(rows).T.rename_axis(["model", "horizon"]).sort_index()
-
-
-def _scores(
-    walk: ensemble.Walk,
-    groups: tuple[str, ...],
-    horizons: np.ndarray,
-    scored: np.ndarray,
-    *,
-    rng: np.random.Generator,
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return table ``scores``, and where each outcome fell in its forecast (origins, series, horizons)."""
-    task, at = walk.task, horizons - 1
-    price = np.exp(task.log_price)
-    now = price[task.origins[scored]][:, :, None]
-    came, known = now * np.exp(task.truth()[scored][:, :, at]), walk.truth[scored][:, :, at]
-    median, crps, inside80, inside95, pits = (np.full(came.shape, np.nan) for _ in range(5))
-    for i, origin in enumerate(scored):
-        change = walk.worlds(int(origin), n_paths=SCORED_PATHS, only=np.arange(price.shape[1]))[:, :, at]
-        median[i], worlds, share = np.median(change, axis=1), np.exp(change), np.exp(known[i])
-        crps[i] = losses.crps(worlds.transpose(0, 2, 1), share)
-        pits[i] = transform(change, known[i], rng=rng)
-        for inside, level in ((inside80, 80), (inside95, 95)):
-            low, high = _interval(worlds, level)
-            inside[i] = losses.coverage(low[None], high[None], share[None], axis=0)
-    points = {name: forecast[scored][:, :, at] for name, forecast in walk.members.items()}
-    points |= {"weighted_mean": walk.point[scored][:, :, at], "ensemble": median}
-    error = {name: np.abs(now * np.exp(point) - came) for name, point in points.items()}
-    before, ever = losses.mean(price[: task.origins[scored[0]] + 1], 0), losses.mean(price, 0)
-    scale = np.where(np.isfinite(before), before, ever)  # listed after the first origin: no price before
-    rows = []
-    for code, group in [*enumerate(groups), (-1, ensemble.ALL)]:
-        mine = (task.groups == code) | (code < 0)
-        for k, horizon in enumerate(horizons):
-            if not np.isfinite(came[:, mine, k]).any():
-                continue
-            part = {model: e[:, mine, k] for model, e in error.items()}
-            total = {m: losses.scaled_mae(losses.mean(e, 0), scale[mine]) for m, e in part.items()}
-            plain = losses.mean(np.abs(1 - np.exp(known[:, mine, k])))
-            for model, e in part.items():
-                final = np.nan if model != "ensemble" else 1.0
-                rows.append({
-                    "model": model, "series_group": group, "horizon": int(horizon),
-                    "n": int(np.isfinite(e).sum()), "mae_usd_per_hour": float(losses.mean(e)),
-                    "skill": 1 - total[model] / total["last_value"] if total["last_value"] > 0 else 0.0,
-                    "coverage80": final * losses.mean(inside80[:, mine, k]),
-                    "coverage95": final * losses.mean(inside95[:, mine, k]),
-                    "crps_ratio": final * losses.mean(crps[:, mine, k]) / plain if plain > 0 else np.nan,
-                })  # fmt: skip
-    return pd.DataFrame(rows), pits

@@ -247,3 +247,5 @@ MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {
 }
 SLOW = ("prophet", "lstm")
 """Members that need seconds: left out where a forecast is made anew every week of a look-back."""
+KEPT = (*SLOW, "boosting")
+"""Members whose forecasts an interrupted back-test finds again."""

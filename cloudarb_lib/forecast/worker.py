@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
 from cloudarb_lib.errors import WorkerError
 
+T = TypeVar("T")
 START_LIMIT_S = 120.0  # importing TensorFlow, on top of the time a call may take
 
 
@@ -94,6 +96,29 @@ class Worker:
         self.log.seek(0)
         said = self.log.read().decode(errors="replace").strip().splitlines()
         return f"ended with code {process.returncode}" + (f": {said[-1].strip()}" if said else "")
+
+
+def within(limit_s: float, call: Callable[[], T]) -> T:
+    """Return what ``call`` returns; WorkerError where it takes longer than ``limit_s``.
+
+    It runs in a thread, which is left behind then, and ends with the process at the latest.
+    """
+    box: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            box.put((call(), None))
+        except Exception as cause:
+            box.put((None, cause))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        out, cause = box.get(timeout=limit_s)
+    except queue.Empty:
+        raise WorkerError(f"it did not answer within {limit_s:g} s.") from None
+    if cause is not None:
+        raise cause
+    return out
 
 
 WORKER = Worker()

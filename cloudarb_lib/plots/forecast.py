@@ -8,31 +8,29 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from cloudarb_lib.forecast.drift import series_groups
-from cloudarb_lib.forecast.ensemble import ALL
 from cloudarb_lib.plots import COLOURS, figure
 from cloudarb_lib.types import Panel
 
 _NAMES = {
     "last_value": "last value", "repeat_last_step": "repeat last step", "damped_trend": "damped trend (statsmodels)",
-    "boosting": "boosting (LightGBM)", "lstm": "LSTM (TensorFlow)", "prophet": "Prophet", "weighted_mean": "weighted mean of members", "ensemble": "ensemble",
+    "boosting": "boosting (LightGBM)", "lstm": "LSTM (TensorFlow)", "prophet": "Prophet", "fixed_weights": "fixed weights", "ensemble": "ensemble",
 }  # fmt: skip
 
 
-def skill(scores: pd.DataFrame, *, unit: str) -> go.Figure:
-    """Return the skill of each model against the last value by step ahead, all series (``scores``)."""
-    pooled = scores[scores["series_group"] == ALL]
-    best = pooled[pooled["model"] == "ensemble"].set_index("horizon")["skill"]
-    beaten = int((best > 0.005).sum())
-    title = f"The ensemble beats the last price at {beaten or 'none'} of {len(best)} horizons"
+def skill(board: pd.DataFrame, *, unit: str) -> go.Figure:
+    """Return the error each model saves against the last value, by step ahead (``board`` as from ``headline``)."""
+    saved = 100 * (1 - board["ratio"]).unstack("model")
+    beaten = int((saved["ensemble"] > 0.5).sum())
+    title = f"The ensemble beats the last price at {beaten or 'none'} of {len(saved)} horizons"
     fig = figure(title, x_title=f"{unit}s ahead", y_title="error saved against the last price, %")
-    for k, (model, name) in enumerate(_NAMES.items()):
-        rows = pooled[pooled["model"] == model]
-        line = {"color": COLOURS[k], "width": 4 if model == "ensemble" else 1.8}
-        fig.add_scatter(x=rows["horizon"], y=100 * rows["skill"], name=name, mode="lines+markers", line=line)
+    for (model, name), colour in zip(_NAMES.items(), COLOURS, strict=True):
+        if model in saved:
+            line = {"color": colour, "width": 4 if model == "ensemble" else 1.8}
+            fig.add_scatter(x=saved.index, y=saved[model], name=name, mode="lines+markers", line=line)
     fig.add_annotation(x=1, xref="paper", y=0, text="as good as the last price", showarrow=False, yshift=9)
-    low, high = 100 * pooled["skill"].min(), 100 * pooled["skill"].max()
+    low, high = saved.min(axis=None), saved.max(axis=None)
     fig.update_yaxes(range=[max(-60.0, low - 3), max(10.0, high + 3)])  # what is worse lies below the edge
-    return fig.update_xaxes(tickvals=sorted(pooled["horizon"].unique()))
+    return fig.update_xaxes(tickvals=saved.index)
 
 
 def weights_over_time(weights: pd.DataFrame) -> go.Figure:
