@@ -93,6 +93,7 @@ def test_a_series_listed_after_the_first_origin_has_no_scale():
     late = scores[scores["series_id"] == "o1"]
     assert late["scale"].isna().all()
     assert (late["n"] == 19).all()
+    assert headline(late).empty
 
 
 @pytest.mark.parametrize(

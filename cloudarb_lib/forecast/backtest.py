@@ -168,4 +168,5 @@ def headline(scores: pd.DataFrame) -> pd.DataFrame:
                 "crps_ratio": (part["crps"] / part["scale"]).sum() / total if total > 0 else np.nan,
                 **{name: part[name].mean() for name in SHOWN},
             }  # fmt: skip
-    return pd.DataFrame(rows).T.rename_axis(["model", "horizon"]).sort_index()
+    index = pd.MultiIndex.from_tuples(list(rows), names=["model", "horizon"])
+    return pd.DataFrame(list(rows.values()), index).sort_index()
