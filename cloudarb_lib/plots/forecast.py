@@ -28,7 +28,7 @@ def skill(board: pd.DataFrame, *, unit: str) -> go.Figure:
             line = {"color": colour, "width": 4 if model == "ensemble" else 1.8}
             fig.add_scatter(x=saved.index, y=saved[model], name=name, mode="lines+markers", line=line)
     fig.add_annotation(x=1, xref="paper", y=0, text="as good as the last price", showarrow=False, yshift=9)
-    low, high = saved.min(axis=None), saved.max(axis=None)
+    low, high = (float(end) for end in (saved.min().min(), saved.max().max()))
     fig.update_yaxes(range=[max(-60.0, low - 3), max(10.0, high + 3)])  # what is worse lies below the edge
     return fig.update_xaxes(tickvals=saved.index)
 
