@@ -356,6 +356,28 @@ def test_a_region_that_would_mend_it_is_named():
     assert not any(s.startswith("allow") for s in allocate.conflicts(dear.problem))
 
 
+def test_limits_at_fault_together_and_spread_are_told_in_words():
+    budget = allocate.Limits(budget_usd=1000.0, effective_providers=1.5)
+    one = OFFERS[OFFERS["provider"] == "gcp"]
+    said = allocate.conflicts(plan_for(work(8), table=one, limits=budget).problem)
+    assert said[0].startswith("no limit alone is at fault; together: budget 1,000 is short by 1,6")
+    assert said[0].endswith("; fewer effective providers")
+    one = OFFERS[OFFERS["provider"] == "gcp"]
+    said = allocate.conflicts(
+        plan_for(work(8), table=one, limits=allocate.Limits(effective_providers=2.0)).problem
+    )
+    assert said == ["1.00 effective providers at most can be had, not 2"]
+    # at 9 USD an hour on aws and 2 on gcp, what is left of the budget buys that much spread and no more
+    rent = 168 * float(rework_factor(0.002, checkpoint_h=0, restart_h=0)) * 16
+    spend = allocate.Limits(budget_usd=rent + 500.0, effective_providers=1.9)
+    (said, *_) = [s for s in allocate.conflicts(plan_for(work(8), limits=spend).problem) if "can be had" in s]
+    aws = np.linspace(0, 1, 10_001) * (rent + 500.0)  # spend there; gcp serves what that leaves, at 2 USD
+    gcp = np.maximum(8 - aws / 9 / 168, 0) * rent / 8
+    kept = aws + gcp <= rent + 500.0
+    most = ((aws + gcp) ** 2 / (aws**2 + gcp**2))[kept].max()
+    assert float(said.split(" ")[0]) == pytest.approx(most, rel=0.02)
+
+
 def test_a_cvar_limit_too_low_is_named():
     times = pd.date_range("2026-01-01", periods=1, freq="7D", tz="UTC")
     paths = Paths(pd.Index(["gcp/us-a//h8/spot/"]), times, np.array([[[10.0], [30.0]]]))
@@ -733,6 +755,35 @@ def test_a_frontier_falls_and_ends_where_no_plan_is():
         allocate.frontier(replace(base, paths=None), "cvar_usd", [1.0])
 
 
+def test_a_frontier_chooses_its_limits_and_tightens_its_bounds():
+    base = random_problem(11, small=False)
+    base = allocate.without_risk_limits(replace(base, limits=replace(base.limits, budget_usd=None)))
+    free = allocate.solve(base)
+    risk = allocate.frontier(base, "cvar_usd")
+    assert len(risk) == 6
+    assert risk["limit"].iloc[-1] == pytest.approx(free.verdict.cvar_usd)
+    assert risk["limit"].iloc[0] < free.verdict.cvar_usd
+    spread = allocate.frontier(base, "effective_providers")
+    assert spread["limit"].tolist() == list(range(1, len(np.unique(base.groups)) + 1))
+    for curve, tight_first in ((risk, True), (spread, False)):
+        bounds = curve["bound_usd"].to_numpy()
+        assert (np.diff(bounds if not tight_first else bounds[::-1]) >= 0).all()
+        there = curve["cost_usd"].notna()
+        assert (curve.loc[there, "bound_usd"] <= curve.loc[there, "cost_usd"] * (1 + 1e-9)).all()
+
+
+def test_what_changed_is_drawn():
+    changes = pd.DataFrame(
+        {"workload": ["a", "a"], "offer_id": ["gcp/r//m/spot/", "gcp/s//m/spot/"], "before": [4.0, 0.0], "now": [1.0, 2.0]}
+    )  # fmt: skip
+    drawn = plots.moved(changes)
+    assert drawn.layout.title.text == "2 machines are taken up, 3 given up against the last plan"
+    before, now = drawn.data[-2:]
+    assert (list(before.x), list(now.x)) == ([4.0, 0.0], [1.0, 2.0])
+    assert list(now.y) == ["a: gcp/r/m/spot", "a: gcp/s/m/spot"]
+    assert "Nothing changed" in plots.moved(changes.iloc[:0]).layout.title.text
+
+
 def test_without_risk_limits_only_budget_and_capacity_stay():
     limits = allocate.Limits(
         budget_usd=5.0, cvar_usd=1.0, effective_providers=2.0, max_provider_share=0.5,
@@ -777,14 +828,18 @@ def test_a_var_that_cannot_be_held_is_said():
 
 def test_the_picture_of_a_frontier_says_what_safety_costs():
     curve = pd.DataFrame(
-        {"limit": [1.0, 2.0, 3.0], "cost_usd": [np.nan, 150.0, 100.0], "bound_usd": [np.nan, 149.0, 100.0]}
-    )
+        {"limit": [1.0, 2.0, 3.0], "cost_usd": [np.nan, 150.0, 100.0], "bound_usd": [np.nan, 149.0, 100.0],
+         "status": ["infeasible", "within_gap", "optimal"], "cvar_usd": 2.0, "effective": 1.5}
+    )  # fmt: skip
     drawn = plots.frontier(curve, x_title="CVaR (USD)")
     assert drawn.layout.title.text == (
-        "The tightest limit costs $50 more than the loosest; 1 limit admits no plan"
+        "The tightest limit costs $50 more than the loosest; no plan at 1 limit"
     )
-    assert list(drawn.data[0].x) == [2.0, 3.0]
-    assert "thousand USD" in drawn.layout.yaxis.title.text
+    assert [(trace.name, list(trace.x), list(trace.y)) for trace in drawn.data] == [
+        ("proven bound", [2.0, 3.0], [149.0, 100.0]), ("best plan", [2.0, 3.0], [150.0, 100.0])
+    ]  # fmt: skip
+    assert drawn.data[1].customdata[0].tolist() == ["within_gap", 2.0, 1.5]
+    assert "(USD)" in drawn.layout.yaxis.title.text
     assert "No limit tried" in plots.frontier(curve.iloc[:1], x_title="").layout.title.text
 
 

@@ -17,6 +17,8 @@ from cloudarb_lib.allocate.search import Plan, solve
 from cloudarb_lib.errors import SolveError
 
 _PATIENCE_S = 30.0
+_ROUNDS = 100
+"""Of cuts, until a relaxation that still breaks a limit is taken to admit no plan."""
 
 
 def binding(plan: Plan) -> pd.DataFrame:
@@ -106,7 +108,7 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     A pool is provider/region/purchase option/GPU model (on a marketplace, the offer). Columns
     ``workload``, ``pool`` (largest cost now), ``runner_up`` (pools taken up or enlarged
     instead) and ``extra_usd``: cost of the best plan without that pool for that workload, less
-    the cost now; NaN where nothing else can serve it.
+    the cost now; NaN where nothing else can serve it within the limits.
     """
     options = replace(options or SolveOptions(), time_limit_s=_PATIENCE_S)
     problem, rows = plan.problem, []
@@ -116,7 +118,7 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
             continue
         main = str(held.droplevel(0).idxmax())
         other = solve(_without(problem, str(workload), main), options)
-        taken, extra = "nothing else fits", np.nan
+        taken, extra = "none within the limits", np.nan
         if other.has_plan:
             more = _by_pool(other).loc[[str(workload)]].sub(held, fill_value=0.0).droplevel(0)
             taken = ", ".join(more[more > 0.01].sort_values(ascending=False).index[:3])
@@ -182,25 +184,63 @@ def conflicts(problem: Problem) -> list[str]:
     Each kind of limit in turn is made elastic at a price relative to its size while the others
     hold; where no kind suffices alone, all give way together. This is the relaxation: an answer
     of no change at all means that only whole machines are in the way. Regions that alone would mend it
-    follow, the five cheapest of each workload tried.
+    follow, the five cheapest of each workload tried; and by how much less demand would, where some is left.
     """
-    rows, limits = to_milp(problem, tight=False).row_names, problem.limits
-    there = {"CVaR": limits.cvar_usd, "effective": limits.effective_providers}
-    every = ("budget", "CVaR", "effective", "on-demand", "share", "carbon", "capacity", "demand")
-    kinds = tuple(k for k in every if there.get(k) or any(name.startswith(k) for name in rows))
-    if _give_way(problem, ()) is not None:
+    limits = problem.limits
+    if least_excess(problem, ()) is not None:
         return ["Fractions of machines would fit: only whole machines are in the way."]
-    alone = [said for kind in kinds if (said := _give_way(problem, (kind,)))]
+    names = [*to_milp(problem, tight=False).row_names, "CVaR" if limits.cvar_usd else ""]
+    kinds = [kind for kind in _KINDS if any(name.startswith(kind) for name in names)]
+    alone = [_words(found) for kind in kinds if (found := least_excess(problem, (kind,)))]
+    if limits.effective_providers and (most := most_effective(problem)):
+        alone.append(
+            f"{most:.2f} effective {limits.diversify}s at most can be had, not {limits.effective_providers:g}"
+        )
     for said, wider in problem.elsewhere():
-        if _give_way(replace(wider, limits=limits), ()) is not None:
+        if least_excess(replace(wider, limits=limits), ()) is not None:
             alone.append(said)
-    return alone or [f"no limit alone is at fault; together: {_give_way(problem, kinds)}"]
+    if not alone:
+        free = replace(problem, limits=replace(limits, effective_providers=None))
+        fewer = [f"fewer effective {limits.diversify}s"] if limits.effective_providers else []
+        together = [_words(least_excess(free, tuple(kinds)) or {}), *fewer]
+        alone.append(f"no limit alone is at fault; together: {'; '.join(filter(None, together))}")
+    less = least_excess(problem, ("demand",)) or {}
+    if 0 < sum(more for _, more in less.values()) < 0.999 * sum(limit for limit, _ in less.values()):
+        alone.append(_words(less))
+    return alone
 
 
-def _give_way(problem: Problem, kinds: tuple[str, ...]) -> str | None:
-    """Return the least changes of limits of ``kinds`` that admit a (fractional) plan; None if none."""
-    if "effective" in kinds:
-        problem = replace(problem, limits=replace(problem.limits, effective_providers=None))
+_KINDS = ("budget", "CVaR", "on-demand", "share", "carbon", "capacity")
+"""Limits that can give way beside the demand, by how their names begin."""
+
+
+def _words(excess: dict[str, tuple[float, float]]) -> str:
+    return "; ".join(
+        f"{name} {limit:,.6g} is short by {more:,.6g} (+{more / limit:.1%})"
+        for name, (limit, more) in excess.items()
+    )
+
+
+def most_effective(problem: Problem) -> float | None:
+    """Return to how many effective providers (or regions) the other limits let spend be spread, within 2 %.
+
+    This is the relaxation, by bisection; None where the other limits admit no plan.
+    """
+    low, high = 1.0, float(len(np.unique(problem.groups)))
+    free = replace(problem, limits=replace(problem.limits, effective_providers=None))
+    if least_excess(free, ()) is None:
+        return None
+    while high - low > 0.02 * low:
+        middle = (low + high) / 2
+        limits = replace(problem.limits, effective_providers=middle)
+        kept = least_excess(replace(problem, limits=limits), ()) is not None
+        low, high = (middle, high) if kept else (low, middle)
+    return low
+
+
+def least_excess(problem: Problem, kinds: tuple[str, ...]) -> dict[str, tuple[float, float]] | None:
+    """Return limit and least excess of the limits of ``kinds`` that must give way, by name, so that
+    there is a (fractional) plan; None if there is none, or none was found in ``_ROUNDS`` rounds of cuts."""
     base, limits = to_milp(problem, tight=False), problem.limits
     at = np.array([i for i, name in enumerate(base.row_names) if kinds and name.startswith(kinds)], int)
     names = [*(base.row_names[i] for i in at), "CVaR"]
@@ -227,30 +267,25 @@ def _give_way(problem: Problem, kinds: tuple[str, ...]) -> str | None:
         rows=sparse.hstack([base.rows, eased], format="csr"),
     )  # fmt: skip
     relaxation = Relaxation(milp)
-    while True:
+    for _ in range(_ROUNDS):
         if relaxation.solve(_PATIENCE_S) != "optimal":
             return None
-        cuts = separate(base, relaxation.z[:width], tolerance=1e-6, links=False)
-        excess = relaxation.z[-1]
-        if not cuts.names or (cuts.names == ["CVaR"] and _excess(problem, base, relaxation.z) <= excess + 1):
+        cuts = separate(base, relaxation.z[:width], tolerance=1e-4, links=False)
+        if not cuts.names or (cuts.names == ["CVaR"] and _settled(problem, base, relaxation.z)):
             break
         slack = sparse.lil_matrix((len(cuts.names), k))
         slack[[i for i, name in enumerate(cuts.names) if name == "CVaR"], k - 1] = -1.0
         relaxation.add(replace(cuts, matrix=sparse.hstack([cuts.matrix, slack], format="csr")))
-    given = relaxation.z[width:]
-    said = [
-        f"{name} {limit:,.6g} is short by {more:,.6g} (+{more / limit:.1%})"
-        for name, limit, more in zip(names, size, given, strict=True)
-        if more > 1e-6 * limit
-    ]
-    if "effective" in kinds:
-        said.append(f"fewer than {limits.effective_providers} effective {limits.diversify}s")
-    return "; ".join(said)
+    else:
+        return None
+    excess = zip(names, zip(size, relaxation.z[width:], strict=True), strict=True)
+    return {name: (limit, more) for name, (limit, more) in excess if more > 1e-6 * limit}
 
 
-def _excess(problem: Problem, milp: Milp, z: np.ndarray) -> float:
-    """Return by how much the CVaR of a point exceeds its limit, in USD."""
+def _settled(problem: Problem, milp: Milp, z: np.ndarray) -> bool:
+    """Return whether the CVaR of a point exceeds its limit by what the last slack allows, to a dollar."""
+    limits = problem.limits
     assert problem.paths is not None
-    assert problem.limits.cvar_usd is not None
-    usage = z[milp.usage_columns]
-    return tail_mean(problem.paths @ usage, problem.limits.cvar_level) - problem.limits.cvar_usd
+    assert limits.cvar_usd is not None
+    cvar = tail_mean(problem.paths @ z[milp.usage_columns], limits.cvar_level)
+    return bool(cvar - limits.cvar_usd <= z[-1] + 1.0)

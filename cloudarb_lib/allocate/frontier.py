@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.engine import SolveOptions
+from cloudarb_lib.allocate.explain import least_excess
 from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.allocate.search import Plan, solve
 from cloudarb_lib.errors import ParameterError, SolveError
@@ -21,30 +23,39 @@ _ROUNDS = 8
 
 def without_risk_limits(problem: Problem) -> Problem:
     """Return the problem with budget and capacity only: its optimum beside ours is the price of safety."""
-    none: dict[str, Any] = dict.fromkeys(_RISK_LIMITS)
-    return replace(problem, limits=replace(problem.limits, **none))
+    return _with(problem, **dict.fromkeys(_RISK_LIMITS))
+
+
+def _with(problem: Problem, **changes: Any) -> Problem:
+    return replace(problem, limits=replace(problem.limits, **changes))
 
 
 def frontier(
-    problem: Problem, over: str, values: list[float], options: SolveOptions | None = None
+    problem: Problem, over: str, values: Sequence[float] = (), options: SolveOptions | None = None
 ) -> pd.DataFrame:
     """Return what each of ``values`` of limit ``over`` costs: cost against safety, a row each.
 
-    ``over`` is cvar_usd or effective_providers; other limits stay. Columns ``limit``, ``status``,
-    ``cost_usd``, ``bound_usd``, ``cvar_usd``, ``effective``; NaN where there is no plan. Solved from
-    the tightest limit on, so that each plan is the one to beat at the next. Sorted by ``limit``.
+    ``over`` is cvar_usd or effective_providers (of what the limits' ``diversify`` says); other limits stay.
+    Without ``values``: six levels of CVaR from that of the plan without this limit down to close to the
+    least there is (half of it at most), or 1 to 5 effective providers. Columns ``limit``, ``status``, ``cost_usd``, ``bound_usd``,
+    ``cvar_usd``, ``effective``; NaN where there is no plan. Solved from the tightest limit on, so that
+    each plan is the one to beat at the next. Sorted by ``limit``.
     """
     if over not in ("cvar_usd", "effective_providers"):
         raise ParameterError(f"no frontier over {over!r}.", "Use cvar_usd or effective_providers.")
     if over == "cvar_usd" and problem.paths is None:
         raise ParameterError("a frontier over CVaR needs price paths.", "Give paths to the problem.")
+    if not len(values) and over == "effective_providers":
+        values = range(1, min(5, len(np.unique(problem.groups))) + 1)
+    elif not len(values):
+        loose = solve(_with(problem, cvar_usd=None), options).verdict.cvar_usd
+        short = least_excess(_with(problem, cvar_usd=loose / 2), ("CVaR",)) or {}
+        values = np.linspace(loose / 2 + sum(more for _, more in short.values()), loose, 7)[1:].tolist()
     rows: list[dict[str, object]] = []
     start: pd.DataFrame | None = None
-    for value in sorted(set(values), reverse=over != "cvar_usd"):
-        tightened: dict[str, Any] = {over: float(value)}
-        limits = replace(problem.limits, **tightened)
-        plan = solve(replace(problem, limits=limits), options, start=start)
-        row: dict[str, object] = {"limit": float(value), "status": plan.status, "bound_usd": plan.bound_usd}
+    for value in sorted({float(v) for v in values}, reverse=over != "cvar_usd"):
+        plan = solve(_with(problem, **{over: value}), options, start=start)
+        row: dict[str, object] = {"limit": value, "status": plan.status, "bound_usd": plan.bound_usd}
         if plan.has_plan:
             told, start = plan.verdict, plan.table
             row |= {
@@ -52,7 +63,11 @@ def frontier(
             }  # fmt: skip
         rows.append(row)
     columns = ["limit", "status", "cost_usd", "bound_usd", "cvar_usd", "effective"]
-    return pd.DataFrame(rows, columns=columns).sort_values("limit", ignore_index=True)
+    curve = pd.DataFrame(
+        rows[::-1], columns=columns
+    )  # from the loosest on: what bounds it bounds the tighter
+    bound = curve["bound_usd"].cummax()
+    return curve.assign(bound_usd=bound).sort_values("limit", ignore_index=True)
 
 
 def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = None) -> Plan:

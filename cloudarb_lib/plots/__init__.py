@@ -13,7 +13,15 @@ _template = go.layout.Template(pio.templates["plotly_white"])
 _template.layout.update(
     colorway=list(COLOURS),
     font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 13, "color": "#222"},
-    title={"x": 0.0, "xanchor": "left", "font": {"size": 17}, "automargin": True, "yref": "container"},
+    title={
+        "x": 0.0,
+        "xanchor": "left",
+        "font": {"size": 17},
+        "automargin": True,
+        "yref": "container",
+        "y": 0.97,
+        "yanchor": "top",
+    },
     margin={"l": 70, "r": 30, "t": 70, "b": 85},
     legend={"orientation": "h", "yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0},
     hoverlabel={"namelength": -1},

@@ -10,6 +10,10 @@ from cloudarb_lib.plots import COLOURS, figure
 _PATTERNS = {"on_demand": "", "spot": "/", "reserved": "x"}
 
 
+def _nothing(title: str) -> go.Figure:
+    return figure(title, height_px=90).update_xaxes(visible=False).update_yaxes(visible=False)
+
+
 def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     """Return GPUs held in each region by each workload; hatching tells the purchase option.
 
@@ -78,7 +82,7 @@ def what_binds(limits: pd.DataFrame) -> go.Figure:
     """Return what one unit more of each binding limit would save, as ``allocate.binding`` tells."""
     saved = limits[limits["worth_usd"] > 0].head(12).iloc[::-1]
     if not len(saved):
-        return figure("No limit binds: more capacity would save nothing", height_px=170)
+        return _nothing("No limit binds: more capacity would save nothing")
     top = saved.iloc[-1]
     fig = figure(
         f"One {top['unit']} more of {top['limit']} would save ${top['worth_usd']:,.2f}",
@@ -97,23 +101,60 @@ def what_binds(limits: pd.DataFrame) -> go.Figure:
 def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     """Return what each limit costs, as ``allocate.frontier`` tells; ``x_title`` names limit and unit.
 
+    The band is what is not proven: between the best plan found and the bound under which none lies.
     Limits without a plan are left out and counted in the title.
     """
     there = curve[curve["cost_usd"].notna()]
     none = len(curve) - len(there)
-    more = f"; {none} limit{'s admit' if none > 1 else ' admits'} no plan" if none else ""
+    more = f"; no plan at {none} limit{'s' * (none > 1)}" if none else ""
     if not len(there):
-        return figure("No limit tried admits a plan", height_px=170)
+        return _nothing("No limit tried admits a plan")
     dearer = there["cost_usd"].max() - there["cost_usd"].min()
     fig = figure(
         f"The tightest limit costs ${dearer:,.0f} more than the loosest{more}",
-        x_title=x_title, y_title="expected cost (thousand USD)",
+        x_title=x_title, y_title="expected cost (USD)",
     )  # fmt: skip
-    for name, column, colour, dash in (
-        ("best plan", "cost_usd", COLOURS[0], "solid"), ("proven bound", "bound_usd", COLOURS[6], "dot"),
-    ):  # fmt: skip
+    fig.add_scatter(
+        x=there["limit"], y=there["bound_usd"], name="proven bound", mode="lines+markers",
+        line={"color": COLOURS[6], "dash": "dot"},
+    )  # fmt: skip
+    fig.add_scatter(
+        x=there["limit"], y=there["cost_usd"], name="best plan", mode="lines+markers+text",
+        line={"color": COLOURS[0]}, marker={"size": 9}, fill="tonexty", fillcolor="rgba(0, 114, 178, 0.12)",
+        text=[f"${usd:,.0f}" for usd in there["cost_usd"]], cliponaxis=False,
+        textposition="top right" if there["cost_usd"].iloc[-1] < there["cost_usd"].iloc[0] else "bottom right",
+        customdata=there[["status", "cvar_usd", "effective"]],
+        hovertemplate="$%{y:,.0f}, %{customdata[0]}<br>CVaR $%{customdata[1]:,.0f}<br>%{customdata[2]:.2f} effective",
+    )  # fmt: skip
+    margin = max(float(there["limit"].max() - there["limit"].min()), 1e-9) * 0.1
+    fig.update_xaxes(range=[there["limit"].min() - margin / 3, there["limit"].max() + margin])
+    fig.update_yaxes(tickformat=",")
+    return fig
+
+
+def moved(changes: pd.DataFrame) -> go.Figure:
+    """Return what changed between two plans: instances then (hollow) and now (full) of each offer that differs.
+
+    ``changes`` is the first of ``advice.compare``: ``workload``, ``offer_id``, ``before``, ``now``.
+    """
+    if not len(changes):
+        return _nothing("Nothing changed against the last plan")
+    labels = changes["workload"] + ": " + changes["offer_id"].str.replace("//", "/").str.strip("/")
+    fig = figure(
+        f"{(changes['now'] - changes['before']).clip(lower=0).sum():,.0f} machines are taken up, "
+        f"{(changes['before'] - changes['now']).clip(lower=0).sum():,.0f} given up against the last plan",
+        x_title="machines", height_px=190 + 34 * len(changes),
+    )  # fmt: skip
+    for label, before, now in zip(labels, changes["before"], changes["now"], strict=True):
         fig.add_scatter(
-            x=there["limit"], y=there[column] / 1e3, name=name, mode="lines+markers",
-            line={"color": colour, "dash": dash},
+            x=[before, now], y=[label, label], mode="lines", showlegend=False, hoverinfo="skip",
+            line={"color": COLOURS[2] if now > before else COLOURS[3], "width": 3},
         )  # fmt: skip
+    for name, column, fill in (("last plan", "before", "white"), ("this plan", "now", COLOURS[0])):
+        fig.add_scatter(
+            x=changes[column], y=labels, name=name, mode="markers", cliponaxis=False,
+            marker={"size": 12, "color": fill, "line": {"color": COLOURS[0], "width": 2}},
+        )  # fmt: skip
+    fig.update_yaxes(autorange="reversed", ticksuffix="  ")
+    fig.update_xaxes(rangemode="tozero")
     return fig
