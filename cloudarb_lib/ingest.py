@@ -18,8 +18,10 @@ from tqdm.auto import tqdm
 
 from cloudarb_lib import glitches
 from cloudarb_lib.collect.files import EC2_SOURCE, pieces
+from cloudarb_lib.collect.rows import LINE, REASONS, check
 from cloudarb_lib.errors import DataError, StoreError
 from cloudarb_lib.files import locked
+from cloudarb_lib.gpus import canonical
 from cloudarb_lib.schema import QUALITIES, STORED
 from cloudarb_lib.store import BUNDLED, LAYOUT, connect, current, store_folder
 from cloudarb_lib.types import OFFER_PARTS
@@ -114,28 +116,27 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
     report = IngestReport()
     refused: list[DataError] = []
     starts: list[int] = []
-    shape = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
     try:
         _sweep(folder)  # what a killed writer left
         if base is not None:
             shutil.copyfile(base, work)
-        with (
-            connect(work) as con,
-            tqdm(total=len(paths), bar_format=shape, disable=None if progress else True) as bar,
-        ):
+        with connect(work) as con:
+            con.create_function("canonical", canonical, null_handling="special")  # type: ignore[call-overload]
             if base is None:
                 con.execute(LAYOUT)
-            for path in paths:
+            for path in (bar := tqdm(paths, unit="file", disable=None if progress else True)):
                 bar.set_postfix_str(path.name)
                 starts.append(_rows(con))
                 try:
-                    _take_in(con, path, now, report, bar)
+                    _take_in(con, path, now, report)
                 except DataError as error:
                     refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
             if report.read > report.unchanged:
                 _flag(con)
             for path, first, end in zip(paths, starts, [*starts[1:], _rows(con)], strict=True):
-                if flags := _rows(con, f"flagged_at IS NOT NULL AND rowid BETWEEN {first} AND {end - 1}"):
+                if flags := _rows(
+                    con, f"price_rows WHERE flagged_at IS NOT NULL AND rowid BETWEEN {first} AND {end - 1}"
+                ):
                     report.flagged[path.name] += flags
             report.digest = _digest(con)
             con.execute("CHECKPOINT")
@@ -176,26 +177,28 @@ def _sync(path: Path) -> None:
     os.close(handle)
 
 
-def _take_in(
-    con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, report: IngestReport, bar: tqdm
-) -> None:
+def _take_in(con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, report: IngestReport) -> None:
     """Merge one file; DataError, and nothing changed, where it is refused."""
-    empty = "SELECT line, reason, detail, row_text FROM quarantine LIMIT 0"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE bad AS {empty}")
-    table, read, before = "", 0, 0.0
-    for piece, share in pieces(path, now=now):
+    table, read = "", 0
+    for rows, unread in pieces(path):
         if not table:
-            table = piece.table
-            empty = f"SELECT 0::BIGINT AS line, '' AS offer_id, * FROM {table} LIMIT 0"
-            con.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {empty}")
-        read += len(piece.good) + len(piece.bad)
-        offer_id = f", concat_ws('/', {_PARTS}) AS offer_id" if table == "price_events" else ""
-        for target, frame, more in (("bad", piece.bad, ""), ("staged", piece.good, offer_id)):
-            if len(frame):  # DuckDB finds a frame by the name of its variable
-                con.execute(f"INSERT INTO {target} BY NAME SELECT *{more} FROM frame")
-        bar.update(share - before)
-        before = share
-    if not table:
+            table, query = check(rows.column_names[:-1], source=path.stem, now=now)
+            text = ", ".join(f"""coalesce("{name}"::VARCHAR, '')""" for name in rows.column_names[:-1])
+            con.execute(f"""
+                CREATE OR REPLACE TEMP TABLE staged AS SELECT 0::BIGINT AS line, '' AS offer_id, * FROM {table} LIMIT 0;
+                CREATE OR REPLACE TEMP TABLE bad AS SELECT line, reason, detail, row_text FROM quarantine LIMIT 0""")
+        con.register("raw", rows)
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE checked AS {query};
+            INSERT INTO staged BY NAME SELECT * EXCLUDE wrong FROM checked WHERE wrong IS NULL;
+            INSERT INTO bad SELECT line, wrong.reason, wrong.detail, left(concat_ws(',', {text}), 1000)
+              FROM (SELECT line, wrong FROM checked WHERE wrong IS NOT NULL) JOIN raw ON line = {LINE}""")
+        if unread:
+            told = [(line, why, f"{what} {REASONS[why]}.", text[:1000]) for line, why, what, text in unread]
+            con.register("refused", pd.DataFrame(told))
+            con.execute("INSERT INTO bad FROM refused")
+        read += len(rows) + len(unread)
+    if not read:
         raise DataError("it has no row.", "Give a file with rows.")
     merge = _MERGE if table == "price_events" else _merge_table(table)
     counts = con.execute(merge).fetchall()[0]
@@ -284,9 +287,9 @@ SELECT count(*) FILTER (nth = 1 AND NOT stored), count(*) FILTER (nth > 1 OR sam
   count(*) FILTER (nth = 1 AND stored AND NOT same) FROM judged"""
 
 
-def _rows(con: duckdb.DuckDBPyConnection, where: str = "true") -> int:
-    """Return how many price rows there are; they are only ever added, so this is the rowid of the next."""
-    return int(con.execute(f"SELECT count(*) FROM price_rows WHERE {where}").fetchall()[0][0])
+def _rows(con: duckdb.DuckDBPyConnection, source: str = "price_rows") -> int:
+    """Return how many rows there are; price rows are only ever added, so this is the rowid of the next."""
+    return int(con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0])
 
 
 def _flag(con: duckdb.DuckDBPyConnection) -> None:

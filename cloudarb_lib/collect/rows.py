@@ -1,18 +1,14 @@
-"""Rows of our own tables: good ones typed, bad ones with line, reason and a sentence."""
+"""Rows of our own tables: what makes one good, as conditions that the store checks all rows by at once."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
 
-import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError
-from cloudarb_lib.gpus import canonical
 from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, Column, nearest
+from cloudarb_lib.types import OFFER_PARTS
 
 MOST_USD_PER_HOUR = 100_000.0
 """No machine costs more: the dearest of the bundled history asks 623 USD."""
@@ -40,45 +36,23 @@ REASONS = {
     "duplicate_disagrees": "differs from another row of the same key; keep one",
 }
 """Why a row goes to quarantine, and the way out."""
+LINE = "line_read"
+"""Column of rows as read that holds their line."""
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
 _IGNORED = {"offer_id", "quality", "flagged_at"}  # of our own exports: ingestion works them out
 _NEEDED = ("provider", "region", "instance_type", "purchase_option", "effective_at", "price_usd_per_hour")
-# Option and term as they may be written, and what they mean.
-_OFFERED = {(o, ""): (o, "") for o in ("on_demand", "spot")}
+# Option/term as they may be written, and what they mean.
+_OFFERED = {"on_demand/": "on_demand/", "spot/": "spot/"}
 for _t in TERMS[1:]:
-    _OFFERED |= dict.fromkeys(
-        (("reserved", _t), (f"reserved_{_t}", ""), (f"reserved_{_t}", _t)), ("reserved", _t)
-    )
-_OPTIONS = {option for option, _ in _OFFERED}
-_MAY_BE_EMPTY = ("zone", "term", "price_kind")
-# Rules that a word may break, by column; '' stands for the other columns of words.
-_WORD_RULES: dict[str, tuple[str, Callable[[str], bool]]] = {
-    "currency": ("currency_not_usd", lambda w: w.upper() != "USD"),
-    "purchase_option": ("unknown_purchase_option", lambda w: w not in _OPTIONS),
-    "price_kind": ("unknown_price_kind", lambda w: w not in ("", *PRICE_KINDS)),
-    "": ("key_not_plain", lambda w: not w.isprintable() or "/" in w or "\ufffd" in w),
-}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.I)
-_CLOCK, _ZONE = r"\d\d:\d\d(:\d\d([.,]\d+)?)?", r"(?P<zone>Z|UTC|[+-]\d\d:?(\d\d)?)"
-_TIME = re.compile(rf"\d{{4}}-\d\d-\d\d([T ]{_CLOCK})? ?{_ZONE}?", re.I)
+    _OFFERED |= dict.fromkeys((f"reserved/{_t}", f"reserved_{_t}/", f"reserved_{_t}/{_t}"), f"reserved/{_t}")
+_OPTIONS = sorted({offer.partition("/")[0] for offer in _OFFERED})
+_NUMBER = r"(?i)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?"
+_DATE, _CLOCK = r"(?i)\d{4}-\d\d-\d\d", r"[T ]([01]\d|2[0-3]):\d\d(:\d\d([.,]\d+)?)?"
+_ZONED = rf"{_DATE}{_CLOCK} ?(Z|UTC|[+-]\d\d:?(\d\d)?)"
+_NOT_PLAIN = r"[/\x{FFFD}\p{C}\p{Zl}\p{Zp}\x{A0}\x{1680}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]"
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """Rows of a piece of a file: ``good`` typed, with line; ``bad`` with line, reason, detail, row_text."""
-
-    table: str
-    good: pd.DataFrame
-    bad: pd.DataFrame
-
-
-def bad_rows(rows: Sequence[tuple[int, str, str, str]]) -> pd.DataFrame:
-    """Return (line, reason, what, row text) tuples as ``Parsed.bad``; what becomes a sentence."""
-    full = [(line, reason, f"{what} {REASONS[reason]}.", text[:1000]) for line, reason, what, text in rows]
-    return pd.DataFrame(full, columns=["line", "reason", "detail", "row_text"])
-
-
-def fit(columns: Sequence[str]) -> tuple[str, tuple[str, str] | None]:
+def fit(columns: Collection[str]) -> tuple[str, tuple[str, str] | None]:
     """Return the stored table that the columns of a file belong to, and (reason, what) where they
     do not quite fit; DataError if no table is likely."""
     names = [ALIASES.get(c, c) for c in columns]
@@ -97,153 +71,103 @@ def fit(columns: Sequence[str]) -> tuple[str, tuple[str, str] | None]:
     return table, ("missing_column", f"column {missing[0]!r}") if missing else None
 
 
-def _number_off(values: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Return codes and distinct values; pandas' factorize would stop at a NUL character."""
-    found: dict[Any, int] = {}
-    return np.array([found.setdefault(v, len(found)) for v in values], np.int64), list(found)
+def check(columns: Collection[str], *, source: str, now: pd.Timestamp) -> tuple[str, str]:
+    """Return the stored table that a file's columns belong to, and the query of its rows as that has them.
 
-
-def _recode(codes: np.ndarray, words: Sequence[str]) -> pd.Categorical:
-    """Return ``words[codes]``, one category per distinct word."""
-    again, distinct = _number_off(words)
-    return pd.Categorical.from_codes(again[codes], pd.Index(distinct, dtype=object))
-
-
-def _words(column: pd.Series, fix: Callable[[str], str] = str) -> pd.Categorical:
-    """Return text stripped and fixed, one category per distinct word; null is the empty word."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, found = column.cat.codes.to_numpy(), [*column.cat.categories, None]  # null is -1
-    else:
-        codes, found = _number_off(column.tolist())
-    return _recode(codes, [fix("" if pd.isna(v) else str(v).strip()) for v in found])
-
-
-def _where(words: pd.Categorical, test: Callable[[str], bool]) -> np.ndarray:
-    return np.array([test(w) for w in words.categories], bool)[words.codes]
-
-
-class _Rows:
-    """The typed columns of a piece, and the first thing found wrong with each row."""
-
-    def __init__(self, raw: pd.DataFrame, now: pd.Timestamp) -> None:
-        self._raw, self._now = raw, now
-        self._reason = np.full(len(raw), "", object)
-        self._column = np.full(len(raw), "", object)
-        self.good: dict[str, Any] = {"line": raw["line"].to_numpy(np.int64)}
-
-    def refuse(self, mask: np.ndarray, reason: str, column: str) -> None:
-        if mask.any():
-            new = mask & (self._reason == "")
-            self._reason[new], self._column[new] = reason, column
-
-    def column(self, name: str) -> pd.Series:
-        return self._raw[name] if name in self._raw else pd.Series(np.full(len(self._raw), None), name=name)
-
-    def text(self, column: Column, default: str, *, key: bool) -> None:
-        """Take a column of words, ``default`` where they are empty."""
-        name = column.name
-        words = _words(self.column(name), lambda w: (w.lower() if name == "provider" else w) or default)
-        reason, breaks = _WORD_RULES.get(name, _WORD_RULES[""])
-        self.refuse(_where(words, breaks), reason, name)
-        if not column.nullable and name not in _MAY_BE_EMPTY:
-            self.refuse(_where(words, lambda w: not w), "empty_key" if key else "empty_value", name)
-        self.good[name] = words
-
-    def number(self, column: Column) -> None:
-        """Take a column of numbers, NaN where empty."""
-        name, given = column.name, self.column(column.name)
-        what = "price" if name == "price_usd_per_hour" else "value"
-        if given.dtype.kind not in "fiu":
-            words = _words(given)
-            found = [float(w) if _NUMBER.fullmatch(w) else np.nan for w in words.categories]
-            given = pd.Series(np.array(found)[words.codes])
-            self.refuse(given.isna().to_numpy() & _where(words, bool), f"{what}_not_a_number", name)
-        values = self.good[name] = given.to_numpy(float)
-        if what == "price":
-            for reason, wrong in (
-                ("infinite", np.isinf(values)),
-                ("negative", values < 0),
-                ("zero", values == 0),
-                ("beyond_reason", values > MOST_USD_PER_HOUR),
-            ):
-                self.refuse(wrong, f"price_{reason}", name)
-            return
-        fits = np.isfinite(values)
-        if column.dtype != "DOUBLE":
-            fits &= (values >= 0) & (values < 2**31) & (values == np.floor(values))
-        self.refuse(~fits & ~np.isnan(values), "value_not_a_number", name)
-        if not column.nullable:
-            self.refuse(np.isnan(values), "empty_value", name)
-
-    def time(self, name: str) -> None:
-        """Take a column of times; naive, unreadable and future ones are refused."""
-        column = self.column(name)
-        if isinstance(column.dtype, pd.DatetimeTZDtype):
-            times = pd.DatetimeIndex(column).tz_convert("UTC").as_unit("us")
-        else:
-            words = _words(column)
-            found = [_TIME.fullmatch(w) for w in words.categories]
-            texts = pd.Series([m[0] if m else None for m in found], dtype=object)
-            parsed = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
-            times = pd.DatetimeIndex(parsed).as_unit("us")[words.codes]
-            naive = np.array([m is not None and m["zone"] is None for m in found], bool)[words.codes]
-            self.refuse(naive & np.asarray(times.notna()), "time_naive", name)
-        self.refuse(np.asarray(times.isna()), "time_unreadable", name)
-        self.refuse(np.asarray(times > self._now), "time_future", name)
-        self.good[name] = times
-
-    def parsed(self, table: str) -> Parsed:
-        wrong = self._reason != ""
-        fields = self._raw[wrong].drop(columns="line").map(lambda v: "" if pd.isna(v) else str(v))
-        found = zip(self._raw["line"][wrong], self._reason[wrong], self._column[wrong], strict=True)
-        rows = [
-            (line, reason, f"{column} {row.get(column, '')[:60]!r}", ",".join(row.values()))
-            for (line, reason, column), row in zip(found, fields.to_dict("records"), strict=True)
-        ]
-        return Parsed(table, pd.DataFrame(self.good, copy=False)[~wrong], bad_rows(rows))
-
-
-def parse(raw: pd.DataFrame, *, source: str, now: pd.Timestamp) -> Parsed:
-    """Return raw rows, any columns and ``line``, as Parsed; DataError if they are no table of ours.
-
-    A price file may leave out zone and term '', region unstated, currency USD, observed_at =
-    effective_at, source as given, price_kind market for AWS spot, else administered, and
-    offer_count. GPU models get their one name.
+    The query reads ``raw``, which has these columns, of any type, and ``LINE``; it gives line, typed columns
+    (offer_id with prices) and ``wrong``: the first fault of a row, its reason and a sentence, null where the row is good. Columns
+    that do not quite fit are a fault of every row; DataError if no table is likely. A price file may leave
+    out zone and term '', region unstated, currency USD, observed_at = effective_at, ``source``, price_kind
+    market for AWS spot, else administered, and offer_count. The function canonical() names GPU models.
     """
-    table, wrong = fit([c for c in raw.columns if c != "line"])
-    if wrong:
-        texts = raw.drop(columns="line").astype(str).agg(",".join, axis=1) if len(raw) else ()
-        bad = [(line, *wrong, text) for line, text in zip(raw["line"], texts, strict=True)]
-        return Parsed(table, raw.iloc[:0], bad_rows(bad))
-    rows = _Rows(raw.rename(columns=ALIASES), now)
-    defaults = {"region": "unstated", "source": source, "currency": "USD"} if table == "price_events" else {}
-    for column in STORED[table].columns:
-        name = column.name
-        if name == "observed_at" and name not in raw:
-            rows.good[name] = rows.good["effective_at"]
-        elif name not in _IGNORED:
-            if column.dtype == "TIMESTAMPTZ":
-                rows.time(name)
-            elif column.dtype == "VARCHAR":
-                rows.text(column, defaults.get(name, ""), key=name in STORED[table].key)
-            else:
-                rows.number(column)
+    table, misfit = fit(columns)
+    if misfit:
+        return table, f"SELECT {LINE} AS line, {_fault(misfit[0], _literal(misfit[1]))} AS wrong FROM raw"
+    given = {ALIASES.get(c, c): c for c in columns}
     if table == "price_events":
-        _offer_words(rows)
-    if "gpu_model" in rows.good:
-        pairs = zip(rows.good["gpu_model"], rows.good["gpu_memory_gib"], strict=True)
-        rows.good["gpu_model"] = pd.Series([canonical(m, g) for m, g in pairs], dtype=object)
-    return rows.parsed(table)
+        given.setdefault("observed_at", given["effective_at"])
+    kept = [c for c in STORED[table].columns if c.name not in _IGNORED]
+    words, values, faults = [], [], []
+    for column in kept:
+        name, read = column.name, f"{column.name}_read"
+        own = f'"{given[name]}"' if name in given else "NULL"
+        words.append(f"coalesce(trim({own}::VARCHAR), '') AS {read}")
+        values.append(f"{_value(column, table, source)} AS {name}")
+        for reason, condition in _rules(column, key=name in STORED[table].key, now=now):
+            what = f"concat('{name} ''', left({read}, 60), '''')"
+            faults.append(f"WHEN {condition} THEN {_fault(reason, what)}")
+    as_read = f"SELECT {LINE} AS line, {', '.join(words)} FROM raw"
+    typed = f"SELECT *, {', '.join(values)} FROM ({as_read})"
+    names = ", ".join(c.name for c in kept)
+    if table == "price_events":
+        names += f", concat_ws('/', {', '.join(OFFER_PARTS)}) AS offer_id"
+    return table, f"SELECT line, {names}, CASE {' '.join(faults)} END AS wrong FROM ({typed})"
 
 
-def _offer_words(rows: _Rows) -> None:
-    """Settle option, term and kind of prices, which depend on each other."""
-    option, term, kind = (rows.good[name] for name in ("purchase_option", "term", "price_kind"))
-    pairs = [(o, t) for o in option.categories for t in term.categories]
-    pair = option.codes.astype(np.int32) * len(term.categories) + term.codes
-    rows.refuse(np.array([p not in _OFFERED for p in pairs], bool)[pair], "unknown_term", "term")
-    for i, name in enumerate(("purchase_option", "term")):
-        rows.good[name] = _recode(pair, [_OFFERED.get(p, p)[i] for p in pairs])
-    aws_spot = _where(rows.good["provider"], lambda w: w == "aws") & _where(option, lambda w: w == "spot")
-    usual = [w or default for w in kind.categories for default in PRICE_KINDS]
-    rows.good["price_kind"] = _recode(kind.codes.astype(np.int32) * 2 + aws_spot, usual)
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _fault(reason: str, what: str) -> str:
+    return f"{{'reason': '{reason}', 'detail': concat({what}, {_literal(f' {REASONS[reason]}.')})}}"
+
+
+def _value(column: Column, table: str, source: str) -> str:
+    """Return the SQL of a column's value, null where what was read is none of its type."""
+    read = f"{column.name}_read"
+    offered = f"coalesce(MAP {_OFFERED}[concat(purchase_option_read, '/', term_read)], '')"
+    spot = "lower(provider_read) = 'aws' AND purchase_option_read = 'spot'"
+    default = {"region": "unstated", "source": source} if table == "price_events" else {}
+    special = {
+        "provider": "lower(provider_read)",
+        "currency": "'USD'",
+        "purchase_option": f"split_part({offered}, '/', 1)",
+        "term": f"split_part({offered}, '/', 2)",
+        "price_kind": f"coalesce(nullif({read}, ''), CASE WHEN {spot} THEN 'market' ELSE 'administered' END)",
+        "gpu_model": "canonical(gpu_model_read, TRY_CAST(gpu_memory_gib_read AS DOUBLE))",
+    }
+    if column.dtype == "TIMESTAMPTZ":
+        moment = f"replace(upper({read}), ',', '.')"
+        return f"CASE WHEN regexp_full_match({read}, '{_ZONED}') THEN TRY_CAST({moment} AS TIMESTAMPTZ) END"
+    if column.dtype == "VARCHAR":
+        usual = _literal(default.get(column.name, ""))
+        return special.get(column.name, f"coalesce(nullif({read}, ''), {usual})")
+    return f"CASE WHEN regexp_full_match({read}, '{_NUMBER}') THEN TRY_CAST({read} AS DOUBLE) END"
+
+
+def _rules(column: Column, *, key: bool, now: pd.Timestamp) -> list[tuple[str, str]]:
+    """Return (reason, condition) in the order of judgement; NAME is the value, NAME_read what was written."""
+    name, read = column.name, f"{column.name}_read"
+    if column.dtype == "TIMESTAMPTZ":
+        naive = (
+            f"regexp_full_match({read}, '{_DATE}({_CLOCK})?') AND TRY_CAST({read} AS TIMESTAMP) IS NOT NULL"
+        )
+        return [
+            ("time_naive", f"{name} IS NULL AND {naive}"),
+            ("time_unreadable", f"{name} IS NULL"),
+            ("time_future", f"{name} > TIMESTAMPTZ '{now.isoformat()}'"),
+        ]
+    if column.dtype == "VARCHAR":
+        own = {
+            "currency": ("currency_not_usd", f"upper({read}) NOT IN ('', 'USD')"),
+            "purchase_option": ("unknown_purchase_option", f"NOT list_contains({_OPTIONS}, {read})"),
+            "term": ("unknown_term", "purchase_option = ''"),
+            "price_kind": ("unknown_price_kind", f"{name} NOT IN {PRICE_KINDS}"),
+        }
+        plain = ("key_not_plain", f"regexp_matches({read}, '{_NOT_PLAIN}')")
+        empty = ("empty_key" if key else "empty_value", f"{name} = ''")
+        return [own.get(name, plain), *([] if column.nullable or name in ("zone", *own) else [empty])]
+    not_a_number = f"{name} IS NULL AND {read} <> ''"
+    if name == "price_usd_per_hour":
+        return [
+            ("price_not_a_number", not_a_number),
+            ("price_infinite", f"isinf({name})"),
+            ("price_negative", f"{name} < 0"),
+            ("price_zero", f"{name} = 0"),
+            ("price_beyond_reason", f"{name} > {MOST_USD_PER_HOUR}"),
+        ]
+    count = (
+        "false" if column.dtype == "DOUBLE" else f"{name} < 0 OR {name} >= 2**31 OR {name} <> floor({name})"
+    )
+    wrong = [("value_not_a_number", f"({not_a_number}) OR isinf({name}) OR {count}")]
+    return wrong if column.nullable else [*wrong, ("empty_value", f"{name} IS NULL")]
