@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,13 +14,15 @@ from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.forecast.backtest import headline, walk_forward
 from cloudarb_lib.forecast.drift import alarms
-from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, find_patterns, walk_origins
+from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, Walk, find_patterns, walk_origins
 from cloudarb_lib.forecast.members import SLOW
+from cloudarb_lib.forecast.saved import fit, load, update
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_YEAR
 
 __all__ = [
-    "QUANTILES", "SLOW", "Forecast", "alarms", "forecast_offers", "headline", "is_moving", "walk_forward",
+    "QUANTILES", "SLOW", "Forecast", "alarms", "fit", "forecast_fitted", "forecast_offers", "headline",
+    "is_moving", "load", "update", "walk_forward",
 ]  # fmt: skip
 
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
@@ -60,14 +64,52 @@ def forecast_offers(
             f"horizon_steps {horizon_steps} of {panel.step} is not between 1 and {MAX_AHEAD.days} days.",
             "Forecast fewer steps, or use a coarser grid.",
         )
+
+    def walk_of(moving: Panel) -> Walk:
+        patterns = find_patterns(moving)
+        at = len(patterns.log_price) - 1
+        origins = np.arange(max(at - CALIBRATION_ORIGINS, 0), at + 1)
+        return walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=leave_out)
+
+    ahead, lists = list(range(1, horizon_steps + 1)), (assumptions, seed)
+    return _forecast(panel, walk_of, ahead=ahead, n_paths=n_paths, lists=lists, paths_for=paths_for)
+
+
+def forecast_fitted(
+    panel: Panel,
+    models: Path,
+    *,
+    n_paths: int,
+    assumptions: Assumptions,
+    paths_for: pd.Index | None = None,
+    ahead: list[int] | None = None,
+) -> Forecast:
+    """Return what ``forecast_offers`` does, by the models that ``fit`` left in folder ``models``, fitting none.
+
+    ``ahead``: which steps, without it all they were fitted for. Errors as there, and those of ``load``.
+    """
+    walk = load(models, panel.select(is_moving(panel.offers)))
+    horizon, lists = walk.task.horizon, (assumptions, walk.task.seed)
+    ahead = list(range(1, horizon + 1)) if ahead is None else ahead
+    if not ahead or min(ahead) < 1 or max(ahead) > horizon:
+        raise ParameterError(f"ahead {ahead}: the models were fitted for 1 to {horizon} steps.")
+    return _forecast(panel, lambda _: walk, ahead=ahead, n_paths=n_paths, lists=lists, paths_for=paths_for)
+
+
+def _forecast(
+    panel: Panel, walk_of: Callable[[Panel], Walk], *, ahead: list[int], n_paths: int,
+    lists: tuple[Assumptions, int], paths_for: pd.Index | None,
+) -> Forecast:  # fmt: skip
+    """Return the forecast of the steps ``ahead`` from the last origin of the walk over the offers that move;
+    ``lists`` what list prices jump by: assumptions and seed."""
     if not len(panel.times) or not np.isfinite(panel.price[-1]).any():
         raise DataError("no offer of the panel has a price at the origin.", "Choose another as_of.")
     wanted = panel.offers.index.isin(panel.offers.index if paths_for is None else paths_for)
     priced = panel.price[-1] > 0
     rows = np.flatnonzero(wanted & priced)
-    if n_paths < 1 or len(rows) * n_paths * horizon_steps > MAX_PATH_CELLS:
+    if n_paths < 1 or len(rows) * n_paths * len(ahead) > MAX_PATH_CELLS:
         raise ParameterError(
-            f"{n_paths} paths of {len(rows)} offers and {horizon_steps} steps are too many, or none.",
+            f"{n_paths} paths of {len(rows)} offers and {len(ahead)} steps are too many, or none.",
             "Name the offers that need paths (paths_for), or ask for fewer paths.",
         )
     moving = is_moving(panel.offers)
@@ -76,24 +118,22 @@ def forecast_offers(
     weights, gates = none.assign(weight=0.0), none.assign(reason="")
     unit = np.zeros(len(rows), int)  # which of the modelled price movements an offer follows
     change, listed = list_jumps(
-        panel.offers.iloc[rows[~moving[rows]]], step=panel.step, shape=(n_paths, horizon_steps),
-        assumptions=assumptions, seed=seed,
+        panel.offers.iloc[rows[~moving[rows]]], step=panel.step, shape=(n_paths, max(ahead)),
+        assumptions=lists[0], seed=lists[1],
     )  # fmt: skip
+    change, at = change[:, :, np.array(ahead) - 1], np.array(ahead) - 1
     unit[~moving[rows]] = listed
     if moving[rows].any():
-        patterns = find_patterns(panel.select(moving))
-        at = len(patterns.log_price) - 1
-        origins = np.arange(max(at - CALIBRATION_ORIGINS, 0), at + 1)
-        walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=leave_out)
-        of_row = patterns.of_offer[(np.cumsum(moving) - 1)[rows[moving[rows]]]]
+        walk = walk_of(panel.select(moving))
+        of_row = walk.patterns.of_offer[(np.cumsum(moving) - 1)[rows[moving[rows]]]]
         only, back = np.unique(of_row, return_inverse=True)
         unit[moving[rows]] = len(change) + back
-        change = np.concatenate([change, walk.worlds(-1, n_paths=n_paths, only=only)])
-        weights, gates = walk.table(patterns, -1), walk.table(patterns, -1, gates=True)
+        change = np.concatenate([change, walk.worlds(-1, n_paths=n_paths, only=only, ahead=at)])
+        weights, gates = walk.table(-1), walk.table(-1, gates=True)
     factor = np.exp(change, out=change)  # a quantile is a value some path takes: an atom stays one
     quantiles = np.quantile(factor, QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
     now = panel.price[-1, rows][:, None, None]
-    times = panel.times[-1] + pd.TimedeltaIndex(panel.step * np.arange(1, horizon_steps + 1))
+    times = panel.times[-1] + pd.TimedeltaIndex(panel.step * np.array(ahead))
     out = np.flatnonzero(wanted & ~priced)
     never = ~np.isfinite(panel.price[:, out]).any(axis=0)
     reason = np.where(never, "no price on record", "withdrawn, or a price of zero")
@@ -102,12 +142,12 @@ def forecast_offers(
     values *= now
     paths = Paths(panel.offers.index[rows].astype(object), times, values)
     levels, offers = len(QUANTILES), len(rows)
-    codes = np.repeat(np.arange(offers), horizon_steps * levels)
+    codes = np.repeat(np.arange(offers), len(ahead) * levels)
     table = pd.DataFrame({
         "offer_id": pd.Categorical.from_codes(codes, categories=paths.offer_ids),
         "origin_utc": panel.times[-1],
-        "target_utc": times[np.tile(np.repeat(np.arange(horizon_steps), levels), offers)],
-        "quantile": np.tile(QUANTILES, offers * horizon_steps),
+        "target_utc": times[np.tile(np.repeat(np.arange(len(ahead)), levels), offers)],
+        "quantile": np.tile(QUANTILES, offers * len(ahead)),
         "price_usd_per_hour": (quantiles[unit] * now).reshape(-1),
     })  # fmt: skip
     return Forecast(table, paths, weights, gates, left_out)

@@ -82,6 +82,7 @@ class Walk:
     what came, changes under 0.5 % set to 0; ``widths`` (origins, groups, steps, BINS + 1) as from ``adapt``, ``step`` as from ``known_steps``.
     """
 
+    patterns: Patterns
     task: Task
     members: dict[str, np.ndarray]
     failed: dict[str, str]
@@ -92,16 +93,20 @@ class Walk:
     widths: np.ndarray
     step: np.ndarray
 
-    def worlds(self, origin: int, *, n_paths: int, only: np.ndarray) -> np.ndarray:
-        """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin."""
+    def worlds(
+        self, origin: int, *, n_paths: int, only: np.ndarray, ahead: np.ndarray | slice = slice(None)
+    ) -> np.ndarray:
+        """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin, of all steps
+        or those at the positions ``ahead``."""
         task, at = self.task, int(self.task.origins[origin])
-        worlds = simulated(task, self.step, at, self.point[origin, only], n_paths=n_paths, only=only)
-        return w.calibrate(worlds, self.widths[origin], task.groups[only])
+        point = self.point[origin, only][:, ahead]
+        worlds = simulated(task, self.step, at, point, n_paths=n_paths, only=only, ahead=ahead)
+        return w.calibrate(worlds, self.widths[origin][:, ahead], task.groups[only])
 
-    def table(self, patterns: Patterns, origin: int, *, gates: bool = False) -> pd.DataFrame:
+    def table(self, origin: int, *, gates: bool = False) -> pd.DataFrame:
         """Return table ``weights`` at an origin; with ``gates`` the members left out, and why."""
         ahead, names = range(1, self.task.horizon + 1), ["model", "series_group", "horizon"]
-        axes = [list(self.members), [*patterns.group_names, ALL], ahead]
+        axes = [list(self.members), [*self.patterns.group_names, ALL], ahead]
         value, name = (self.gates, "reason") if gates else (self.weights, "weight")
         index = pd.MultiIndex.from_product(axes, names=names)
         out = pd.Series(value[origin].ravel(), index, name=name).reset_index()
@@ -244,13 +249,15 @@ class _Reviews:
 
 
 def simulated(
-    task: Task, step: np.ndarray, at: int, point: np.ndarray, *, n_paths: int, only: np.ndarray
-) -> np.ndarray:
-    """Return worlds of the series ``only`` from cell ``at``, their median at ``point``, not yet calibrated."""
+    task: Task, step: np.ndarray, at: int, point: np.ndarray, *, n_paths: int, only: np.ndarray,
+    ahead: np.ndarray | slice = slice(None),
+) -> np.ndarray:  # fmt: skip
+    """Return worlds of the series ``only`` from cell ``at``, of the steps at the positions ``ahead``, their
+    median at ``point``, not yet calibrated."""
     drawn = w.draw_cells(at, n_paths=n_paths, horizon=task.horizon, seed=task.seed, pace=task.pace)
-    worlds = w.draw_worlds(step, task.groups, only, drawn)
+    worlds = w.draw_worlds(step, task.groups, only, drawn)[:, :, ahead]
     if task.pace > 1:
-        worlds *= w.calm(step[: at + 1, only], pace=task.pace, horizon=task.horizon)[:, None]
+        worlds *= w.calm(step[: at + 1, only], pace=task.pace, horizon=task.horizon)[:, None, ahead]
         past = task.log_price[: at + 1, only] - task.log_price[at, only]
         low, high = np.fmin.reduce(past)[:, None, None], np.fmax.reduce(past)[:, None, None]
         worlds = np.clip(
@@ -265,9 +272,19 @@ def walk_origins(
 ) -> Walk:  # fmt: skip
     """Return the walk over ``origins`` (increasing positions in the patterns' cells), members but ``leave_out``;
     ``keep`` as in ``run_members``."""
+    task = task_of(patterns, origins, horizon=horizon, seed=seed)
+    return weighed(patterns, task, *run_members(task, leave_out, keep=keep))
+
+
+def task_of(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int) -> Task:
+    """Return what members are asked of ``patterns``."""
     copies = np.bincount(patterns.of_offer, minlength=len(patterns.groups))
-    task = Task(patterns.log_price, patterns.groups, origins, horizon, seed, patterns.pace, copies)
-    members, failed = run_members(task, leave_out, keep=keep)
+    return Task(patterns.log_price, patterns.groups, origins, horizon, seed, patterns.pace, copies)
+
+
+def weighed(patterns: Patterns, task: Task, members: dict[str, np.ndarray], failed: dict[str, str]) -> Walk:
+    """Return the walk that forecasts of ``members`` at the origins of ``task`` make: weights, and intervals."""
+    origins, horizon, seed = task.origins, task.horizon, task.seed
     weights, gates = weigh(task, members)
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
     came = task.truth()
@@ -283,4 +300,4 @@ def walk_origins(
     apart = np.diff(origins, append=origins[-1] + 1)[:, None]  # cells of its own that an outcome spans
     own = np.minimum(apart / np.arange(1, horizon + 1), 1.0)
     widths = w.adapt(maps, counts, np.sign(weight) * own)
-    return Walk(task, members, failed, weights, gates, point, truth, widths, step)
+    return Walk(patterns, task, members, failed, weights, gates, point, truth, widths, step)

@@ -5,10 +5,12 @@ What they return, the log change from an origin, uses only cells up to it (fits:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,13 +28,16 @@ MIN_STEPS = 100  # steps before a direction is learned from them
 CAP_LOG = 0.17
 """Size beyond which a step says no more about the next: reviews are capped, at 15 % mostly (log 1.15 to 0.85)."""
 
+M = TypeVar("M")
+
 
 @dataclass(frozen=True)
 class Task:
     """What is to be forecast: log prices (times, series), NaN where none is known; the series' groups
     as codes; the origins as increasing positions; how many steps ahead; the seed; ``pace``, the cells
-    in which a rate of change is counted: one where a cell is a day or longer, else those of a day; and how
-    many offers each series stands for (None: one)."""
+    in which a rate of change is counted: one where a cell is a day or longer, else those of a day; how
+    many offers each series stands for (None: one); and the folder ``models`` in which the last fit of each
+    member is kept, or where ``fitted`` lies ready: then nothing is fitted."""
 
     log_price: np.ndarray
     groups: np.ndarray
@@ -41,6 +46,8 @@ class Task:
     seed: int
     pace: int = 1
     copies: np.ndarray | None = None
+    models: Path | None = None
+    fitted: bool = False
 
     def truth(self) -> np.ndarray:
         """Return the log changes that came, as members forecast them; NaN where none is known."""
@@ -48,6 +55,38 @@ class Task:
         target = self.origins[:, None] + np.arange(1, self.horizon + 1)
         came = self.log_price[np.minimum(target, n - 1)].transpose(0, 2, 1)
         return np.where((target < n)[:, None, :], came, np.nan) - self.log_price[self.origins][:, :, None]
+
+
+@dataclass(frozen=True)
+class Fitting(Generic[M]):
+    """How a member that is fitted goes about it: ``fit`` at a cell, from an older model where there is one (None:
+    not enough to learn from), every so many cells; ``predict`` (model, origins) a change (origins, series,
+    steps); ``write`` and ``read`` of the model in its own format as ``file``."""
+
+    file: str
+    every: int
+    fit: Callable[[int, M | None], M | None]
+    predict: Callable[[M, np.ndarray], np.ndarray]
+    write: Callable[[M, Path], object]
+    read: Callable[[Path], M]
+
+    def walk(self, task: Task) -> np.ndarray:
+        """Return the member's forecasts, each part of the origins by a fit at its first one; 0 without one."""
+        out = np.zeros((len(task.origins), len(task.groups), task.horizon))
+        file = task.models / self.file if task.models else None
+        model = before = _kept(file, file.stat().st_mtime_ns, self.read) if file and file.exists() else None
+        for part in walk(task.origins, refit_every=self.every):
+            model = before if task.fitted else self.fit(int(part[0]), before)
+            if model is not None:
+                out[np.isin(task.origins, part)] = self.predict(model, part)
+        if file and model is not None and not task.fitted:
+            self.write(model, file)
+        return out
+
+
+@cache
+def _kept(file: Path, _: int, read: Callable[[Path], Any]) -> Any:
+    return read(file)
 
 
 def last_value(task: Task) -> np.ndarray:
@@ -92,9 +131,8 @@ def step_process(task: Task) -> np.ndarray:
     mean change of the group. By how much: the mean size of its group's steps in its last review, capped. Returns the
     expected change.
     """
+    from scipy.special import expit
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     step, known_price = steps(task.log_price), np.isfinite(task.log_price)
     reviewed, rate = review_rate(step, task.log_price)
@@ -107,17 +145,30 @@ def step_process(task: Task) -> np.ndarray:
     takes = group_mean(np.where(known_price & reviewed[:, None], moved, np.nan), task.groups)
     size = group_mean(np.where(moved, np.minimum(np.abs(step), CAP_LOG), np.nan), task.groups)
     each = carry_forward(takes) * carry_forward(size)  # mean size of what a review moves, its last one's
-    out = np.zeros((len(task.origins), len(task.groups), task.horizon))
-    for part in walk(task.origins, refit_every=REFIT_EVERY * task.pace):
-        cell, series = np.nonzero(moved[: part[0] + 1])
-        up = step[cell, series] > 0
+
+    def fit(at: int, _: object) -> np.ndarray | None:
+        cell, series = np.nonzero(moved[: at + 1])
+        up, x = step[cell, series] > 0, cube[cell - 1, series]
         if len(up) < MIN_STEPS or up.all() or not up.any():
-            continue
-        way = make_pipeline(StandardScaler(), LogisticRegression()).fit(cube[cell - 1, series], up)
-        chance = way.predict_proba(cube[part].reshape(-1, cube.shape[2]))[:, 1].reshape(len(part), -1)
+            return None
+        middle, spread = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
+        way = LogisticRegression().fit((x - middle) / spread, up)
+        slope = way.coef_[0] / spread
+        return np.append(slope, way.intercept_[0] - slope @ middle)
+
+    def predict(way: np.ndarray, part: np.ndarray) -> np.ndarray:
+        chance = expit(cube[part] @ way[:-1] + way[-1])
         mean = np.nan_to_num((2 * chance - 1) * each[part]) * rate[part, None]
-        out[np.isin(task.origins, part)] = mean[..., None] * np.arange(1, task.horizon + 1)
-    return out
+        return mean[..., None] * np.arange(1, task.horizon + 1)
+
+    return Fitting(
+        "step_process.json", REFIT_EVERY * task.pace, fit, predict,
+        lambda way, file: file.write_text(json.dumps(way.tolist())), _read_numbers,
+    ).walk(task)  # fmt: skip
+
+
+def _read_numbers(file: Path) -> np.ndarray:
+    return np.array(json.loads(file.read_text()), float)
 
 
 def trailing_median(task: Task, *, cells: int) -> np.ndarray:
@@ -146,32 +197,50 @@ def prophet(task: Task) -> np.ndarray:
     import logging
 
     from prophet import Prophet
+    from prophet.serialize import model_to_json
 
     logging.getLogger("cmdstanpy").disabled = True  # it reports every fit; what fails is raised all the same
 
     known_step = np.where(np.isfinite(task.log_price), steps(task.log_price), np.nan)
-    groups, first = np.unique(task.groups, return_index=True)
+    groups, first, of = np.unique(task.groups, return_index=True, return_inverse=True)
     index = np.cumsum(np.nan_to_num(group_mean(known_step, task.groups)[:, first]), axis=0)
     day = pd.Timestamp("2001-01-01")  # time counts from here: only hours of a day and days of a week matter
     ds = day + pd.Timedelta(days=1) / task.pace * np.arange(len(index) + task.horizon)
-    out = np.zeros((len(task.origins), len(task.groups), task.horizon))
     seasonal = task.pace > 1
+
+    def fit(at: int, _: object) -> list[Prophet | None]:
+        models: list[Prophet | None] = []
+        for k in range(len(groups)):
+            y = index[max(at + 1 - PROPHET_CELLS, 0) : at + 1, k]
+            models.append(None)
+            if np.ptp(y) > 0:
+                models[k] = Prophet(
+                    yearly_seasonality=False, weekly_seasonality=seasonal, daily_seasonality=seasonal,
+                    uncertainty_samples=0,
+                ).fit(pd.DataFrame({"ds": ds[at + 1 - len(y) : at + 1], "y": y}), seed=task.seed)  # fmt: skip
+        return models
+
+    def predict(models: list[Prophet | None], part: np.ndarray) -> np.ndarray:
+        change = np.zeros((len(part), len(groups), task.horizon))
+        cells = pd.DataFrame({"ds": ds[part[0] : part[-1] + task.horizon + 1]})
+        for k, model in enumerate(models):
+            if model is not None:
+                said, at = model.predict(cells)["yhat"].to_numpy(), part - part[0]
+                ahead = np.arange(1, task.horizon + 1)
+                change[:, k] = said[at[:, None] + ahead] - said[at][:, None]
+        return change[:, of]
+
+    def write(models: list[Prophet | None], file: Path) -> None:
+        file.write_text(json.dumps([model and json.loads(model_to_json(model)) for model in models]))
+
     every = max(int(np.ptp(task.origins)) // PROPHET_REFITS, REFIT_EVERY)
-    ahead = np.arange(task.horizon + 1)
-    for part, (k, group) in product(walk(task.origins, refit_every=every), enumerate(groups)):
-        at = int(part[0])
-        y = index[max(at + 1 - PROPHET_CELLS, 0) : at + 1, k]
-        if np.ptp(y) == 0:
-            continue
-        model = Prophet(
-            yearly_seasonality=False, weekly_seasonality=seasonal, daily_seasonality=seasonal,
-            uncertainty_samples=0,
-        )  # fmt: skip
-        model.fit(pd.DataFrame({"ds": ds[at + 1 - len(y) : at + 1], "y": y}), seed=task.seed)
-        said = model.predict(pd.DataFrame({"ds": ds[at : part[-1] + task.horizon + 1]}))["yhat"].to_numpy()
-        change = said[part[:, None] - at + ahead] - said[part - at][:, None]
-        out[np.ix_(np.isin(task.origins, part), task.groups == group)] = change[:, None, 1:]
-    return out
+    return Fitting("prophet.json", every, fit, predict, write, _read_prophet).walk(task)
+
+
+def _read_prophet(file: Path) -> list[Any]:
+    from prophet.serialize import model_from_json
+
+    return [model and model_from_json(json.dumps(model)) for model in json.loads(file.read_text())]
 
 
 def damped_trend(task: Task) -> np.ndarray:
@@ -207,15 +276,15 @@ def boosting(task: Task) -> np.ndarray:
     cube = np.concatenate([cube, code], axis=-1).astype(np.float32)
     ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
     rng = np.random.default_rng(task.seed)
-    out = np.zeros((len(task.origins), cube.shape[1], task.horizon))
     leaf = 500  # outcomes: fewer, and a leaf is one date
     options = {"objective": "l1", "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": leaf,
                "num_threads": 1, "seed": task.seed, "deterministic": True, "verbose": -1}  # fmt: skip
-    for part in walk(task.origins, refit_every=REFIT_EVERY * task.pace):
+
+    def fit(at: int, before: lightgbm.Booster | None) -> lightgbm.Booster | None:
         xs, ys = [], []
         for h in ahead:
-            rows = np.arange(1, part[0] + 1)
-            rows = rows[known(rows, int(h), at=int(part[0]))]
+            rows = np.arange(1, at + 1)
+            rows = rows[known(rows, int(h), at=at)]
             change = task.log_price[rows + h] - task.log_price[rows]
             take = np.argwhere(np.isfinite(change))
             take = take[rng.permutation(len(take))[: MAX_ROWS // len(ahead)]]
@@ -223,13 +292,26 @@ def boosting(task: Task) -> np.ndarray:
             xs.append(np.insert(cube[rows[take[:, 0]], take[:, 1]], 0, h, axis=1))
         y = np.concatenate(ys)
         if len(y) < 2 * leaf:
-            continue
-        booster = lightgbm.train(options, lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60)
+            return None
+        if before is not None:  # the same trees, their leaves nearer to what came since
+            return before.refit(np.concatenate(xs), y, decay_rate=0.5)
+        return lightgbm.train(options, lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60)
+
+    def predict(booster: lightgbm.Booster, part: np.ndarray) -> np.ndarray:
         x = cube[part].reshape(-1, cube.shape[2])
         at = [np.reshape(booster.predict(np.insert(x, 0, h, axis=1)), (len(part), -1)) for h in ahead]
         between = interp1d([0, *ahead], np.stack([np.zeros_like(at[0]), *at], axis=-1))
-        out[np.isin(task.origins, part)] = between(np.arange(1, task.horizon + 1))
-    return out
+        return between(np.arange(1, task.horizon + 1))
+
+    return Fitting(
+        "boosting.txt", REFIT_EVERY * task.pace, fit, predict, lightgbm.Booster.save_model, _read_booster
+    ).walk(task)
+
+
+def _read_booster(file: Path) -> Any:
+    import lightgbm
+
+    return lightgbm.Booster(model_file=file)
 
 
 MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {

@@ -6,6 +6,8 @@ to each step ahead at once (direct, pinball loss: Wen and others, 2017); its med
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +39,9 @@ def lstm(task: Task) -> np.ndarray:
 
     WorkerError where that process fails or needs more than ``LIMIT_S``.
     """
-    names = ("log_price", "groups", "origins", "horizon", "seed")
-    return WORKER.call({name: getattr(task, name) for name in names}, limit_s=LIMIT_S)
+    names = ("log_price", "groups", "origins", "horizon", "seed", "fitted")
+    arrays = {name: getattr(task, name) for name in names}
+    return WORKER.call({**arrays, "models": str(task.models or "")}, limit_s=LIMIT_S)
 
 
 def inputs(log_price: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,27 +71,41 @@ def windows(cube: np.ndarray, rows: np.ndarray, series: np.ndarray) -> np.ndarra
 
 
 def fit_predict(
-    log_price: np.ndarray, groups: np.ndarray, origins: np.ndarray, horizon: int, seed: int
-) -> np.ndarray:
-    """Return the log changes (origins, series, steps); runs in the worker, and loads TensorFlow there."""
+    log_price: np.ndarray, groups: np.ndarray, origins: np.ndarray, horizon: int, seed: int,
+    models: str = "", fitted: bool = False,
+) -> np.ndarray:  # fmt: skip
+    """Return the log changes (origins, series, steps); runs in the worker, and loads TensorFlow there.
+
+    ``models`` and ``fitted`` as in ``Task``: a network kept there is trained on, or where ``fitted`` used as it is.
+    """
     import keras
-    import tensorflow as tf
     from scipy.interpolate import interp1d
 
     one_thread()
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(int(seed))
     rng, horizon = np.random.default_rng(int(seed)), int(horizon)
     ahead = np.array([h for h in AHEAD if h < horizon] + [horizon])
     cube, unit = inputs(log_price, groups)
-    model = network(cube.shape[2], len(ahead), keras=keras)
-    spec = [tf.TensorSpec((None, WINDOW, cube.shape[2]), tf.float32)]
-    answer = tf.function(lambda x: model(x, training=False), input_signature=spec)
-    out, fitted = np.zeros((len(origins), log_price.shape[1], horizon)), False
+    out, file = np.zeros((len(origins), log_price.shape[1], horizon)), Path(str(models)) / "lstm.keras"
+    known_fit = bool(str(models)) and file.exists()
+    if fitted and not known_fit:
+        return out
+    if fitted:
+        model, answer = _kept(str(file), file.stat().st_mtime_ns)
+    else:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(int(seed))
+        model = network(cube.shape[2], len(ahead), keras=keras)
+        if known_fit:
+            model.set_weights(keras.models.load_model(file, compile=False).get_weights())
+        answer = graph(model)
+    trained = known_fit
     for part in walk(origins, refit_every=max(int(np.ptp(origins)) // REFITS, 13)):
-        epochs = LATER_EPOCHS if fitted else FIRST_EPOCHS
-        fitted |= fit(model, (cube, unit, log_price), at=int(part[0]), ahead=ahead, epochs=epochs, rng=rng)
         if not fitted:
+            epochs = LATER_EPOCHS if trained else FIRST_EPOCHS
+            trained |= fit(
+                model, (cube, unit, log_price), at=int(part[0]), ahead=ahead, epochs=epochs, rng=rng
+            )
+        if not trained:
             continue
         rows, series = (a.ravel() for a in np.meshgrid(part, np.arange(len(groups)), indexing="ij"))
         pieces = [slice(i, i + 16 * BATCH) for i in range(0, len(rows), 16 * BATCH)]
@@ -96,7 +113,25 @@ def fit_predict(
         at = median.reshape(len(part), len(groups), -1) * unit[part][..., None]
         between = interp1d([0, *ahead], np.insert(at, 0, 0.0, axis=2))
         out[np.isin(origins, part)] = between(np.arange(1, horizon + 1))
+    if str(models) and trained and not fitted:
+        model.save(file)
     return out
+
+
+def graph(model: Any) -> Any:
+    """Return ``model`` as a graph of TensorFlow's, which answers without Keras' overhead."""
+    import tensorflow as tf
+
+    spec = [tf.TensorSpec(model.input_shape, tf.float32)]
+    return tf.function(lambda x: model(x, training=False), input_signature=spec)
+
+
+@cache
+def _kept(file: str, _: int) -> Any:
+    import keras
+
+    model = keras.models.load_model(file, compile=False)
+    return model, graph(model)
 
 
 def one_thread() -> None:

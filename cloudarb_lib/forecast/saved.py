@@ -1,0 +1,152 @@
+"""Fitted models in a folder: each member in its own format, weights and calibration as JSON; never a pickle.
+
+``manifest.json``, written last, holds the digests of the prices they were fitted on and of every other file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.errors import DataError
+from cloudarb_lib.forecast import ensemble
+from cloudarb_lib.forecast import worlds as w
+from cloudarb_lib.forecast.drift import alarms
+from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, Patterns, Walk
+from cloudarb_lib.forecast.members import Task
+from cloudarb_lib.handover import digest
+from cloudarb_lib.types import Panel
+
+MANIFEST, WEIGHTS, FORECASTS = "manifest.json", "weights.json", "forecasts.npz"
+MODELS = ("boosting.txt", "step_process.json", "prophet.json", "lstm.keras")
+VERSIONS = ("cloudarb", "lightgbm", "prophet", "keras", "tensorflow-cpu", "numpy")
+ANEW = "Fit the models anew (forecast.fit)."
+
+
+def fit(
+    panel: Panel, folder: Path, *, horizon_steps: int, seed: int, leave_out: tuple[str, ...] = ()
+) -> Walk:
+    """Fit, weigh and calibrate all members but ``leave_out`` for the last cell of ``panel`` (offers whose price
+    moves), and keep them in ``folder``, where they replace what was there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (MANIFEST, WEIGHTS, FORECASTS, *MODELS):
+        (folder / name).unlink(missing_ok=True)
+    patterns = ensemble.find_patterns(panel)
+    at = len(patterns.log_price) - 1
+    origins = np.arange(max(at - CALIBRATION_ORIGINS, 0), at + 1)
+    task = replace(ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder)
+    walk = ensemble.weighed(patterns, task, *ensemble.run_members(task, leave_out))
+    _write(folder, panel, walk, fitted_at=str(panel.times[-1]))
+    return walk
+
+
+def load(folder: Path, panel: Panel) -> Walk:
+    """Return the forecast from the last cell of ``panel`` by the models in ``folder``: a walk of one origin.
+
+    ``panel`` is that of ``fit``, or longer; weights and calibration are those of the last ``fit`` or ``update``,
+    and only members with a weight are asked. DataError where the folder holds no models, a file of it or the
+    prices before the fit are not what they were, or the offers are others.
+    """
+    state, patterns, task = _read(folder, panel)
+    weights, widths, gates = (state[name][None] for name in ("weights", "widths", "gates"))
+    idle = [name for name, share in zip(state["members"], weights[0], strict=True) if not share.any()]
+    done, failed = ensemble.run_members(task, (*idle, *state["failed"]))
+    none = np.zeros(
+        (1, len(task.groups), task.horizon)
+    )  # one that fails now leaves its weight to the last value
+    members = {name: done.get(name, none) for name in state["members"]}
+    point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
+    step, failed = w.known_steps(task.log_price, task.groups), {**state["failed"], **failed}
+    return Walk(patterns, task, members, failed, weights, gates, point, none * np.nan, widths, step)
+
+
+def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float = 10.0) -> Walk:
+    """Bring weights and calibration in ``folder`` up to the last cell of ``panel``, and return the walk.
+
+    Models are not fitted again, unless an alarm since their fit calls for it (``drift.alarms``, which takes the
+    thresholds): then at the last cell, boosting and the LSTM from where they stood. DataError as in ``load``.
+    """
+    state, patterns, task = _read(folder, panel)
+    old = np.array(state["pattern"])[np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
+    times, before = panel.times[-len(task.log_price) :], pd.DatetimeIndex(state["origins"])
+    new = np.flatnonzero(times > before[-1])
+    said: dict[str, np.ndarray] = {}
+    if len(new):
+        said, _ = ensemble.run_members(replace(task, origins=new), tuple(state["failed"]))
+        found = alarms(panel, ks=ks, page_hinkley=page_hinkley)
+        called = found[(found["action"] == "refit") & (found["time_utc"] > pd.Timestamp(state["fitted_at"]))]
+        if len(called):
+            fresh, _ = ensemble.run_members(replace(task, fitted=False), tuple(state["failed"]))
+            said = {name: np.concatenate([said[name][:-1], fresh[name]]) for name in said if name in fresh}
+            state = {**state, "fitted_at": str(times[-1])}
+    kept = before.isin(times)
+    origins = np.concatenate([times.get_indexer(before[kept]), new])[-CALIBRATION_ORIGINS - 1 :]
+    with np.load(folder / FORECASTS, allow_pickle=False) as past:
+        members = {
+            name: np.concatenate([past[name][kept][:, old], *([said[name]] if len(new) else [])])[
+                -len(origins) :
+            ]
+            for name in state["members"]
+            if name in said or not len(new)
+        }
+    failed = {**state["failed"], **{n: "failed in an update" for n in state["members"] if n not in members}}
+    walk = ensemble.weighed(patterns, replace(task, origins=origins), members, failed)
+    _write(folder, panel, walk, fitted_at=state["fitted_at"])
+    return walk
+
+
+def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
+    last = {name: getattr(walk, name)[-1].tolist() for name in ("weights", "gates", "widths")}
+    (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / WEIGHTS).write_text(json.dumps(last))
+    np.savez_compressed(folder / FORECASTS, allow_pickle=False, **walk.members)
+    times = panel.times[-len(walk.task.log_price) :]
+    files = [folder / name for name in (WEIGHTS, FORECASTS, *MODELS) if (folder / name).exists()]
+    manifest = {
+        "prices": _digest(panel, str(times[-1])), "until": str(times[-1]), "fitted_at": fitted_at,
+        "origins": [str(t) for t in times[walk.task.origins]], "horizon": walk.task.horizon,
+        "seed": walk.task.seed, "offers": list(map(str, panel.offers.index)),
+        "pattern": walk.patterns.of_offer.tolist(), "members": list(walk.members), "failed": walk.failed,
+        "versions": {name: metadata.version(name) for name in VERSIONS},
+        "files": {file.name: digest(file.read_bytes()) for file in files},
+    }  # fmt: skip
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _digest(panel: Panel, until: str) -> str:
+    seen = panel.until(pd.Timestamp(until))
+    return digest(seen.price[-ensemble.MAX_CELLS :], str(seen.times[-1:]), str(panel.step))
+
+
+def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task]:
+    """Return what the folder holds, the patterns of ``panel``, and the task of its last cell."""
+    if not (folder / MANIFEST).exists():
+        raise DataError(f"{folder} holds no fitted models.", ANEW)
+    state = _checked(folder, tuple(sorted((f.name, f.stat().st_mtime_ns) for f in folder.iterdir())))
+    if list(panel.offers.index) != state["offers"] or _digest(panel, state["until"]) != state["prices"]:
+        raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
+    patterns = ensemble.find_patterns(panel)
+    at = np.array([len(patterns.log_price) - 1])
+    task = ensemble.task_of(patterns, at, horizon=state["horizon"], seed=state["seed"])
+    return state, patterns, replace(task, models=folder, fitted=True)
+
+
+@lru_cache(maxsize=4)
+def _checked(folder: Path, _: tuple) -> dict[str, Any]:
+    try:
+        state = json.loads((folder / MANIFEST).read_text())
+        for name, told in state["files"].items():
+            if digest((folder / name).read_bytes()) != told:
+                raise DataError(f"{folder / name} is not the file that was kept with the models.", ANEW)
+        arrays = json.loads((folder / WEIGHTS).read_text())
+        state |= {name: np.array(arrays[name], object if name == "gates" else float) for name in arrays}
+    except (OSError, ValueError, KeyError) as cause:
+        raise DataError(f"{folder} cannot be read: {cause}.", ANEW) from cause
+    return state
