@@ -121,6 +121,32 @@ def test_reviews_judge_what_lies_far_ahead_before_its_outcome_is_known():
     assert (weights[-1, last, :, 29] < 0.7).all()
 
 
+def test_an_alarm_halves_the_last_value_until_the_next_review_and_for_no_one_else(monkeypatch):
+    """A year of steps of 1 % that say nothing, then all fall by a third: where the next review is due, half of the
+    weight follows the trend, until that review has come."""
+    rng = np.random.default_rng(1)
+    change = np.where((np.arange(80) % 6 == 0)[:, None], rng.choice([-0.01, 0.01], (80, 30)), 0.0)
+    change[60] = -0.4
+    task = a_task(np.exp(np.cumsum(change, axis=0)), origins=np.arange(30, 72), horizon=13)
+    assert task.origins[ensemble.turned(task)].tolist() == [60, 61, 62, 63, 64, 65]
+    forecasts, _ = ensemble.run_members(task)
+    weights, gates = ensemble.weigh(task, forecasts)
+    last, trend = (list(forecasts).index(n) for n in ("last_value", ensemble.TREND))
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    alarmed = slice(60 - 30, 66 - 30)
+    assert (weights[alarmed, last, :, 6:] <= ensemble.TURN_SHARE).all()
+    assert (weights[alarmed, trend, :, 6:] >= 0.4).all()
+    assert (gates[alarmed, trend, :, 6:] == "").all()
+    monkeypatch.setattr(ensemble, "TURN_SHARE", 1.0)
+    without, _ = ensemble.weigh(task, forecasts)
+    np.testing.assert_array_equal(weights[..., :4], without[..., :4])  # no review is due so soon
+    np.testing.assert_array_equal(np.delete(weights, range(30, 36), 0), np.delete(without, range(30, 36), 0))
+    monkeypatch.undo()
+    cut = a_task(np.exp(np.cumsum(change[:64], axis=0)), origins=np.arange(30, 63), horizon=13)
+    earlier, _ = ensemble.weigh(cut, {name: f[:33] for name, f in forecasts.items()})
+    np.testing.assert_allclose(earlier, weights[:33])
+
+
 def test_no_forecast_goes_beyond_reason():
     """Steps that double an hourly price each day must not add up to a price 2^30 times as high."""
     price = np.exp(np.log(2) * np.floor(np.arange(400) / 24))[:, None] * np.ones(3)
@@ -283,22 +309,25 @@ def test_steps_not_known_come_from_a_neighbour():
     assert set(step[8, 1:2]) <= set(step[8, [0, 2]])
 
 
-def test_recentring_moves_the_median_and_leaves_unchanged_alone():
+def test_recentring_a_market_moves_the_median_and_leaves_unchanged_alone():
     rng = np.random.default_rng(0)
     worlds = np.where(rng.random((3, 999, 2)) < 0.2, 0.0, rng.normal(0.3, 0.05, (3, 999, 2)))
     point = np.full((3, 2), 0.1)
-    moved = w.recentre(worlds, point)
+    moved = w.recentre(worlds, point, lists=False)
     np.testing.assert_array_equal(moved == 0, worlds == 0)
     np.testing.assert_allclose(np.median(moved, axis=1), point, atol=1e-12)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.4])
-def test_a_step_expected_moves_the_median_of_worlds_that_mostly_stand_still(share):
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.4, 0.7, 0.98])
+def test_a_step_expected_moves_the_median_and_unchanged_stays_possible(share):
+    """Also where most worlds move, up and down: what stands still then holds the median at zero."""
     rng = np.random.default_rng(0)
-    worlds = np.where(rng.random((2, 999, 1)) < 1 - share, 0.0, rng.normal(0.3, 0.05, (2, 999, 1)))
+    way = rng.choice([-0.3, 0.3], (2, 999, 1)) + rng.normal(0, 0.05, (2, 999, 1))
+    worlds = np.where(rng.random((2, 999, 1)) < 1 - share, 0.0, way)
     moved = w.recentre(worlds, np.array([[-0.05], [0.001]]))
-    np.testing.assert_allclose(np.median(moved, axis=1), [[-0.05], [0.0]], atol=1e-12)
-    assert 0.25 < (moved[0] == 0).mean() < 0.52  # unchanged stays possible
+    assert np.median(moved[0]) == pytest.approx(-0.05, abs=1e-12)
+    still = (worlds[0] == 0).mean()
+    assert still / 2 - 0.01 < (moved[0] == 0).mean() < 0.52
     np.testing.assert_array_equal(moved[1] == 0, worlds[1] == 0)
 
 

@@ -19,6 +19,7 @@ from cloudarb_lib.errors import DataError
 from cloudarb_lib.features import RATE_CELLS, STEP_LOG, carry_forward, review_rate, steps
 from cloudarb_lib.files import replaced
 from cloudarb_lib.forecast import worlds as w
+from cloudarb_lib.forecast.drift import turns
 from cloudarb_lib.forecast.members import CAP_LOG, KEPT, MEMBERS, Task
 from cloudarb_lib.forecast.worker import within
 from cloudarb_lib.types import Panel
@@ -41,6 +42,9 @@ fifth of the outcomes that count."""
 LIMIT_S = 900.0
 """Time a member may take over a walk, ten times what the slowest needs for 5,000 series."""
 MIN_OUTCOMES = 20  # outcomes before anything but the last value is believed
+TREND, TURN_SHARE = "momentum_8", 0.5
+"""After an alarm that prices move more than they used to, at most this share stays with the last value until the
+next review judges; the rest follows the trend: nothing older tells which of the two goes on."""
 WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
 
 
@@ -210,9 +214,25 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
         gates[:, k] = np.where(z > 0, "", gates[:, k])
     last = names.index("last_value")
     weights[:, last] = 1.0 - weights.sum(axis=1)
+    if TREND in members and task.pace == 1:
+        k, due = names.index(TREND), turned(task)[:, None] & (reviewed.rate[..., 0] * ahead >= 1 - 1e-9)
+        moves = np.where(due[:, None] & known, np.maximum(weights[:, last] - TURN_SHARE, 0.0), 0.0)
+        weights[:, k], weights[:, last] = weights[:, k] + moves, weights[:, last] - moves
+        gates[:, k] = np.where(moves > 0, "", gates[:, k])
     gates = np.where(known[:, None], gates, NO_RECORD)
     gates[:, last] = ""
     return weights, gates
+
+
+def turned(task: Task) -> np.ndarray:
+    """Return at which origins of ``task`` an alarm stands: the last value lost more than it used to, over all
+    series (Page-Hinkley, as in ``drift``), and no review has come since."""
+    step, known = steps(task.log_price), np.isfinite(task.log_price)
+    offers = known * (1.0 if task.copies is None else task.copies)
+    alarm = turns(list((np.abs(step) * offers).sum(axis=1) / np.maximum(offers.sum(axis=1), 1)))
+    count = np.cumsum(review_rate(step, task.log_price)[0])
+    latest = carry_forward(np.where(alarm, count, np.nan)[:, None])[:, 0]
+    return (latest == count)[task.origins]
 
 
 @dataclass(frozen=True)
@@ -263,7 +283,7 @@ def simulated(
         worlds = np.clip(
             worlds, low - CAP_LOG, high + CAP_LOG
         )  # auctions and outages have shown their extremes
-    return w.recentre(bounded(worlds), point)
+    return w.recentre(bounded(worlds), point, lists=task.pace == 1)
 
 
 def walk_origins(

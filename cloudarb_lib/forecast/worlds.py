@@ -90,16 +90,17 @@ def calm(step: np.ndarray, *, pace: int, horizon: int) -> np.ndarray:
     return ratio[:, None] ** 0.5 ** (np.arange(horizon) / (pace / 2))
 
 
-def recentre(worlds: np.ndarray, point: np.ndarray) -> np.ndarray:
+def recentre(worlds: np.ndarray, point: np.ndarray, *, lists: bool = True) -> np.ndarray:
     """Return worlds whose changed part is moved so that the median lies at ``point`` (series, steps).
 
-    Where most worlds are unchanged and ``point`` is a step, so many of them as the median needs take it: the
-    first ones, the same in every series, so that what moves together still does.
+    Where ``point`` is a step, its median comes there, and so many of the unchanged worlds as the median of all
+    needs: the first ones, the same in every series, so that what moves together still does. Without ``lists``
+    only where most worlds are unchanged: else a market's stay so, and hold the median back a little.
     """
     still = worlds == 0
     middle, n = np.median(worlds, axis=1), worlds.shape[1]
     moved = n - still.sum(axis=1)
-    stepped = (2 * moved <= n) & (np.abs(point) >= STEP_LOG)
+    stepped = ((2 * moved <= n) | (lists & (moved < n))) & (np.abs(point) >= STEP_LOG)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no world changed
         changed = np.nan_to_num(np.nanmedian(np.where(still & stepped[:, None], np.nan, worlds), axis=1))
