@@ -21,6 +21,7 @@ from cloudarb_lib import allocate, assumptions, history, store
 from cloudarb_lib.allocate.build import fits
 from cloudarb_lib.allocate.milp import separate, to_milp
 from cloudarb_lib.errors import ParameterError
+from cloudarb_lib.risk import simulate_paths
 
 INSTANCES = Path(__file__).parent / "instances"
 LIMITS = ("none", "cvar", "cvar+diversification")
@@ -191,7 +192,7 @@ def real_problem(integers: int, *, worlds: int = 500, seed: int = 1) -> allocate
     offers = allocate.with_places(offers[offers["term"] == ""], grid).reset_index(drop=True)
     panel = history.to_panel(history.fresh(events, sources), looks, freq="7D", as_of=now)
     panel = panel.select(panel.offers.index.isin(offers["offer_id"]))
-    paths = allocate.resample_history(panel, horizon_steps=13, n_paths=worlds, seed=seed)
+    paths, _ = simulate_paths(panel, horizon_steps=13, n_paths=worlds, model="historical", seed=seed)
     models = offers["gpu_model"].value_counts().index[:12]
     workloads: list[allocate.Workload] = []
     size = 0

@@ -134,11 +134,12 @@ def _tell(seconds: float, cost_usd: float, bound_usd: float) -> None:
 
 
 def _paths(given: argparse.Namespace, panel, offer_ids: pd.Series, known) -> Paths:
-    from cloudarb_lib import allocate, forecast
+    from cloudarb_lib import forecast
+    from cloudarb_lib.risk import simulate_paths
 
     size = {"horizon_steps": given.horizon_steps, "n_paths": given.n_paths, "seed": given.seed}
     if given.paths == "history":
-        return allocate.resample_history(panel.select(panel.offers.index.isin(offer_ids)), **size)
+        return simulate_paths(panel.select(panel.offers.index.isin(offer_ids)), **size, model="historical")[0]
     return forecast.forecast_offers(panel, **size, paths_for=offer_ids, assumptions=known).paths
 
 

@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--freq", help="step of the price grid, with --history (default 7D)")
     add("--horizon", type=int, metavar="STEPS", help="steps ahead, with --history (default 1)")
+    add("--level", type=float, default=0.95, help="of VaR and CVaR, inside (0, 1) (default 0.95)")
     add("--out", type=Path, help="folder of the tables (default: reports/risk_backtest)")
     add("--store", default="", help="folder of the store, without --history (default: data/store)")
 
@@ -49,9 +50,9 @@ def carry_out(given: argparse.Namespace) -> int:
     elif given.freq or given.horizon is not None:
         raise ParameterError("--freq and --horizon go with --history.", "Name a file, or leave them out.")
     with store_of(given.history, given.store) as store_dir:
-        results = [_one(store_dir, setting, now=now) for setting in settings]
+        results = [_one(store_dir, setting, now=now, level=given.level) for setting in settings]
     verdicts, windows = (pd.concat(parts, ignore_index=True) for parts in zip(*results, strict=True))
-    _say(verdicts)
+    _say(verdicts, given.level)
     out = given.out or REPORTS / "risk_backtest"
     out.mkdir(parents=True, exist_ok=True)
     verdicts.to_parquet(out / "backtest.parquet", index=False)
@@ -60,9 +61,10 @@ def carry_out(given: argparse.Namespace) -> int:
     return 0
 
 
-def _one(store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp) -> list[pd.DataFrame]:
+def _one(
+    store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp, level: float
+) -> list[pd.DataFrame]:
     """Return verdicts and windows of one setting, each with column ``history``."""
-    import pandas as pd
     from tqdm.auto import tqdm
 
     from cloudarb_lib import history, store, units
@@ -71,44 +73,61 @@ def _one(store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp) ->
 
     provider, freq, horizon = setting
     name = f"{provider or 'file'} {horizon} x {freq}"
-    step = units.parse_freq(freq)
     with store.open_snapshot(store_dir) as snapshot:
         events = snapshot.events(
             as_of=now, providers=[provider] if provider else None, gpu_only=provider == "gcp",
             purchase_options=["spot"] if provider == "aws" else None,
         )  # fmt: skip
         looks = snapshot.looks(as_of=now)
-    end = record_end(events, name)
-    last, mean = (history.to_panel(events, looks, freq=step, as_of=end, how=how) for how in ("last", "mean"))
+    grid = {"freq": units.parse_freq(freq), "as_of": record_end(events, name)}
+    last, mean = (history.to_panel(events, looks, how=how, **grid) for how in ("last", "mean"))
     found = back_test(
-        last, mean, horizon_steps=horizon, forecast=step >= pd.Timedelta(days=1),
-        tick=lambda items: tqdm(items, desc=name),
-    )  # fmt: skip
+        last, mean, horizon_steps=horizon, level=level, tick=lambda items: tqdm(items, desc=name)
+    )
     return [table.assign(history=name) for table in found]
 
 
-def _say(verdicts: pd.DataFrame) -> None:
-    """Print each plan under the default model, the models beside each other, and the tests' power."""
-    from cloudarb_lib.risk.backtest import FORECAST, MODELS, power
+def _say(verdicts: pd.DataFrame, level: float) -> None:
+    """Print each plan under the default model, the models beside each other, and the tests' power.
 
-    passed: dict[str, list[bool]] = {MODELS[0]: [], FORECAST: []}
+    A pair of plan and horizon counts by the share of its starts in which it passes.
+    """
+    import pandas as pd
+
+    from cloudarb_lib.risk.backtest import DEFAULT, FORECAST, SIMPLE, power
+
+    pairs: list[pd.DataFrame] = []
     for name, group in verdicts.groupby("history", sort=False):
-        n = int(group["windows"].iloc[0])
-        ours = group[group["model"] == MODELS[0]]
+        n, starts = int(group["windows"].min()), group["start"].nunique()
         enough = n >= LEAST_WINDOWS
-        columns = ["plan", "exceedances", *(TESTS if enough else [])]
-        columns += ["binomial", "z", "acerbi_szekely", "tick_loss_pct"]
-        print(f"\n{name}: {n} windows, {0.05 * n:.1f} exceedances expected; model {MODELS[0]}, p-values")
-        print(ours[columns].round(3).to_string(index=False))
-        judged = group.assign(passed=(group[TESTS] >= 0.05).all(axis=1))
-        board = judged.groupby("model", sort=False).agg(
-            plans=("plan", "size"), passed=("passed", "sum"), tick_loss_pct=("tick_loss_pct", "mean")
+        kept = group.assign(**{test: group[test] >= 0.05 for test in TESTS})
+        kept["passed"] = kept[TESTS].all(axis=1)
+        table = kept.groupby(["model", "plan"], sort=False).mean(numeric_only=True)
+        columns = [
+            "exceedances",
+            *(TESTS if enough else []),
+            "binomial",
+            "z",
+            "acerbi_szekely",
+            "tick_loss_pct",
+        ]
+        print(
+            f"\n{name}: {n} windows from each of {starts} starts, {(1 - level) * n:.1f} exceedances expected; "
+            f"model {DEFAULT}: means over the starts" + ", of tests the share kept at 5 %" * enough
+        )
+        print(table.loc[DEFAULT, columns].round(3).to_string())
+        board = table.groupby("model", sort=False).agg(
+            plans=("passed", "size"), passed=("passed", "sum"), tick_loss_pct=("tick_loss_pct", "mean")
         )
         print((board if enough else board.drop(columns="passed")).round(3).to_string())
-        print("power at 5 %: " + ", ".join(f"{test} {share:.0%}" for test, share in power(n).items()))
-        for model, found in passed.items():
-            found += judged.loc[judged["model"] == model, "passed"].tolist() if enough else []
-    for model, found in passed.items():
-        if found:
-            share = f"{sum(found)} of {len(found)} plans ({sum(found) / len(found):.0%})"
-            print(f"\n{model} passes Kupiec and Christoffersen at 5 % for {share}")
+        loss = board["tick_loss_pct"]
+        beaten = [model for model in SIMPLE if loss[model] < loss[DEFAULT]]
+        print(
+            f"tick loss: {DEFAULT} is beaten by {' and '.join(beaten) or 'neither ' + ' nor '.join(SIMPLE)}"
+        )
+        print("power at 5 %: " + ", ".join(f"{t} {share:.0%}" for t, share in power(n, level).items()))
+        pairs += [table] if enough else []
+    for model in (DEFAULT, FORECAST, *SIMPLE) if pairs else ():
+        passed = pd.concat([table.loc[model, "passed"] for table in pairs])
+        share = f"{passed.sum():.1f} of {len(passed)} plan-and-horizon pairs ({passed.mean():.0%})"
+        print(f"{model} passes Kupiec and Christoffersen at 5 % for {share}")

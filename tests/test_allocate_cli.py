@@ -1,14 +1,11 @@
 """``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from cloudarb_lib.allocate import resample_history
 from cloudarb_lib.errors import SolveError
 from cloudarb_lib.schema import validate
-from cloudarb_lib.types import Panel
 from pipelines import allocate, cli
 
 DEMAND = "demand:\n  - workload: train\n    needs: 64 H100\n    interruptible: yes\n    in: [europe-*]\n"
@@ -146,19 +143,3 @@ def test_tasks_of_an_older_plan_go_and_sizes_are_kept_apart(tmp_path):
     }  # fmt: skip
     assert second["num_nodes"] == 3
     assert second["resources"]["any_of"][0]["infra"] == "runpod"
-
-
-def test_worlds_of_the_past_repeat_its_joint_steps():
-    times = pd.date_range("2026-01-01", periods=4, freq="7D", tz="UTC")
-    price = np.array([[1.0, 10.0, np.nan], [2.0, 20.0, 3.0], [2.0, 20.0, 3.0], [4.0, 40.0, np.nan]])
-    panel = Panel(
-        times, pd.Timedelta("7D"), pd.DataFrame(index=pd.Index(["a", "b", "gone"])), price,
-        np.ones_like(price), np.ones(price.shape, np.int8),
-    )  # fmt: skip
-    paths = resample_history(panel, horizon_steps=3, n_paths=200, seed=1)
-    assert list(paths.offer_ids) == ["a", "b"]
-    assert paths.times[0] == times[-1] + pd.Timedelta("7D")
-    assert paths.values[1] == pytest.approx(10 * paths.values[0])  # they always moved together
-    steps = np.log2(paths.values[0, :, 0] / 4)
-    assert set(np.round(steps, 9)) == {0.0, 1.0}  # doubled or stayed, as it did
-    assert 0.35 < steps.mean() < 0.65  # two of the four cells hold a doubling

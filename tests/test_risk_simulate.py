@@ -37,16 +37,17 @@ def panel(r: np.ndarray) -> Panel:
     return Panel(times, pd.Timedelta("7D"), offers, price, np.ones_like(price), np.ones(price.shape, int))
 
 
-def simulate(r, *, horizon_steps, n_paths=10_000, model="normal", draws="random", seed):
-    """Return log changes (paths, offers) from now to the horizon, and the note."""
-    fitted = sim.fit(r, horizon_steps=horizon_steps, model=model)
-    blocks = [block[:, :, 0].T for block in sim.draw(fitted, n_paths=n_paths, draws=draws, seed=seed)]
-    return np.concatenate(blocks), fitted.note
+def normal(r, *, seed=0, **changes) -> np.ndarray:
+    """Return normal log changes (paths, offers), or (paths, offers, steps)."""
+    blocks = list(sim.draw_normal(sim.fit_normal(r), seed=seed, **changes))
+    x = np.concatenate(blocks, axis=1).transpose(1, 0, 2)
+    return x if "steps" in changes else x[:, :, 0]
 
 
-def calls(model: str, draws: str = "random", **changes) -> np.ndarray:
-    given = {"horizon_steps": 2, "n_paths": 5000, "seed": 1} | changes
-    return simulate(returns(), model=model, draws=draws, **given)[0]
+def changes(r, *, model="filtered", horizon=1) -> np.ndarray:
+    """Return log changes (draws, offers) of the mean price over the horizon."""
+    p = panel(r).price
+    return np.log(sim.draw_costs(p, p, horizon, model=model, seed=0) / p[-1]).round(12)
 
 
 # --- correlation
@@ -83,7 +84,7 @@ def test_constant_and_perfectly_correlated_offers():
     assert found.matrix[0, 1] > 0.99
     assert found.matrix[2].tolist() == [0.0, 0.0, 1.0]
     assert "1 of 3 series never move" in found.note
-    drawn = simulate(r, horizon_steps=1, seed=0)[0]
+    drawn = normal(r, n_paths=10_000)
     assert (drawn[:, 2] == 0).all()
     assert np.corrcoef(drawn[:, :2].T)[0, 1] > 0.99
     np.testing.assert_array_equal(corr.correlation(np.zeros((20, 2))).matrix, np.eye(2))
@@ -200,7 +201,7 @@ def test_a_regime_tells_what_its_weeks_do_to_the_cost_of_a_step():
 @pytest.mark.parametrize("draws", sim.DRAWS)
 def test_normal_changes_have_the_mean_spread_and_correlation_of_the_history(draws):
     r, h = returns() + 0.001, 4
-    x = simulate(r, horizon_steps=h, n_paths=50_000, draws=draws, seed=0)[0]
+    x = normal(r, n_paths=50_000, steps=h, draws=draws).sum(axis=2)
     np.testing.assert_allclose(x.mean(axis=0), h * r.mean(axis=0), atol=0.002)
     np.testing.assert_allclose(x.std(axis=0), np.sqrt(h) * r.std(axis=0), rtol=0.02)
     np.testing.assert_allclose(np.corrcoef(x.T), corr.correlation(r).matrix, atol=0.02)
@@ -210,34 +211,47 @@ def test_normal_changes_have_the_mean_spread_and_correlation_of_the_history(draw
     )
 
 
-def test_historical_changes_are_past_windows_and_nothing_else():
+def test_historical_paths_are_past_windows_and_nothing_else():
     r = returns(60)
-    x = simulate(r, horizon_steps=3, model="historical", seed=0)[0]
-    past = np.array([r[i : i + 3].sum(axis=0) for i in range(58)], dtype=np.float32)
-    assert {tuple(np.round(row, 5)) for row in x} == {tuple(np.round(row, 5)) for row in past}
+    paths, note = sim.simulate_paths(panel(r), horizon_steps=3, n_paths=4000, model="historical", seed=0)
+    change = np.log(paths.values / panel(r).price[-1][:, None, None])
+    x = np.concatenate([change[:, :, :1], np.diff(change, axis=2)], axis=2)
+    past = np.array([r[i : i + 3] for i in range(58)]).round(4)
+    drawn = {tuple(path.T.round(4).ravel() + 0.0) for path in x.transpose(1, 0, 2)}
+    assert drawn == {tuple(window.ravel() + 0.0) for window in past}
+    assert note == "58 past windows of 3 steps"
 
 
-@pytest.mark.parametrize("model", ["historical", "ewma", "garch"])
+def test_historical_costs_are_past_changes_and_filtered_ones_the_young_more_often():
+    for model, r in {"historical": returns(60), "filtered": reviews(60)[:, :2]}.items():
+        known = {tuple(row) for row in r.round(6) + 0.0}
+        assert {tuple(row) for row in changes(r, model=model).round(6) + 0.0} <= known
+    r, late = reviews(120)[:, :2], np.arange(120)[:, None] >= 60
+    old, young = (np.mean(changes(np.where(when, r, 0.0)) != 0) for when in (~late, late))
+    assert old < 0.5 * young
+
+
+@pytest.mark.parametrize("model", ["historical", "filtered", "garch"])
 def test_no_volatility_is_invented_between_reviews_and_none_hidden_at_them(model):
-    x, note = simulate(reviews(), horizon_steps=5, model=model, seed=0)
-    assert set(np.round(np.unique(x[:, 0]), 5)) == {np.float32(-0.1), np.float32(0), np.float32(0.1)}
-    assert (x[:, 0] != 0).mean() == pytest.approx(0.5, abs=0.03)  # one review in ten steps, five steps
-    np.testing.assert_allclose(x[:, 1], x[:, 0] / 2, atol=1e-6)  # the review is one for both
-    assert ("2 of 3 series stand still" in note) == (model != "historical")
+    x = changes(reviews(), model=model)
+    assert set(np.round(np.unique(x[:, 0]), 5)) == {-0.1, 0.0, 0.1}
+    assert (x[:, 0] != 0).mean() == pytest.approx(0.1, abs=0.03)  # one review in ten steps
+    np.testing.assert_allclose(x[:, 1], x[:, 0] / 2, atol=1e-9)  # the review is one for both
 
 
 def test_a_normal_says_that_it_moves_what_stands_still():
-    assert "2 of 3 series stand still" in simulate(reviews(), horizon_steps=5, seed=0)[1]
+    assert "2 of 3 series stand still" in sim.fit_normal(reviews()).note
+    assert (changes(reviews(), model="normal") != 0).all()
 
 
 def test_volatility_equals_that_of_arch():
     r = returns()[:, 1].copy()
     process = EWMAVariance(0.94)
-    ours = sim.volatility(r[:, None], "ewma").variance[:, 0]
+    ours = corr.volatility(r[:, None], "ewma").variance[:, 0]
     theirs = np.empty(len(r))
     process.compute_variance(np.empty(0), r, theirs, float(ours[0]), np.tile([0.0, np.inf], (len(r), 1)))
     np.testing.assert_allclose(ours[:-1], theirs, rtol=1e-9)
-    found = sim.volatility(r[:, None], "garch").variance[:, 0]
+    found = corr.volatility(r[:, None], "garch").variance[:, 0]
     fitted = ZeroMean(r * 50.0)
     fitted.volatility = GARCH()
     result = fitted.fit(disp="off")
@@ -246,91 +260,93 @@ def test_volatility_equals_that_of_arch():
     np.testing.assert_allclose(np.sqrt(found[50:-1]), result.conditional_volatility[50:] / 50.0, rtol=5e-3)
 
 
-@pytest.mark.parametrize("model", ["ewma", "garch"])
+@pytest.mark.parametrize("model", ["filtered", "garch"])
 def test_filtered_changes_are_as_wide_as_today_is(model):
-    r = returns()
-    r[-100:] *= 3.0
-    wild = simulate(r, horizon_steps=1, model=model, seed=0)[0].std(axis=0)
-    assert (wild > 2.0 * r[:-100].std(axis=0)).all()
-    plain = simulate(r, horizon_steps=1, model="historical", seed=0)[0].std(axis=0)
-    assert (plain < 1.5 * r[:-100].std(axis=0)).all()
+    r = returns(400)
+    r[-60:] *= 3.0
+    wild = changes(r, model=model).std(axis=0)
+    assert (wild > 1.5 * r[:-60].std(axis=0)).all()
+    assert (wild > 1.2 * changes(r, model="historical").std(axis=0)).all()
 
 
-def test_filtered_windows_against_a_slow_loop():
-    r, h = returns(40), 3
-    made = sim.fit(r, horizon_steps=h, model="ewma", stepwise=True).windows
-    for j in range(3):
-        v = sim.volatility(r[:, [j]], "ewma").variance[:, 0]
-        for i in range(len(r) - h + 1):
-            ahead = v[-1]
-            for s in range(h):
-                change = r[i + s, j] / np.sqrt(v[i + s]) * np.sqrt(ahead)
-                assert made[j, i, s] == pytest.approx(change, rel=1e-5)
-                ahead = 0.94 * ahead + 0.06 * change**2
-    summed = sim.fit(r, horizon_steps=h, model="ewma").windows
-    np.testing.assert_allclose(summed[:, :, 0], made.sum(axis=2), rtol=1e-4, atol=1e-6)
+@pytest.mark.parametrize("model", sim.MODELS)
+def test_costs_are_mean_prices_over_the_horizon(model):
+    p = panel(returns(300)).price
+    cost = sim.draw_costs(p, p, 4, model=model, seed=0)
+    assert cost.shape == (sim.N_DRAWS, 3)
+    # a mean of four steps of a walk: its spread is that of (1 + 4 + 9 + 16) / 16 steps
+    wanted = returns(300).std(axis=0) * np.sqrt(30 / 16)
+    if model in ("normal", "historical"):
+        np.testing.assert_allclose(np.log(cost / p[-1]).std(axis=0), wanted, rtol=0.3)
+    np.testing.assert_array_equal(cost, sim.draw_costs(p, p, 4, model=model, seed=0))
+    unknown = p.copy()
+    unknown[:20, 1] = np.nan  # not listed yet: it counts as unchanged
+    filled = p.copy()
+    filled[:20, 1] = p[20, 1]
+    ours, theirs = (sim.draw_costs(x, x, 1, model=model, seed=0) for x in (unknown, filled))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("draws", sim.DRAWS)
-@pytest.mark.parametrize("model", sim.MODELS)
-def test_draws_repeat_with_their_seed_and_fewer_are_the_first_of_more(model, draws):
-    some = calls(model, draws)
-    np.testing.assert_array_equal(some, calls(model, draws))
-    assert not np.array_equal(some, calls(model, draws, seed=2))
-    np.testing.assert_allclose(calls(model, draws, n_paths=100), some[:100], rtol=1e-4, atol=1e-6)
-    assert some.shape[1] == 3
+def test_draws_repeat_with_their_seed_and_fewer_are_the_first_of_more(draws):
+    some = normal(returns(), n_paths=5000, draws=draws)
+    np.testing.assert_array_equal(some, normal(returns(), n_paths=5000, draws=draws))
+    assert not np.array_equal(some, normal(returns(), n_paths=5000, draws=draws, seed=2))
+    few = normal(returns(), n_paths=100, draws=draws)
+    np.testing.assert_allclose(few, some[:100], rtol=1e-4, atol=1e-6)
 
 
 def test_antithetic_and_sobol_reduce_the_error_of_the_mean():
     spread = {}
     for draws in sim.DRAWS:
-        means = [calls("normal", draws, n_paths=4096, seed=s).mean(axis=0) for s in range(20)]
+        means = [normal(returns(), n_paths=4096, draws=draws, seed=s).mean(axis=0) for s in range(20)]
         spread[draws] = np.std(means, axis=0).mean()
     assert spread["antithetic"] < spread["random"] / 20
     assert spread["sobol"] < spread["random"] / 5
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.permutations([0, 1, 2]), st.sampled_from(["historical", "ewma"]))
+@given(st.permutations([0, 1, 2]), st.sampled_from(["historical", "filtered"]))
 def test_the_order_of_offers_changes_nothing_else(order, model):
-    r = reviews(60)
-    first, then = (simulate(x, horizon_steps=2, n_paths=50, model=model, seed=0) for x in (r, r[:, order]))
-    np.testing.assert_array_equal(first[0][:, order], then[0])
+    first, then = (changes(x, model=model) for x in (reviews(60), reviews(60)[:, order]))
+    np.testing.assert_allclose(first[:, order], then, atol=1e-12)
 
 
-@pytest.mark.parametrize("model", sim.MODELS)
-def test_paths_start_at_the_last_price_and_end_where_the_sums_do(model):
+@pytest.mark.parametrize("model", ["normal", "historical"])
+def test_paths_start_at_the_last_price(model):
     r = returns(300)
     paths, note = sim.simulate_paths(panel(r), horizon_steps=4, n_paths=9000, model=model, seed=0)
     assert paths.values.shape == (3, 9000, 4)
     assert paths.values.dtype == np.float32
     assert paths.times[0] == panel(r).times[-1] + pd.Timedelta("7D")
     assert note
-    change = np.log(paths.values[:, :, -1] / panel(r).price[-1][:, None]).T
-    summed = simulate(r, horizon_steps=4, n_paths=9000, model=model, seed=0)[0]
-    np.testing.assert_allclose(change.std(axis=0), summed.std(axis=0), rtol=0.05)
-    if model != "normal":
-        np.testing.assert_allclose(change, summed, atol=1e-4)
+    change = np.log(paths.values / panel(r).price[-1][:, None, None])
+    np.testing.assert_allclose(change[:, :, 0].std(axis=1), r.std(axis=0), rtol=0.1)
+    np.testing.assert_allclose(change[:, :, -1].std(axis=1), 2.0 * r.std(axis=0), rtol=0.2)
 
 
 def test_bad_input_has_a_defined_answer():
     r = returns(20)
+    for bad, message in (
+        ({"n_paths": 0}, "0 paths"), ({"horizon_steps": 0}, "over 0 steps"), ({"model": "cauchy"}, "'cauchy'"),
+    ):  # fmt: skip
+        with pytest.raises(ParameterError, match=message):
+            sim.simulate_paths(panel(r), **{"horizon_steps": 1, "seed": 0} | bad)
     with pytest.raises(ParameterError, match="0 paths"):
-        simulate(r, horizon_steps=1, n_paths=0, seed=0)
-    with pytest.raises(ParameterError, match="0 paths"):
-        sim.simulate_paths(panel(r), horizon_steps=1, n_paths=0, seed=0)
+        normal(r, n_paths=0)
     with pytest.raises(ParameterError, match="'lucky' draws"):
-        simulate(r, horizon_steps=1, draws="lucky", seed=0)
-    with pytest.raises(ParameterError, match="over 0 steps"):
-        simulate(r, horizon_steps=0, seed=0)
-    with pytest.raises(ParameterError, match="'cauchy'"):
-        simulate(r, horizon_steps=1, model="cauchy", seed=0)
-    with pytest.raises(DataError, match="hold 11 windows of 10"):
-        simulate(r, horizon_steps=10, model="historical", seed=0)
+        normal(r, draws="lucky")
+    for bad in ({"model": "cauchy"}, {"horizon": 0}):
+        with pytest.raises(ParameterError, match="Take one of"):
+            changes(r, **bad)
+    with pytest.raises(DataError, match="only 11 past windows of 10"):
+        changes(r, horizon=10)
+    with pytest.raises(DataError, match="only 11 past windows of 10"):
+        sim.simulate_paths(panel(r), horizon_steps=10, model="historical", seed=0)
     with pytest.raises(DataError, match="only 11"):
-        simulate(r[:11], horizon_steps=1, seed=0)
+        normal(r[:11])
     with pytest.raises(DataError, match="finite"):
-        simulate(np.full((20, 2), np.inf), horizon_steps=1, seed=0)
+        normal(np.full((20, 2), np.inf))
     gone = panel(r)
     gone.price[-1, 1] = np.nan
     with pytest.raises(DataError, match="o1 has no price"):

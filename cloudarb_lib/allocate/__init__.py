@@ -1,6 +1,6 @@
 """Which offers serve which workloads: the best plan under limits, proven and explained."""
 
-from cloudarb_lib.allocate.build import IDLE, build_problem, resample_history
+from cloudarb_lib.allocate.build import IDLE, build_problem
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.demand import (
     Commitment,
@@ -38,7 +38,6 @@ __all__ = [
     "hold_var",
     "load_demand",
     "load_workloads",
-    "resample_history",
     "runners_up",
     "solve",
     "summary",

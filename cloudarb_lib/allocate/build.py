@@ -17,7 +17,7 @@ from cloudarb_lib.allocate.model import Limits, Problem, Row
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.schema import nearest
-from cloudarb_lib.types import Panel, Paths
+from cloudarb_lib.types import Paths
 from cloudarb_lib.units import HOURS_PER_WEEK
 
 IDLE = "idle commitment"
@@ -380,18 +380,3 @@ def _price_paths(
     future = np.searchsorted(np.cumsum(chances), (np.arange(worlds) + 0.5) / worlds)
     own = future[:, None] == np.repeat(np.arange(len(chances)), values.shape[1])
     return np.tile(values, len(chances)) * own, np.outer(chances, values.mean(axis=0)).ravel(), notes
-
-
-def resample_history(panel: Panel, *, horizon_steps: int, n_paths: int, seed: int) -> Paths:
-    """Return price paths drawn from the past steps of ``panel``, the same steps for all offers.
-
-    Each step ahead repeats the log change of a past cell, drawn anew; a change not known is none.
-    Offers without a price in the last cell are left out. For where no forecast is wanted.
-    """
-    at = np.flatnonzero(np.nan_to_num(panel.price[-1]) > 0)
-    price = np.log(np.where(panel.price[:, at] > 0, panel.price[:, at], np.nan))
-    changes = np.nan_to_num(np.diff(price, axis=0, prepend=price[:1]))
-    cells = np.random.default_rng(seed).integers(0, len(changes), (n_paths, horizon_steps))
-    values = np.exp(price[-1] + np.cumsum(changes[cells], axis=1)).transpose(2, 0, 1)
-    times = panel.times[-1] + panel.step * np.arange(1, horizon_steps + 1)
-    return Paths(panel.offers.index[at], pd.DatetimeIndex(times), values)

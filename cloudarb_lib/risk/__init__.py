@@ -14,11 +14,12 @@ from cloudarb_lib.risk.measures import (
     var,
 )
 from cloudarb_lib.risk.report import contributions, regimes, risk_table
+from cloudarb_lib.risk.simulate import simulate_paths
 from cloudarb_lib.risk.stress import Scenario, World, load_scenarios, replan, reverse_stress, stress
 
 __all__ = [
     "Estimate", "Exposure", "PlanCost", "Scenario", "World", "back_test", "component_cvar", "component_var", "contributions",
     "cvar", "dcc", "expose", "find_fallbacks", "hazards", "incremental", "largest_shifts", "liquidity",
     "load_scenarios", "plan_cost", "probability_over", "regimes", "replan", "reverse_stress",
-    "risk_table", "stress", "var",
+    "risk_table", "simulate_paths", "stress", "var",
 ]  # fmt: skip
