@@ -156,7 +156,7 @@ def _origin() -> dict:
 
 def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     """Return what the results rest on, by value or digest: of the run, and of each notebook."""
-    code = sorted((PROJECT / "cloudarb_lib").rglob("*.py"))
+    code = sorted(p for p in (PROJECT / "cloudarb_lib").rglob("*") if p.suffix in (".py", ".txt"))
     figures = [*sorted((PROJECT / "data").glob("*.csv")), PROJECT / "data/scenarios.yaml"]
     shared = {"snapshot": snapshot, "library": digest([*code, *figures])}
     entries = {}
