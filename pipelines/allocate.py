@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cloudarb_lib.types import Paths
+    from cloudarb_lib.allocate import Demand, Limits, Problem
+    from cloudarb_lib.assumptions import Assumptions
 
 INFEASIBLE = 7
 """Exit code where the limits admit no plan."""
@@ -34,28 +37,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
     add("workloads", type=Path, help="demand file, such as data/demand.yaml")
-    add("--as-of", required=True, help="what was known at the end of this day, such as 2026-04-29")
-    add("--out", type=Path, required=True, help="folder for the plan: tables/, plan.csv, sky/*.yaml")
+    add("--as-of", required=True, metavar="DAY", help="what was known at the end of it, such as 2026-04-29")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="gets tables/, plan.csv and sky/*.yaml")
     add("--paths", choices=("forecast", "history"), default="forecast", help="where price paths come from")
     add("--providers", nargs="+", metavar="NAME", help="whose offers may be used (default: all fresh)")
     add("--terms", nargs="+", default=(), choices=("1y", "3y"), help="commitments that may be bought")
-    add("--var", type=float, help="hold VaR at --cvar-level up to this (USD), by repairing the plan")
-    add("--freq", default="7D", help="step of the price grid (default 7D)")
-    add("--horizon-steps", type=int, default=13, help="steps that the plan covers (default 13)")
-    add(
-        "--periods",
-        type=int,
-        default=1,
-        help="equal periods, in each of which machines may change (default 1)",
-    )
-    add("--n-paths", type=int, default=500, help="worlds over which cost is averaged (default 500)")
-    add("--stale-after-days", type=float, default=14.0, help="leave out sources not looked at for longer")
-    add("--seed", type=int, default=7, help="of the price paths (default 7)")
-    add("--store", default="", help="folder of the store (default: data/store)")
-    add("--time-limit", type=float, default=60.0, help="most seconds to solve (default 60)")
-    add("--gap", type=float, default=1e-4, help="stop at this relative gap (default 1e-4: 0.01 %%)")
+    add("--var", type=float, metavar="USD", help="hold VaR at --cvar-level to it, by repairing the plan")
+    add("--frontier", action="store_true", help="also what other limits on CVaR and on spread would cost")
+    for name, value, meaning in (
+        ("freq", "7D", "step of the price grid"),
+        ("horizon-steps", 13, "steps that the plan covers"),
+        ("periods", 1, "equal periods, in each of which machines may change"),
+        ("n-paths", 500, "worlds over which cost is averaged"),
+        ("stale-after-days", 14.0, "leave out sources not looked at for longer"),
+        ("seed", 7, "of the price paths"),
+        ("store", "", "folder of the store (default: data/store)"),
+        ("time-limit", 60.0, "most seconds to solve"),
+        ("gap", 1e-4, "stop at this relative gap of cost and proven bound"),
+    ):
+        default = f" (default {value:g})" if isinstance(value, float) else f" (default {value})" * bool(value)
+        add(f"--{name}", type=type(value), default=value, metavar="X", help=meaning + default)
     for name, kind, meaning in _LIMITS:
-        add(f"--{name.replace('_', '-').removesuffix('-usd')}", dest=name, type=kind, help=meaning)
+        flag = f"--{name.replace('_', '-').removesuffix('-usd')}"
+        add(flag, dest=name, type=kind, metavar="NAME" if kind is str else "X", help=meaning)
 
 
 def carry_out(given: argparse.Namespace) -> int:
@@ -63,66 +67,124 @@ def carry_out(given: argparse.Namespace) -> int:
 
     SolveError where time ran out before any plan was found, or the solver failed.
     """
-    import pandas as pd
-
-    from cloudarb_lib import allocate, assumptions, handover, history, store, units
+    from cloudarb_lib import allocate, assumptions, handover
     from cloudarb_lib.errors import ParameterError
 
-    now, step = units.parse_as_of(given.as_of), units.parse_freq(given.freq)
-    if min(given.horizon_steps, given.n_paths, given.periods) < 1:
+    if min(given.horizon_steps, given.n_paths, given.periods) < 1 or given.seed < 0:
         raise ParameterError(
-            "--horizon-steps, --n-paths and --periods must be 1 or more.", "Leave them out for 13, 500 and 1."
+            "--horizon-steps, --n-paths and --periods must be 1 or more, --seed not below 0.",
+            "Leave them out for 13, 500, 1 and 7.",
         )
-    demand = allocate.load_demand(given.workloads)
+    if given.out.exists() and not given.out.is_dir():
+        raise ParameterError(f"--out {given.out} is a file.", "Name a folder.")
+    demand, known = allocate.load_demand(given.workloads), assumptions.load_assumptions()
     set_ = {name: value for name, _, _ in _LIMITS if (value := getattr(given, name)) is not None}
     limits = allocate.Limits(**set_, terms=tuple(given.terms))
     options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit, progress=_tell)
-    known = assumptions.load_assumptions()
+    problem = _problem(given, demand, limits, known)
+    plan = allocate.hold_var(problem, given.var, options) if given.var else allocate.solve(problem, options)
+    if plan.status == "infeasible":
+        print("No plan keeps every limit. What would mend it:")
+        print(*(f"  - {said}" for said in allocate.conflicts(problem)), sep="\n")
+        return INFEASIBLE
+    tables = {"plan": plan.table, "plan_summary": allocate.summary(plan)}  # raises where there is no plan
+    tables["plan_runners_up"] = allocate.runners_up(plan)
+    free = allocate.without_risk_limits(problem)
+    bound = free.limits != limits or given.var
+    cheapest = allocate.solve(free, replace(options, progress=None), start=plan.table) if bound else plan
+    if given.frontier:
+        for over in ("cvar_usd", "effective_providers"):
+            tables[f"frontier_{over}"] = allocate.frontier(
+                problem, over, options=replace(options, progress=None)
+            )
+    _show(tables, plan.objective_usd - cheapest.objective_usd if bound else None)
+    print(*problem.notes, sep="\n", end="\n" if problem.notes else "")
+    for name, content in {**tables, "assumptions": known.used}.items():
+        handover.save_table(content, name, given.out)
+    table = tables["plan"]
+    table.to_csv(given.out / "plan.csv", index=False)
+    now = table[(table["period"] == 0) & ~table["workload"].str.startswith(allocate.IDLE)]
+    written, left_out = write_tasks(now, given.out / "sky")
+    print(f"written to {given.out}: tables/, plan.csv and {written} tasks in sky/")
+    if left_out:
+        print(f"no task for {', '.join(left_out)}: SkyPilot does not know them")
+    return 0
+
+
+def _problem(given: argparse.Namespace, demand: Demand, limits: Limits, known: Assumptions) -> Problem:
+    """Return the problem at the offers of the day; ParameterError where the record has none then."""
+    import pandas as pd
+
+    from cloudarb_lib import allocate, forecast, history, store, units
+    from cloudarb_lib.errors import ParameterError
+    from cloudarb_lib.risk import simulate_paths
+    from cloudarb_lib.schema import nearest
+
+    now, step = units.parse_as_of(given.as_of), units.parse_freq(given.freq)
     with store.open_snapshot(given.store) as snapshot:
         events = snapshot.events(as_of=now, providers=given.providers, gpu_only=True)
         looks, grid = snapshot.looks(as_of=now), snapshot.table("grid_carbon")
+    recorded = sorted(looks["provider"].unique())
+    for name in given.providers or ():
+        if name not in recorded:
+            raise ParameterError(
+                f"nothing is recorded of provider {name!r} by {given.as_of}{nearest(name, recorded)}.",
+                f"Use {', '.join(recorded) or 'a later day'}.",
+            )
     offers, sources = history.current_offers(
         events, looks, as_of=now, stale_after_days=given.stale_after_days
     )
+    if not len(offers):
+        last = (
+            f"the last look at one is of {looks['looked_at'].max():%Y-%m-%d}"
+            if len(looks)
+            else "none is earlier"
+        )
+        raise ParameterError(
+            f"no price is known and fresh on {given.as_of}: {last}.",
+            "Choose another --as-of, or a larger --stale-after-days.",
+        )
     events = history.fresh(events, sources)
     offers = allocate.with_places(offers, grid)
     accepted = offers["gpu_model"].isin({model for w in demand.workloads for model in w.throughput})
-    chosen = offers[accepted & offers["term"].isin(("", *given.terms))]
+    ids = offers.loc[accepted & offers["term"].isin(("", *given.terms)), "offer_id"]
     paths = None
-    if len(chosen):
+    if len(ids):
         panel = history.to_panel(events, looks, freq=step, as_of=now)
-        paths = _paths(given, panel, chosen["offer_id"], known)
-    problem = allocate.build_problem(
+        size = {"horizon_steps": given.horizon_steps, "n_paths": given.n_paths, "seed": given.seed}
+        if given.paths == "history":
+            past = panel.select(panel.offers.index.isin(ids))
+            paths = simulate_paths(past, **size, model="historical")[0]
+        else:
+            paths = forecast.forecast_offers(panel, **size, paths_for=ids, assumptions=known).paths
+    return allocate.build_problem(
         demand, offers, paths=paths, limits=limits, assumptions=known,
         hours=[given.horizon_steps * step / pd.Timedelta(hours=1) / given.periods] * given.periods,
     )  # fmt: skip
-    plan = allocate.hold_var(problem, given.var, options) if given.var else allocate.solve(problem, options)
-    if plan.status == "infeasible":
-        print("No plan keeps every limit. Each of these alone would mend it:")
-        print(*(f"  - {said}" for said in allocate.conflicts(problem)), sep="\n")
-        return INFEASIBLE
-    table, summary = plan.table, allocate.summary(plan)  # raises where there is no plan
-    shown = table[
-        ["workload", *["period"] * (given.periods > 1), "offer_id", "instances", "hours", "expected_cost_usd"]
-    ]
+
+
+def _show(tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
+    plan = tables["plan"]
+    period = ["period"] * (plan["period"].nunique() > 1)
+    shown = plan[["workload", *period, "offer_id", "instances", "hours", "expected_cost_usd"]]
     print(shown.to_string(index=False, float_format="{:,.1f}".format))
-    for fact, value, unit, text in summary.itertuples(index=False, name=None):
-        number = "" if text and (unit == "" or pd.isna(value)) else f"{value:,.2f} {unit}".rstrip()
+    for fact, value, unit, text in tables["plan_summary"].itertuples(index=False, name=None):
+        number = "" if text and (unit == "" or value != value) else f"{value:,.2f} {unit}".rstrip()
         print(f"{fact}: {', '.join(part for part in (number, text) if part)}")
-    free = allocate.without_risk_limits(problem)
-    if free.limits != limits or given.var:
-        other = allocate.solve(free, options, start=table)
-        safety = plan.objective_usd - other.objective_usd
-        print(f"price of safety: {safety:,.2f} USD, beside the cheapest plan without risk limits")
-    print(*problem.notes, sep="\n", end="\n" if problem.notes else "")
-    for name, content in {"plan": table, "plan_summary": summary, "assumptions": known.used}.items():
-        handover.save_table(content, name, given.out)
-    table.to_csv(given.out / "plan.csv", index=False)
-    now = table[(table["period"] == 0) & ~table["workload"].str.startswith(allocate.IDLE)]
-    print(
-        f"written to {given.out}: tables/, plan.csv and {write_tasks(now, given.out / 'sky')} tasks in sky/"
-    )
-    return 0
+    for workload, _, other, extra_usd in tables["plan_runners_up"].itertuples(index=False, name=None):
+        print(
+            f"runner-up of {workload}: {other}"
+            + ("" if extra_usd != extra_usd else f", {extra_usd:,.2f} USD more")
+        )
+    if safety_usd is not None:
+        print(f"price of safety: {safety_usd:,.2f} USD, beside the cheapest plan without risk limits")
+    for name, table in tables.items():
+        if name.startswith("frontier"):
+            print(
+                f"{name.replace('_', ' of ', 1)}:",
+                table.to_string(index=False, float_format="{:,.2f}".format),
+                sep="\n",
+            )
 
 
 def _tell(seconds: float, cost_usd: float, bound_usd: float) -> None:
@@ -133,45 +195,44 @@ def _tell(seconds: float, cost_usd: float, bound_usd: float) -> None:
     )
 
 
-def _paths(given: argparse.Namespace, panel, offer_ids: pd.Series, known) -> Paths:
-    from cloudarb_lib import forecast
-    from cloudarb_lib.risk import simulate_paths
-
-    size = {"horizon_steps": given.horizon_steps, "n_paths": given.n_paths, "seed": given.seed}
-    if given.paths == "history":
-        return simulate_paths(panel.select(panel.offers.index.isin(offer_ids)), **size, model="historical")[0]
-    return forecast.forecast_offers(panel, **size, paths_for=offer_ids, assumptions=known).paths
+CLOUDS = {name: name for name in ("aws", "azure", "gcp", "nebius", "runpod")} | {
+    "datacrunch": "verda", "lambdalabs": "lambda",
+}  # fmt: skip
+"""Names of our providers in SkyPilot (ALL_CLOUDS of sky/skylet/constants.py); others it does not know."""
+_OWN_MACHINES = ("aws", "azure", "gcp")
+"""Clouds whose machines we name as they do; elsewhere GPU model and number tell the machine."""
 
 
-def write_tasks(table: pd.DataFrame, folder: Path) -> int:
-    """Write a SkyPilot task for each row of a plan; return how many. Tasks of an older plan go.
+def write_tasks(table: pd.DataFrame, folder: Path) -> tuple[int, list[str]]:
+    """Write a SkyPilot task for each row of a plan; return how many, and the providers that it does not know.
 
     ``resources.any_of`` names the planned offer first, then the workload's other offers with as
-    many GPUs a machine: what else may serve where the first is sold out.
+    many GPUs a machine: what else may serve where the first is sold out. Tasks of an older plan go.
     """
     import yaml
 
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.yaml"):
         old.unlink()
-    for workload, rows in table[table["instances"] > 0].groupby("workload"):
+    table = table[table["instances"] > 0]
+    known = table["provider"].isin(CLOUDS)
+    for workload, rows in table[known].groupby("workload"):
         places = [_place(row) for row in rows.to_dict("records")]
         for number, (place, nodes) in enumerate(zip(places, rows["instances"], strict=True), 1):
             size = str(place["accelerators"]).split(":")[1]
             others = [p for p in places if p != place and str(p["accelerators"]).endswith(f":{size}")]
-            name = f"{workload}-{number}"
+            name = f"{re.sub('[^A-Za-z0-9.-]+', '-', str(workload)).strip('-.')}-{number}"
             task = {"name": name, "num_nodes": int(nodes), "resources": {"any_of": [place, *others]}}
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")
-    return len(list(folder.glob("*.yaml")))
+    return len(list(folder.glob("*.yaml"))), sorted(table.loc[~known, "provider"].unique())
 
 
 def _place(row: dict) -> dict[str, object]:
     """Return an entry of SkyPilot's ``any_of`` for a row of a plan."""
     provider, region, zone, machine, option, _ = str(row["offer_id"]).split("/")
     model = "A100" if row["gpu_model"] == "A100-40GB" else row["gpu_model"]  # SkyPilot's name
-    infra = "/".join(part for part in (provider, "" if region == "unstated" else region, zone) if part)
-    gpus = row["gpus"] / row["instances"]
+    infra = "/".join([CLOUDS[provider], *(part for part in (region, zone) if part and region != "unstated")])
     return {
-        "infra": infra, "instance_type": machine, "accelerators": f"{model}:{gpus:g}",
-        "use_spot": option == "spot",
+        "infra": infra, **({"instance_type": machine} if provider in _OWN_MACHINES else {}),
+        "accelerators": f"{model}:{row['gpus'] / row['instances']:g}", "use_spot": option == "spot",
     }  # fmt: skip

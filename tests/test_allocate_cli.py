@@ -1,5 +1,7 @@
 """``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
 
+import jsonschema
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -7,6 +9,36 @@ import yaml
 from cloudarb_lib.errors import SolveError
 from cloudarb_lib.schema import validate
 from pipelines import allocate, cli
+
+PLACE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["infra", "accelerators", "use_spot"],
+    "properties": {
+        "infra": {
+            "type": "string",
+            "pattern": "^(aws|azure|gcp|lambda|nebius|runpod|verda)(/[^/]+(/[^/]+)?)?$",
+        },
+        "instance_type": {"type": "string", "pattern": "^[^/ ]+$"},
+        "accelerators": {"type": "string", "pattern": "^[A-Za-z0-9-]+:[0-9]+(\\.[0-9]+)?$"},
+        "use_spot": {"type": "boolean"},
+    },
+}
+TASK = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?$"},
+        "num_nodes": {"type": "integer", "minimum": 1},
+        "resources": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"any_of": {"type": "array", "minItems": 1, "items": PLACE}},
+        },
+    },
+}
+"""What of SkyPilot's task schema (sky/utils/schemas.py, ALL_CLOUDS and CLUSTER_NAME_VALID_REGEX of
+sky/skylet/constants.py) our tasks may use; clouds are those of it whose prices the record holds."""
 
 DEMAND = "demand:\n  - workload: train\n    needs: 64 H100\n    interruptible: yes\n    in: [europe-*]\n"
 
@@ -30,13 +62,13 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
     assert len(pd.read_csv(out / "plan.csv")) == len(plan)
     tasks = [yaml.safe_load(file.read_text()) for file in sorted((out / "sky").glob("*.yaml"))]
     assert sum(task["num_nodes"] for task in tasks) == plan["instances"].sum()
-    # keys as SkyPilot documents them: docs/source/reference/yaml-spec.rst
     for task in tasks:
-        assert set(task) == {"name", "num_nodes", "resources"}
+        jsonschema.validate(task, TASK)
         for place in task["resources"]["any_of"]:
-            assert set(place) == {"infra", "instance_type", "accelerators", "use_spot"}
             assert place["infra"].startswith("gcp/europe-")
             assert place["accelerators"] == "H100:8"
+    assert "runner-up of train: gcp/" in said
+    assert len(pd.read_parquet(out / "tables" / "plan_runners_up.parquet")) == 1
 
 
 def test_var_is_held_on_request_and_safety_has_its_price(tmp_path, capsys):
@@ -101,11 +133,24 @@ def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
         ),
         ([], DEMAND.replace("europe-*", "mars-*"), "region mars-*: 0 left"),
         ([], DEMAND.replace("H100", "H999"), "GPU model H999"),
+        (["--seed", "-1"], DEMAND, "--seed not below 0"),
+        (
+            ["--providers", "gpc"],
+            DEMAND,
+            "nothing is recorded of provider 'gpc' by 2026-04-29 (did you mean 'gcp'?)",
+        ),
+        (["--as-of", "2030-01-01"], DEMAND, "fresh on 2030-01-01: the last look at one is of 2026-04-30"),
+        (["--as-of", "2010-01-01"], DEMAND, "fresh on 2010-01-01: none is earlier"),
+        (["--out", __file__], DEMAND, "test_allocate_cli.py is a file. Way out: Name a folder"),
+        (["--cvar-level", "95"], DEMAND, "cvar_level is 95"),
+        (["--gap", "5"], DEMAND, "gap is 5"),
+        (["--budget", "nan"], DEMAND, "budget_usd is nan"),
+        (["--store", "/nowhere"], DEMAND, "no store at /nowhere"),
         (["--hazard", "mild"], DEMAND, "hazard is 'mild'"),
     ],
 )
 def test_a_mistake_ends_with_code_2_and_a_sentence(tmp_path, capsys, more, demand, said):
-    assert run(tmp_path, *more, demand=demand) == 2
+    assert run(tmp_path, *more, demand=demand) == (4 if "--store" in more else 2)
     assert said in capsys.readouterr().err
 
 
@@ -128,18 +173,46 @@ def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):
 
 
 def test_tasks_of_an_older_plan_go_and_sizes_are_kept_apart(tmp_path):
+    ids = [
+        "gcp/us-a/z/h8/spot/",
+        "runpod/unstated//x1/on_demand/",
+        "lambdalabs/us/z/x8/spot/",
+        "vultr/a//b/spot/",
+    ]
     rows = pd.DataFrame(
         {
-            "workload": "w", "offer_id": ["gcp/us-a/z/h8/spot/", "runpod/unstated//x1/on_demand/"],
-            "instances": [2.0, 3.0], "gpu_model": "A100-40GB", "gpus": [16.0, 3.0],
+            "workload": "w in a/b", "offer_id": ids, "provider": [i.split("/")[0] for i in ids],
+            "instances": [2.0, 3.0, 1.0, 1.0], "gpu_model": "A100-40GB", "gpus": [16.0, 3.0, 8.0, 1.0],
         }
     )  # fmt: skip
     (tmp_path / "old.yaml").write_text("name: old\n")
-    assert allocate.write_tasks(rows, tmp_path) == 2
-    first, second = (yaml.safe_load((tmp_path / f"w-{n}.yaml").read_text()) for n in (1, 2))
-    (place,) = first["resources"]["any_of"]
-    assert place == {
-        "infra": "gcp/us-a/z", "instance_type": "h8", "accelerators": "A100:8", "use_spot": True,
-    }  # fmt: skip
+    assert allocate.write_tasks(rows, tmp_path) == (3, ["vultr"])
+    first, second, third = (yaml.safe_load((tmp_path / f"w-in-a-b-{n}.yaml").read_text()) for n in (1, 2, 3))
+    for task in (first, second, third):
+        jsonschema.validate(task, TASK)
+    spot = {"accelerators": "A100:8", "use_spot": True}
+    gcp, lambda_ = {"infra": "gcp/us-a/z", "instance_type": "h8", **spot}, {"infra": "lambda/us/z", **spot}
+    assert first["resources"]["any_of"] == [gcp, lambda_]
+    assert third["resources"]["any_of"] == [lambda_, gcp]
     assert second["num_nodes"] == 3
-    assert second["resources"]["any_of"][0]["infra"] == "runpod"
+    assert second["resources"]["any_of"] == [{"infra": "runpod", "accelerators": "A100:1", "use_spot": False}]
+
+
+@pytest.mark.parametrize(
+    "change", [{"infra": "vultr"}, {"use_spot": "yes"}, {"accelerators": "A100"}, {"spot": True}]
+)
+def test_what_skypilot_would_refuse_fails_the_schema(change):
+    place = {"infra": "gcp/us-a", "accelerators": "A100:8", "use_spot": True, **change}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"name": "w-1", "num_nodes": 1, "resources": {"any_of": [place]}}, TASK)
+
+
+def test_frontiers_are_printed_and_kept(tmp_path, capsys):
+    small = DEMAND.replace("64 H100", "16 H100")
+    assert run(tmp_path, "--frontier", "--diversify", "region", "--gap", "0.01", demand=small) == 0
+    said = capsys.readouterr().out
+    for over, rows in (("cvar_usd", 6), ("effective_providers", 5)):
+        assert f"frontier of {over}:" in said
+        curve = pd.read_parquet(tmp_path / "out" / "tables" / f"frontier_{over}.parquet")
+        assert len(curve) == rows
+        assert (curve["bound_usd"] <= curve["cost_usd"].fillna(np.inf) * (1 + 1e-9)).all()
