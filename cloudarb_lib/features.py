@@ -18,7 +18,10 @@ RATE_CELLS = 13  # cells in which reviews are counted
 
 def carry_forward(values: np.ndarray) -> np.ndarray:
     """Return ``values`` with each NaN replaced by the last number above it in its column."""
-    row = np.where(np.isfinite(values), np.arange(len(values))[:, None], 0)
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    row = np.where(known, np.arange(len(values))[:, None], 0)
     return np.take_along_axis(values, np.maximum.accumulate(row, axis=0), axis=0)
 
 
@@ -61,8 +64,25 @@ def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return mean[:, groups]
 
 
-def features(log_price: np.ndarray, groups: np.ndarray, *, pace: int = 1) -> dict[str, np.ndarray]:
-    """Return the features by name, each (times, series), NaN where not defined.
+def rolling(values: np.ndarray, window: int, statistic: str, *, since: int = 0) -> np.ndarray:
+    """Return the ``statistic`` (median, max or mean) of the last ``window`` cells up to each from ``since`` on,
+    NaN before: a few cells at the end cost next to nothing."""
+    if not since:
+        return getattr(pd.DataFrame(values).rolling(window, min_periods=1), statistic)().to_numpy()
+    out = np.full(values.shape, np.nan)
+    for at in range(since, len(values)):
+        past = values[max(at - window + 1, 0) : at + 1]
+        whole = np.isfinite(past).all(axis=0)
+        out[at, whole] = getattr(np, statistic)(past[:, whole], axis=0)
+        some = ~whole & np.isfinite(past).any(axis=0)
+        out[at, some] = getattr(np, f"nan{statistic}")(past[:, some], axis=0)
+    return out
+
+
+def features(
+    log_price: np.ndarray, groups: np.ndarray, *, pace: int = 1, since: int = 0
+) -> dict[str, np.ndarray]:
+    """Return the features by name, each (times, series), NaN where not defined; those of windows from cell ``since`` on.
 
     technical: changes over ``LAGS`` cells, last step, run of steps of one sign (signed), and over windows of a
     day, a week and 30 (``pace`` cells a day; of 13, 26 and 52 cells where a cell is a day or longer) the
@@ -80,11 +100,9 @@ def features(log_price: np.ndarray, groups: np.ndarray, *, pace: int = 1) -> dic
     hits = np.cumsum(step != 0, axis=0).astype(float)
     out["run"] = np.sign(out["last_step"]) * (hits - carry_forward(np.where(turned, hits, np.nan)) + 1)
     for window in WINDOWS_HOURLY if pace > 1 else WINDOWS:
-        past = pd.DataFrame(level).rolling(window, min_periods=1)
-        out[f"from_median_{window}"] = level - past.median().to_numpy()
-        out[f"drawdown_{window}"] = level - past.max().to_numpy()
-        square = pd.DataFrame(step**2).rolling(window, min_periods=1).mean().to_numpy()
-        out[f"volatility_{window}"] = np.sqrt(square)
+        out[f"from_median_{window}"] = level - rolling(level, window, "median", since=since)
+        out[f"drawdown_{window}"] = level - rolling(level, window, "max", since=since)
+        out[f"volatility_{window}"] = np.sqrt(rolling(step**2, window, "mean", since=since))
     if pace > 1:
         out["cell_of_day"], out["day_of_week"] = cell % pace, cell // pace % 7
     out["group_change_8"] = group_mean(out["change_8"], groups)

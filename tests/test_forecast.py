@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloudarb_lib import features
 from cloudarb_lib import forecast as fc
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
@@ -145,6 +146,17 @@ def test_an_alarm_halves_the_last_value_until_the_next_review_and_for_no_one_els
     cut = a_task(np.exp(np.cumsum(change[:64], axis=0)), origins=np.arange(30, 63), horizon=13)
     earlier, _ = ensemble.weigh(cut, {name: f[:33] for name, f in forecasts.items()})
     np.testing.assert_allclose(earlier, weights[:33])
+
+
+@pytest.mark.parametrize("pace", [1, 24])
+def test_features_of_the_newest_cells_alone_are_those_of_all(pace):
+    log_price = np.log(stepping(times=90, series=6))
+    log_price[:30, 1], log_price[40:60, 2], log_price[:, 3] = np.nan, np.nan, np.nan
+    groups = np.arange(6) % 2
+    every, some = (features.features(log_price, groups, pace=pace, since=since) for since in (0, 85))
+    assert list(every) == list(some)
+    for name in every:
+        np.testing.assert_allclose(every[name][85:], some[name][85:], atol=1e-12, err_msg=name)
 
 
 def test_no_forecast_goes_beyond_reason():

@@ -33,14 +33,29 @@ MAX_PATH_CELLS = 60_000_000  # half a gigabyte of prices
 @dataclass(frozen=True, repr=False)
 class Forecast:
     """``table`` is table ``forecast`` (quantiles per offer and target), ``paths`` the joint sample paths,
-    ``weights`` table ``weights``, ``gates`` the members left out (group, step, reason), ``left_out`` the
-    offers without a price at the origin (reason)."""
+    ``left_out`` the offers without a price at the origin (reason), ``walk`` what the ensemble rests on, None
+    where no offer moves."""
 
     table: pd.DataFrame
     paths: Paths
-    weights: pd.DataFrame
-    gates: pd.DataFrame
     left_out: pd.DataFrame
+    walk: Walk | None
+
+    @property
+    def weights(self) -> pd.DataFrame:
+        """Table ``weights`` at the origin."""
+        return self._table("weight", gates=False)
+
+    @property
+    def gates(self) -> pd.DataFrame:
+        """Members left out at the origin: model, series_group, horizon, reason."""
+        return self._table("reason", gates=True)
+
+    def _table(self, value: str, *, gates: bool) -> pd.DataFrame:
+        if self.walk is not None:
+            return self.walk.table(-1, gates=gates)
+        kinds = {"model": object, "series_group": object, "horizon": int, value: object if gates else float}
+        return pd.DataFrame(columns=list(kinds)).astype(kinds)
 
 
 def forecast_offers(
@@ -113,9 +128,6 @@ def _forecast(
             "Name the offers that need paths (paths_for), or ask for fewer paths.",
         )
     moving = is_moving(panel.offers)
-    columns = ["model", "series_group", "horizon"]
-    none = pd.DataFrame(columns=columns).astype({"horizon": int})
-    weights, gates = none.assign(weight=0.0), none.assign(reason="")
     unit = np.zeros(len(rows), int)  # which of the modelled price movements an offer follows
     change, listed = list_jumps(
         panel.offers.iloc[rows[~moving[rows]]], step=panel.step, shape=(n_paths, max(ahead)),
@@ -123,13 +135,13 @@ def _forecast(
     )  # fmt: skip
     change, at = change[:, :, np.array(ahead) - 1], np.array(ahead) - 1
     unit[~moving[rows]] = listed
+    walk = None
     if moving[rows].any():
         walk = walk_of(panel.select(moving))
         of_row = walk.patterns.of_offer[(np.cumsum(moving) - 1)[rows[moving[rows]]]]
         only, back = np.unique(of_row, return_inverse=True)
         unit[moving[rows]] = len(change) + back
         change = np.concatenate([change, walk.worlds(-1, n_paths=n_paths, only=only, ahead=at)])
-        weights, gates = walk.table(-1), walk.table(-1, gates=True)
     factor = np.exp(change, out=change)  # a quantile is a value some path takes: an atom stays one
     quantiles = np.quantile(factor, QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
     now = panel.price[-1, rows][:, None, None]
@@ -150,7 +162,7 @@ def _forecast(
         "quantile": np.tile(QUANTILES, offers * len(ahead)),
         "price_usd_per_hour": (quantiles[unit] * now).reshape(-1),
     })  # fmt: skip
-    return Forecast(table, paths, weights, gates, left_out)
+    return Forecast(table, paths, left_out, walk)
 
 
 def is_moving(offers: pd.DataFrame) -> np.ndarray:

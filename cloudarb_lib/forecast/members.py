@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -48,6 +48,12 @@ class Task:
     copies: np.ndarray | None = None
     models: Path | None = None
     fitted: bool = False
+
+    @cached_property
+    def features(self) -> dict[str, np.ndarray]:
+        """The features of every cell; where nothing is fitted those of windows from the first origin on."""
+        since = int(self.origins[0]) if self.fitted else 0
+        return features(self.log_price, self.groups, pace=self.pace, since=since)
 
     def truth(self) -> np.ndarray:
         """Return the log changes that came, as members forecast them; NaN where none is known."""
@@ -136,7 +142,7 @@ def step_process(task: Task) -> np.ndarray:
 
     step, known_price = steps(task.log_price), np.isfinite(task.log_price)
     reviewed, rate = review_rate(step, task.log_price)
-    seen = features(task.log_price, task.groups, pace=task.pace)
+    seen = task.features
     before = np.clip(seen["last_step"], -CAP_LOG, CAP_LOG)
     signs = [np.sign(before), before, seen["run"], seen["rises"] - seen["falls"], seen["group_change_8"]]
     cube = np.nan_to_num(np.stack(signs, axis=-1))
@@ -271,7 +277,8 @@ def boosting(task: Task) -> np.ndarray:
     import lightgbm
     from scipy.interpolate import interp1d
 
-    cube = np.stack(list(features(task.log_price, task.groups, pace=task.pace).values()), axis=-1)
+    first = int(task.origins[0]) if task.fitted else 0  # cells before that are not asked for
+    cube = np.stack([seen[first:] for seen in task.features.values()], axis=-1)
     code = np.broadcast_to(task.groups[None, :, None], (*cube.shape[:2], 1))
     cube = np.concatenate([cube, code], axis=-1).astype(np.float32)
     ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
@@ -298,7 +305,7 @@ def boosting(task: Task) -> np.ndarray:
         return lightgbm.train(options, lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60)
 
     def predict(booster: lightgbm.Booster, part: np.ndarray) -> np.ndarray:
-        x = cube[part].reshape(-1, cube.shape[2])
+        x = cube[part - first].reshape(-1, cube.shape[2])
         at = [np.reshape(booster.predict(np.insert(x, 0, h, axis=1)), (len(part), -1)) for h in ahead]
         between = interp1d([0, *ahead], np.stack([np.zeros_like(at[0]), *at], axis=-1))
         return between(np.arange(1, task.horizon + 1))

@@ -54,7 +54,7 @@ def inputs(log_price: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nd
     before = np.concatenate([np.zeros((SCALE_CELLS, sums.shape[1])), sums])[: len(sums)]
     count = np.minimum(np.arange(1, len(sums) + 1), SCALE_CELLS)[:, None]
     unit = np.maximum(np.sqrt((sums - before).clip(0) / count), MIN_SCALE)
-    seen = features(log_price, groups)
+    seen = features(log_price, groups, since=len(log_price))  # none of windows
     ages = [np.log1p(seen[name]) for name in ("since_step", "since_review", "gap")]
     market = group_mean(np.where(np.isfinite(level), step, np.nan), groups)
     changes = [seen[name] / unit for name in ("change_1", "change_8", "change_26")]
