@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BeforeValidator, Field
 
 from cloudarb_lib import allocate
 from cloudarb_lib.assumptions import Assumptions
-from cloudarb_lib.documents import read_yaml
+from cloudarb_lib.documents import NotNegative, Number, Positive, Text, read, read_yaml, record
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.risk.cost import PlanCost, expose, find_fallbacks, hazards, plan_cost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
-from cloudarb_lib.schema import nearest, validate
+from cloudarb_lib.schema import validate
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import parse_as_of
 
@@ -29,9 +30,15 @@ GAP = 1e-3
 FURTHEST = {"price": 10.0, "volatility": 10.0, "availability": 0.0, "demand": 10.0, "cost": 10.0}
 """How far reverse stress goes before it calls a factor harmless."""
 HALVINGS = 10
+SHOWS_LOG = 0.01
+"""A shock shows in the first step in which it has moved a price by 1 %."""
 
 
-@dataclass(frozen=True)
+Day = Annotated[str, BeforeValidator(str)]
+"""YAML reads a day as a date."""
+
+
+@record
 class Scenario:
     """A shock. Factors multiply, 1 leaves as it is.
 
@@ -42,43 +49,56 @@ class Scenario:
     which the plan spends most. ``since`` and ``until`` (days) play the record again: from today on prices
     move as they did from the first day to the second, faster where the horizon is shorter, and then stay; each
     offer by its own record (the median of those that have one where it has none), or all by the mean of the
-    offers whose id matches the pattern ``record``. ``all_of`` adds other scenarios. ParameterError for what cannot be.
+    offers whose id matches the pattern ``record``. ``all_of`` adds other scenarios, in a file by the names of
+    entries above. ParameterError for what cannot be.
     """
 
-    name: str
-    price: float = 1.0
-    volatility: float = 1.0
-    availability: float = 1.0
-    demand: float = 1.0
-    cost: float = 1.0
+    name: Text
+    price: Positive = 1.0
+    volatility: NotNegative = 1.0
+    availability: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    demand: Annotated[Number, Field(ge=1)] = 1.0
+    cost: Positive = 1.0
     provider: str = ""
     region: str = ""
     gpu_model: str = ""
     purchase_option: str = ""
-    since: str = ""
-    until: str = ""
+    since: Day = ""
+    until: Day = ""
     record: str = ""
-    all_of: tuple[Scenario, ...] = ()
+    all_of: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
-        limits = {
-            "price": 0 < self.price < np.inf,
-            "volatility": 0 <= self.volatility < np.inf,
-            "availability": 0 <= self.availability <= 1,
-            "demand": 1 <= self.demand < np.inf,
-            "cost": 0 < self.cost < np.inf,
-        }
-        for factor in (name for name, kept in limits.items() if not kept):
-            raise ParameterError(
-                f"scenario {self.name!r}: {factor} is {getattr(self, factor)}.",
-                "Price and cost are above 0, volatility 0 or more, availability 0 to 1, demand 1 or more.",
-            )
         days = [parse_as_of(day) for day in (self.since, self.until) if day]
         if len(days) == 1 or (self.record and not days) or (days and not days[0] < days[1]):
             raise ParameterError(
                 f"scenario {self.name!r}: since {self.since!r}, until {self.until!r} is no stretch of the record.",
                 "Give both days, the earlier first.",
             )
+
+
+@record
+class _File:
+    scenarios: tuple[Scenario, ...]
+
+
+def load_scenarios(path: str | Path = "") -> list[Scenario]:
+    """Return the scenarios of a YAML file, a list under ``scenarios``; '' means data/scenarios.yaml.
+
+    The keys of an entry are the fields of ``Scenario``. Raises ParameterError with file and line for a key
+    that is not known (naming the nearest), a value of the wrong kind, a missing or repeated name, and what cannot be.
+    """
+    path, ours = path or PROJECT / "data" / "scenarios.yaml", "data/scenarios*.yaml"
+    found: dict[str, Scenario] = {}
+    for i, scenario in enumerate(read(_File, path, ours).scenarios):
+        unknown = [name for name in scenario.all_of if str(name) not in found]
+        if unknown or scenario.name in found:
+            at = read_yaml(path, ours)[1]("scenarios", i, "all_of" if unknown else "name")
+            if not unknown:
+                raise ParameterError(f"{at}: scenario {scenario.name!r} repeats.")
+            raise ParameterError(f"{at}: all_of: {unknown[0]!r} is not an entry above.", "List names.")
+        found[scenario.name] = replace(scenario, all_of=tuple(found[str(name)] for name in scenario.all_of))
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -103,48 +123,6 @@ class _Shock:
     volatility: np.ndarray
     available: np.ndarray
     demand: float
-
-
-def load_scenarios(path: str | Path = "") -> list[Scenario]:
-    """Return the scenarios of a YAML file, a list under ``scenarios``; '' means data/scenarios.yaml.
-
-    The keys of an entry are the fields of ``Scenario``; ``all_of`` names entries above. Raises ParameterError
-    with file and line for a key that is not known (naming the nearest), a value of the wrong kind, a missing or
-    repeated name, and what cannot be.
-    """
-    root, where = read_yaml(path or PROJECT / "data" / "scenarios.yaml", "data/scenarios*.yaml")
-    entries = root.get("scenarios")
-    if list(root) != ["scenarios"] or not isinstance(entries, list):
-        raise ParameterError(f"{where()}: no list of scenarios.", "Write 'scenarios:', then '- name: ...'.")
-    kinds = {field.name: type(field.default) for field in fields(Scenario)} | {"name": str}
-    found: dict[str, Scenario] = {}
-    for i, entry in enumerate(entries):
-        given: dict[str, object] = {}
-        at = where("scenarios", i)
-        try:
-            for key, value in (entry if isinstance(entry, dict) else {}).items():
-                at = where("scenarios", i, key)
-                if key not in kinds:
-                    way_out = f"Use {', '.join(kinds)}."
-                    raise ParameterError(
-                        f"key {key!r} is not known{nearest(str(key), list(kinds))}.", way_out
-                    )
-                if kinds[key] is tuple:
-                    if not isinstance(value, list) or not value or not set(map(str, value)) <= set(found):
-                        raise ParameterError(f"{key} {value!r} does not list names of entries above.")
-                    value = tuple(found[str(name)] for name in value)
-                elif kinds[key] is float and (isinstance(value, bool) or not isinstance(value, int | float)):
-                    raise ParameterError(f"{key} {value!r} is not a number.")
-                elif kinds[key] is str and not isinstance(value, str | datetime.date):
-                    raise ParameterError(f"{key} {value!r} is not a text.")
-                given[key] = str(value) if kinds[key] is str else value
-            at, name = where("scenarios", i), str(given.get("name", ""))
-            if not name or name in found:
-                raise ParameterError(f"scenario {name!r} {'repeats' if name else 'has no name'}.")
-            found[name] = Scenario(**given)  # type: ignore[arg-type]
-        except ParameterError as fault:
-            raise ParameterError(f"{at}: {fault.what}", fault.way_out) from fault
-    return list(found.values())
 
 
 def _replayed(scenario: Scenario, world: World, ids: pd.Index) -> np.ndarray | None:
@@ -202,8 +180,17 @@ def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | Non
     return shock
 
 
-def _struck(world: World, shock: _Shock) -> tuple[World, pd.Series]:
-    """Return the world at the prices of a shock, and the share of its hours that each offer has."""
+def _shown(shock: _Shock) -> int:
+    """Return the step in which a shock shows: the first whose prices it moves, else 0."""
+    return int((np.abs(np.log(shock.price)) > SHOWS_LOG).any(axis=0).argmax())
+
+
+def _struck(world: World, shock: _Shock, *, seen: bool = False) -> tuple[World, pd.Series]:
+    """Return the world at the prices of a shock, and the share of its hours that each offer has.
+
+    ``seen``: as it looks when the shock shows, from where prices go on as in the world without it.
+    """
+    factor = np.repeat(shock.price[:, [_shown(shock)]], shock.price.shape[1], axis=1) if seen else shock.price
     at = world.offers.set_index("offer_id").index.get_indexer(world.paths.offer_ids)
     values, stretch = world.paths.values, shock.volatility[at]
     for j in np.flatnonzero(stretch != 1.0):
@@ -211,18 +198,27 @@ def _struck(world: World, shock: _Shock) -> tuple[World, pd.Series]:
         wide = mean * (np.maximum(values[j], 1e-12) / mean) ** stretch[j]
         values = values if values is not world.paths.values else values.copy()
         values[j] = wide * (mean / wide.mean(axis=0))
-    paths = replace(world.paths, values=values * shock.price[at, None, :])
-    price = world.offers["price_usd_per_hour"] * shock.price.mean(axis=1)
+    paths = replace(world.paths, values=values * factor[at, None, :])
+    price = world.offers["price_usd_per_hour"] * factor.mean(axis=1)
     offers = world.offers.assign(price_usd_per_hour=price)
     return replace(world, paths=paths, offers=offers), pd.Series(shock.available, offers["offer_id"])
 
 
-def _cost(world: World, shock: _Shock, plan: pd.DataFrame, demand: float) -> PlanCost:
-    """Return the cost samples of a plan under a shock; hours short at an offer are not replaced by one short too."""
-    struck, share = _struck(world, shock)
+def _cost(
+    world: World, shock: _Shock, plan: pd.DataFrame, demand: float, steps: slice = slice(None), *,
+    seen: bool = False,
+) -> PlanCost:  # fmt: skip
+    """Return the cost samples of a plan under a shock, of ``steps`` alone, ``seen`` as of ``_struck``.
+
+    Hours short at an offer are not replaced by one short too.
+    """
+    struck, share = _struck(world, shock, seen=seen)
+    paths = replace(struck.paths, times=struck.paths.times[steps], values=struck.paths.values[:, :, steps])
+    part = len(paths.times) / len(struck.paths.times)
     exposure = expose(
-        plan, struck.paths, struck.offers, horizon_h=world.horizon_h, without=share.index[share < 1]
-    )
+        plan.assign(hours=plan["hours"] * part), paths, struck.offers,
+        horizon_h=world.horizon_h * part, without=share.index[share < 1],
+    )  # fmt: skip
     hazard = hazards(exposure.table, world.assumptions, "typical")
     hazard["available_share"] = share.reindex(hazard.index)
     return plan_cost(exposure, hazard=hazard, demand_factor=demand, seed=world.seed)
@@ -233,8 +229,8 @@ def replan(
 ) -> dict[str, pd.DataFrame]:
     """Return by scenario the plan that would be made once it has struck, table ``plan``, as far as there is one.
 
-    The offers with paths compete at struck prices (their means over the horizon: how a shock goes on is known), without limits of budget or risk: what has to run has to
-    run. Those marked in column ``stale`` compete only where the others cannot serve. An hour of an offer partly
+    The offers with paths compete at the prices of the step in which the shock shows, as if they went on from
+    there as without it (nobody knows how a shock goes on), without limits of budget or risk: what has to run has to run. Those marked in column ``stale`` compete only where the others cannot serve. An hour of an offer partly
     to be had costs what is short at its fallback; one not to be had at all is no choice. Commitments of ``plan``
     stay paid beside the new plan.
     """
@@ -242,7 +238,7 @@ def replan(
     for scenario in scenarios:
         if (shock := _shock(scenario, world, plan)) is None:
             continue
-        struck, share = _struck(world, shock)
+        struck, share = _struck(world, shock, seen=True)
         known = struck.offers.set_index("offer_id", drop=False)
         known = known[known.index.isin(world.paths.offer_ids) & (known["purchase_option"] != "reserved")]
         short = share.index[share < 1]
@@ -271,6 +267,30 @@ def replan(
     return plans
 
 
+def _recourse(
+    world: World, shock: _Shock, plan: pd.DataFrame, anew: pd.DataFrame
+) -> tuple[float, float] | None:
+    """Return mean GPU-hours unmet and cost where plan ``anew`` takes over once the shock shows, None where
+    ``plan`` looks no worse then."""
+    shown = 0 if plan["period"].any() else _shown(shock)
+    rest = slice(shown, None)
+
+    def means(of: pd.DataFrame, demand: float, steps: slice, *, seen: bool = False) -> np.ndarray:
+        cost = _cost(world, shock, of, demand, steps, seen=seen)
+        return np.array([cost.unmet_gpu_hours.mean(), cost.total.mean()])
+
+    held, taken = (table.groupby("offer_id")["instances"].sum() for table in (plan, anew))
+    taken = (taken - held.reindex(taken.index, fill_value=0.0)).clip(lower=0.0)
+    price = _struck(world, shock, seen=True)[0].offers.set_index("offer_id")["price_usd_per_hour"]
+    move = np.array([0.0, world.assumptions.get("move_overlap_h") * (taken * price[taken.index]).sum()])
+    believed = means(anew, 1.0, rest, seen=True) + move, means(plan, shock.demand, rest, seen=True)
+    if tuple(believed[0]) >= tuple(believed[1]):
+        return None
+    after = means(anew, 1.0, rest) + move
+    after += means(plan, shock.demand, slice(shown)) if shown else 0.0
+    return float(after[0]), float(after[1])
+
+
 def stress(
     world: World, scenarios: Iterable[Scenario], plan: pd.DataFrame, *,
     replanned: dict[str, pd.DataFrame], budget_usd: float,
@@ -278,28 +298,23 @@ def stress(
     """Return table ``stress``: a row per scenario, first the base; scenarios that hit no offer and episodes
     that the record lacks are left out.
 
-    Held: demand beyond the plan is bought on demand, hours short at the fallback. With recourse: the plan of
-    ``replanned`` (as of ``replan``), new offers taken up at ``move_overlap_h`` hours of double rent, where it
-    leaves less work undone than holding, or as much at less cost; else the plan is held.
+    Held: demand beyond the plan is bought on demand, hours short at the fallback. With recourse: from the step in
+    which the shock shows (a plan of several periods: from the start) the plan of ``replanned`` (as of ``replan``),
+    new offers taken up at ``move_overlap_h`` hours of double rent, where by the prices of that step it leaves less work
+    undone than holding, or as much at less cost; else the plan is held. Both are costed at the prices that come,
+    so a move may turn out to have been a mistake.
     """
     rows: list[dict[str, object]] = []
-    overlap_h, base = world.assumptions.get("move_overlap_h"), 0.0
-    held = plan.groupby("offer_id")["instances"].sum()
+    base = 0.0
     for scenario in (Scenario("base"), *scenarios):
         if (shock := _shock(scenario, world, plan)) is None:
             continue
         cost = _cost(world, shock, plan, shock.demand)
         total, expected, unmet = cost.total, float(cost.total.mean()), float(cost.unmet_gpu_hours.mean())
         base = base if rows else expected
-        least, left = expected, unmet
+        left, least = unmet, expected
         if scenario.name in replanned:
-            made = _cost(world, shock, replanned[scenario.name], 1.0)
-            taken = replanned[scenario.name].groupby("offer_id")["instances"].sum()
-            taken = (taken - held.reindex(taken.index, fill_value=0.0)).clip(lower=0.0)
-            moving = overlap_h * float((taken * made.exposure.table["price_usd_per_hour"]).sum())
-            anew = float(made.total.mean()) + moving, float(made.unmet_gpu_hours.mean())
-            if anew[::-1] < (unmet, expected):
-                least, left = anew
+            left, least = _recourse(world, shock, plan, replanned[scenario.name]) or (left, least)
         rows.append({
             "scenario": scenario.name, "expected_cost_usd": expected, "loss_usd": expected - base,
             "recourse_loss_usd": least - base, "var95_usd": var(total - expected).value,
