@@ -1,6 +1,7 @@
 """Allocation: the demand file, the problem, the search and the independent check."""
 
 import itertools
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -309,6 +310,19 @@ def test_a_solver_error_is_translated(monkeypatch):
     monkeypatch.setattr(mathopt, "solve", fail)
     with pytest.raises(SolveError, match="failed"):
         plan_for(work(64), options=allocate.SolveOptions(solver="mathopt_gscip"))
+
+
+@pytest.mark.parametrize(
+    ("module", "solver", "said"),
+    [
+        ("highspy", "auto", "highspy is not installed. Way out: pip install highspy"),
+        ("ortools.math_opt", "mathopt_gscip", "OR-Tools is not installed. Way out: pip install ortools"),
+    ],
+)
+def test_a_missing_solver_is_named(monkeypatch, module, solver, said):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SolveError, match=said):
+        plan_for(work(64), options=allocate.SolveOptions(solver=solver))
 
 
 def test_binding_limits_have_their_worth():

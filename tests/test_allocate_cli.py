@@ -1,5 +1,7 @@
 """``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
 
+import sys
+
 import jsonschema
 import numpy as np
 import pandas as pd
@@ -161,6 +163,12 @@ def test_a_failing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cloudarb_lib.allocate.solve", fail)
     assert run(tmp_path) == 5
     assert "the solver crashed" in capsys.readouterr().err
+
+
+def test_a_missing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "highspy", None)
+    assert run(tmp_path) == 5
+    assert "highspy is not installed. Way out: pip install highspy" in capsys.readouterr().err
 
 
 def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):

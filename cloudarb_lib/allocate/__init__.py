@@ -19,28 +19,8 @@ from cloudarb_lib.allocate.place import with_places
 from cloudarb_lib.allocate.search import Plan, solve
 
 __all__ = [
-    "IDLE",
-    "Commitment",
-    "Demand",
-    "Limits",
-    "Plan",
-    "Problem",
-    "Row",
-    "Scenario",
-    "SolveOptions",
-    "Workload",
-    "binding",
-    "build_problem",
-    "check",
-    "conflicts",
-    "demand_table",
-    "frontier",
-    "hold_var",
-    "load_demand",
-    "load_workloads",
-    "runners_up",
-    "solve",
-    "summary",
-    "with_places",
+    "IDLE", "Commitment", "Demand", "Limits", "Plan", "Problem", "Row", "Scenario", "SolveOptions",
+    "Workload", "binding", "build_problem", "check", "conflicts", "demand_table", "frontier",
+    "hold_var", "load_demand", "load_workloads", "runners_up", "solve", "summary", "with_places",
     "without_risk_limits",
-]
+]  # fmt: skip

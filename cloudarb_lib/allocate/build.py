@@ -105,26 +105,17 @@ def _capacity(offers: pd.DataFrame, assumptions: Assumptions) -> pd.DataFrame:
     market = offers["price_kind"].eq("market") & offers["offer_count"].notna() & ~held
     parts = ["provider", "region", "purchase_option", "gpu_model"]
     pool = offers[parts].astype(str).agg("/".join, axis=1)
-    pool = pool.where(~(market | held), offers["offer_id"].astype(str))
+    kind = offers["purchase_option"].str.cat(offers["gpu_model"].astype(str), "/")
     per_kind = {
-        (option, model): assumptions.get(f"capacity_gpus/{option}/{model}", f"capacity_gpus/{option}")
-        for option, model in set(
-            zip(offers.loc[~market, "purchase_option"], offers.loc[~market, "gpu_model"], strict=True)
-        )
-    }  # fmt: skip
-    capacity = [
-        per_kind.get((option, model), 0.0)
-        for option, model in zip(offers["purchase_option"], offers["gpu_model"], strict=True)
-    ]
-    result = pd.DataFrame({"pool": pool.to_numpy(), "capacity": capacity})
-    if market.any():
-        a_machine = assumptions.get("capacity_gpus_per_market_offer")
-        counts = offers["offer_count"].to_numpy(float) * a_machine
-        result["capacity"] = np.where(market, counts, result["capacity"])
-    result["capacity"] = result["capacity"].where(
-        ~held.to_numpy(), (offers["held"] * offers["gpu_count"]).to_numpy()
-    )
-    return result
+        k: assumptions.get(f"capacity_gpus/{k}", f"capacity_gpus/{k.split('/')[0]}")
+        for k in kind[~(market | held)].unique()
+    }
+    a_machine = assumptions.get("capacity_gpus_per_market_offer") if market.any() else 0.0
+    choices = [offers["held"] * offers["gpu_count"], offers["offer_count"] * a_machine]
+    return pd.DataFrame({
+        "pool": pool.where(~(market | held), offers["offer_id"].astype(str)),
+        "capacity": np.select([held, market], choices, kind.map(per_kind)),
+    })  # fmt: skip
 
 
 def build_problem(

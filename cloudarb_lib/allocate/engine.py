@@ -102,9 +102,9 @@ def silent_highs() -> Any:
 
 
 def _highs(milp: Milp, rows: sparse.csr_matrix, lower: np.ndarray, upper: np.ndarray) -> Any:
+    highs = silent_highs()  # says so where it is missing
     import highspy
 
-    highs = silent_highs()
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = len(milp.cost), rows.shape[0]
     lp.col_cost_, lp.col_lower_, lp.col_upper_ = milp.cost, milp.lower, milp.upper

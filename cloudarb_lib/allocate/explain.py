@@ -60,27 +60,22 @@ def binding(plan: Plan) -> pd.DataFrame:
             loose.add(name)  # one more machine would still fit: it does not bind
     need = dict(zip(milp.row_names, milp.row_lower, strict=True))
     available |= {"CVaR": limits.cvar_usd, "effective providers": limits.effective_providers}
+    silent = loose | {"", "link"}
     rows = []
-    for name, worth in zip(dual.index.astype(str), dual.to_numpy(float), strict=True):
-        if (
-            name
-            and name != "link"
-            and not name.endswith("goes on")
-            and abs(worth) >= 0.01
-            and name not in loose
-        ):
+    dual = dual[dual.abs() >= 0.01]
+    for name, worth in zip(dual.index.astype(str), dual, strict=True):
+        if name not in silent and not name.endswith("goes on"):
             limit = need[name] if name.startswith("demand") else available[name]
-            rows.append((name, float(used[name]), float(limit), worth, _unit(name)))
+            rows.append((name, used[name], limit, worth, _UNITS.get(name.split(" ")[0], "")))
     frame = pd.DataFrame(rows, columns=["limit", "used", "available", "worth_usd", "unit"])
     return frame.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
 
 
-def _unit(name: str) -> str:
-    units = {
-        "capacity": "GPU", "demand": "GPU or GPU-hour a week", "budget": "USD", "CVaR": "USD",
-        "carbon": "kgCO2e", "commitment": "instance",
-    }  # fmt: skip
-    return units.get(name.split(" ")[0], "")
+_UNITS = {
+    "capacity": "GPU", "demand": "GPU or GPU-hour a week", "budget": "USD", "CVaR": "USD",
+    "carbon": "kgCO2e", "commitment": "instance",
+}  # fmt: skip
+"""Of limits, by the first word of their names."""
 
 
 def _relaxed(milp: Milp) -> tuple[Relaxation, list[str]]:
