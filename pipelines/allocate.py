@@ -87,24 +87,24 @@ def carry_out(given: argparse.Namespace) -> int:
         print("No plan keeps every limit. What would mend it:")
         print(*(f"  - {said}" for said in allocate.conflicts(problem)), sep="\n")
         return INFEASIBLE
-    tables = {"plan": plan.table, "plan_summary": allocate.summary(plan)}  # raises where there is no plan
-    tables["plan_runners_up"] = allocate.runners_up(plan)
-    free = allocate.without_risk_limits(problem)
-    bound = free.limits != limits or given.var
-    cheapest = allocate.solve(free, replace(options, progress=None), start=plan.table) if bound else plan
-    if given.frontier:
-        for over in ("cvar_usd", "effective_providers"):
-            tables[f"frontier_{over}"] = allocate.frontier(
-                problem, over, options=replace(options, progress=None)
-            )
-    _show(tables, plan.objective_usd - cheapest.objective_usd if bound else None)
-    print(*problem.notes, sep="\n", end="\n" if problem.notes else "")
-    for name, content in {**tables, "assumptions": known.used}.items():
-        handover.save_table(content, name, given.out)
-    table = tables["plan"]
+    table = plan.table  # raises where there is no plan; kept before what explains it, which takes longer
+    handover.save_table(table, "plan", given.out)
     table.to_csv(given.out / "plan.csv", index=False)
     now = table[(table["period"] == 0) & ~table["workload"].str.startswith(allocate.IDLE)]
     written, left_out = write_tasks(now, given.out / "sky")
+    tables, quiet = {"plan_summary": allocate.summary(plan)}, replace(options, progress=None)
+    safety_usd = None
+    if plan.status != "interrupted":
+        tables["plan_runners_up"] = allocate.runners_up(plan)
+        free = allocate.without_risk_limits(problem)
+        if free.limits != limits or given.var:
+            safety_usd = plan.objective_usd - allocate.solve(free, quiet, start=table).objective_usd
+        for over in ("cvar_usd", "effective_providers") if given.frontier else ():
+            tables[f"frontier_{over}"] = allocate.frontier(problem, over, options=quiet)
+    _show(table, tables, safety_usd)
+    print(*problem.notes, sep="\n", end="\n" if problem.notes else "")
+    for name, content in {**tables, "assumptions": known.used}.items():
+        handover.save_table(content, name, given.out)
     print(f"written to {given.out}: tables/, plan.csv and {written} tasks in sky/")
     if left_out:
         print(f"no task for {', '.join(left_out)}: SkyPilot does not know them")
@@ -163,28 +163,21 @@ def _problem(given: argparse.Namespace, demand: Demand, limits: Limits, known: A
     )  # fmt: skip
 
 
-def _show(tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
-    plan = tables["plan"]
+def _show(plan: pd.DataFrame, tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
     period = ["period"] * (plan["period"].nunique() > 1)
     shown = plan[["workload", *period, "offer_id", "instances", "hours", "expected_cost_usd"]]
     print(shown.to_string(index=False, float_format="{:,.1f}".format))
     for fact, value, unit, text in tables["plan_summary"].itertuples(index=False, name=None):
         number = "" if text and (unit == "" or value != value) else f"{value:,.2f} {unit}".rstrip()
         print(f"{fact}: {', '.join(part for part in (number, text) if part)}")
-    for workload, _, other, extra_usd in tables["plan_runners_up"].itertuples(index=False, name=None):
-        print(
-            f"runner-up of {workload}: {other}"
-            + ("" if extra_usd != extra_usd else f", {extra_usd:,.2f} USD more")
-        )
     if safety_usd is not None:
         print(f"price of safety: {safety_usd:,.2f} USD, beside the cheapest plan without risk limits")
-    for name, table in tables.items():
-        if name.startswith("frontier"):
-            print(
-                f"{name.replace('_', ' of ', 1)}:",
-                table.to_string(index=False, float_format="{:,.2f}".format),
-                sep="\n",
-            )
+    for name, table in list(tables.items())[1:]:
+        print(
+            f"{name.replace('_', ' ')}:",
+            table.to_string(index=False, float_format="{:,.2f}".format),
+            sep="\n",
+        )
 
 
 def _tell(seconds: float, cost_usd: float, bound_usd: float) -> None:

@@ -1,6 +1,7 @@
 """``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
 
 import sys
+from dataclasses import replace
 
 import jsonschema
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from cloudarb_lib import allocate as library
 from cloudarb_lib.errors import SolveError
 from cloudarb_lib.schema import validate
 from pipelines import allocate, cli
@@ -69,7 +71,8 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
         for place in task["resources"]["any_of"]:
             assert place["infra"].startswith("gcp/europe-")
             assert place["accelerators"] == "H100:8"
-    assert "runner-up of train: gcp/" in said
+    assert "\nplan runners up:\n" in said
+    assert "frontier" not in said
     assert len(pd.read_parquet(out / "tables" / "plan_runners_up.parquet")) == 1
 
 
@@ -165,6 +168,27 @@ def test_a_failing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
     assert "the solver crashed" in capsys.readouterr().err
 
 
+def test_an_interrupted_search_keeps_its_plan_and_explains_no_further(tmp_path, capsys, monkeypatch):
+    search = library.solve
+    monkeypatch.setattr("cloudarb_lib.allocate.solve", lambda *a: replace(search(*a), status="interrupted"))
+    monkeypatch.setattr("cloudarb_lib.allocate.runners_up", lambda plan: pytest.fail("solved on"))
+    assert run(tmp_path, "--effective-providers", "1") == 0
+    said = capsys.readouterr().out
+    assert "status: interrupted" in said
+    assert "price of safety" not in said
+    assert len(pd.read_csv(tmp_path / "out" / "plan.csv"))
+
+
+def test_what_stops_the_explanation_leaves_the_plan(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloudarb_lib.allocate.runners_up", stop)
+    assert run(tmp_path) == 130
+    assert (tmp_path / "out" / "tables" / "plan.parquet").exists()
+    assert len(list((tmp_path / "out" / "sky").glob("*.yaml"))) == 2
+
+
 def test_a_missing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "highspy", None)
     assert run(tmp_path) == 5
@@ -220,7 +244,7 @@ def test_frontiers_are_printed_and_kept(tmp_path, capsys):
     assert run(tmp_path, "--frontier", "--diversify", "region", "--gap", "0.01", demand=small) == 0
     said = capsys.readouterr().out
     for over, rows in (("cvar_usd", 6), ("effective_providers", 5)):
-        assert f"frontier of {over}:" in said
+        assert f"frontier {over.replace('_', ' ')}:" in said
         curve = pd.read_parquet(tmp_path / "out" / "tables" / f"frontier_{over}.parquet")
         assert len(curve) == rows
         assert (curve["bound_usd"] <= curve["cost_usd"].fillna(np.inf) * (1 + 1e-9)).all()
