@@ -1,29 +1,35 @@
-"""What the ensemble is worth beside usual peers, and what it costs to train.
+"""What the ensemble is worth beside usual peers, and what it costs to train and to ask.
 
-usage: python -m benchmarks.forecast [peers|speed] [--series N] [--origins N]      (default: both)
+usage: python -m benchmarks.forecast [peers|speed|inference] [--series N] [--origins N]      (default: all)
 
 Peers are statsforecast's (make bench installs them), on the same prices, series and origins as the ensemble. They are
 slow, so this runs on a fixed sample: N series drawn with a seed from each GPU model or machine in turn, at N
 origins evenly spaced over those of `cloudarb backtest`; peers see the last 520 cells, 336 by the hour. Their CRPS is
-that of a normal as wide as their 80 % interval. Speed: all members fitted and weighed anew for hourly series.
+that of their own quantiles (5 to 95 %, straight between, flat beyond), held within the bounds of reason that hold for
+the ensemble: a price 4.5 times as high or as low. Speed: all members fitted, weighed and calibrated anew for hourly
+series of 90 days. Inference: point and 7 quantiles 1, 6 and 24 hours ahead of each new hour, from kept models.
 """
 
 import argparse
 import os
 import resource
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from cloudarb_lib import losses
+from cloudarb_lib import forecast, losses
+from cloudarb_lib.assumptions import load_assumptions
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.backtest import headline, walk_forward
+from cloudarb_lib.forecast.worker import WORKER
 from cloudarb_lib.types import Panel
 from pipelines.backtest import BUNDLED, SEED, Setting, prepare
 
-LEVEL, Z80, PATHS = 80, 1.2815515655446004, 200
+LEVELS, PATHS, BOUND = (10, 20, 30, 40, 50, 60, 70, 80, 90), 200, ensemble.MAX_CHANGE_LOG
 SEEN, SEEN_HOURLY = 520, 336  # last cells that a peer sees
 LEAST = 30  # cells that a series must have before the first origin
 
@@ -59,9 +65,8 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
               DynamicOptimizedTheta(season)]  # fmt: skip
     engine = StatsForecast(models, freq=1, n_jobs=1, fallback_model=Naive())
     error: dict[tuple, list] = {}
-    tails = (np.arange(PATHS) + 0.5) / PATHS
-    from scipy.stats import norm
-
+    share, tails = (np.arange(PATHS) + 0.5) / PATHS, np.array(LEVELS) / 200
+    grid = np.concatenate([0.5 - tails[::-1], [0.5], 0.5 + tails])
     began = time.perf_counter()
     for at in tqdm(starts, desc=setting.name, unit="origin", mininterval=5):
         past = panel.price[max(at + 1 - seen, 0) : at + 1, chosen]
@@ -76,13 +81,17 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
         frame = pd.DataFrame(
             {"unique_id": long["series"], "ds": long["ds"], "y": past[long["ds"], long["series"]]}
         )
-        said = engine.forecast(df=frame, h=max(origins), level=[LEVEL])
+        said = engine.forecast(df=frame, h=max(origins), level=list(LEVELS))
         for horizon in origins:
             rows = said.groupby("unique_id").nth(horizon - 1).set_index("unique_id")
             came = panel.price[at + horizon, chosen[rows.index]]
             for model in map(str, models):
-                middle, high = rows[model].to_numpy(), rows[f"{model}-hi-{LEVEL}"].to_numpy()
-                draws = middle[:, None] + ((high - middle) / Z80)[:, None] * norm.ppf(tails)
+                low, high = ([f"{model}-{end}-{level}" for level in LEVELS] for end in ("lo", "hi"))
+                quantiles = rows[[*low[::-1], model, *high]].to_numpy()
+                now = past[-1, rows.index][:, None]
+                quantiles = now * np.exp(np.clip(np.log(np.maximum(quantiles / now, 1e-9)), -BOUND, BOUND))
+                middle = quantiles[:, len(LEVELS)]
+                draws = np.array([np.interp(share, grid, each) for each in np.sort(quantiles, axis=1)])
                 parts = zip(names[rows.index], abs(middle - came), losses.crps(draws, came), strict=True)
                 for name, mae, crps in parts:
                     if np.isfinite(mae):
@@ -100,41 +109,82 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     print(board.loc[board.index.intersection(shown)].to_string())
 
 
-def speed(n_series: int) -> None:
-    """Print what fitting and weighing all members takes for ``n_series`` hourly series of 90 days."""
+def hourly(n_series: int) -> Panel:
+    """Return a panel of simulated market prices: 90 days by the hour, in 8 groups."""
     rng, cells = np.random.default_rng(SEED), 24 * 90
     jumps = np.where(rng.random((cells, n_series)) < 0.2, rng.normal(0, 0.05, (cells, n_series)), 0)
-    log_price = 0.9 * np.sin(np.cumsum(jumps, axis=0))
-    patterns = ensemble.Patterns(
-        log_price, np.arange(n_series) % 8, tuple("abcdefgh"), np.arange(n_series), 24
+    price = np.exp(0.9 * np.sin(np.cumsum(jumps, axis=0)))
+    ids = pd.Index([f"sim/r{k}//m/spot/" for k in range(n_series)], name="offer_id")
+    offers = pd.DataFrame({"provider": "sim", "purchase_option": "spot", "price_kind": "market",
+                           "gpu_model": [f"G{k % 8}" for k in range(n_series)]}, index=ids)  # fmt: skip
+    times = pd.date_range("2026-01-01", periods=cells, freq="1h", tz="UTC")
+    return Panel(times, pd.Timedelta("1h"), offers, price, np.ones(price.shape), np.ones(price.shape, int))
+
+
+def used() -> tuple[float, float]:
+    """Return CPU seconds so far and the peak memory in MiB, of this process and the TensorFlow worker together."""
+    cpu, peak = sum(os.times()[:4]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if WORKER.process is not None:
+        place = Path(f"/proc/{WORKER.process.pid}")
+        ticks = (place / "stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        cpu += sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+        peak += int((place / "status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return cpu, peak
+
+
+def speed(n_series: int) -> None:
+    """Print what fitting and weighing all members takes for ``n_series`` hourly series of 90 days."""
+    patterns, (before, _), began = (
+        ensemble.find_patterns(hourly(n_series), cells=24 * 90),
+        used(),
+        time.perf_counter(),
     )
-    before, began = os.times(), time.perf_counter()
-    origins = np.arange(cells - 24 * 14, cells, 6)
+    origins = np.arange(24 * 76, 24 * 90, 6)
     walk = ensemble.walk_origins(patterns, origins, horizon=24, seed=SEED)
-    fitted = time.perf_counter()
-    walk.worlds(-1, n_paths=PATHS, only=np.arange(n_series))
-    drawn, after = time.perf_counter() - fitted, os.times()
-    cpu = sum(after[:4]) - sum(before[:4])
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    took, (after, peak) = time.perf_counter() - began, used()
     print(
-        f"{n_series:>6} series x 90 days by the hour: {fitted - began:6.1f} s to fit, weigh and calibrate, "
-        f"{cpu:6.1f} CPU s in this process, {drawn:.2f} s for {PATHS} joint paths, peak {peak / 1024:,.0f} MiB"
-        + (f"; failed: {walk.failed}" if walk.failed else ""),
+        f"{n_series:>6} series x 90 days by the hour: {took:6.1f} s to fit, weigh and calibrate, "
+        f"{after - before:6.1f} CPU s, peak {peak:,.0f} MiB" + (f"; failed: {walk.failed}" if walk.failed else ""),
         flush=True,
-    )
+    )  # fmt: skip
+
+
+def inference(n_series: int, asked: int = 100) -> None:
+    """Print how long point and interval forecasts of each of the last ``asked`` hours take, from kept models."""
+    panel = hourly(n_series)
+    known = load_assumptions()
+    with tempfile.TemporaryDirectory() as folder:
+        walk = forecast.fit(panel.until(panel.times[-asked - 1]), Path(folder), horizon_steps=24, seed=SEED)
+        taken = []
+        for k in range(-asked - 3, 0):
+            now, (cpu, _), began = panel.until(panel.times[max(k, -asked)]), used(), time.perf_counter()
+            found = forecast.forecast_fitted(
+                now, Path(folder), n_paths=PATHS, assumptions=known, ahead=[1, 6, 24]
+            )
+            taken.append((time.perf_counter() - began, used()[0] - cpu))
+    asked_members = [n for n, share in zip(walk.members, walk.weights[-1], strict=True) if share.any()]
+    p50, p99 = 1000 * np.percentile(taken[3:], [50, 99], axis=0)  # the first read the models
+    print(
+        f"{n_series:>6} series, {len(found.table):,} quantiles: p50 {p50[0]:.0f} ms, p99 {p99[0]:.0f} ms; "
+        f"CPU p50 {p50[1]:.0f} ms, p99 {p99[1]:.0f} ms; peak {used()[1]:,.0f} MiB; members with a weight: "
+        f"{', '.join(asked_members)}", flush=True,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", nargs="?", choices=["peers", "speed"])
+    parser.add_argument("part", nargs="?", choices=["peers", "speed", "inference"])
     parser.add_argument("--series", type=int, default=8)
     parser.add_argument("--origins", type=int, default=6)
     given = parser.parse_args()
-    if given.part != "speed":
+    if given.part in (None, "peers"):
         for setting in BUNDLED:
             peers(setting, n_series=given.series, n_origins=given.origins)
-    if given.part != "peers":
-        for n in (50, 500, 5000):
+    if given.part in (None, "speed"):
+        for n in (50, 500, 1500, 5000):
             speed(n)
+    if given.part in (None, "inference"):
+        for n in (1, 500):
+            inference(n)

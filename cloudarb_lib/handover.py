@@ -17,9 +17,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 """Root of the checkout: data/, notebooks/ and reports/ lie here."""
 
 
+def folder(run_dir: str | Path = "") -> Path:
+    """Return the folder of a run, '' being reports/scratch."""
+    return Path(run_dir) if str(run_dir) else PROJECT / "reports" / "scratch"
+
+
 def _path(name: str, run_dir: str | Path) -> Path:
-    folder = Path(run_dir) if str(run_dir) else PROJECT / "reports" / "scratch"
-    return folder / "tables" / f"{name}.parquet"
+    return folder(run_dir) / "tables" / f"{name}.parquet"
 
 
 def save_table(frame: pd.DataFrame, name: str, run_dir: str | Path = "") -> Path:

@@ -7,13 +7,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from cloudarb_lib.forecast.drift import series_groups
+from cloudarb_lib.forecast.drift import ACTIONS, series_groups
 from cloudarb_lib.plots import COLOURS, figure
 from cloudarb_lib.types import Panel
 
 _NAMES = {
-    "last_value": "last value", "repeat_last_step": "repeat last step", "damped_trend": "damped trend (statsmodels)",
-    "boosting": "boosting (LightGBM)", "lstm": "LSTM (TensorFlow)", "prophet": "Prophet", "fixed_weights": "fixed weights", "ensemble": "ensemble",
+    "ensemble": "ensemble", "repeat_last_step": "repeat last step", "damped_trend": "damped trend (statsmodels)",
+    "boosting": "boosting (LightGBM)", "lstm": "LSTM (TensorFlow)", "prophet": "Prophet", "fixed_weights": "fixed weights",
 }  # fmt: skip
 
 
@@ -23,14 +23,15 @@ def skill(board: pd.DataFrame, *, unit: str) -> go.Figure:
     beaten = int((saved["ensemble"] > 0.5).sum())
     title = f"The ensemble beats the last price at {beaten or 'none'} of {len(saved)} horizons"
     fig = figure(title, x_title=f"{unit}s ahead", y_title="error saved against the last price, %")
-    for (model, name), colour in zip(_NAMES.items(), COLOURS, strict=True):
-        if model in saved:
-            line = {"color": colour, "width": 4 if model == "ensemble" else 1.8}
-            fig.add_scatter(x=saved.index, y=saved[model], name=name, mode="lines+markers", line=line)
-    fig.add_annotation(x=1, xref="paper", y=0, text="as good as the last price", showarrow=False, yshift=9)
+    shown = [(model, name, colour) for (model, name), colour in zip(_NAMES.items(), COLOURS, strict=False)]
+    for model, name, colour in reversed([each for each in shown if each[0] in saved]):
+        line = {"color": colour, "width": 4.5 if model == "ensemble" else 1.6}
+        fig.add_scatter(x=saved.index, y=saved[model], name=name, mode="lines+markers", line=line)
+    zero = {"color": "#222", "dash": "dot"}
+    fig.add_scatter(x=saved.index, y=0 * saved.index, name="last value", mode="lines", line=zero)
     low, high = (float(end) for end in (saved.min().min(), saved.max().max()))
     fig.update_yaxes(range=[max(-60.0, low - 3), max(10.0, high + 3)])  # what is worse lies below the edge
-    return fig.update_xaxes(tickvals=saved.index)
+    return fig.update_layout(legend_traceorder="reversed").update_xaxes(tickvals=saved.index)
 
 
 def weights_over_time(weights: pd.DataFrame) -> go.Figure:
@@ -77,26 +78,24 @@ def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
     )
     names = series_groups(panel.offers)
     symbols = {"ks": "diamond", "page_hinkley": "triangle-up", "adwin": "square"}
+    edge = {"color": "#222", "width": 1}
     for group, colour in zip(newest, COLOURS, strict=False):
         price = panel.frame().loc[:, (names == group).to_numpy()]
         level = (price / price.bfill().iloc[0]).median(axis=1).dropna() * 100
         line = {"color": colour, "shape": "hv"}
         fig.add_scatter(x=level.index, y=level, name=group.replace("_", " "), mode="lines", line=line)
         for detector, rows in alarms[alarms["series_group"] == group].groupby("detector"):
-            marker = {
-                "color": colour,
-                "symbol": symbols[detector],
-                "size": 12,
-                "line": {"color": "#222", "width": 1},
-            }
             label = f"{rows['action'].iloc[0]}: {detector.replace('_', '-')}"
             fig.add_scatter(
-                x=rows["time_utc"], y=level.reindex(rows["time_utc"]), mode="markers", marker=marker,
-                name=label, showlegend=False, hovertext=label,
+                x=rows["time_utc"], y=level.reindex(rows["time_utc"]), mode="markers", hovertext=label,
+                marker={"color": colour, "symbol": symbols[detector], "size": 12, "line": edge}, showlegend=False,
             )  # fmt: skip
-    for detector, symbol in symbols.items():
-        marker = {"color": "#fff", "symbol": symbol, "size": 10, "line": {"color": "#222", "width": 1}}
-        fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=detector.replace("_", "-"))
+    for detector, action in ACTIONS.items():
+        marker, name = (
+            {"color": "#fff", "symbol": symbols[detector], "size": 10, "line": edge},
+            detector.replace("_", "-"),
+        )
+        fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=f"{name}: {action}")
     return fig
 
 
