@@ -32,6 +32,12 @@ def examine(project: Path = PROJECT) -> Iterator[Finding]:
             yield "fail", f"{check.__name__.strip('_')}: {type(fault).__name__}: {fault}", _INSTALL
 
 
+def asked_for() -> list[str]:
+    """Return the names of the packages that the project itself asks for."""
+    asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
+    return [re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked]
+
+
 def _found(good: bool, what: str, way_out: str, bad: str = "fail") -> Finding:
     return ("ok", what, "") if good else (bad, what, way_out)
 
@@ -41,19 +47,18 @@ def _packages(project: Path) -> Iterator[Finding]:
     python = sys.version.split()[0]
     yield _found(python.startswith("3.11."), f"Python {python} (3.11 is wanted)", _INSTALL)
     lock = (project / "requirements.lock").read_text(encoding="utf-8")
-    locked: dict[str, list[str]] = {}  # one version for each platform that needs its own
-    for name, version in re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", lock, flags=re.M):
-        locked.setdefault(name, []).append(version)
-    installed = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in metadata.distributions()}
-    asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
-    wanted = [re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked]
-    missing = [name for name in wanted if name not in installed]
+    missing, other = [], []
+    for name in asked_for():
+        locked = re.findall(rf"^{name}==([^\s;]+)", lock, flags=re.M)  # one for each platform with its own
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            continue
+        if version not in locked:
+            other.append(f"{name} {version}, not {' or '.join(locked) or 'there'}")
     yield _found(not missing, f"packages not installed: {', '.join(missing) or 'none'}", _INSTALL)
-    other = [n for n in wanted if n in installed and installed[n] not in locked.get(n, [])]
-    told = ", ".join(
-        f"{name} {installed[name]}, not {' or '.join(locked.get(name, ['there']))}" for name in other
-    )
-    yield _found(not other, f"packages not as locked: {told or 'none'}", _INSTALL, "warn")
+    yield _found(not other, f"packages not as locked: {', '.join(other) or 'none'}", _INSTALL, "warn")
 
 
 def _store(project: Path) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from cloudarb_lib.files import locked
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.schema import nearest
 from pipelines.config import NOTEBOOKS, STEPS, RunConfig, load_config
+from pipelines.doctor import asked_for
 from pipelines.files import digest, read_json, scrub, write_json, write_text
 from pipelines.runner import OWNER, STOPPED, now, skip_slow_grammar
 
@@ -146,9 +147,7 @@ def _origin() -> dict:
             for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         ]
         git = {"revision": said[0].strip(), "dirty": bool(said[1])}
-    asked = [r for r in metadata.requires("cloudarb") or [] if "extra ==" not in r]
-    names = ["cloudarb", *(re.split(r"[^A-Za-z0-9._-]", r)[0] for r in asked)]
-    packages = {name: metadata.version(name) for name in names}
+    packages = {name: metadata.version(name) for name in ("cloudarb", *asked_for())}
     machine = {"python": platform.python_version(), "platform": platform.platform(), "pid": os.getpid()}
     drawn_by = digest(sorted(_HERE.glob("report.*")))
     return {"started_at": now(), "git": git, **machine, "packages": packages, "drawn_by": drawn_by}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 
@@ -35,3 +38,17 @@ def figure(title: str, *, x_title: str = "", y_title: str = "", height_px: int =
     fig.update_xaxes(title_text=x_title)
     fig.update_yaxes(title_text=y_title)
     return fig
+
+
+def label_ends(fig: go.Figure, labels: Iterable[tuple[pd.Timestamp, float, str, str]], *, gap: float) -> None:
+    """Name lines at their ends, where no legend has to be matched by colour.
+
+    ``labels`` are (time, height on the axis, text, colour); those closer than ``gap`` are pushed apart.
+    """
+    height = float("-inf")
+    for time, end, text, colour in sorted(labels, key=lambda label: label[1]):
+        height = max(end, height + gap)
+        fig.add_annotation(
+            x=time, y=height, text=text, xanchor="left", xshift=8, showarrow=False, font={"color": colour}
+        )
+    fig.update_layout(showlegend=False)

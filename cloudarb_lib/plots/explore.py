@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cloudarb_lib.explore import ROUND_PCT
-from cloudarb_lib.plots import COLOURS, figure
+from cloudarb_lib.plots import COLOURS, figure, label_ends
 
 _OPTIONS = {"spot": COLOURS[0], "1 year": COLOURS[1], "3 years": COLOURS[2], "on demand": COLOURS[3]}
 _MOST_TEXT = 16  # columns of a map up to which its cells have room for a figure
@@ -80,17 +80,16 @@ def price_history(history: pd.DataFrame, option: str) -> go.Figure:
         f"{most} moved most: its median {option} price changed by {change[most]:+.0f} % over the record",
         x_title="time (UTC)", y_title="USD per GPU-hour, median offer, log scale", height_px=460,
     )  # fmt: skip
+    labels = []
     for colour, model in zip(COLOURS, history.columns, strict=False):
         line = history[model].dropna()
         mode = "lines" if len(line) > 1 else "markers"
         fig.add_scatter(x=line.index, y=line, mode=mode, line={"color": colour, "shape": "hv"})
-        fig.add_annotation(
-            x=line.index[-1], y=np.log10(line.iloc[-1]), text=f"{model} ${line.iloc[-1]:.2f}",
-            xanchor="left", xshift=6, showarrow=False, font={"color": colour},
-        )  # fmt: skip
+        labels.append((line.index[-1], np.log10(line.iloc[-1]), f"{model} ${line.iloc[-1]:.2f}", colour))
+    label_ends(fig, labels, gap=0.055 * np.log10(np.nanmax(history) / np.nanmin(history)))
     fig.update_xaxes(range=[history.index[0], history.index[-1]])
     fig.update_yaxes(_DOLLARS)
-    return fig.update_layout(showlegend=False, margin={"r": 150})
+    return fig.update_layout(margin={"r": 150})
 
 
 def steps(moved: pd.DataFrame, option: str) -> go.Figure:

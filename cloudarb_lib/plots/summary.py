@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from cloudarb_lib.plots import COLOURS, figure
+from cloudarb_lib.plots import COLOURS, figure, label_ends
 
 
 def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
@@ -46,33 +46,22 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     totals = wide.iloc[-1].sort_values()
     rest = totals.drop("advice")
     apart = totals["advice"] / rest.iloc[0] - 1
+    beside = "as much as" if abs(apart) < 0.01 else f"{abs(apart):.1%} {'less' if apart < 0 else 'more'} than"
     fig = figure(
         f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}: "
-        + (
-            f"as much as the best simple policy, {rest.index[0]}"
-            if abs(apart) < 0.01
-            else f"{abs(apart):.1%} {'less' if apart < 0 else 'more'} than the best simple policy, {rest.index[0]}"
-        ),
+        f"{beside} the best simple policy, {rest.index[0]}",
         x_title="start of step (UTC)",
         y_title="cost so far (USD)",
         height_px=470,
     )
-    order = ["advice", *[p for p in totals.index if p != "advice"]]
-    for colour, policy in zip(COLOURS, order, strict=False):
-        fig.add_scatter(
-            x=wide.index, y=wide[policy], name=policy, showlegend=False,
-            line={"color": colour, "width": 4 if policy == "advice" else 2},
-        )  # fmt: skip
-    # Labels of lines that end close together are pushed apart so that none covers another.
-    gap = totals.max() * 0.055
-    height = float("-inf")
-    for policy, total in totals.items():
-        height = max(total, height + gap)
-        fig.add_annotation(
-            x=wide.index[-1], y=height, xanchor="left", xshift=8, showarrow=False,
-            text=f"{'<b>advice</b>' if policy == 'advice' else policy} ${total:,.0f}",
-            font={"color": COLOURS[order.index(str(policy)) % len(COLOURS)]},
-        )  # fmt: skip
+    labels = []
+    for colour, policy in zip(COLOURS, ["advice", *rest.index], strict=False):
+        ours = policy == "advice"
+        line = {"color": colour, "width": 4 if ours else 2}
+        fig.add_scatter(x=wide.index, y=wide[policy], name=policy, line=line)
+        text = f"{'<b>advice</b>' if ours else policy} ${totals[policy]:,.0f}"
+        labels.append((wide.index[-1], totals[policy], text, colour))
+    label_ends(fig, labels, gap=totals.max() * 0.055)
     fig.update_layout(margin={"r": 240}, xaxis_range=[wide.index[0], wide.index[-1]])
     fig.update_yaxes(rangemode="tozero", tickprefix="$", tickformat="~s")
     return fig
