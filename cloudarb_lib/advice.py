@@ -17,7 +17,8 @@ from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_WEEK
 
 LEARN_STEPS = 104
-"""Steps of history that each forecast of the look-back learns from: two years of weeks."""
+"""Steps of history that the first forecast of the look-back learns from, two years of weeks; later ones
+learn from as many more as have gone by."""
 GAP = 1e-3
 """Relative gap to which the look-back solves; a week's plans differ by more."""
 LOOKBACK_PATHS = 100
@@ -154,17 +155,19 @@ def look_back(
     ledger = _Ledger(came, step_h, assumptions)
     held: dict[str, pd.DataFrame] = {}
     rows, advised = [], []
-    for origin in tqdm(origins, desc="look back", unit="step"):
-        events = wanted(snapshot.events(as_of=origin, gpu_only=True))
-        looks = snapshot.looks(as_of=origin)
-        offers, _ = history.current_offers(
-            events, looks, as_of=origin, stale_after_days=trial.stale_after_days
-        )
-        ahead = forecast.forecast_offers(
-            history.to_panel(events, looks, freq=step, as_of=origin, start=origin - LEARN_STEPS * step),
-            horizon_steps=horizon_steps, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
-            leave_out=forecast.SLOW,
-        ).paths  # fmt: skip
+    known = [(wanted(snapshot.events(as_of=o, gpu_only=True)), snapshot.looks(as_of=o)) for o in origins]
+    forecasts = forecast.forecast_panels(
+        [
+            history.to_panel(*seen, freq=step, as_of=origin, start=origins[0] - LEARN_STEPS * step)
+            for origin, seen in zip(origins, known, strict=True)
+        ],
+        horizon_steps=horizon_steps, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
+    )  # fmt: skip
+    for origin, seen, told in zip(
+        tqdm(origins, desc="look back", unit="step"), known, forecasts, strict=True
+    ):
+        offers, _ = history.current_offers(*seen, as_of=origin, stale_after_days=trial.stale_after_days)
+        ahead = told.paths
         if held:
             stays = ahead.offer_ids.isin(held["advice"]["offer_id"])
             dearer = np.where(stays, 1.0, 1.0 + ledger.overlap_h / (horizon_steps * step_h))

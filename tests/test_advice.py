@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloudarb_lib import advice, allocate, history
+from cloudarb_lib import advice, allocate, forecast, history
 from cloudarb_lib.assumptions import load_assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.handover import save_table
@@ -118,6 +118,28 @@ def test_a_change_of_the_future_changes_no_decision(result):
     _, other, _ = looked_back(later)
     past = advised["period_utc"] < START + 28 * WEEK
     pd.testing.assert_frame_equal(advised[past], other[past])
+
+
+def test_one_walk_forecasts_from_every_origin_and_what_was_corrected_is_forecast_by_itself():
+    prices = {"us-a:spot": [(0, 10.0), (9, 10.5), (18, 9.5), (27, 10.0)], "us-b:spot": PRICES["us-b:spot"]}
+    terms = {"horizon_steps": 4, "n_paths": 50, "assumptions": load_assumptions(), "seed": 1}
+
+    def panel(weeks, record=None, **changes):
+        at, record = START + weeks * WEEK, record or Record(prices)
+        events, looks = record.events(as_of=at, gpu_only=True), record.looks(as_of=at)
+        return history.to_panel(events.assign(**changes), looks, freq=WEEK, as_of=at, start=START)
+
+    early, late = forecast.forecast_panels([panel(20), panel(29)], **terms)
+    assert (early.paths.times[0], late.paths.times[0]) == (START + 21 * WEEK, START + 30 * WEEK)
+    other = Record({**prices, "us-a:spot": [*prices["us-a:spot"][:3], (27, 500.0)]})
+    same, changed = forecast.forecast_panels([panel(20, other), panel(29, other)], **terms)
+    np.testing.assert_array_equal(same.paths.values, early.paths.values)
+    assert changed.paths.values.max() > late.paths.values.max() + 100
+    wrong = panel(20, price_usd_per_hour=7.0)  # corrected since
+    alone, _ = forecast.forecast_panels([wrong, panel(29)], **terms)
+    by_itself = forecast.forecast_offers(wrong, leave_out=forecast.SLOW, **terms)
+    pd.testing.assert_frame_equal(alone.table, by_itself.table)
+    assert set(np.unique(alone.paths.values)) == {7.0}
 
 
 def test_a_withdrawn_offer_is_bought_on_demand():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_YEAR
 
 __all__ = [
-    "QUANTILES", "SLOW", "Forecast", "alarms", "fit", "forecast_fitted", "forecast_offers", "headline",
+    "QUANTILES", "SLOW", "Forecast", "alarms", "fit", "forecast_fitted", "forecast_offers", "forecast_panels", "headline",
     "is_moving", "load", "update", "walk_forward",
 ]  # fmt: skip
 
@@ -88,6 +88,40 @@ def forecast_offers(
 
     ahead, lists = list(range(1, horizon_steps + 1)), (assumptions, seed)
     return _forecast(panel, walk_of, ahead=ahead, n_paths=n_paths, lists=lists, paths_for=paths_for)
+
+
+def forecast_panels(
+    panels: Sequence[Panel], *, horizon_steps: int, n_paths: int, assumptions: Assumptions, seed: int
+) -> list[Forecast]:
+    """Return the forecast from the end of each of ``panels``: one record as it grew, without ``SLOW`` members.
+
+    One walk over the longest serves all, as in a back-test: each forecast uses no price after its origin, and
+    learns from all cells before it. Offers that part ways later count apart from the start. A panel that is not
+    the beginning of the longest, since a price was corrected or flagged later, is forecast by itself.
+    """
+    ahead, lists = list(range(1, horizon_steps + 1)), (assumptions, seed)
+    whole = panels[-1]
+    moving = whole.select(is_moving(whole.offers))
+    if len(moving.offers):
+        patterns = find_patterns(moving)
+        last = len(patterns.log_price) - 1
+        first = last - len(whole.times) + len(panels[0].times)
+        origins = np.arange(max(first - CALIBRATION_ORIGINS, 0), last + 1)
+        walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=SLOW)
+
+    def from_end(panel: Panel) -> Forecast:
+        then = whole.until(panel.times[-1])
+        at = len(then.times) - len(whole.times) - 1
+        if then.frame().reindex(columns=panel.offers.index).equals(panel.frame()):
+            return _forecast(
+                then, lambda _: walk.until(at), ahead=ahead, n_paths=n_paths, lists=lists, paths_for=None
+            )
+        return forecast_offers(
+            panel, horizon_steps=horizon_steps, n_paths=n_paths, assumptions=assumptions, seed=seed,
+            leave_out=SLOW,
+        )  # fmt: skip
+
+    return [from_end(panel) for panel in panels]
 
 
 def forecast_fitted(

@@ -7,7 +7,7 @@ A member that raises, returns NaN, or was not better than the last value is left
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -106,6 +106,13 @@ class Walk:
         point = self.point[origin, only][:, ahead]
         worlds = simulated(task, self.step, at, point, n_paths=n_paths, only=only, ahead=ahead)
         return w.calibrate(worlds, self.widths[origin][:, ahead], task.groups[only])
+
+    def until(self, origin: int) -> Walk:
+        """Return the walk as it stood at an origin, counted from the end (-1 is the last)."""
+        cut = slice(len(self.task.origins) + origin + 1)
+        names = ("weights", "gates", "point", "truth", "widths")
+        then = {name: getattr(self, name)[cut] for name in names}
+        return replace(self, task=replace(self.task, origins=self.task.origins[cut]), **then)
 
     def table(self, origin: int, *, gates: bool = False) -> pd.DataFrame:
         """Return table ``weights`` at an origin; with ``gates`` the members left out, and why."""
