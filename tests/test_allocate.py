@@ -279,7 +279,9 @@ def test_a_broken_plan_is_never_returned(monkeypatch):
     assert plan_for(work()).status == "time_limit_without_plan"
 
 
-@pytest.mark.parametrize("bad", [{"gap": -1}, {"time_limit_s": 0}, {"solver": "magic"}, {"threads": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"gap": -1}, {"time_limit_s": 0}, {"solver": "magic"}, {"threads": 0}, {"cuts": "some"}]
+)
 def test_impossible_options_are_refused(bad):
     with pytest.raises(ParameterError):
         allocate.SolveOptions(**bad)
@@ -287,18 +289,9 @@ def test_impossible_options_are_refused(bad):
 
 def test_a_cost_that_the_point_does_not_have_is_refused(monkeypatch):
     wrong = engine.Answer("optimal", np.zeros(0), 5.0, 5.0)
-    monkeypatch.setattr(engine, "_with_mathopt", lambda m, *a: replace(wrong, z=np.zeros(len(m.cost))))
+    monkeypatch.setattr(engine, "_with_highspy", lambda m, *a: replace(wrong, z=np.zeros(len(m.cost))))
     with pytest.raises(SolveError, match="reports a cost of 5 for a point of 0"):
         plan_for(work(64))
-
-
-def test_rows_added_in_the_tree_need_a_solver_that_heeds_them():
-    milp_ = search.to_milp(random_problem(1, small=True))
-    options = allocate.SolveOptions(solver="mathopt_highs")
-    with pytest.raises(SolveError, match="ignores rows added in the tree"):
-        engine.solve_mip(
-            milp_, [], upper=milp_.upper, options=options, time_limit_s=1.0, lazy=lambda z, c: None
-        )
 
 
 def test_a_solver_error_is_translated(monkeypatch):

@@ -56,7 +56,7 @@ def test_starts_and_stops_equal_enumeration(seed):
     assert (allocate.search.counts_of(problem, plan.table) == plan.counts).all()
 
 
-@pytest.mark.parametrize(("commitment", "bought"), [(10.0, 2), (30.0, 1), (60.0, 0)])
+@pytest.mark.parametrize(("commitment", "bought"), [(10.0, 2), (30.0, 1), (61.0, 0)])
 def test_a_commitment_is_held_through_every_period(commitment, bought):
     """Needs of 1, 2 and 1 machines: the second is worth a commitment below a third of on demand."""
     table = COMMIT.assign(price_usd_per_hour=np.where(COMMIT["term"] == "1y", commitment, 60.0))

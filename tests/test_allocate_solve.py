@@ -70,7 +70,7 @@ def test_an_oracle_finds_each_wrong_answer():
 def test_no_added_row_cuts_off_the_best_plan():
     """Rounded capacities, closed pools, links, knapsack, tail and cone cuts keep the optimum."""
     met = set()
-    for problem in (drawn(seed, "tiny") for seed in range(60)):
+    for problem in (drawn(seed, "tiny") for seed in (*range(60), 120, 141, 162)):
         program, plan = to_milp(problem), allocate.solve(problem, OPTIONS)
         if not plan.has_plan:
             continue
@@ -86,10 +86,10 @@ def test_no_added_row_cuts_off_the_best_plan():
                 assert (cuts.matrix @ best <= cuts.upper + 1e-6 * np.maximum(1, abs(cuts.upper))).all()
                 met |= set(cuts.names)
                 relaxation.add(cuts)
-    assert met == {"link", "knapsack", "CVaR", "effective providers"}
+    assert met == {"link", "knapsack", "whole machines", "CVaR", "effective providers"}
 
 
-@pytest.mark.parametrize(("solver", "limits"), [("highs", "cvar"), ("auto", "cvar+diversification")])
+@pytest.mark.parametrize(("solver", "limits"), [("highs", "cvar"), ("highs", "cvar+diversification")])
 def test_an_interrupt_ends_with_the_best_plan_so_far(solver, limits):
     told = []
 

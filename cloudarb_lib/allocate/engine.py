@@ -6,7 +6,7 @@ import datetime
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,10 @@ from scipy import sparse
 from cloudarb_lib.allocate.milp import Cuts, Milp
 from cloudarb_lib.errors import ParameterError, SolveError
 
-SOLVERS = ("auto", "mathopt_gscip", "mathopt_highs", "highs")
+SOLVERS = ("highs", "mathopt_gscip", "mathopt_highs")
+EFFORTS = ("default", "off", "low", "medium", "high")
+_HEURISTIC_EFFORT = {"off": 0.0, "low": 0.02, "medium": 0.1, "high": 0.3}
+"""Share of the time that HiGHS may spend on finding plans; 0.05 by default."""
 
 
 @dataclass(frozen=True)
@@ -148,15 +151,19 @@ class SolveOptions:
     """How to solve. Defaults were chosen by measurement (docs/allocation.md).
 
     ``gap``: relative distance of cost and proven bound at which to stop. ``solver``:
-    mathopt_gscip or mathopt_highs (OR-Tools), highs (highspy), or auto: GSCIP, but HiGHS under
-    a CVaR limit alone, where it took a third of the time, and where TensorFlow is loaded.
+    highs (highspy), mathopt_gscip or mathopt_highs (OR-Tools). ``presolve``, ``cuts`` and
+    ``heuristics``: the solver's effort for each, ``default``, ``off``, ``low``, ``medium`` or ``high``;
+    ``cuts="off"`` leaves out the library's own strengthening rows as well.
     ``progress`` is told seconds, cost of the best plan and proven bound whenever a better plan is found.
     """
 
     gap: float = 1e-4
     time_limit_s: float = 60.0
     threads: int = 1
-    solver: str = "auto"
+    solver: str = "highs"
+    presolve: str = "default"
+    cuts: str = "default"
+    heuristics: str = "default"
     progress: Callable[[float, float, float], None] | None = None
 
     def __post_init__(self) -> None:
@@ -166,8 +173,11 @@ class SolveOptions:
             raise ParameterError(
                 f"time limit {self.time_limit_s:g} s on {self.threads} threads.", "Both must be above zero."
             )
-        if self.solver not in SOLVERS:
-            raise ParameterError(f"solver {self.solver!r} is none of {', '.join(SOLVERS)}.")
+        for name, known in (
+            ("solver", SOLVERS), ("presolve", EFFORTS), ("cuts", EFFORTS), ("heuristics", EFFORTS),
+        ):  # fmt: skip
+            if getattr(self, name) not in known:
+                raise ParameterError(f"{name} {getattr(self, name)!r} is none of {', '.join(known)}.")
 
 
 def solve_mip(
@@ -176,45 +186,36 @@ def solve_mip(
     *,
     upper: np.ndarray,
     options: SolveOptions,
-    time_limit_s: float,
     start: np.ndarray | None = None,
-    lazy: Callable[[np.ndarray, bool], Cuts] | None = None,
-    seen: Callable[[np.ndarray], object] = lambda z: None,
+    seen: Callable[[np.ndarray, float], bool] = lambda z, bound: False,
 ) -> Answer:
-    """Solve the program with ``cuts`` to the options' gap, under column bounds ``upper``.
+    """Solve the program with ``cuts`` to the options' gap in their time, under column bounds ``upper``.
 
-    ``seen`` is shown each better point on the way (HiGHS). ``lazy`` is asked inside the tree for the cuts a point violates (and told whether the point is
-    a candidate plan); only GSCIP heeds it: HiGHS behind MathOpt drops such rows without a word.
-    Raises SolveError where a solver is missing or fails; its own exceptions are translated.
+    ``seen`` is shown each better point on the way and the bound proven by then (HiGHS); where it
+    returns true the search ends. Raises SolveError where a solver is missing or fails; its own
+    exceptions are translated.
     """
     rows = sparse.vstack([milp.rows, *(c.matrix for c in cuts)], format="csr")
     rows.sort_indices()
     low = np.r_[milp.row_lower, np.full(rows.shape[0] - len(milp.row_lower), -np.inf)]
     high = np.concatenate([milp.row_upper, *(c.upper for c in cuts)])
-    limited = max(time_limit_s, 0.05)
-    limits = milp.problem.limits
-    risky = limits.cvar_usd is not None or limits.effective_providers is not None
-    beside = "tensorflow" in sys.modules  # OR-Tools crashes there, highspy does not
-    solver = ("highs" if risky or beside else "mathopt_gscip") if options.solver == "auto" else options.solver
-    if lazy is not None and (solver := "mathopt_gscip") != options.solver and options.solver != "auto":
-        raise SolveError(f"{options.solver} ignores rows added in the tree.", "Use mathopt_gscip.")
-    options = replace(options, solver=solver)
-    problem = (milp, (rows, low, high), upper, options, limited)
+    problem = (milp, (rows, low, high), upper, options)
     for warm in (start, None) if start is not None else (None,):
-        answer = (
-            _with_highspy(*problem, warm, seen) if solver == "highs" else _with_mathopt(*problem, warm, lazy)
-        )
+        if options.solver == "highs":
+            answer = _with_highspy(*problem, warm, seen)
+        else:
+            answer = _with_mathopt(*problem, warm)
         # HiGHS 1.16 was seen to call a start "optimal" at a cost that it does not have
         if answer.z is None or abs(milp.cost @ answer.z - answer.objective) <= 1e-5 * max(
             1.0, abs(answer.objective)
         ):
             return answer
     raise SolveError(
-        f"{solver} reports a cost of {answer.objective:g} for a point of {milp.cost @ answer.z:g}."
+        f"{options.solver} reports a cost of {answer.objective:g} for a point of {milp.cost @ answer.z:g}."
     )
 
 
-def _with_highspy(milp, rows, upper, options, time_limit_s, start, seen) -> Answer:
+def _with_highspy(milp, rows, upper, options, start, seen) -> Answer:
     import highspy
 
     highs = _highs(milp, *rows)
@@ -225,14 +226,25 @@ def _with_highspy(milp, rows, upper, options, time_limit_s, start, seen) -> Answ
     highs.setOptionValue("threads", options.threads)
     highs.setOptionValue("mip_rel_gap", options.gap)
     highs.setOptionValue("mip_abs_gap", 0.0)
-    highs.setOptionValue("time_limit", time_limit_s)
+    highs.setOptionValue("time_limit", options.time_limit_s)
+    if options.presolve != "default":
+        highs.setOptionValue("presolve", "off" if options.presolve == "off" else "on")
+    if options.cuts != "default":
+        highs.setOptionValue("mip_allow_cut_separation_at_nodes", options.cuts != "off")
+    if options.heuristics != "default":
+        highs.setOptionValue("mip_heuristic_effort", _HEURISTIC_EFFORT[options.heuristics])
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
         highs.setSolution(solution)
     ended: list[bool] = []
+
+    def better(event: Any) -> None:
+        if seen(np.array(event.data_out.mip_solution), event.data_out.mip_dual_bound):
+            ended.append(True)
+
     highs.cbMipInterrupt += lambda event: event.interrupt(bool(ended))
-    highs.cbMipImprovingSolution += lambda event: seen(np.array(event.data_out.mip_solution))
+    highs.cbMipImprovingSolution += better
     _, stopped = _until_stopped(highs.run, lambda: ended.append(True))
     status = _status(highs)
     info = highs.getInfo()
@@ -242,7 +254,7 @@ def _with_highspy(milp, rows, upper, options, time_limit_s, start, seen) -> Answ
     return Answer(status, z, float(info.objective_function_value), float(info.mip_dual_bound), stopped)
 
 
-def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answer:
+def _with_mathopt(milp, rows, upper, options, start) -> Answer:
     if "tensorflow" in sys.modules:
         raise SolveError(
             "TensorFlow is loaded in this process, where OR-Tools crashes.",
@@ -273,10 +285,15 @@ def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answ
     variables = list(model.variables())
     gscip = options.solver == "mathopt_gscip"
     parameters = mathopt.SolveParameters(
-        time_limit=datetime.timedelta(seconds=time_limit_s),
+        time_limit=datetime.timedelta(seconds=options.time_limit_s),
         relative_gap_tolerance=options.gap,
         absolute_gap_tolerance=0.0,
         threads=options.threads if gscip else None,  # refused by HiGHS behind MathOpt
+        **{
+            name: mathopt.Emphasis[getattr(options, name).upper()]
+            for name in ("presolve", "cuts", "heuristics")
+            if getattr(options, name) != "default" and (gscip or name != "cuts")
+        },
     )
     model_parameters = mathopt.ModelSolveParameters()
     if start is not None:
@@ -284,30 +301,11 @@ def _with_mathopt(milp, rows, upper, options, time_limit_s, start, lazy) -> Answ
         model_parameters.solution_hints.append(hint)
     kind = mathopt.SolverType.GSCIP if gscip else mathopt.SolverType.HIGHS
 
-    halted: list[bool] = []
-
-    def add_violated(data: Any) -> Any:
-        answer = mathopt.CallbackResult(terminate=bool(halted))
-        if data.solution is not None and not halted:
-            point = np.array([data.solution[v] for v in variables])
-            cuts = lazy(point, data.event == mathopt.Event.MIP_SOLUTION)
-            for row, limit in zip(cuts.matrix, cuts.upper, strict=True):
-                terms = [c * variables[i] for i, c in zip(row.indices, row.data, strict=True)]
-                answer.add_lazy_constraint(mathopt.LinearSum(terms) <= limit)
-        return answer
-
-    # without rows to add, GSCIP fails to call back: an interrupt then waits for its end
-    watch: dict[str, Any] = {}
-    if lazy is not None:
-        events = {mathopt.Event.MIP_SOLUTION, mathopt.Event.MIP_NODE}
-        registration = mathopt.CallbackRegistration(events=events, add_lazy_constraints=True)
-        watch = {"cb": add_violated, "callback_reg": registration}
-
     def run() -> Any:
-        return mathopt.solve(model, kind, params=parameters, model_params=model_parameters, **watch)
+        return mathopt.solve(model, kind, params=parameters, model_params=model_parameters)
 
     try:
-        result, stopped = _until_stopped(run, lambda: halted.append(True))
+        result, stopped = _until_stopped(run, lambda: None)  # it heeds no interrupt: it ends in time
     # OR-Tools 9.15 breaks while raising its own error (issue 4606): an AttributeError comes out
     except (AttributeError, RuntimeError, ValueError) as cause:
         said = cause.__context__ or cause

@@ -32,6 +32,8 @@ class Milp:
     links: sparse.csr_matrix
     link_site: np.ndarray
     site_columns: np.ndarray
+    unmet_columns: np.ndarray
+    """Column of what is left undone of each demand; -1 where all of it must be served."""
     usage_columns: np.ndarray
     pool_switch: np.ndarray
     """Column of the site of each pool; -1 where it has no fee, or the pool spans sites."""
@@ -128,6 +130,8 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     u0 = v0 + len(optional)
     y_of_site = np.full(len(fee), -1)
     y_of_site[paid_sites] = y0 + np.arange(len(paid_sites))
+    unmet = np.full(len(demands), -1)
+    unmet[optional] = v0 + np.arange(len(optional))
     x, u = np.arange(n_x), u0 + np.arange(n_q)
     price, list_price = slots["mean_price"].to_numpy(float), slots["list_price"].to_numpy(float)
 
@@ -236,6 +240,7 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
         links=links,
         link_site=link_site,
         site_columns=y0 + np.arange(len(paid_sites)),
+        unmet_columns=unmet,
         pool_switch=switch,
         usage_columns=u,
     )  # fmt: skip
@@ -249,9 +254,10 @@ class Cuts:
     upper: np.ndarray
     names: list[str]
 
-    def without(self, name: str) -> Cuts:
-        keep = [i for i, n in enumerate(self.names) if n != name]
-        return Cuts(self.matrix[keep], self.upper[keep], [self.names[i] for i in keep])
+    def only(self, which: np.ndarray) -> Cuts:
+        """Return the cuts at which ``which`` is true."""
+        at = np.flatnonzero(which)
+        return Cuts(self.matrix[at], self.upper[at], [self.names[i] for i in at])
 
 
 def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True) -> Cuts:
@@ -273,13 +279,28 @@ def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True)
         if value > limits.cvar_usd * (1 + tolerance):
             found.append(rows_of(milp, [(milp.usage_columns, row, -1)], "CVaR", limits.cvar_usd))
     if limits.effective_providers is not None:
-        price = problem.slots["mean_price"].to_numpy(float)
-        spend = np.bincount(problem.groups, weights=price * u)
-        norm, share = np.linalg.norm(spend), limits.effective_providers**-0.5
-        if norm > 0 and norm > share * spend.sum() * (1 + tolerance):
-            row = price * (spend[problem.groups] / norm - share)
-            found.append(rows_of(milp, [(milp.usage_columns, row, -1)], "effective providers", 0.0))
+        spend = spends(problem, u)
+        if np.linalg.norm(spend) > limits.effective_providers**-0.5 * spend.sum() * (1 + tolerance):
+            found.append(cone_cuts(milp, spend[None]))
     return join(found, width)
+
+
+def spends(problem: Problem, usage: np.ndarray) -> np.ndarray:
+    """Return the expected spend of each provider (or region), USD."""
+    return np.bincount(problem.groups, problem.slots["mean_price"].to_numpy(float) * usage)
+
+
+def cone_cuts(milp: Milp, points: np.ndarray, *, narrower: float = 0.0) -> Cuts:
+    """Return ||s|| <= T / sqrt(n) linearised at each row of ``points``, for n effective providers.
+
+    ``narrower`` raises n by so much, relative: plans that keep few such rows then keep the limit.
+    """
+    problem = milp.problem
+    assert problem.limits.effective_providers is not None
+    share = (problem.limits.effective_providers * (1 + narrower)) ** -0.5
+    direction = points / np.linalg.norm(points, axis=1, keepdims=True) - share
+    rows = problem.slots["mean_price"].to_numpy(float) * direction[:, problem.groups]
+    return rows_of(milp, [(milp.usage_columns, row, -1) for row in rows], "effective providers", 0.0)
 
 
 def join(cuts: list[Cuts], width: int) -> Cuts:

@@ -9,16 +9,22 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.check import Verdict, check
-from cloudarb_lib.allocate.engine import Relaxation, SolveOptions, solve_mip
+from cloudarb_lib.allocate.engine import Answer, Relaxation, SolveOptions, solve_mip
 from cloudarb_lib.allocate.knapsack import Pools
-from cloudarb_lib.allocate.milp import Cuts, Milp, separate, to_milp
+from cloudarb_lib.allocate.milp import Cuts, Milp, cone_cuts, join, rows_of, separate, spends, to_milp
 from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.errors import SolveError
 
-_FIRST_REACH = 0.002
+_FIRST_REACH, _LAST_REACH = 0.002, 0.1
 """Columns dearer than this share of the relaxation wait until a plan proves what can be left out."""
-_FIRST_REACH_CONE = 0.004
-_LINKS_AT_ONCE = 20_000
+_MANY_COLUMNS = 20_000
+"""So many columns are tried at first where more lie within the first reach."""
+_FEW_SITES, _SITE_SETS = 40, 30
+_FAN, _NARROWER = (0.01, 0.03, 0.06), 5e-4
+"""Shifts of spend between providers, relative, at which a cone is linearised; by how much narrower."""
+_KEPT = (0.9, 0.7, 0.4)
+"""Shares of yesterday's machines that a repair tries to keep."""
+_LINKS_AT_ONCE, _STALLS = 20_000, 3
 PROVEN = 1e-6
 """Relative gap under which a plan is called optimal."""
 
@@ -120,20 +126,20 @@ def solve(
 ) -> Plan:
     """Return the best plan found, proven as far as time allows, and checked apart.
 
-    The relaxation is tightened by links, tail cuts and cone cuts until none is violated; the
-    integer program is then solved with these, and again with those its answer violates, until
-    the answer keeps every limit. What leaves here has passed ``check``; else SolveError.
-    ``start`` is yesterday's plan (table ``plan``): where it still keeps the limits, it is the
-    plan to beat. Ctrl-C ends the search with the best plan so far (status ``interrupted``).
+    The relaxation is tightened by links, knapsacks, tail cuts and cone cuts until none is violated.
+    Few sites are decided first, the counts at them next (``_Search.by_sites``); what that leaves
+    open, and problems of many sites, go to the solver whole. Plans that break a limit are cut off
+    and the solver asked again. What leaves here has passed ``check``; else SolveError.
+    ``start`` is yesterday's plan (table ``plan``): as it is where it still keeps the limits, else
+    repaired, it is the plan to beat. Ctrl-C ends the search with the best plan so far (status
+    ``interrupted``).
     """
     options = options or SolveOptions()
     began = time.perf_counter()
-    milp = to_milp(problem)
-    search = _Search(milp, options, began + options.time_limit_s)
-    if start is not None:
-        search.offer(counts_of(problem, start))
+    search = _Search(to_milp(problem), options, began + options.time_limit_s)
+    yesterday = None if start is None else counts_of(problem, start)
     try:
-        status = search.run()
+        status = search.run(yesterday)
     except KeyboardInterrupt:  # in a notebook or a shell: the best so far, with its proven gap
         if search.best is None:
             raise
@@ -161,6 +167,19 @@ def counts_of(problem: Problem, table: pd.DataFrame) -> np.ndarray:
     ).to_numpy(float)
 
 
+@dataclass
+class _Node:
+    """A part of the problem: plans between column bounds, their relaxation, and what they cost at least."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    floor: float
+    z: np.ndarray
+    reduced_cost: np.ndarray
+    cuts: list[Cuts]
+    bound: float
+
+
 class _Search:
     """Holds the best plan and the bound, and keeps bound <= optimum <= cost of the best plan."""
 
@@ -171,7 +190,7 @@ class _Search:
         self.cost = np.inf
         self.bound = -np.inf
         self.cuts: list[Cuts] = []
-        self.floor, self.reduced_cost = -np.inf, np.zeros(0)
+        self.relaxation, self.pools = Relaxation(milp), Pools(milp)
 
     @property
     def left_s(self) -> float:
@@ -191,90 +210,195 @@ class _Search:
                 self.options.progress(time.perf_counter() - self.began, self.cost, self.bound)
         return not verdict.broken
 
-    def run(self) -> str:
-        status, limits = self._relax(), self.milp.problem.limits
-        x = np.arange(len(self.milp.problem.pairs))
-        reach = _FIRST_REACH * abs(self.bound)
-        seen, last, first = 0, None, True
-        # a cone needs so many cuts that solving anew after each loses to adding them in the tree
-        in_tree = limits.effective_providers is not None and self.options.solver in ("auto", "mathopt_gscip")
-        if in_tree:
-            reach = _FIRST_REACH_CONE * abs(self.bound)
-        while status == "optimal" and not self.done and self.left_s > 0:
-            # a plan that uses a column costs at least its reduced cost above the relaxation
-            if self.best is not None:  # yesterday's plan may lie far above: the first reach holds at first
-                reach = min(reach, self.cost - self.floor) if first else self.cost - self.floor
-            first = False
-            upper = self.milp.upper.copy()
-            upper[x[self.reduced_cost[x] > reach]] = 0.0
-            try:
-                answer = solve_mip(
-                self.milp, self.cuts, upper=upper, time_limit_s=self.left_s,
-                options=replace(self.options, gap=self.options.gap * 0.9),
-                start=None if self.best is None or in_tree else self.milp.point(self.best),
-                lazy=self._lazy if in_tree else None, seen=lambda z: self.offer(np.round(self.milp.counts(z))),
-              )  # fmt: skip
-            except SolveError:
-                if not in_tree:
-                    raise
-                in_tree = False  # what the tree says is not to be trusted: solve round by round
-                continue
-            proven = min(answer.bound if answer.status != "infeasible" else np.inf, self.floor + reach)
-            self.bound = max(self.bound, min(proven, self.cost))
-            if answer.z is None and answer.stopped:
-                raise KeyboardInterrupt
-            if answer.z is None:
-                if answer.status != "infeasible" or np.isinf(reach):
-                    status = answer.status
-                reach = np.inf  # all columns: is there a plan at all?
-                continue
-            counts = np.round(self.milp.counts(answer.z))
-            fits = self.offer(counts)
-            if not fits:
-                cuts = separate(self.milp, self.milp.point(counts), tolerance=1e-7, links=False)
-                self.cuts.append(cuts)
-                seen += 1 if not cuts.names or (last is not None and (counts == last).all()) else 0
-            elif last is not None and (counts == last).all():
-                seen += 1
-            if answer.stopped:
-                raise KeyboardInterrupt
-            if seen > 1:
-                break  # nothing new: what is left of the gap is the solver's own tolerance
-            last = counts
+    def run(self, yesterday: np.ndarray | None) -> str:
+        kept = yesterday is not None and self.offer(yesterday)
+        status = self._relax()
+        if status != "optimal":
+            return self._end(status)
+        if len(self.milp.link_site) <= _LINKS_AT_ONCE:
+            every = self.milp.link_cuts(np.arange(len(self.milp.link_site)))
+            self.cuts = [c.only(~np.isin(c.names, "link")) for c in self.cuts] + [every]
+        whole = self._node(self.milp.lower, self.milp.upper)
+        self._prove(whole.bound)
+        if yesterday is not None and not kept and not self.done:
+            self._repair(whole, yesterday)
+        if 0 < len(self.milp.site_columns) <= _FEW_SITES:
+            status = self._by_sites(whole)
+        if status == "optimal" and not self.done:
+            status = self._descend(whole, np.inf)
         return self._end(status)
 
-    def _lazy(self, z: np.ndarray, candidate: bool) -> Cuts:
-        """Return the cuts that a point of the tree violates; keep every plan that comes by."""
-        if candidate:
-            counts = np.round(self.milp.counts(z))
-            if self.offer(counts):
-                return separate(self.milp, z, tolerance=np.inf, links=False)
-            z = self.milp.point(counts)
-        return separate(self.milp, z, tolerance=1e-7 if candidate else 1e-5, links=False)
+    def _prove(self, bound: float) -> None:
+        self.bound = max(self.bound, min(bound, self.cost))
+
+    def _node(self, lower: np.ndarray, upper: np.ndarray) -> _Node:
+        """Return the node at the relaxation just solved, with the cuts that it needs: others only slow it down."""
+        r, every = self.relaxation, join(self.cuts, len(self.milp.cost))
+        slack, size = every.upper - every.matrix @ r.z, abs(every.matrix) @ abs(r.z)
+        cuts = [every.only((slack <= 1e-5 * size) | np.isin(every.names, ("link", "CVaR")))]
+        return _Node(lower, upper, r.value, r.z, r.reduced_cost, cuts, r.value)
 
     def _relax(self) -> str:
-        """Solve the relaxation with every cut it violates; fill bound, reduced costs and cuts."""
-        relaxation, pools = Relaxation(self.milp), Pools(self.milp)
-        stalled, before = 0, -np.inf
+        """Solve the relaxation with every cut it violates, and keep the cuts."""
+        relaxation = self.relaxation
+        stalled, before = 0 if self.options.cuts != "off" else _STALLS, -np.inf
         while True:
             status = relaxation.solve(self.left_s)
             if status != "optimal":
-                break
-            self.bound = max(self.bound, relaxation.value)
+                return status
             cuts = separate(self.milp, relaxation.z, tolerance=1e-7)
-            if not cuts.names and stalled < 3:
-                stalled = 0 if self.bound - before > 1e-5 * abs(self.bound) else stalled + 1
-                before = self.bound
-                cuts = pools.separate(relaxation.z)
+            if not cuts.names and stalled < _STALLS:
+                stalled = 0 if relaxation.value - before > 1e-5 * abs(relaxation.value) else stalled + 1
+                before = relaxation.value
+                cuts = self.pools.separate(relaxation.z)
             if not cuts.names:
-                break
+                return status
             relaxation.add(cuts)
             self.cuts.append(cuts)
-        self.floor, self.reduced_cost = relaxation.value, relaxation.reduced_cost
-        if len(self.milp.link_site) <= _LINKS_AT_ONCE:
-            every = self.milp.link_cuts(np.arange(len(self.milp.link_site)))
-            self.cuts = [c.without("link") for c in self.cuts] + [every]
+
+    def _by_sites(self, whole: _Node) -> str:
+        """Decide the sites first, counts at them next: a tree of two levels, best bound first.
+
+        A fee is what the relaxation bounds worst: with the sites chosen it lies within 0.1 % of the
+        best plan. The program with whole sites but parts of machines is therefore small and nearly
+        exact. Its answer's sites become a node, which it must avoid from then on; its bound holds
+        for all plans at other sites.
+        """
+        at, whole_sites = self.milp.site_columns, np.zeros(len(self.milp.cost), bool)
+        whole_sites[at] = True
+        program, rest = replace(self.milp, integer=whole_sites), whole.bound
+        nodes: list[_Node] = []
+        avoided: list[Cuts] = []
+        gap = float(np.clip(self.options.gap / 10, 1e-6, 1e-4))
+        for _ in range(_SITE_SETS):
+            least = min(nodes, key=lambda node: node.bound, default=None)
+            self._prove(min(rest, np.inf if least is None else least.bound))
+            if self.done or self.left_s <= 0:
+                break
+            if least is not None and least.bound * (1 - self.options.gap / 4) <= rest:
+                before = least.bound
+                self._descend(least, min([rest, *(node.bound for node in nodes if node is not least)]))
+                if least.bound <= before:  # the solver's tolerance, or time
+                    break
+                continue
+            cuts = [c.only(~np.isin(c.names, "link")) for node in nodes for c in node.cuts]
+            answer = self._ask(
+                program, [*whole.cuts, *cuts, *avoided], self.milp.upper, gap=gap, share=0.4
+            )  # fmt: skip
+            if answer.status == "infeasible":
+                rest = np.inf
+                if all(np.isinf(node.bound) for node in nodes):
+                    return "infeasible"
+                continue
+            rest = max(rest, answer.bound)
+            if answer.z is None:
+                break
+            sites = np.round(answer.z[at])
+            avoided.append(rows_of(self.milp, [(at, 2 * sites - 1, -1)], "sites", sites.sum() - 1))
+            lower, upper = self.milp.lower.copy(), self.milp.upper.copy()
+            lower[at] = upper[at] = sites
+            self.relaxation.bound(at, sites, sites)
+            if self._relax() == "optimal":
+                nodes.append(self._node(lower, upper))
+            self.relaxation.bound(at, self.milp.lower[at], self.milp.upper[at])
+        return "optimal"
+
+    def _descend(self, node: _Node, rest: float) -> str:
+        """Search the plans of ``node`` until the gap is proven there; ``rest`` bounds all others.
+
+        Columns whose reduced cost no plan worth having can pay are left out. Under a cone, plans
+        come from one that is a little narrower, the bound from the cone itself.
+        """
+        milp, x, status = self.milp, np.arange(len(self.milp.problem.pairs)), "optimal"
+        reduced = node.reduced_cost[x]
+        reach = _FIRST_REACH * abs(node.floor)
+        if len(x) > _MANY_COLUMNS:
+            reach = min(reach, float(np.partition(reduced, _MANY_COLUMNS)[_MANY_COLUMNS]))
+        reach = max(reach, 0.0)
+        narrow = self._fan(milp.counts(node.z)) if milp.problem.limits.effective_providers else []
+        stuck, last, first = 0, None, True
+        while not self.done and self.left_s > 0 and node.bound < self.cost * (1 - 0.95 * self.options.gap):
+            # a plan that uses a column costs at least its reduced cost above the relaxation
+            if self.best is not None:  # yesterday's plan may lie far above: the first reach holds at first
+                reach = min(reach, self.cost - node.floor) if first else self.cost - node.floor
+            first = False
+            upper = node.upper.copy()
+            upper[x[reduced > reach]] = 0.0
+
+            def seen(z: np.ndarray, bound: float, reach=reach, inner=bool(narrow)) -> bool:
+                self.offer(np.round(milp.counts(z)))
+                if not inner:
+                    self._prove(min(rest, max(node.bound, min(bound, node.floor + reach))))
+                return self.done
+
+            answer = self._ask(
+                replace(milp, lower=node.lower), [*node.cuts, *narrow], upper,
+                gap=self.options.gap * (0.5 if narrow else 0.9), seen=seen,
+            )  # fmt: skip
+            counts = None if answer.z is None else np.round(milp.counts(answer.z))
+            fits = counts is not None and self.offer(counts)
+            if narrow:
+                fan = [] if counts is None or fits or len(narrow) > 2 else self._fan(counts)
+                narrow = [*narrow, *fan] if fan else []
+                continue
+            proven = min(answer.bound if answer.status != "infeasible" else np.inf, node.floor + reach)
+            node.bound = max(node.bound, proven)
+            self._prove(min(rest, node.bound))
+            if counts is None:
+                if answer.status != "infeasible" or np.isinf(reach):
+                    status = answer.status
+                    break
+                reach = np.inf if reach >= _LAST_REACH * abs(node.floor) else max(10 * reach, 1e-9)
+                continue
+            same = last is not None and bool((counts == last).all())
+            if not fits:
+                cuts = separate(milp, milp.point(counts), tolerance=1e-7, links=False)
+                node.cuts.append(cuts)
+                same |= not cuts.names
+            stuck += same
+            if stuck > 1:
+                break  # nothing new: what is left of the gap is the solver's own tolerance
+            last = counts
         return status
+
+    def _ask(
+        self, program: Milp, cuts: list[Cuts], upper: np.ndarray, *, gap: float, share: float = 1.0, seen=None
+    ) -> Answer:
+        """Solve a program for a share of the time left; an interrupt ends the search."""
+        start = None if self.best is None or seen is None else self.milp.point(self.best)
+        if start is not None and ((start > upper + 1e-6) | (start < program.lower - 1e-6)).any():
+            start = None
+        options = replace(self.options, gap=gap, time_limit_s=max(self.left_s * share, 0.05))
+        more = {} if seen is None else {"seen": seen}
+        answer = solve_mip(program, cuts, upper=upper, options=options, start=start, **more)
+        if answer.stopped:
+            if seen is not None and answer.z is not None:
+                self.offer(np.round(self.milp.counts(answer.z)))
+            raise KeyboardInterrupt
+        return answer
+
+    def _fan(self, counts: np.ndarray) -> list[Cuts]:
+        """Return rows of a narrower cone around the spends of ``counts``, shifted between each two providers."""
+        spend = spends(self.milp.problem, self.milp.problem.usage(counts))
+        one = np.eye(len(spend)) * spend.sum()
+        shifts = [step * (a - b) for step in _FAN for a in one for b in one]
+        points = np.unique(np.maximum(spend + np.array(shifts), 0.0), axis=0)
+        return [cone_cuts(self.milp, points, narrower=_NARROWER)] if spend.sum() > 0 else []
+
+    def _repair(self, whole: _Node, yesterday: np.ndarray) -> None:
+        """Offer the cheapest plan that keeps most of yesterday's, which breaks a limit today."""
+        held = np.flatnonzero(yesterday)
+        narrow = self._fan(yesterday) if self.milp.problem.limits.effective_providers else []
+        near = self.milp.upper.copy()
+        near[held] = np.minimum(near[held], yesterday[held])
+        for kept in _KEPT:
+            stays = rows_of(self.milp, [(held, -np.ones(len(held)), -1)], "kept", -kept * yesterday.sum())
+            answer = self._ask(
+                self.milp, [*whole.cuts, *narrow, stays], near, gap=0.005, share=0.1,
+                seen=lambda z, _: self.offer(np.round(self.milp.counts(z))),
+            )  # fmt: skip
+            if answer.z is not None and self.offer(np.round(self.milp.counts(answer.z))):
+                return
 
     def _end(self, status: str) -> str:
         if self.best is None and status in ("infeasible", "unbounded"):
