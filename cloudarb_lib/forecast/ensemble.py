@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from tqdm import tqdm
 
 from cloudarb_lib.errors import DataError
@@ -21,6 +22,7 @@ from cloudarb_lib.files import replaced
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.drift import turns
 from cloudarb_lib.forecast.members import CAP_LOG, KEPT, MEMBERS, Task
+from cloudarb_lib.forecast.meta import in_week_means
 from cloudarb_lib.forecast.worker import within
 from cloudarb_lib.types import Panel
 
@@ -45,6 +47,10 @@ MIN_OUTCOMES = 20  # outcomes before anything but the last value is believed
 TREND, TURN_SHARE = "momentum_8", 0.5
 """After an alarm that prices move more than they used to, at most this share stays with the last value until the
 next review judges; the rest follows the trend: nothing older tells which of the two goes on."""
+META, META_HALF_LIFE_DAYS = "meta_learner", 30.0
+"""The member that competes, on a market, with the weighted mean of the others; and the half-life of its losses, or
+four times the steps ahead: it learns from all that was known, so that a month tells more of it than a week."""
+NOT_LEADING = "not better than the other members together"
 WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
 
 
@@ -169,12 +175,24 @@ def recent(at: np.ndarray, origins: np.ndarray, horizon: int, half_life: float |
     return np.where(age >= 0, 0.5 ** (np.maximum(age, 0) / half_life), 0.0)
 
 
+def known_sums(values: np.ndarray, origins: np.ndarray, half_life: float | np.ndarray) -> np.ndarray:
+    """Return (at, groups, steps ahead): discounted as in ``recent``, the sums of ``values`` (origins, groups, steps
+    ahead) of the outcomes known at each origin; running sums, so that many origins cost little."""
+    end = origins[:, None] + np.arange(1, values.shape[2] + 1)
+    grown = np.exp2(np.maximum((end - origins[-1]) / half_life, -1000.0))
+    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values * grown[:, None], axis=0)])
+    count = np.stack([np.searchsorted(ends, origins, side="right") for ends in end.T], axis=1)
+    shrink = np.exp2(np.minimum((origins[-1] - origins)[:, None] / half_life * np.ones(end.shape[1]), 1000.0))
+    return np.take_along_axis(total, count[:, None], axis=0) * shrink[:, None]
+
+
 def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights and gates that stood at each origin of ``task``, as in ``Walk``.
 
     Each member competes at a quarter, half, three quarters and all of the change it forecasts, by its
     discounted out-of-fold loss over that of the last value, in prices; the rest of its weight falls to the
-    last value. Weights go by exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all.
+    last value. Weights go by exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all; on a market
+    so do the weighted mean of all others and the meta-learner (``meta_share``).
     """
     log_price = task.log_price[task.origins]
     price = np.exp(carry_forward(task.log_price))
@@ -187,7 +205,6 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     group = group * (1.0 if task.copies is None else task.copies[:, None])
     ahead = np.arange(1, task.horizon + 1)
     half_life = np.maximum(MARKET_HALF_LIFE_DAYS * task.pace, 3 * ahead) if task.pace > 1 else HALF_LIFE_STEPS
-    decay = recent(task.origins, task.origins, task.horizon, half_life)
     reviewed = _Reviews.of(task)
 
     def ratio_to(loss: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -195,19 +212,23 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
         prior = PRIOR_SHARE * base
         return (loss + prior * (1 + PRIOR_HANDICAP)) / np.maximum(base + prior, 1e-12)
 
-    def total(loss: np.ndarray, by: np.ndarray, group: np.ndarray = group) -> np.ndarray:
-        by_group = np.einsum("osh,sg->ogh", np.nan_to_num(loss), group, optimize=True)
-        return np.einsum("aoh,ogh->agh", by, by_group, optimize=True)
+    def by_group(loss: np.ndarray, group: np.ndarray = group) -> np.ndarray:
+        return np.einsum("osh,sg->ogh", np.nan_to_num(loss), group, optimize=True)
 
-    base, base_at_reviews = total(np.abs(truth), decay), total(np.abs(reviewed.came), reviewed.decay)
-    seen = np.isfinite(truth).astype(float)
-    known = total(seen, np.sign(decay), known_of)[:, -1:] >= MIN_OUTCOMES
+    def total(loss: np.ndarray) -> np.ndarray:
+        return known_sums(by_group(loss), task.origins, half_life)
+
+    def total_at_reviews(loss: np.ndarray) -> np.ndarray:
+        return np.einsum("aoh,ogh->agh", reviewed.decay, by_group(loss), optimize=True)
+
+    base, base_at_reviews = total(np.abs(truth)), total_at_reviews(np.abs(reviewed.came))
+    seen = by_group(np.isfinite(truth).astype(float), known_of)
+    known = known_sums(seen, task.origins, np.inf)[:, -1:] >= MIN_OUTCOMES
     names, score = list(members), {}
     for name, forecast in members.items():
-        for share in SHARES if name != "last_value" else ():
-            ratio = ratio_to(total(np.abs(unit * np.expm1(share * forecast) - truth), decay), base)
-            at_reviews = total(reviewed.error(share * forecast), reviewed.decay)
-            at_reviews = ratio_to(at_reviews, base_at_reviews)
+        for share in SHARES if name not in ("last_value", META) else ():
+            ratio = ratio_to(total(np.abs(unit * np.expm1(share * forecast) - truth)), base)
+            at_reviews = ratio_to(total_at_reviews(reviewed.error(share * forecast)), base_at_reviews)
             ratio[..., LONG_STEPS:] = np.where(reviewed.rare, at_reviews, ratio[..., LONG_STEPS:])
             score[name, share] = np.where(base > 1e-9, (ratio + ratio[:, -1:]) / 2, np.inf)
     weights = np.zeros((len(task.origins), len(names), group.shape[1], task.horizon))
@@ -226,6 +247,13 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
         moves = np.where(due[:, None] & known, np.maximum(weights[:, last] - TURN_SHARE, 0.0), 0.0)
         weights[:, k], weights[:, last] = weights[:, k] + moves, weights[:, last] - moves
         gates[:, k] = np.where(moves > 0, "", gates[:, k])
+    if META in members and task.pace > 1:
+        rest = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
+        k = names.index(META)
+        share = np.where(known, meta_share(task, group, rest, members[META]), 0.0)
+        weights *= 1.0 - share[:, None]
+        weights[:, k] = share
+        gates[:, k] = np.where(share > 0.5, "", NOT_LEADING)
     gates = np.where(known[:, None], gates, NO_RECORD)
     gates[:, last] = ""
     return weights, gates
@@ -240,6 +268,22 @@ def turned(task: Task) -> np.ndarray:
     count = np.cumsum(review_rate(step, task.log_price)[0])
     latest = carry_forward(np.where(alarm, count, np.nan)[:, None])[:, 0]
     return (latest == count)[task.origins]
+
+
+def meta_share(task: Task, group: np.ndarray, rest: np.ndarray, meta: np.ndarray) -> np.ndarray:
+    """Return the weight (origins, groups, steps) of the meta-learner beside the ``rest``, both (origins, series,
+    steps): by their losses in units of the mean price of the last week, half by the ``group``, half by all."""
+    unit = in_week_means(task.log_price, pace=task.pace)[task.origins][..., None]
+    came, ahead = unit * np.expm1(task.truth()), np.arange(1, task.horizon + 1)
+    half_life = np.maximum(META_HALF_LIFE_DAYS * task.pace, 4 * ahead)
+
+    def lost(forecast: np.ndarray) -> np.ndarray:
+        loss = np.nan_to_num(np.abs(unit * np.expm1(forecast) - came))
+        return known_sums(np.einsum("osh,sg->ogh", loss, group), task.origins, half_life)
+
+    base = lost(rest)
+    ratio = np.where(base > 1e-9, lost(meta) / np.maximum(base, 1e-9), np.inf)
+    return expit((1.0 - (ratio + ratio[:, -1:]) / 2) / TEMPERATURE)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.features import carry_forward, features, group_mean, lag, last_step, review_rate, steps
+from cloudarb_lib.forecast.meta import meta_learner
 from cloudarb_lib.forecast.neural import lstm
 from cloudarb_lib.splits import known, walk
 
@@ -331,10 +332,11 @@ MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {
     **{f"median_{n}": partial(trailing_median, cells=n) for n in (24, 168, 720)},
     "seasonal_naive": seasonal_naive,
     "boosting": boosting,
+    "meta_learner": meta_learner,
     "prophet": prophet,
     "lstm": lstm,
 }
 SLOW = ("prophet", "lstm")
 """Members that need seconds: left out where a forecast is made anew every week of a look-back."""
-KEPT = (*SLOW, "boosting")
+KEPT = (*SLOW, "boosting", "meta_learner")
 """Members whose forecasts an interrupted back-test finds again."""

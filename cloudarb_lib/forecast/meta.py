@@ -1,0 +1,115 @@
+"""The meta-learner: which simple forecast to trust, by the state a market is in.
+
+A feature-based choice among forecasts (FFORMA: Montero-Manso, Athanasopoulos, Hyndman and Talagala, International
+Journal of Forecasting 36, 2020), here among the last value and the way back to a trailing median, half or all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.features import WINDOWS_HOURLY, carry_forward, features
+from cloudarb_lib.splits import known, walk
+
+if TYPE_CHECKING:
+    from cloudarb_lib.forecast.members import Task
+
+STATE = ("change", "from_median", "drawdown", "volatility")  # features that tell one state from another
+AHEAD = (
+    1,
+    3,
+    24,
+)  # steps ahead that a choice is learned for, beside the last; those between are interpolated
+EVERY_CELLS = 3  # cells between those learned from: neighbours say nearly the same
+REFIT_DAYS = 7
+MAX_ROWS, MIN_ROWS = 20_000, 1_000
+MODELS = 4
+
+
+def meta_learner(task: Task) -> np.ndarray:
+    """Return the median of the simple forecasts under the probabilities that cost least in this state.
+
+    Learned from the outcomes of all series, the loss being the absolute error in units of the mean price of the
+    week before. Zeros where a cell is a day or longer: price lists have no spikes that end.
+    """
+    from scipy.interpolate import interp1d
+
+    out = np.zeros((len(task.origins), len(task.groups), task.horizon))
+    if task.pace == 1:
+        return out
+    level, seen = carry_forward(task.log_price), features(task.log_price, task.groups, pace=task.pace)
+    state = np.stack([seen[name] for name in seen if name.startswith(STATE)], axis=-1)
+    back = np.stack([-seen[f"from_median_{window}"] for window in WINDOWS_HOURLY], axis=-1)
+    moves = np.concatenate([np.zeros((*level.shape, 1)), 0.5 * back, back], axis=-1)
+    unit = in_week_means(task.log_price, pace=task.pace)
+    ahead = np.array([h for h in AHEAD if h < task.horizon] + [task.horizon])
+    rng = np.random.default_rng(task.seed)
+    for part in walk(task.origins, refit_every=REFIT_DAYS * task.pace):
+        said = np.zeros((len(part), len(task.groups), len(ahead) + 1))
+        for k, h in enumerate(ahead, start=1):
+            rows = np.arange(part[0] % EVERY_CELLS, part[0], EVERY_CELLS)
+            rows = rows[known(rows, int(h), at=int(part[0]))]
+            change = task.log_price[rows + h] - task.log_price[rows]
+            take = np.argwhere(np.isfinite(change))
+            take = take[rng.permutation(len(take))[:MAX_ROWS]]
+            if len(take) < MIN_ROWS:
+                continue
+            at = (rows[take[:, 0]], take[:, 1])
+            came = np.expm1(change[take[:, 0], take[:, 1]])[:, None]
+            loss = np.abs(np.expm1(moves[at]) - came) * unit[at][:, None]
+            chance = choose(state[at], loss, seed=task.seed)(state[part].reshape(-1, state.shape[2]))
+            said[:, :, k] = weighted_median(moves[part].reshape(chance.shape), chance).reshape(len(part), -1)
+        between = interp1d([0, *ahead], np.nan_to_num(said))
+        out[np.isin(task.origins, part)] = between(np.arange(1, task.horizon + 1))
+    return out
+
+
+def in_week_means(log_price: np.ndarray, *, pace: int) -> np.ndarray:
+    """Return prices (times, series) by their mean of the last 7 days, NaN before the first: a spike counts by its
+    size beside what has been usual, and no longer once it is."""
+    price = pd.DataFrame(np.exp(carry_forward(log_price)))
+    return (price / price.rolling(7 * pace, min_periods=1).mean()).to_numpy()
+
+
+def choose(x: np.ndarray, loss: np.ndarray, *, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function of features (n, features): probabilities (n, options) under which the mean ``loss``
+    (n, options) of the options at ``x`` is least.
+
+    Gradient boosting by LightGBM, its scores through a softmax; the mean of ``MODELS`` models, each of a random half
+    of the rows, since one alone changes much with the rows it sees.
+    """
+    import lightgbm
+    from scipy.special import softmax
+
+    options = {"num_class": loss.shape[1], "num_leaves": 8, "learning_rate": 0.1, "min_data_in_leaf": 300,
+               "feature_pre_filter": False, "num_threads": 1, "seed": seed, "deterministic": True,
+               "verbose": -1}  # fmt: skip
+    loss, rng = loss / max(float(loss[:, 0].mean()), 1e-12), np.random.default_rng(seed)
+    models = []
+    for _ in range(MODELS):
+        half = rng.permutation(len(x))[: len(x) // 2]
+        cost = loss[half]
+
+        def gradient(score: np.ndarray, _: object, cost: np.ndarray = cost) -> tuple[np.ndarray, np.ndarray]:
+            chance = softmax(score, axis=1)
+            slope = chance * (cost - (chance * cost).sum(axis=1, keepdims=True))
+            return slope, np.maximum(cost.mean(axis=1, keepdims=True) * chance * (1 - chance), 1e-3)
+
+        data = lightgbm.Dataset(x[half], np.zeros(len(half)))
+        models.append(lightgbm.train({**options, "objective": gradient}, data, num_boost_round=60))
+    return lambda x: np.mean([softmax(model.predict(x), axis=1) for model in models], axis=0)
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return for each row the least of ``values`` (n, options) at which half of ``weight`` is reached."""
+    order = np.argsort(values, axis=1)
+    reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1) >= 0.5 * weight.sum(
+        axis=1, keepdims=True
+    )
+    return np.take_along_axis(values, order[np.arange(len(order)), reached.argmax(axis=1)][:, None], axis=1)[
+        :, 0
+    ]
