@@ -28,6 +28,7 @@ def test_it_learns_that_spikes_end_and_that_calm_stays():
     said, high = meta.meta_learner(task), task.log_price[task.origins] > np.log(6)
     assert np.median(said[high][:, 23]) < -0.9 * np.log(10)
     assert (said[~high][:, 23] == 0).mean() > 0.9
+    assert (said[:, :, : meta.AHEAD[0] - 1] == 0).all()
     came = task.truth()[:, :, 23]
     assert np.abs(said[:, :, 23] - came).mean() < 0.8 * np.abs(came).mean()
 

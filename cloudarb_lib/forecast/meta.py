@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from cloudarb_lib.forecast.members import Task
 
 STATE = ("change", "from_median", "drawdown", "volatility")  # features that tell one state from another
-AHEAD = (
-    1,
-    3,
-    24,
-)  # steps ahead that a choice is learned for, beside the last; those between are interpolated
+AHEAD = (3, 24)
+"""Steps ahead that a choice is learned for, beside the last; those between are interpolated, and before the first
+the price stays: what an hour brings hangs on its last minutes, which a mean of hours does not show."""
 EVERY_CELLS = 3  # cells between those learned from: neighbours say nearly the same
 REFIT_DAYS = 7
 MAX_ROWS, MIN_ROWS = 20_000, 1_000
@@ -65,6 +63,7 @@ def meta_learner(task: Task) -> np.ndarray:
             said[:, :, k] = weighted_median(moves[part].reshape(chance.shape), chance).reshape(len(part), -1)
         between = interp1d([0, *ahead], np.nan_to_num(said))
         out[np.isin(task.origins, part)] = between(np.arange(1, task.horizon + 1))
+    out[:, :, : AHEAD[0] - 1] = 0.0
     return out
 
 
