@@ -481,6 +481,14 @@ def test_a_trend_is_rewarded_and_weights_and_pits_are_those_of_the_origins():
     assert fc.headline(h100).loc[("ensemble", 4), "cov80"] > 0.6
 
 
+def test_an_outcome_from_an_unknown_price_is_not_scored():
+    """A price not known at the origin makes no forecast, and so no miss, though one is known at the target."""
+    price = stepping(4)
+    price[60:78:2, 0] = np.nan
+    _, _, pits = fc.walk_forward(a_panel(price), origins={1: np.arange(58, 78)}, seed=1)
+    assert pits["pit"].count() == 20 * 12 - 18  # nor where it is known here, and not there
+
+
 def test_nothing_that_moves_cannot_be_scored():
     times = pd.date_range("2026-01-01", periods=3, freq="7D", tz="UTC")
     cells = np.ones((3, 0))

@@ -91,7 +91,7 @@ def walk_forward(
     extra |= {name: np.full(shape, np.nan) for name in ("pit80", "pit95", "p_change", "changed", "brier")}
     crps, median, pits = (np.full(shape, np.nan) for _ in range(3))
     rng = np.random.default_rng(seed)
-    moved = np.where(np.isfinite(came), np.abs(np.log(came / now)) >= STEP_LOG, np.nan)
+    moved = np.where(np.isfinite(came / now), np.abs(np.log(came / now)) >= STEP_LOG, np.nan)
     for i, origin in enumerate(tqdm(scored, desc="score", unit="origin", disable=None)):
         worlds = np.exp(walk.worlds(int(origin), n_paths=SCORED_PATHS, only=every)[:, :, at])
         median[i] = now[i] * np.median(worlds, axis=1)[of]
