@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.signal import lfilter
 from tqdm import tqdm
 
 from cloudarb_lib import forecast, losses
@@ -110,10 +111,10 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
 
 
 def hourly(n_series: int) -> Panel:
-    """Return a panel of simulated market prices: 90 days by the hour, in 8 groups."""
+    """Return a panel of simulated market prices: 90 days by the hour, in 8 groups, spikes that end in hours."""
     rng, cells = np.random.default_rng(SEED), 24 * 90
     jumps = np.where(rng.random((cells, n_series)) < 0.2, rng.normal(0, 0.05, (cells, n_series)), 0)
-    price = np.exp(0.9 * np.sin(np.cumsum(jumps, axis=0)))
+    price = np.exp(lfilter([1.0], [1.0, -0.8], jumps, axis=0))
     ids = pd.Index([f"sim/r{k}//m/spot/" for k in range(n_series)], name="offer_id")
     offers = pd.DataFrame({"provider": "sim", "purchase_option": "spot", "price_kind": "market",
                            "gpu_model": [f"G{k % 8}" for k in range(n_series)]}, index=ids)  # fmt: skip

@@ -19,7 +19,8 @@ from cloudarb_lib.schema import validate
 from cloudarb_lib.splits import spaced
 from cloudarb_lib.types import Panel
 
-MOMENTUM = members.MEMBERS["momentum_8"]
+MEMBERS = dict(members.MEMBERS)  # the slow ones too
+MOMENTUM = MEMBERS["momentum_8"]
 
 
 def a_panel(price, options="spot", models="H100", providers="gcp", step="7D"):
@@ -451,6 +452,59 @@ def test_bad_input_has_a_defined_outcome_and_stops_nobody():
     zero = stepping(series=2)
     zero[-1, 0] = 0.0
     assert list(run(a_panel(zero)).paths.offer_ids) == ["o1"]
+
+
+def damaged(times=110, step="7D"):
+    """Prices of 20 series: one point, constant, a gap of months, withdrawn, all missing, new at the end, and sound."""
+    price = stepping(times=times, series=20, drift=-0.02)
+    price[:-1, 1] = np.nan
+    price[:, 2] = 5.0
+    price[30:55, 3] = np.nan
+    price[times - 10 :, 4] = np.nan
+    price[:, 5] = np.nan
+    price[: times - 4, 6] = np.nan
+    return a_panel(price, step=step)
+
+
+@pytest.mark.parametrize("step", ["7D", "1h"])
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_member_answers_bad_input_with_finite_numbers(name, step):
+    patterns = find_patterns(damaged(step=step))
+    task = ensemble.task_of(patterns, np.arange(60, 110, 7), horizon=6, seed=1)
+    out = MEMBERS[name](task)
+    assert out.shape == (8, 20, 6)
+    assert np.isfinite(out).all()
+    unseen = np.flatnonzero(~np.isfinite(patterns.log_price).any(axis=0))
+    if name not in (
+        "prophet",
+        "step_process",
+        "boosting",
+        "lstm",
+    ):  # these speak of a group, or of all series
+        assert not out[:, unseen].any()
+    nothing = ensemble.task_of(
+        find_patterns(a_panel(np.full((30, 2), np.nan), step=step)), np.array([29]), horizon=3, seed=1
+    )
+    assert not MEMBERS[name](nothing).any()
+
+
+def test_features_that_are_all_missing_stop_no_member(monkeypatch):
+    task = ensemble.task_of(find_patterns(damaged()), np.arange(90, 110), horizon=4, seed=1)
+    none = {name: np.full(values.shape, np.nan) for name, values in task.features.items()}
+    monkeypatch.setattr(members, "features", lambda *_, **__: none)
+    blind = ensemble.task_of(find_patterns(damaged()), np.arange(90, 110), horizon=4, seed=1)
+    done, failed = ensemble.run_members(blind)
+    assert not failed
+    assert all(np.isfinite(each).all() for each in done.values())
+
+
+def test_damaged_series_are_scored_where_they_can_be_and_stop_no_other():
+    scores = fc.walk_forward(damaged(), origins={1: np.arange(90, 109), 4: np.arange(90, 106)}, seed=1).scores
+    validate(scores, "scores")
+    n = scores[(scores["model"] == "ensemble") & (scores["horizon"] == 1)].set_index("series_id")["n"]
+    assert n[["o0", "o2", "o3"]].tolist() == [19, 19, 19]
+    assert n[["o1", "o4", "o5", "o6"]].tolist() == [0, 9, 0, 3]
+    assert np.isfinite(fc.headline(scores).loc["ensemble", "ratio"]).all()
 
 
 def test_guards():

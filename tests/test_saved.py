@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_forecast import a_panel, some_assumptions, stepping
+from test_forecast import a_panel, damaged, some_assumptions, stepping
 
 from cloudarb_lib import forecast as fc
 from cloudarb_lib.errors import DataError, ParameterError
@@ -122,6 +122,16 @@ def test_offers_that_part_company_after_the_fit_each_go_their_own_way(tmp_path):
     k = walk.patterns.of_offer
     for forecast in walk.members.values():
         np.testing.assert_array_equal(forecast[:-3, k[0]], forecast[:-3, k[12]])
+
+
+def test_damaged_series_are_kept_and_brought_up_to_date_like_others(tmp_path):
+    panel = damaged()
+    fc.fit(panel.until(panel.times[-6]), tmp_path, horizon_steps=3, seed=1, leave_out=FAST)
+    fc.update(tmp_path, panel)
+    found = ask(panel, tmp_path)
+    assert set(found.left_out["offer_id"]) == {"o4", "o5"}
+    assert len(found.paths.offer_ids) == 18
+    assert np.isfinite(found.paths.values).all()
 
 
 @pytest.mark.parametrize("name", ["boosting.txt", "weights.json", "forecasts.npz", "manifest.json"])

@@ -279,9 +279,8 @@ def boosting(task: Task) -> np.ndarray:
     from scipy.interpolate import interp1d
 
     first = int(task.origins[0]) if task.fitted else 0  # cells before that are not asked for
-    cube = np.stack([seen[first:] for seen in task.features.values()], axis=-1)
-    code = np.broadcast_to(task.groups[None, :, None], (*cube.shape[:2], 1))
-    cube = np.concatenate([cube, code], axis=-1).astype(np.float32)
+    seen = [*task.features.values(), np.broadcast_to(task.groups, task.log_price.shape)]
+    cube = np.stack([each[first:].astype(np.float32) for each in seen], axis=-1)
     ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
     rng = np.random.default_rng(task.seed)
     leaf = 500  # outcomes: fewer, and a leaf is one date
