@@ -106,6 +106,8 @@ def carry_out(given: argparse.Namespace) -> int:
     for name, content in {**tables, "assumptions": known.used}.items():
         handover.save_table(content, name, given.out)
     print(f"written to {given.out}: tables/, plan.csv and {written} tasks in sky/")
+    if demand.scenarios:
+        print("a set of tasks for each scenario: launch those of the one that comes")
     if left_out:
         print(f"no task for {', '.join(left_out)}: SkyPilot does not know them")
     return 0
