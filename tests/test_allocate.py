@@ -779,6 +779,20 @@ def test_a_frontier_chooses_its_limits_and_tightens_its_bounds():
         assert (curve.loc[there, "bound_usd"] <= curve.loc[there, "cost_usd"] * (1 + 1e-9)).all()
 
 
+def test_who_runs_where_and_what_it_costs_are_drawn():
+    table = plan_for(work(40), allocate.Workload("v", 4.0, {"H100": 1.0})).table
+    where = plots.who_runs_where(table)
+    assert where.layout.title.text == "44 GPUs in 3 places; gcp/us-a holds 73%"
+    bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in where.data}
+    assert bars == {
+        "v: H100 on-demand": {"aws/us-a": 4.0}, "w: H100 spot": {"gcp/us-a": 32.0, "gcp/us-b": 8.0},
+    }  # fmt: skip
+    cost = plots.cost_breakdown(table)
+    assert cost.layout.title.text.startswith("w takes ")
+    assert sum(sum(bar.x) for bar in cost.data) == pytest.approx(table["expected_cost_usd"].sum())
+    assert {bar.name for bar in cost.data} == {"on-demand", "spot"}
+
+
 def test_what_changed_is_drawn():
     changes = pd.DataFrame(
         {"workload": ["a", "a"], "offer_id": ["gcp/r//m/spot/", "gcp/s//m/spot/"], "before": [4.0, 0.0], "now": [1.0, 2.0]}

@@ -14,6 +14,23 @@ def _nothing(title: str) -> go.Figure:
     return figure(title, height_px=90).update_xaxes(visible=False).update_yaxes(visible=False)
 
 
+def _stacked(parts: pd.DataFrame, title: str, *, x_title: str) -> go.Figure:
+    """Return bars of ``row``, stacked of ``value`` by ``kind`` (``colour``, ``pattern``), the longest on top."""
+    order = parts.groupby("row")["value"].sum().sort_values()
+    fig = figure(title, x_title=x_title, height_px=190 + 54 * len(order))
+    for kind, bars in parts.groupby("kind", sort=False):
+        fig.add_bar(
+            y=bars["row"], x=bars["value"], orientation="h", name=kind, text=bars["label"], textangle=0,
+            textposition="inside", insidetextanchor="middle", hovertemplate="%{text}: %{x:,.6g}",
+            marker={
+                "color": bars["colour"].iloc[0], "line": {"color": "white", "width": 1.5},
+                "pattern": {"shape": bars["pattern"].iloc[0], "solidity": 0.25},
+            },
+        )  # fmt: skip
+    fig.update_layout(barmode="stack", bargap=0.35, uniformtext={"minsize": 9, "mode": "hide"})
+    return fig.update_yaxes(categoryorder="array", categoryarray=list(order.index), ticksuffix="  ")
+
+
 def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     """Return GPUs held in each region by each workload; hatching tells the purchase option.
 
@@ -21,61 +38,36 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     """
     first = plan[plan["period"] == plan["period"].min()]
     place = first["provider"].str.cat(first["region"].where(first["region"] != "unstated", ""), "/")
-    first = first.assign(place=place.str.rstrip("/"))
-    order = first.groupby("place")["gpus"].sum().sort_values()
-    total = order.sum()
-    fig = figure(
-        f"{total:,.0f} GPUs in {len(order)} {'place' if len(order) == 1 else 'places'}; {order.index[-1]} holds {order.iloc[-1] / total:.0%}",
-        x_title="GPUs held",
-        height_px=170 + 46 * len(order) + 30,
+    keys = ["workload", "gpu_model", "purchase_option"]
+    held = first.groupby([place.str.rstrip("/").rename("row"), *keys])["gpus"].sum().reset_index(name="value")
+    option = held["purchase_option"].str.replace("_", "-")
+    held = held.assign(
+        kind=held["workload"] + ": " + held["gpu_model"] + " " + option,
+        colour=[COLOURS[i % len(COLOURS)] for i in pd.factorize(held["workload"], sort=True)[0]],
+        pattern=held["purchase_option"].map(_PATTERNS), label=held["value"].map("{:g} ".format) + held["gpu_model"],
+    )  # fmt: skip
+    places = held.groupby("row")["value"].sum()
+    title = (
+        f"{places.sum():,.0f} GPUs in {len(places)} {'place' if len(places) == 1 else 'places'}; "
+        f"{places.idxmax()} holds {places.max() / places.sum():.0%}"
     )
-    workloads = sorted(first["workload"].unique())
-    keys = ["workload", "purchase_option", "gpu_model"]
-    for (workload, option, model), rows in first.groupby(keys, sort=True):
-        held = rows.groupby("place")["gpus"].sum()
-        said = str(option).replace("_", "-")
-        fig.add_bar(
-            y=held.index, x=held.to_numpy(), orientation="h", name=f"{workload}: {model} {said}",
-            marker={
-                "color": COLOURS[workloads.index(workload) % len(COLOURS)],
-                "pattern": {"shape": _PATTERNS.get(str(option), ""), "solidity": 0.25},
-            },
-            text=[f"{n:g} {model}" for n in held], textposition="inside", insidetextanchor="middle",
-            textangle=0,
-        )  # fmt: skip
-    fig.update_layout(barmode="stack", bargap=0.35, uniformtext={"minsize": 9, "mode": "hide"})
-    fig.update_yaxes(categoryorder="array", categoryarray=list(order.index), ticksuffix="  ")
-    return fig
+    return _stacked(held.sort_values(keys), title, x_title="GPUs held")
 
 
 def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     """Return expected cost of each workload, split by GPU model, option and region."""
-    cost = plan.groupby("workload")["expected_cost_usd"].sum().sort_values()
-    share = cost.iloc[-1] / cost.sum()
-    fig = figure(
-        f"{cost.index[-1]} takes {share:.0%} of ${cost.sum():,.0f}",
-        x_title="expected cost over the horizon (thousand USD)",
-        height_px=170 + 60 * len(cost),
-    )
-    keys = ["provider", "region", "gpu_model", "purchase_option"]
-    parts = plan.groupby(["workload", *keys])["expected_cost_usd"].sum().reset_index()
-    options = ["on_demand", "spot", "reserved"]
-    parts["rank"] = parts["purchase_option"].map(options.index)
-    for row in parts.sort_values(["rank", "expected_cost_usd"]).to_dict("records"):
-        usd = row["expected_cost_usd"]
-        label = " ".join(str(row[key]) for key in keys[:3]).replace(" unstated", "")
-        fig.add_bar(
-            y=[row["workload"]], x=[usd / 1e3], orientation="h", showlegend=False,
-            marker={"color": COLOURS[row["rank"]], "line": {"color": "white", "width": 1.5}},
-            text=[f"{label}<br>${usd / 1e3:,.1f}k"], textposition="inside", textangle=0,
-            insidetextanchor="middle", hovertext=[f"{label} {row['purchase_option']}: ${usd:,.0f}"],
-        )  # fmt: skip
-    for rank in sorted(parts["rank"].unique()):
-        name = options[rank].replace("_", "-")
-        fig.add_bar(y=[None], x=[None], name=name, marker={"color": COLOURS[rank]}, orientation="h")
-    fig.update_layout(barmode="stack", bargap=0.35, uniformtext={"minsize": 9, "mode": "hide"})
-    fig.update_yaxes(categoryorder="array", categoryarray=list(cost.index), ticksuffix="  ")
-    return fig
+    keys = ["workload", "provider", "region", "gpu_model", "purchase_option"]
+    cost = plan.groupby(keys)["expected_cost_usd"].sum().reset_index(name="value").sort_values("value")
+    where = (cost["provider"] + " " + cost["region"] + " " + cost["gpu_model"]).str.replace(" unstated", "")
+    rank = cost["purchase_option"].map(list(_PATTERNS).index)
+    cost = cost.assign(
+        row=cost["workload"], kind=cost["purchase_option"].str.replace("_", "-"), colour=[COLOURS[i] for i in rank],
+        pattern="", label=where + cost["value"].map("<br>${:,.0f}".format),
+    )  # fmt: skip
+    totals = cost.groupby("row")["value"].sum()
+    title = f"{totals.idxmax()} takes {totals.max() / totals.sum():.0%} of ${totals.sum():,.0f}"
+    cost = cost.iloc[rank.argsort(kind="stable")]
+    return _stacked(cost, title, x_title="expected cost over the horizon (USD)")
 
 
 def what_binds(limits: pd.DataFrame) -> go.Figure:
