@@ -308,7 +308,7 @@ def test_a_solver_error_is_translated(monkeypatch):
 @pytest.mark.parametrize(
     ("module", "solver", "said"),
     [
-        ("highspy", "auto", "highspy is not installed. Way out: pip install highspy"),
+        ("highspy", "highs", "highspy is not installed. Way out: pip install highspy"),
         ("ortools.math_opt", "mathopt_gscip", "OR-Tools is not installed. Way out: pip install ortools"),
     ],
 )
