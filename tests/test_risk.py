@@ -12,6 +12,7 @@ from cloudarb_lib import allocate, assumptions, risk
 from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.handover import PROJECT
+from cloudarb_lib.risk import simulate
 from cloudarb_lib.types import Panel, Paths
 
 finite = st.floats(-1e4, 1e4).map(lambda v: round(v, 3))
@@ -275,11 +276,11 @@ def test_hours_that_nothing_replaces_are_unmet_and_not_paid():
 def test_hazards_come_from_the_assumptions_by_preset():
     figures = assumptions.load_assumptions()
     table = exposure({GCP: 1.0, GCP_OD: 1.0, COMMIT: 1.0}).table
-    calm, trace = (risk.hazards(table, figures, p) for p in ("calm", "trace"))
+    calm, trace = (risk.hazards(table, figures, p) for p in ("advisor-implied", "trace-calibrated"))
     assert calm.loc[GCP, "interruption_per_hour"] < trace.loc[GCP, "interruption_per_hour"]
     assert (trace.loc[[GCP_OD, COMMIT], "interruption_per_hour"] == 0).all()
     assert "outage_hours/spot/calm" in set(figures.used["name"])
-    with pytest.raises(ParameterError, match="spot/nice"):
+    with pytest.raises(ParameterError, match="preset 'nice' is unknown"):
         risk.hazards(table, figures, "nice")
 
 
@@ -615,6 +616,24 @@ def test_the_risk_table_adds_up():
     assert facts["commitment_paid"] == pytest.approx(50.0 * 672)
     assert 0 < facts["commitment_unused"] < 0.05 * facts["commitment_paid"]  # taken away 2 % of the time
     assert facts["unmet_share_mean"] == facts["unmet_share_probability"] == 0
+
+
+def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
+    met = exposure()
+    cost = risk.plan_cost(met, hazard=calm(met), seed=0)
+    table = risk.risk_table(cost, budget_usd=1e5, level=0.9).set_index(["measure", "level", "scope"])
+    wanted = risk.var(cost.total - cost.total.mean(), 0.9).value
+    assert table.loc[("var", 0.9, "total"), "value_usd"].item() == pytest.approx(wanted)
+    split = risk.contributions(cost, "offer_id", level=0.9)["component_cvar_usd"].sum()
+    assert split == pytest.approx(table.loc[("cvar", 0.9, "total"), "value_usd"].item())
+    known = world(preset="typical").assumptions
+    hazard = risk.by_hazard(met, known, seed=0)
+    assert list(hazard.index) == ["price alone", "advisor-implied", "typical", "trace-calibrated", "stressed"]
+    assert hazard["expected_cost_usd"].nunique() == 1  # these assumptions take nothing away
+    models = risk.by_model(met, record(), record(), horizon_steps=4, seed=0)
+    assert list(models.index) == ["these paths", *simulate.MODELS]
+    assert (models["cvar_usd"] >= models["var_usd"]).all()
+    assert models.loc["these paths", "expected_cost_usd"] == pytest.approx(cost.price.sum(axis=1).mean())
 
 
 def test_commitments_that_nobody_uses_or_nobody_can_use_are_shown_apart():

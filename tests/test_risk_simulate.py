@@ -181,6 +181,28 @@ def test_dcc_follows_a_change_stays_put_without_one_and_knows_what_never_moves()
         corr.dcc(returns(11))
 
 
+def test_estimators_of_correlation_stand_side_by_side():
+    early, late = returns(100, 1), returns(100, 2)
+    late[:, 1] *= -1.0
+    now = risk.average_correlation(np.vstack([early, late]), window_steps=100)
+    assert list(now.index) == ["whole record", "last 100 looks", "exponentially weighted", "DCC"]
+    truth = np.mean([-0.7, 0.0, 0.4])
+    assert now["last 100 looks"] == pytest.approx(truth, abs=0.12)
+    with pytest.raises(DataError, match="do not fill"):
+        risk.average_correlation(early)
+
+
+def test_an_index_is_the_mean_change_of_its_offers():
+    p = panel(returns(30))
+    p.price[:10, 2] = np.nan
+    p.offers["provider"], p.offers["region"] = "gcp", ["us", "eu", "eu"]
+    index = corr.index_changes(p, ["provider", "region"])
+    assert list(index.columns) == ["gcp eu", "gcp us"]
+    np.testing.assert_allclose(index["gcp us"], returns(30)[:, 0])
+    np.testing.assert_allclose(index["gcp eu"][:10], returns(30)[:10, 1])
+    np.testing.assert_allclose(index["gcp eu"][10:], returns(30)[10:, 1:].mean(axis=1))
+
+
 def test_a_regime_tells_what_its_weeks_do_to_the_cost_of_a_step():
     r = reviews()[:, :2]
     table = risk.regimes(r, np.array([100.0, 50.0]))
@@ -247,11 +269,11 @@ def test_a_normal_says_that_it_moves_what_stands_still():
 def test_volatility_equals_that_of_arch():
     r = returns()[:, 1].copy()
     process = EWMAVariance(0.94)
-    ours = corr.volatility(r[:, None], "ewma").variance[:, 0]
+    ours = corr.variances(r[:, None], "ewma")[:, 0]
     theirs = np.empty(len(r))
     process.compute_variance(np.empty(0), r, theirs, float(ours[0]), np.tile([0.0, np.inf], (len(r), 1)))
     np.testing.assert_allclose(ours[:-1], theirs, rtol=1e-9)
-    found = corr.volatility(r[:, None], "garch").variance[:, 0]
+    found = corr.variances(r[:, None], "garch")[:, 0]
     fitted = ZeroMean(r * 50.0)
     fitted.volatility = GARCH()
     result = fitted.fit(disp="off")

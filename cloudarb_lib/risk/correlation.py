@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.types import Panel
 
 LEAST_STEPS = 12
 EWMA = 0.94  # RiskMetrics (1996), daily
@@ -40,36 +41,28 @@ def known_steps(returns: np.ndarray) -> tuple[np.ndarray, str]:
     return r[whole], f"; {len(r) - n} steps not known for all were left out" if n < len(r) else ""
 
 
-class Volatility(NamedTuple):
-    """``variance`` (steps + 1, offers) of each step and the next, and the recursion v' = omega + alpha r^2 + beta v."""
-
-    variance: np.ndarray
-    omega: np.ndarray
-    alpha: np.ndarray
-    beta: np.ndarray
-
-
-def volatility(returns: np.ndarray, model: str) -> Volatility:
-    """Return the conditional variance of series (steps, offers), known one step ahead, in returns squared.
+def variances(returns: np.ndarray, model: str) -> np.ndarray:
+    """Return the conditional variance of series (steps, offers), (steps + 1, offers): of each step, known one
+    step ahead, and of the next, in returns squared.
 
     ewma: RiskMetrics (1996), 0.94, from the mean square. garch: GARCH(1,1) with mean zero, each series by the
     quasi-maximum likelihood of ``arch``.
     """
     square = returns**2
-    start = square.mean(axis=0)
-    omega, alpha, beta = (np.full_like(start, value) for value in (0.0, 1.0 - EWMA, EWMA))
+    variance = np.vstack([square.mean(axis=0), np.empty_like(square)])
     if model == "garch":
         from arch import arch_model
 
-        for j, scale in enumerate(1.0 / np.sqrt(start)):  # the optimiser wants numbers near 1
-            model_of = arch_model(returns[:, j] * scale, mean="Zero", rescale=False)
-            fitted = model_of.fit(disp="off", show_warning=False)
-            omega[j], alpha[j], beta[j] = fitted.params.to_numpy() * [1.0 / scale**2, 1.0, 1.0]
-            start[j] = float(fitted.conditional_volatility[0] / scale) ** 2
-    variance = np.vstack([start, np.empty_like(square)])
+        for j, scale in enumerate(1.0 / np.sqrt(variance[0])):  # the optimiser wants numbers near 1
+            fitted = arch_model(returns[:, j] * scale, mean="Zero", rescale=False).fit(
+                disp="off", show_warning=False
+            )
+            after = fitted.forecast(horizon=1).variance.to_numpy()[-1]
+            variance[:, j] = np.append(fitted.conditional_volatility**2, after) / scale**2
+        return variance
     for i, r2 in enumerate(square):
-        variance[i + 1] = omega + alpha * r2 + beta * variance[i]
-    return Volatility(variance, omega, alpha, beta)
+        variance[i + 1] = EWMA * variance[i] + (1.0 - EWMA) * r2
+    return variance
 
 
 def nearest(matrix: np.ndarray) -> Correlation:
@@ -134,7 +127,7 @@ def dcc(returns: np.ndarray) -> Correlation:
     r, missing = known_steps(returns)
     scale = np.tile(np.maximum(np.sqrt((r**2).mean(axis=0)), STILL), (len(r), 1))
     moving = (r != 0).mean(axis=0) > 0.5
-    scale[:, moving] = np.sqrt(volatility(r[:, moving], "ewma").variance[:-1])
+    scale[:, moving] = np.sqrt(variances(r[:, moving], "ewma")[:-1])
     z = r / scale
     long_run, square = correlation(z).matrix, z[:, :, None] * z[:, None, :]
 
@@ -191,6 +184,16 @@ def largest_shifts(before: np.ndarray, after: np.ndarray, *, steps: int, names: 
         "flagged": np.abs(z) > norm.isf(0.025 / max(len(z), 1)),
     })  # fmt: skip
     return table.sort_values("z", key=np.abs, ascending=False, ignore_index=True)
+
+
+def index_changes(panel: Panel, by: list[str]) -> pd.DataFrame:
+    """Return the mean log change of all offers of each combination of the columns ``by``, a row per step.
+
+    An offer counts in the steps in which it is priced at both ends; NaN where none of a combination is.
+    """
+    change = panel.frame().where(panel.frame() > 0).transform(np.log).diff().iloc[1:]
+    names = panel.offers[by].fillna("").astype(str).agg(" ".join, axis=1)
+    return change.T.groupby(names).mean().T
 
 
 def moving_steps(returns: np.ndarray) -> np.ndarray:

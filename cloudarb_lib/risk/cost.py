@@ -163,18 +163,27 @@ def expose(
     return Exposure(table, np.ascontiguousarray(unit), float(horizon_h))
 
 
-def hazards(table: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.DataFrame:
-    """Return ``interruption_per_hour`` and ``outage_h`` of each offer under a preset.
+PRESETS = {
+    "advisor-implied": "calm", "typical": "typical", "trace-calibrated": "trace", "stressed": "stressed",
+}  # fmt: skip
+"""Hazard of spot machines, and the last part of its rows among the assumptions, which say where they are from."""
 
-    Spot offers take the rows ``interruption_per_hour/spot/<preset>`` and ``outage_hours/spot/<preset>`` of
+
+def hazards(table: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.DataFrame:
+    """Return ``interruption_per_hour`` and ``outage_h`` of each offer under one of ``PRESETS``.
+
+    Spot offers take the rows ``interruption_per_hour/spot`` and ``outage_hours/spot`` of the preset from
     the assumptions, other offers of moving price those of ``market``; on-demand list prices and commitments
-    are never taken away (0). ``available_share`` is 1 everywhere; a scenario lowers it.
+    are never taken away (0). ``available_share`` is 1 everywhere; a scenario lowers it. ParameterError for
+    another preset.
     """
+    if preset not in PRESETS:
+        raise ParameterError(f"hazard preset {preset!r} is unknown.", f"Use one of {', '.join(PRESETS)}.")
     spot = table["purchase_option"] == "spot"
     market = ~spot & (table["price_kind"] == "market")
     none = {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 1.0}
     rows = pd.DataFrame(none, index=table.index)
-    for mask, kind in ((spot, f"spot/{preset}"), (market, "market")):
+    for mask, kind in ((spot, f"spot/{PRESETS[preset]}"), (market, "market")):
         if mask.any():
             rows.loc[mask, "interruption_per_hour"] = assumptions.get(f"interruption_per_hour/{kind}")
             rows.loc[mask, "outage_h"] = assumptions.get(f"outage_hours/{kind}")

@@ -7,11 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.risk import measures
-from cloudarb_lib.risk.correlation import known_steps, moving_steps
-from cloudarb_lib.risk.cost import PlanCost
+from cloudarb_lib.risk.correlation import EWMA, correlation, dcc, known_steps, moving_steps, rolling
+from cloudarb_lib.risk.cost import PRESETS, Exposure, PlanCost, hazards, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, probability_over, var
+from cloudarb_lib.risk.simulate import MODELS, draw_costs
 from cloudarb_lib.schema import validate
+from cloudarb_lib.types import Panel
 
 SCOPES = {"provider": "provider", "region": "region", "gpu_model": "gpu", "offer_id": "offer"}
 """Columns of the exposure table by which risk is split, and their prefix in ``scope``."""
@@ -25,8 +28,8 @@ PARTS: dict[str, Callable[..., Estimate]] = {
 """Ways to split the risk: the components sum to the CVaR and the VaR, the increments are what goes with a name."""
 
 
-def contributions(cost: PlanCost, by: str) -> pd.DataFrame:
-    """Return expected cost and risk at 95 % split by a column of the exposure ('offer_id' for offers), USD.
+def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFrame:
+    """Return expected cost and risk at ``level`` split by a column of the exposure ('offer_id' for offers), USD.
 
     Index: the values of the column ('none' where missing), largest component first. Columns:
     expected_cost_usd, and for each of ``PARTS`` its _usd and _error_usd, the standard error.
@@ -36,14 +39,14 @@ def contributions(cost: PlanCost, by: str) -> pd.DataFrame:
     mean = parts.mean(axis=0)
     table = pd.DataFrame({"expected_cost_usd": mean}, index=pd.Index(names, name=by))
     for name, measure in PARTS.items():
-        table[f"{name}_usd"], table[f"{name}_error_usd"] = measure(parts - mean)
+        table[f"{name}_usd"], table[f"{name}_error_usd"] = measure(parts - mean, level)
     return table.sort_values("component_cvar_usd", ascending=False)
 
 
-def risk_table(cost: PlanCost, *, budget_usd: float) -> pd.DataFrame:
+def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.DataFrame:
     """Return table ``risk`` of a plan.
 
-    Measures of the total: expected_cost, budget, var and cvar at 95 % and 99 % (over the expected cost),
+    Measures of the total: expected_cost, budget, var and cvar at ``level`` and 99 % (over the expected cost),
     probability_over_budget, and unmet_gpu_hours with its share of the plan's GPU-hours (unmet_share_*; a plan
     without GPUs has none). var and cvar of each risk alone have scope risk:price and risk:capacity; what
     commitments cost, and what of it goes unused, scope risk:commitment. ``PARTS`` by provider, region, gpu and
@@ -64,23 +67,76 @@ def risk_table(cost: PlanCost, *, budget_usd: float) -> pd.DataFrame:
         ("commitment_unused", none, mean(cost.unused), "risk:commitment"),
     ]
     if (wanted := float(exposure.instance_hours @ exposure.gpus)) > 0:
-        shares = liquidity(cost.unmet_gpu_hours, wanted).items()
-        rows += [(f"unmet_share_{n}", 0.95 if "var" in n else none, e, "total") for n, e in shares]
+        shares = liquidity(cost.unmet_gpu_hours, wanted, level).items()
+        rows += [(f"unmet_share_{n}", level if "var" in n else none, e, "total") for n, e in shares]
     price, capacity = cost.price.sum(axis=1), cost.capacity.sum(axis=1)
     for scope, samples in {"total": total, "risk:price": price, "risk:capacity": capacity}.items():
         increase = samples - samples.mean()
-        for level in (0.95, 0.99):
-            rows.append(("var", level, var(increase, level), scope))
-            rows.append(("cvar", level, cvar(increase, level), scope))
+        for at in dict.fromkeys((level, 0.99)):
+            rows.append(("var", at, var(increase, at), scope))
+            rows.append(("cvar", at, cvar(increase, at), scope))
     for column, prefix in SCOPES.items():
-        for name, row in contributions(cost, column).iterrows():
+        for name, row in contributions(cost, column, level=level).iterrows():
             split = ((m, Estimate(row[f"{m}_usd"], row[f"{m}_error_usd"])) for m in PARTS)
-            rows += [(measure, 0.95, estimate, f"{prefix}:{name}") for measure, estimate in split]
+            rows += [(measure, level, estimate, f"{prefix}:{name}") for measure, estimate in split]
     table = pd.DataFrame(
-        [(m, level, exposure.horizon_h, *e, scope) for m, level, e, scope in rows],
+        [(m, at, exposure.horizon_h, *e, scope) for m, at, e, scope in rows],
         columns=["measure", "level", "horizon_h", "value_usd", "standard_error_usd", "scope"],
     )
     return validate(table, "risk")
+
+
+def _tails(costs: dict[str, np.ndarray], level: float, name: str) -> pd.DataFrame:
+    rows = {
+        key: (c.mean(), var(c - c.mean(), level).value, cvar(c - c.mean(), level).value)
+        for key, c in costs.items()
+    }
+    columns = ["expected_cost_usd", "var_usd", "cvar_usd"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis(name)
+
+
+def by_model(
+    exposure: Exposure, last: Panel, mean: Panel, *, horizon_steps: int, seed: int, level: float = 0.95
+) -> pd.DataFrame:
+    """Return what the plan's price risk is by the paths of ``exposure`` and by each of ``simulate.MODELS``.
+
+    ``last`` and ``mean`` are panels of one grid, as for ``back_test``. Index model; columns expected_cost_usd,
+    var_usd and cvar_usd (over it). Raises as ``simulate.draw_costs``.
+    """
+    ids, held = exposure.table.index, exposure.committed
+    now, within = (p.frame().reindex(last.times)[ids].to_numpy() for p in (last, mean))
+    units = {"these paths": exposure.unit_usd}
+    units |= {m: draw_costs(now, within, horizon_steps, model=m, seed=seed) for m in MODELS}
+    fixed = exposure.table["price_usd_per_hour"].to_numpy()
+    costs = {name: np.where(held, fixed, unit) @ exposure.instance_hours for name, unit in units.items()}
+    return _tails(costs, level, "model")
+
+
+def by_hazard(
+    exposure: Exposure, assumptions: Assumptions, *, seed: int, level: float = 0.95
+) -> pd.DataFrame:
+    """Return the cost of price alone, then with the capacity risk of each of ``PRESETS``; columns as of ``by_model``."""
+    costs = {"price alone": exposure.unit_usd @ exposure.instance_hours}
+    for preset in PRESETS:
+        hazard = hazards(exposure.table, assumptions, preset)
+        costs[preset] = plan_cost(exposure, hazard=hazard, seed=seed).total
+    return _tails(costs, level, "hazard")
+
+
+def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.Series:
+    """Return the mean correlation of all pairs of ``changes`` (steps, series) as it is now, by estimator.
+
+    The whole record; the last ``window_steps``; exponentially weighted with the memory of RiskMetrics; DCC.
+    Raises as ``rolling`` and ``dcc``.
+    """
+    now = {
+        "whole record": correlation(changes).matrix,
+        f"last {window_steps} looks": rolling(changes, window_steps=window_steps)[-1],
+        "exponentially weighted": correlation(changes, half_life_steps=np.log(0.5) / np.log(EWMA)).matrix,
+        "DCC": dcc(changes).matrix[-1],
+    }
+    pairs = np.triu_indices(changes.shape[1], 1)
+    return pd.Series({name: m[pairs].mean() for name, m in now.items()}, name="mean correlation")
 
 
 def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:

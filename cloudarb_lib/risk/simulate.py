@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.risk.correlation import LEAST_STEPS, STILL, correlation, known_steps, volatility
+from cloudarb_lib.risk.correlation import LEAST_STEPS, STILL, correlation, known_steps, variances
 from cloudarb_lib.types import Panel, Paths
 
 DRAWS = ("random", "antithetic", "sobol")
@@ -165,7 +165,7 @@ def draw_costs(now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, s
         x, y = before - level, ahead - level
         pull = np.clip((weight @ (x * y)) / np.maximum(weight @ x**2, 1e-12), 0.0, 1.0)
         residual = (y - pull * x)[:, moving]
-        sigma = np.sqrt(volatility(residual, "garch" if model == "garch" else "ewma").variance)
+        sigma = np.sqrt(variances(residual, "garch" if model == "garch" else "ewma"))
         ratio = sigma[-1] / np.maximum(sigma[:-1], 1e-12)
         change[:, moving] = residual * np.clip(ratio, 1 / MOST_SCALING, MOST_SCALING)
         centre = np.where(moving, level + pull * (centre - level), centre)

@@ -105,7 +105,7 @@ def load_scenarios(path: str | Path = "") -> list[Scenario]:
 class World:
     """What plans are stressed in: table ``offers`` with all that may replace an hour, joint ``paths`` of those
     that plans may use, the ``record`` that episodes are taken from (a panel of mean prices), the assumptions,
-    the horizon in hours, and the seed of outages."""
+    the horizon in hours, the seed of outages, and their hazard, one of ``cost.PRESETS``."""
 
     offers: pd.DataFrame
     paths: Paths
@@ -113,6 +113,7 @@ class World:
     assumptions: Assumptions
     horizon_h: float
     seed: int
+    preset: str = "typical"
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def _cost(
         plan.assign(hours=plan["hours"] * part), paths, struck.offers,
         horizon_h=world.horizon_h * part, without=share.index[share < 1],
     )  # fmt: skip
-    hazard = hazards(exposure.table, world.assumptions, "typical")
+    hazard = hazards(exposure.table, world.assumptions, world.preset)
     hazard["available_share"] = share.reindex(hazard.index)
     return plan_cost(exposure, hazard=hazard, demand_factor=demand, seed=world.seed)
 
