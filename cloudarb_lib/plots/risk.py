@@ -94,13 +94,12 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def correlation_map(before: np.ndarray, now: np.ndarray, offer_ids: pd.Index, note: str) -> go.Figure:
-    """Return the correlation of price changes now, (offers, offers), beside its change from ``before``."""
-    names = ["{1}{2} {3}<br>{0}, {4}".format(*offer_id.split("/")) for offer_id in offer_ids]
+def correlation_map(before: np.ndarray, now: np.ndarray, names: pd.Index, note: str) -> go.Figure:
+    """Return the correlation of price changes now, (names, names), beside its change from ``before``."""
     change = now - before
     i, j = np.unravel_index(np.abs(np.triu(change, 1)).argmax(), change.shape)
     fig = figure(
-        f"{names[i].split('<')[0]} and {names[j].split('<')[0]} changed most: from {before[i, j]:+.2f} to {now[i, j]:+.2f}",
+        f"{names[i]} and {names[j]} changed most: from {before[i, j]:+.2f} to {now[i, j]:+.2f}",
         height_px=200 + 36 * len(names),
     )
     for axis, values, what in (("", now, "now"), ("2", change, "change")):
@@ -121,9 +120,10 @@ def correlation_map(before: np.ndarray, now: np.ndarray, offer_ids: pd.Index, no
 def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
     """Return what a plan lost beyond its expected cost, window by window, and the VaR it had been told.
 
-    ``windows`` is the second table of ``risk.backtest.back_test``; the default model is shown.
+    ``windows`` is the second table of ``risk.backtest.back_test``; the default model is shown, from its first start.
     """
-    rows = windows[(windows["plan"] == plan) & (windows["model"] == windows["model"].iloc[0])]
+    rows = windows[windows["plan"] == plan]
+    rows = rows[(rows[["model", "start"]] == rows[["model", "start"]].iloc[0]).all(axis=1)]
     lost, told = (100 * rows[c] / rows["expected_usd"] for c in ("loss_usd", "var_usd"))
     over = rows["exceeded"].to_numpy(bool)
     fig = figure(

@@ -146,7 +146,11 @@ def _whole(panel: Panel) -> Panel:
 
 
 def forecast_costs(
-    panel: Panel, offer_ids: pd.Index, origins: np.ndarray, horizon_steps: int
+    panel: Panel,
+    offer_ids: pd.Index,
+    origins: np.ndarray,
+    horizon_steps: int,
+    leave_out: tuple[str, ...] = (),
 ) -> Iterator[np.ndarray]:
     """Yield at each of ``origins`` (cells of ``panel``) what ``draw_costs`` returns, from the forecast's joint paths.
 
@@ -155,7 +159,7 @@ def forecast_costs(
     """
     moving = is_moving(panel.offers)
     patterns = find_patterns(panel.select(moving), cells=len(panel.times))
-    walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=0)
+    walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=0, leave_out=leave_out)
     wanted = panel.offers.index.get_indexer(offer_ids)
     of_offer = np.full(len(moving), -1)
     of_offer[moving] = patterns.of_offer
@@ -209,12 +213,18 @@ def _judge(cost: np.ndarray, paid: np.ndarray, level: float) -> tuple[dict[str, 
 
 
 def back_test(
-    last: Panel, mean: Panel, *, horizon_steps: int, level: float = 0.95, tick: Callable = lambda items: items
+    last: Panel,
+    mean: Panel,
+    *,
+    horizon_steps: int,
+    level: float = 0.95,
+    leave_out: tuple[str, ...] = (),
+    tick: Callable = lambda items: items,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the verdict on each plan, model and start, and the windows behind it.
 
     ``last`` and ``mean`` are the panels of ``history.to_panel`` with ``how`` last and mean over one grid; ``tick``
-    wraps the origins for progress. They are cut to where most offers are priced (``_whole``). Windows do not
+    wraps the origins for progress; members of the forecast named in ``leave_out`` do not take part. They are cut to where most offers are priced (``_whole``). Windows do not
     overlap and start after the share ``WARM_UP`` of the cells; each forecast uses the cells up to its origin. What a
     verdict says can hang on the hour at which windows start, so there are up to ``STARTS`` sets of windows, evenly
     apart. The cost of a window is its mean price, the loss what exceeds the model's expected cost.
@@ -261,7 +271,7 @@ def back_test(
         model: np.empty((len(every), len(plans.columns), N_DRAWS), dtype=np.float32) for model in MODELS[1:]
     }
     at_full = full.times.get_indexer(last.times[every])
-    ahead = forecast_costs(full, plans.index, at_full, horizon_steps)
+    ahead = forecast_costs(full, plans.index, at_full, horizon_steps, leave_out)
     for i, (t, units) in enumerate(zip(tick(every), ahead, strict=True)):
         for model, out in drawn.items():
             past = last.price[: t + 1], within[: t + 1], horizon_steps

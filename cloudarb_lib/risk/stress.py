@@ -29,7 +29,7 @@ GAP = 1e-3
 """Relative gap to which plans are made anew; shocks move costs by more."""
 FURTHEST = {"price": 10.0, "volatility": 10.0, "availability": 0.0, "demand": 10.0, "cost": 10.0}
 """How far reverse stress goes before it calls a factor harmless."""
-HALVINGS = 10
+HALVINGS, REVERSE_PATHS = 10, 2000
 SHOWS_LOG = 0.01
 """A shock shows in the first step in which it has moved a price by 1 %."""
 
@@ -332,7 +332,7 @@ def reverse_stress(
     """Return table ``reverse_stress``: the smallest change of each factor that breaks a limit, the plan held.
 
     ``budget``: the expected cost is above it. ``cvar``: the mean of the worst 5 % is above ``cvar_limit_usd``
-    (0: the budget). By bisection up to ``FURTHEST``, on the worlds of all other measures; availability is that
+    (0: the budget). By bisection up to ``FURTHEST``, on the first ``REVERSE_PATHS`` worlds; availability is that
     of the provider on which the plan spends most. Factor ``together``: all that break it alone, each by that share of
     its own change. NaN where no change so far breaks it.
     """
@@ -340,7 +340,9 @@ def reverse_stress(
     mine, known = plan["offer_id"].unique(), world.offers
     kinds = known.loc[known["offer_id"].isin(mine), "gpu_model"]
     near = known["offer_id"].isin(mine) | known["gpu_model"].isin(kinds)  # all that may be the fallback
-    world = replace(world, offers=known[near], paths=world.paths.select(mine))
+    paths = world.paths.select(mine)
+    paths = replace(paths, values=paths.values[:, :REVERSE_PATHS])
+    world = replace(world, offers=known[near], paths=paths)
 
     def broken(changes: dict[str, float]) -> tuple[bool, bool]:
         shocked = {f: 1.0 + change for f, change in changes.items() if f != "availability"}
