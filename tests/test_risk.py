@@ -683,13 +683,16 @@ def test_figures_say_what_they_show():
         risk.contributions(risk.plan_cost(still, hazard=calm(still), seed=0), "region")
     )
     assert "no risk" in fig.layout.title.text
-    fig = figures.correlation_map(np.eye(3), np.eye(3)[[0, 2, 1]], OFFERS.index[[0, 2, 4]], "DCC")
-    assert fig.layout.title.text.startswith("eu h100-8 and us h100-8 changed most: from +0.00 to +1.00")
+    fig = figures.correlation_map(
+        np.eye(3), np.eye(3)[[0, 2, 1]], pd.Index(["gcp us", "gcp eu", "aws us"]), "DCC"
+    )
+    assert fig.layout.title.text.startswith("gcp eu and aws us changed most: from +0.00 to +1.00")
     windows = pd.DataFrame({
-        "origin_utc": TIMES, "plan": "all", "model": "filtered", "expected_usd": 10.0, "var_usd": 1.0,
+        "origin_utc": TIMES, "plan": "all", "model": "combined", "start": 0, "expected_usd": 10.0, "var_usd": 1.0,
         "cvar_usd": 2.0, "loss_usd": [0.0, 1.5, -1.0, 0.5], "exceeded": [False, True, False, False],
     })  # fmt: skip
-    fig = figures.exceedances(windows, "all")
+    more = pd.concat([windows, windows.assign(start=1), windows.assign(model="normal")])
+    fig = figures.exceedances(more, "all")
     assert fig.layout.title.text.startswith("All: 1 of 4 windows")
     assert list(fig.data[2].y) == [15.0]
 
