@@ -313,6 +313,40 @@ def test_worlds_share_dates_and_keep_the_atom():
     np.testing.assert_array_equal(some, every[[1, 3]])
 
 
+def test_in_most_worlds_of_a_list_a_series_goes_one_way_with_its_group_or_against_its_last_step():
+    step = w.known_steps(np.log(stepping(times=50, series=6)), np.zeros(6, int))
+    groups = np.array([0, 0, 0, 1, 1, 1])
+    ways = w.draw_ways(step, groups, np.arange(6), n_paths=4000, seed=5)
+    trending = (ways != 0).all(axis=0)
+    assert trending.mean() == pytest.approx(w.TREND_SHARE, abs=0.03)
+    assert (ways[:, ~trending] == 0).all()
+    last = np.array([np.sign(column[column != 0][-1]) for column in step.T])[:, None]
+    goes_on = (ways * last)[:, trending]
+    assert (goes_on[:3] == goes_on[0]).all()
+    assert (goes_on[3:] == goes_on[3]).all()
+    np.testing.assert_allclose([(goes_on[0] > 0).mean(), (goes_on[0] == goes_on[3]).mean()], 0.5, atol=0.04)
+    np.testing.assert_array_equal(
+        w.draw_ways(step, groups, np.array([1, 4]), n_paths=4000, seed=5), ways[[1, 4]]
+    )
+    drawn = w.draw_cells(49, n_paths=4000, horizon=8, seed=5)
+    free, bound = (w.draw_worlds(step, groups, np.arange(6), drawn, of) for of in (None, ways))
+    np.testing.assert_array_equal(bound[:, ~trending], free[:, ~trending])
+    change = np.diff(bound, axis=2, prepend=0.0)
+    assert (change[:, trending] * ways[:, trending, None] > -1e-12).all()
+    np.testing.assert_allclose(np.abs(change), np.abs(np.diff(free, axis=2, prepend=0.0)), atol=1e-12)
+
+
+def test_past_cells_of_a_list_age_by_reviews():
+    """Sixty cells without one and then one in every cell: the newest ten weigh nearly half."""
+    reviews = np.concatenate([np.zeros(60), np.arange(1, 11)])
+    by_review, by_cell = (
+        w.draw_cells(69, n_paths=3000, horizon=1, seed=1, reviews=count)[0] for count in (reviews, None)
+    )
+    weight = 0.5 ** ((reviews[69] - reviews[1:]) / w.HALF_LIFE_REVIEWS)
+    assert (by_review >= 60).mean() == pytest.approx(weight[59:].sum() / weight.sum(), abs=0.03)
+    assert (by_cell >= 60).mean() < 0.3 < 0.4 < (by_review >= 60).mean()
+
+
 def test_steps_not_known_come_from_a_neighbour():
     log_price = np.log(stepping(series=3))
     late = log_price.copy()

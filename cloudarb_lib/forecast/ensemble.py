@@ -192,7 +192,8 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     Each member competes at a quarter, half, three quarters and all of the change it forecasts, by its
     discounted out-of-fold loss over that of the last value, in prices; the rest of its weight falls to the
     last value. Weights go by exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all; on a market
-    so do the weighted mean of all others and the meta-learner (``meta_share``).
+    so do the weighted mean of all others and the meta-learner (``meta_share``). On a list, after an alarm (``turned``),
+    ``TREND`` takes what the last value has above ``TURN_SHARE``, from where a review is expected on.
     """
     log_price = task.log_price[task.origins]
     price = np.exp(carry_forward(task.log_price))
@@ -325,8 +326,13 @@ def simulated(
 ) -> np.ndarray:  # fmt: skip
     """Return worlds of the series ``only`` from cell ``at``, of the steps at the positions ``ahead``, their
     median at ``point``, not yet calibrated."""
-    drawn = w.draw_cells(at, n_paths=n_paths, horizon=task.horizon, seed=task.seed, pace=task.pace)
-    worlds = w.draw_worlds(step, task.groups, only, drawn)[:, :, ahead]
+    size = {"n_paths": n_paths, "seed": task.seed}
+    reviews = ways = None
+    if task.pace == 1:
+        reviews = np.cumsum(review_rate(step[: at + 1], task.log_price[: at + 1])[0])
+        ways = w.draw_ways(step[: at + 1], task.groups, only, **size)
+    drawn = w.draw_cells(at, horizon=task.horizon, pace=task.pace, reviews=reviews, **size)
+    worlds = w.draw_worlds(step, task.groups, only, drawn, ways)[:, :, ahead]
     if task.pace > 1:
         worlds *= w.calm(step[: at + 1, only], pace=task.pace, horizon=task.horizon)[:, None, ahead]
         past = task.log_price[: at + 1, only] - task.log_price[at, only]

@@ -13,10 +13,14 @@ import warnings
 
 import numpy as np
 
-from cloudarb_lib.features import STEP_LOG, steps
+from cloudarb_lib.features import STEP_LOG, last_step, steps
 
 BLOCK_CELLS = 6  # mean length of a block: about one review cycle of weekly prices (42 days in 2025)
-HALF_LIFE_CELLS = 26.0  # age at which a past cell, and an outcome in calibration, counts half
+HALF_LIFE_CELLS = 26.0  # age (paces) at which a market's cell, and an outcome in calibration, counts half
+HALF_LIFE_REVIEWS = 3.0  # the same for the past cells of a list, counted in reviews: they are its clock
+TREND_SHARE = 0.75
+"""Share of worlds of a list in which all steps of a series go one way: prices are moved to their targets in several
+reviews, and whether a trend goes on or turns is not known."""
 OWN_SHARE = 0.5
 """Share of blocks in which a series repeats its own past, not that of another of its group: what has not
 yet happened to one machine has happened to another of its kind. Market prices, seen by the hour, have enough
@@ -43,17 +47,20 @@ def known_steps(log_price: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def draw_cells(
-    at: int, *, n_paths: int, horizon: int, seed: int, pace: int = 1
+    at: int, *, n_paths: int, horizon: int, seed: int, pace: int = 1, reviews: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return past cells (paths, steps) up to ``at``, and the neighbour offset of each (0: own).
 
-    Cell 0, which holds no step, where there is no past.
+    Cell 0, which holds no step, where there is no past. ``reviews``: how many a list has had by each cell.
     """
     rng, shape = np.random.default_rng([seed, at]), (n_paths, horizon)
     if at < 1:
         return np.zeros(shape, int), np.zeros(shape, int)
     pool = np.arange(1, at + 1)
-    weight = 0.5 ** ((at - pool) / (HALF_LIFE_CELLS * pace))
+    age = (at - pool) / HALF_LIFE_CELLS / pace
+    if reviews is not None:
+        age = (reviews[at] - reviews[pool]) / HALF_LIFE_REVIEWS
+    weight = 0.5**age
     cells = rng.choice(pool, shape, p=weight / weight.sum())
     own = OWN_SHARE if pace == 1 else 1.0
     shift = np.where(rng.random(shape) < own, 0, rng.integers(1, 1 << 20, shape))
@@ -65,16 +72,37 @@ def draw_cells(
     return cells, shift
 
 
-def draw_worlds(
-    step: np.ndarray, groups: np.ndarray, only: np.ndarray, drawn: tuple[np.ndarray, np.ndarray]
+def draw_ways(
+    step: np.ndarray, groups: np.ndarray, only: np.ndarray, *, n_paths: int, seed: int
 ) -> np.ndarray:
-    """Return the log changes (series, paths, steps ahead) that drawn cells give the series ``only``."""
+    """Return (series, paths): which way all steps of a series ``only`` go, 1 or -1; 0 where each goes its own.
+
+    That of its last step of ``step`` (cells so far, series), or the other, alike for all of its group.
+    """
+    rng = np.random.default_rng([seed, len(step)])
+    trends = rng.random(n_paths) < TREND_SHARE
+    go_on = rng.choice([-1.0, 1.0], (groups.max() + 1, n_paths))[groups[only]]
+    last = np.nan_to_num(np.sign(last_step(step[:, only])[0][-1]), nan=1.0)
+    return np.where(trends, go_on * last[:, None], 0.0)
+
+
+def draw_worlds(
+    step: np.ndarray,
+    groups: np.ndarray,
+    only: np.ndarray,
+    drawn: tuple[np.ndarray, np.ndarray],
+    ways: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the log changes (series, paths, steps ahead) that drawn cells give the series ``only``, their steps
+    going the ``ways`` of ``draw_ways``, if any."""
     cells, shift = drawn
     out = np.empty((len(only), *cells.shape))
     for row, series in enumerate(only):
         block = np.flatnonzero(groups == groups[series])
         place = int(np.searchsorted(block, series))
         out[row] = step[cells, block[(place + shift) % len(block)]]
+    if ways is not None:
+        out = np.where(ways[..., None] != 0, np.abs(out) * ways[..., None], out)
     return np.cumsum(out, axis=2, out=out)
 
 
