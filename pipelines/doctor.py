@@ -89,6 +89,3 @@ def _room(project: Path) -> Iterator[Finding]:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             yield "ok", f"{folder.name}/ is writable", ""
-    browser = any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    what = f"Chromium is {'' if browser else 'not '}there (only pictures of reports need it)"
-    yield _found(browser, what, "", "warn")

@@ -45,11 +45,9 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     wide = table.pivot(index="period_utc", columns="policy", values="cost_usd").cumsum()
     totals = wide.iloc[-1].sort_values()
     rest = totals.drop("advice")
-    apart = totals["advice"] / rest.iloc[0] - 1
-    beside = "as much as" if abs(apart) < 0.01 else f"{abs(apart):.1%} {'less' if apart < 0 else 'more'} than"
     fig = figure(
-        f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}: "
-        f"{beside} the best simple policy, {rest.index[0]}",
+        f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}, "
+        f"{rest.index[0]} ${rest.iloc[0]:,.0f}",
         x_title="start of step (UTC)",
         y_title="cost so far (USD)",
         height_px=470,
@@ -62,6 +60,6 @@ def look_back(table: pd.DataFrame) -> go.Figure:
         text = f"{'<b>advice</b>' if ours else policy} ${totals[policy]:,.0f}"
         labels.append((wide.index[-1], totals[policy], text, colour))
     label_ends(fig, labels, gap=totals.max() * 0.055)
-    fig.update_layout(margin={"r": 240}, xaxis_range=[wide.index[0], wide.index[-1]])
+    fig.update_layout(margin={"r": 260}, xaxis_range=[wide.index[0], wide.index[-1]])
     fig.update_yaxes(rangemode="tozero", tickprefix="$", tickformat="~s")
     return fig
