@@ -183,11 +183,12 @@ def _take_in(con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, repo
     for rows, unread in pieces(path):
         if not table:
             table, query = check(rows.column_names[:-1], source=path.stem, now=now)
-            text = ", ".join(f"""coalesce("{name}"::VARCHAR, '')""" for name in rows.column_names[:-1])
+            numbered = [f"c{i}" for i in range(rows.num_columns - 1)]  # whatever their names hold
+            text = ", ".join(f"coalesce({name}::VARCHAR, '')" for name in numbered)
             con.execute(f"""
                 CREATE OR REPLACE TEMP TABLE staged AS SELECT 0::BIGINT AS line, '' AS offer_id, * FROM {table} LIMIT 0;
                 CREATE OR REPLACE TEMP TABLE bad AS SELECT line, reason, detail, row_text FROM quarantine LIMIT 0""")
-        con.register("raw", rows)
+        con.register("raw", rows.rename_columns([*numbered, LINE]))
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE checked AS {query};
             INSERT INTO staged BY NAME SELECT * EXCLUDE wrong FROM checked WHERE wrong IS NULL;

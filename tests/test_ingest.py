@@ -130,6 +130,9 @@ def test_a_header_that_does_not_fit_holds_back_every_row(tmp_path: Path) -> None
     assert dict(take(tmp_path / "s", short).quarantined) == {"missing_column": 1}
     twice = put(tmp_path / "c.csv", HEADER.replace("region", "provider") + GOOD)
     assert dict(take(tmp_path / "s", twice).quarantined) == {"unknown_column": 1}
+    for odd in ("", '"a""b"', "a\x00b", "line_read", "c0"):
+        file = put(tmp_path / "d.csv", HEADER.strip() + f",{odd}\n" + GOOD.strip() + ",1\n")
+        assert dict(take(tmp_path / "s", file).quarantined) == {"unknown_column": 1}, odd
 
 
 def test_unreadable_files_change_nothing(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def fit(columns: Collection[str]) -> tuple[str, tuple[str, str] | None]:
 def check(columns: Collection[str], *, source: str, now: pd.Timestamp) -> tuple[str, str]:
     """Return the stored table that a file's columns belong to, and the query of its rows as that has them.
 
-    The query reads ``raw``, which has these columns, of any type, and ``LINE``; it gives line, typed columns
+    The query reads ``raw``, which has these columns as c0, c1 ..., of any type, and ``LINE``; it gives line, typed columns
     (offer_id with prices) and ``wrong``: the first fault of a row, its reason and a sentence, null where the row is good. Columns
     that do not quite fit are a fault of every row; DataError if no table is likely. A price file may leave
     out zone and term '', region unstated, currency USD, observed_at = effective_at, ``source``, price_kind
@@ -83,15 +83,14 @@ def check(columns: Collection[str], *, source: str, now: pd.Timestamp) -> tuple[
     table, misfit = fit(columns)
     if misfit:
         return table, f"SELECT {LINE} AS line, {_fault(misfit[0], _literal(misfit[1]))} AS wrong FROM raw"
-    given = {ALIASES.get(c, c): c for c in columns}
+    given = {ALIASES.get(name, name): f"c{i}" for i, name in enumerate(columns)}
     if table == "price_events":
         given.setdefault("observed_at", given["effective_at"])
     kept = [c for c in STORED[table].columns if c.name not in _IGNORED]
     words, values, faults = [], [], []
     for column in kept:
         name, read = column.name, f"{column.name}_read"
-        own = f'"{given[name]}"' if name in given else "NULL"
-        words.append(f"coalesce(trim({own}::VARCHAR), '') AS {read}")
+        words.append(f"coalesce(trim({given.get(name, 'NULL')}::VARCHAR), '') AS {read}")
         values.append(f"{_value(column, table, source)} AS {name}")
         for reason, condition in _rules(column, key=name in STORED[table].key, now=now):
             what = f"concat('{name} ''', left({read}, 60), '''')"
