@@ -1,16 +1,18 @@
 """Fitted models: kept in their own formats, read back as they were, brought up to date, refused when they differ."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from test_forecast import a_panel, damaged, some_assumptions, stepping
+from test_meta import spiking
 
 from cloudarb_lib import forecast as fc
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.forecast import members, neural, saved
+from cloudarb_lib.forecast import ensemble, members, neural, saved
 
 CELLS, AHEAD = 110, 6
 FAST = ("prophet", "lstm")
@@ -122,6 +124,20 @@ def test_offers_that_part_company_after_the_fit_each_go_their_own_way(tmp_path):
     k = walk.patterns.of_offer
     for forecast in walk.members.values():
         np.testing.assert_array_equal(forecast[:-3, k[0]], forecast[:-3, k[12]])
+
+
+def test_the_meta_learner_of_markets_is_kept_and_not_learned_again(tmp_path, monkeypatch):
+    import lightgbm
+
+    panel = a_panel(spiking(times=520), step="1h")
+    walk = fc.fit(panel.until(panel.times[-3]), tmp_path, horizon_steps=24, seed=1, leave_out=FAST)
+    assert (tmp_path / "meta_learner.json").exists()
+    monkeypatch.setattr(lightgbm, "train", None)
+    ready = replace(walk.task, origins=walk.task.origins[-1:], models=tmp_path, fitted=True)
+    again = ensemble.bounded(members.MEMBERS["meta_learner"](ready))
+    assert again.any()
+    np.testing.assert_allclose(again[0], walk.members["meta_learner"][-1], atol=1e-9)
+    assert not fc.load(tmp_path, panel).failed
 
 
 def test_damaged_series_are_kept_and_brought_up_to_date_like_others(tmp_path):

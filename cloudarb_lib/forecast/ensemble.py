@@ -251,10 +251,10 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     if META in members and task.pace > 1:
         rest = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
         k = names.index(META)
-        share = np.where(known, meta_share(task, group, rest, members[META]), 0.0)
-        weights *= 1.0 - share[:, None]
-        weights[:, k] = share
-        gates[:, k] = np.where(share > 0.5, "", NOT_LEADING)
+        leads = np.where(known, meta_share(task, group, rest, members[META]), 0.0)
+        weights *= 1.0 - leads[:, None]
+        weights[:, k] = leads
+        gates[:, k] = np.where(leads > 0.5, "", NOT_LEADING)
     gates = np.where(known[:, None], gates, NO_RECORD)
     gates[:, last] = ""
     return weights, gates

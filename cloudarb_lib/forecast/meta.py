@@ -6,14 +6,15 @@ Journal of Forecasting 36, 2020), here among the last value and the way back to 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.features import WINDOWS_HOURLY, carry_forward, features
-from cloudarb_lib.splits import known, walk
+from cloudarb_lib.features import WINDOWS_HOURLY, carry_forward
+from cloudarb_lib.splits import known
 
 if TYPE_CHECKING:
     from cloudarb_lib.forecast.members import Task
@@ -36,35 +37,52 @@ def meta_learner(task: Task) -> np.ndarray:
     """
     from scipy.interpolate import interp1d
 
-    out = np.zeros((len(task.origins), len(task.groups), task.horizon))
+    from cloudarb_lib.forecast.members import Fitting
+
     if task.pace == 1:
-        return out
-    level, seen = carry_forward(task.log_price), features(task.log_price, task.groups, pace=task.pace)
+        return np.zeros((len(task.origins), len(task.groups), task.horizon))
+    level, seen = carry_forward(task.log_price), task.features
     state = np.stack([seen[name] for name in seen if name.startswith(STATE)], axis=-1)
     back = np.stack([-seen[f"from_median_{window}"] for window in WINDOWS_HOURLY], axis=-1)
     moves = np.concatenate([np.zeros((*level.shape, 1)), 0.5 * back, back], axis=-1)
-    unit = in_week_means(task.log_price, pace=task.pace)
     ahead = np.array([h for h in AHEAD if h < task.horizon] + [task.horizon])
     rng = np.random.default_rng(task.seed)
-    for part in walk(task.origins, refit_every=REFIT_DAYS * task.pace):
-        said = np.zeros((len(part), len(task.groups), len(ahead) + 1))
-        for k, h in enumerate(ahead, start=1):
-            rows = np.arange(part[0] % EVERY_CELLS, part[0], EVERY_CELLS)
-            rows = rows[known(rows, int(h), at=int(part[0]))]
+
+    def fit(at: int, _: object) -> list[list[Any]]:
+        unit, models = in_week_means(task.log_price, pace=task.pace), []
+        for h in ahead:
+            rows = np.arange(at % EVERY_CELLS, at, EVERY_CELLS)
+            rows = rows[known(rows, int(h), at=at)]
             change = task.log_price[rows + h] - task.log_price[rows]
             take = np.argwhere(np.isfinite(change))
             take = take[rng.permutation(len(take))[:MAX_ROWS]]
-            if len(take) < MIN_ROWS:
-                continue
-            at = (rows[take[:, 0]], take[:, 1])
+            cell = (rows[take[:, 0]], take[:, 1])
             came = np.expm1(change[take[:, 0], take[:, 1]])[:, None]
-            loss = np.abs(np.expm1(moves[at]) - came) * unit[at][:, None]
-            chance = choose(state[at], loss, seed=task.seed)(state[part].reshape(-1, state.shape[2]))
-            said[:, :, k] = weighted_median(moves[part].reshape(chance.shape), chance).reshape(len(part), -1)
-        between = interp1d([0, *ahead], np.nan_to_num(said))
-        out[np.isin(task.origins, part)] = between(np.arange(1, task.horizon + 1))
-    out[:, :, : AHEAD[0] - 1] = 0.0
-    return out
+            loss = np.abs(np.expm1(moves[cell]) - came) * unit[cell][:, None]
+            models.append(choose(state[cell], loss, seed=task.seed) if len(take) >= MIN_ROWS else [])
+        return models
+
+    def predict(models: list[list[Any]], part: np.ndarray) -> np.ndarray:
+        said = np.zeros((len(part), len(task.groups), len(ahead) + 1))
+        for k, chosen in enumerate(models, start=1):
+            if chosen:
+                chance = chances(chosen, state[part].reshape(-1, state.shape[2]))
+                middle = weighted_median(moves[part].reshape(chance.shape), chance)
+                said[:, :, k] = middle.reshape(len(part), -1)
+        out = interp1d([0, *ahead], np.nan_to_num(said))(np.arange(1, task.horizon + 1))
+        out[:, :, : AHEAD[0] - 1] = 0.0
+        return out
+
+    def write(models: list[list[Any]], file: Path) -> None:
+        file.write_text(json.dumps([[model.model_to_string() for model in each] for each in models]))
+
+    return Fitting("meta_learner.json", REFIT_DAYS * task.pace, fit, predict, write, _read).walk(task)
+
+
+def _read(file: Path) -> list[list[Any]]:
+    import lightgbm
+
+    return [[lightgbm.Booster(model_str=text) for text in each] for each in json.loads(file.read_text())]
 
 
 def in_week_means(log_price: np.ndarray, *, pace: int) -> np.ndarray:
@@ -74,11 +92,18 @@ def in_week_means(log_price: np.ndarray, *, pace: int) -> np.ndarray:
     return (price / price.rolling(7 * pace, min_periods=1).mean()).to_numpy()
 
 
-def choose(x: np.ndarray, loss: np.ndarray, *, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function of features (n, features): probabilities (n, options) under which the mean ``loss``
-    (n, options) of the options at ``x`` is least.
+def chances(models: list[Any], x: np.ndarray) -> np.ndarray:
+    """Return the probabilities (n, options) that models of ``choose`` give at features ``x`` (n, features)."""
+    from scipy.special import softmax
 
-    Gradient boosting by LightGBM, its scores through a softmax; the mean of ``MODELS`` models, each of a random half
+    return np.mean([softmax(model.predict(x), axis=1) for model in models], axis=0)
+
+
+def choose(x: np.ndarray, loss: np.ndarray, *, seed: int) -> list[Any]:
+    """Return models of probabilities under which the mean ``loss`` (n, options) of the options at ``x`` (n,
+    features) is least.
+
+    Gradient boosting by LightGBM, its scores through a softmax; for the mean of ``MODELS`` models, each of a random half
     of the rows, since one alone changes much with the rows it sees.
     """
     import lightgbm
@@ -100,7 +125,7 @@ def choose(x: np.ndarray, loss: np.ndarray, *, seed: int) -> Callable[[np.ndarra
 
         data = lightgbm.Dataset(x[half], np.zeros(len(half)))
         models.append(lightgbm.train({**options, "objective": gradient}, data, num_boost_round=60))
-    return lambda x: np.mean([softmax(model.predict(x), axis=1) for model in models], axis=0)
+    return models
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from cloudarb_lib.handover import digest
 from cloudarb_lib.types import Panel
 
 MANIFEST, WEIGHTS, FORECASTS = "manifest.json", "weights.json", "forecasts.npz"
-MODELS = ("boosting.txt", "step_process.json", "prophet.json", "lstm.keras")
+MODELS = ("boosting.txt", "step_process.json", "meta_learner.json", "prophet.json", "lstm.keras")
 VERSIONS = ("cloudarb", "lightgbm", "prophet", "keras", "tensorflow-cpu", "numpy")
 ANEW = "Fit the models anew (forecast.fit)."
 
