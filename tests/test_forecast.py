@@ -167,7 +167,18 @@ def test_no_forecast_goes_beyond_reason():
     walk = ensemble.walk_origins(patterns, np.arange(200, 290, 10), horizon=72, seed=1)
     assert patterns.pace == 24
     for change in (*walk.members.values(), walk.worlds(-1, n_paths=20, only=np.arange(1))):
-        assert np.abs(change).max() < 2 * ensemble.MAX_CHANGE_LOG
+        assert change.max() < 2 * ensemble.MAX_CHANGE_LOG
+        assert change.min() >= -np.log(price.max()) - members.CAP_LOG  # down, to where it has been
+
+
+def test_a_market_may_return_as_far_as_it_has_been_and_a_price_list_may_not():
+    price = np.ones((300, 2))
+    price[290:, 0] = 50.0
+    for step, most in (("1h", np.log(50)), ("7D", ensemble.MAX_CHANGE_LOG)):
+        patterns = find_patterns(a_panel(price, step=step))
+        walk = ensemble.walk_origins(patterns, np.arange(200, 299, 7), horizon=2, seed=1)
+        spiked = np.argmax(patterns.log_price[298])
+        np.testing.assert_allclose(walk.members["median_168"][-1, spiked], -most)
 
 
 def test_many_copies_of_a_pattern_weigh_as_many():

@@ -97,3 +97,7 @@ def test_the_meta_learner_leads_only_where_it_beats_the_others_together(says, le
     assert (gates[-1, 2] == ("" if leads else ensemble.NOT_LEADING)).all()
     assert (weights[0, 2] == 0).all()
     assert (gates[0, 2] == ensemble.NO_RECORD).all()
+    forecasts["meta_learner"][:, :, :2] = 0.0
+    weights, _ = ensemble.weigh(task, forecasts)
+    assert (weights[:, 2, :, :2] == 0).all()
+    assert (weights[-1, 2, :, 2:] > 0.99).all() == leads

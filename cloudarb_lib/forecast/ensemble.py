@@ -47,9 +47,10 @@ MIN_OUTCOMES = 20  # outcomes before anything but the last value is believed
 TREND, TURN_SHARE = "momentum_8", 0.5
 """After an alarm that prices move more than they used to, at most this share stays with the last value until the
 next review judges; the rest follows the trend: nothing older tells which of the two goes on."""
-META, META_HALF_LIFE_DAYS = "meta_learner", 30.0
-"""The member that competes, on a market, with the weighted mean of the others; and the half-life of its losses, or
-four times the steps ahead: it learns from all that was known, so that a month tells more of it than a week."""
+META, META_HALF_LIFE_DAYS, META_LEAD = "meta_learner", 90.0, 0.03
+"""The member that competes, on a market, with the weighted mean of the others; the half-life of its losses (or four
+times the steps ahead), long since it has learned from all that was known; and how much worse it may have been: what
+it learned from all series outweighs a few outcomes."""
 NOT_LEADING = "not better than the other members together"
 WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
 
@@ -134,9 +135,20 @@ class Walk:
         return left.astype({"horizon": int})
 
 
-def bounded(change: np.ndarray) -> np.ndarray:
-    """Return log changes held within ``MAX_CHANGE_LOG``: steps of a volatile past add up beyond reason."""
-    return np.clip(change, -MAX_CHANGE_LOG, MAX_CHANGE_LOG)
+def bounded(change: np.ndarray, shown: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return log changes held within ``MAX_CHANGE_LOG``, and what was ``shown`` before: steps of a volatile past
+    add up beyond reason."""
+    return np.clip(change, np.minimum(shown[0], -MAX_CHANGE_LOG), np.maximum(shown[1], MAX_CHANGE_LOG))
+
+
+def shown(task: Task, at: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far below and above its price at ``at`` each series has lain before, (at, series, 1); 0 where not
+    known, and on price lists: only auctions and outages return to their extremes."""
+    if task.pace == 1:
+        return np.zeros(1), np.zeros(1)
+    extremes = (np.fmin.accumulate(task.log_price), np.fmax.accumulate(task.log_price))
+    low, high = (np.nan_to_num(extreme[at] - task.log_price[at])[..., None] for extreme in extremes)
+    return low, high
 
 
 def run_members(
@@ -149,6 +161,7 @@ def run_members(
     """
     done: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
+    seen = shown(task, task.origins)
     for name, member in tqdm(MEMBERS.items(), desc="members", disable=None):
         if name in leave_out:
             continue
@@ -157,7 +170,7 @@ def run_members(
             if file and file.exists():
                 done[name] = np.load(file, allow_pickle=False)
                 continue
-            done[name] = bounded(within(LIMIT_S, partial(member, task)))
+            done[name] = bounded(within(LIMIT_S, partial(member, task)), seen)
             if not np.isfinite(done[name]).all():
                 raise DataError("it returned a number that is not finite.")
             if file:
@@ -273,7 +286,8 @@ def turned(task: Task) -> np.ndarray:
 
 def meta_share(task: Task, group: np.ndarray, rest: np.ndarray, meta: np.ndarray) -> np.ndarray:
     """Return the weight (origins, groups, steps) of the meta-learner beside the ``rest``, both (origins, series,
-    steps): by their losses in units of the mean price of the last week, half by the ``group``, half by all."""
+    steps): by their losses in units of the mean price of the last week, half by the ``group``, half by all; none
+    at steps of which it says nothing."""
     unit = in_week_means(task.log_price, pace=task.pace)[task.origins][..., None]
     came, ahead = unit * np.expm1(task.truth()), np.arange(1, task.horizon + 1)
     half_life = np.maximum(META_HALF_LIFE_DAYS * task.pace, 4 * ahead)
@@ -284,7 +298,8 @@ def meta_share(task: Task, group: np.ndarray, rest: np.ndarray, meta: np.ndarray
 
     base = lost(rest)
     ratio = np.where(base > 1e-9, lost(meta) / np.maximum(base, 1e-9), np.inf)
-    return expit((1.0 - (ratio + ratio[:, -1:]) / 2) / TEMPERATURE)
+    share = expit((1.0 + META_LEAD - (ratio + ratio[:, -1:]) / 2) / TEMPERATURE)
+    return np.where((meta != 0).any(axis=(0, 1)), share, 0.0)
 
 
 @dataclass(frozen=True)
@@ -333,14 +348,11 @@ def simulated(
         ways = w.draw_ways(step[: at + 1], task.groups, only, **size)
     drawn = w.draw_cells(at, horizon=task.horizon, pace=task.pace, reviews=reviews, **size)
     worlds = w.draw_worlds(step, task.groups, only, drawn, ways)[:, :, ahead]
+    low, high = (extreme[only if task.pace > 1 else ...][:, None] for extreme in shown(task, at))
     if task.pace > 1:
         worlds *= w.calm(step[: at + 1, only], pace=task.pace, horizon=task.horizon)[:, None, ahead]
-        past = task.log_price[: at + 1, only] - task.log_price[at, only]
-        low, high = np.fmin.reduce(past)[:, None, None], np.fmax.reduce(past)[:, None, None]
-        worlds = np.clip(
-            worlds, low - CAP_LOG, high + CAP_LOG
-        )  # auctions and outages have shown their extremes
-    return w.recentre(bounded(worlds), point, lists=task.pace == 1)
+        worlds = np.clip(worlds, low - CAP_LOG, high + CAP_LOG)
+    return w.recentre(bounded(worlds, (low, high)), point, lists=task.pace == 1)
 
 
 def walk_origins(
