@@ -11,9 +11,11 @@ import pytest
 from benchmarks import allocation_oracle as oracle
 from benchmarks.allocation import load_instance
 from cloudarb_lib import allocate
+from cloudarb_lib.allocate import engine
 from cloudarb_lib.allocate.engine import Relaxation
 from cloudarb_lib.allocate.knapsack import Pools
 from cloudarb_lib.allocate.milp import separate, to_milp
+from cloudarb_lib.allocate.search import _Search
 
 INSTANCE = Path(__file__).parent.parent / "benchmarks" / "instances" / "seed_size_0.npz"
 OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
@@ -114,3 +116,52 @@ def test_an_interrupt_before_any_plan_is_an_interrupt(monkeypatch):
     monkeypatch.setattr(Relaxation, "solve", stop)
     with pytest.raises(KeyboardInterrupt):
         allocate.solve(drawn(0, "small"), OPTIONS)
+
+
+def test_yesterdays_plan_is_repaired_where_it_breaks_a_limit_today(monkeypatch):
+    problem = load_instance(INSTANCE, "cvar")
+    plan = allocate.solve(problem, replace(OPTIONS, gap=0.01))
+    used = np.bincount(problem.pairs["slot"], plan.counts * problem.pairs["pool_use"], len(problem.slots))
+    fullest = int(used.argmax())  # in an instance file, each offer is a pool of its own
+    capacity = problem.pools["capacity"].where(np.arange(len(used)) != fullest, used[fullest] - 1)
+    today = replace(problem, pools=problem.pools.assign(capacity=capacity))
+    assert allocate.check(today, plan.counts).broken
+    for search in ("_by_sites", "_descend"):  # what is found then, the repair found
+        monkeypatch.setattr(_Search, search, lambda self, *a: "optimal")
+    assert not allocate.solve(today, OPTIONS).has_plan
+    repaired = allocate.solve(today, replace(OPTIONS, time_limit_s=300), start=plan.table)
+    assert not repaired.verdict.broken
+    assert np.minimum(repaired.counts, plan.counts).sum() >= 0.9 * plan.counts.sum()
+
+
+def test_whole_machines_bound_better_than_parts_of_them():
+    """On real problems this takes the gap at the root from 5 % to under 0.5 %."""
+    gained = 0
+    for seed in range(10):
+        program = to_milp(drawn(seed, "middle"))
+        relaxation, pools = Relaxation(program), Pools(program)
+        if relaxation.solve(5.0) == "optimal":
+            before = relaxation.value
+            relaxation.add(pools.separate(relaxation.z))
+            gained += relaxation.solve(5.0) == "optimal" and relaxation.value > before * 1.001
+    assert gained >= 3
+
+
+@pytest.mark.parametrize("effort", engine.EFFORTS)
+@pytest.mark.parametrize("solver", engine.SOLVERS)
+def test_effort_changes_no_optimum(solver, effort):
+    problem = drawn(6, "tiny")
+    options = replace(OPTIONS, solver=solver, presolve=effort, cuts=effort, heuristics=effort)
+    plan = allocate.solve(problem, options)
+    assert plan.objective_usd == pytest.approx(oracle.by_hand(problem)[0], rel=1e-5)
+
+
+def test_the_cost_of_sites_decided_first_is_the_cost_of_all_at_once(monkeypatch):
+    problems = [drawn(seed, "small") for seed in range(6)]
+    by_sites = [allocate.solve(problem, OPTIONS) for problem in problems]
+    monkeypatch.setattr("cloudarb_lib.allocate.search._FEW_SITES", 0)
+    for plan, problem in zip(by_sites, problems, strict=True):
+        whole = allocate.solve(problem, OPTIONS)
+        assert (whole.status == "infeasible") == (plan.status == "infeasible")
+        if plan.has_plan:
+            assert whole.objective_usd == pytest.approx(plan.objective_usd, rel=1e-5)
