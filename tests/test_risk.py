@@ -633,6 +633,8 @@ def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
     models = risk.by_model(met, record(), record(), horizon_steps=4, seed=0)
     assert list(models.index) == ["these paths", *simulate.MODELS]
     assert (models["cvar_usd"] >= models["var_usd"]).all()
+    short = record().until(RECORD_TIMES[14])  # of 15 cells, none of 12 windows of 4
+    assert list(risk.by_model(met, short, record(), horizon_steps=4, seed=0).index) == ["these paths"]
     assert models.loc["these paths", "expected_cost_usd"] == pytest.approx(cost.price.sum(axis=1).mean())
 
 

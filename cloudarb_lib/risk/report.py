@@ -9,7 +9,15 @@ import pandas as pd
 
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.risk import measures
-from cloudarb_lib.risk.correlation import EWMA, correlation, dcc, known_steps, moving_steps, rolling
+from cloudarb_lib.risk.correlation import (
+    EWMA,
+    LEAST_STEPS,
+    correlation,
+    dcc,
+    known_steps,
+    moving_steps,
+    rolling,
+)
 from cloudarb_lib.risk.cost import PRESETS, Exposure, PlanCost, hazards, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, probability_over, var
 from cloudarb_lib.risk.simulate import MODELS, draw_costs
@@ -101,12 +109,13 @@ def by_model(
     """Return what the plan's price risk is by the paths of ``exposure`` and by each of ``simulate.MODELS``.
 
     ``last`` and ``mean`` are panels of one grid, as for ``back_test``. Index model; columns expected_cost_usd,
-    var_usd and cvar_usd (over it). Raises as ``simulate.draw_costs``.
+    var_usd and cvar_usd (over it). A record too short for 12 windows of the horizon leaves these paths alone.
     """
     ids, held = exposure.table.index, exposure.committed
     now, within = (p.frame().reindex(last.times)[ids].to_numpy() for p in (last, mean))
     units = {"these paths": exposure.unit_usd}
-    units |= {m: draw_costs(now, within, horizon_steps, model=m, seed=seed) for m in MODELS}
+    if len(now) >= horizon_steps + LEAST_STEPS:
+        units |= {m: draw_costs(now, within, horizon_steps, model=m, seed=seed) for m in MODELS}
     fixed = exposure.table["price_usd_per_hour"].to_numpy()
     costs = {name: np.where(held, fixed, unit) @ exposure.instance_hours for name, unit in units.items()}
     return _tails(costs, level, "model")
