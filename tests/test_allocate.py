@@ -854,7 +854,7 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
     )  # fmt: skip
     drawn = plots.frontier(curve, x_title="CVaR (USD)")
     assert drawn.layout.title.text == (
-        "The tightest limit costs $50 more than the loosest; no plan at 1 limit"
+        "The tightest limit costs $50 more than the loosest; no plan found at 1 limit"
     )
     assert [(trace.name, list(trace.x), list(trace.y)) for trace in drawn.data] == [
         ("proven bound", [2.0, 3.0], [149.0, 100.0]), ("best plan", [2.0, 3.0], [150.0, 100.0])

@@ -98,7 +98,7 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     """
     there = curve[curve["cost_usd"].notna()]
     none = len(curve) - len(there)
-    more = f"; no plan at {none} limit{'s' * (none > 1)}" if none else ""
+    more = f"; no plan found at {none} limit{'s' * (none > 1)}" if none else ""
     if not len(there):
         return _nothing("No limit tried admits a plan")
     dearer = there["cost_usd"].max() - there["cost_usd"].min()
