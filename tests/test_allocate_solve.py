@@ -16,6 +16,7 @@ from cloudarb_lib.allocate.engine import Relaxation
 from cloudarb_lib.allocate.knapsack import Pools
 from cloudarb_lib.allocate.milp import separate, to_milp
 from cloudarb_lib.allocate.search import _Search
+from cloudarb_lib.errors import SolveError
 
 INSTANCE = Path(__file__).parent.parent / "benchmarks" / "instances" / "seed_size_0.npz"
 OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
@@ -165,3 +166,29 @@ def test_the_cost_of_sites_decided_first_is_the_cost_of_all_at_once(monkeypatch)
         assert (whole.status == "infeasible") == (plan.status == "infeasible")
         if plan.has_plan:
             assert whole.objective_usd == pytest.approx(plan.objective_usd, rel=1e-5)
+
+
+@pytest.mark.parametrize("verdict", ["unknown", "limit"])
+def test_sites_whose_relaxation_has_no_verdict_stay_in_the_bound(monkeypatch, verdict):
+    problem = load_instance(INSTANCE, "none")
+    known = allocate.solve(problem, allocate.SolveOptions(gap=1e-3))
+    solved, asked = Relaxation.solve, []
+
+    def silent(self, time_limit_s):
+        closed = self.highs.getLp().col_upper_[self.milp.site_columns[0]] < 1
+        opened = self.highs.getLp().col_lower_[self.milp.site_columns[0]] > 0
+        asked.append(closed or opened)
+        return verdict if asked[-1] else solved(self, time_limit_s)
+
+    monkeypatch.setattr(Relaxation, "solve", silent)
+    plan = allocate.solve(problem, allocate.SolveOptions(gap=1e-3))
+    assert any(asked)
+    assert plan.status == "within_gap"
+    assert plan.bound_usd <= known.objective_usd * (1 + 1e-9)
+    assert plan.objective_usd <= known.objective_usd * (1 + 1e-3)
+
+
+def test_a_relaxation_without_a_verdict_is_an_error(monkeypatch):
+    monkeypatch.setattr(Relaxation, "solve", lambda self, time_limit_s: "unknown")
+    with pytest.raises(SolveError, match="no verdict"):
+        allocate.solve(drawn(0, "small"), OPTIONS)

@@ -70,12 +70,15 @@ class Relaxation:
         self.highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
 
     def solve(self, time_limit_s: float) -> str:
-        """Solve; return optimal, infeasible, unbounded or limit."""
+        """Solve; return optimal, infeasible, unbounded, limit, or unknown where HiGHS comes to no verdict."""
         self.highs.setOptionValue("time_limit", self.highs.getRunTime() + max(time_limit_s, 0.01))
         self.highs.run()
         if "Unknown" in self.highs.modelStatusToString(self.highs.getModelStatus()):
             self.highs.clearSolver()  # a basis gone stale: begin anew
             self.highs.run()
+        if "Unknown" in self.highs.modelStatusToString(self.highs.getModelStatus()):
+            self.highs.clearSolver()
+            return "unknown"
         status = _status(self.highs)
         if status == "optimal":
             solution = self.highs.getSolution()

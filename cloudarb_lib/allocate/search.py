@@ -213,6 +213,8 @@ class _Search:
     def run(self, yesterday: np.ndarray | None) -> str:
         kept = yesterday is not None and self.offer(yesterday)
         status = self._relax()
+        if status == "unknown":
+            raise SolveError("HiGHS comes to no verdict on the relaxation.", "Try other limits.")
         if status != "optimal":
             return self._end(status)
         if len(self.milp.link_site) <= _LINKS_AT_ONCE:
@@ -298,8 +300,11 @@ class _Search:
             lower, upper = self.milp.lower.copy(), self.milp.upper.copy()
             lower[at] = upper[at] = sites
             self.relaxation.bound(at, sites, sites)
-            if self._relax() == "optimal":
+            status = self._relax()
+            if status == "optimal":
                 nodes.append(self._node(lower, upper))
+            elif status != "infeasible":  # out of time, or no verdict: what bounds all plans bounds these
+                nodes.append(replace(whole, lower=lower, upper=upper, cuts=[*whole.cuts]))
             self.relaxation.bound(at, self.milp.lower[at], self.milp.upper[at])
         return "optimal"
 
