@@ -53,7 +53,7 @@ def test_starts_and_stops_equal_enumeration(seed):
     assert plan.objective_usd == pytest.approx(best)
     assert plan.table["expected_cost_usd"].sum() <= plan.objective_usd * (1 + 1e-9)
     validate(plan.table.drop(columns="hours").assign(hours=168.0), "plan")
-    assert (allocate.search.counts_of(problem, plan.table) == plan.counts).all()
+    assert (allocate.plan.counts_of(problem, plan.table) == plan.counts).all()
 
 
 @pytest.mark.parametrize(("commitment", "bought"), [(10.0, 2), (30.0, 1), (61.0, 0)])

@@ -16,7 +16,8 @@ from cloudarb_lib.allocate.explain import binding, conflicts, runners_up, summar
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
 from cloudarb_lib.allocate.model import Limits, Problem, Row
 from cloudarb_lib.allocate.place import with_places
-from cloudarb_lib.allocate.search import Plan, solve
+from cloudarb_lib.allocate.plan import Plan
+from cloudarb_lib.allocate.search import solve
 
 __all__ = [
     "IDLE", "Commitment", "Demand", "Limits", "Plan", "Problem", "Row", "Scenario", "SolveOptions",

@@ -13,7 +13,8 @@ from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.allocate.engine import Relaxation, SolveOptions
 from cloudarb_lib.allocate.milp import Milp, separate, to_milp
 from cloudarb_lib.allocate.model import Problem, tail_mean
-from cloudarb_lib.allocate.search import Plan, solve
+from cloudarb_lib.allocate.plan import Plan
+from cloudarb_lib.allocate.search import solve
 from cloudarb_lib.errors import SolveError
 
 _PATIENCE_S = 30.0

@@ -12,7 +12,8 @@ import pandas as pd
 from cloudarb_lib.allocate.engine import SolveOptions
 from cloudarb_lib.allocate.explain import least_excess
 from cloudarb_lib.allocate.model import Problem
-from cloudarb_lib.allocate.search import Plan, solve
+from cloudarb_lib.allocate.plan import Plan
+from cloudarb_lib.allocate.search import solve
 from cloudarb_lib.errors import ParameterError, SolveError
 
 _RISK_LIMITS = (

@@ -1,18 +1,19 @@
-"""The search for the best plan, and the plan itself: status, bound, gap, what binds."""
+"""The search for the best plan, and the proof of how far from it a plan can be."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.check import Verdict, check
+from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.engine import Answer, Relaxation, SolveOptions, solve_mip
 from cloudarb_lib.allocate.knapsack import Pools
 from cloudarb_lib.allocate.milp import Cuts, Milp, cone_cuts, join, rows_of, separate, spends, to_milp
 from cloudarb_lib.allocate.model import Problem
+from cloudarb_lib.allocate.plan import Plan, counts_of
 from cloudarb_lib.errors import SolveError
 
 _FIRST_REACH, _LAST_REACH = 0.002, 0.1
@@ -27,98 +28,6 @@ _KEPT = (0.9, 0.7, 0.4)
 _LINKS_AT_ONCE, _STALLS = 20_000, 3
 PROVEN = 1e-6
 """Relative gap under which a plan is called optimal."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The outcome of a solve: a plan, or the reason why there is none.
-
-    ``bound_usd`` is a proven lower bound of the cost. Reading ``table``, ``objective_usd`` or
-    ``verdict`` where there is no plan raises SolveError.
-    """
-
-    problem: Problem = field(repr=False)
-    status: str
-    bound_usd: float
-    seconds: float
-    counts: np.ndarray | None = field(repr=False)
-
-    @property
-    def has_plan(self) -> bool:
-        return self.counts is not None
-
-    @property
-    def verdict(self) -> Verdict:
-        if self.counts is None:
-            raise SolveError(
-                f"there is no plan: {self.status}.",
-                "Ask allocate.conflicts which limits are in the way."
-                if self.status == "infeasible" else "Allow more time.",
-            )  # fmt: skip
-        return check(self.problem, self.counts)
-
-    @property
-    def objective_usd(self) -> float:
-        return self.verdict.objective_usd
-
-    @property
-    def gap(self) -> float:
-        """Relative distance of cost and bound; infinite where there is no plan."""
-        if self.counts is None:
-            return np.inf
-        cost = self.objective_usd
-        return max(0.0, (cost - self.bound_usd) / max(abs(cost), 1e-9))
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The plan as table ``plan``, with provider, region, GPUs and rework beside."""
-        fee = self._fees()
-        assert self.counts is not None
-        pairs, slots = self.problem.pairs, self.problem.slots
-        at = np.flatnonzero(self.counts)
-        slot, demand = pairs["slot"].to_numpy()[at], pairs["demand"].to_numpy()[at]
-        units = self.counts[at]
-        rows = pd.DataFrame(
-            {
-                "offer_id": slots["offer_id"].to_numpy()[slot],
-                "workload": self.problem.demands["workload"].to_numpy()[demand],
-                "period": slots["period"].to_numpy()[slot],
-                "instances": units * pairs["instances"].to_numpy(float)[at],
-                "hours": (pairs["hours"] / pairs["instances"]).to_numpy(float)[at],
-                "expected_cost_usd": units * self.problem.unit_cost[at] + fee[at],
-                "provider": slots["provider"].to_numpy()[slot],
-                "region": slots["region"].to_numpy()[slot],
-            }
-        )
-        for name in ("gpu_model", "purchase_option", "gpus"):
-            if name in slots:
-                rows[name] = slots[name].to_numpy()[slot]
-        if "gpus" in rows:
-            rows["gpus"] = rows["gpus"] * rows["instances"]
-        order = ["workload", "period", "expected_cost_usd"]
-        return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)
-
-    @property
-    def binding(self) -> pd.DataFrame:
-        """The limits that bind, as ``explain.binding``."""
-        from cloudarb_lib.allocate import explain
-
-        return explain.binding(self)
-
-    def _fees(self) -> np.ndarray:
-        """Site fees shared among the pairs at a site, by rent; charges by what each pair adds to the sum."""
-        charges, counts = self.verdict.charges_usd, self.counts
-        assert counts is not None
-        cost = counts * self.problem.unit_cost
-        site = self.problem.slots["site"].to_numpy()[self.problem.pairs["slot"].to_numpy()]
-        total = np.bincount(site, cost, len(self.problem.sites))
-        fee = self.problem.sites["fee_usd"].to_numpy(float)
-        shared = cost * (fee / np.where(total > 0, total, 1.0))[site]
-        for row, usd in zip(self.problem.rows, charges, strict=True):
-            if usd > 0:
-                part = np.maximum(row.values * counts[row.at], 0.0)
-                np.add.at(shared, row.at, usd * part / part.sum())
-        return shared
 
 
 def solve(
@@ -148,23 +57,6 @@ def solve(
     if plan.has_plan and plan.verdict.broken:
         raise SolveError(f"the plan found breaks {plan.verdict.broken[0]}.", "Report this.")
     return plan
-
-
-def counts_of(problem: Problem, table: pd.DataFrame) -> np.ndarray:
-    """Return the counts of each pair that a plan table holds; offers gone are left out."""
-    held = table.set_index(["workload", "offer_id", "period"])["instances"]
-    slot = problem.pairs["slot"].to_numpy()
-    key = pd.MultiIndex.from_arrays(
-        [
-            problem.demands["workload"].to_numpy()[problem.pairs["demand"]],
-            problem.slots["offer_id"].to_numpy()[slot],
-            problem.slots["period"].to_numpy()[slot],
-        ]
-    )
-    units = held.groupby(level=[0, 1, 2]).sum().reindex(key).fillna(0.0).to_numpy()
-    return np.minimum(
-        np.floor(units / problem.pairs["instances"].to_numpy(float) + 1e-9), problem.pairs["most"]
-    ).to_numpy(float)
 
 
 @dataclass

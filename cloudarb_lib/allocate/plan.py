@@ -1,0 +1,121 @@
+"""A plan: status, proven bound, gap, what it costs and what binds; as a table and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.allocate.check import Verdict, check
+from cloudarb_lib.allocate.model import Problem
+from cloudarb_lib.errors import SolveError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The outcome of a solve: a plan, or the reason why there is none.
+
+    ``bound_usd`` is a proven lower bound of the cost. Reading ``table``, ``objective_usd`` or
+    ``verdict`` where there is no plan raises SolveError.
+    """
+
+    problem: Problem = field(repr=False)
+    status: str
+    bound_usd: float
+    seconds: float
+    counts: np.ndarray | None = field(repr=False)
+
+    @property
+    def has_plan(self) -> bool:
+        return self.counts is not None
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.counts is None:
+            raise SolveError(
+                f"there is no plan: {self.status}.",
+                "Ask allocate.conflicts which limits are in the way."
+                if self.status == "infeasible" else "Allow more time.",
+            )  # fmt: skip
+        return check(self.problem, self.counts)
+
+    @property
+    def objective_usd(self) -> float:
+        return self.verdict.objective_usd
+
+    @property
+    def gap(self) -> float:
+        """Relative distance of cost and bound; infinite where there is no plan."""
+        if self.counts is None:
+            return np.inf
+        cost = self.objective_usd
+        return max(0.0, (cost - self.bound_usd) / max(abs(cost), 1e-9))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The plan as table ``plan``, with provider, region, GPUs and rework beside."""
+        fee = self._fees()
+        assert self.counts is not None
+        pairs, slots = self.problem.pairs, self.problem.slots
+        at = np.flatnonzero(self.counts)
+        slot, demand = pairs["slot"].to_numpy()[at], pairs["demand"].to_numpy()[at]
+        units = self.counts[at]
+        rows = pd.DataFrame(
+            {
+                "offer_id": slots["offer_id"].to_numpy()[slot],
+                "workload": self.problem.demands["workload"].to_numpy()[demand],
+                "period": slots["period"].to_numpy()[slot],
+                "instances": units * pairs["instances"].to_numpy(float)[at],
+                "hours": (pairs["hours"] / pairs["instances"]).to_numpy(float)[at],
+                "expected_cost_usd": units * self.problem.unit_cost[at] + fee[at],
+                "provider": slots["provider"].to_numpy()[slot],
+                "region": slots["region"].to_numpy()[slot],
+            }
+        )
+        for name in ("gpu_model", "purchase_option", "gpus"):
+            if name in slots:
+                rows[name] = slots[name].to_numpy()[slot]
+        if "gpus" in rows:
+            rows["gpus"] = rows["gpus"] * rows["instances"]
+        order = ["workload", "period", "expected_cost_usd"]
+        return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)
+
+    @property
+    def binding(self) -> pd.DataFrame:
+        """The limits that bind, as ``explain.binding``."""
+        from cloudarb_lib.allocate import explain
+
+        return explain.binding(self)
+
+    def _fees(self) -> np.ndarray:
+        """Site fees shared among the pairs at a site, by rent; charges by what each pair adds to the sum."""
+        charges, counts = self.verdict.charges_usd, self.counts
+        assert counts is not None
+        cost = counts * self.problem.unit_cost
+        site = self.problem.slots["site"].to_numpy()[self.problem.pairs["slot"].to_numpy()]
+        total = np.bincount(site, cost, len(self.problem.sites))
+        fee = self.problem.sites["fee_usd"].to_numpy(float)
+        shared = cost * (fee / np.where(total > 0, total, 1.0))[site]
+        for row, usd in zip(self.problem.rows, charges, strict=True):
+            if usd > 0:
+                part = np.maximum(row.values * counts[row.at], 0.0)
+                np.add.at(shared, row.at, usd * part / part.sum())
+        return shared
+
+
+def counts_of(problem: Problem, table: pd.DataFrame) -> np.ndarray:
+    """Return the counts of each pair that a plan table holds; offers gone are left out."""
+    held = table.set_index(["workload", "offer_id", "period"])["instances"]
+    slot = problem.pairs["slot"].to_numpy()
+    key = pd.MultiIndex.from_arrays(
+        [
+            problem.demands["workload"].to_numpy()[problem.pairs["demand"]],
+            problem.slots["offer_id"].to_numpy()[slot],
+            problem.slots["period"].to_numpy()[slot],
+        ]
+    )
+    units = held.groupby(level=[0, 1, 2]).sum().reindex(key).fillna(0.0).to_numpy()
+    return np.minimum(
+        np.floor(units / problem.pairs["instances"].to_numpy(float) + 1e-9), problem.pairs["most"]
+    ).to_numpy(float)
