@@ -23,6 +23,11 @@ from test_allocate import plan_for, work
 from cloudarb_lib import allocate
 assert plan_for(work()).status == "optimal"
 """
+BY_OR_TOOLS = """
+from test_allocate import plan_for, work
+from cloudarb_lib import allocate
+assert plan_for(work(), options=allocate.SolveOptions(solver="mathopt_gscip")).status == "optimal"
+"""
 FIT = """
 from test_forecast import a_task, stepping
 from cloudarb_lib.forecast.neural import lstm
@@ -51,8 +56,8 @@ else:
 assert "ortools" not in sys.modules
 """
 STORIES = {
-    "forecast, then solve, then both again": [FIT, SOLVE, FIT, SOLVE, CLEAN],
-    "solve, then forecast": [SOLVE, FORECAST, CLEAN],
+    "forecast, then solve, then both again": [FIT, BY_OR_TOOLS, FIT, BY_OR_TOOLS, CLEAN],
+    "solve, then forecast": [BY_OR_TOOLS, FORECAST, CLEAN],
     "the analyst imports tensorflow, then solves and forecasts": [
         TENSORFLOW,
         SOLVE,
