@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 STEP_LOG = 0.005  # a change counts as a step from 0.5 %: below it is jitter of a component of the price
+CAP_LOG = 0.17
+"""Size beyond which a step says no more about the next: reviews are capped, at 15 % mostly (log 1.15 to 0.85)."""
 LAGS = (1, 2, 4, 8, 13, 26)
 WINDOWS, WINDOWS_HOURLY = (13, 26, 52), (24, 168, 720)
 REVIEW_SHARE = 0.1  # of the series that step in a cell, for it to be a review

@@ -344,7 +344,9 @@ def test_in_most_worlds_of_a_list_a_series_goes_one_way_with_its_group_or_agains
     np.testing.assert_array_equal(bound[:, ~trending], free[:, ~trending])
     change = np.diff(bound, axis=2, prepend=0.0)
     assert (change[:, trending] * ways[:, trending, None] > -1e-12).all()
-    np.testing.assert_allclose(np.abs(change), np.abs(np.diff(free, axis=2, prepend=0.0)), atol=1e-12)
+    own = np.diff(free, axis=2, prepend=0.0)
+    size = np.where(own * ways[..., None] < 0, np.minimum(np.abs(own), members.CAP_LOG), np.abs(own))
+    np.testing.assert_allclose(np.abs(change), size, atol=1e-12)
 
 
 def test_past_cells_of_a_list_age_by_reviews():
@@ -651,3 +653,12 @@ def test_worlds_of_a_market_stay_near_the_extremes_that_it_has_shown():
     drawn = walk.task.log_price[299][:, None, None] + walk.worlds(-1, n_paths=200, only=np.arange(4))
     assert drawn.max() <= 1.0 + 2 * members.CAP_LOG
     assert drawn.min() >= -2 * members.CAP_LOG
+
+
+def test_a_step_that_is_turned_about_is_no_larger_than_a_reviews_cap():
+    step = np.zeros((4, 1))
+    step[2] = -1.1  # a price cut to a third
+    drawn = (np.full((2, 1), 2), np.zeros((2, 1), int))
+    ways = np.array([[1.0, -1.0]])
+    found = w.draw_worlds(step, np.zeros(1, int), np.zeros(1, int), drawn, ways)
+    np.testing.assert_allclose(found[0, :, 0], [members.CAP_LOG, -1.1])

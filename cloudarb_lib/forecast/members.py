@@ -15,7 +15,16 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.features import carry_forward, features, group_mean, lag, last_step, review_rate, steps
+from cloudarb_lib.features import (
+    CAP_LOG,
+    carry_forward,
+    features,
+    group_mean,
+    lag,
+    last_step,
+    review_rate,
+    steps,
+)
 from cloudarb_lib.forecast.meta import meta_learner
 from cloudarb_lib.forecast.neural import lstm
 from cloudarb_lib.splits import known, walk
@@ -26,8 +35,6 @@ MAX_ROWS = 20_000  # rows boosting is trained on, drawn evenly, for speed
 REFIT_EVERY = 13  # paces that one fit of boosting serves
 PROPHET_REFITS, PROPHET_CELLS = 4, 720  # fits over the span of the origins, and cells that each sees
 MIN_STEPS = 100  # steps before a direction is learned from them
-CAP_LOG = 0.17
-"""Size beyond which a step says no more about the next: reviews are capped, at 15 % mostly (log 1.15 to 0.85)."""
 
 M = TypeVar("M")
 

@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from cloudarb_lib.features import STEP_LOG, last_step, steps
+from cloudarb_lib.features import CAP_LOG, STEP_LOG, last_step, steps
 
 BLOCK_CELLS = 6  # mean length of a block: about one review cycle of weekly prices (42 days in 2025)
 HALF_LIFE_CELLS = 26.0  # age (paces) at which a market's cell, and an outcome in calibration, counts half
@@ -94,7 +94,7 @@ def draw_worlds(
     ways: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the log changes (series, paths, steps ahead) that drawn cells give the series ``only``, their steps
-    going the ``ways`` of ``draw_ways``, if any."""
+    going the ``ways`` of ``draw_ways``, if any: one that is turned about is no larger than a review's cap."""
     cells, shift = drawn
     out = np.empty((len(only), *cells.shape))
     for row, series in enumerate(only):
@@ -102,7 +102,9 @@ def draw_worlds(
         place = int(np.searchsorted(block, series))
         out[row] = step[cells, block[(place + shift) % len(block)]]
     if ways is not None:
-        out = np.where(ways[..., None] != 0, np.abs(out) * ways[..., None], out)
+        turned = np.sign(out) * ways[..., None] < 0  # a price cut to a third shows no rise to three times
+        size = np.where(turned, np.minimum(np.abs(out), CAP_LOG), np.abs(out))
+        out = np.where(ways[..., None] != 0, size * ways[..., None], out)
     return np.cumsum(out, axis=2, out=out)
 
 
