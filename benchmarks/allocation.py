@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--limits", choices=LIMITS)
     parser.add_argument("--gap", type=float, default=1e-3)
     parser.add_argument("--time-limit", type=float, default=60.0)
-    parser.add_argument("--solver", default="highs")
+    parser.add_argument("--solver", default=allocate.SolveOptions.solver)
     parser.add_argument("--scale", nargs="+", type=int, metavar="N", help="so many integers, on real offers")
     given = parser.parse_args()
     if given.scale:

@@ -151,7 +151,7 @@ def _status(highs: Any) -> str:
 
 @dataclass(frozen=True)
 class SolveOptions:
-    """How to solve. Defaults were chosen by measurement (docs/allocation.md).
+    """How to solve. The default solver was chosen by measurement (docs/allocation.md); efforts are as the solver has them.
 
     ``gap``: relative distance of cost and proven bound at which to stop. ``solver``:
     highs (highspy), mathopt_gscip or mathopt_highs (OR-Tools). ``presolve``, ``cuts`` and

@@ -42,7 +42,7 @@ PRIOR_SHARE, PRIOR_HANDICAP = 0.2, 0.15
 """A member is taken to be 15 % worse than the last value until outcomes say otherwise; this belief weighs a
 fifth of the outcomes that count."""
 LIMIT_S = 900.0
-"""Time a member may take over a walk, ten times what the slowest needs for 5,000 series."""
+"""Time a member may take over a walk."""
 MIN_OUTCOMES = 20  # outcomes before anything but the last value is believed
 TREND, TURN_SHARE = "momentum_8", 0.5
 """After an alarm that prices move more than they used to, at most this share stays with the last value until the
