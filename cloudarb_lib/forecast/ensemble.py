@@ -347,7 +347,7 @@ def simulated(
         reviews = np.cumsum(review_rate(step[: at + 1], task.log_price[: at + 1])[0])
         ways = w.draw_ways(step[: at + 1], task.groups, only, **size)
     drawn = w.draw_cells(at, horizon=task.horizon, pace=task.pace, reviews=reviews, **size)
-    worlds = w.draw_worlds(step, task.groups, only, drawn, ways)[:, :, ahead]
+    worlds = w.draw_worlds(step, task.groups, only, drawn, ways, ahead)
     low, high = (extreme[only if task.pace > 1 else ...][:, None] for extreme in shown(task, at))
     if task.pace > 1:
         worlds *= w.calm(step[: at + 1, only], pace=task.pace, horizon=task.horizon)[:, None, ahead]

@@ -92,20 +92,31 @@ def draw_worlds(
     only: np.ndarray,
     drawn: tuple[np.ndarray, np.ndarray],
     ways: np.ndarray | None = None,
+    ahead: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
-    """Return the log changes (series, paths, steps ahead) that drawn cells give the series ``only``, their steps
-    going the ``ways`` of ``draw_ways``, if any: one that is turned about is no larger than a review's cap."""
+    """Return the log changes (series, paths, steps) that drawn cells give the series ``only``, their steps
+    going the ``ways`` of ``draw_ways``, if any: one that is turned about is no larger than a review's cap;
+    of all steps or those at the positions ``ahead``."""
     cells, shift = drawn
-    out = np.empty((len(only), *cells.shape))
-    for row, series in enumerate(only):
-        block = np.flatnonzero(groups == groups[series])
-        place = int(np.searchsorted(block, series))
-        out[row] = step[cells, block[(place + shift) % len(block)]]
-    if ways is not None:
-        turned = np.sign(out) * ways[..., None] < 0  # a price cut to a third shows no rise to three times
-        size = np.where(turned, np.minimum(np.abs(out), CAP_LOG), np.abs(out))
-        out = np.where(ways[..., None] != 0, size * ways[..., None], out)
-    return np.cumsum(out, axis=2, out=out)
+    order = np.argsort(groups, kind="stable")  # the series of a group side by side
+    first = np.searchsorted(groups[order], groups[only])
+    place, many = np.argsort(order)[only] - first, np.bincount(groups)[groups[only]]
+    wanted = np.arange(cells.shape[1])[ahead]
+    total = np.zeros((len(cells), len(only)))
+    out = np.empty((len(only), len(wanted), len(cells)))  # paths side by side, since they are sorted later
+    for k in range(wanted.max(initial=-1) + 1):
+        series = only
+        if shift[:, k].any():
+            series = order[first + (place + shift[:, k, None]) % many]
+        change = step.take(cells[:, k, None] * step.shape[1] + series)
+        if ways is not None:
+            way = ways.T
+            turned = np.sign(change) * way < 0  # a price cut to a third shows no rise to three times
+            size = np.where(turned, np.minimum(np.abs(change), CAP_LOG), np.abs(change))
+            change = np.where(way != 0, size * way, change)
+        total += change
+        out[:, wanted == k] = total.T[:, None]
+    return out.transpose(0, 2, 1)
 
 
 def calm(step: np.ndarray, *, pace: int, horizon: int) -> np.ndarray:
@@ -131,10 +142,12 @@ def recentre(worlds: np.ndarray, point: np.ndarray, *, lists: bool = True) -> np
     middle, n = np.median(worlds, axis=1), worlds.shape[1]
     moved = n - still.sum(axis=1)
     stepped = ((2 * moved <= n) | (lists & (moved < n))) & (np.abs(point) >= STEP_LOG)
+    some = np.nonzero(stepped)
+    changed = np.where(still.transpose(0, 2, 1)[some], np.nan, worlds.transpose(0, 2, 1)[some])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no world changed
-        changed = np.nan_to_num(np.nanmedian(np.where(still & stepped[:, None], np.nan, worlds), axis=1))
-    shift = point - np.where(stepped, changed, middle)
+        middle[some] = np.nan_to_num(np.nanmedian(changed, axis=1))
+    shift = point - middle
     need = np.where(stepped, (n - moved) // 2 + 1, 0)
     takes = still & (np.cumsum(still, axis=1) <= need[:, None])
     return np.where(takes, point[:, None], np.where(still, 0.0, worlds + shift[:, None]))
