@@ -103,14 +103,8 @@ def _say(verdicts: pd.DataFrame, level: float) -> None:
         kept = group.assign(**{test: group[test] >= 0.05 for test in TESTS})
         kept["passed"] = kept[TESTS].all(axis=1)
         table = kept.groupby(["model", "plan"], sort=False).mean(numeric_only=True)
-        columns = [
-            "exceedances",
-            *(TESTS if enough else []),
-            "binomial",
-            "z",
-            "acerbi_szekely",
-            "tick_loss_pct",
-        ]
+        columns = ["exceedances", "rises", *(TESTS if enough else []), "binomial"]
+        columns += ["z", "acerbi_szekely", "tick_loss_pct"]
         print(
             f"\n{name}: {n} windows from each of {starts} starts, {(1 - level) * n:.1f} exceedances expected; "
             f"model {DEFAULT}: means over the starts" + ", of tests the share kept at 5 %" * enough

@@ -92,6 +92,9 @@ def test_windows_do_not_overlap_and_the_table_adds_up():
     told = verdicts.set_index(["plan", "model", "start"])["exceedances"].sort_index()
     np.testing.assert_array_equal(counts.sort_index(), told)
     assert (windows["cvar_usd"] >= windows["var_usd"] - 1e-12).all()
+    paid = (one["expected_usd"] + one["loss_usd"]).to_numpy()
+    now = p.frame().loc[one["origin_utc"]].to_numpy() @ backtest.real_plans(p, 60)["mixed"]
+    assert (paid > now).sum() == verdicts.query("model == 'normal' and plan == 'mixed'")["rises"].sum()
 
 
 def test_prices_after_the_origin_change_nothing_before():
@@ -116,7 +119,7 @@ def test_a_known_random_walk_is_not_rejected():
     verdicts, windows = backtest.back_test(p, p, horizon_steps=1)
     all_of_it = verdicts[verdicts["plan"] == "all that moves"].set_index("model")
     assert (all_of_it.loc[["normal", backtest.DEFAULT], "kupiec"] > 0.01).all()
-    # the default averages two quantiles and adapts: it lies near their middle
+    # the default averages two quantiles and tracks: it lies near their middle
     told = windows[windows["plan"] == "all that moves"].pivot(
         index="origin_utc", columns="model", values="var_usd"
     )
@@ -124,14 +127,48 @@ def test_a_known_random_walk_is_not_rejected():
     assert (told[backtest.DEFAULT] / middle).median() == pytest.approx(1.0, abs=0.25)
 
 
-def test_adapting_widens_after_hits_and_keeps_what_stands_still():
-    cost = np.tile(np.r_[np.full(900, 1.0), np.linspace(1.0, 2.0, 100)], (30, 1))
-    out = backtest._adapt(cost, np.full(30, 5.0), 0.95)
-    np.testing.assert_array_equal(out[0], cost[0])
-    assert out[5].max() > out[1].max() > out[0].max()
-    assert (out[:, :900] == 1.0).all()
-    calm = backtest._adapt(cost, np.ones(30), 0.95)
-    assert calm[-1].max() < calm[0].max()
+def drawn(windows: int, values: np.ndarray) -> list[np.ndarray]:
+    """Return two models alike, (windows, plans 2, draws)."""
+    return 2 * [np.tile(values, (windows, 2, 1))]
+
+
+def test_an_exceedance_lifts_even_a_var_of_no_change_and_what_stands_still_stays():
+    values = np.r_[np.full(990, 1.0), np.linspace(1.0, 1.5, 10)]
+    paid = np.ones((40, 2))
+    paid[[5, 20], 0] = 1.2
+    out = backtest.combine(drawn(40, values), paid, 0.95)
+    at = np.quantile(out, 0.95, axis=2, method="inverted_cdf")
+    assert (out[:6, 0] == values).all()
+    assert at[6, 0] == pytest.approx(1 + 0.1 * 0.2 * 0.95)  # a tenth of the largest deviation
+    assert at[7, 0] == pytest.approx(1 + 0.1 * 0.2 * 0.9)
+    assert at[21, 0] > at[20, 0] >= 1.0
+    assert (out[:, 0, :500] == 1.0).all()
+    np.testing.assert_array_equal(out[:, 1], np.tile(values, (40, 1)))  # nothing came to the other plan
+    assert (np.diff(out, axis=2) >= 0).all()
+
+
+def test_a_var_that_is_never_reached_falls_but_not_below_the_median():
+    values = np.linspace(0.5, 1.5, 1000)
+    paid = np.tile([0.2, 1.0], (400, 1))
+    out = backtest.combine(drawn(400, values), paid, 0.95)
+    at = np.quantile(out, 0.95, axis=2, method="inverted_cdf")
+    assert (np.diff(at, axis=0) <= 0).all()
+    assert at[-1, 0] == pytest.approx(np.median(values), abs=2e-3)
+    assert (out[:, :, :500] == values[:500]).all()
+
+
+def test_the_model_that_lost_less_weighs_more_and_the_first_window_knows_nothing():
+    near, far = (np.tile(np.linspace(1.0, top, 1000), (30, 1, 1)) for top in (1.2, 3.0))
+    at = np.quantile(backtest.combine([near, far], np.ones((30, 1)), 0.95), 0.95, axis=2)[:, 0]
+    mean = (1 + 0.95 * 0.2 + 1 + 0.95 * 2.0) / 2
+    assert at[0] == pytest.approx(mean, abs=1e-2)
+    # inverse losses: 0.95 * 0.2 and 0.95 * 2 above what came, so that the first weighs ten times as much
+    assert at[1] == pytest.approx(1 + 0.95 * (10 * 0.2 + 2.0) / 11, abs=1e-2)
+
+
+def test_a_level_below_the_median_is_not_tracked():
+    out = backtest.combine(drawn(20, np.linspace(1.0, 2.0, 100)), np.full((20, 2), 5.0), 0.4)
+    np.testing.assert_allclose(out, drawn(20, np.linspace(1.0, 2.0, 100))[0])
 
 
 def test_forecast_costs_lie_between_now_and_the_paths_end_and_list_prices_stay():
@@ -159,6 +196,11 @@ def test_what_cannot_be_tested_is_refused(change, horizon, level, error, message
     p = change(panel())
     with pytest.raises(error, match=message):
         backtest.back_test(p, p, horizon_steps=horizon, level=level)
+
+
+def test_one_machine_alone_is_one_plan():
+    p = panel().select([0, 3])
+    assert list(backtest.real_plans(p, 60)) == ["all that moves", "mixed"]
 
 
 def test_perfectly_correlated_offers_and_missing_weeks_are_answered():
