@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from importlib import metadata
@@ -69,13 +70,19 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
         manifest = {"run_id": run_id, "title": config.own["title"], "status": "running", **_origin()}
         manifest |= _rests(config, snapshot.stem, notebooks)
         graph = _graph(config, manifest["notebooks"], run_dir, state, notebooks)
-        print(f"{manifest['title']}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}")
+        print(
+            f"{manifest['title']}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}",
+            flush=True,
+        )
         _note(manifest, run_dir)
-        try:
-            code = _watch(graph, manifest, run_dir, state, lock)
-        except KeyboardInterrupt:
-            code = STOPPED
-        ran = [step for step, status in _statuses(run_dir).items() if status != before.get(step)]
+        code, said = _carry_out(graph, run_dir, state, lock)
+        ran = {step: status for step, status in _statuses(run_dir).items() if status != before.get(step)}
+        failed = sorted((s for s in ran.values() if s.get("exit_code")), key=lambda s: s["finished_at"])
+        if code not in (0, STOPPED) and failed:
+            code = failed[0]["exit_code"]
+        elif code not in (0, STOPPED):
+            code, manifest["error"] = RunError.exit_code, f"the graph broke, see logs/graph.log: {said}"
+            print(manifest["error"], file=sys.stderr)
         same = (old.get("status"), old.get("drawn_by")) == ("succeeded", manifest["drawn_by"])
         if code == 0 and same and not ran:
             write_json(run_dir / "manifest.json", old)
@@ -177,27 +184,19 @@ def _graph(config: RunConfig, given: dict, run_dir: Path, state: Path, notebooks
     return [*command, "--rerun-incomplete", "--keep-going", "--scheduler", "greedy"]
 
 
-def _watch(graph: list[str], manifest: dict, run_dir: Path, state: Path, lock: int) -> int:
-    """Run the graph, telling what happens as it happens; return 0 or the first failure's code."""
-    seen, codes, log = _statuses(run_dir), [], state / "graph.log"
-    environment = {**os.environ, OWNER: str(os.getpid())}
+def _carry_out(graph: list[str], run_dir: Path, state: Path, lock: int) -> tuple[int, str]:
+    """Run the graph, whose runners tell what happens; return its exit code and the end of what it said."""
+    log = state / "graph.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            graph, cwd=state, stdout=out, stderr=out, env=environment, pass_fds=[lock], start_new_session=True
-        )
+            graph, cwd=state, stderr=out, env={**os.environ, OWNER: str(os.getpid())}, pass_fds=[lock],
+            start_new_session=True,
+        )  # fmt: skip
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        ended = False
-        while not ended:
-            ended = process.poll() is not None
-            for step, status in _statuses(run_dir).items():
-                if status != seen.get(step):
-                    seen[step] = status
-                    _note(manifest, run_dir)
-                    took = f"{status['status']} after {status.get('seconds', 0):.1f} s"
-                    print(f"  {step:<20}{'started' if status['status'] == 'running' else took}", flush=True)
-                    codes += [status["exit_code"]] if status.get("exit_code") else []
-            time.sleep(0.0 if ended else 0.2)
+        code = process.wait()
+    except KeyboardInterrupt:
+        code = STOPPED
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError, subprocess.TimeoutExpired):
@@ -206,11 +205,7 @@ def _watch(graph: list[str], manifest: dict, run_dir: Path, state: Path, lock: i
         signal.signal(signal.SIGTERM, previous)
         text = scrub(log.read_text(errors="replace"), {state: ".", run_dir.parent: ".."})
         write_text(run_dir / "logs" / "graph.log", text)
-    if process.returncode and not codes:
-        manifest["error"] = "the graph broke, see logs/graph.log: " + " ".join(text.splitlines()[-3:])
-        print(manifest["error"], file=sys.stderr)
-        return RunError.exit_code
-    return codes[0] if codes else 0
+    return code, " ".join(text.splitlines()[-3:])
 
 
 def _statuses(run_dir: Path) -> dict[str, dict]:
@@ -219,7 +214,7 @@ def _statuses(run_dir: Path) -> dict[str, dict]:
     return {step: status for step, status in found.items() if status}
 
 
-def _note(manifest: dict, run_dir: Path, ran: list[str] | None = None) -> None:
+def _note(manifest: dict, run_dir: Path, ran: Collection[str] | None = None) -> None:
     """Write the manifest as things stand; at the end, ``ran`` names what ran this time.
 
     Then a notebook that did not run, and rests on one that did not succeed, is 'not run'.

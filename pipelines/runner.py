@@ -19,7 +19,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from cloudarb_lib.errors import CloudArbError, ParameterError
+from pipelines.config import SET_BY_RUN, check, declared
 from pipelines.files import read_json, scrub, write_json, write_text
-from pipelines.parameters import SET_BY_RUN, check, declared
 
 NOTEBOOK_ERROR, TIMEOUT, DEAD_KERNEL, STOPPED = 10, 11, 12, 130
 OWNER = "CLOUDARB_RUN_PID"
 """Environment variable: the process on whose behalf we run; once it is gone, we stop."""
-_GRACE_S = 5.0
+_LOOK_S, _GRACE_S = 0.2, 5.0
 
 
 def skip_slow_grammar() -> None:
@@ -43,27 +42,27 @@ def skip_slow_grammar() -> None:
 
 
 class Watch:
-    """Ends a kernel that is out of time, or that nobody waits for any more, and knows why.
+    """Ends a kernel that is out of time, or that nobody waits for any more; ``code`` tells why, else 0.
 
-    Out of time, it is interrupted first, so that the notebook shows where it stood; then its
-    whole process group is killed.
+    Out of time, it is interrupted first, so that the notebook shows where it stood; then its whole process
+    group is killed. Works by the process's timer and signals, so one at a time, in the main thread.
     """
 
     def __init__(self, timeout_s: float) -> None:
         self.code = 0
         self.kernel: Any = None
-        self._deadline = time.monotonic() + timeout_s
+        self._end = time.monotonic() + timeout_s
         self._owner = Path(f"/proc/{os.environ.get(OWNER, 'self')}")
-        self._over = threading.Event()
 
     def __enter__(self) -> Watch:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
-        threading.Thread(target=self._wait, daemon=True).start()
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, _LOOK_S, _LOOK_S)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> bool:
@@ -80,18 +79,16 @@ class Watch:
         if not self._signal(signal.SIGKILL):
             raise KeyboardInterrupt
 
-    def _wait(self) -> None:
-        while not self._over.wait(0.2):
-            if Path("/proc").exists() and not self._owner.exists():
-                self.code = STOPPED
-                self._signal(signal.SIGKILL)
-            elif time.monotonic() > self._deadline:
-                self.code = TIMEOUT
-                if self._signal(signal.SIGINT) and not self._over.wait(_GRACE_S):
-                    self._signal(signal.SIGKILL)
+    def _look(self, *_: object) -> None:
+        over_s = time.monotonic() - self._end
+        if Path("/proc").exists() and not self._owner.exists():
+            self._stop()
+        elif over_s > _GRACE_S or (over_s > 0 and not self.code):
+            self.code = self.code or TIMEOUT
+            self._signal(signal.SIGKILL if over_s > _GRACE_S else signal.SIGINT)
 
 
-def execute(notebook: Path, output: Path, parameters: dict[str, object], watch: Watch) -> None:
+def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Watch) -> None:
     """Run ``notebook`` by papermill, in the folder of ``output``; raises what papermill raises.
 
     The kernel is this very Python (whatever other kernel named python3 a user may have), and
@@ -99,20 +96,20 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], watch: 
     """
     skip_slow_grammar()
     import papermill
+    from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
     with tempfile.TemporaryDirectory(prefix="cloudarb-") as private:
+        settings = {
+            "transport": "ipc",
+            "ip": f"{private}/kernel",
+            "connection_file": f"{private}/kernel.json",
+        }
 
         class PrivateKernel(AsyncKernelManager):
-            def __init__(self, **kwargs: object) -> None:
-                super().__init__(**kwargs)
-                self.transport, self.ip = "ipc", f"{private}/kernel"
-                self.connection_file = f"{private}/kernel.json"
+            def __init__(self, **kwargs: Any) -> None:
+                super().__init__(**kwargs, **settings, kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
                 watch.kernel = self
-
-            def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-                start = [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file]
-                return start + (extra_arguments or [])
 
         papermill.execute_notebook(
             notebook, output, parameters=parameters, progress_bar=False, cwd=output.parent,
@@ -121,32 +118,28 @@ def execute(notebook: Path, output: Path, parameters: dict[str, object], watch: 
 
 
 def run(
-    notebook: Path,
-    run_dir: Path,
-    parameters: dict[str, object],
-    *,
-    timeout_s: float,
-    after: Sequence[str] = (),
-) -> dict[str, object]:
+    notebook: Path, run_dir: Path, parameters: dict[str, Any], *, timeout_s: float, after: Sequence[str] = ()
+) -> dict[str, Any]:
     """Run ``notebook`` into ``run_dir`` and return its status, as logs/NAME.json keeps it.
 
     ``parameters`` are checked against the notebook first: ParameterError, nothing written.
     """
     known, began = declared(notebook), time.monotonic()
     free = {name: parameter for name, parameter in known.items() if name not in SET_BY_RUN}
-    given = check(parameters, free, where=notebook.name)
+    given = check(parameters, free)
     given |= {"run_dir": ".."} if "run_dir" in known else {}
     pinned = "store_dir" in known and (run_dir / "snapshot").is_dir()
     given |= {"store_dir": "../snapshot"} if pinned else {}
-    status: dict[str, object] = {"status": "running", "started_at": now(), "parameters": given}
+    status: dict[str, Any] = {"status": "running", "started_at": now(), "parameters": given}
     status["after"] = [Path(earlier).stem for earlier in after]
     log = run_dir / "logs" / f"{notebook.stem}.json"
     write_json(log, status)
+    print(f"  {notebook.stem:<20}started", flush=True)
     stage = run_dir / ".work" / f"{notebook.stem}-{os.getpid()}"
     local, output = {stage: ".", notebook.parent: "notebooks"}, stage / "notebooks" / notebook.name
     code, error = 0, ""
     try:
-        upstream = _lay_out(stage, run_dir, status["after"])  # type: ignore[arg-type]
+        upstream = _lay_out(stage, run_dir, status["after"])
         with Watch(timeout_s) as watch:
             try:
                 execute(notebook, output, given, watch)
@@ -166,6 +159,7 @@ def run(
     status |= {"exit_code": code, "error": scrub(error, local), "finished_at": now()}
     status["seconds"] = round(time.monotonic() - began, 2)
     write_json(log, status)
+    print(f"  {notebook.stem:<20}{status['status']} after {status['seconds']:.1f} s", flush=True)
     return status
 
 
@@ -226,8 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
     except CloudArbError as fault:
         print(f"{notebook.name}: {fault}", file=sys.stderr)
         return fault.exit_code
-    print(f"{notebook.stem} {status['status']} after {status['seconds']} s. {status['error']}")
-    return int(str(status["exit_code"]))
+    print(status["error"], file=sys.stderr)
+    return status["exit_code"]
 
 
 if __name__ == "__main__":

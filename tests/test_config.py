@@ -11,8 +11,7 @@ from pipeline_toys import CONFIG, PARAMETERS, notebook, project
 
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
-from pipelines.config import NOTEBOOKS, STEPS, load_config
-from pipelines.parameters import SET_BY_RUN, Parameter, check, declared
+from pipelines.config import NOTEBOOKS, SET_BY_RUN, STEPS, Parameter, check, declared, load_config
 
 KINDS = {"str": "a", "int": 1, "float": 1.0, "bool": True, "list": ["a"]}
 
@@ -58,19 +57,19 @@ def test_each_notebook_is_given_what_it_declares(toys, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("seed: 3", "sede: 3"), r"line 5: 'sede' is unknown \(did you mean 'seed'\?\)"),
+        (("seed: 3", "sede: 3"), r"line 5: key 'sede' is not known \(did you mean 'seed'\?\)"),
         (("seed: 3", "seed: 3\nseed: 4"), "line 6: 'seed' stands in line 5 already"),
-        (("seed: 3", "seed: 3.0"), r"line 5: seed is 3.0 \(float\), not a proper int"),
-        (("seed: 3", "seed: yes"), r"seed is True \(bool\), not a proper int"),
+        (("seed: 3", "seed: 3.0"), r"line 5: seed is 3\.0\. .*valid integer"),
+        (("seed: 3", "seed: yes"), "seed is True.*valid integer"),
         (("seed: 3", "seed:"), "seed is None"),
-        (("seed: 3", "budget_usd: .inf"), "not a proper float"),
-        (("seed: 3", "names: [a, 1]"), "an entry of names is 1"),
-        (("seed: 3", "names: a"), "not a proper list"),
-        (("seed: 3", "run_dir: x"), "'run_dir' is unknown"),
+        (("seed: 3", "budget_usd: .inf"), "budget_usd is inf.*finite number"),
+        (("seed: 3", "names: [a, 1]"), "line 5: names is 1.*Write a text"),
+        (("seed: 3", "names: a"), "names is 'a'.*Write a list"),
+        (("seed: 3", "run_dir: x"), "key 'run_dir' is not known"),
         (("2026-04-29", "2026-04-31"), "not readable as YAML after line 4: day is out of range"),
         (("2026-04-29", "2026-04-29 18:00:00"), "line 4: as_of .* has no time zone"),
-        (("as_of: 2026-04-29\n", ""), "lacks 'as_of'"),
-        (("name: toy", "name: ../toy"), "cannot name a folder"),
+        (("as_of: 2026-04-29\n", ""), "as_of is missing"),
+        (("name: toy", "name: ../toy"), "name is '../toy'.*pattern"),
         (("timeout_s: 60", "timeout_s: 0"), "timeout_s is 0"),
         (("timeout_s: 60", "timeout_s: 1m"), "timeout_s is '1m'"),
         (("seed: 3", "seed: [3"), "not readable as YAML"),
@@ -119,9 +118,9 @@ values = st.one_of(
 
 @given(values, st.sampled_from(list(KINDS)))
 def test_what_passes_has_the_type_declared(value, kind):
-    known = {"x": Parameter("x", kind, KINDS[kind])}
+    known = {"x": Parameter(kind, KINDS[kind])}
     try:
-        got = check({"x": value}, known, where="test")["x"]
+        got = check({"x": value}, known)["x"]
     except ParameterError:
         fits = type(value).__name__ == kind and not (kind == "float" and not math.isfinite(value))
         assert not fits

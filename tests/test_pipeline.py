@@ -136,7 +136,7 @@ def test_a_bad_configuration_starts_nothing(tmp_path):
         config.write("sede: 4\n")
     code, said = finish(root)
     assert code == 2
-    assert "toy.yaml, line 6: 'sede' is unknown (did you mean 'seed'?)" in said
+    assert "toy.yaml, line 6: key 'sede' is not known (did you mean 'seed'?)" in said
     assert not (root / "reports").exists()
 
 

@@ -90,10 +90,10 @@ def test_nobody_waits_for_it_any_more(tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [
-        ({"X": 1.0}, "unknown"),
-        ({"x": "1.0"}, "not a proper float"),
-        ({"x": True}, "not a proper float"),
-        ({"run_dir": "/tmp"}, "unknown"),
+        ({"X": 1.0}, "'X' is not known"),
+        ({"x": "1.0"}, "x is '1.0'. Way out: Write a number."),
+        ({"x": True}, "x is True. Way out: Write a number."),
+        ({"run_dir": "/tmp"}, "'run_dir' is not known"),
         ([1], "holds no JSON object"),
     ],
 )
