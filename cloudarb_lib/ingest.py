@@ -23,7 +23,7 @@ from cloudarb_lib.errors import DataError, StoreError
 from cloudarb_lib.files import locked
 from cloudarb_lib.gpus import canonical
 from cloudarb_lib.schema import QUALITIES, STORED
-from cloudarb_lib.store import BUNDLED, LAYOUT, connect, current, store_folder
+from cloudarb_lib.store import BUNDLED, WAY_OUT, connect, current, store_folder
 from cloudarb_lib.types import OFFER_PARTS
 from cloudarb_lib.units import ensure_utc
 
@@ -123,7 +123,9 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
         with connect(work) as con:
             con.create_function("canonical", canonical, null_handling="special")  # type: ignore[call-overload]
             if base is None:
-                con.execute(LAYOUT)
+                con.execute(";".join(table.ddl() for table in STORED.values()))
+            elif con.execute("FROM duckdb_views() WHERE view_name = 'price_events'").fetchall():
+                raise StoreError(f"store {folder} was written by an older version.", WAY_OUT)
             for path in (bar := tqdm(paths, unit="file", disable=None if progress else True)):
                 bar.set_postfix_str(path.name)
                 starts.append(_rows(con))
@@ -135,7 +137,7 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
                 _flag(con)
             for path, first, end in zip(paths, starts, [*starts[1:], _rows(con)], strict=True):
                 if flags := _rows(
-                    con, f"price_rows WHERE flagged_at IS NOT NULL AND rowid BETWEEN {first} AND {end - 1}"
+                    con, f"price_events WHERE flagged_at IS NOT NULL AND rowid BETWEEN {first} AND {end - 1}"
                 ):
                     report.flagged[path.name] += flags
             report.digest = _digest(con)
@@ -182,18 +184,18 @@ def _take_in(con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, repo
     table, read = "", 0
     for rows, unread in pieces(path):
         if not table:
-            table, query = check(rows.column_names[:-1], source=path.stem, now=now)
+            table, query = check(rows.schema, source=path.stem, now=now)
             numbered = [f"c{i}" for i in range(rows.num_columns - 1)]  # whatever their names hold
             text = ", ".join(f"coalesce({name}::VARCHAR, '')" for name in numbered)
             con.execute(f"""
-                CREATE OR REPLACE TEMP TABLE staged AS SELECT 0::BIGINT AS line, '' AS offer_id, * FROM {table} LIMIT 0;
+                CREATE OR REPLACE TEMP TABLE staged AS SELECT 0::BIGINT AS line, *,
+                  {{'reason': '', 'detail': ''}} AS wrong FROM {table} LIMIT 0;
                 CREATE OR REPLACE TEMP TABLE bad AS SELECT line, reason, detail, row_text FROM quarantine LIMIT 0""")
         con.register("raw", rows.rename_columns([*numbered, LINE]))
         con.execute(f"""
-            CREATE OR REPLACE TEMP TABLE checked AS {query};
-            INSERT INTO staged BY NAME SELECT * EXCLUDE wrong FROM checked WHERE wrong IS NULL;
+            INSERT INTO staged BY NAME {query};
             INSERT INTO bad SELECT line, wrong.reason, wrong.detail, left(concat_ws(',', {text}), 1000)
-              FROM (SELECT line, wrong FROM checked WHERE wrong IS NOT NULL) JOIN raw ON line = {LINE}""")
+              FROM (SELECT line, wrong FROM staged WHERE wrong IS NOT NULL) JOIN raw ON line = {LINE}""")
         if unread:
             told = [(line, why, f"{what} {REASONS[why]}.", text[:1000]) for line, why, what, text in unread]
             con.register("refused", pd.DataFrame(told))
@@ -201,8 +203,9 @@ def _take_in(con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, repo
         read += len(rows) + len(unread)
     if not read:
         raise DataError("it has no row.", "Give a file with rows.")
-    merge = _MERGE if table == "price_events" else _merge_table(table)
-    counts = con.execute(merge).fetchall()[0]
+    counts = con.execute(_merge(table)).fetchall()[0]
+    if table == "price_events":
+        con.execute(_LOOKED)
     with path.open("rb") as file:
         sha = hashlib.file_digest(file, "sha256").hexdigest()
     held = Counter(dict(con.execute("SELECT reason, count(*) FROM bad GROUP BY 1").fetchall()))
@@ -222,96 +225,76 @@ def _take_in(con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, repo
     report.quarantined += held
 
 
-_KEY = "offer_no, effective_at, observed_at"
-_DISAGREE = "'duplicate_disagrees', 'the row differs from another of the same key; keep one.'"
-# Move staged into the price rows; the last line counts new, unchanged and superseding ones.
-_MERGE = f"""
-INSERT INTO series SELECT (SELECT count(*) FROM series) - 1 + row_number() OVER (ORDER BY offer_id), *
-  FROM (SELECT DISTINCT offer_id, {_PARTS} FROM staged) ANTI JOIN series USING (offer_id);
-INSERT INTO origins SELECT (SELECT count(*) FROM origins) - 1 + row_number() OVER (ORDER BY source, price_kind), *
-  FROM (SELECT DISTINCT source, price_kind FROM staged) ANTI JOIN origins USING (source, price_kind);
-CREATE OR REPLACE TEMP TABLE judged AS SELECT line, offer_no, origin_no, price_usd_per_hour AS price,
-  effective_at, observed_at, offer_count
-  FROM staged JOIN series USING (offer_id) JOIN origins USING (source, price_kind);
-CREATE OR REPLACE TEMP TABLE clash AS
-  SELECT {_KEY} FROM judged GROUP BY ALL HAVING count(*) > 1 AND (
-    min(coalesce(price, -1)) <> max(coalesce(price, -1))
-    OR min(coalesce(offer_count, -1)) <> max(coalesce(offer_count, -1)))
-  UNION SELECT j.offer_no, j.effective_at, j.observed_at FROM judged j JOIN price_rows r USING ({_KEY})
-  WHERE j.price IS DISTINCT FROM r.price_usd_per_hour OR j.offer_count IS DISTINCT FROM r.offer_count;
-INSERT INTO bad SELECT line, {_DISAGREE}, concat_ws(',', offer_id, price_usd_per_hour, effective_at,
-  observed_at, source, offer_count)
-  FROM staged SEMI JOIN (SELECT line FROM judged SEMI JOIN clash USING ({_KEY})) USING (line);
-DELETE FROM judged USING clash c WHERE (judged.offer_no, judged.effective_at, judged.observed_at)
-  = (c.offer_no, c.effective_at, c.observed_at);
--- Where an offer has several rows for one effective_at: in the order in which they were seen.
-CREATE OR REPLACE TEMP TABLE crowd AS SELECT offer_no, effective_at FROM (
-  SELECT offer_no, effective_at FROM judged UNION ALL
-  SELECT offer_no, effective_at FROM price_rows SEMI JOIN judged USING (offer_no))
-  GROUP BY ALL HAVING count(*) > 1;
-CREATE OR REPLACE TEMP TABLE verdict AS SELECT * FROM (
-  SELECT line, lag(true, 1, false) OVER w AS corrects,
-    corrects AND (price, offer_count) IS NOT DISTINCT FROM (lag(price) OVER w, lag(offer_count) OVER w) AS same
-  FROM (SELECT line, {_KEY}, price, offer_count FROM judged SEMI JOIN crowd USING (offer_no, effective_at)
-    UNION ALL SELECT NULL, {_KEY}, price_usd_per_hour, offer_count
-    FROM price_rows SEMI JOIN crowd USING (offer_no, effective_at))
-  WINDOW w AS (PARTITION BY offer_no, effective_at ORDER BY observed_at, line NULLS FIRST))
-  WHERE line IS NOT NULL;
-INSERT INTO price_rows SELECT offer_no, origin_no, price, effective_at, observed_at, offer_count, 'ok', NULL
-  FROM judged LEFT JOIN verdict USING (line) WHERE NOT coalesce(same, false) ORDER BY {_KEY};
--- A history of every change vouches for the whole time from its first to its last.
+def _merge(table: str) -> str:
+    """Return the SQL that moves ``staged`` into a table and counts new, unchanged and superseding rows.
+
+    A price stays: of several rows for one effective_at each later look corrects the one before, and one
+    that says the same is not kept. In other tables a later file replaces what is there. Rows of one key
+    that disagree are held back, prices also where they disagree with what is there.
+    """
+    prices, keys = table == "price_events", STORED[table].key
+    names, key = ", ".join(STORED[table].names), ", ".join(keys)
+    ours, theirs = (", ".join(f"{t}.{c}" for c in keys) for t in (table, "fresh"))
+    rest = ", ".join(c for c in STORED[table].names if c not in keys)
+    told = "price_usd_per_hour, offer_count" if prices else rest
+    group, order = (key.removesuffix(", observed_at"), "observed_at, ") if prices else (key, "")
+    there = f"UNION ALL SELECT {key}, {told} FROM {table} SEMI JOIN staged USING ({key})" if prices else ""
+    replace = f"DELETE FROM {table} USING fresh WHERE ({ours}) = ({theirs}) AND corrects;"
+    return f"""
+DELETE FROM staged WHERE wrong IS NOT NULL;
+CREATE OR REPLACE TEMP TABLE clash AS SELECT {key} FROM (SELECT {key}, {told} FROM staged {there})
+  GROUP BY ALL HAVING min(hash({told})) <> max(hash({told}));
+INSERT INTO bad SELECT line, 'duplicate_disagrees', 'the row {REASONS["duplicate_disagrees"]}.',
+  concat_ws(',', {key}, {told}) FROM staged SEMI JOIN clash USING ({key});
+CREATE OR REPLACE TEMP TABLE judged AS SELECT line, lag(true, 1, false) OVER w AS corrects,
+  corrects AND hash({told}) = lag(hash({told})) OVER w AS same
+  FROM (SELECT line, {names} FROM staged ANTI JOIN clash USING ({key})
+    UNION ALL SELECT NULL, {names} FROM {table} SEMI JOIN staged USING ({group}))
+  WINDOW w AS (PARTITION BY {group} ORDER BY {order}line NULLS FIRST);
+DELETE FROM judged WHERE line IS NULL;
+CREATE OR REPLACE TEMP TABLE fresh AS SELECT * FROM staged JOIN judged USING (line) WHERE NOT same;
+{"" if prices else replace}
+INSERT INTO {table} SELECT {names} FROM fresh;
+SELECT count(*) FILTER (NOT corrects), count(*) FILTER (same), count(*) FILTER (corrects AND NOT same) FROM judged
+"""
+
+
+# A history of every change vouches for the whole time from its first to its last.
+_LOOKED = f"""
 CREATE OR REPLACE TEMP TABLE seen AS SELECT provider, source, max(effective_at) AS looked_at,
   min(effective_at) AS covers_from FROM staged WHERE source = '{EC2_SOURCE}' GROUP BY ALL;
 DELETE FROM looks USING seen s WHERE (looks.provider, looks.source, looks.looked_at)
   = (s.provider, s.source, s.looked_at) AND looks.covers_from > s.covers_from;
 INSERT INTO looks SELECT * FROM seen ANTI JOIN looks USING (provider, source, looked_at);
-SELECT count(*) FILTER (NOT coalesce(corrects, false)), count(*) FILTER (same),
-  count(*) FILTER (corrects AND NOT same) FROM judged LEFT JOIN verdict USING (line)
 """
 
 
-def _merge_table(table: str) -> str:
-    """Return the SQL that moves ``staged`` into any other table: a later file corrects what is there."""
-    keys, names = STORED[table].key, ", ".join(STORED[table].names)
-    key, ours, theirs = (", ".join(f"{t}{c}" for c in keys) for t in ("", f"{table}.", "j."))
-    same = " AND ".join(f"r.{c} IS NOT DISTINCT FROM t.{c}" for c in STORED[table].names)
-    return f"""
-CREATE OR REPLACE TEMP TABLE clash AS
-  SELECT {key} FROM (SELECT DISTINCT {names} FROM staged) GROUP BY ALL HAVING count(*) > 1;
-INSERT INTO bad SELECT line, {_DISAGREE}, concat_ws(',', {names}) FROM staged SEMI JOIN clash USING ({key});
-CREATE OR REPLACE TEMP TABLE judged AS SELECT r.*, t.{keys[0]} IS NOT NULL AS stored, {same} AS same,
-  row_number() OVER (PARTITION BY {key} ORDER BY line) AS nth
-  FROM (SELECT * FROM staged ANTI JOIN clash USING ({key})) r LEFT JOIN {table} t USING ({key});
-DELETE FROM {table} USING judged j WHERE ({ours}) = ({theirs}) AND NOT j.same;
-INSERT INTO {table} SELECT {names} FROM judged WHERE nth = 1 AND NOT same;
-SELECT count(*) FILTER (nth = 1 AND NOT stored), count(*) FILTER (nth > 1 OR same),
-  count(*) FILTER (nth = 1 AND stored AND NOT same) FROM judged"""
-
-
-def _rows(con: duckdb.DuckDBPyConnection, source: str = "price_rows") -> int:
+def _rows(con: duckdb.DuckDBPyConnection, source: str = "price_events") -> int:
     """Return how many rows there are; price rows are only ever added, so this is the rowid of the next."""
     return int(con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0])
 
 
 def _flag(con: duckdb.DuckDBPyConnection) -> None:
     """Judge all administered prices anew; what was known at a time stays as it was."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE numbered AS SELECT *, row_number() OVER (ORDER BY {_PARTS}) - 1 AS offer "
+        f"FROM (SELECT DISTINCT {_PARTS} FROM price_events WHERE price_kind = 'administered')"
+    )
     rows = con.execute(
-        "SELECT r.rowid AS row, offer_no AS offer, epoch_us(effective_at) AS effective, "
-        "epoch_us(observed_at) AS observed, coalesce(price_usd_per_hour, 'nan') AS price, "
-        "enum_code(quality) AS quality, coalesce(epoch_us(flagged_at), -1) AS flagged "
-        "FROM price_rows r JOIN origins USING (origin_no) WHERE price_kind = 'administered'"
+        "SELECT p.rowid AS row, offer, epoch_us(effective_at) AS effective, epoch_us(observed_at) AS observed, "
+        "coalesce(price_usd_per_hour, 'nan') AS price, quality, coalesce(epoch_us(flagged_at), -1) AS flagged "
+        f"FROM price_events p JOIN numbered USING ({_PARTS}) WHERE price_kind = 'administered'"
     ).df()
     gpus = con.execute(
-        f"SELECT offer_no, {_PARTS}, gpu_model, gpu_count, vcpus FROM series "
+        f"SELECT offer, {_PARTS}, gpu_model, gpu_count, vcpus FROM numbered "
         "JOIN instances USING (provider, instance_type) WHERE gpu_count > 0 AND gpu_model IS NOT NULL"
     ).df()
-    quality, flagged = glitches.flag(rows, gpus.set_index("offer_no"))
-    changed = (quality != rows["quality"]) | (flagged != rows["flagged"])
-    marks = pd.DataFrame({"row": rows["row"], "q": np.array(QUALITIES, object)[quality], "f": flagged})
-    marks = marks[changed]
+    codes, flagged = glitches.flag(rows, gpus.set_index("offer"))
+    marks = pd.DataFrame({"row": rows["row"], "q": np.array(QUALITIES, object)[codes], "f": flagged})
+    marks = marks[(marks["q"] != rows["quality"]) | (flagged != rows["flagged"])]
     con.execute(
-        "UPDATE price_rows SET quality = q, flagged_at = CASE WHEN f >= 0 THEN make_timestamptz(f) END "
-        "FROM marks WHERE price_rows.rowid = marks.row"
+        "UPDATE price_events SET quality = q, flagged_at = CASE WHEN f >= 0 THEN make_timestamptz(f) END "
+        "FROM marks WHERE price_events.rowid = marks.row"
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudarb_lib import glitches
+from cloudarb_lib import glitches, store
 from cloudarb_lib.errors import DataError, StoreError
 from cloudarb_lib.ingest import ingest_files
 from cloudarb_lib.store import open_snapshot
@@ -391,6 +391,18 @@ def test_a_second_writer_is_told_who_writes(tmp_path: Path) -> None:
     with _writer_lock(tmp_path / "s"), pytest.raises(StoreError, match=f"process {os.getpid()}"):
         take(tmp_path / "s", file)
     assert take(tmp_path / "s", file).new == 1
+
+
+def test_a_store_of_an_older_version_is_read_but_not_written(tmp_path: Path) -> None:
+    file = put(tmp_path / "1.csv", HEADER + GOOD)
+    digest = take(tmp_path / "s", file).digest
+    con = store.connect(tmp_path / "s" / "snapshots" / f"{digest}.duckdb")
+    con.execute("ALTER TABLE price_events RENAME TO price_rows; CREATE VIEW price_events AS FROM price_rows")
+    con.close()
+    with open_snapshot(tmp_path / "s") as snapshot:
+        assert len(snapshot.events(as_of="2026-05-01")) == 1
+    with pytest.raises(StoreError, match="older version.*ingest again"):
+        take(tmp_path / "s", file)
 
 
 # Glitches

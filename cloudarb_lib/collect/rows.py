@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pandas as pd
+import pyarrow as pa
 
 from cloudarb_lib.errors import DataError
 from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, Column, nearest
-from cloudarb_lib.types import OFFER_PARTS
 
 MOST_USD_PER_HOUR = 100_000.0
 """No machine costs more: the dearest of the bundled history asks 623 USD."""
@@ -45,7 +45,7 @@ _NEEDED = ("provider", "region", "instance_type", "purchase_option", "effective_
 _OFFERED = {"on_demand/": "on_demand/", "spot/": "spot/"}
 for _t in TERMS[1:]:
     _OFFERED |= dict.fromkeys((f"reserved/{_t}", f"reserved_{_t}/", f"reserved_{_t}/{_t}"), f"reserved/{_t}")
-_OPTIONS = sorted({offer.partition("/")[0] for offer in _OFFERED})
+_OPTIONS = tuple({offer.partition("/")[0] for offer in _OFFERED})
 _NUMBER = r"(?i)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?"
 _DATE, _CLOCK = r"(?i)\d{4}-\d\d-\d\d", r"[T ]([01]\d|2[0-3]):\d\d(:\d\d([.,]\d+)?)?"
 _ZONED = rf"{_DATE}{_CLOCK} ?(Z|UTC|[+-]\d\d:?(\d\d)?)"
@@ -71,36 +71,44 @@ def fit(columns: Collection[str]) -> tuple[str, tuple[str, str] | None]:
     return table, ("missing_column", f"column {missing[0]!r}") if missing else None
 
 
-def check(columns: Collection[str], *, source: str, now: pd.Timestamp) -> tuple[str, str]:
+def check(columns: pa.Schema, *, source: str, now: pd.Timestamp) -> tuple[str, str]:
     """Return the stored table that a file's columns belong to, and the query of its rows as that has them.
 
-    The query reads ``raw``, which has these columns as c0, c1 ..., of any type, and ``LINE``; it gives line, typed columns
-    (offer_id with prices) and ``wrong``: the first fault of a row, its reason and a sentence, null where the row is good. Columns
-    that do not quite fit are a fault of every row; DataError if no table is likely. A price file may leave
-    out zone and term '', region unstated, currency USD, observed_at = effective_at, ``source``, price_kind
-    market for AWS spot, else administered, and offer_count. The function canonical() names GPU models.
+    The query reads ``raw``, which has these columns as c0, c1 ..., the last as ``LINE``; it gives line, the
+    stored columns and ``wrong``: the first fault of a row, its reason and a sentence, null where the row is
+    good. Columns that do not quite fit are a fault of every row; DataError if no table is likely. A price
+    file may leave out zone and term '', region unstated, currency USD, observed_at = effective_at,
+    ``source``, price_kind market for AWS spot, else administered, and offer_count. The function
+    canonical() names GPU models.
     """
-    table, misfit = fit(columns)
+    table, misfit = fit(columns.names[:-1])
     if misfit:
         return table, f"SELECT {LINE} AS line, {_fault(misfit[0], _literal(misfit[1]))} AS wrong FROM raw"
-    given = {ALIASES.get(name, name): f"c{i}" for i, name in enumerate(columns)}
+    given = {ALIASES.get(f.name, f.name): (f"c{i}", f.type) for i, f in enumerate(columns)}
     if table == "price_events":
         given.setdefault("observed_at", given["effective_at"])
     kept = [c for c in STORED[table].columns if c.name not in _IGNORED]
-    words, values, faults = [], [], []
+    reads, values, faults = [], [], []
     for column in kept:
         name, read = column.name, f"{column.name}_read"
-        words.append(f"coalesce(trim({given.get(name, 'NULL')}::VARCHAR), '') AS {read}")
-        values.append(f"{_value(column, table, source)} AS {name}")
-        for reason, condition in _rules(column, key=name in STORED[table].key, now=now):
-            what = f"concat('{name} ''', left({read}, 60), '''')"
+        place, kind = given.get(name, ("NULL", pa.null()))
+        typed = _typed(kind, column)
+        reads.append(f"{place} AS {read}" if typed else f"nullif(trim({place}::VARCHAR), '') AS {read}")
+        values.append(f"{_value(column, table, source, typed)} AS {name}")
+        for reason, condition in _rules(column, typed, key=name in STORED[table].key, now=now):
+            what = f"concat('{name} ''', left({read}::VARCHAR, 60), '''')"
             faults.append(f"WHEN {condition} THEN {_fault(reason, what)}")
-    as_read = f"SELECT {LINE} AS line, {', '.join(words)} FROM raw"
-    typed = f"SELECT *, {', '.join(values)} FROM ({as_read})"
     names = ", ".join(c.name for c in kept)
-    if table == "price_events":
-        names += f", concat_ws('/', {', '.join(OFFER_PARTS)}) AS offer_id"
-    return table, f"SELECT line, {names}, CASE {' '.join(faults)} END AS wrong FROM ({typed})"
+    names += ", 'ok' AS quality" if table == "price_events" else ""
+    typed_rows = f"SELECT *, {', '.join(values)} FROM (SELECT {LINE} AS line, {', '.join(reads)} FROM raw)"
+    return table, f"SELECT line, {names}, CASE {' '.join(faults)} END AS wrong FROM ({typed_rows})"
+
+
+def _typed(kind: pa.DataType, column: Column) -> bool:
+    """Tell whether a file holds the values of a column as such, so that no text has to be understood."""
+    if column.dtype == "TIMESTAMPTZ":
+        return pa.types.is_timestamp(kind) and kind.tz is not None
+    return column.dtype != "VARCHAR" and (pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _literal(text: str) -> str:
@@ -111,52 +119,55 @@ def _fault(reason: str, what: str) -> str:
     return f"{{'reason': '{reason}', 'detail': concat({what}, {_literal(f' {REASONS[reason]}.')})}}"
 
 
-def _value(column: Column, table: str, source: str) -> str:
+def _value(column: Column, table: str, source: str, typed: bool) -> str:
     """Return the SQL of a column's value, null where what was read is none of its type."""
     read = f"{column.name}_read"
     offered = f"coalesce(MAP {_OFFERED}[concat(purchase_option_read, '/', term_read)], '')"
     spot = "lower(provider_read) = 'aws' AND purchase_option_read = 'spot'"
-    default = {"region": "unstated", "source": source} if table == "price_events" else {}
+    usual = {"region": "unstated", "source": source} if table == "price_events" else {}
     special = {
-        "provider": "lower(provider_read)",
+        "provider": "lower(coalesce(provider_read, ''))",
         "currency": "'USD'",
         "purchase_option": f"split_part({offered}, '/', 1)",
         "term": f"split_part({offered}, '/', 2)",
-        "price_kind": f"coalesce(nullif({read}, ''), CASE WHEN {spot} THEN 'market' ELSE 'administered' END)",
+        "price_kind": f"coalesce({read}, CASE WHEN {spot} THEN 'market' ELSE 'administered' END)",
         "gpu_model": "canonical(gpu_model_read, TRY_CAST(gpu_memory_gib_read AS DOUBLE))",
     }
-    if column.dtype == "TIMESTAMPTZ":
-        moment = f"replace(upper({read}), ',', '.')"
-        return f"CASE WHEN regexp_full_match({read}, '{_ZONED}') THEN TRY_CAST({moment} AS TIMESTAMPTZ) END"
     if column.dtype == "VARCHAR":
-        usual = _literal(default.get(column.name, ""))
-        return special.get(column.name, f"coalesce(nullif({read}, ''), {usual})")
+        return special.get(column.name, f"coalesce({read}, {_literal(usual.get(column.name, ''))})")
+    if column.dtype == "TIMESTAMPTZ":
+        pattern, value = _ZONED, f"TRY_CAST(replace(upper({read}), ',', '.') AS TIMESTAMPTZ)"
+        return (
+            f"{read}::TIMESTAMPTZ"
+            if typed
+            else f"CASE WHEN regexp_full_match({read}, '{pattern}') THEN {value} END"
+        )
+    if typed:
+        return f"nullif({read}::DOUBLE, 'nan')"
     return f"CASE WHEN regexp_full_match({read}, '{_NUMBER}') THEN TRY_CAST({read} AS DOUBLE) END"
 
 
-def _rules(column: Column, *, key: bool, now: pd.Timestamp) -> list[tuple[str, str]]:
+def _rules(column: Column, typed: bool, *, key: bool, now: pd.Timestamp) -> list[tuple[str, str]]:
     """Return (reason, condition) in the order of judgement; NAME is the value, NAME_read what was written."""
     name, read = column.name, f"{column.name}_read"
     if column.dtype == "TIMESTAMPTZ":
-        naive = (
-            f"regexp_full_match({read}, '{_DATE}({_CLOCK})?') AND TRY_CAST({read} AS TIMESTAMP) IS NOT NULL"
-        )
+        day = f"regexp_full_match({read}, '{_DATE}({_CLOCK})?') AND TRY_CAST({read} AS TIMESTAMP) IS NOT NULL"
         return [
-            ("time_naive", f"{name} IS NULL AND {naive}"),
+            ("time_naive", "false" if typed else f"{name} IS NULL AND {day}"),
             ("time_unreadable", f"{name} IS NULL"),
             ("time_future", f"{name} > TIMESTAMPTZ '{now.isoformat()}'"),
         ]
     if column.dtype == "VARCHAR":
         own = {
-            "currency": ("currency_not_usd", f"upper({read}) NOT IN ('', 'USD')"),
-            "purchase_option": ("unknown_purchase_option", f"NOT list_contains({_OPTIONS}, {read})"),
+            "currency": ("currency_not_usd", f"upper({read}) <> 'USD'"),
+            "purchase_option": ("unknown_purchase_option", f"({read} IN {_OPTIONS}) IS NOT TRUE"),
             "term": ("unknown_term", "purchase_option = ''"),
             "price_kind": ("unknown_price_kind", f"{name} NOT IN {PRICE_KINDS}"),
         }
         plain = ("key_not_plain", f"regexp_matches({read}, '{_NOT_PLAIN}')")
         empty = ("empty_key" if key else "empty_value", f"{name} = ''")
         return [own.get(name, plain), *([] if column.nullable or name in ("zone", *own) else [empty])]
-    not_a_number = f"{name} IS NULL AND {read} <> ''"
+    not_a_number = f"{name} IS NULL AND {read} IS NOT NULL"
     if name == "price_usd_per_hour":
         return [
             ("price_not_a_number", not_a_number),
@@ -165,8 +176,6 @@ def _rules(column: Column, *, key: bool, now: pd.Timestamp) -> list[tuple[str, s
             ("price_zero", f"{name} = 0"),
             ("price_beyond_reason", f"{name} > {MOST_USD_PER_HOUR}"),
         ]
-    count = (
-        "false" if column.dtype == "DOUBLE" else f"{name} < 0 OR {name} >= 2**31 OR {name} <> floor({name})"
-    )
-    wrong = [("value_not_a_number", f"({not_a_number}) OR isinf({name}) OR {count}")]
-    return wrong if column.nullable else [*wrong, ("empty_value", f"{name} IS NULL")]
+    count = f"{name} < 0 OR {name} >= 2**31 OR {name} <> floor({name})"
+    wrong = f"({not_a_number}) OR isinf({name}) OR {'false' if column.dtype == 'DOUBLE' else count}"
+    return [("value_not_a_number", wrong), *([] if column.nullable else [("empty_value", f"{name} IS NULL")])]
