@@ -401,7 +401,7 @@ def test_a_store_of_an_older_version_is_read_but_not_written(tmp_path: Path) -> 
     con.close()
     with open_snapshot(tmp_path / "s") as snapshot:
         assert len(snapshot.events(as_of="2026-05-01")) == 1
-    with pytest.raises(StoreError, match="older version.*ingest again"):
+    with pytest.raises(StoreError, match=r"older version.*ingest again"):
         take(tmp_path / "s", file)
 
 
