@@ -23,68 +23,116 @@ def carry_forward(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     if known.all():
         return values
-    row = np.where(known, np.arange(len(values))[:, None], 0)
-    return np.take_along_axis(values, np.maximum.accumulate(row, axis=0), axis=0)
+    return _cells(values, np.maximum(_latest(known), 0))
+
+
+def _latest(hit: np.ndarray) -> np.ndarray:
+    """Return per cell the last one up to it, of its column, in which ``hit`` holds; -1 before the first."""
+    cell = np.arange(len(hit), dtype=np.int32)[:, None]
+    return np.maximum.accumulate(np.where(hit, cell, np.int32(-1)), axis=0)
+
+
+def _cells(values: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return of each column the values at the rows that column of ``row`` names."""
+    return values.take(row * values.shape[1] + np.arange(values.shape[1]))
 
 
 def steps(log_price: np.ndarray) -> np.ndarray:
     """Return the log change into each cell, 0 where it is jitter, unknown or the first price."""
-    change = np.nan_to_num(np.diff(carry_forward(log_price), axis=0, prepend=np.nan))
-    return np.where(np.abs(change) >= STEP_LOG, change, 0.0)
-
-
-def lag(values: np.ndarray, by: int) -> np.ndarray:
-    """Return ``values`` as they stood ``by`` cells before, NaN where there was no cell yet."""
-    out = np.full(values.shape, np.nan)
-    out[by:] = values[: max(len(values) - by, 0)]
+    level = carry_forward(log_price)
+    out = np.zeros(level.shape)
+    np.subtract(level[1:], level[:-1], out=out[1:])
+    out[~(np.abs(out) >= STEP_LOG)] = 0.0
     return out
 
 
-def last_step(step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per cell the last step, the cells since it, and those between it and the one before it."""
-    cell = np.arange(len(step), dtype=float)[:, None]
+def change(values: np.ndarray, by: int, *, since: int = 0) -> np.ndarray:
+    """Return by how much ``values`` changed over ``by`` cells, of the cells from ``since`` on; NaN where there was no
+    cell yet."""
+    out = np.full(values[since:].shape, np.nan)
+    first = max(by, since)
+    out[first - since :] = values[first:] - values[first - by : max(len(values) - by, 0)]
+    return out
+
+
+def last_step(step: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return per cell from ``since`` on the last step, the cells since it, and those between it and the one before."""
+    latest = _latest(step != 0)
+    at = latest[since:]
+    before = np.where(at > 0, _cells(latest, np.maximum(at - 1, 0)), -1)
+    age = np.arange(since, len(step))[:, None] - at
+    size = np.where(at >= 0, _cells(step, np.maximum(at, 0)), np.nan)
+    return size, np.where(at >= 0, age, np.nan), np.where(before >= 0, at - before, np.nan)
+
+
+def runs(step: np.ndarray, *, since: int = 0) -> np.ndarray:
+    """Return per cell from ``since`` on how many steps of one sign came last, signed; NaN before the first."""
     hit = step != 0
-    at = carry_forward(np.where(hit, cell, np.nan))
-    before = carry_forward(np.where(hit, lag(at, 1), np.nan))
-    return carry_forward(np.where(hit, step, np.nan)), cell - at, at - before
+    latest, sign = _latest(hit), np.sign(step).astype(np.int8)
+    before = np.concatenate([np.zeros((1, step.shape[1]), np.int8), _cells(sign, np.maximum(latest, 0))[:-1]])
+    count = np.cumsum(hit, axis=0, dtype=np.int32)
+    turned = np.maximum.accumulate(np.where(hit & (sign != before), count, 0), axis=0)[since:]
+    way = _cells(sign, np.maximum(latest[since:], 0))
+    return np.where(turned > 0, way * (count[since:] - turned + 1.0), np.nan)
 
 
 def review_rate(step: np.ndarray, log_price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return per cell whether it is a review (a tenth of the series step), and reviews a cell lately."""
     known = np.maximum(np.isfinite(log_price).sum(axis=1), 1)
     reviewed = (step != 0).sum(axis=1) >= REVIEW_SHARE * known
-    count = np.cumsum(reviewed, dtype=float)
-    lately = count - np.nan_to_num(lag(count, RATE_CELLS))
-    return reviewed, lately / np.minimum(np.arange(1, len(count) + 1), RATE_CELLS)
+    count = np.concatenate([np.zeros(RATE_CELLS), np.cumsum(reviewed, dtype=float)])
+    lately = count[RATE_CELLS:] - count[:-RATE_CELLS]
+    return reviewed, lately / np.minimum(np.arange(1, len(lately) + 1), RATE_CELLS)
+
+
+def _group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the mean of each group (times, groups), NaN where it has none."""
+    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (np.where(known, values, 0.0) @ member) / (known.astype(float) @ member)
 
 
 def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return for each series the mean of its group in the same cell, NaN where it has none."""
-    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (np.nan_to_num(values) @ member) / (np.isfinite(values).astype(float) @ member)
-    return mean[:, groups]
+    return _group_means(values, groups)[:, groups]
 
 
 def rolling(values: np.ndarray, window: int, statistic: str, *, since: int = 0) -> np.ndarray:
-    """Return the ``statistic`` (median, max or mean) of the last ``window`` cells up to each from ``since`` on,
-    NaN before: a few cells at the end cost next to nothing."""
+    """Return the ``statistic`` (median, max or mean) of the last ``window`` cells up to each from ``since`` on: a few
+    cells at the end cost next to nothing."""
     if not since:
         return getattr(pd.DataFrame(values).rolling(window, min_periods=1), statistic)().to_numpy()
-    out = np.full(values.shape, np.nan)
+    out = np.full(values[since:].shape, np.nan)
     for at in range(since, len(values)):
         past = values[max(at - window + 1, 0) : at + 1]
-        whole = np.isfinite(past).all(axis=0)
-        out[at, whole] = getattr(np, statistic)(past[:, whole], axis=0)
-        some = ~whole & np.isfinite(past).any(axis=0)
-        out[at, some] = getattr(np, f"nan{statistic}")(past[:, some], axis=0)
+        known = np.isfinite(past)
+        whole, some = known.all(axis=0), known.any(axis=0)
+        out[at - since, whole] = getattr(np, statistic)(past if whole.all() else past[:, whole], axis=0)
+        some &= ~whole
+        out[at - since, some] = getattr(np, f"nan{statistic}")(past[:, some], axis=0)
     return out
+
+
+def motion(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> dict[str, np.ndarray]:
+    """Return of ``features`` those that need no windows."""
+    level, step = carry_forward(log_price), steps(log_price)
+    out = {f"change_{k}": change(level, k, since=since) for k in LAGS}
+    out["last_step"], out["since_step"], out["gap"] = last_step(step, since=since)
+    review = _latest(_group_means(step != 0, groups) >= REVIEW_SHARE)[since:, groups]
+    out["since_review"] = np.where(review >= 0, np.arange(since, len(step))[:, None] - review, np.nan)
+    out["run"] = runs(step, since=since)
+    out["group_change_8"] = group_mean(out["change_8"], groups)
+    way = np.sign(out["change_8"])
+    rose, fell = (np.where(np.isfinite(way), way == sign, np.nan) for sign in (1, -1))
+    out["rises"], out["falls"] = group_mean(rose, groups), group_mean(fell, groups)
+    return {name: each.astype(np.float32) for name, each in out.items()}
 
 
 def features(
     log_price: np.ndarray, groups: np.ndarray, *, pace: int = 1, since: int = 0
 ) -> dict[str, np.ndarray]:
-    """Return the features by name, each (times, series), NaN where not defined; those of windows from cell ``since`` on.
+    """Return the features by name, each (times from cell ``since`` on, series), NaN where not defined.
 
     technical: changes over ``LAGS`` cells, last step, run of steps of one sign (signed), and over windows of a
     day, a week and 30 (``pace`` cells a day; of 13, 26 and 52 cells where a cell is a day or longer) the
@@ -93,22 +141,15 @@ def features(
     tenth of it stepped); market: the group's mean change, the shares of it that rose and fell over 8 cells.
     """
     level, step = carry_forward(log_price), steps(log_price)
-    out = {f"change_{k}": level - lag(level, k) for k in LAGS}
-    out["last_step"], out["since_step"], out["gap"] = last_step(step)
-    cell = np.broadcast_to(np.arange(len(step), dtype=float)[:, None], step.shape)
-    moved = group_mean((step != 0).astype(float), groups) >= REVIEW_SHARE
-    out["since_review"] = cell - carry_forward(np.where(moved, cell, np.nan))
-    turned = (step != 0) & (np.sign(step) != np.sign(lag(out["last_step"], 1)))
-    hits = np.cumsum(step != 0, axis=0).astype(float)
-    out["run"] = np.sign(out["last_step"]) * (hits - carry_forward(np.where(turned, hits, np.nan)) + 1)
+    out = motion(log_price, groups, since=since)
     for window in WINDOWS_HOURLY if pace > 1 else WINDOWS:
-        out[f"from_median_{window}"] = level - rolling(level, window, "median", since=since)
-        out[f"drawdown_{window}"] = level - rolling(level, window, "max", since=since)
-        out[f"volatility_{window}"] = np.sqrt(rolling(step**2, window, "mean", since=since))
+        for name, statistic in (("from_median", "median"), ("drawdown", "max")):
+            far = level[since:] - rolling(level, window, statistic, since=since)
+            out[f"{name}_{window}"] = far.astype(np.float32)
+        size = np.sqrt(rolling(step**2, window, "mean", since=since))
+        out[f"volatility_{window}"] = size.astype(np.float32)
     if pace > 1:
+        cell = np.arange(since, len(step), dtype=np.float32)[:, None]
+        cell = np.broadcast_to(cell, step[since:].shape)
         out["cell_of_day"], out["day_of_week"] = cell % pace, cell // pace % 7
-    out["group_change_8"] = group_mean(out["change_8"], groups)
-    way = np.sign(out["change_8"])
-    rose, fell = (np.where(np.isfinite(way), way == sign, np.nan) for sign in (1, -1))
-    out["rises"], out["falls"] = group_mean(rose, groups), group_mean(fell, groups)
     return out

@@ -71,6 +71,8 @@ class Panel:
     def select(self, keep: object) -> Panel:
         """Return the panel of the offers in ``keep`` (boolean mask, positions or offer_ids)."""
         positions = np.asarray(keep)
+        if positions.dtype == bool and len(positions) == len(self.offers) and positions.all():
+            return self
         if positions.dtype == object or positions.dtype.kind in "UT":
             positions = self.offers.index.get_indexer(pd.Index(positions))
             if (positions < 0).any():

@@ -177,7 +177,8 @@ def _forecast(
         unit[moving[rows]] = len(change) + back
         change = np.concatenate([change, walk.worlds(-1, n_paths=n_paths, only=only, ahead=at)])
     factor = np.exp(change, out=change)  # a quantile is a value some path takes: an atom stays one
-    quantiles = np.quantile(factor, QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
+    reached = np.quantile(np.arange(n_paths), QUANTILES, method="inverted_cdf").astype(int)
+    quantiles = np.sort(factor, axis=1)[:, reached].transpose(0, 2, 1)
     now = panel.price[-1, rows][:, None, None]
     times = panel.times[-1] + pd.TimedeltaIndex(panel.step * np.array(ahead))
     out = np.flatnonzero(wanted & ~priced)

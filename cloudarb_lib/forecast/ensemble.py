@@ -23,7 +23,7 @@ from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.drift import turns
 from cloudarb_lib.forecast.members import CAP_LOG, KEPT, MEMBERS, Task
 from cloudarb_lib.forecast.meta import in_week_means
-from cloudarb_lib.forecast.worker import within
+from cloudarb_lib.forecast.worker import begin, within
 from cloudarb_lib.types import Panel
 
 ALL = "all"
@@ -162,6 +162,11 @@ def run_members(
     done: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
     seen = shown(task, task.origins)
+    begun = {
+        name: begin(partial(MEMBERS[name], task))
+        for name in ("lstm",)
+        if name in MEMBERS and name not in leave_out
+    }
     for name, member in tqdm(MEMBERS.items(), desc="members", disable=None):
         if name in leave_out:
             continue
@@ -170,7 +175,7 @@ def run_members(
             if file and file.exists():
                 done[name] = np.load(file, allow_pickle=False)
                 continue
-            done[name] = bounded(within(LIMIT_S, partial(member, task)), seen)
+            done[name] = bounded(within(LIMIT_S, begun.get(name) or begin(partial(member, task))), seen)
             if not np.isfinite(done[name]).all():
                 raise DataError("it returned a number that is not finite.")
             if file:

@@ -15,16 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.features import (
-    CAP_LOG,
-    carry_forward,
-    features,
-    group_mean,
-    lag,
-    last_step,
-    review_rate,
-    steps,
-)
+from cloudarb_lib.features import CAP_LOG, carry_forward, features, group_mean, last_step, review_rate, steps
 from cloudarb_lib.forecast.meta import meta_learner
 from cloudarb_lib.forecast.neural import lstm
 from cloudarb_lib.splits import known, walk
@@ -57,11 +48,15 @@ class Task:
     models: Path | None = None
     fitted: bool = False
 
+    @property
+    def since(self) -> int:
+        """The first cell of which features are asked: where nothing is fitted, the first origin."""
+        return int(self.origins[0]) if self.fitted else 0
+
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
-        """The features of every cell; where nothing is fitted those of windows from the first origin on."""
-        since = int(self.origins[0]) if self.fitted else 0
-        return features(self.log_price, self.groups, pace=self.pace, since=since)
+        """The features of the cells from ``since`` on."""
+        return features(self.log_price, self.groups, pace=self.pace, since=self.since)
 
     def truth(self) -> np.ndarray:
         """Return the log changes that came, as members forecast them; NaN where none is known."""
@@ -120,8 +115,8 @@ def momentum(task: Task, *, cells: int) -> np.ndarray:
     """The capped steps of the last ``cells`` go on at their mean pace: reviews move a price to its target
     in capped steps, so that most steps have the sign of the one before."""
     level = np.cumsum(np.clip(steps(task.log_price), -CAP_LOG, CAP_LOG), axis=0)
-    before = np.nan_to_num(lag(level, cells))
-    pace = (level - before)[task.origins] / cells
+    start = task.origins - cells
+    pace = (level[task.origins] - np.where(start >= 0, level[start].T, 0.0).T) / cells
     return pace[..., None] * np.arange(1, task.horizon + 1)
 
 
@@ -162,7 +157,7 @@ def step_process(task: Task) -> np.ndarray:
 
     def fit(at: int, _: object) -> np.ndarray | None:
         cell, series = np.nonzero(moved[: at + 1])
-        up, x = step[cell, series] > 0, cube[cell - 1, series]
+        up, x = step[cell, series] > 0, cube[cell - 1 - task.since, series]
         if len(up) < MIN_STEPS or up.all() or not up.any():
             return None
         middle, spread = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
@@ -171,7 +166,7 @@ def step_process(task: Task) -> np.ndarray:
         return np.append(slope, way.intercept_[0] - slope @ middle)
 
     def predict(way: np.ndarray, part: np.ndarray) -> np.ndarray:
-        chance = expit(cube[part] @ way[:-1] + way[-1])
+        chance = expit(cube[part - task.since] @ way[:-1] + way[-1])
         mean = np.nan_to_num((2 * chance - 1) * each[part]) * rate[part, None]
         return mean[..., None] * np.arange(1, task.horizon + 1)
 
@@ -285,14 +280,16 @@ def boosting(task: Task) -> np.ndarray:
     import lightgbm
     from scipy.interpolate import interp1d
 
-    first = int(task.origins[0]) if task.fitted else 0  # cells before that are not asked for
-    seen = [*task.features.values(), np.broadcast_to(task.groups, task.log_price.shape)]
-    cube = np.stack([each[first:].astype(np.float32) for each in seen], axis=-1)
+    seen = list(task.features.values())
     ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
     rng = np.random.default_rng(task.seed)
     leaf = 500  # outcomes: fewer, and a leaf is one date
     options = {"objective": "l1", "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": leaf,
                "num_threads": 1, "seed": task.seed, "deterministic": True, "verbose": -1}  # fmt: skip
+
+    def rows_of(cell: np.ndarray, series: np.ndarray) -> np.ndarray:
+        columns = [each[cell - task.since, series] for each in seen]
+        return np.stack([np.zeros(len(cell)), *columns, task.groups[series]], axis=1, dtype=np.float32)
 
     def fit(at: int, before: lightgbm.Booster | None) -> lightgbm.Booster | None:
         xs, ys = [], []
@@ -303,7 +300,8 @@ def boosting(task: Task) -> np.ndarray:
             take = np.argwhere(np.isfinite(change))
             take = take[rng.permutation(len(take))[: MAX_ROWS // len(ahead)]]
             ys.append(change[take[:, 0], take[:, 1]])
-            xs.append(np.insert(cube[rows[take[:, 0]], take[:, 1]], 0, h, axis=1))
+            xs.append(rows_of(rows[take[:, 0]], take[:, 1]))
+            xs[-1][:, 0] = h
         y = np.concatenate(ys)
         if len(y) < 2 * leaf:
             return None
@@ -312,8 +310,11 @@ def boosting(task: Task) -> np.ndarray:
         return lightgbm.train(options, lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60)
 
     def predict(booster: lightgbm.Booster, part: np.ndarray) -> np.ndarray:
-        x = cube[part - first].reshape(-1, cube.shape[2])
-        at = [np.reshape(booster.predict(np.insert(x, 0, h, axis=1)), (len(part), -1)) for h in ahead]
+        many = len(task.groups)
+        x = rows_of(np.repeat(part, many), np.tile(np.arange(many), len(part)))
+        at = []
+        for x[:, 0] in ahead:
+            at.append(np.reshape(booster.predict(x), (len(part), many)))
         between = interp1d([0, *ahead], np.stack([np.zeros_like(at[0]), *at], axis=-1))
         return between(np.arange(1, task.horizon + 1))
 

@@ -41,10 +41,10 @@ def meta_learner(task: Task) -> np.ndarray:
 
     if task.pace == 1:
         return np.zeros((len(task.origins), len(task.groups), task.horizon))
-    level, seen = carry_forward(task.log_price), task.features
+    seen = task.features
     state = np.stack([seen[name] for name in seen if name.startswith(STATE)], axis=-1)
     back = np.stack([-seen[f"from_median_{window}"] for window in WINDOWS_HOURLY], axis=-1)
-    moves = np.concatenate([np.zeros((*level.shape, 1)), 0.5 * back, back], axis=-1)
+    moves = np.concatenate([np.zeros((*back.shape[:2], 1)), 0.5 * back, back], axis=-1)
     ahead = np.array([h for h in AHEAD if h < task.horizon] + [task.horizon])
     rng = np.random.default_rng(task.seed)
 
@@ -63,7 +63,7 @@ def meta_learner(task: Task) -> np.ndarray:
         return models
 
     def predict(models: list[list[Any]], part: np.ndarray) -> np.ndarray:
-        said = np.zeros((len(part), len(task.groups), len(ahead) + 1))
+        said, part = np.zeros((len(part), len(task.groups), len(ahead) + 1)), part - task.since
         for k, chosen in enumerate(models, start=1):
             if chosen:
                 chance = chances(chosen, state[part].reshape(-1, state.shape[2]))

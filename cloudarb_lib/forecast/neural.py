@@ -6,15 +6,16 @@ to each step ahead at once (direct, pinball loss: Wen and others, 2017); its med
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cloudarb_lib.features import carry_forward, features, group_mean, steps
+from cloudarb_lib.features import group_mean, motion, steps
 from cloudarb_lib.forecast.worker import WORKER
-from cloudarb_lib.splits import known, walk
+from cloudarb_lib.splits import known
 
 if TYPE_CHECKING:
     from cloudarb_lib.forecast.members import Task
@@ -39,99 +40,89 @@ def lstm(task: Task) -> np.ndarray:
 
     WorkerError where that process fails or needs more than ``LIMIT_S``.
     """
-    names = ("log_price", "groups", "origins", "horizon", "seed", "fitted")
-    arrays = {name: getattr(task, name) for name in names}
-    return WORKER.call({**arrays, "models": str(task.models or "")}, limit_s=LIMIT_S)
+    return WORKER.call(replace(task), limit_s=LIMIT_S)  # without what the task has cached
 
 
-def inputs(log_price: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the network sees of each cell (times, series, channels), and the unit of its steps.
+def inputs(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the network sees of each cell from ``since`` on (times, series, channels), and the unit of its steps.
 
     The unit is the root mean square step of the last ``SCALE_CELLS``; a row at t uses nothing after t.
     """
-    level, step = carry_forward(log_price), steps(log_price)
-    sums = np.cumsum(step**2, axis=0)
-    before = np.concatenate([np.zeros((SCALE_CELLS, sums.shape[1])), sums])[: len(sums)]
-    count = np.minimum(np.arange(1, len(sums) + 1), SCALE_CELLS)[:, None]
-    unit = np.maximum(np.sqrt((sums - before).clip(0) / count), MIN_SCALE)
-    seen = features(log_price, groups, since=len(log_price))  # none of windows
-    ages = [np.log1p(seen[name]) for name in ("since_step", "since_review", "gap")]
-    market = group_mean(np.where(np.isfinite(level), step, np.nan), groups)
+    step, seen = steps(log_price), motion(log_price, groups, since=since)
+    first, end = max(since - SCALE_CELLS, 0), np.arange(since, len(step)) + 1
+    sums = np.cumsum(np.insert(step[first:] ** 2, 0, 0.0, axis=0), axis=0)
+    total = sums[end - first] - sums[np.maximum(end - SCALE_CELLS, first) - first]
+    unit = np.sqrt(total.clip(0) / np.minimum(end, SCALE_CELLS)[:, None]).clip(MIN_SCALE)
+    step, ever = step[since:], np.logical_or.accumulate(np.isfinite(log_price))[since:]
+    market = group_mean(np.where(ever, step, np.nan), groups)
     changes = [seen[name] / unit for name in ("change_1", "change_8", "change_26")]
-    cube = np.stack(
-        [step / unit, market / unit, *changes, *ages, seen["rises"] - seen["falls"], np.log(unit)], axis=-1
-    )
-    return np.clip(np.nan_to_num(cube), -10, 10).astype(np.float32), unit
+    ages = [np.log1p(seen[name]) for name in ("since_step", "since_review", "gap")]
+    channels = (step / unit, market / unit, *changes, *ages, seen["rises"] - seen["falls"], np.log(unit))
+    cube = np.stack(channels, axis=-1, dtype=np.float32)
+    return np.clip(np.nan_to_num(cube, copy=False), -10, 10, out=cube), unit
 
 
 def windows(cube: np.ndarray, rows: np.ndarray, series: np.ndarray) -> np.ndarray:
     """Return (n, WINDOW, channels): cells up to each row; zeros before the first."""
-    padded = np.concatenate([np.zeros((WINDOW - 1, *cube.shape[1:]), cube.dtype), cube])
-    return padded[rows[:, None] + np.arange(WINDOW), series[:, None]]
-
-
-def fit_predict(
-    log_price: np.ndarray, groups: np.ndarray, origins: np.ndarray, horizon: int, seed: int,
-    models: str = "", fitted: bool = False,
-) -> np.ndarray:  # fmt: skip
-    """Return the log changes (origins, series, steps); runs in the worker, and loads TensorFlow there.
-
-    ``models`` and ``fitted`` as in ``Task``: a network kept there is trained on, or where ``fitted`` used as it is.
-    """
-    import keras
-    from scipy.interpolate import interp1d
-
-    one_thread()
-    rng, horizon = np.random.default_rng(int(seed)), int(horizon)
-    ahead = np.array([h for h in AHEAD if h < horizon] + [horizon])
-    cube, unit = inputs(log_price, groups)
-    out, file = np.zeros((len(origins), log_price.shape[1], horizon)), Path(str(models)) / "lstm.keras"
-    known_fit = bool(str(models)) and file.exists()
-    if fitted and not known_fit:
-        return out
-    if fitted:
-        model, answer = _kept(str(file), file.stat().st_mtime_ns)
-    else:
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(int(seed))
-        model = network(cube.shape[2], len(ahead), keras=keras)
-        if known_fit:
-            model.set_weights(keras.models.load_model(file, compile=False).get_weights())
-        answer = graph(model)
-    trained = known_fit
-    for part in walk(origins, refit_every=max(int(np.ptp(origins)) // REFITS, 13)):
-        if not fitted:
-            epochs = LATER_EPOCHS if trained else FIRST_EPOCHS
-            trained |= fit(
-                model, (cube, unit, log_price), at=int(part[0]), ahead=ahead, epochs=epochs, rng=rng
-            )
-        if not trained:
-            continue
-        rows, series = (a.ravel() for a in np.meshgrid(part, np.arange(len(groups)), indexing="ij"))
-        pieces = [slice(i, i + 16 * BATCH) for i in range(0, len(rows), 16 * BATCH)]
-        median = np.concatenate([answer(windows(cube, rows[p], series[p]))[:, :, 1] for p in pieces])
-        at = median.reshape(len(part), len(groups), -1) * unit[part][..., None]
-        between = interp1d([0, *ahead], np.insert(at, 0, 0.0, axis=2))
-        out[np.isin(origins, part)] = between(np.arange(1, horizon + 1))
-    if str(models) and trained and not fitted:
-        model.save(file)
+    cells = rows[:, None] + np.arange(1 - WINDOW, 1)
+    out = cube[np.maximum(cells, 0), series[:, None]]
+    out[cells < 0] = 0.0
     return out
 
 
+def fit_predict(task: Task) -> np.ndarray:
+    """Return the log changes (origins, series, steps); runs in the worker, and loads TensorFlow there."""
+    import keras
+    from scipy.interpolate import interp1d
+
+    from cloudarb_lib.forecast.members import Fitting
+
+    one_thread()
+    if not task.fitted:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(task.seed)
+    rng, many = np.random.default_rng(task.seed), len(task.groups)
+    ahead = np.array([h for h in AHEAD if h < task.horizon] + [task.horizon])
+    since = max(task.since - WINDOW + 1, 0)
+    cube, unit = inputs(task.log_price, task.groups, since=since)
+    network_now: list[Any] = []  # trained on by the next fit
+
+    def fit_at(at: int, kept: Any) -> Any:
+        model = network_now[0] if network_now else network(cube.shape[2], len(ahead))
+        if kept and not network_now:
+            model.set_weights(kept.get_weights())
+        epochs = LATER_EPOCHS if kept or network_now else FIRST_EPOCHS
+        enough = fit(model, (cube, unit, task.log_price), at=at, ahead=ahead, epochs=epochs, rng=rng)
+        if enough or kept:
+            network_now[:] = [model]
+        return network_now[0] if network_now else None
+
+    def predict(model: Any, part: np.ndarray) -> np.ndarray:
+        rows, series = np.repeat(part, many) - since, np.tile(np.arange(many), len(part))
+        pieces = [slice(i, i + 16 * BATCH) for i in range(0, len(rows), 16 * BATCH)]
+        median = np.concatenate([graph(model)(windows(cube, rows[p], series[p]))[:, :, 1] for p in pieces])
+        at = median.reshape(len(part), many, -1) * unit[part - since][..., None]
+        return interp1d([0, *ahead], np.insert(at, 0, 0.0, axis=2))(np.arange(1, task.horizon + 1))
+
+    every = max(int(np.ptp(task.origins)) // REFITS, 13)
+    return Fitting("lstm.keras", every, fit_at, predict, lambda model, file: model.save(file), _read).walk(
+        task
+    )
+
+
+def _read(file: Path) -> Any:
+    import keras
+
+    return keras.models.load_model(file, compile=False)
+
+
+@lru_cache(maxsize=2)
 def graph(model: Any) -> Any:
     """Return ``model`` as a graph of TensorFlow's, which answers without Keras' overhead."""
     import tensorflow as tf
 
     spec = [tf.TensorSpec(model.input_shape, tf.float32)]
     return tf.function(lambda x: model(x, training=False), input_signature=spec)
-
-
-@cache
-def _kept(file: str, _: int) -> Any:
-    import keras
-
-    model = keras.models.load_model(file, compile=False)
-    return model, graph(model)
 
 
 def one_thread() -> None:
@@ -144,8 +135,9 @@ def one_thread() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def network(channels: int, n_ahead: int, *, keras: Any) -> Any:
+def network(channels: int, n_ahead: int) -> Any:
     """Return the network, (n, WINDOW, channels) to (n, n_ahead, LEVELS), saying "unchanged" at first."""
+    import keras
     import tensorflow as tf
 
     layers, levels = keras.layers, tf.constant(LEVELS)

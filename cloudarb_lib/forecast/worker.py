@@ -1,26 +1,30 @@
 """TensorFlow in a process of its own, kept warm: together with OR-Tools it crashes.
 
-A fresh interpreter, not a fork and not ``multiprocessing``: that would run the analyst's script again. It is
-spoken to over its standard streams in numpy's own format, pickle refused both ways, and ends with its parent.
+A fresh interpreter, not a fork and not a ``multiprocessing.Process``: that would run the analyst's script again. It is
+spoken to over a pipe that only the two hold, and ends with its parent.
 """
 
 from __future__ import annotations
 
 import atexit
-import io
 import os
 import queue
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import IO, Any, TypeVar
+from concurrent.futures import Future
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from cloudarb_lib.errors import WorkerError
+
+if TYPE_CHECKING:
+    from cloudarb_lib.forecast.members import Task
 
 T = TypeVar("T")
 START_LIMIT_S = 120.0  # importing TensorFlow, on top of the time a call may take
@@ -33,34 +37,30 @@ class Worker:
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         self.owner = 0
-        self.log: IO[bytes] = io.BytesIO()
 
-    def call(self, arrays: dict[str, Any], *, limit_s: float) -> np.ndarray:
-        """Return what ``neural.fit_predict(**arrays)`` returns there.
+    def call(self, task: Task, *, limit_s: float) -> np.ndarray:
+        """Return what ``neural.fit_predict(task)`` returns there.
 
         WorkerError when it raises (its words), dies (its last words) or takes longer than ``limit_s``.
         """
         with self.lock:
-            fresh = self._start()
+            fresh = self.process is None or self.owner != os.getpid() or self.process.poll() is not None
+            if fresh:
+                self._start()
             process = self.process
             assert process is not None
-            assert process.stdin is not None
-            assert process.stdout is not None
-            late = threading.Event()
-
-            def give_up() -> None:
-                late.set()
-                process.kill()  # which ends every read and write below
-
-            timer = threading.Timer(limit_s + fresh * START_LIMIT_S, give_up)
+            timer = threading.Timer(
+                limit_s + fresh * START_LIMIT_S, process.kill
+            )  # which ends what waits below
             timer.daemon = True
             timer.start()
             try:
-                _send(process.stdin, arrays)
-                answer = _receive(process.stdout)
+                self.pipe.send(task)
+                out, fault = self.pipe.recv()
             except (OSError, EOFError) as cause:
+                late = timer.finished.is_set()
                 process.wait()
-                why = f"did not answer within {limit_s:g} s" if late.is_set() else self._last_words(process)
+                why = f"did not answer within {limit_s:g} s" if late else self._last_words(process.returncode)
                 self.close()
                 raise WorkerError(f"the TensorFlow worker {why}.") from cause
             except BaseException:  # an interrupt: its answer would be taken for that of the next call
@@ -68,92 +68,75 @@ class Worker:
                 raise
             finally:
                 timer.cancel()
-        if "error" in answer:
-            raise WorkerError(f"in the TensorFlow worker: {answer['error']}")
-        return answer["out"]
+        if fault:
+            raise WorkerError(f"in the TensorFlow worker: {fault}")
+        return out
 
     def close(self) -> None:
         """End the process, if there is one of ours."""
         if self.process is not None and self.owner == os.getpid():
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
         self.process = None
 
-    def _start(self) -> bool:
-        """Return whether a process had to be started (none yet, dead, or a forked parent's)."""
-        if self.process is not None and self.owner == os.getpid() and self.process.poll() is None:
-            return False
+    def _start(self) -> None:
         self.owner = os.getpid()
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
-        code = f"import sys; sys.path[:] = {sys.path!r}; from cloudarb_lib.forecast import worker; worker.serve()"
-        pipe = subprocess.PIPE
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
+        self.pipe, theirs = Pipe()
+        code = f"import sys; sys.path[:] = {sys.path!r}; from cloudarb_lib.forecast import worker; "
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=self.log, start_new_session=True
-        )  # own session: Ctrl-C in the parent is the parent's to handle
-        return True
+            [sys.executable, "-c", f"{code}worker.serve({theirs.fileno()})"], pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True,
+        )  # own session: Ctrl-C in the parent is the parent's to handle  # fmt: skip
+        theirs.close()
 
-    def _last_words(self, process: subprocess.Popen[bytes]) -> str:
+    def _last_words(self, code: int) -> str:
         self.log.seek(0)
         said = self.log.read().decode(errors="replace").strip().splitlines()
-        return f"ended with code {process.returncode}" + (f": {said[-1].strip()}" if said else "")
-
-
-def within(limit_s: float, call: Callable[[], T]) -> T:
-    """Return what ``call`` returns; WorkerError where it takes longer than ``limit_s``.
-
-    It runs in a thread, which is left behind then, and ends with the process at the latest.
-    """
-    box: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            box.put((call(), None))
-        except Exception as cause:
-            box.put((None, cause))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        out, cause = box.get(timeout=limit_s)
-    except queue.Empty:
-        raise WorkerError(f"it did not answer within {limit_s:g} s.") from None
-    if cause is not None:
-        raise cause
-    return out
+        return f"ended with code {code}" + (f": {said[-1].strip()}" if said else "")
 
 
 WORKER = Worker()
 atexit.register(WORKER.close)
 
 
-def _send(stream: IO[bytes], arrays: dict[str, Any]) -> None:
-    box = io.BytesIO()
-    np.savez(box, allow_pickle=False, **arrays)
-    stream.write(struct.pack("<Q", box.tell()) + box.getvalue())
-    stream.flush()
+def begin(call: Callable[[], T]) -> Future[T]:
+    """Return what will hold the result of ``call``, which a thread of its own works at; where nobody waits for it any
+    longer it goes on, and ends with the process at the latest."""
+    out: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            out.set_result(call())
+        except Exception as cause:
+            out.set_exception(cause)
+
+    threading.Thread(target=run, daemon=True).start()
+    return out
 
 
-def _receive(stream: IO[bytes]) -> dict[str, np.ndarray]:
-    head = stream.read(8)
-    body = stream.read(struct.unpack("<Q", head)[0]) if len(head) == 8 else b""
-    if len(head) < 8 or len(body) < struct.unpack("<Q", head)[0]:
-        raise EOFError("the stream ended")
-    with np.load(io.BytesIO(body), allow_pickle=False) as box:
-        return dict(box)
+def within(limit_s: float, begun: Future[T]) -> T:
+    """Return the result, or raise the error, of what ``begin`` began; WorkerError where that takes longer than
+    ``limit_s`` from now."""
+    try:
+        return begun.result(limit_s)
+    except TimeoutError:
+        if begun.done():
+            raise
+        raise WorkerError(f"it did not answer within {limit_s:g} s.") from None
 
 
-def serve() -> None:
-    """Answer calls until the parent is gone: what the worker process runs.
+def serve(handle: int) -> None:
+    """Answer calls at the end ``handle`` of a pipe until the parent is gone: what the worker process runs.
 
     A thread of its own waits for the parent, so that a killed parent ends a fit half way.
     """
-    inward, outward = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not enter the answers
-    calls: queue.Queue[dict[str, np.ndarray]] = queue.Queue()
+    pipe, tasks = Connection(handle), queue.SimpleQueue[Any]()
 
     def listen() -> None:
         try:
             while True:
-                calls.put(_receive(inward))
+                tasks.put(pipe.recv())
         finally:
             os._exit(0)
 
@@ -161,9 +144,8 @@ def serve() -> None:
     from cloudarb_lib.forecast import neural
 
     while True:
-        call = calls.get()
+        task = tasks.get()
         try:
-            answer: dict[str, Any] = {"out": neural.fit_predict(**call)}  # type: ignore[arg-type]
+            pipe.send((neural.fit_predict(task), ""))
         except Exception as cause:
-            answer = {"error": f"{type(cause).__name__}: {cause}"}
-        _send(outward, answer)
+            pipe.send((None, f"{type(cause).__name__}: {cause}"))
