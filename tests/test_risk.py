@@ -370,9 +370,13 @@ def test_what_each_factor_does_to_a_held_plan():
     spike += 672 * (80.0 - 60.0)  # the commitment's fallback is the same machine, on demand at 80
     assert loss["demand_spike"] == pytest.approx(spike)
     assert loss["wild"] == pytest.approx(0, abs=1e-6)
-    assert table.loc["wild", "var95_usd"] == pytest.approx(2 * base["var95_usd"], rel=0.15)
-    assert table.loc["regulatory_change", "var95_usd"] == pytest.approx(1.2 * base["var95_usd"])
+    assert table.loc["wild", "var_usd"] == pytest.approx(2 * base["var_usd"], rel=0.15)
+    assert table.loc["regulatory_change", "var_usd"] == pytest.approx(1.2 * base["var_usd"])
     assert (table["recourse_loss_usd"] == loss).all()
+    wide = risk.stress(world(), [], plan({GCP: 4.0}), replanned={}, budget_usd=1e5, level=0.99).iloc[0]
+    near = run_stress(instances={GCP: 4.0}).iloc[0]
+    assert (near["level"], wide["level"]) == (0.95, 0.99)
+    assert wide["var_usd"] > near["var_usd"]
 
 
 def test_an_outage_hits_the_largest_provider_and_is_bought_elsewhere():
@@ -514,7 +518,7 @@ def test_an_offer_half_there_costs_half_its_fallback_and_commitments_stay_paid()
 def test_reverse_stress_finds_the_change_that_breaks_the_limit():
     held, here = plan({GCP: 4.0, AWS: 2.0}), world()
     base = risk.stress(here, [], held, replanned={}, budget_usd=1e5)
-    expected, tail = base["expected_cost_usd"].iloc[0], base["cvar95_usd"].iloc[0]
+    expected, tail = base["expected_cost_usd"].iloc[0], base["cvar_usd"].iloc[0]
     found = risk.reverse_stress(
         here, held, budget_usd=1.2 * expected, cvar_limit_usd=1.5 * expected
     ).set_index(["limit", "factor"])["change"]
@@ -636,6 +640,56 @@ def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
     short = record().until(RECORD_TIMES[14])  # of 15 cells, none of 12 windows of 4
     assert list(risk.by_model(met, short, record(), horizon_steps=4, seed=0).index) == ["these paths"]
     assert models.loc["these paths", "expected_cost_usd"] == pytest.approx(cost.price.sum(axis=1).mean())
+
+
+def test_horizons_stand_in_one_table_and_the_longest_is_the_whole():
+    here, held = world(), plan({GCP: 4.0, AWS: 2.0, COMMIT: 1.0})
+    table = risk.by_horizon(here, held, horizons_h=(24.0, 168.0, 5000.0))
+    assert table["horizon_h"].unique().tolist() == [24.0, 168.0, 672.0]  # the last is beyond the paths
+    assert (table["scope"] == "horizon").all()
+    facts = table.set_index(["measure", "horizon_h"])
+    exposed = exposure()
+    cost = risk.plan_cost(exposed, hazard=calm(exposed), seed=0).total
+    whole = facts.xs(672.0, level="horizon_h")
+    assert whole.loc["expected_cost", "value_usd"] == pytest.approx(cost.mean())
+    for measure in (risk.var, risk.cvar):
+        wanted = measure(cost - cost.mean())
+        told = whole.loc[measure.__name__, ["value_usd", "standard_error_usd"]]
+        assert told.tolist() == pytest.approx(list(wanted))
+    # a week is the first step; within a day its change has come in one world of seven
+    hours = 4 * 20.0 + 2 * 30.0 + 50.0
+    assert facts.loc[("expected_cost", 168.0), "value_usd"] == pytest.approx(168 * hours, rel=0.01)
+    assert facts.loc[("expected_cost", 24.0), "value_usd"] == pytest.approx(24 * hours, rel=0.01)
+    floating = paths().select([GCP, AWS]).values[:, :, 0].T @ np.array([4.0, 2.0])
+    assert facts.loc[("var", 168.0), "value_usd"] == pytest.approx(
+        168 * risk.var(floating - floating.mean()).value
+    )
+    still = np.quantile(floating, 1 - 0.05 * 7) - (
+        4 * 20.0 + 2 * 30.0
+    )  # 5 % of worlds are 35 % of those that moved
+    assert facts.loc[("var", 24.0), "value_usd"] == pytest.approx(24 * still, rel=0.15)
+    at99 = risk.by_horizon(here, held, horizons_h=(168.0,), level=0.99).iloc[:3].set_index("measure")
+    assert at99.loc["var", "level"] == 0.99
+    assert at99.loc["var", "value_usd"] > facts.loc[("var", 168.0), "value_usd"]
+    assert set(risk.by_horizon(here, held, horizons_h=(5000.0,))["horizon_h"]) == {672.0}
+    with pytest.raises(ParameterError, match=r"a horizon is 0\.0"):
+        risk.by_horizon(here, held, horizons_h=(0.0,))
+
+
+def test_marginal_is_what_a_dollar_more_brings():
+    table = risk.contributions(risk.plan_cost(exposure(), hazard=calm(exposure()), seed=0), "offer_id")
+    assert table["marginal_cvar_usd"] @ table["expected_cost_usd"] == pytest.approx(
+        table["component_cvar_usd"].sum()
+    )
+    more = {GCP: 4.0 * 1.001, AWS: 2.0, COMMIT: 1.0}
+    before, after = (
+        risk.plan_cost(exposure(held), hazard=calm(exposure(held)), seed=0).total for held in (None, more)
+    )
+    slope = (risk.cvar(after - after.mean()).value - risk.cvar(before - before.mean()).value) / (
+        after - before
+    ).mean()
+    assert table.loc[GCP, "marginal_cvar_usd"] == pytest.approx(slope, rel=0.01)
+    assert table.loc[COMMIT, "marginal_cvar_usd"] == pytest.approx(0.0)
 
 
 def test_commitments_that_nobody_uses_or_nobody_can_use_are_shown_apart():

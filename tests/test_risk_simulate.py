@@ -207,10 +207,10 @@ def test_a_regime_tells_what_its_weeks_do_to_the_cost_of_a_step():
     r = reviews()[:, :2]
     table = risk.regimes(r, np.array([100.0, 50.0]))
     assert table["steps"].to_dict() == {"calm": 180, "moving": 20, "all": 200}
-    assert table.loc["calm", ["var95_usd", "cvar95_usd"]].tolist() == [0.0, 0.0]
+    assert table.loc["calm", ["var_usd", "cvar_usd"]].tolist() == [0.0, 0.0]
     dearest = 100 * 0.1 + 50 * 0.05
-    assert table.loc["moving", "var95_usd"] == pytest.approx(dearest)
-    assert table.loc["all", "var95_usd"] == pytest.approx(dearest) or table.loc["all", "var95_usd"] == 0
+    assert table.loc["moving", "var_usd"] == pytest.approx(dearest)
+    assert table.loc["all", "var_usd"] == pytest.approx(dearest) or table.loc["all", "var_usd"] == 0
     still = risk.regimes(np.zeros((20, 2)), np.ones(2))
     assert list(still.index) == ["calm", "all"]
     with pytest.raises(DataError, match="only 11"):

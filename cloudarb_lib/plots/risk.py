@@ -82,7 +82,7 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
         + (f"<br>{unmet:,.0f} GPU-h unmet, held" if unmet >= 0.5 else "")
         for name, held, anew, unmet in rows[shown].itertuples(index=False, name=None)
     ]
-    tail = {"type": "data", "array": rows["cvar95_usd"], "arrayminus": 0 * rows["cvar95_usd"]}
+    tail = {"type": "data", "array": rows["cvar_usd"], "arrayminus": 0 * rows["cvar_usd"]}
     for column, name, colour, whisker in (
         ("recourse_loss_usd", "planned anew where that is better", COLOURS[0], None),
         ("loss_usd", "plan held", COLOURS[1], tail),

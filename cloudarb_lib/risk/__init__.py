@@ -16,6 +16,7 @@ from cloudarb_lib.risk.measures import (
 from cloudarb_lib.risk.report import (
     average_correlation,
     by_hazard,
+    by_horizon,
     by_model,
     contributions,
     regimes,
@@ -25,7 +26,7 @@ from cloudarb_lib.risk.simulate import simulate_paths
 from cloudarb_lib.risk.stress import Scenario, World, load_scenarios, replan, reverse_stress, stress
 
 __all__ = [
-    "Estimate", "Exposure", "PlanCost", "Scenario", "World", "average_correlation", "back_test", "by_hazard",
+    "Estimate", "Exposure", "PlanCost", "Scenario", "World", "average_correlation", "back_test", "by_hazard", "by_horizon",
     "by_model", "component_cvar", "component_var", "contributions",
     "cvar", "dcc", "expose", "find_fallbacks", "hazards", "incremental", "index_changes", "largest_shifts", "liquidity",
     "load_scenarios", "plan_cost", "probability_over", "regimes", "replan", "reverse_stress",

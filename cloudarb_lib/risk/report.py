@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.assumptions import Assumptions
+from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.risk import measures
 from cloudarb_lib.risk.correlation import (
     EWMA,
@@ -18,11 +19,12 @@ from cloudarb_lib.risk.correlation import (
     moving_steps,
     rolling,
 )
-from cloudarb_lib.risk.cost import PRESETS, Exposure, PlanCost, hazards, plan_cost
+from cloudarb_lib.risk.cost import PRESETS, Exposure, PlanCost, expose, hazards, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, probability_over, var
 from cloudarb_lib.risk.simulate import MODELS, draw_costs
+from cloudarb_lib.risk.stress import World
 from cloudarb_lib.schema import validate
-from cloudarb_lib.types import Panel
+from cloudarb_lib.types import Panel, Paths
 
 SCOPES = {"provider": "provider", "region": "region", "gpu_model": "gpu", "offer_id": "offer"}
 """Columns of the exposure table by which risk is split, and their prefix in ``scope``."""
@@ -34,21 +36,44 @@ PARTS: dict[str, Callable[..., Estimate]] = {
     "incremental_cvar": measures.incremental,
 }
 """Ways to split the risk: the components sum to the CVaR and the VaR, the increments are what goes with a name."""
+MARGINAL = "marginal_cvar"
+HORIZONS_H = (24.0, 168.0, 720.0, 2184.0)
+"""A day, a week, 30 days, a quarter."""
+
+_Row = tuple[str, float, Estimate, str]  # measure, level, value and error, scope
 
 
 def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFrame:
     """Return expected cost and risk at ``level`` split by a column of the exposure ('offer_id' for offers), USD.
 
     Index: the values of the column ('none' where missing), largest component first. Columns:
-    expected_cost_usd, and for each of ``PARTS`` its _usd and _error_usd, the standard error.
+    expected_cost_usd, and for each of ``PARTS`` and ``MARGINAL`` its _usd and _error_usd, the standard error. Marginal is
+    the CVaR of one more dollar spent there in the same way: the component over the cost, as CVaR grows in proportion.
     """
     codes, names = pd.factorize(cost.exposure.table.reset_index()[by].fillna("none"), sort=True)
     parts = cost.by_offer @ np.eye(len(names))[codes]
     mean = parts.mean(axis=0)
     table = pd.DataFrame({"expected_cost_usd": mean}, index=pd.Index(names, name=by))
-    for name, measure in PARTS.items():
-        table[f"{name}_usd"], table[f"{name}_error_usd"] = measure(parts - mean, level)
+    split = {name: measure(parts - mean, level) for name, measure in PARTS.items()}
+    split[MARGINAL] = Estimate(*(v / np.where(mean > 0, mean, np.nan) for v in split["component_cvar"]))
+    for name, (value, error) in split.items():
+        table[f"{name}_usd"], table[f"{name}_error_usd"] = value, error
     return table.sort_values("component_cvar_usd", ascending=False)
+
+
+def _mean(samples: np.ndarray) -> Estimate:
+    return Estimate(samples.mean(), samples.std() / np.sqrt(len(samples)))
+
+
+def _tail(samples: np.ndarray, level: float, scope: str) -> list[_Row]:
+    increase = samples - samples.mean()
+    return [("var", level, var(increase, level), scope), ("cvar", level, cvar(increase, level), scope)]
+
+
+def _risk(rows: list[_Row], horizon_h: float) -> pd.DataFrame:
+    columns = ["measure", "level", "horizon_h", "value_usd", "standard_error_usd", "scope"]
+    table = pd.DataFrame([(m, at, horizon_h, *e, scope) for m, at, e, scope in rows], columns=columns)
+    return validate(table, "risk")
 
 
 def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.DataFrame:
@@ -57,41 +82,61 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
     Measures of the total: expected_cost, budget, var and cvar at ``level`` and 99 % (over the expected cost),
     probability_over_budget, and unmet_gpu_hours with its share of the plan's GPU-hours (unmet_share_*; a plan
     without GPUs has none). var and cvar of each risk alone have scope risk:price and risk:capacity; what
-    commitments cost, and what of it goes unused, scope risk:commitment. ``PARTS`` by provider, region, gpu and
-    offer. Level and standard error are NaN where there is none.
+    commitments cost, and what of it goes unused, scope risk:commitment. ``PARTS`` and ``MARGINAL`` by provider, region,
+    gpu and offer. Level and standard error are NaN where there is none.
     """
     none, exposure = float("nan"), cost.exposure
-    total = cost.total
-
-    def mean(samples: np.ndarray) -> Estimate:
-        return Estimate(samples.mean(), samples.std() / np.sqrt(len(samples)))
-
-    rows: list[tuple[str, float, Estimate, str]] = [
-        ("expected_cost", none, mean(total), "total"),
+    rows: list[_Row] = [
+        ("expected_cost", none, _mean(cost.total), "total"),
         ("budget", none, Estimate(budget_usd, none), "total"),
-        ("probability_over_budget", none, probability_over(total, budget_usd), "total"),
-        ("unmet_gpu_hours", none, mean(cost.unmet_gpu_hours), "total"),
-        ("commitment_paid", none, mean(cost.price[:, exposure.committed].sum(axis=1)), "risk:commitment"),
-        ("commitment_unused", none, mean(cost.unused), "risk:commitment"),
+        ("probability_over_budget", none, probability_over(cost.total, budget_usd), "total"),
+        ("unmet_gpu_hours", none, _mean(cost.unmet_gpu_hours), "total"),
+        ("commitment_paid", none, _mean(cost.price[:, exposure.committed].sum(axis=1)), "risk:commitment"),
+        ("commitment_unused", none, _mean(cost.unused), "risk:commitment"),
     ]
     if (wanted := float(exposure.instance_hours @ exposure.gpus)) > 0:
         shares = liquidity(cost.unmet_gpu_hours, wanted, level).items()
         rows += [(f"unmet_share_{n}", level if "var" in n else none, e, "total") for n, e in shares]
     price, capacity = cost.price.sum(axis=1), cost.capacity.sum(axis=1)
-    for scope, samples in {"total": total, "risk:price": price, "risk:capacity": capacity}.items():
-        increase = samples - samples.mean()
+    for scope, samples in {"total": cost.total, "risk:price": price, "risk:capacity": capacity}.items():
         for at in dict.fromkeys((level, 0.99)):
-            rows.append(("var", at, var(increase, at), scope))
-            rows.append(("cvar", at, cvar(increase, at), scope))
+            rows += _tail(samples, at, scope)
     for column, prefix in SCOPES.items():
-        for name, row in contributions(cost, column, level=level).iterrows():
-            split = ((m, Estimate(row[f"{m}_usd"], row[f"{m}_error_usd"])) for m in PARTS)
-            rows += [(measure, level, estimate, f"{prefix}:{name}") for measure, estimate in split]
-    table = pd.DataFrame(
-        [(m, at, exposure.horizon_h, *e, scope) for m, at, e, scope in rows],
-        columns=["measure", "level", "horizon_h", "value_usd", "standard_error_usd", "scope"],
-    )
-    return validate(table, "risk")
+        split = contributions(cost, column, level=level)
+        for measure in (*PARTS, MARGINAL):
+            pairs = split[[f"{measure}_usd", f"{measure}_error_usd"]].itertuples(name=None)
+            rows += [(measure, level, Estimate(*pair), f"{prefix}:{name}") for name, *pair in pairs]
+    return _risk(rows, exposure.horizon_h)
+
+
+def by_horizon(
+    world: World, plan: pd.DataFrame, *, horizons_h: Iterable[float] = HORIZONS_H, level: float = 0.95
+) -> pd.DataFrame:
+    """Return rows of table ``risk``, scope horizon: expected_cost, var and cvar of each horizon within the world's,
+    and of its own.
+
+    The plan's hours are spread evenly. A horizon is that many whole steps of the paths, to the nearest; of one shorter
+    than a step, the step's change falls within it in as large a share of the worlds. Capacity as of ``hazards``.
+    ParameterError for a horizon that is not above 0.
+    """
+    horizons_h, steps = list(horizons_h), len(world.paths.times)
+    if not min(horizons_h, default=1.0) > 0:
+        raise ParameterError(f"a horizon is {min(horizons_h)!r} hours.", "Give hours above 0.")
+    now = world.offers.set_index("offer_id")["price_usd_per_hour"][world.paths.offer_ids].to_numpy(float)
+    moment = np.random.default_rng(world.seed).random(world.paths.values.shape[1])
+    tables = []
+    for horizon_h in [*(h for h in horizons_h if h < world.horizon_h), world.horizon_h]:
+        share = horizon_h / world.horizon_h
+        cut = slice(max(round(share * steps), 1))
+        values = np.where(moment[:, None] < share * steps, world.paths.values[:, :, cut], now[:, None, None])
+        paths = Paths(world.paths.offer_ids, world.paths.times[cut], values)
+        part = plan.assign(hours=plan["hours"] * share, period=0)
+        exposure = expose(part, paths, world.offers, horizon_h=horizon_h)
+        hazard = hazards(exposure.table, world.assumptions, world.preset)
+        total = plan_cost(exposure, hazard=hazard, seed=world.seed).total
+        rows = [("expected_cost", float("nan"), _mean(total), "horizon"), *_tail(total, level, "horizon")]
+        tables.append(_risk(rows, horizon_h))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _tails(costs: dict[str, np.ndarray], level: float, name: str) -> pd.DataFrame:
@@ -151,12 +196,12 @@ def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.S
 def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:
     """Return what calm steps, moving steps and all of ``changes`` (steps, offers; 0.1 is 10 % up) do to the cost of one step.
 
-    Index regime; columns steps, var95_usd and cvar95_usd: of the increase that each past step would bring today to
+    Index regime; columns steps, var_usd and cvar_usd: of the increase that each past step would bring today to
     a plan that spends ``spend_usd`` (offers,) a step. Raises as ``known_steps``.
     """
     r, _ = known_steps(changes)
     loss, moving = r @ spend_usd, moving_steps(r)
     masks = {"calm": ~moving, "moving": moving, "all": np.ones(len(r), dtype=bool)}
     rows = {n: (m.sum(), var(loss[m]).value, cvar(loss[m]).value) for n, m in masks.items() if m.any()}
-    columns = ["steps", "var95_usd", "cvar95_usd"]
+    columns = ["steps", "var_usd", "cvar_usd"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("regime")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ GAP = 1e-3
 """Relative gap to which plans are made anew; shocks move costs by more."""
 FURTHEST = {"price": 10.0, "volatility": 10.0, "availability": 0.0, "demand": 10.0, "cost": 10.0}
 """How far reverse stress goes before it calls a factor harmless."""
-HALVINGS, REVERSE_PATHS = 10, 2000
+NEAR, REVERSE_PATHS = 1e-3, 2000
 SHOWS_LOG = 0.01
 """A shock shows in the first step in which it has moved a price by 1 %."""
 
@@ -116,14 +116,23 @@ class World:
     preset: str = "typical"
 
 
-@dataclass(frozen=True)
-class _Shock:
-    """A scenario met with a world: ``price`` (offers, steps), ``volatility`` and ``available`` (offers,)."""
+class _Shock(NamedTuple):
+    """A scenario met with a world: factors of ``price`` (offers, steps), ``volatility`` and ``available`` (offers,)."""
 
     price: np.ndarray
     volatility: np.ndarray
     available: np.ndarray
     demand: float
+
+    @property
+    def shown(self) -> int:
+        """The step in which it shows: the first whose prices it moves, else 0."""
+        return int((np.abs(np.log(self.price)) > SHOWS_LOG).any(axis=0).argmax())
+
+    def seen(self) -> _Shock:
+        """Return it as it looks when it shows: from there on prices go on as in the world without it."""
+        first = self.price[:, [self.shown]]
+        return self._replace(price=np.repeat(first, self.price.shape[1], axis=1))
 
 
 def _replayed(scenario: Scenario, world: World, ids: pd.Index) -> np.ndarray | None:
@@ -171,49 +180,40 @@ def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | Non
         if path is None:
             return None
         price[moves] *= path
-    volatility = np.where(moves, scenario.volatility, 1.0)
-    shock = _Shock(price, volatility, np.where(hit, scenario.availability, 1.0), scenario.demand)
+    shock = _Shock(
+        price,
+        np.where(moves, scenario.volatility, 1.0),
+        np.where(hit, scenario.availability, 1.0),
+        scenario.demand,
+    )
     for part in scenario.all_of:
         more = _shock(part, world, plan)
         if more is None:
             return None
-        shock = _Shock(*(getattr(shock, f.name) * getattr(more, f.name) for f in fields(_Shock)))
+        shock = _Shock(*map(np.multiply, shock, more))
     return shock
 
 
-def _shown(shock: _Shock) -> int:
-    """Return the step in which a shock shows: the first whose prices it moves, else 0."""
-    return int((np.abs(np.log(shock.price)) > SHOWS_LOG).any(axis=0).argmax())
-
-
-def _struck(world: World, shock: _Shock, *, seen: bool = False) -> tuple[World, pd.Series]:
-    """Return the world at the prices of a shock, and the share of its hours that each offer has.
-
-    ``seen``: as it looks when the shock shows, from where prices go on as in the world without it.
-    """
-    factor = np.repeat(shock.price[:, [_shown(shock)]], shock.price.shape[1], axis=1) if seen else shock.price
-    at = world.offers.set_index("offer_id").index.get_indexer(world.paths.offer_ids)
-    values, stretch = world.paths.values, shock.volatility[at]
-    for j in np.flatnonzero(stretch != 1.0):
-        mean = values[j].mean(axis=0)
-        wide = mean * (np.maximum(values[j], 1e-12) / mean) ** stretch[j]
-        values = values if values is not world.paths.values else values.copy()
-        values[j] = wide * (mean / wide.mean(axis=0))
-    paths = replace(world.paths, values=values * factor[at, None, :])
-    price = world.offers["price_usd_per_hour"] * factor.mean(axis=1)
-    offers = world.offers.assign(price_usd_per_hour=price)
-    return replace(world, paths=paths, offers=offers), pd.Series(shock.available, offers["offer_id"])
+def _struck(world: World, shock: _Shock) -> tuple[World, pd.Series]:
+    """Return the world at the prices of a shock, and the share of its hours that each offer has."""
+    offers = world.offers.assign(
+        price_usd_per_hour=world.offers["price_usd_per_hour"] * shock.price.mean(axis=1)
+    )
+    at = pd.Index(offers["offer_id"]).get_indexer(world.paths.offer_ids)
+    values, wild = world.paths.values * shock.price[at, None, :], np.flatnonzero(shock.volatility[at] != 1.0)
+    mean = values[wild].mean(axis=1, keepdims=True)
+    wide = (np.maximum(values[wild], 1e-12) / mean) ** shock.volatility[at[wild], None, None]
+    values[wild] = wide * (mean / wide.mean(axis=1, keepdims=True))
+    struck = replace(world, paths=replace(world.paths, values=values), offers=offers)
+    return struck, pd.Series(shock.available, offers["offer_id"])
 
 
 def _cost(
-    world: World, shock: _Shock, plan: pd.DataFrame, demand: float, steps: slice = slice(None), *,
-    seen: bool = False,
-) -> PlanCost:  # fmt: skip
-    """Return the cost samples of a plan under a shock, of ``steps`` alone, ``seen`` as of ``_struck``.
-
-    Hours short at an offer are not replaced by one short too.
-    """
-    struck, share = _struck(world, shock, seen=seen)
+    world: World, shock: _Shock, plan: pd.DataFrame, demand: float, steps: slice = slice(None)
+) -> PlanCost:
+    """Return the cost samples of a plan under a shock, of ``steps`` alone; hours short at an offer are not replaced
+    by one short too."""
+    struck, share = _struck(world, shock)
     paths = replace(struck.paths, times=struck.paths.times[steps], values=struck.paths.values[:, :, steps])
     part = len(paths.times) / len(struck.paths.times)
     exposure = expose(
@@ -236,10 +236,12 @@ def replan(
     stay paid beside the new plan.
     """
     kept, plans = plan[plan["offer_id"].str.contains("/reserved/")], {}
+    mean = world.paths.values.mean(axis=1, keepdims=True)  # without limits of risk nothing else counts
+    world = replace(world, paths=replace(world.paths, values=mean))
     for scenario in scenarios:
         if (shock := _shock(scenario, world, plan)) is None:
             continue
-        struck, share = _struck(world, shock, seen=True)
+        struck, share = _struck(world, shock.seen())
         known = struck.offers.set_index("offer_id", drop=False)
         known = known[known.index.isin(world.paths.offer_ids) & (known["purchase_option"] != "reserved")]
         short = share.index[share < 1]
@@ -273,18 +275,18 @@ def _recourse(
 ) -> tuple[float, float] | None:
     """Return mean GPU-hours unmet and cost where plan ``anew`` takes over once the shock shows, None where
     ``plan`` looks no worse then."""
-    shown = 0 if plan["period"].any() else _shown(shock)
-    rest = slice(shown, None)
+    shown = 0 if plan["period"].any() else shock.shown
 
-    def means(of: pd.DataFrame, demand: float, steps: slice, *, seen: bool = False) -> np.ndarray:
-        cost = _cost(world, shock, of, demand, steps, seen=seen)
+    def means(of: pd.DataFrame, demand: float, steps: slice, shock: _Shock = shock) -> np.ndarray:
+        cost = _cost(world, shock, of, demand, steps)
         return np.array([cost.unmet_gpu_hours.mean(), cost.total.mean()])
 
     held, taken = (table.groupby("offer_id")["instances"].sum() for table in (plan, anew))
     taken = (taken - held.reindex(taken.index, fill_value=0.0)).clip(lower=0.0)
-    price = _struck(world, shock, seen=True)[0].offers.set_index("offer_id")["price_usd_per_hour"]
+    price = _struck(world, shock.seen())[0].offers.set_index("offer_id")["price_usd_per_hour"]
     move = np.array([0.0, world.assumptions.get("move_overlap_h") * (taken * price[taken.index]).sum()])
-    believed = means(anew, 1.0, rest, seen=True) + move, means(plan, shock.demand, rest, seen=True)
+    rest = slice(shown, None)
+    believed = means(anew, 1.0, rest, shock.seen()) + move, means(plan, shock.demand, rest, shock.seen())
     if tuple(believed[0]) >= tuple(believed[1]):
         return None
     after = means(anew, 1.0, rest) + move
@@ -294,10 +296,10 @@ def _recourse(
 
 def stress(
     world: World, scenarios: Iterable[Scenario], plan: pd.DataFrame, *,
-    replanned: dict[str, pd.DataFrame], budget_usd: float,
+    replanned: dict[str, pd.DataFrame], budget_usd: float, level: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
-    """Return table ``stress``: a row per scenario, first the base; scenarios that hit no offer and episodes
-    that the record lacks are left out.
+    """Return table ``stress``: a row per scenario, first the base, VaR and CVaR at ``level``; scenarios that hit no
+    offer and episodes that the record lacks are left out.
 
     Held: demand beyond the plan is bought on demand, hours short at the fallback. With recourse: from the step in
     which the shock shows (a plan of several periods: from the start) the plan of ``replanned`` (as of ``replan``),
@@ -305,37 +307,38 @@ def stress(
     undone than holding, or as much at less cost; else the plan is held. Both are costed at the prices that come,
     so a move may turn out to have been a mistake.
     """
-    rows: list[dict[str, object]] = []
-    base = 0.0
+    rows = []
     for scenario in (Scenario("base"), *scenarios):
         if (shock := _shock(scenario, world, plan)) is None:
             continue
         cost = _cost(world, shock, plan, shock.demand)
-        total, expected, unmet = cost.total, float(cost.total.mean()), float(cost.unmet_gpu_hours.mean())
-        base = base if rows else expected
-        left, least = unmet, expected
-        if scenario.name in replanned:
-            left, least = _recourse(world, shock, plan, replanned[scenario.name]) or (left, least)
+        total, expected, unmet = cost.total, cost.total.mean(), cost.unmet_gpu_hours.mean()
+        anew = replanned.get(scenario.name)
+        moved = None if anew is None else _recourse(world, shock, plan, anew)
+        left, least = moved or (unmet, expected)
         rows.append({
-            "scenario": scenario.name, "expected_cost_usd": expected, "loss_usd": expected - base,
-            "recourse_loss_usd": least - base, "var95_usd": var(total - expected).value,
-            "cvar95_usd": cvar(total - expected).value,
+            "scenario": scenario.name, "expected_cost_usd": expected, "loss_usd": expected,
+            "recourse_loss_usd": least, "level": level, "var_usd": var(total - expected, level).value,
+            "cvar_usd": cvar(total - expected, level).value,
             "probability_over_budget": probability_over(total, budget_usd).value,
             "unmet_gpu_hours": unmet, "recourse_unmet_gpu_hours": left,
         })  # fmt: skip
-    return validate(pd.DataFrame(rows), "stress")
+    table = pd.DataFrame(rows)
+    table[["loss_usd", "recourse_loss_usd"]] -= table["expected_cost_usd"].iloc[0]
+    return validate(table, "stress")
 
 
 def reverse_stress(
-    world: World, plan: pd.DataFrame, *, budget_usd: float, cvar_limit_usd: float = 0.0
+    world: World, plan: pd.DataFrame, *, budget_usd: float, cvar_limit_usd: float = 0.0, level: float = 0.95
 ) -> pd.DataFrame:
     """Return table ``reverse_stress``: the smallest change of each factor that breaks a limit, the plan held.
 
-    ``budget``: the expected cost is above it. ``cvar``: the mean of the worst 5 % is above ``cvar_limit_usd``
-    (0: the budget). By bisection up to ``FURTHEST``, on the first ``REVERSE_PATHS`` worlds; availability is that
-    of the provider on which the plan spends most. Factor ``together``: all that break it alone, each by that share of
-    its own change. NaN where no change so far breaks it.
+    ``budget``: the expected cost is above it. ``cvar``: the mean of the worst 1 - ``level`` is above
+    ``cvar_limit_usd`` (0: the budget). Sought up to ``FURTHEST`` by Brent's method, to ``NEAR`` of that, on the
+    first ``REVERSE_PATHS`` worlds; availability is that of the provider on which the plan spends most. Factor
+    ``together``: all that break it alone, each by that share of its own change. NaN where no change so far breaks it.
     """
+    from scipy.optimize import brentq
 
     mine, known = plan["offer_id"].unique(), world.offers
     kinds = known.loc[known["offer_id"].isin(mine), "gpu_model"]
@@ -344,30 +347,26 @@ def reverse_stress(
     paths = replace(paths, values=paths.values[:, :REVERSE_PATHS])
     world = replace(world, offers=known[near], paths=paths)
 
-    def broken(changes: dict[str, float]) -> tuple[bool, bool]:
-        shocked = {f: 1.0 + change for f, change in changes.items() if f != "availability"}
-        parts = [Scenario("reverse", **shocked)]  # type: ignore[arg-type]
-        if "availability" in changes:
-            parts.append(Scenario("out", availability=1.0 + changes["availability"], provider="largest"))
-        shock = _shock(Scenario("all", all_of=tuple(parts)), world, plan)
+    def excess(share: float, far: dict[str, float], limit: str) -> float:
+        shocked = {factor: 1.0 + share * change for factor, change in far.items()}
+        out = Scenario("out", availability=shocked.pop("availability", 1.0), provider="largest")
+        shock = _shock(Scenario("all", all_of=(Scenario("reverse", **shocked), out)), world, plan)  # type: ignore[arg-type]
         assert shock is not None
         total = _cost(world, shock, plan, shock.demand).total
-        return total.mean() > budget_usd, cvar(total).value > (cvar_limit_usd or budget_usd)
+        if limit == "budget":
+            return float(total.mean() - budget_usd)
+        return float(cvar(total, level).value - (cvar_limit_usd or budget_usd))
 
-    def least(far: dict[str, float], limit: int) -> float:
-        low, high = 0.0, 1.0
-        if before[limit] or not broken(far)[limit]:
-            return 0.0 if before[limit] else np.nan
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            breaks = broken({factor: middle * change for factor, change in far.items()})[limit]
-            low, high = (low, middle) if breaks else (middle, high)
-        return high
+    def least(far: dict[str, float], limit: str) -> float:
+        if excess(0.0, far, limit) > 0:
+            return 0.0
+        if not excess(1.0, far, limit) > 0:
+            return np.nan
+        return min(brentq(excess, 0.0, 1.0, args=(far, limit), xtol=NEAR / 2) + NEAR / 2, 1.0)
 
-    before = broken({})
     rows = []
-    for limit, name in enumerate(("budget", "cvar")):
+    for limit in ("budget", "cvar"):
         alone = {factor: (end - 1.0) * least({factor: end - 1.0}, limit) for factor, end in FURTHEST.items()}
-        rows += [(name, factor, change) for factor, change in alone.items()]
-        rows.append((name, "together", least({f: c for f, c in alone.items() if np.isfinite(c)}, limit)))
+        rows += [(limit, factor, change) for factor, change in alone.items()]
+        rows.append((limit, "together", least({f: c for f, c in alone.items() if np.isfinite(c)}, limit)))
     return validate(pd.DataFrame(rows, columns=["limit", "factor", "change"]), "reverse_stress")
