@@ -122,7 +122,11 @@ def by_horizon(
     horizons_h, steps = list(horizons_h), len(world.paths.times)
     if not min(horizons_h, default=1.0) > 0:
         raise ParameterError(f"a horizon is {min(horizons_h)!r} hours.", "Give hours above 0.")
-    now = world.offers.set_index("offer_id")["price_usd_per_hour"][world.paths.offer_ids].to_numpy(float)
+    now = (
+        world.offers.set_index("offer_id")["price_usd_per_hour"]
+        .reindex(world.paths.offer_ids)
+        .to_numpy(float)
+    )
     moment = np.random.default_rng(world.seed).random(world.paths.values.shape[1])
     tables = []
     for horizon_h in [*(h for h in horizons_h if h < world.horizon_h), world.horizon_h]:

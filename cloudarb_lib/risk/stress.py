@@ -180,18 +180,17 @@ def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | Non
         if path is None:
             return None
         price[moves] *= path
-    shock = _Shock(
-        price,
+    volatility, available = (
         np.where(moves, scenario.volatility, 1.0),
         np.where(hit, scenario.availability, 1.0),
-        scenario.demand,
     )
+    factors: tuple[Any, ...] = (price, volatility, available, scenario.demand)
     for part in scenario.all_of:
         more = _shock(part, world, plan)
         if more is None:
             return None
-        shock = _Shock(*map(np.multiply, shock, more))
-    return shock
+        factors = tuple(ours * theirs for ours, theirs in zip(factors, more, strict=True))
+    return _Shock(*factors)
 
 
 def _struck(world: World, shock: _Shock) -> tuple[World, pd.Series]:
