@@ -122,17 +122,14 @@ def by_horizon(
     horizons_h, steps = list(horizons_h), len(world.paths.times)
     if not min(horizons_h, default=1.0) > 0:
         raise ParameterError(f"a horizon is {min(horizons_h)!r} hours.", "Give hours above 0.")
-    now = (
-        world.offers.set_index("offer_id")["price_usd_per_hour"]
-        .reindex(world.paths.offer_ids)
-        .to_numpy(float)
-    )
-    moment = np.random.default_rng(world.seed).random(world.paths.values.shape[1])
+    price = world.offers.set_index("offer_id")["price_usd_per_hour"]
+    now = price.reindex(world.paths.offer_ids).to_numpy(float)[:, None, None]
+    moment = np.random.default_rng(world.seed).random((world.paths.values.shape[1], 1))
     tables = []
     for horizon_h in [*(h for h in horizons_h if h < world.horizon_h), world.horizon_h]:
         share = horizon_h / world.horizon_h
         cut = slice(max(round(share * steps), 1))
-        values = np.where(moment[:, None] < share * steps, world.paths.values[:, :, cut], now[:, None, None])
+        values = np.where(moment < share * steps, world.paths.values[:, :, cut], now)
         paths = Paths(world.paths.offer_ids, world.paths.times[cut], values)
         part = plan.assign(hours=plan["hours"] * share, period=0)
         exposure = expose(part, paths, world.offers, horizon_h=horizon_h)
