@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 import plotly.io as pio
 
@@ -16,28 +17,22 @@ _template = go.layout.Template(pio.templates["plotly_white"])
 _template.layout.update(
     colorway=list(COLOURS),
     font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 13, "color": "#222"},
-    title={
-        "x": 0.0,
-        "xanchor": "left",
-        "font": {"size": 17},
-        "automargin": True,
-        "yref": "container",
-        "y": 0.97,
-        "yanchor": "top",
-    },
+    title={"x": 0.0, "font_size": 17, "automargin": True, "yref": "container", "y": 0.97, "yanchor": "top"},
     margin={"l": 70, "r": 30, "t": 70, "b": 85},
     legend={"orientation": "h", "yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0},
     hoverlabel={"namelength": -1},
 )
+px.defaults.template = _template
 
 
-def figure(title: str, *, x_title: str = "", y_title: str = "", height_px: int = 420) -> go.Figure:
-    """Return an empty figure in the house style; ``title`` states the finding, axes the units."""
-    fig = go.Figure()
-    fig.update_layout(template=_template, title_text=title, height=height_px)
+def figure(
+    title: str, *, x_title: str = "", y_title: str = "", height_px: int = 420, drawn: go.Figure | None = None
+) -> go.Figure:
+    """Return ``drawn`` (else an empty figure) in the house style; ``title`` states the finding, axes the units."""
+    fig = go.Figure() if drawn is None else drawn
+    fig.update_layout(template=_template, title_text=title, height=height_px, legend_title_text="")
     fig.update_xaxes(title_text=x_title)
-    fig.update_yaxes(title_text=y_title)
-    return fig
+    return fig.update_yaxes(title_text=y_title)
 
 
 def label_ends(fig: go.Figure, labels: Iterable[tuple[pd.Timestamp, float, str, str]], *, gap: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.explore import ROUND_PCT
@@ -13,13 +14,12 @@ _OPTIONS = {"spot": COLOURS[0], "1 year": COLOURS[1], "3 years": COLOURS[2], "on
 _MOST_TEXT = 16  # columns of a map up to which its cells have room for a figure
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _DOLLARS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"${t:g}" for t in _TICKS]}
+_ABOVE = {"yref": "paper", "y": 1.0, "yanchor": "bottom"}
 
 
 def nothing(finding: str) -> go.Figure:
     """Return a strip that states why there is nothing to draw, instead of an empty panel."""
-    fig = figure(finding, height_px=90)
-    fig.update_layout(xaxis_visible=False, yaxis_visible=False)
-    return fig
+    return figure(finding, height_px=90).update_xaxes(visible=False).update_yaxes(visible=False)
 
 
 def price_range(table: pd.DataFrame) -> go.Figure:
@@ -27,24 +27,18 @@ def price_range(table: pd.DataFrame) -> go.Figure:
     by_model = table.groupby("gpu_model").agg(low=("cheapest", "min"), high=("dearest", "max"))
     widest = str((by_model["high"] / by_model["low"]).idxmax())
     low, high = by_model.loc[widest].to_numpy(float)
-    models = list(by_model.index[::-1])
-    fig = figure(
+    arms = table.assign(up=table["dearest"] - table["median"], down=table["median"] - table["cheapest"])
+    drawn = px.scatter(
+        arms, x="median", y="gpu_model", color="option", color_discrete_map=_OPTIONS,
+        error_x="up", error_x_minus="down", category_orders={"gpu_model": list(by_model.index), "option": list(_OPTIONS)},
+    )  # fmt: skip
+    drawn.update_traces(marker_size=10, error_x={"thickness": 3, "width": 0})
+    drawn.update_layout(scattermode="group", scattergap=0.3, margin_l=120, legend=_ABOVE)
+    return figure(
         f"One {widest} costs from ${low:,.2f} to ${high:,.2f} an hour: {high / low:,.1f} times as much",
         x_title="USD per GPU-hour, log scale (line: cheapest to dearest, dot: median)",
-        height_px=170 + 64 * len(models),
-    )
-    options = [o for o in _OPTIONS if o in set(table["option"])]
-    for k, name in enumerate(options):
-        rows = table[table["option"] == name]
-        arms = {"array": rows["dearest"] - rows["median"], "arrayminus": rows["median"] - rows["cheapest"]}
-        fig.add_scatter(
-            x=rows["median"], y=rows["gpu_model"].map(models.index) + 0.18 * ((len(options) - 1) / 2 - k),
-            mode="markers", name=name, marker={"size": 10, "color": _OPTIONS[name]},
-            error_x={"type": "data", "symmetric": False, "thickness": 3, "width": 0, **arms},
-        )  # fmt: skip
-    fig.update_xaxes(_DOLLARS)
-    fig.update_yaxes(tickvals=list(range(len(models))), ticktext=models, range=[-0.6, len(models) - 0.4])
-    return fig.update_layout(margin={"l": 120}, legend={"yref": "paper", "y": 1.0, "yanchor": "bottom"})
+        height_px=170 + 64 * len(by_model), drawn=drawn,
+    ).update_xaxes(_DOLLARS)  # fmt: skip
 
 
 def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
@@ -55,21 +49,20 @@ def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
     order = relative.mean(axis=1).sort_values().index
     z, dollars = relative.loc[order].T, prices.loc[order].T
     spread = prices.max() / prices.min()
-    fig = figure(
-        f"Place matters most for {spread.idxmax()}: the dearest site asks {spread.max():.1f} times "
-        f"the cheapest ({option})",
-        x_title="place, cheap ones first", height_px=330 + 34 * prices.shape[1],
-    )  # fmt: skip
-    fig.add_heatmap(
-        x=order, y=z.index, z=z,
-        zmid=0, zmin=-60, zmax=60, colorscale=[COLOURS[0], "#f4f4f4", COLOURS[1]], xgap=1, ygap=1,
+    drawn = go.Figure(layout={"margin": {"l": 120, "b": 180}, "yaxis_showgrid": False})
+    drawn.add_heatmap(
+        x=order, y=z.index, z=z, xgap=1, ygap=1,
+        zmid=0, zmin=-60, zmax=60, colorscale=[COLOURS[0], "#f4f4f4", COLOURS[1]],
         colorbar={"title": "against<br>the median", "ticksuffix": " %"}, customdata=dollars,
-        text=dollars.map(lambda p: "" if np.isnan(p) else f"${p:.2f}"),
+        text=dollars.map("${:.2f}".format, na_action="ignore").fillna(""),
         texttemplate="%{text}" if len(order) <= _MOST_TEXT else "",
         hovertemplate="%{y}, %{x}: $%{customdata:.3f} per GPU-hour (%{z:+.0f} %)<extra></extra>",
     )  # fmt: skip
-    fig.update_xaxes(tickangle=-60, showgrid=False)
-    return fig.update_layout(margin={"l": 120, "b": 180}, yaxis_showgrid=False)
+    return figure(
+        f"Place matters most for {spread.idxmax()}: the dearest site asks {spread.max():.1f} times "
+        f"the cheapest ({option})",
+        x_title="place, cheap ones first", height_px=330 + 34 * prices.shape[1], drawn=drawn,
+    ).update_xaxes(tickangle=-60, showgrid=False)  # fmt: skip
 
 
 def price_history(history: pd.DataFrame, option: str) -> go.Figure:
@@ -87,9 +80,8 @@ def price_history(history: pd.DataFrame, option: str) -> go.Figure:
         fig.add_scatter(x=line.index, y=line, mode=mode, line={"color": colour, "shape": "hv"})
         labels.append((line.index[-1], np.log10(line.iloc[-1]), f"{model} ${line.iloc[-1]:.2f}", colour))
     label_ends(fig, labels, gap=0.055 * np.log10(np.nanmax(history) / np.nanmin(history)))
-    fig.update_xaxes(range=[history.index[0], history.index[-1]])
-    fig.update_yaxes(_DOLLARS)
-    return fig.update_layout(margin={"r": 150})
+    fig.update_xaxes(range=[history.index[0], history.index[-1]]).update_yaxes(_DOLLARS)
+    return fig.update_layout(margin_r=150)
 
 
 def steps(moved: pd.DataFrame, option: str) -> go.Figure:
@@ -104,11 +96,12 @@ def steps(moved: pd.DataFrame, option: str) -> go.Figure:
         f"{last['change_pct'].abs().median():.1f} % in the median",
         x_title=f"size of step in {years.max()} (%, at most 25)", y_title="steps", height_px=360,
     )  # fmt: skip
+    sizes = last["change_pct"].clip(-25, 25)
     bins = {"start": -25.25, "end": 25.25, "size": 0.5}
-    fig.add_histogram(x=last["change_pct"].clip(-25, 25), xbins=bins, marker_color=COLOURS[0])
+    fig.add_histogram(x=sizes, xbins=bins, marker_color=COLOURS[0])
     for size in (*ROUND_PCT, *(-s for s in ROUND_PCT)):
         fig.add_vline(x=size, line={"color": COLOURS[6], "width": 1, "dash": "dot"})
-    return fig
+    return fig.update_xaxes(range=[sizes.min() - 1, sizes.max() + 1])
 
 
 def spreads(table: pd.DataFrame, option: str) -> go.Figure:
@@ -117,25 +110,21 @@ def spreads(table: pd.DataFrame, option: str) -> go.Figure:
     if rows.empty:
         return nothing(f"No two sites sell the same GPU {option}")
     best = rows.iloc[-1]
-    fig = figure(
+    above = rows[["median", "next", "cheapest"]].div(rows["cheapest"], axis=0).sub(1).mul(100)
+    drawn = px.scatter(above.set_index(rows["gpu_model"]), orientation="h").update_traces(marker_size=12)
+    drawn.update_traces(mode="markers", cliponaxis=False)
+    arm = {"array": 0 * above["median"], "arrayminus": above["median"], "symmetric": False, "width": 0}
+    drawn.update_traces(error_x=arm | {"color": "#ccc", "thickness": 4}, selector={"name": "median"})
+    for row in rows.itertuples():
+        text = f"{row.cheapest_site} ${row.cheapest:.2f}, then {row.next_site} ${row.next:.2f}"
+        drawn.add_annotation(x=0, y=row.gpu_model, xanchor="left", yshift=18, showarrow=False, text=text)
+    far = above["median"].max() + 1
+    drawn.update_xaxes(ticksuffix=" %", range=[-0.02 * far, 1.05 * far])
+    return figure(
         f"The cheapest {best.gpu_model} is {best.saving_median_pct:.0f} % below the median site; "
         f"{best.cheapest_site} has led for {best.held_days:,.0f} days",
-        x_title="% above the cheapest site", height_px=150 + 62 * len(rows),
-    )  # fmt: skip
-    names = rows["cheapest_site"] + rows["cheapest"].map(" ${:.2f}, then ".format)
-    names += rows["next_site"] + rows["next"].map(" ${:.2f}".format)
-    for k, name in ((1, "median"), (3, "next"), (2, "cheapest")):
-        above = 100 * (rows[name] / rows["cheapest"] - 1)
-        arm = {"type": "data", "symmetric": False, "array": 0 * above, "arrayminus": above, "width": 0}
-        fig.add_scatter(
-            x=above, y=rows["gpu_model"], mode="markers", name=name, cliponaxis=False,
-            marker={"size": 12, "color": COLOURS[k - 1]}, error_x=arm | {"color": "#ccc", "thickness": 4},
-        )  # fmt: skip
-    for model, text in zip(rows["gpu_model"], names, strict=True):
-        fig.add_annotation(x=0, y=model, xanchor="left", yshift=18, showarrow=False, text=text)
-    far = 100 * (rows["median"] / rows["cheapest"] - 1).max() + 1
-    fig.update_xaxes(ticksuffix=" %", range=[-0.02 * far, 1.05 * far])
-    return fig.update_layout(margin={"l": 120}, legend={"yref": "paper", "y": 1.0, "yanchor": "bottom"})
+        x_title="above the cheapest site (%)", height_px=150 + 62 * len(rows), drawn=drawn,
+    ).update_layout(margin_l=120, legend=_ABOVE)  # fmt: skip
 
 
 def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
@@ -143,20 +132,18 @@ def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
     if table.empty:
         return nothing("No marketplace record was known by then")
     often, seldom = (int(n) for n in ((table["on_sale_pct"] > 99).sum(), (table["on_sale_pct"] < 50).sum()))
-    rows = table[::-1]
-    label = rows["provider"] + " " + rows["offer"] + rows["offers_on_sale"].map(" ({:.0f})".format)
-    fig = figure(
+    label = table["provider"] + " " + table["offer"] + table["offers_on_sale"].map(" ({:.0f})".format)
+    drawn = go.Figure(layout={"margin_l": 220})
+    drawn.add_heatmap(
+        x=share.index, y=label[::-1], z=100 * share.iloc[:, ::-1].T,
+        zmin=0, zmax=100, colorscale=["#f4f4f4", COLOURS[0]], ygap=1,
+        colorbar={"title": {"text": "of time on sale", "side": "right"}, "ticksuffix": " %"},
+    )  # fmt: skip
+    return figure(
         f"{often} of {len(table)} marketplace offers were on sale 99 % of the time, {seldom} less than half of it",
         x_title=f"time (UTC), {share.index[0]:%d %b} to {share.index[-1]:%d %b %Y}; in brackets: mean number on sale",
-        height_px=150 + 19 * len(table),
-    )
-    fig.add_heatmap(
-        x=share.index, y=label, z=100 * share.iloc[:, ::-1].T,
-        zmin=0, zmax=100, colorscale=["#f4f4f4", COLOURS[0]], ygap=1,
-        colorbar={"title": "of time<br>on sale", "ticksuffix": " %"},
-    )  # fmt: skip
-    fig.update_yaxes(tickfont={"size": 11}, dtick=1)
-    return fig.update_layout(margin={"l": 220})
+        height_px=150 + 19 * len(table), drawn=drawn,
+    ).update_yaxes(tickfont_size=11, dtick=1)  # fmt: skip
 
 
 def changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) -> go.Figure:
@@ -177,9 +164,7 @@ def changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) -> go.Fi
         text=rows["change_pct"].map("{:+.1f} % ".format) + rows["kind"].where(rows["kind"] != "step", ""),
     )  # fmt: skip
     low, high = min(rows["change"].min(), 0.0), max(rows["change"].max(), 0.0)
-    fig.update_xaxes(
-        tickformat="+$.2f" if high - low > 0.1 else "+$.4~f",
-        range=[1.14 * low - 0.14 * high, 1.14 * high - 0.14 * low],
-    )
-    fig.update_yaxes(tickfont={"size": 12}, dtick=1)
-    return fig.update_layout(margin={"l": 280})
+    room = 0.14 * (high - low)  # for the labels
+    form = "+$.2f" if high - low > 0.1 else "+$.4~f"
+    fig.update_xaxes(tickformat=form, range=[low - room, high + room])
+    return fig.update_yaxes(tickfont_size=12, dtick=1).update_layout(margin_l=280)

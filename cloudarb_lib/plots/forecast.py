@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -21,17 +21,17 @@ def skill(board: pd.DataFrame, *, unit: str) -> go.Figure:
     """Return the error each model saves against the last value, by step ahead (``board`` as from ``headline``)."""
     saved = 100 * (1 - board["ratio"]).unstack("model")
     beaten = int((saved["ensemble"] > 0.5).sum())
+    shown = saved[[model for model in _NAMES if model in saved]].rename(columns=_NAMES)
+    drawn = px.line(shown.assign(**{"last value": 0.0}), markers=True).update_traces(line_width=1.6)
+    drawn.update_traces(line_width=4.5, selector={"name": "ensemble"})
+    drawn.update_traces(line={"color": "#222", "dash": "dot"}, mode="lines", selector={"name": "last value"})
+    low, high = float(saved.min().min()), float(saved.max().max())
+    drawn.update_yaxes(range=[max(-60.0, low - 3), max(10.0, high + 3)])  # what is worse lies below the edge
     title = f"The ensemble beats the last price at {beaten or 'none'} of {len(saved)} horizons"
-    fig = figure(title, x_title=f"{unit}s ahead", y_title="error saved against the last price, %")
-    shown = [(model, name, colour) for (model, name), colour in zip(_NAMES.items(), COLOURS, strict=False)]
-    for model, name, colour in reversed([each for each in shown if each[0] in saved]):
-        line = {"color": colour, "width": 4.5 if model == "ensemble" else 1.6}
-        fig.add_scatter(x=saved.index, y=saved[model], name=name, mode="lines+markers", line=line)
-    zero = {"color": "#222", "dash": "dot"}
-    fig.add_scatter(x=saved.index, y=0 * saved.index, name="last value", mode="lines", line=zero)
-    low, high = (float(end) for end in (saved.min().min(), saved.max().max()))
-    fig.update_yaxes(range=[max(-60.0, low - 3), max(10.0, high + 3)])  # what is worse lies below the edge
-    return fig.update_layout(legend_traceorder="reversed").update_xaxes(tickvals=saved.index)
+    fig = figure(
+        title, x_title=f"{unit}s ahead", y_title="error saved against the last price, %", drawn=drawn
+    )
+    return fig.update_xaxes(tickvals=saved.index)
 
 
 def weights_over_time(weights: pd.DataFrame) -> go.Figure:
@@ -39,32 +39,25 @@ def weights_over_time(weights: pd.DataFrame) -> go.Figure:
     shown = weights.loc[:, weights.max() >= 0.02]
     shown = shown[shown.mean().sort_values(ascending=False).index[: len(COLOURS) - 1]]
     shown = shown.assign(others=1 - shown.sum(axis=1)) if len(shown.columns) < len(weights.columns) else shown
-    still = weights["last_value"].mean()
-    title = f"The last price holds {still:.0%} of the weight on average"
-    fig = figure(title, x_title="origin of the forecast", y_title="share of the ensemble, %")
-    for name, colour in zip(shown, COLOURS, strict=False):
-        label = _NAMES.get(str(name), str(name).replace("_", " "))
-        fig.add_scatter(
-            x=shown.index, y=100 * shown[name].clip(lower=0), name=label, stackgroup="all", mode="lines",
-            line={"color": colour, "width": 0.5},
-        )  # fmt: skip
+    labels = {name: _NAMES.get(str(name), str(name).replace("_", " ")) for name in shown}
+    drawn = px.area(100 * shown.clip(lower=0).rename(columns=labels)).update_traces(line_width=0.5)
+    title = f"The last price holds {weights['last_value'].mean():.0%} of the weight on average"
+    fig = figure(title, x_title="origin of the forecast", y_title="share of the ensemble, %", drawn=drawn)
     return fig.update_yaxes(range=[0, 100])
 
 
 def calibration(pits: pd.DataFrame, *, unit: str) -> go.Figure:
     """Return how many outcomes central intervals held, against what they promised, by steps ahead (``pits``)."""
-    levels = np.linspace(0, 1, 21)
-    at80 = (pits.assign(held=(2 * pits["pit"] - 1).abs() <= 0.8).groupby("horizon")["held"]).mean()
+    needed = 100 * (2 * pits["pit"] - 1).abs()  # the least interval that holds the outcome
+    at80 = (needed <= 80).groupby(pits["horizon"]).mean()
+    ahead = pits["horizon"].map(lambda h: f"{h} {unit}{'s' if h > 1 else ''} ahead")
+    order = pits["horizon"].sort_values(kind="stable").index
+    drawn = px.ecdf(x=needed[order], color=ahead[order], ecdfnorm="percent")
+    drawn.add_scatter(
+        x=[0, 100], y=[0, 100], name="right", mode="lines", line={"color": "#222", "dash": "dot"}
+    )
     title = f"80 % intervals held {at80.min():.0%} to {at80.max():.0%} of prices (ties broken at random)"
-    fig = figure(title, x_title="promised, % of outcomes", y_title="held, % of outcomes")
-    line = {"color": "#222", "dash": "dot"}
-    fig.add_scatter(x=[0, 100], y=[0, 100], name="right", mode="lines", line=line)
-    for horizon, colour in zip(sorted(pits["horizon"].unique()), COLOURS, strict=False):
-        width = (2 * pits.loc[pits["horizon"] == horizon, "pit"] - 1).abs().to_numpy()
-        held = [100 * float((width <= level).mean()) for level in levels]
-        name = f"{horizon} {unit}{'s' if horizon > 1 else ''} ahead"
-        fig.add_scatter(x=100 * levels, y=held, name=name, mode="lines", line={"color": colour})
-    return fig
+    return figure(title, x_title="promised, % of outcomes", y_title="held, % of outcomes", drawn=drawn)
 
 
 def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
@@ -91,11 +84,9 @@ def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
                 marker={"color": colour, "symbol": symbols[detector], "size": 12, "line": edge}, showlegend=False,
             )  # fmt: skip
     for detector, action in ACTIONS.items():
-        marker, name = (
-            {"color": "#fff", "symbol": symbols[detector], "size": 10, "line": edge},
-            detector.replace("_", "-"),
-        )
-        fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=f"{name}: {action}")
+        marker = {"color": "#fff", "symbol": symbols[detector], "size": 10, "line": edge}
+        name = f"{detector.replace('_', '-')}: {action}"
+        fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
     return fig
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.plots import COLOURS, figure, label_ends
@@ -17,9 +18,8 @@ def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
     inside = "inside" if end["p90_usd"] <= budget_usd else "in danger of leaving"
     fig = figure(
         f"Nine times in ten at most ${end['p90_usd']:,.0f} by {end['time_utc']:%d %b %Y}: {inside} the budget",
-        x_title="end of step (UTC)",
-        y_title="cost so far (USD)",
-    )
+        x_title="end of step (UTC)", y_title="cost so far (USD)",
+    )  # fmt: skip
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     fig.add_scatter(x=fan["time_utc"], y=fan["p90_usd"], showlegend=False, **band)
     fig.add_scatter(
@@ -45,20 +45,17 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     wide = table.pivot(index="period_utc", columns="policy", values="cost_usd").cumsum()
     totals = wide.iloc[-1].sort_values()
     rest = totals.drop("advice")
+    drawn = px.line(wide[["advice", *rest.index]])
     fig = figure(
         f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}, "
         f"{rest.index[0]} ${rest.iloc[0]:,.0f}",
-        x_title="start of step (UTC)",
-        y_title="cost so far (USD)",
-        height_px=470,
-    )
+        x_title="start of step (UTC)", y_title="cost so far (USD)", height_px=470, drawn=drawn,
+    )  # fmt: skip
+    drawn.update_traces(line_width=2).update_traces(line_width=4, selector={"name": "advice"})
     labels = []
-    for colour, policy in zip(COLOURS, ["advice", *rest.index], strict=False):
-        ours = policy == "advice"
-        line = {"color": colour, "width": 4 if ours else 2}
-        fig.add_scatter(x=wide.index, y=wide[policy], name=policy, line=line)
-        text = f"{'<b>advice</b>' if ours else policy} ${totals[policy]:,.0f}"
-        labels.append((wide.index[-1], totals[policy], text, colour))
+    for line in drawn.data:
+        text = f"{'<b>advice</b>' if line.name == 'advice' else line.name} ${totals[line.name]:,.0f}"
+        labels.append((wide.index[-1], totals[line.name], text, line.line.color))
     label_ends(fig, labels, gap=totals.max() * 0.055)
     fig.update_layout(margin={"r": 260}, xaxis_range=[wide.index[0], wide.index[-1]])
     fig.update_yaxes(rangemode="tozero", tickprefix="$", tickformat="~s")
