@@ -136,53 +136,49 @@ def look_back(
     step = pd.Timedelta(freq)
     as_of = origins[-1] + step
     models = {model for w in workloads for model in w.throughput}
-    now = snapshot.events(as_of=as_of, gpu_only=True)
-    _, sources = history.current_offers(
-        now, snapshot.looks(as_of=as_of), as_of=as_of, stale_after_days=trial.stale_after_days
-    )
 
-    def wanted(events: pd.DataFrame) -> pd.DataFrame:
-        events = history.fresh(events, sources)
-        return events[events["gpu_model"].isin(models) & events["provider"].isin(trial.providers)]
+    def seen(moment: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+        events = snapshot.events(as_of=moment, providers=trial.providers, gpu_only=True)
+        return events[events["gpu_model"].isin(models)], snapshot.looks(as_of=moment)
 
-    came = history.to_panel(wanted(now), snapshot.looks(as_of=as_of), freq=step, as_of=as_of, how="mean")
+    last, stale = seen(as_of), trial.stale_after_days
+    _, sources = history.current_offers(*last, as_of=as_of, stale_after_days=stale)
+    came = history.to_panel(history.fresh(last[0], sources), last[1], freq=step, as_of=as_of, how="mean")
     if not len(came.times) or came.times[0] > origins[0]:
         raise ParameterError(
             f"the record does not reach back {len(origins)} steps of {step} from {as_of:%Y-%m-%d}.",
             "Look back on fewer steps.",
         )
-    step_h = step / pd.Timedelta(hours=1)
-    ledger = _Ledger(came, step_h, assumptions)
-    held: dict[str, pd.DataFrame] = {}
-    rows, advised = [], []
-    known = [(wanted(snapshot.events(as_of=o, gpu_only=True)), snapshot.looks(as_of=o)) for o in origins]
+    hours, hourly = step / pd.Timedelta(hours=1), _hourly(came)
+    known = [(history.fresh(events, sources), looks) for events, looks in map(seen, origins)]
     forecasts = forecast.forecast_panels(
         [
-            history.to_panel(*seen, freq=step, as_of=origin, start=origins[0] - LEARN_STEPS * step)
-            for origin, seen in zip(origins, known, strict=True)
+            history.to_panel(*then, freq=step, as_of=origin, start=origins[0] - LEARN_STEPS * step)
+            for origin, then in zip(origins, known, strict=True)
         ],
         horizon_steps=horizon_steps, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
     )  # fmt: skip
-    for origin, seen, told in zip(
-        tqdm(origins, desc="look back", unit="step"), known, forecasts, strict=True
-    ):
-        offers, _ = history.current_offers(*seen, as_of=origin, stale_after_days=trial.stale_after_days)
+    held: dict[str, pd.DataFrame] = {}
+    rows, advised = [], []
+    each = tqdm(zip(origins, known, forecasts, strict=True), "look back", len(origins), unit="step")
+    for origin, then, told in each:
+        offers, _ = history.current_offers(*then, as_of=origin, stale_after_days=stale)
         ahead = told.paths
         if held:
             stays = ahead.offer_ids.isin(held["advice"]["offer_id"])
-            dearer = np.where(stays, 1.0, 1.0 + ledger.overlap_h / (horizon_steps * step_h))
+            dearer = np.where(stays, 1.0, 1.0 + assumptions.get("move_overlap_h") / (horizon_steps * hours))
             ahead = Paths(ahead.offer_ids, ahead.times, ahead.values * dearer[:, None, None])
         by_the_hour, on_demand = offers["term"].eq(""), offers["purchase_option"].eq("on_demand")
-        choices: dict[str, tuple[pd.DataFrame, Paths | None]] = {
-            "advice": (offers[by_the_hour], ahead),
-            "cheapest now": (offers[by_the_hour], None),
+        choices: dict[str, tuple[pd.Series, Paths | None]] = {
+            "advice": (by_the_hour, ahead),
+            "cheapest now": (by_the_hour, None),
         }
         if not on_demand[by_the_hour].all():
-            choices["all on-demand"] = (offers[on_demand], None)
+            choices["all on-demand"] = (on_demand, None)
         if not held and offers["term"].eq("1y").any():
-            choices["one-year commitment"] = (offers[on_demand | offers["term"].eq("1y")], None)
+            choices["one-year commitment"] = (on_demand | offers["term"].eq("1y"), None)
         new = {
-            policy: _plan(workloads, universe, paths, assumptions, step_h)
+            policy: _plan(workloads, offers[universe], paths, assumptions, hours)
             for policy, (universe, paths) in choices.items()
             if policy in held or not held
         }
@@ -194,7 +190,8 @@ def look_back(
             new["stay put"] = new["advice"]
         plans = held | {policy: plan for policy, plan in new.items() if plan is not None}
         for policy, plan in plans.items():
-            paid = ledger.paid(plan, held.get(policy, plan), origin + step)
+            before, cost = held.get(policy, plan), pd.Series(hourly.loc[origin + step])
+            paid = _paid(plan, before, cost, offers=came.offers, assumptions=assumptions, hours=hours)
             rows.append({"policy": policy, "period_utc": origin} | paid)
         held = plans
         advised.append(held["advice"].assign(period_utc=origin))
@@ -202,12 +199,9 @@ def look_back(
 
 
 def _plan(
-    workloads: list[allocate.Workload],
-    offers: pd.DataFrame,
-    paths: Paths | None,
-    assumptions: Assumptions,
+    workloads: list[allocate.Workload], offers: pd.DataFrame, paths: Paths | None, assumptions: Assumptions,
     hours: float,
-) -> pd.DataFrame | None:
+) -> pd.DataFrame | None:  # fmt: skip
     """Return the cheapest plan on ``offers``, or None where they cannot serve the workloads."""
     try:
         problem = allocate.build_problem(
@@ -220,43 +214,37 @@ def _plan(
     return plan.table if plan.has_plan else None
 
 
-class _Ledger:
-    """What plans cost at the prices that came, with the fallback for offers withdrawn."""
+def _hourly(came: Panel) -> pd.DataFrame:
+    """Return what an hour of each offer cost (USD, times x offers): the price that came while it was on sale, else
+    the cheapest on demand with as many of its GPUs; NaN where nothing replaces it."""
+    gpus, model = came.offers["gpu_count"].astype(float), came.offers["gpu_model"]
+    price = came.frame()
+    there = came.frame("available").fillna(0.0).where(price.notna(), 0.0)
+    on_demand = came.offers["purchase_option"].eq("on_demand").to_numpy()
+    cheapest = price.loc[:, on_demand].div(gpus[on_demand]).T.groupby(model[on_demand]).min().T
+    instead = cheapest.reindex(columns=model).set_axis(price.columns, axis=1) * gpus
+    return there * price.fillna(0.0) + ((1 - there) * instead).where(there < 1, 0.0)
 
-    def __init__(self, came: Panel, step_h: float, assumptions: Assumptions) -> None:
-        self.overlap_h = assumptions.get("move_overlap_h")
-        self._site_fee_usd = assumptions.get("site_fee_usd_per_week") * step_h / HOURS_PER_WEEK
-        self._price = came.frame("price")
-        self._available = came.frame("available").fillna(0.0)
-        self._gpus = came.offers["gpu_count"].astype(float)
-        self._site = came.offers["provider"] + "/" + came.offers["region"]
-        self._model = came.offers["gpu_model"]
-        on_demand = came.offers["purchase_option"].eq("on_demand").to_numpy()
-        per_gpu = self._price.loc[:, on_demand] / self._gpus[on_demand]
-        self._fallback = per_gpu.T.groupby(self._model[on_demand]).min().T
 
-    def paid(self, plan: pd.DataFrame, before: pd.DataFrame, end: pd.Timestamp) -> dict[str, object]:
-        """Return ``cost_usd``, ``moves`` and ``main_offer`` of a plan over the step to ``end``."""
-        at = self._price.index.get_indexer(pd.Index([end]))[0]
-        ids = plan["offer_id"]
-        price = self._price.iloc[at].reindex(ids).to_numpy()
-        there = np.where(np.isnan(price), 0.0, self._available.iloc[at].reindex(ids).to_numpy())
-        gpus = self._gpus.reindex(ids).to_numpy()
-        instead = self._fallback.iloc[at].reindex(self._model.reindex(ids)).to_numpy() * gpus
-        hourly = there * np.nan_to_num(price) + np.where(there < 1, (1 - there) * instead, 0.0)
-        if np.isnan(hourly).any():
-            gone = ids.iloc[int(np.isnan(hourly).argmax())]
-            raise DataError(f"{gone} was withdrawn before {end:%Y-%m-%d} and nothing on demand replaces it.")
-        rent = plan["instances"].to_numpy() * plan["hours"].to_numpy() * hourly
-        key = ["workload", "offer_id"]
-        now, was = (p.groupby(key)["instances"].sum() for p in (plan, before))
-        taken = (now - was.reindex(now.index).fillna(0.0)).clip(lower=0)
-        hourly_of = pd.Series(hourly, index=ids).groupby(level=0).first()
-        offers_taken = taken.index.get_level_values("offer_id")
-        moving = float((taken.to_numpy() * hourly_of.reindex(offers_taken).to_numpy()).sum())
-        fees = self._site_fee_usd * self._site.reindex(ids).nunique()
-        return {
-            "cost_usd": float(rent.sum() + fees + moving * self.overlap_h),
-            "moves": float((taken.to_numpy() * self._gpus.reindex(offers_taken).to_numpy()).sum()),
-            "main_offer": str(ids.iloc[int(rent.argmax())]),
-        }
+def _paid(
+    plan: pd.DataFrame, before: pd.DataFrame, hourly: pd.Series, *,
+    offers: pd.DataFrame, assumptions: Assumptions, hours: float,
+) -> dict[str, object]:  # fmt: skip
+    """Return ``cost_usd``, ``moves`` and ``main_offer`` of a plan over a step of ``hours``, at what an hour cost in it."""
+    rate = plan["offer_id"].map(hourly)
+    if rate.isna().any():
+        gone = plan["offer_id"][rate.isna()].iloc[0]
+        raise DataError(
+            f"{gone} was withdrawn before {hourly.name:%Y-%m-%d} and nothing on demand replaces it."
+        )
+    rent = plan["instances"] * plan["hours"] * rate
+    now, was = (p.groupby(["workload", "offer_id"])["instances"].sum() for p in (plan, before))
+    taken = now.sub(was.reindex(now.index, fill_value=0.0)).clip(lower=0).groupby("offer_id").sum()
+    sites = offers.loc[plan["offer_id"].unique(), ["provider", "region"]].drop_duplicates()
+    fees = assumptions.get("site_fee_usd_per_week") * hours / HOURS_PER_WEEK * len(sites)
+    moving = assumptions.get("move_overlap_h") * (taken * hourly.reindex(taken.index)).sum()
+    return {
+        "cost_usd": float(rent.sum() + fees + moving),
+        "moves": float((taken * offers.loc[taken.index, "gpu_count"]).sum()),
+        "main_offer": str(plan["offer_id"].iloc[int(rent.to_numpy().argmax())]),
+    }

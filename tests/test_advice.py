@@ -44,10 +44,11 @@ class Record:
         )
         self.asked: list[pd.Timestamp] = []
 
-    def events(self, *, as_of, gpu_only):
+    def events(self, *, as_of, gpu_only, providers=("gcp",)):
         assert gpu_only
         self.asked.append(as_of)
-        return self.table[self.table["observed_at"] <= as_of].reset_index(drop=True)
+        mine = self.table["provider"].isin(providers) & (self.table["observed_at"] <= as_of)
+        return self.table[mine].reset_index(drop=True)
 
     def looks(self, *, as_of):
         times = pd.date_range(START, END, freq="7D")
