@@ -110,15 +110,13 @@ def _say(verdicts: pd.DataFrame, level: float) -> None:
             f"model {DEFAULT}: means over the starts" + ", of tests the share kept at 5 %" * enough
         )
         print(table.loc[DEFAULT, columns].round(3).to_string())
-        board = table.groupby("model", sort=False).agg(
-            plans=("passed", "size"), passed=("passed", "sum"), tick_loss_pct=("tick_loss_pct", "mean")
-        )
-        print((board if enough else board.drop(columns="passed")).round(3).to_string())
+        board = table.groupby("model", sort=False).agg({"passed": "sum", "tick_loss_pct": "mean"})
+        print(board.iloc[:, 1 - enough :].round(3).to_string())
         loss = board["tick_loss_pct"]
-        beaten = [model for model in SIMPLE if loss[model] < loss[DEFAULT]]
-        print(
-            f"tick loss: {DEFAULT} is beaten by {' and '.join(beaten) or 'neither ' + ' nor '.join(SIMPLE)}"
+        beaten = " and ".join(m for m in SIMPLE if loss[m] < loss[DEFAULT]) or "neither " + " nor ".join(
+            SIMPLE
         )
+        print(f"tick loss: {DEFAULT} is beaten by {beaten}")
         print("power at 5 %: " + ", ".join(f"{t} {share:.0%}" for t, share in power(n, level).items()))
         pairs += [table] if enough else []
     for model in (DEFAULT, FORECAST, *SIMPLE) if pairs else ():

@@ -725,7 +725,10 @@ def test_figures_say_what_they_show():
     cost = risk.plan_cost(exposed, hazard=calm(exposed), seed=0)
     fig = figures.cost_distribution(cost, budget_usd=1e5)
     assert "budget" in fig.layout.title.text
-    assert len(fig.data) == 5
+    lines = {line.name: line.x0 for line in fig.layout.shapes}
+    at = [cost.total.mean(), risk.var(cost.total).value, risk.cvar(cost.total).value, 1e5]
+    assert list(lines.values()) == pytest.approx(at)
+    assert list(lines)[3] == "budget $100.0 k"
     by_region = risk.contributions(cost, "region")
     fig = figures.contribution_bars(by_region)
     assert fig.layout.title.text.startswith(by_region.index[0])

@@ -25,7 +25,7 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
     total = cost.total
     worst, over = var(total).value, probability_over(total, budget_usd).value
     fig = figure(
-        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.0%} exceed the budget",
+        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget",
         x_title=f"cost over {cost.exposure.horizon_h / 24:g} days, USD",
         y_title="share of paths",
     )
@@ -39,10 +39,8 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
     }
     for name, (at, colour) in lines.items():
         line = {"color": colour, "width": 2.5, "dash": "dot" if name == "budget" else "solid"}
-        label = f"{name} {usd(at)}"
-        fig.add_scatter(x=[at, at], y=[0, 1], yaxis="y2", mode="lines", name=label, line=line)
-    fig.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False})
-    fig.update_yaxes(tickformat=".0%", selector={"overlaying": None})
+        fig.add_vline(x=at, name=f"{name} {usd(at)}", showlegend=True, line=line)
+    fig.update_yaxes(tickformat=".0%")
     return fig
 
 
@@ -70,10 +68,10 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
     rows = table[table["scenario"] != "base"].sort_values("loss_usd")
     worst = rows.iloc[-1]
     saved = worst["loss_usd"] - worst["recourse_loss_usd"]
+    name, level = worst["scenario"].replace("_", " ").capitalize(), f"{100 * worst['level']:g} %"
     fig = figure(
-        f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: {usd(worst['loss_usd'])} more; "
-        f"planning anew saves {usd(saved)} of it",
-        x_title="change of expected cost, USD (whisker: to the CVaR 95 % of the plan held)",
+        f"{name} hurts most: {usd(worst['loss_usd'])} more; planning anew saves {usd(saved)} of it",
+        x_title=f"change of expected cost, USD (whisker: to the CVaR {level} of the plan held)",
         height_px=160 + 58 * len(rows),
     )
     shown = ["scenario", "loss_usd", "recourse_loss_usd", "unmet_gpu_hours"]
@@ -83,12 +81,14 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
         for name, held, anew, unmet in rows[shown].itertuples(index=False, name=None)
     ]
     tail = {"type": "data", "array": rows["cvar_usd"], "arrayminus": 0 * rows["cvar_usd"]}
-    for column, name, colour, whisker in (
-        ("recourse_loss_usd", "planned anew where that is better", COLOURS[0], None),
-        ("loss_usd", "plan held", COLOURS[1], tail),
-    ):
-        bar = go.Bar(x=rows[column], y=names, name=name, orientation="h", error_x=whisker)
-        fig.add_trace(bar.update(marker_color=colour))
+    alike = {"y": names, "orientation": "h"}
+    fig.add_bar(
+        x=rows["recourse_loss_usd"],
+        name="planned anew where that is better",
+        marker_color=COLOURS[0],
+        **alike,
+    )
+    fig.add_bar(x=rows["loss_usd"], name="plan held", marker_color=COLOURS[1], error_x=tail, **alike)
     fig.update_layout(barmode="group", legend_traceorder="reversed")
     fig.update_yaxes(automargin=True)
     return fig

@@ -1,7 +1,14 @@
 """Risk: what a plan can cost, why, and how far to trust it. Loss is cost increase, positive."""
 
 from cloudarb_lib.risk.backtest import back_test
-from cloudarb_lib.risk.correlation import dcc, index_changes, largest_shifts, rolling
+from cloudarb_lib.risk.correlation import (
+    average_correlation,
+    dcc,
+    index_changes,
+    largest_shifts,
+    regimes,
+    rolling,
+)  # fmt: skip
 from cloudarb_lib.risk.cost import Exposure, PlanCost, expose, find_fallbacks, hazards, plan_cost
 from cloudarb_lib.risk.measures import (
     Estimate,
@@ -12,23 +19,15 @@ from cloudarb_lib.risk.measures import (
     liquidity,
     probability_over,
     var,
-)
-from cloudarb_lib.risk.report import (
-    average_correlation,
-    by_hazard,
-    by_horizon,
-    by_model,
-    contributions,
-    regimes,
-    risk_table,
-)
+)  # fmt: skip
+from cloudarb_lib.risk.report import by_hazard, by_horizon, by_model, contributions, risk_table
 from cloudarb_lib.risk.simulate import simulate_paths
 from cloudarb_lib.risk.stress import Scenario, World, load_scenarios, replan, reverse_stress, stress
 
 __all__ = [
-    "Estimate", "Exposure", "PlanCost", "Scenario", "World", "average_correlation", "back_test", "by_hazard", "by_horizon",
-    "by_model", "component_cvar", "component_var", "contributions",
-    "cvar", "dcc", "expose", "find_fallbacks", "hazards", "incremental", "index_changes", "largest_shifts", "liquidity",
-    "load_scenarios", "plan_cost", "probability_over", "regimes", "replan", "reverse_stress",
-    "risk_table", "rolling", "simulate_paths", "stress", "var",
+    "Estimate", "Exposure", "PlanCost", "Scenario", "World", "average_correlation", "back_test", "by_hazard",
+    "by_horizon", "by_model", "component_cvar", "component_var", "contributions", "cvar", "dcc", "expose",
+    "find_fallbacks", "hazards", "incremental", "index_changes", "largest_shifts", "liquidity",
+    "load_scenarios", "plan_cost", "probability_over", "regimes", "replan", "reverse_stress", "risk_table",
+    "rolling", "simulate_paths", "stress", "var",
 ]  # fmt: skip

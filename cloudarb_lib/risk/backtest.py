@@ -234,14 +234,9 @@ def _judge(cost: np.ndarray, paid: np.ndarray, level: float) -> tuple[dict[str, 
 
 
 def back_test(
-    last: Panel,
-    mean: Panel,
-    *,
-    horizon_steps: int,
-    level: float = 0.95,
-    leave_out: tuple[str, ...] = (),
+    last: Panel, mean: Panel, *, horizon_steps: int, level: float = 0.95, leave_out: tuple[str, ...] = (),
     tick: Callable = lambda items: items,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Return the verdict on each plan, model and start, and the windows behind it.
 
     ``last`` and ``mean`` are the panels of ``history.to_panel`` with ``how`` last and mean over one grid; ``tick``
@@ -280,19 +275,14 @@ def back_test(
     last = last.select(plans.index.to_numpy())
     within = mean.select(plans.index.to_numpy()).frame().reindex(last.times).to_numpy()
     within = np.where(np.isfinite(within), within, last.price)
-    # windows before the first, as far back as there is history enough to forecast them, teach the width
-    least, end = LEAST_STEPS + horizon_steps, cells - horizon_steps
-    sets = [
-        np.arange(
-            first + s - (max(first + s - least, 0) // horizon_steps) * horizon_steps, end, horizon_steps
-        )
-        for s in starts
-    ]
+    # windows before the first, as far back as there is history enough to forecast them, teach the default model
+    earlier = (max(first + s - LEAST_STEPS - horizon_steps, 0) // horizon_steps for s in starts)
+    begin = [first + s - horizon_steps * n for s, n in zip(starts, earlier, strict=True)]
+    sets = [np.arange(cell, cells - horizon_steps, horizon_steps) for cell in begin]
     every, hold = np.unique(np.concatenate(sets)), plans.to_numpy()
     came = np.array([within[t + 1 : t + 1 + horizon_steps].mean(axis=0) for t in every]) @ hold
-    drawn = {
-        model: np.empty((len(every), len(plans.columns), N_DRAWS), dtype=np.float32) for model in MODELS[1:]
-    }
+    size = len(every), len(plans.columns), N_DRAWS
+    drawn = {model: np.empty(size, dtype=np.float32) for model in MODELS[1:]}
     at_full = full.times.get_indexer(last.times[every])
     ahead = forecast_costs(full, plans.index, at_full, horizon_steps, leave_out)
     for i, (t, units) in enumerate(zip(tick(every), ahead, strict=True)):
@@ -305,10 +295,10 @@ def back_test(
         mine, test = np.searchsorted(every, origins), origins >= first + start
         cost = {model: samples[mine] for model, samples in drawn.items()}
         cost[DEFAULT] = combine([cost[model] for model in COMBINED], came[mine], level)
-        rose = (came > last.price[every] @ hold * (1.0 + ATOM))[mine][test]
+        rises = (came > last.price[every] @ hold * (1.0 + ATOM))[mine][test].sum(axis=0)
         for model, (j, plan) in itertools.product(MODELS, enumerate(plans)):
             verdict, told = _judge(cost[model][test, j], came[mine, j][test], level)
             of = dict[str, Any](plan=plan, model=model, start=start)
-            verdicts.append(of | verdict | {"rises": int(rose[:, j].sum())})
+            verdicts.append(of | verdict | {"rises": rises[j]})
             windows.append(told.assign(origin_utc=last.times[origins[test]], **of))
     return pd.DataFrame(verdicts), pd.concat(windows, ignore_index=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.risk.measures import cvar, var
 from cloudarb_lib.types import Panel
 
 LEAST_STEPS = 12
@@ -49,19 +50,17 @@ def variances(returns: np.ndarray, model: str) -> np.ndarray:
     quasi-maximum likelihood of ``arch``.
     """
     square = returns**2
-    variance = np.vstack([square.mean(axis=0), np.empty_like(square)])
-    if model == "garch":
-        from arch import arch_model
+    square = np.vstack([square.mean(axis=0), square])
+    if model == "ewma":
+        return pd.DataFrame(square).ewm(alpha=1.0 - EWMA, adjust=False).mean().to_numpy()
+    from arch import arch_model
 
-        for j, scale in enumerate(1.0 / np.sqrt(variance[0])):  # the optimiser wants numbers near 1
-            fitted = arch_model(returns[:, j] * scale, mean="Zero", rescale=False).fit(
-                disp="off", show_warning=False
-            )
-            after = fitted.forecast(horizon=1).variance.to_numpy()[-1]
-            variance[:, j] = np.append(fitted.conditional_volatility**2, after) / scale**2
-        return variance
-    for i, r2 in enumerate(square):
-        variance[i + 1] = EWMA * variance[i] + (1.0 - EWMA) * r2
+    variance = np.empty_like(square)
+    for j, scale in enumerate(1.0 / np.sqrt(square[0])):  # the optimiser wants numbers near 1
+        garch = arch_model(returns[:, j] * scale, mean="Zero", rescale=False)
+        fitted = garch.fit(disp="off", show_warning=False)
+        after = fitted.forecast(horizon=1).variance.to_numpy()[-1]
+        variance[:, j] = np.append(fitted.conditional_volatility**2, after) / scale**2
     return variance
 
 
@@ -208,3 +207,33 @@ def moving_steps(returns: np.ndarray) -> np.ndarray:
     if not moves.any():
         return np.zeros(len(square), dtype=bool)
     return np.nanmean(square[:, moves] / usual[moves], axis=1) > 1.0
+
+
+def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.Series:
+    """Return the mean correlation of all pairs of ``changes`` (steps, series) as it is now, by estimator.
+
+    The whole record; the last ``window_steps``; exponentially weighted with the memory of RiskMetrics; DCC.
+    Raises as ``rolling`` and ``dcc``.
+    """
+    now = {
+        "whole record": correlation(changes).matrix,
+        f"last {window_steps} looks": rolling(changes, window_steps=window_steps)[-1],
+        "exponentially weighted": correlation(changes, half_life_steps=np.log(0.5) / np.log(EWMA)).matrix,
+        "DCC": dcc(changes).matrix[-1],
+    }
+    pairs = np.triu_indices(changes.shape[1], 1)
+    return pd.Series({name: m[pairs].mean() for name, m in now.items()}, name="mean correlation")
+
+
+def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:
+    """Return what calm steps, moving steps and all of ``changes`` (steps, offers; 0.1 is 10 % up) do to the cost of one step.
+
+    Index regime; columns steps, var_usd and cvar_usd: of the increase that each past step would bring today to
+    a plan that spends ``spend_usd`` (offers,) a step. Raises as ``known_steps``.
+    """
+    r, _ = known_steps(changes)
+    loss, moving = r @ spend_usd, moving_steps(r)
+    masks = {"calm": ~moving, "moving": moving, "all": np.ones(len(r), dtype=bool)}
+    rows = {n: (m.sum(), var(loss[m]).value, cvar(loss[m]).value) for n, m in masks.items() if m.any()}
+    columns = ["steps", "var_usd", "cvar_usd"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("regime")

@@ -6,7 +6,9 @@ and, under a scenario, demand beyond the plan.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -82,6 +84,8 @@ class PlanCost:
 
 def _stand_in(offers: pd.DataFrame) -> pd.DataFrame:
     """Return ``offers`` by offer_id with what makes them stand in for one another: ``kind`` and ``units``."""
+    if "kind" in offers:
+        return offers
     if offers.index.name != "offer_id":
         offers = offers.set_index("offer_id")
     gpu = offers["gpu_model"].notna() & (offers["gpu_count"].fillna(0) > 0)
@@ -101,21 +105,20 @@ def find_fallbacks(
     those in ``without``. Columns ``fallback`` and ``fallback_usd_per_hour``, both missing where nothing
     replaces it; index ``wanted``.
     """
-    known = _stand_in(offers)
-    gone = known.index.isin([] if without is None else without)
-    pool = known[(known["purchase_option"] == "on_demand") & ~gone].rename_axis("fallback").reset_index()
-    pool = pool.assign(rate=pool["price_usd_per_hour"] / pool["units"]).sort_values(["stale", "rate"])
-    met = []
-    for alike in (["provider", "region", "instance_type"], ["kind"]):
-        two = pool.groupby(alike).head(2)[
-            ["fallback", "rate", *alike]
-        ]  # of which one may be the offer itself
-        pairs = known.loc[wanted, alike].rename_axis("offer_id").reset_index().merge(two, on=alike)
-        met.append(pairs[pairs["offer_id"] != pairs["fallback"]].set_index("offer_id")[["fallback", "rate"]])
-    best = pd.concat(met)
-    best = best[~best.index.duplicated()].reindex(wanted)
-    rate = best.pop("rate") * known.loc[wanted, "units"]
-    return best.assign(fallback_usd_per_hour=rate)
+    known, parts = _stand_in(offers), ["provider", "region", "instance_type", "kind"]
+    rate = (known["price_usd_per_hour"] / known["units"]).rename("rate")
+    there = (known["purchase_option"] == "on_demand") & ~known.index.isin([] if without is None else without)
+    pool = known[there].join(rate).sort_values(["stale", "rate"])
+    cheapest = defaultdict(list)
+    for offer_id, *machine, kind in pool[parts].itertuples(name=None):
+        cheapest[tuple(machine)].append(offer_id)
+        cheapest[kind].append(offer_id)
+    found = [
+        next((o for o in chain(cheapest[tuple(machine)], cheapest[kind]) if o != offer_id), None)
+        for offer_id, *machine, kind in known.loc[wanted, parts].itertuples(name=None)
+    ]
+    rates = rate.reindex(found).to_numpy() * known.loc[wanted, "units"].to_numpy(float)
+    return pd.DataFrame({"fallback": found, "fallback_usd_per_hour": rates}, index=wanted)
 
 
 def expose(
@@ -157,7 +160,7 @@ def expose(
     table = known.loc[hours.index, columns].assign(instance_hours=total)
     idle = held[held["workload"] == IDLE].groupby("offer_id", observed=True)["instance_hours"].sum()
     table["idle_hours"] = idle.reindex(table.index, fill_value=0.0)
-    table = table.join(find_fallbacks(offers, hours.index, without=without))
+    table = table.join(find_fallbacks(known, hours.index, without=without))
     committed = (table["purchase_option"] == "reserved").to_numpy()
     unit = np.where(committed, table["price_usd_per_hour"].to_numpy(float), unit)
     return Exposure(table, np.ascontiguousarray(unit), float(horizon_h))

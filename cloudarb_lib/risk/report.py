@@ -10,15 +10,7 @@ import pandas as pd
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.risk import measures
-from cloudarb_lib.risk.correlation import (
-    EWMA,
-    LEAST_STEPS,
-    correlation,
-    dcc,
-    known_steps,
-    moving_steps,
-    rolling,
-)
+from cloudarb_lib.risk.correlation import LEAST_STEPS
 from cloudarb_lib.risk.cost import PRESETS, Exposure, PlanCost, expose, hazards, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, probability_over, var
 from cloudarb_lib.risk.simulate import MODELS, draw_costs
@@ -176,33 +168,3 @@ def by_hazard(
         hazard = hazards(exposure.table, assumptions, preset)
         costs[preset] = plan_cost(exposure, hazard=hazard, seed=seed).total
     return _tails(costs, level, "hazard")
-
-
-def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.Series:
-    """Return the mean correlation of all pairs of ``changes`` (steps, series) as it is now, by estimator.
-
-    The whole record; the last ``window_steps``; exponentially weighted with the memory of RiskMetrics; DCC.
-    Raises as ``rolling`` and ``dcc``.
-    """
-    now = {
-        "whole record": correlation(changes).matrix,
-        f"last {window_steps} looks": rolling(changes, window_steps=window_steps)[-1],
-        "exponentially weighted": correlation(changes, half_life_steps=np.log(0.5) / np.log(EWMA)).matrix,
-        "DCC": dcc(changes).matrix[-1],
-    }
-    pairs = np.triu_indices(changes.shape[1], 1)
-    return pd.Series({name: m[pairs].mean() for name, m in now.items()}, name="mean correlation")
-
-
-def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:
-    """Return what calm steps, moving steps and all of ``changes`` (steps, offers; 0.1 is 10 % up) do to the cost of one step.
-
-    Index regime; columns steps, var_usd and cvar_usd: of the increase that each past step would bring today to
-    a plan that spends ``spend_usd`` (offers,) a step. Raises as ``known_steps``.
-    """
-    r, _ = known_steps(changes)
-    loss, moving = r @ spend_usd, moving_steps(r)
-    masks = {"calm": ~moving, "moving": moving, "all": np.ones(len(r), dtype=bool)}
-    rows = {n: (m.sum(), var(loss[m]).value, cvar(loss[m]).value) for n, m in masks.items() if m.any()}
-    columns = ["steps", "var_usd", "cvar_usd"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("regime")

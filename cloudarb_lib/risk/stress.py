@@ -143,12 +143,8 @@ def _replayed(scenario: Scenario, world: World, ids: pd.Index) -> np.ndarray | N
     at = np.array([record.times.searchsorted(min(since + k * pace, until)) for k in range(steps + 1)])
     if not len(record.times) or since < record.times[0] or at[-1] >= len(record.times):
         return None
-    known = record.frame().iloc[at]
-    known = (
-        known.filter(regex=fnmatch.translate(scenario.record))
-        if scenario.record
-        else known.reindex(columns=ids)
-    )
+    names = fnmatch.filter(record.offers.index, scenario.record) if scenario.record else ids
+    known = record.frame().iloc[at].reindex(columns=names)
     ratio = known / known.iloc[0]
     ratio = ratio.loc[:, ratio.notna().all()].iloc[1:]
     if not ratio.shape[1]:
@@ -339,12 +335,10 @@ def reverse_stress(
     """
     from scipy.optimize import brentq
 
-    mine, known = plan["offer_id"].unique(), world.offers
-    kinds = known.loc[known["offer_id"].isin(mine), "gpu_model"]
-    near = known["offer_id"].isin(mine) | known["gpu_model"].isin(kinds)  # all that may be the fallback
-    paths = world.paths.select(mine)
+    mine, kinds = plan["offer_id"].unique(), world.offers.set_index("offer_id")["gpu_model"]
+    paths, near = world.paths.select(mine), kinds.isin(kinds[mine]).to_numpy()  # all that may be the fallback
     paths = replace(paths, values=paths.values[:, :REVERSE_PATHS])
-    world = replace(world, offers=known[near], paths=paths)
+    world = replace(world, offers=world.offers[near], paths=paths)
 
     def excess(share: float, far: dict[str, float], limit: str) -> float:
         shocked = {factor: 1.0 + share * change for factor, change in far.items()}
