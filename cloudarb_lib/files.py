@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,13 +28,18 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path, busy: Callable[[str], CloudArbError], *, wait: bool = False) -> Iterator[int]:
+def locked(path: Path, fault: type[CloudArbError], what: str, *, wait: bool = False) -> Iterator[int]:
     """Hold the lock in file ``path``; yield its file descriptor, which a child process may inherit.
 
-    The system drops it when its last holder ends, however that ends: no lock is ever stale. Where a living
-    process holds it, ``busy`` makes the error of its id, unless we are to ``wait``.
+    The system drops it when its last holder ends, however that ends: no lock is ever stale. Raises ``fault``
+    about ``what`` where the file cannot be made, or a living process holds it and we are not to ``wait``.
     """
-    with path.open("a+") as handle:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+")
+    except OSError as cause:
+        raise fault(f"{what} cannot be written: {cause.strerror}.", "Name another folder.") from cause
+    with handle:
         patience = time.monotonic() + _ENDING_S  # one that was killed: what it had started is ending
         while True:
             with suppress(BlockingIOError):
@@ -43,7 +48,8 @@ def locked(path: Path, busy: Callable[[str], CloudArbError], *, wait: bool = Fal
             handle.seek(0)
             owner = handle.read()
             if not wait and (Path(f"/proc/{owner}").exists() or time.monotonic() > patience):
-                raise busy(owner)
+                way_out = "Wait for it to end, or stop that process."
+                raise fault(f"{what} is in use already, by process {owner}.", way_out)
             time.sleep(0.1)
         handle.truncate(0)
         handle.write(str(os.getpid()))

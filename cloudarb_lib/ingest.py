@@ -6,8 +6,8 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,31 +79,20 @@ def ingest_files(
     files = [Path(p) for p in paths] or [BUNDLED / name for name in BUNDLE]
     if paths and not str(store_dir):
         build_bundled(folder)
-    with _writer_lock(folder):
+    with _writing(folder):
         return _ingest(files, folder, ensure_utc(now, "now"), progress)
 
 
 def build_bundled(folder: Path) -> None:
     """Build the store from the bundled history; wait for another process that is doing so."""
-    with _writer_lock(folder, wait=True):
+    with _writing(folder, wait=True):
         if not (folder / "current").exists():
             _ingest([BUNDLED / name for name in BUNDLE], folder, BUNDLED_AT, progress=False)
 
 
-@contextmanager
-def _writer_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the store's only writer lock."""
-
-    def busy(owner: str) -> StoreError:
-        return StoreError(f"store {folder} is being written by process {owner}.", "Wait for it to end.")
-
-    try:
-        (folder / "snapshots").mkdir(parents=True, exist_ok=True)
-        (folder / "lock").touch()
-    except OSError as cause:
-        raise StoreError(f"store {folder} cannot be written: {cause.strerror}.") from cause
-    with locked(folder / "lock", busy, wait=wait):
-        yield
+def _writing(folder: Path, *, wait: bool = False) -> AbstractContextManager[int]:
+    """Return the store's only writer lock, to be held."""
+    return locked(folder / "lock", StoreError, f"store {folder}", wait=wait)
 
 
 def _sweep(folder: Path) -> None:
@@ -160,6 +149,7 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
 def _publish(work: Path, folder: Path, digest: str) -> None:
     """Make ``work`` the newest snapshot: durable first, then the pointer, in one step."""
     snapshots, pointer = folder / "snapshots", folder / "work-pointer"
+    snapshots.mkdir(exist_ok=True)
     pointer.write_text(digest + "\n")
     for path in (work, pointer):
         _sync(path)

@@ -52,19 +52,7 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     run_id = f"{config.own['name']}-{as_of}-{snapshot.stem[:8]}-{parameters}"
     run_dir, state = reports.absolute() / run_id, reports.absolute() / ".state" / run_id
     shown = os.path.relpath(run_dir)
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        (state / "lock").touch()
-    except OSError as cause:
-        raise RunError(
-            f"reports cannot be written to {reports}: {cause.strerror}.", "Name another."
-        ) from cause
-
-    def busy(owner: str) -> RunError:
-        what = f"run {run_id} is in progress already (process {owner})."
-        return RunError(what, "Wait for it to end, or stop that process.")
-
-    with locked(state / "lock", busy) as lock:
+    with locked(state / "lock", RunError, f"run {run_id}") as lock:
         _pin(run_dir / "snapshot", snapshot)
         before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
         manifest = {"run_id": run_id, "title": config.own["title"], "status": "running", **_origin()}

@@ -125,11 +125,9 @@ def run(
     ``parameters`` are checked against the notebook first: ParameterError, nothing written.
     """
     known, began = declared(notebook), time.monotonic()
-    free = {name: parameter for name, parameter in known.items() if name not in SET_BY_RUN}
-    given = check(parameters, free)
-    given |= {"run_dir": ".."} if "run_dir" in known else {}
-    pinned = "store_dir" in known and (run_dir / "snapshot").is_dir()
-    given |= {"store_dir": "../snapshot"} if pinned else {}
+    given = check(parameters, {name: p for name, p in known.items() if name not in SET_BY_RUN})
+    pinned = {"run_dir": "..", "store_dir": "../snapshot" if (run_dir / "snapshot").is_dir() else ""}
+    given |= {name: value for name, value in pinned.items() if name in known}
     status: dict[str, Any] = {"status": "running", "started_at": now(), "parameters": given}
     status["after"] = [Path(earlier).stem for earlier in after]
     log = run_dir / "logs" / f"{notebook.stem}.json"
@@ -139,14 +137,14 @@ def run(
     local, output = {stage: ".", notebook.parent: "notebooks"}, stage / "notebooks" / notebook.name
     code, error = 0, ""
     try:
-        upstream = _lay_out(stage, run_dir, status["after"])
+        _lay_out(stage, run_dir, status["after"])
         with Watch(timeout_s) as watch:
             try:
                 execute(notebook, output, given, watch)
             except (Exception, KeyboardInterrupt) as fault:
                 code, error = _explain(fault, watch.code, timeout_s)
         if code == 0:
-            status["tables"] = _hand_over(stage, run_dir, upstream)
+            status["tables"] = _hand_over(stage, run_dir)
             (run_dir / "failed" / notebook.name).unlink(missing_ok=True)
         if output.exists() and code != STOPPED:
             place = run_dir / ("failed" if code else "notebooks") / notebook.name
@@ -168,21 +166,20 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _lay_out(stage: Path, run_dir: Path, after: Sequence[str]) -> set[int]:
-    """Make the folder the notebook runs in; return the inodes of the tables it may read."""
+def _lay_out(stage: Path, run_dir: Path, after: Sequence[str]) -> None:
+    """Make the folder the notebook runs in, with links to the tables it may read."""
     for folder in ("tables", "notebooks"):
         (stage / folder).mkdir(parents=True)
     (stage / "snapshot").symlink_to("../../snapshot")
     for earlier in after:
         for table in (read_json(run_dir / "logs" / f"{earlier}.json") or {}).get("tables", []):
-            os.link(run_dir / "tables" / f"{table}.parquet", stage / "tables" / f"{table}.parquet")
-    return {table.stat().st_ino for table in (stage / "tables").iterdir()}
+            (stage / f"tables/{table}.parquet").symlink_to(run_dir / f"tables/{table}.parquet")
 
 
-def _hand_over(stage: Path, run_dir: Path, upstream: set[int]) -> list[str]:
+def _hand_over(stage: Path, run_dir: Path) -> list[str]:
     """Rename the tables that the notebook wrote into the run folder; return their names."""
     (run_dir / "tables").mkdir(parents=True, exist_ok=True)
-    new = [t for t in sorted((stage / "tables").glob("*.parquet")) if t.stat().st_ino not in upstream]
+    new = sorted(table for table in (stage / "tables").glob("*.parquet") if not table.is_symlink())
     for table in new:
         os.replace(table, run_dir / "tables" / table.name)
     return [table.stem for table in new]

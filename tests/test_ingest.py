@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cloudarb_lib import glitches, store
 from cloudarb_lib.errors import DataError, StoreError
+from cloudarb_lib.files import locked
 from cloudarb_lib.ingest import ingest_files
 from cloudarb_lib.store import open_snapshot
 
@@ -385,10 +386,11 @@ def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path: Path) -> No
 
 
 def test_a_second_writer_is_told_who_writes(tmp_path: Path) -> None:
-    from cloudarb_lib.ingest import _writer_lock
-
     file = put(tmp_path / "1.csv", HEADER + GOOD)
-    with _writer_lock(tmp_path / "s"), pytest.raises(StoreError, match=f"process {os.getpid()}"):
+    with (
+        locked(tmp_path / "s" / "lock", StoreError, "it"),
+        pytest.raises(StoreError, match=f"process {os.getpid()}"),
+    ):
         take(tmp_path / "s", file)
     assert take(tmp_path / "s", file).new == 1
 

@@ -42,7 +42,7 @@ def test_a_killed_run_is_taken_up_where_it_stood(root):
     wait_for("03_allocate         started", first)
     code, said = finish(root)
     assert code == 6
-    assert "in progress already" in said
+    assert "in use already" in said
     first.kill()
     first.wait()
     assert manifest(root)["status"] == "running"
@@ -177,19 +177,24 @@ def test_a_run_with_other_parameters_has_a_folder_of_its_own(root):
 
 def test_the_lock_is_dropped_with_its_holder(tmp_path):
     path = tmp_path / "lock"
-    hold = f"from pathlib import Path\nfrom cloudarb_lib.files import locked\nimport time\nwith locked(Path({str(path)!r}), RuntimeError):\n    print('held', flush=True)\n    time.sleep(60)"
+    hold = f"from pathlib import Path\nfrom cloudarb_lib.files import locked\nimport time\nwith locked(Path({str(path)!r}), RuntimeError, 'it'):\n    print('held', flush=True)\n    time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(RunError, match=f"^{holder.pid}$"), locked(path, RunError):
+    with (
+        pytest.raises(RunError, match=f"it is in use already, by process {holder.pid}"),
+        locked(path, RunError, "it"),
+    ):
         pass
     waiting = threading.Timer(0.5, holder.kill)
     waiting.start()
-    with locked(path, RunError, wait=True):
+    with locked(path, RunError, "it", wait=True):
         assert holder.wait() == -signal.SIGKILL
     began = time.monotonic()
-    with locked(path, RunError):
+    with locked(path, RunError, "it"):
         assert path.read_text() == str(os.getpid())
     assert time.monotonic() - began < 5
+    with pytest.raises(RunError, match="it cannot be written"), locked(path / "lock", RunError, "it"):
+        pass
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):
