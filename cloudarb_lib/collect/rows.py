@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from string import Template
 
 import pandas as pd
 import pyarrow as pa
@@ -12,30 +13,6 @@ from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, Co
 
 MOST_USD_PER_HOUR = 100_000.0
 """No machine costs more: the dearest of the bundled history asks 623 USD."""
-REASONS = {
-    "missing_column": "is not there; give every column that the table needs",
-    "unknown_column": "is no column of the table; remove or rename it",
-    "row_unreadable": "does not end as CSV should; check its quotes",
-    "price_not_a_number": "is not a number; write 1.25, or leave it empty for a withdrawn offer",
-    "price_negative": "is negative; a price is above zero",
-    "price_zero": "is zero; leave it empty for a withdrawn offer",
-    "price_infinite": "is infinite or too large; give the price in USD per hour",
-    "price_beyond_reason": f"is above {MOST_USD_PER_HOUR:,.0f} USD per hour; check the unit and the currency",
-    "time_naive": "has no time zone; add one, such as a trailing Z for UTC",
-    "time_unreadable": "is not a time; write 2026-04-29T18:00:00Z",
-    "time_future": "lies after the time of ingestion; check the clock and the zone",
-    "unknown_purchase_option": f"is none of {', '.join(PURCHASE_OPTIONS)}",
-    "unknown_term": "does not fit; a reserved price has term 1y or 3y, others none",
-    "unknown_price_kind": f"is none of {', '.join(PRICE_KINDS)}",
-    "currency_not_usd": "is not USD; convert the price, or leave the row out",
-    "empty_key": "is empty, but names the row; fill it in",
-    "key_not_plain": "holds a slash or an unreadable character, which a name may not",
-    "empty_value": "is empty; the table needs a value",
-    "value_not_a_number": "is not a number that the column can hold",
-    "product_not_linux": "is not a Linux price; only Linux offers are compared",
-    "duplicate_disagrees": "differs from another row of the same key; keep one",
-}
-"""Why a row goes to quarantine, and the way out."""
 LINE = "line_read"
 """Column of rows as read that holds their line."""
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
@@ -49,7 +26,44 @@ _OPTIONS = tuple({offer.partition("/")[0] for offer in _OFFERED})
 _NUMBER = r"(?i)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?"
 _DATE, _CLOCK = r"(?i)\d{4}-\d\d-\d\d", r"[T ]([01]\d|2[0-3]):\d\d(:\d\d([.,]\d+)?)?"
 _ZONED = rf"{_DATE}{_CLOCK} ?(Z|UTC|[+-]\d\d:?(\d\d)?)"
-_NOT_PLAIN = r"[/\x{FFFD}\p{C}\p{Zl}\p{Zp}\x{A0}\x{1680}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]"
+_NAIVE = f"regexp_full_match($r::VARCHAR, '{_DATE}({_CLOCK})?') AND TRY_CAST($r AS TIMESTAMP) IS NOT NULL"
+_PLAIN = r"[^/\x{FFFD}\p{C}\p{Zl}\p{Zp}\x{A0}\x{1680}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]*"
+_NO_NUMBER = "$x IS NULL AND $r IS NOT NULL"
+_NO_COUNT = f"({_NO_NUMBER}) OR $x < 0 OR $x >= 2**31 OR $x <> floor($x)"
+_PRICE = "price_usd_per_hour"
+
+_RULES = (
+    # reason, column or kind of column it is about ('' where not of one), condition on its value $x and what
+    # was written $r, and the way out; in the order of judgement
+    ("missing_column", "", "", "is not there; give every column that the table needs"),
+    ("unknown_column", "", "", "is no column of the table; remove or rename it"),
+    ("row_unreadable", "", "", "does not end as CSV should; check its quotes"),
+    ("product_not_linux", "", "", "is not a Linux price; only Linux offers are compared"),
+    ("duplicate_disagrees", "", "", "differs from another row of the same key; keep one"),
+    ("price_not_a_number", _PRICE, _NO_NUMBER, "is not a number; write 1.25, or leave it empty for a withdrawn offer"),
+    ("price_infinite", _PRICE, "isinf($x)", "is infinite or too large; give the price in USD per hour"),
+    ("price_negative", _PRICE, "$x < 0", "is negative; a price is above zero"),
+    ("price_zero", _PRICE, "$x = 0", "is zero; leave it empty for a withdrawn offer"),
+    ("price_beyond_reason", _PRICE, f"$x > {MOST_USD_PER_HOUR}",
+     f"is above {MOST_USD_PER_HOUR:,.0f} USD per hour; check the unit and the currency"),
+    ("time_naive", "TIMESTAMPTZ", f"CASE WHEN $x IS NULL THEN {_NAIVE} END",
+     "has no time zone; add one, such as a trailing Z for UTC"),
+    ("time_unreadable", "TIMESTAMPTZ", "$x IS NULL", "is not a time; write 2026-04-29T18:00:00Z"),
+    ("time_future", "TIMESTAMPTZ", "$x > $now", "lies after the time of ingestion; check the clock and the zone"),
+    ("currency_not_usd", "currency", "upper($r) <> 'USD'", "is not USD; convert the price, or leave the row out"),
+    ("unknown_purchase_option", "purchase_option", f"($r IN {_OPTIONS}) IS NOT TRUE",
+     f"is none of {', '.join(PURCHASE_OPTIONS)}"),
+    ("unknown_term", "term", "purchase_option = ''", "does not fit; a reserved price has term 1y or 3y, others none"),
+    ("unknown_price_kind", "price_kind", f"$x NOT IN {PRICE_KINDS}", f"is none of {', '.join(PRICE_KINDS)}"),
+    ("key_not_plain", "VARCHAR", f"NOT regexp_full_match($r, '{_PLAIN}')",
+     "holds a slash or an unreadable character, which a name may not"),
+    ("value_not_a_number", "DOUBLE", f"({_NO_NUMBER}) OR isinf($x)", "is not a number that the column can hold"),
+    ("value_not_a_number", "INTEGER", _NO_COUNT, "is not a number that the column can hold"),
+    ("empty_key", "key", "$x = ''", "is empty, but names the row; fill it in"),
+    ("empty_value", "needed", "$x IS NULL OR $x::VARCHAR = ''", "is empty; the table needs a value"),
+)  # fmt: skip
+REASONS = {reason: way_out for reason, *_, way_out in _RULES}
+"""Why a row goes to quarantine, and the way out."""
 
 
 def fit(columns: Collection[str]) -> tuple[str, tuple[str, str] | None]:
@@ -95,7 +109,7 @@ def check(columns: pa.Schema, *, source: str, now: pd.Timestamp) -> tuple[str, s
         typed = _typed(kind, column)
         reads.append(f"{place} AS {read}" if typed else f"nullif(trim({place}::VARCHAR), '') AS {read}")
         values.append(f"{_value(column, table, source, typed)} AS {name}")
-        for reason, condition in _rules(column, typed, key=name in STORED[table].key, now=now):
+        for reason, condition in _rules(column, key=name in STORED[table].key, now=now):
             what = f"concat('{name} ''', left({read}::VARCHAR, 60), '''')"
             faults.append(f"WHEN {condition} THEN {_fault(reason, what)}")
     names = ", ".join(c.name for c in kept)
@@ -147,35 +161,15 @@ def _value(column: Column, table: str, source: str, typed: bool) -> str:
     return f"CASE WHEN regexp_full_match({read}, '{_NUMBER}') THEN TRY_CAST({read} AS DOUBLE) END"
 
 
-def _rules(column: Column, typed: bool, *, key: bool, now: pd.Timestamp) -> list[tuple[str, str]]:
-    """Return (reason, condition) in the order of judgement; NAME is the value, NAME_read what was written."""
-    name, read = column.name, f"{column.name}_read"
-    if column.dtype == "TIMESTAMPTZ":
-        day = f"regexp_full_match({read}, '{_DATE}({_CLOCK})?') AND TRY_CAST({read} AS TIMESTAMP) IS NOT NULL"
-        return [
-            ("time_naive", "false" if typed else f"{name} IS NULL AND {day}"),
-            ("time_unreadable", f"{name} IS NULL"),
-            ("time_future", f"{name} > TIMESTAMPTZ '{now.isoformat()}'"),
-        ]
-    if column.dtype == "VARCHAR":
-        own = {
-            "currency": ("currency_not_usd", f"upper({read}) <> 'USD'"),
-            "purchase_option": ("unknown_purchase_option", f"({read} IN {_OPTIONS}) IS NOT TRUE"),
-            "term": ("unknown_term", "purchase_option = ''"),
-            "price_kind": ("unknown_price_kind", f"{name} NOT IN {PRICE_KINDS}"),
-        }
-        plain = ("key_not_plain", f"regexp_matches({read}, '{_NOT_PLAIN}')")
-        empty = ("empty_key" if key else "empty_value", f"{name} = ''")
-        return [own.get(name, plain), *([] if column.nullable or name in ("zone", *own) else [empty])]
-    not_a_number = f"{name} IS NULL AND {read} IS NOT NULL"
-    if name == "price_usd_per_hour":
-        return [
-            ("price_not_a_number", not_a_number),
-            ("price_infinite", f"isinf({name})"),
-            ("price_negative", f"{name} < 0"),
-            ("price_zero", f"{name} = 0"),
-            ("price_beyond_reason", f"{name} > {MOST_USD_PER_HOUR}"),
-        ]
-    count = f"{name} < 0 OR {name} >= 2**31 OR {name} <> floor({name})"
-    wrong = f"({not_a_number}) OR isinf({name}) OR {'false' if column.dtype == 'DOUBLE' else count}"
-    return [("value_not_a_number", wrong), *([] if column.nullable else [("empty_value", f"{name} IS NULL")])]
+def _rules(column: Column, *, key: bool, now: pd.Timestamp) -> list[tuple[str, str]]:
+    """Return (reason, condition) of the rules about a column: its own, else those of its kind."""
+    own = {column.name} & {about for _, about, *_ in _RULES}
+    kinds = {column.dtype}
+    if column.dtype != "TIMESTAMPTZ" and not column.nullable and column.name != "zone":
+        kinds.add("key" if key else "needed")
+    told = {"x": column.name, "r": f"{column.name}_read", "now": f"TIMESTAMPTZ '{now.isoformat()}'"}
+    return [
+        (reason, Template(condition).substitute(told))
+        for reason, about, condition, _ in _RULES
+        if about in (own or kinds)
+    ]
