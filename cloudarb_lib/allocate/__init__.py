@@ -12,7 +12,7 @@ from cloudarb_lib.allocate.demand import (
     load_workloads,
 )
 from cloudarb_lib.allocate.engine import SolveOptions
-from cloudarb_lib.allocate.explain import binding, conflicts, runners_up, summary
+from cloudarb_lib.allocate.explain import binding, conflicts, reliefs, runners_up, summary
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
 from cloudarb_lib.allocate.model import Limits, Problem, Row
 from cloudarb_lib.allocate.place import with_places
@@ -22,6 +22,6 @@ from cloudarb_lib.allocate.search import solve
 __all__ = [
     "IDLE", "Commitment", "Demand", "Limits", "Plan", "Problem", "Row", "Scenario", "SolveOptions",
     "Workload", "binding", "build_problem", "check", "conflicts", "demand_table", "frontier",
-    "hold_var", "load_demand", "load_workloads", "runners_up", "solve", "summary", "with_places",
+    "hold_var", "load_demand", "load_workloads", "reliefs", "runners_up", "solve", "summary", "with_places",
     "without_risk_limits",
 ]  # fmt: skip

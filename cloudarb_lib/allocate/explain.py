@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ import pandas as pd
 from scipy import sparse
 
 from cloudarb_lib.allocate.build import IDLE
-from cloudarb_lib.allocate.engine import Relaxation, SolveOptions
-from cloudarb_lib.allocate.milp import Milp, separate, to_milp
+from cloudarb_lib.allocate.check import check
+from cloudarb_lib.allocate.engine import Relaxation, SolveOptions, solve_mip
+from cloudarb_lib.allocate.milp import Cuts, Milp, separate, to_milp
 from cloudarb_lib.allocate.model import Problem, tail_mean
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.search import solve
@@ -44,21 +46,12 @@ def binding(plan: Plan) -> pd.DataFrame:
     }  # fmt: skip
     limits = problem.limits
     available = dict(zip(milp.row_names, milp.row_upper, strict=True))
-    # a pool that closes with its site has the row use - capacity * open <= 0: one GPU more widens
-    # it only as far as the site is open
-    fees = relaxation.z.copy()
-    fees[: len(plan.counts)] = fees[milp.usage_columns] = 0.0
-    opened = dict(zip(milp.row_names, -(milp.rows @ fees), strict=True))
     pool = problem.slots["pool"].to_numpy()[problem.pairs["slot"].to_numpy()]
     machine = problem.pairs["pool_use"].groupby(pool).min()
     loose = set()
     for k, (name, gpus) in enumerate(zip(problem.pools["name"], problem.pools["capacity"], strict=True)):
-        name = f"capacity of {name}"
-        if name in available and available[name] == 0 < gpus:
-            available[name] = gpus
-            dual[name] *= min(opened[name] / gpus, 1.0)
-        if gpus - used.get(name, 0.0) >= machine.get(k, np.inf):
-            loose.add(name)  # one more machine would still fit: it does not bind
+        if gpus - used.get(f"capacity of {name}", 0.0) >= machine.get(k, np.inf):
+            loose.add(f"capacity of {name}")  # one more machine would still fit: it does not bind
     need = dict(zip(milp.row_names, milp.row_lower, strict=True))
     available |= {"CVaR": limits.cvar_usd, "effective providers": limits.effective_providers}
     silent = loose | {"", "link"}
@@ -175,107 +168,192 @@ def summary(plan: Plan) -> pd.DataFrame:
 
 
 def conflicts(problem: Problem) -> list[str]:
-    """Return, in words, the least change of each kind of limit that alone makes a plan possible.
+    """Return, in words, what alone would make a plan possible: the sentences of ``reliefs``."""
+    return [said for said, _ in reliefs(problem)]
 
-    Each kind of limit in turn is made elastic at a price relative to its size while the others
-    hold; where no kind suffices alone, all give way together. This is the relaxation: an answer
-    of no change at all means that only whole machines are in the way. Regions that alone would mend it
-    follow, the five cheapest of each workload tried; and by how much less demand would, where some is left.
+
+def reliefs(problem: Problem) -> Iterator[tuple[str, Problem | None]]:
+    """Yield the least changes that make a plan possible, each in words and as the problem so changed.
+
+    Each kind of limit in turn gives way, in proportion to its size and for whole machines, while the others hold:
+    as much more as told admits a plan, to 1 % the least such. Then how far spend can be spread, regions that
+    alone would mend it (the five cheapest of each workload are tried), and by how much less demand would, where some
+    is left. Where no kind suffices alone, all give way together. The problem is None where no plan of whole machines
+    was found in time: the change told is then the least for parts of machines.
     """
-    limits = problem.limits
+    limits, found = problem.limits, False
     if least_excess(problem, ()) is not None:
-        return ["Fractions of machines would fit: only whole machines are in the way."]
-    names = [*to_milp(problem, tight=False).row_names, "CVaR" if limits.cvar_usd else ""]
-    kinds = [kind for kind in _KINDS if any(name.startswith(kind) for name in names)]
-    alone = [_words(found) for kind in kinds if (found := least_excess(problem, (kind,)))]
+        yield "Parts of machines would fit: only whole machines are in the way.", None
+    for kind in _KINDS:
+        for relief in _relief(problem, (kind,)):
+            found = True
+            yield relief
     if limits.effective_providers and (most := most_effective(problem)):
-        alone.append(
-            f"{most:.2f} effective {limits.diversify}s at most can be had, not {limits.effective_providers:g}"
-        )
+        found = True
+        said = f"{most:.2f} effective {limits.diversify}s can be had, not {limits.effective_providers:g}"
+        yield said, replace(problem, limits=replace(limits, effective_providers=most))
     for said, wider in problem.elsewhere():
-        if least_excess(replace(wider, limits=limits), ()) is not None:
-            alone.append(said)
-    if not alone:
+        wider = replace(wider, limits=limits)
+        if least_excess(wider, ()) is not None and solve(wider, _ANY).has_plan:
+            found = True
+            yield said, wider
+    if not found:
         free = replace(problem, limits=replace(limits, effective_providers=None))
-        fewer = [f"fewer effective {limits.diversify}s"] if limits.effective_providers else []
-        together = [_words(least_excess(free, tuple(kinds)) or {}), *fewer]
-        alone.append(f"no limit alone is at fault; together: {'; '.join(filter(None, together))}")
-    less = least_excess(problem, ("demand",)) or {}
-    if 0 < sum(more for _, more in less.values()) < 0.999 * sum(limit for limit, _ in less.values()):
-        alone.append(_words(less))
-    return alone
+        fewer = f"; fewer effective {limits.diversify}s" if limits.effective_providers else ""
+        for said, eased in _relief(free, _KINDS):
+            yield f"no limit alone is at fault; together: {said}{fewer}", eased
+    for said, eased in _relief(problem, ("demand",)):
+        if eased is None or eased.demands["need"].sum() > 0.001 * problem.demands["need"].sum():
+            yield said, eased
 
 
 _KINDS = ("budget", "CVaR", "on-demand", "share", "carbon", "capacity")
 """Limits that can give way beside the demand, by how their names begin."""
+_ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
+"""To find out whether there is a plan, whatever it costs."""
 
 
-def _words(excess: dict[str, tuple[float, float]]) -> str:
-    return "; ".join(
-        f"{name} {limit:,.6g} is short by {more:,.6g} (+{more / limit:.1%})"
-        for name, (limit, more) in excess.items()
+def _relief(problem: Problem, kinds: tuple[str, ...]) -> Iterator[tuple[str, Problem | None]]:
+    """Yield what limits of ``kinds`` must give for a plan, if that suffices, and the problem in which they do."""
+    parts = least_excess(problem, kinds)
+    if parts is not None:
+        counts = least_excess(problem, kinds, whole=True)
+        said, eased = _eased(problem, parts if counts is None else counts)
+        if said:
+            yield (said, eased) if counts is not None else (f"{said}, or more for whole machines", None)
+
+
+def _eased(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
+    """Return what the limits lack for a plan of ``counts``, and the problem with limits that admit it."""
+    pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
+    verdict, usage = check(problem, counts), problem.usage(counts)
+    spend, total = usage * slots["mean_price"].to_numpy(float), max(usage.sum(), 1e-9)
+    top = {key: pd.Series(spend).groupby(slots[key]).sum().max() for key in ("provider", "site")}
+    named = {
+        "budget_usd": ("budget", verdict.list_spend_usd), "cvar_usd": ("CVaR", verdict.cvar_usd),
+        "max_provider_share": ("share of a provider", top["provider"] / max(spend.sum(), 1e-9)),
+        "max_region_share": ("share of a region", top["site"] / max(spend.sum(), 1e-9)),
+        "min_on_demand_share": ("on-demand share", usage[slots["on_demand"].to_numpy(bool)].sum() / total),
+    }  # fmt: skip
+    named = {field: told for field, told in named.items() if getattr(limits, field) is not None}
+    capacity, need = problem.pools["capacity"].to_numpy(float), demands["need"].to_numpy(float)
+    pool = slots["pool"].to_numpy()[pairs["slot"].to_numpy()]
+    served = np.bincount(pairs["demand"], counts * pairs["cover"].to_numpy(float), len(demands))
+    names = [name for name, _ in named.values()] + [f"capacity of {name}" for name in problem.pools["name"]]
+    names += [row.name for row in problem.rows] + [f"demand of {name}" for name in demands["workload"]]
+    limit = np.r_[
+        [getattr(limits, field) for field in named], capacity, [r.upper for r in problem.rows], need
+    ]
+    value = np.r_[
+        [value for _, value in named.values()], np.bincount(pool, counts * pairs["pool_use"], len(capacity)),
+        verdict.sums, np.where(np.isinf(demands["unmet_usd"]), served, need),
+    ]  # fmt: skip
+    least = np.array([name.startswith(("on-demand", "demand")) for name in names])
+    lack = np.where(least, limit - value, value - limit)
+    lack = np.where(lack > 1e-6 * np.maximum(np.abs(limit), 1e-6), _up(np.maximum(lack, 1e-9)), 0.0)
+    told = [
+        f"{names[i]} {_figure(limit[i])} is {'too much' if least[i] else 'short'} by {_figure(lack[i])}"
+        + f" ({lack[i] / limit[i]:.1%})" * bool(limit[i])
+        for i in np.flatnonzero(lack)
+    ]
+    after = np.where(least, limit - lack, limit + lack).tolist()
+    free, open_ = len(named), len(named) + len(capacity)
+    rows = [replace(row, upper=upper) for row, upper in zip(problem.rows, after[open_:], strict=False)]
+    return "; ".join(told), replace(
+        problem,
+        limits=replace(limits, **dict(zip(named, after, strict=False))),
+        pools=problem.pools.assign(capacity=after[free:open_]),
+        rows=tuple(rows),
+        demands=demands.assign(need=after[open_ + len(rows) :]),
     )
 
 
-def most_effective(problem: Problem) -> float | None:
-    """Return to how many effective providers (or regions) the other limits let spend be spread, within 2 %.
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1e5 else f"{value:,.6g}"
 
-    This is the relaxation, by bisection; None where the other limits admit no plan.
+
+def _up(value: np.ndarray) -> np.ndarray:
+    """Return positive values rounded up to the six figures that a sentence shows."""
+    unit = 10.0 ** (np.floor(np.log10(value)) - 5)
+    return np.ceil(value / unit - 1e-9) * unit
+
+
+def most_effective(problem: Problem) -> float | None:
+    """Return over how many effective providers (or regions) a plan within the other limits can spread spend.
+
+    The relaxation's most, within 0.5 % by bisection, is tried with whole machines, and less until a plan is found;
+    None where the other limits admit none.
     """
     low, high = 1.0, float(len(np.unique(problem.groups)))
     free = replace(problem, limits=replace(problem.limits, effective_providers=None))
     if least_excess(free, ()) is None:
         return None
-    while high - low > 0.02 * low:
+    while high - low > 0.005 * low:
         middle = (low + high) / 2
         limits = replace(problem.limits, effective_providers=middle)
         kept = least_excess(replace(problem, limits=limits), ()) is not None
         low, high = (middle, high) if kept else (low, middle)
-    return low
+    for level in (*np.arange(low, 1.0, -0.05 * low), 1.0):
+        plan = solve(replace(problem, limits=replace(problem.limits, effective_providers=level)), _ANY)
+        if plan.has_plan:
+            return float(np.floor(100 * plan.verdict.effective + 1e-6) / 100)
+    return None
 
 
-def least_excess(problem: Problem, kinds: tuple[str, ...]) -> dict[str, tuple[float, float]] | None:
-    """Return limit and least excess of the limits of ``kinds`` that must give way, by name, so that
-    there is a (fractional) plan; None if there is none, or none was found in ``_ROUNDS`` rounds of cuts."""
+def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = False) -> np.ndarray | None:
+    """Return counts of a plan that exceeds the limits of ``kinds`` least, relative to their sizes, and no other.
+
+    Parts of machines, unless ``whole``: then to 1 %. None if there is none, or none was found in ``_ROUNDS``
+    rounds of cuts or ``_PATIENCE_S``.
+    """
     base, limits = to_milp(problem, tight=False), problem.limits
     at = np.array([i for i, name in enumerate(base.row_names) if kinds and name.startswith(kinds)], int)
-    names = [*(base.row_names[i] for i in at), "CVaR"]
-    held = dict(
-        zip(problem.pools["name"].map("capacity of {}".format), problem.pools["capacity"], strict=True)
-    )
     low, high = base.row_lower[at], base.row_upper[at]
-    size = np.where(np.isfinite(high) & (high > 0), high, np.where(np.isfinite(low) & (low > 0), low, 1.0))
-    size = np.array([held.get(name, value) for name, value in zip(names, size, strict=False)])
+    size = np.where(np.isfinite(high), high, np.where(np.isfinite(low), low, 0.0))
+    # shares stand against zero in their rows: what they exceed it by is of the size of the spend
+    pairs = problem.pairs[problem.pairs["cover"] > 0]
+    rate = (problem.unit_cost[pairs.index] / pairs["cover"]).groupby(pairs["demand"]).min()
+    size[size <= 0] = max(float((rate * problem.demands["need"]).sum()), 1.0)
     size = np.r_[size, limits.cvar_usd or 1.0]
-    k, width = len(names), len(base.cost)
+    k, width = len(size), len(base.cost)
     eased = sparse.csr_matrix(
         (np.where(np.isfinite(low), 1.0, -1.0), (at, np.arange(len(at)))), (len(base.row_names), k)
     )
-    most = base.upper.copy()
-    x = np.arange(len(problem.pairs))
-    need = problem.demands["need"].to_numpy(float)[problem.pairs["demand"].to_numpy()]
-    cover = problem.pairs["cover"].to_numpy(float)
-    enough = np.ceil(need / np.maximum(cover, 1e-9))
-    most[x] = np.where((most[x] > 0) & (cover > 0), enough, most[x])
+    most, x = base.upper.copy(), problem.pairs["most"].to_numpy(float)
+    most[: len(x)] = x
+    tail = np.isfinite(limits.cvar_usd or np.inf) and "CVaR" in kinds
     milp = replace(
-        base, cost=np.r_[np.zeros(width), 1 / np.maximum(size, 1e-3)], lower=np.zeros(width + k),
-        upper=np.r_[most, 1e4 * size[:-1], 1e4 * size[-1] * ("CVaR" in kinds)],
+        base, cost=np.r_[np.zeros(width), 1 / size], lower=np.zeros(width + k),
+        upper=np.r_[most, 1e4 * size[:-1], 1e4 * size[-1] * tail], integer=np.r_[base.integer, np.zeros(k, bool)],
         rows=sparse.hstack([base.rows, eased], format="csr"),
     )  # fmt: skip
-    relaxation = Relaxation(milp)
+    cuts: list[Cuts] = []
+    relaxation, relaxed = Relaxation(milp), not whole
+    until, tolerance = time.perf_counter() + _PATIENCE_S, 1e-7 if whole else 1e-4
     for _ in range(_ROUNDS):
-        if relaxation.solve(_PATIENCE_S) != "optimal":
+        z, left_s = None, max(until - time.perf_counter(), 0.1)
+        if not (whole and relaxed):
+            z = relaxation.z if relaxation.solve(left_s) == "optimal" else None
+        else:
+            answer = solve_mip(
+                milp, cuts, upper=milp.upper, options=SolveOptions(gap=0.01, time_limit_s=left_s)
+            )
+            if answer.stopped:
+                raise KeyboardInterrupt
+            z = answer.z
+        if z is None:
             return None
-        cuts = separate(base, relaxation.z[:width], tolerance=1e-4, links=False)
-        if not cuts.names or (cuts.names == ["CVaR"] and _settled(problem, base, relaxation.z)):
-            break
-        slack = sparse.lil_matrix((len(cuts.names), k))
-        slack[[i for i, name in enumerate(cuts.names) if name == "CVaR"], k - 1] = -1.0
-        relaxation.add(replace(cuts, matrix=sparse.hstack([cuts.matrix, slack], format="csr")))
-    else:
-        return None
-    excess = zip(names, zip(size, relaxation.z[width:], strict=True), strict=True)
-    return {name: (limit, more) for name, (limit, more) in excess if more > 1e-6 * limit}
+        new = separate(base, z[:width], tolerance=tolerance, links=False)
+        if not new.names or (new.names == ["CVaR"] and _settled(problem, base, z)):
+            if relaxed:
+                return np.round(base.counts(z)) if whole else base.counts(z)
+            relaxed = True
+            continue
+        slack = sparse.lil_matrix((len(new.names), k))
+        slack[[i for i, name in enumerate(new.names) if name == "CVaR"], k - 1] = -1.0
+        cuts.append(replace(new, matrix=sparse.hstack([new.matrix, slack], format="csr")))
+        relaxation.add(cuts[-1])
+    return None
 
 
 def _settled(problem: Problem, milp: Milp, z: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cloudarb_lib.allocate.engine import SolveOptions
 from cloudarb_lib.allocate.explain import least_excess
-from cloudarb_lib.allocate.model import Problem
+from cloudarb_lib.allocate.model import Problem, tail_mean
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.search import solve
 from cloudarb_lib.errors import ParameterError, SolveError
@@ -50,8 +50,11 @@ def frontier(
         values = range(1, min(5, len(np.unique(problem.groups))) + 1)
     elif not len(values):
         loose = solve(_with(problem, cvar_usd=None), options).verdict.cvar_usd
-        short = least_excess(_with(problem, cvar_usd=loose / 2), ("CVaR",)) or {}
-        values = np.linspace(loose / 2 + sum(more for _, more in short.values()), loose, 7)[1:].tolist()
+        least = least_excess(_with(problem, cvar_usd=loose / 2), ("CVaR",))
+        low = loose / 2
+        if least is not None:
+            low = max(low, tail_mean(problem.paths @ problem.usage(least), problem.limits.cvar_level))
+        values = np.linspace(low, loose, 7)[1:].tolist()
     rows: list[dict[str, object]] = []
     start: pd.DataFrame | None = None
     for value in sorted({float(v) for v in values}, reverse=over != "cvar_usd"):

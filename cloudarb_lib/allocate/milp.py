@@ -149,7 +149,7 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     first_site = np.full(len(capacity), -1)
     first_site[pool] = pair_site
     alone = np.bincount(pool, pair_site != first_site[pool], len(capacity)) == 0
-    switch = np.where(alone & (first_site >= 0), y_of_site[first_site], -1)
+    switch = np.where(alone & (first_site >= 0) & tight, y_of_site[first_site], -1)
     tied_pool = np.flatnonzero(switch >= 0)
     names = [f"capacity of {name}" for name in problem.pools["name"]]
     # a pool is closed with its site; dividing by a machine size and rounding down stays valid
