@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from cloudarb_lib import allocate, forecast, history
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.handover import load_table
+from cloudarb_lib.risk import simulate_paths
+from cloudarb_lib.schema import nearest
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_WEEK
 
@@ -53,6 +56,66 @@ def planned(
 
 
 @dataclass(frozen=True)
+class Market:
+    """What was on offer at a time, and known of it: table ``offers`` with places and grid carbon, ``sources`` with
+    their age (as ``history.current_offers`` tells), price ``events`` of fresh sources and ``looks``."""
+
+    as_of: pd.Timestamp
+    offers: pd.DataFrame
+    sources: pd.DataFrame
+    events: pd.DataFrame
+    looks: pd.DataFrame
+
+    def wanted(self, demand: allocate.Demand, terms: Sequence[str] = ()) -> pd.DataFrame:
+        """Return the offers of a GPU model that some workload accepts, by the hour or for one of ``terms``."""
+        models = {model for w in demand.workloads for model in w.throughput}
+        return self.offers[self.offers["gpu_model"].isin(models) & self.offers["term"].isin(("", *terms))]
+
+    def paths(
+        self, offer_ids: pd.Series, assumptions: Assumptions | None = None, *, freq: Any, **size: int
+    ) -> Paths | None:
+        """Return price paths of offers on a grid of ``freq``: forecast under ``assumptions``, else drawn from the past.
+
+        ``size``: horizon_steps, n_paths and seed. None where there is no offer.
+        """
+        if not len(offer_ids):
+            return None
+        panel = history.to_panel(self.events, self.looks, freq=freq, as_of=self.as_of)
+        if assumptions is not None:
+            told = forecast.forecast_offers(panel, **size, paths_for=offer_ids, assumptions=assumptions)
+            return told.paths
+        return simulate_paths(panel.select(panel.offers.index.isin(offer_ids)), **size, model="historical")[0]
+
+
+def market(
+    snapshot: Any, *, as_of: pd.Timestamp, providers: Sequence[str] | None, stale_after_days: float
+) -> Market:
+    """Return what ``providers`` (all, if None) offer of GPUs at the end of ``as_of``, by a snapshot of the store.
+
+    Sources not looked at for ``stale_after_days`` are left out. ParameterError where nothing is recorded of a
+    provider by then, or no price is fresh.
+    """
+    events = snapshot.events(as_of=as_of, providers=providers, gpu_only=True)
+    looks, grid = snapshot.looks(as_of=as_of), snapshot.table("grid_carbon")
+    recorded, day = sorted(looks["provider"].unique()), f"{as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
+    for name in providers or ():
+        if name not in recorded:
+            raise ParameterError(
+                f"nothing is recorded of provider {name!r} by {day}{nearest(name, recorded)}.",
+                f"Use {', '.join(recorded) or 'a later day'}.",
+            )
+    offers, sources = history.current_offers(events, looks, as_of=as_of, stale_after_days=stale_after_days)
+    if not len(offers):
+        last = f"the last look at one is of {looks['looked_at'].max():%Y-%m-%d}" if recorded else "none is earlier"
+        raise ParameterError(
+            f"no price is known and fresh on {day}: {last}.",
+            "Choose another as_of, or let prices be older (stale_after_days).",
+        )
+    offers = allocate.with_places(offers, grid)
+    return Market(as_of, offers, sources, history.fresh(events, sources), looks)
+
+
+@dataclass(frozen=True)
 class Trial:
     """What a look-back tries: the starts of its steps (as ``pd.date_range`` gives them), how many steps
     the advice looks ahead, the providers it may use, and the age (days) beyond which a look is stale."""
@@ -72,14 +135,11 @@ def compare(
     rent over all steps of ``paths``; ``scale`` is how many times as long ``plan`` lasts as ``before``.
     The cost of keeping is NaN where an offer of ``before`` has no paths: it cannot be kept.
     """
-    key = ["workload", "offer_id"]
-    held = {name: p.groupby(key)["instances"].sum() for name, p in (("before", before), ("now", plan))}
-    both = pd.concat(held, axis=1).fillna(0.0).sort_index()
     there = before["offer_id"].isin(paths.offer_ids).all()
     longer = before.assign(hours=before["hours"] * scale)
     keep = float(cost_fan(longer, paths)["p50_usd"].iloc[-1]) if there else float("nan")
     move = float(cost_fan(plan, paths)["p50_usd"].iloc[-1])
-    return both[both["before"] != both["now"]].reset_index(), keep, move
+    return allocate.changes(before, plan), keep, move
 
 
 def scoreboard(paid: pd.DataFrame) -> pd.DataFrame:

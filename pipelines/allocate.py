@@ -117,50 +117,19 @@ def _problem(given: argparse.Namespace, demand: Demand, limits: Limits, known: A
     """Return the problem at the offers of the day; ParameterError where the record has none then."""
     import pandas as pd
 
-    from cloudarb_lib import allocate, forecast, history, store, units
-    from cloudarb_lib.errors import ParameterError
-    from cloudarb_lib.risk import simulate_paths
-    from cloudarb_lib.schema import nearest
+    from cloudarb_lib import advice, allocate, store, units
 
     now, step = units.parse_as_of(given.as_of), units.parse_freq(given.freq)
     with store.open_snapshot(given.store) as snapshot:
-        events = snapshot.events(as_of=now, providers=given.providers, gpu_only=True)
-        looks, grid = snapshot.looks(as_of=now), snapshot.table("grid_carbon")
-    recorded = sorted(looks["provider"].unique())
-    for name in given.providers or ():
-        if name not in recorded:
-            raise ParameterError(
-                f"nothing is recorded of provider {name!r} by {given.as_of}{nearest(name, recorded)}.",
-                f"Use {', '.join(recorded) or 'a later day'}.",
-            )
-    offers, sources = history.current_offers(
-        events, looks, as_of=now, stale_after_days=given.stale_after_days
-    )
-    if not len(offers):
-        last = (
-            f"the last look at one is of {looks['looked_at'].max():%Y-%m-%d}"
-            if len(looks)
-            else "none is earlier"
+        market = advice.market(
+            snapshot, as_of=now, providers=given.providers, stale_after_days=given.stale_after_days
         )
-        raise ParameterError(
-            f"no price is known and fresh on {given.as_of}: {last}.",
-            "Choose another --as-of, or a larger --stale-after-days.",
-        )
-    events = history.fresh(events, sources)
-    offers = allocate.with_places(offers, grid)
-    accepted = offers["gpu_model"].isin({model for w in demand.workloads for model in w.throughput})
-    ids = offers.loc[accepted & offers["term"].isin(("", *given.terms)), "offer_id"]
-    paths = None
-    if len(ids):
-        panel = history.to_panel(events, looks, freq=step, as_of=now)
-        size = {"horizon_steps": given.horizon_steps, "n_paths": given.n_paths, "seed": given.seed}
-        if given.paths == "history":
-            past = panel.select(panel.offers.index.isin(ids))
-            paths = simulate_paths(past, **size, model="historical")[0]
-        else:
-            paths = forecast.forecast_offers(panel, **size, paths_for=ids, assumptions=known).paths
+    paths = market.paths(
+        market.wanted(demand, given.terms)["offer_id"], known if given.paths == "forecast" else None,
+        freq=step, horizon_steps=given.horizon_steps, n_paths=given.n_paths, seed=given.seed,
+    )  # fmt: skip
     return allocate.build_problem(
-        demand, offers, paths=paths, limits=limits, assumptions=known,
+        demand, market.offers, paths=paths, limits=limits, assumptions=known,
         hours=[given.horizon_steps * step / pd.Timedelta(hours=1) / given.periods] * given.periods,
     )  # fmt: skip
 

@@ -212,7 +212,7 @@ def build_problem(
             if not (dated and t):
                 hours_of_unit = 1.0 if dated else weeks * (1.0 if w.batch else week)
                 unmet = np.inf if worth is None else worth * hours_of_unit * futures[f].probability
-                demands.append((w.name + futures[f].suffix, t, need, unmet))
+                demands.append((w.name + futures[f].suffix, t, need, unmet, futures[f].name))
             # a batch fits its week: lost work means more machines; what is held around the clock
             # keeps its machines and runs on: lost work means more hours
             cover = gpus[j] * rate * (week * unit / rework if w.batch else 1.0)
@@ -226,7 +226,7 @@ def build_problem(
     for c, (t, f) in enumerate(cases):
         if len(binds):
             if not t:
-                demands.append((IDLE + futures[f].suffix, 0, 0.0, np.inf))
+                demands.append((IDLE + futures[f].suffix, 0, 0.0, np.inf, futures[f].name))
             add(c, -1, binds, 0.0, cover=0.0, rework=1.0, most=np.inf, share=0.0, sure_usd=0.0)
     table = pd.concat(pairs, ignore_index=True)
     slot, case = table["slot"].to_numpy(), table["case"].to_numpy()
@@ -259,7 +259,7 @@ def build_problem(
     if "grid_gco2e_per_kwh" in offers or limits.carbon_kg or limits.carbon_usd_per_tonne:
         rows.append(place.carbon(at_offer, offers, limits, assumptions))
     return Problem(
-        demands=pd.DataFrame(demands, columns=["workload", "period", "need", "unmet_usd"]),
+        demands=pd.DataFrame(demands, columns=["workload", "period", "need", "unmet_usd", "scenario"]),
         slots=slots,
         pairs=table.assign(most=table["most"].where(np.isfinite(table["most"]), room)),
         pools=pd.DataFrame({"name": [n + w for w in when for n in names], "capacity": np.tile(capacity, len(cases))}),

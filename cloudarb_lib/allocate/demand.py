@@ -207,20 +207,25 @@ def load_workloads(path: str | Path) -> list[Workload]:
     return demand.workloads
 
 
-def demand_table(workloads: list[Workload]) -> pd.DataFrame:
-    """Return the workloads as a table for people: ``workload``, ``needs``, ``on``, ``where``, ``how``."""
+def demand_table(demand: Demand) -> pd.DataFrame:
+    """Return the demand as a table for people: ``workload``, ``needs``, ``on``, ``where``, ``how``; for each scenario by
+    what it multiplies the need; what is committed to already below."""
     rows = []
-    for w in workloads:
+    for w in demand.workloads:
         unit = "GPU-hours a week" if w.batch else f"GPUs, {w.hours_a_week:g} h a week"
+        amounts = ", then ".join(f"{amount:g}" for amount in w.amounts or (w.amount,))
         accepts = [m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()]
         where = [*w.providers, *w.regions, *(f"not {p}" for p in w.not_in)]
-        rows.append(
-            {
-                "workload": w.name,
-                "needs": f"{w.count:g} x {w.amount:g} {unit}" if w.count > 1 else f"{w.amount:g} {unit}",
-                "on": ", ".join(accepts),
-                "where": ", ".join(p for p in where if p != "*") or "anywhere",
-                "how": "may be interrupted" if w.interruptible else "without interruption",
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+        told = {
+            "workload": w.name,
+            "needs": f"{w.count:g} x " * (w.count > 1) + f"{amounts} {unit}",
+            "on": ", ".join(accepts),
+            "where": ", ".join(p for p in where if p != "*") or "anywhere",
+            "how": "may be interrupted" if w.interruptible else "without interruption",
+        }
+        times = {f"{s.name} ({s.probability:.0%})": f"x {s.factors.get(w.name, 1.0):g}" for s in demand.scenarios}
+        rows.append(told | times)
+    for c in demand.commitments:
+        told = {"workload": "committed already", "needs": f"{c.instances:g} machines at {c.usd_per_hour:g} USD/h each"}
+        rows.append(told | {"on": c.machine, "how": "paid for, used or not"})
+    return pd.DataFrame(rows).fillna("")

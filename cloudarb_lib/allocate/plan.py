@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The plan as table ``plan``, with provider, region, GPUs and rework beside."""
+        """The plan as table ``plan``, with provider, region, GPUs and scenario of the demand beside."""
         fee = self._fees()
         assert self.counts is not None
         pairs, slots = self.problem.pairs, self.problem.slots
@@ -76,6 +76,8 @@ class Plan:
         for name in ("gpu_model", "purchase_option", "gpus"):
             if name in slots:
                 rows[name] = slots[name].to_numpy()[slot]
+        if "scenario" in self.problem.demands:
+            rows["scenario"] = self.problem.demands["scenario"].to_numpy()[demand]
         if "gpus" in rows:
             rows["gpus"] = rows["gpus"] * rows["instances"]
         order = ["workload", "period", "expected_cost_usd"]
@@ -102,6 +104,17 @@ class Plan:
                 part = np.maximum(row.values * counts[row.at], 0.0)
                 np.add.at(shared, row.at, usd * part / part.sum())
         return shared
+
+
+def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """Return what differs between two plans (tables ``plan``) in their first period: ``workload``, ``offer_id``,
+    instances ``before`` and ``now``."""
+    held = {
+        name: table[table["period"] == 0].groupby(["workload", "offer_id"])["instances"].sum()
+        for name, table in (("before", before), ("now", now))
+    }
+    both = pd.concat(held, axis=1).fillna(0.0).sort_index()
+    return both[both["before"] != both["now"]].reset_index()
 
 
 def counts_of(problem: Problem, table: pd.DataFrame) -> np.ndarray:

@@ -31,12 +31,19 @@ def _stacked(parts: pd.DataFrame, title: str, *, x_title: str) -> go.Figure:
     return fig.update_yaxes(categoryorder="array", categoryarray=list(order.index), ticksuffix="  ")
 
 
+def _plain(plan: pd.DataFrame) -> pd.DataFrame:
+    """Return ``plan`` with workloads by their names alone, without that of their scenario."""
+    pairs = zip(plan["workload"], plan["scenario"], strict=True)
+    return plan.assign(workload=[name.removesuffix(f" in {scenario}") for name, scenario in pairs])
+
+
 def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     """Return GPUs held in each region by each workload; hatching tells the purchase option.
 
-    ``plan`` is ``Plan.table`` (with ``gpus``, ``region``, ``gpu_model``, ``purchase_option``).
+    ``plan`` is ``Plan.table`` (with ``gpus``, ``region``, ``gpu_model``, ``purchase_option``, ``scenario``); its first
+    period is drawn, in its first scenario.
     """
-    first = plan[plan["period"] == plan["period"].min()]
+    first = _plain(plan[(plan["period"] == plan["period"].min()) & (plan["scenario"] == plan["scenario"].min())])
     place = first["provider"].str.cat(first["region"].where(first["region"] != "unstated", ""), "/")
     keys = ["workload", "gpu_model", "purchase_option"]
     held = first.groupby([place.str.rstrip("/").rename("row"), *keys])["gpus"].sum().reset_index(name="value")
@@ -47,17 +54,46 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
         pattern=held["purchase_option"].map(_PATTERNS), label=held["value"].map("{:g} ".format) + held["gpu_model"],
     )  # fmt: skip
     places = held.groupby("row")["value"].sum()
+    when = " at first" * (plan["period"].nunique() > 1) + f" in {first['scenario'].iloc[0]}" * bool(plan["scenario"].any())
     title = (
-        f"{places.sum():,.0f} GPUs in {len(places)} {'place' if len(places) == 1 else 'places'}; "
+        f"{places.sum():,.0f} GPUs in {len(places)} {'place' if len(places) == 1 else 'places'}{when}; "
         f"{places.idxmax()} holds {places.max() / places.sum():.0%}"
     )
     return _stacked(held.sort_values(keys), title, x_title="GPUs held")
 
 
+_HOW = ("committed", "committed, idle", "on-demand", "spot")
+
+
+def commit_first(plan: pd.DataFrame) -> go.Figure:
+    """Return GPUs held in each period of each scenario of the demand: what is committed, used or idle, then recourse.
+
+    ``plan`` as for ``who_runs_where``: what is committed is the same in all of them, the rest is chosen in each.
+    """
+    idle = plan["workload"].str.startswith("idle commitment")
+    how = plan["purchase_option"].map({"reserved": _HOW[0], "on_demand": _HOW[2], "spot": _HOW[3]}).mask(idle, _HOW[1])
+    when = plan["scenario"].where(plan["scenario"] != "", "the plan")
+    if plan["period"].nunique() > 1:
+        when = when + ", period " + (plan["period"] + 1).astype(str)
+    held = plan.groupby([when.rename("row"), how.rename("kind")], sort=False)["gpus"].sum().unstack(fill_value=0.0)
+    held = held.reindex(columns=list(_HOW), fill_value=0.0).sort_index()
+    hourly, sure = held[["on-demand", "spot"]].sum(axis=1), held[["committed", "committed, idle"]].sum(axis=1).max()
+    span = " to ".join(f"{gpus:,.0f}" for gpus in sorted({hourly.min(), hourly.max()}))
+    fig = figure(f"{sure:,.0f} GPUs committed whatever comes, then {span} rented by the hour", y_title="GPUs held")
+    for kind, colour in zip(_HOW, (2, 2, 0, 1), strict=True):
+        if held[kind].any():
+            fig.add_bar(
+                x=held.index, y=held[kind], name=kind, text=held[kind].map("{:,.0f}".format).where(held[kind] > 0, ""),
+                marker={"color": COLOURS[colour], "pattern": {"shape": "x" * ("idle" in kind), "solidity": 0.25}},
+                width=0.5, textangle=0,
+            )  # fmt: skip
+    return fig.update_layout(barmode="stack", legend_traceorder="normal")
+
+
 def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     """Return expected cost of each workload, split by GPU model, option and region."""
     keys = ["workload", "provider", "region", "gpu_model", "purchase_option"]
-    cost = plan.groupby(keys)["expected_cost_usd"].sum().reset_index(name="value").sort_values("value")
+    cost = _plain(plan).groupby(keys)["expected_cost_usd"].sum().reset_index(name="value").sort_values("value")
     where = (cost["provider"] + " " + cost["region"] + " " + cost["gpu_model"]).str.replace(" unstated", "")
     rank = cost["purchase_option"].map(list(_PATTERNS).index)
     cost = cost.assign(
