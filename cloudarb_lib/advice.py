@@ -72,7 +72,7 @@ class Market:
         return self.offers[self.offers["gpu_model"].isin(models) & self.offers["term"].isin(("", *terms))]
 
     def paths(
-        self, offer_ids: pd.Series, assumptions: Assumptions | None = None, *, freq: Any, **size: int
+        self, offer_ids: Any, assumptions: Assumptions | None = None, *, freq: Any, **size: Any
     ) -> Paths | None:
         """Return price paths of offers on a grid of ``freq``: forecast under ``assumptions``, else drawn from the past.
 
@@ -106,7 +106,11 @@ def market(
             )
     offers, sources = history.current_offers(events, looks, as_of=as_of, stale_after_days=stale_after_days)
     if not len(offers):
-        last = f"the last look at one is of {looks['looked_at'].max():%Y-%m-%d}" if recorded else "none is earlier"
+        last = (
+            f"the last look at one is of {looks['looked_at'].max():%Y-%m-%d}"
+            if recorded
+            else "none is earlier"
+        )
         raise ParameterError(
             f"no price is known and fresh on {day}: {last}.",
             "Choose another as_of, or let prices be older (stale_after_days).",

@@ -194,7 +194,9 @@ def test_an_offer_gone_without_a_stand_in_is_named():
 
 def test_an_offer_gone_cannot_be_kept():
     paths = Paths(pd.Index(["a"]), pd.DatetimeIndex([END]), np.ones((1, 1, 1)))
-    plan = pd.DataFrame({"workload": "w", "offer_id": ["a"], "instances": [1.0], "hours": [10.0]})
+    plan = pd.DataFrame(
+        {"workload": "w", "period": 0, "offer_id": ["a"], "instances": [1.0], "hours": [10.0]}
+    )
     _, keep, move = advice.compare(plan.assign(offer_id="gone"), plan, paths, scale=1.0)
     assert np.isnan(keep)
     assert move == 10.0
@@ -215,9 +217,11 @@ def test_the_fan_adds_up():
 
 def test_moving_is_weighed_against_keeping():
     paths = Paths(pd.Index(["a", "b"]), pd.DatetimeIndex([END]), np.array([[[2.0]], [[3.0]]]))
-    before = pd.DataFrame({"workload": "w", "offer_id": ["b"], "instances": [2.0], "hours": [168.0]})
+    before = pd.DataFrame(
+        {"workload": "w", "period": 0, "offer_id": ["b"], "instances": [2.0], "hours": [168.0]}
+    )
     plan = pd.DataFrame(
-        {"workload": "w", "offer_id": ["a", "b"], "instances": [1.0, 1.0], "hours": [1680.0] * 2}
+        {"workload": "w", "period": 0, "offer_id": ["a", "b"], "instances": [1.0, 1.0], "hours": [1680.0] * 2}
     )
     changed, keep, move = advice.compare(before, plan, paths, scale=10.0)
     assert keep == pytest.approx(2 * 1680 * 3)

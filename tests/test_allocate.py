@@ -842,6 +842,18 @@ def test_a_frontier_chooses_its_limits_and_tightens_its_bounds():
         assert (curve.loc[there, "bound_usd"] <= curve.loc[there, "cost_usd"] * (1 + 1e-9)).all()
 
 
+def test_a_frontier_over_spread_has_plans_where_the_search_finds_none(monkeypatch):
+    base = random_problem(11, small=False)
+    base = allocate.without_risk_limits(replace(base, limits=replace(base.limits, budget_usd=None)))
+    for method in ("_by_sites", "_descend"):
+        monkeypatch.setattr(search._Search, method, lambda self, *a: "optimal")
+    assert not allocate.solve(base).has_plan
+    curve = allocate.frontier(base, "effective_providers", [1.0, 1.5])
+    assert (curve["effective"] >= curve["limit"] * (1 - 1e-6)).all()
+    assert curve["cost_usd"].is_monotonic_increasing
+    assert curve["bound_usd"].le(curve["cost_usd"]).all()
+
+
 def test_who_runs_where_and_what_it_costs_are_drawn():
     table = plan_for(work(40), allocate.Workload("v", 4.0, {"H100": 1.0})).table
     where = plots.who_runs_where(table)
@@ -854,6 +866,28 @@ def test_who_runs_where_and_what_it_costs_are_drawn():
     assert cost.layout.title.text.startswith("w takes ")
     assert sum(sum(bar.x) for bar in cost.data) == pytest.approx(table["expected_cost_usd"].sum())
     assert {bar.name for bar in cost.data} == {"on-demand", "spot"}
+
+
+def test_what_is_committed_and_what_comes_on_top_are_drawn():
+    rows = [
+        ("base", 0, "w in base", "reserved", 40.0), ("base", 0, "idle commitment in base", "reserved", 8.0),
+        ("surge", 0, "w in surge", "reserved", 48.0), ("surge", 0, "w in surge", "on_demand", 16.0),
+        ("surge", 1, "w in surge", "spot", 63.0), ("base", 1, "w in base", "reserved", 48.0),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["scenario", "period", "workload", "purchase_option", "gpus"])
+    drawn = plots.commit_first(table)
+    assert drawn.layout.title.text == "48 GPUs committed whatever comes, then 0 to 63 rented by the hour"
+    bars = {bar.name: dict(zip(bar.x, bar.y, strict=True)) for bar in drawn.data}
+    assert list(bars) == ["committed", "committed, idle", "on-demand", "spot"]
+    assert bars["committed, idle"] == {
+        "base, period 1": 8.0, "base, period 2": 0.0, "surge, period 1": 0.0, "surge, period 2": 0.0,
+    }  # fmt: skip
+    assert bars["on-demand"]["surge, period 1"] == 16.0
+    table = table.assign(provider="gcp", region="us", gpu_model="H100", expected_cost_usd=1.0)
+    where, cost = plots.who_runs_where(table), plots.cost_breakdown(table)
+    assert where.layout.title.text == "48 GPUs in 1 place at first in base; gcp/us holds 100%"
+    assert {bar.name for bar in where.data} == {"w: H100 reserved", "idle commitment: H100 reserved"}
+    assert cost.layout.title.text == "w takes 83% of $6"
 
 
 def test_what_changed_is_drawn():
@@ -917,14 +951,34 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
     )  # fmt: skip
     drawn = plots.frontier(curve, x_title="CVaR (USD)")
     assert drawn.layout.title.text == (
-        "The tightest limit costs $50 more than the loosest; no plan found at 1 limit"
+        "The tightest limit costs $50 more than the loosest; at 1 no plan exists"
     )
     assert [(trace.name, list(trace.x), list(trace.y)) for trace in drawn.data] == [
         ("proven bound", [2.0, 3.0], [149.0, 100.0]), ("best plan", [2.0, 3.0], [150.0, 100.0])
     ]  # fmt: skip
     assert drawn.data[1].customdata[0].tolist() == ["within_gap", 2.0, 1.5]
     assert "(USD)" in drawn.layout.yaxis.title.text
+    late = plots.frontier(curve.assign(status="time_limit_without_plan"), x_title="CVaR (USD)")
+    assert late.layout.title.text.endswith("than the loosest; at 1 none was found in time")
     assert "No limit tried" in plots.frontier(curve.iloc[:1], x_title="").layout.title.text
+
+
+def test_a_demand_is_told_with_its_futures_and_commitments():
+    demand = allocate.Demand(
+        [work(16.0, amounts=(8.0, 16.0), count=2)], (allocate.Commitment("gcp/us-a/h8", 3, 55.0),),
+        (allocate.Scenario("base", 0.7), allocate.Scenario("surge", 0.3, {"w": 1.5})),
+    )  # fmt: skip
+    table = allocate.demand_table(demand)
+    assert table["needs"].tolist() == ["2 x 8, then 16 GPUs, 168 h a week", "3 machines at 55 USD/h each"]
+    assert table[["base (70%)", "surge (30%)"]].to_numpy().tolist() == [["x 1", "x 1.5"], ["", ""]]
+    assert table["on"].tolist() == ["H100", "gcp/us-a/h8"]
+
+
+def test_what_differs_between_plans_is_that_of_the_first_period():
+    then = plan_for(work(32)).table
+    now = pd.concat([plan_for(work(40)).table, then.assign(period=1, instances=9.0)])
+    changes = allocate.changes(then, now)
+    assert changes.to_numpy().tolist() == [["w", "gcp/us-b//h8/spot/", 0.0, 1.0]]
 
 
 @pytest.mark.parametrize("more", ["commitments:", "scenarios:"])

@@ -223,9 +223,14 @@ def demand_table(demand: Demand) -> pd.DataFrame:
             "where": ", ".join(p for p in where if p != "*") or "anywhere",
             "how": "may be interrupted" if w.interruptible else "without interruption",
         }
-        times = {f"{s.name} ({s.probability:.0%})": f"x {s.factors.get(w.name, 1.0):g}" for s in demand.scenarios}
+        times = {
+            f"{s.name} ({s.probability:.0%})": f"x {s.factors.get(w.name, 1.0):g}" for s in demand.scenarios
+        }
         rows.append(told | times)
     for c in demand.commitments:
-        told = {"workload": "committed already", "needs": f"{c.instances:g} machines at {c.usd_per_hour:g} USD/h each"}
+        told = {
+            "workload": "committed already",
+            "needs": f"{c.instances:g} machines at {c.usd_per_hour:g} USD/h each",
+        }
         rows.append(told | {"on": c.machine, "how": "paid for, used or not"})
     return pd.DataFrame(rows).fillna("")

@@ -20,7 +20,7 @@ from cloudarb_lib.allocate.search import solve
 from cloudarb_lib.errors import SolveError
 
 _PATIENCE_S = 30.0
-_ROUNDS = 100
+_ROUNDS = 200
 """Of cuts, until a relaxation that still breaks a limit is taken to admit no plan."""
 
 
@@ -303,7 +303,8 @@ def most_effective(problem: Problem) -> float | None:
 def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = False) -> np.ndarray | None:
     """Return counts of a plan that exceeds the limits of ``kinds`` least, relative to their sizes, and no other.
 
-    Parts of machines, unless ``whole``: then to 1 %. None if there is none, or none was found in ``_ROUNDS``
+    Among such plans a cheap one, without which cuts of a cone would go on and on. Parts of machines, unless
+    ``whole``: then to 1 %. None if there is none, or none was found in ``_ROUNDS``
     rounds of cuts or ``_PATIENCE_S``.
     """
     base, limits = to_milp(problem, tight=False), problem.limits
@@ -313,7 +314,8 @@ def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = Fals
     # shares stand against zero in their rows: what they exceed it by is of the size of the spend
     pairs = problem.pairs[problem.pairs["cover"] > 0]
     rate = (problem.unit_cost[pairs.index] / pairs["cover"]).groupby(pairs["demand"]).min()
-    size[size <= 0] = max(float((rate * problem.demands["need"]).sum()), 1.0)
+    scale = max(float((rate * problem.demands["need"]).sum()), 1.0)
+    size[size <= 0] = scale
     size = np.r_[size, limits.cvar_usd or 1.0]
     k, width = len(size), len(base.cost)
     eased = sparse.csr_matrix(
@@ -323,7 +325,7 @@ def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = Fals
     most[: len(x)] = x
     tail = np.isfinite(limits.cvar_usd or np.inf) and "CVaR" in kinds
     milp = replace(
-        base, cost=np.r_[np.zeros(width), 1 / size], lower=np.zeros(width + k),
+        base, cost=np.r_[base.cost * (1e-4 / scale), 1 / size], lower=np.zeros(width + k),
         upper=np.r_[most, 1e4 * size[:-1], 1e4 * size[-1] * tail], integer=np.r_[base.integer, np.zeros(k, bool)],
         rows=sparse.hstack([base.rows, eased], format="csr"),
     )  # fmt: skip

@@ -40,7 +40,8 @@ def frontier(
     Without ``values``: six levels of CVaR from that of the plan without this limit down to close to the
     least there is (half of it at most), or 1 to 5 effective providers. Columns ``limit``, ``status``, ``cost_usd``, ``bound_usd``,
     ``cvar_usd``, ``effective``; NaN where there is no plan. Solved from the tightest limit on, so that
-    each plan is the one to beat at the next. Sorted by ``limit``.
+    each plan is the one to beat at the next; over spread, that of ``least_excess`` where it is cheaper. Sorted by
+    ``limit``.
     """
     if over not in ("cvar_usd", "effective_providers"):
         raise ParameterError(f"no frontier over {over!r}.", "Use cvar_usd or effective_providers.")
@@ -50,18 +51,24 @@ def frontier(
         values = range(1, min(5, len(np.unique(problem.groups))) + 1)
     elif not len(values):
         loose = solve(_with(problem, cvar_usd=None), options).verdict.cvar_usd
-        least = least_excess(_with(problem, cvar_usd=loose / 2), ("CVaR",))
+        least = least_excess(_with(problem, cvar_usd=loose / 2), ("CVaR",), whole=True)
         low = loose / 2
         if least is not None:
             low = max(low, tail_mean(problem.paths @ problem.usage(least), problem.limits.cvar_level))
         values = np.linspace(low, loose, 7)[1:].tolist()
     rows: list[dict[str, object]] = []
     start: pd.DataFrame | None = None
+    cost = np.inf
     for value in sorted({float(v) for v in values}, reverse=over != "cvar_usd"):
-        plan = solve(_with(problem, **{over: value}), options, start=start)
+        at = _with(problem, **{over: value})
+        if over != "cvar_usd" and (counts := least_excess(at, (), whole=True)) is not None:
+            easy = Plan(at, "", -np.inf, 0.0, counts)
+            if easy.objective_usd < cost:
+                start = easy.table
+        plan = solve(at, options, start=start)
         row: dict[str, object] = {"limit": value, "status": plan.status, "bound_usd": plan.bound_usd}
         if plan.has_plan:
-            told, start = plan.verdict, plan.table
+            told, start, cost = plan.verdict, plan.table, plan.objective_usd
             row |= {
                 "cost_usd": told.objective_usd, "cvar_usd": told.cvar_usd, "effective": told.effective,
             }  # fmt: skip

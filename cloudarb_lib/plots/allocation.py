@@ -43,7 +43,9 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     ``plan`` is ``Plan.table`` (with ``gpus``, ``region``, ``gpu_model``, ``purchase_option``, ``scenario``); its first
     period is drawn, in its first scenario.
     """
-    first = _plain(plan[(plan["period"] == plan["period"].min()) & (plan["scenario"] == plan["scenario"].min())])
+    first = _plain(
+        plan[(plan["period"] == plan["period"].min()) & (plan["scenario"] == plan["scenario"].min())]
+    )
     place = first["provider"].str.cat(first["region"].where(first["region"] != "unstated", ""), "/")
     keys = ["workload", "gpu_model", "purchase_option"]
     held = first.groupby([place.str.rstrip("/").rename("row"), *keys])["gpus"].sum().reset_index(name="value")
@@ -54,7 +56,9 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
         pattern=held["purchase_option"].map(_PATTERNS), label=held["value"].map("{:g} ".format) + held["gpu_model"],
     )  # fmt: skip
     places = held.groupby("row")["value"].sum()
-    when = " at first" * (plan["period"].nunique() > 1) + f" in {first['scenario'].iloc[0]}" * bool(plan["scenario"].any())
+    when = " at first" * (plan["period"].nunique() > 1) + f" in {first['scenario'].iloc[0]}" * bool(
+        plan["scenario"].any()
+    )
     title = (
         f"{places.sum():,.0f} GPUs in {len(places)} {'place' if len(places) == 1 else 'places'}{when}; "
         f"{places.idxmax()} holds {places.max() / places.sum():.0%}"
@@ -70,16 +74,19 @@ def commit_first(plan: pd.DataFrame) -> go.Figure:
 
     ``plan`` as for ``who_runs_where``: what is committed is the same in all of them, the rest is chosen in each.
     """
-    idle = plan["workload"].str.startswith("idle commitment")
-    how = plan["purchase_option"].map({"reserved": _HOW[0], "on_demand": _HOW[2], "spot": _HOW[3]}).mask(idle, _HOW[1])
+    how = plan["purchase_option"].map({"reserved": "committed", "on_demand": "on-demand"}).fillna("spot")
+    how = how + plan["workload"].str.startswith("idle commitment").map({True: ", idle", False: ""})
     when = plan["scenario"].where(plan["scenario"] != "", "the plan")
     if plan["period"].nunique() > 1:
         when = when + ", period " + (plan["period"] + 1).astype(str)
-    held = plan.groupby([when.rename("row"), how.rename("kind")], sort=False)["gpus"].sum().unstack(fill_value=0.0)
-    held = held.reindex(columns=list(_HOW), fill_value=0.0).sort_index()
-    hourly, sure = held[["on-demand", "spot"]].sum(axis=1), held[["committed", "committed, idle"]].sum(axis=1).max()
+    held = plan.pivot_table("gpus", when.rename("when"), how.rename("how"), "sum", fill_value=0.0)
+    held = held.reindex(columns=list(_HOW), fill_value=0.0)
+    hourly = held["on-demand"] + held["spot"]
+    sure = (held["committed"] + held["committed, idle"]).max()
     span = " to ".join(f"{gpus:,.0f}" for gpus in sorted({hourly.min(), hourly.max()}))
-    fig = figure(f"{sure:,.0f} GPUs committed whatever comes, then {span} rented by the hour", y_title="GPUs held")
+    fig = figure(
+        f"{sure:,.0f} GPUs committed whatever comes, then {span} rented by the hour", y_title="GPUs held"
+    )
     for kind, colour in zip(_HOW, (2, 2, 0, 1), strict=True):
         if held[kind].any():
             fig.add_bar(
@@ -93,7 +100,9 @@ def commit_first(plan: pd.DataFrame) -> go.Figure:
 def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     """Return expected cost of each workload, split by GPU model, option and region."""
     keys = ["workload", "provider", "region", "gpu_model", "purchase_option"]
-    cost = _plain(plan).groupby(keys)["expected_cost_usd"].sum().reset_index(name="value").sort_values("value")
+    cost = (
+        _plain(plan).groupby(keys)["expected_cost_usd"].sum().reset_index(name="value").sort_values("value")
+    )
     where = (cost["provider"] + " " + cost["region"] + " " + cost["gpu_model"]).str.replace(" unstated", "")
     rank = cost["purchase_option"].map(list(_PATTERNS).index)
     cost = cost.assign(
@@ -130,11 +139,13 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     """Return what each limit costs, as ``allocate.frontier`` tells; ``x_title`` names limit and unit.
 
     The band is what is not proven: between the best plan found and the bound under which none lies.
-    Limits without a plan are left out and counted in the title.
+    Limits without a plan are left out, and counted in the title by whether it is proven that there is none.
     """
     there = curve[curve["cost_usd"].notna()]
-    none = len(curve) - len(there)
-    more = f"; no plan found at {none} limit{'s' * (none > 1)}" if none else ""
+    none, proven = len(curve) - len(there), (curve["status"] == "infeasible").sum()
+    more = f"; at {proven} no plan exists" * bool(
+        proven
+    ) + f"; at {none - proven} none was found in time" * bool(none - proven)
     if not len(there):
         return _nothing("No limit tried admits a plan")
     dearer = there["cost_usd"].max() - there["cost_usd"].min()
@@ -156,7 +167,9 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     )  # fmt: skip
     margin = max(float(there["limit"].max() - there["limit"].min()), 1e-9) * 0.1
     fig.update_xaxes(range=[there["limit"].min() - margin / 3, there["limit"].max() + margin])
-    fig.update_yaxes(tickformat=",")
+    low, high = there["bound_usd"].min(), there["cost_usd"].max()
+    room = max(0.1 * (high - low), 0.002 * high)  # in a narrower range rounding would look like a cost
+    fig.update_yaxes(tickformat=",", range=[low - room, high + room])
     return fig
 
 
