@@ -635,7 +635,9 @@ def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
     assert list(hazard.index) == ["price alone", "advisor-implied", "typical", "trace-calibrated", "stressed"]
     assert hazard["expected_cost_usd"].nunique() == 1  # these assumptions take nothing away
     models = risk.by_model(met, record(), record(), horizon_steps=4, seed=0)
-    assert list(models.index) == ["these paths", *simulate.MODELS]
+    assert list(models.index) == ["these paths", *simulate.MODELS, "combined"]
+    worst = models["expected_cost_usd"] + models["var_usd"]
+    assert worst["combined"] == pytest.approx(worst[["these paths", "filtered"]].mean())
     assert (models["cvar_usd"] >= models["var_usd"]).all()
     short = record().until(RECORD_TIMES[14])  # of 15 cells, none of 12 windows of 4
     assert list(risk.by_model(met, short, record(), horizon_steps=4, seed=0).index) == ["these paths"]

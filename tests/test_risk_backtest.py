@@ -198,6 +198,14 @@ def test_what_cannot_be_tested_is_refused(change, horizon, level, error, message
         backtest.back_test(p, p, horizon_steps=horizon, level=level)
 
 
+def test_some_offers_of_a_long_record_stand_for_all(monkeypatch):
+    p = panel(offers=31)
+    assert (backtest.real_plans(p, 60)["all that moves"] > 0).sum() == 30
+    monkeypatch.setattr(backtest, "MOST_OFFERS", 10)
+    used = backtest.real_plans(p, 60)["all that moves"].loc[lambda held: held > 0].index
+    assert list(used) == [f"o{i}" for i in range(2, 30, 3)]
+
+
 def test_one_machine_alone_is_one_plan():
     p = panel().select([0, 3])
     assert list(backtest.real_plans(p, 60)) == ["all that moves", "mixed"]

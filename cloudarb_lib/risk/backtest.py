@@ -26,6 +26,8 @@ MODELS = (DEFAULT, *COMBINED, *SIMPLE)
 ATOM = 1e-6  # of the cost: a loss this near to the VaR is the atom in the samples (float32), not beyond it
 WARM_UP = 0.25
 STARTS = 4
+MOST_OFFERS = 200
+"""Of a record of thousands about so many, evenly apart, stand for all: the joint models grow with their square."""
 STEP = 0.1
 """Of the largest deviation so far: by how much an exceedance raises the default model's VaR, the paper's own figure."""
 
@@ -116,6 +118,7 @@ def real_plans(panel: Panel, first: int) -> pd.DataFrame:
     whole = np.isfinite(panel.price).all(axis=0) & ~panel.frame().T.duplicated().to_numpy()
     free = (panel.offers["purchase_option"].eq("spot") | panel.offers["price_kind"].eq("market")).to_numpy()
     listed, moving = whole & ~free, whole & free & (moves >= 2)
+    moving &= np.cumsum(moving) % max(1, moving.sum() // MOST_OFFERS) == 0
     if not moving.any():
         raise DataError(
             "no spot or market offer is priced throughout and moved twice before the first window.",

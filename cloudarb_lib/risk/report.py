@@ -13,7 +13,7 @@ from cloudarb_lib.risk import measures
 from cloudarb_lib.risk.correlation import LEAST_STEPS
 from cloudarb_lib.risk.cost import PRESETS, Exposure, PlanCost, expose, hazards, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, probability_over, var
-from cloudarb_lib.risk.simulate import MODELS, draw_costs
+from cloudarb_lib.risk.simulate import MODELS, N_DRAWS, draw_costs
 from cloudarb_lib.risk.stress import World
 from cloudarb_lib.schema import validate
 from cloudarb_lib.types import Panel, Paths
@@ -147,7 +147,9 @@ def by_model(
     """Return what the plan's price risk is by the paths of ``exposure`` and by each of ``simulate.MODELS``.
 
     ``last`` and ``mean`` are panels of one grid, as for ``back_test``. Index model; columns expected_cost_usd,
-    var_usd and cvar_usd (over it). A record too short for 12 windows of the horizon leaves these paths alone.
+    var_usd and cvar_usd (over it). Last comes combined, the default of ``back_test`` while it has no exceedances to
+    learn from: these paths and filtered, averaged quantile by quantile. A record too short for 12 windows of the
+    horizon leaves these paths alone.
     """
     ids, held = exposure.table.index, exposure.committed
     now, within = (p.frame().reindex(last.times)[ids].to_numpy() for p in (last, mean))
@@ -156,6 +158,10 @@ def by_model(
         units |= {m: draw_costs(now, within, horizon_steps, model=m, seed=seed) for m in MODELS}
     fixed = exposure.table["price_usd_per_hour"].to_numpy()
     costs = {name: np.where(held, fixed, unit) @ exposure.instance_hours for name, unit in units.items()}
+    if "filtered" in costs:
+        share = np.arange(1, N_DRAWS + 1) / N_DRAWS
+        ours = np.quantile(costs["these paths"], share, method="inverted_cdf")
+        costs["combined"] = (ours + np.sort(costs["filtered"])) / 2.0
     return _tails(costs, level, "model")
 
 

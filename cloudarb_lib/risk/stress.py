@@ -208,7 +208,7 @@ def _cost(
 ) -> PlanCost:
     """Return the cost samples of a plan under a shock, of ``steps`` alone; hours short at an offer are not replaced
     by one short too."""
-    struck, share = _struck(world, shock)
+    struck, share = _struck(replace(world, paths=world.paths.select(plan["offer_id"].unique())), shock)
     paths = replace(struck.paths, times=struck.paths.times[steps], values=struck.paths.values[:, :, steps])
     part = len(paths.times) / len(struck.paths.times)
     exposure = expose(
@@ -335,9 +335,9 @@ def reverse_stress(
     """
     from scipy.optimize import brentq
 
-    mine, kinds = plan["offer_id"].unique(), world.offers.set_index("offer_id")["gpu_model"]
-    paths, near = world.paths.select(mine), kinds.isin(kinds[mine]).to_numpy()  # all that may be the fallback
-    paths = replace(paths, values=paths.values[:, :REVERSE_PATHS])
+    kinds = world.offers.set_index("offer_id")["gpu_model"]
+    near = kinds.isin(kinds[plan["offer_id"]]).to_numpy()  # all that may be the fallback
+    paths = replace(world.paths, values=world.paths.values[:, :REVERSE_PATHS])
     world = replace(world, offers=world.offers[near], paths=paths)
 
     def excess(share: float, far: dict[str, float], limit: str) -> float:
