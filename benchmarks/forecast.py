@@ -135,12 +135,8 @@ def used() -> tuple[float, float]:
 
 def speed(n_series: int) -> None:
     """Print what fitting and weighing all members takes for ``n_series`` hourly series of 90 days."""
-    patterns, (before, _), began = (
-        ensemble.find_patterns(hourly(n_series), cells=24 * 90),
-        used(),
-        time.perf_counter(),
-    )
-    origins = np.arange(24 * 76, 24 * 90, 6)
+    patterns, (before, _), began = (ensemble.find_patterns(hourly(n_series)), used(), time.perf_counter())
+    origins = ensemble.walk_positions(patterns, np.array([24 * 90 - 1]), horizon=24)
     walk = ensemble.walk_origins(patterns, origins, horizon=24, seed=SEED)
     took, (after, peak) = time.perf_counter() - began, used()
     print(

@@ -16,6 +16,7 @@ LAGS = (1, 2, 4, 8, 13, 26)
 WINDOWS, WINDOWS_HOURLY = (13, 26, 52), (24, 168, 720)
 REVIEW_SHARE = 0.1  # of the series that step in a cell, for it to be a review
 RATE_CELLS = 13  # cells in which reviews are counted
+MEMORY_CELLS = 720  # how far back features look: 30 days of hours, beyond any record of weeks
 
 
 def carry_forward(values: np.ndarray) -> np.ndarray:
@@ -66,14 +67,18 @@ def last_step(step: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarr
 
 
 def runs(step: np.ndarray, *, since: int = 0) -> np.ndarray:
-    """Return per cell from ``since`` on how many steps of one sign came last, signed; NaN before the first."""
+    """Return per cell from ``since`` on how many steps of one sign came last, signed, in the last ``MEMORY_CELLS``; NaN
+    where there was none."""
     hit = step != 0
     latest, sign = _latest(hit), np.sign(step).astype(np.int8)
     before = np.concatenate([np.zeros((1, step.shape[1]), np.int8), _cells(sign, np.maximum(latest, 0))[:-1]])
     count = np.cumsum(hit, axis=0, dtype=np.int32)
     turned = np.maximum.accumulate(np.where(hit & (sign != before), count, 0), axis=0)[since:]
     way = _cells(sign, np.maximum(latest[since:], 0))
-    return np.where(turned > 0, way * (count[since:] - turned + 1.0), np.nan)
+    cell = np.arange(since, len(step))
+    forgotten = np.where(cell[:, None] >= MEMORY_CELLS, count[np.maximum(cell - MEMORY_CELLS, 0)], 0)
+    long = count[since:] - np.maximum(turned - 1, forgotten)
+    return np.where(long > 0, way * long.astype(float), np.nan)
 
 
 def review_rate(step: np.ndarray, log_price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,13 +119,25 @@ def rolling(values: np.ndarray, window: int, statistic: str, *, since: int = 0) 
     return out
 
 
+def _recent(log_price: np.ndarray, since: int) -> tuple[np.ndarray, int]:
+    """Return the last prices known (cells, series) of the cells that those from ``since`` on look back to, and where in
+    them it lies."""
+    start = max(since - MEMORY_CELLS, 0)
+    return carry_forward(log_price[start:]), since - start
+
+
 def motion(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> dict[str, np.ndarray]:
     """Return of ``features`` those that need no windows."""
-    level, step = carry_forward(log_price), steps(log_price)
+    level, since = _recent(log_price, since)
+    step = steps(level)
     out = {f"change_{k}": change(level, k, since=since) for k in LAGS}
-    out["last_step"], out["since_step"], out["gap"] = last_step(step, since=since)
+    size, age, gap = last_step(step, since=since)
+    recent = age < MEMORY_CELLS
+    out["last_step"], out["since_step"] = np.where(recent, size, np.nan), np.where(recent, age, np.nan)
+    out["gap"] = np.where(age + gap < MEMORY_CELLS, gap, np.nan)
     review = _latest(_group_means(step != 0, groups) >= REVIEW_SHARE)[since:, groups]
-    out["since_review"] = np.where(review >= 0, np.arange(since, len(step))[:, None] - review, np.nan)
+    age = np.arange(since, len(step))[:, None] - review
+    out["since_review"] = np.where((review >= 0) & (age < MEMORY_CELLS), age, np.nan)
     out["run"] = runs(step, since=since)
     out["group_change_8"] = group_mean(out["change_8"], groups)
     way = np.sign(out["change_8"])
@@ -140,16 +157,17 @@ def features(
     and day of the week, cells since the last step, between the last two, since the group's last review (a
     tenth of it stepped); market: the group's mean change, the shares of it that rose and fell over 8 cells.
     """
-    level, step = carry_forward(log_price), steps(log_price)
     out = motion(log_price, groups, since=since)
+    level, first = _recent(log_price, since)
+    step = steps(level)
     for window in WINDOWS_HOURLY if pace > 1 else WINDOWS:
         for name, statistic in (("from_median", "median"), ("drawdown", "max")):
-            far = level[since:] - rolling(level, window, statistic, since=since)
+            far = level[first:] - rolling(level, window, statistic, since=first)
             out[f"{name}_{window}"] = far.astype(np.float32)
-        size = np.sqrt(rolling(step**2, window, "mean", since=since))
+        size = np.sqrt(rolling(step**2, window, "mean", since=first))
         out[f"volatility_{window}"] = size.astype(np.float32)
     if pace > 1:
-        cell = np.arange(since, len(step), dtype=np.float32)[:, None]
-        cell = np.broadcast_to(cell, step[since:].shape)
+        cell = np.arange(since, len(log_price), dtype=np.float32)[:, None]
+        cell = np.broadcast_to(cell, level[first:].shape)
         out["cell_of_day"], out["day_of_week"] = cell % pace, cell // pace % 7
     return out

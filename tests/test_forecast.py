@@ -325,7 +325,7 @@ def test_worlds_share_dates_and_keep_the_atom():
 
 
 def test_in_most_worlds_of_a_list_a_series_goes_one_way_with_its_group_or_against_its_last_step():
-    step = w.known_steps(np.log(stepping(times=50, series=6)), np.zeros(6, int))
+    step = features.steps(np.log(stepping(times=50, series=6)))
     groups = np.array([0, 0, 0, 1, 1, 1])
     ways = w.draw_ways(step, groups, np.arange(6), n_paths=4000, seed=5)
     trending = (ways != 0).all(axis=0)
@@ -364,7 +364,7 @@ def test_steps_not_known_come_from_a_neighbour():
     log_price = np.log(stepping(series=3))
     late = log_price.copy()
     late[:40, 1] = np.nan
-    step = w.known_steps(late, np.zeros(3, int))
+    step = w.known_steps(features.steps(late), late, np.zeros(3, int))
     assert (step[1:40, 1] != 0).any()
     assert set(step[8, 1:2]) <= set(step[8, [0, 2]])
 
@@ -662,3 +662,24 @@ def test_a_step_that_is_turned_about_is_no_larger_than_a_reviews_cap():
     ways = np.array([[1.0, -1.0]])
     found = w.draw_worlds(step, np.zeros(1, int), np.zeros(1, int), drawn, ways)
     np.testing.assert_allclose(found[0, :, 0], [members.CAP_LOG, -1.1])
+
+
+@pytest.mark.parametrize("step", ["7D", "1h"])
+def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, monkeypatch):
+    """Same origins to learn from, same weights, same intervals: the back-test merely knows what came."""
+    walks, ahead = [], 4
+    whole = a_panel(stepping(times=200, drift=-0.1), step=step)
+    at = len(whole.times) - 1 - ahead
+    walk_origins = ensemble.walk_origins
+    monkeypatch.setattr(
+        ensemble, "walk_origins", lambda *a, **k: walks.append(walk_origins(*a, **k)) or walks[0]
+    )
+    fc.walk_forward(whole, origins={ahead: np.array([at])}, seed=3)
+    then = walks[0]
+    worlds = np.exp(then.worlds(-1, n_paths=200, only=then.patterns.of_offer))
+    quantiles = np.quantile(worlds, fc.QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
+    live = run(whole.until(whole.times[at]), horizon_steps=ahead)
+    said = live.table["price_usd_per_hour"].to_numpy().reshape(quantiles.shape)
+    np.testing.assert_allclose(said, quantiles * whole.price[at][:, None, None], rtol=1e-12)
+    assert len(live.walk.task.origins) == len(then.task.origins)
+    assert (live.weights["weight"] > 0).groupby(live.weights["model"]).any().sum() > 1

@@ -174,11 +174,11 @@ def test_other_prices_or_offers_are_refused(prices, fitted, tmp_path):
 
 def test_no_pickle_is_read(prices, fitted):
     """An array of objects in the place of forecasts is refused, also where its digest was put right."""
-    np.savez(fitted / "forecasts.npz", last_value=np.array([{}], dtype=object))
+    np.savez(fitted / "forecasts.npz", log_price=np.array([{}], dtype=object))
     manifest = json.loads((fitted / "manifest.json").read_text())
     manifest["files"]["forecasts.npz"] = saved.digest((fitted / "forecasts.npz").read_bytes())
     (fitted / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(DataError, match="allow_pickle=False"):
         fc.update(fitted, a_panel(prices[: CELLS + 1]))
     for source in Path(saved.__file__).parent.glob("*.py"):
         assert "import pickle" not in source.read_text()

@@ -14,7 +14,7 @@ from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.forecast.backtest import headline, walk_forward
 from cloudarb_lib.forecast.drift import alarms
-from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, Walk, find_patterns, walk_origins
+from cloudarb_lib.forecast.ensemble import Walk, find_patterns, walk_origins, walk_positions
 from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.saved import fit, load, update
 from cloudarb_lib.types import Panel, Paths
@@ -82,8 +82,7 @@ def forecast_offers(
 
     def walk_of(moving: Panel) -> Walk:
         patterns = find_patterns(moving)
-        at = len(patterns.log_price) - 1
-        origins = np.arange(max(at - CALIBRATION_ORIGINS, 0), at + 1)
+        origins = walk_positions(patterns, np.array([len(moving.times) - 1]), horizon=horizon_steps)
         return walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=leave_out)
 
     ahead, lists = list(range(1, horizon_steps + 1)), (assumptions, seed)
@@ -104,9 +103,8 @@ def forecast_panels(
     moving = whole.select(is_moving(whole.offers))
     if len(moving.offers):
         patterns = find_patterns(moving)
-        last = len(patterns.log_price) - 1
-        first = last - len(whole.times) + len(panels[0].times)
-        origins = np.arange(max(first - CALIBRATION_ORIGINS, 0), last + 1)
+        asked = np.arange(len(panels[0].times) - 1, len(whole.times))
+        origins = walk_positions(patterns, asked, horizon=horizon_steps)
         walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=SLOW)
 
     def from_end(panel: Panel) -> Forecast:

@@ -64,11 +64,9 @@ def walk_forward(
         )
     counts = np.stack([np.isin(np.arange(len(panel.times)), origins[h]) for h in horizons], axis=1)
     starts = np.flatnonzero(counts.any(axis=1))
-    patterns = ensemble.find_patterns(panel, cells=len(panel.times))
+    patterns = ensemble.find_patterns(panel)
     group = np.array(patterns.group_names, object)[patterns.groups[patterns.of_offer]]
-    back, stride = ensemble.CALIBRATION_ORIGINS * patterns.pace, max(patterns.pace // 4, 1)
-    before = np.arange(max(int(starts[0]) - back, 1), int(starts[-1]), stride)
-    positions = np.union1d(before, starts)
+    positions = ensemble.walk_positions(patterns, starts, horizon=horizons[-1])
     walk = ensemble.walk_origins(patterns, positions, horizon=horizons[-1], seed=seed, keep=keep)
     at, scored = np.array(horizons) - 1, np.flatnonzero(np.isin(positions, starts))
     price = np.where(panel.price > 0, panel.price, np.nan)

@@ -27,8 +27,10 @@ from cloudarb_lib.forecast.worker import begin, within
 from cloudarb_lib.types import Panel
 
 ALL = "all"
-MAX_CELLS = 520  # cells of history used: ten years of weeks, three weeks of hours
-CALIBRATION_ORIGINS = 52  # origins before the first that weights and intervals rest on
+CALIBRATION_PACES = 52  # before the first origin, from which weights and intervals learn
+MOST_FORECASTS = (
+    8_000_000  # of a walk (origins, series, steps) that it learns from, beyond which fewer origins do
+)
 CALIBRATION_PATHS = 64
 HALF_LIFE_STEPS = 13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
 MARKET_HALF_LIFE_DAYS = 7.0
@@ -68,20 +70,35 @@ class Patterns:
     pace: int = 1
 
 
-def find_patterns(panel: Panel, *, cells: int = MAX_CELLS) -> Patterns:
-    """Put together offers of one group whose steps agree to 1 % in every one of the last ``cells``.
+def find_patterns(panel: Panel, *, known: Patterns | None = None) -> Patterns:
+    """Put together offers of one group whose steps agree to 1 % in every cell.
 
-    The group is the GPU model where there is one, else the provider. A price of zero is unknown.
+    The group is the GPU model where there is one, else the provider. A price of zero is unknown. ``known`` are the
+    patterns of the panel's beginning, where there are some: then only the cells after it are looked at.
     """
-    price = panel.price[-cells:]
+    first = len(known.log_price) - 1 if known else 0
+    price = panel.price[first:]
     log_price = np.log(np.where(price > 0, price, np.nan))
-    model, provider = (panel.offers[name].astype(object) for name in ("gpu_model", "provider"))
-    codes, names = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
-    key = np.vstack([codes, np.round(steps(log_price) * 100), np.isfinite(log_price)]).T.astype(np.int32)
+    seen = np.isfinite(log_price)
+    if known and (seen[1:].any(axis=0) & ~seen[0]).any():  # by how much it stepped, only the beginning tells
+        return find_patterns(panel)
+    if known:
+        codes, names = known.of_offer, known.group_names
+    else:
+        model, provider = (panel.offers[name].astype(object) for name in ("gpu_model", "provider"))
+        codes, kinds = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
+        names = tuple(map(str, kinds))
+    key = np.vstack([codes, np.round(steps(log_price) * 100), seen]).T.astype(np.int32)
     digest = np.ascontiguousarray(key).view(f"V{4 * key.shape[1]}").ravel()
     _, example, of_offer = np.unique(digest, return_index=True, return_inverse=True)
     pace = max(int(pd.Timedelta(days=1) / panel.step), 1)
-    return Patterns(log_price[:, example], codes[example], tuple(map(str, names)), of_offer, pace)
+    if not known:
+        return Patterns(log_price[:, example], codes[example], names, of_offer, pace)
+    order = np.argsort(codes[example], kind="stable")  # who stayed together keeps its place
+    example, of_offer = example[order], np.argsort(order)[of_offer]
+    before = known.log_price[:, codes[example]]
+    log_price = np.concatenate([before, log_price[1:, example]])
+    return Patterns(log_price, known.groups[codes[example]], names, of_offer, pace)
 
 
 @dataclass(frozen=True)
@@ -146,9 +163,27 @@ def shown(task: Task, at: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
     known, and on price lists: only auctions and outages return to their extremes."""
     if task.pace == 1:
         return np.zeros(1), np.zeros(1)
-    extremes = (np.fmin.accumulate(task.log_price), np.fmax.accumulate(task.log_price))
-    low, high = (np.nan_to_num(extreme[at] - task.log_price[at])[..., None] for extreme in extremes)
-    return low, high
+    cells, now = np.atleast_1d(at), task.log_price[at]
+    parts = np.concatenate([[0], cells[:-1] + 1])  # between one and the next
+    low, high = (
+        np.nan_to_num(
+            extreme.accumulate(extreme.reduceat(task.log_price[: cells[-1] + 1], parts)).reshape(now.shape)
+            - now
+        )
+        for extreme in (np.fmin, np.fmax)
+    )
+    return low[..., None], high[..., None]
+
+
+def walk_positions(patterns: Patterns, asked: np.ndarray, *, horizon: int) -> np.ndarray:
+    """Return the origins of a walk that forecasts from the cells ``asked`` (increasing): those, and before them what
+    weights and intervals learn from: ``CALIBRATION_PACES`` of every cell, or of each sixth hour, of fewer where there
+    are very many series. A back-test and a forecast made now learn from the same ones."""
+    back = CALIBRATION_PACES * patterns.pace
+    fewer = back * len(patterns.groups) * horizon // MOST_FORECASTS
+    stride = max(patterns.pace // 4, fewer, 1)
+    first = -(-max(int(asked[0]) - back, 1) // stride) * stride  # the same ones as time goes on
+    return np.union1d(np.arange(first, int(asked[-1]), stride), asked)
 
 
 def run_members(
@@ -176,6 +211,7 @@ def run_members(
                 done[name] = np.load(file, allow_pickle=False)
                 continue
             done[name] = bounded(within(LIMIT_S, begun.get(name) or begin(partial(member, task))), seen)
+            done[name] = done[name].astype(np.float32)
             if not np.isfinite(done[name]).all():
                 raise DataError("it returned a number that is not finite.")
             if file:
@@ -281,7 +317,7 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
 def turned(task: Task) -> np.ndarray:
     """Return at which origins of ``task`` an alarm stands: the last value lost more than it used to, over all
     series (Page-Hinkley, as in ``drift``), and no review has come since."""
-    step, known = steps(task.log_price), np.isfinite(task.log_price)
+    step, known = task.step, np.isfinite(task.log_price)
     offers = known * (1.0 if task.copies is None else task.copies)
     alarm = turns(list((np.abs(step) * offers).sum(axis=1) / np.maximum(offers.sum(axis=1), 1)))
     count = np.cumsum(review_rate(step, task.log_price)[0])
@@ -324,7 +360,7 @@ class _Reviews:
 
     @classmethod
     def of(cls, task: Task) -> _Reviews:
-        step = steps(task.log_price)
+        step = task.step
         reviewed, rate = review_rate(step, task.log_price)
         after = np.minimum(task.origins + 1, len(step) - 1)
         seen = (reviewed[after] & (after > task.origins))[None] & (task.origins[:, None] >= after[None])
@@ -383,7 +419,7 @@ def weighed(patterns: Patterns, task: Task, members: dict[str, np.ndarray], fail
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
     came = task.truth()
     truth = np.where(np.abs(came) < STEP_LOG, 0.0, came)
-    step, every = w.known_steps(task.log_price, task.groups), np.arange(len(task.groups))
+    step, every = w.known_steps(task.step, task.log_price, task.groups), np.arange(len(task.groups))
     pits, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
     for i, at in enumerate(tqdm(origins, desc="calibrate", unit="origin", disable=None)):
         worlds = simulated(task, step, int(at), point[i], n_paths=CALIBRATION_PATHS, only=every)

@@ -48,6 +48,11 @@ class Task:
     models: Path | None = None
     fitted: bool = False
 
+    @cached_property
+    def step(self) -> np.ndarray:
+        """The steps into each cell, as from ``features.steps``."""
+        return steps(self.log_price)
+
     @property
     def since(self) -> int:
         """The first cell of which features are asked: where nothing is fitted, the first origin."""
@@ -105,7 +110,7 @@ def last_value(task: Task) -> np.ndarray:
 
 def repeat_last_step(task: Task) -> np.ndarray:
     """The last step comes again at each review, reviews as far apart as the last two steps."""
-    size, since, gap = (part[task.origins] for part in last_step(steps(task.log_price)))
+    size, since, gap = (part[task.origins] for part in last_step(task.step))
     ahead = np.arange(1, task.horizon + 1)
     reviews = (since[..., None] + ahead) // gap[..., None] - (since // gap)[..., None]
     return np.nan_to_num(size[..., None] * reviews)
@@ -114,7 +119,7 @@ def repeat_last_step(task: Task) -> np.ndarray:
 def momentum(task: Task, *, cells: int) -> np.ndarray:
     """The capped steps of the last ``cells`` go on at their mean pace: reviews move a price to its target
     in capped steps, so that most steps have the sign of the one before."""
-    level = np.cumsum(np.clip(steps(task.log_price), -CAP_LOG, CAP_LOG), axis=0)
+    level = np.cumsum(np.clip(task.step, -CAP_LOG, CAP_LOG), axis=0)
     start = task.origins - cells
     pace = (level[task.origins] - np.where(start >= 0, level[start].T, 0.0).T) / cells
     return pace[..., None] * np.arange(1, task.horizon + 1)
@@ -123,7 +128,7 @@ def momentum(task: Task, *, cells: int) -> np.ndarray:
 def next_review(task: Task) -> np.ndarray:
     """The last step, capped, comes again at each review, of which there are as many as lately; half of it
     for each review that passed the series by."""
-    step = steps(task.log_price)
+    step = task.step
     reviewed, rate = review_rate(step, task.log_price)
     size, since, _ = last_step(np.clip(step, -CAP_LOG, CAP_LOG))
     passed = np.cumsum(reviewed)
@@ -143,7 +148,7 @@ def step_process(task: Task) -> np.ndarray:
     from scipy.special import expit
     from sklearn.linear_model import LogisticRegression
 
-    step, known_price = steps(task.log_price), np.isfinite(task.log_price)
+    step, known_price = task.step, np.isfinite(task.log_price)
     reviewed, rate = review_rate(step, task.log_price)
     seen = task.features
     before = np.clip(seen["last_step"], -CAP_LOG, CAP_LOG)
@@ -210,7 +215,7 @@ def prophet(task: Task) -> np.ndarray:
 
     logging.getLogger("cmdstanpy").disabled = True  # it reports every fit; what fails is raised all the same
 
-    known_step = np.where(np.isfinite(task.log_price), steps(task.log_price), np.nan)
+    known_step = np.where(np.isfinite(task.log_price), task.step, np.nan)
     groups, first, of = np.unique(task.groups, return_index=True, return_inverse=True)
     index = np.cumsum(np.nan_to_num(group_mean(known_step, task.groups)[:, first]), axis=0)
     day = pd.Timestamp("2001-01-01")  # time counts from here: only hours of a day and days of a week matter

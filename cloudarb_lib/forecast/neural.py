@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cloudarb_lib.features import group_mean, motion, steps
+from cloudarb_lib.features import carry_forward, group_mean, motion, steps
 from cloudarb_lib.forecast.worker import WORKER
 from cloudarb_lib.splits import known
 
@@ -48,13 +48,14 @@ def inputs(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> tupl
 
     The unit is the root mean square step of the last ``SCALE_CELLS``; a row at t uses nothing after t.
     """
-    step, seen = steps(log_price), motion(log_price, groups, since=since)
-    first, end = max(since - SCALE_CELLS, 0), np.arange(since, len(step)) + 1
-    sums = np.cumsum(np.insert(step[first:] ** 2, 0, 0.0, axis=0), axis=0)
+    seen, first = motion(log_price, groups, since=since), max(since - SCALE_CELLS, 0)
+    level = carry_forward(log_price[first:])
+    step, end = steps(level), np.arange(since, len(log_price)) + 1
+    sums = np.cumsum(np.insert(step**2, 0, 0.0, axis=0), axis=0)
     total = sums[end - first] - sums[np.maximum(end - SCALE_CELLS, first) - first]
     unit = np.sqrt(total.clip(0) / np.minimum(end, SCALE_CELLS)[:, None]).clip(MIN_SCALE)
-    step, ever = step[since:], np.logical_or.accumulate(np.isfinite(log_price))[since:]
-    market = group_mean(np.where(ever, step, np.nan), groups)
+    step = step[since - first :]
+    market = group_mean(np.where(np.isfinite(level[since - first :]), step, np.nan), groups)
     changes = [seen[name] / unit for name in ("change_1", "change_8", "change_26")]
     ages = [np.log1p(seen[name]) for name in ("since_step", "since_review", "gap")]
     channels = (step / unit, market / unit, *changes, *ages, seen["rises"] - seen["falls"], np.log(unit))

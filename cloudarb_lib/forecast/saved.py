@@ -19,7 +19,7 @@ from cloudarb_lib.errors import DataError
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.drift import alarms
-from cloudarb_lib.forecast.ensemble import CALIBRATION_ORIGINS, Patterns, Walk
+from cloudarb_lib.forecast.ensemble import Patterns, Walk
 from cloudarb_lib.forecast.members import Task
 from cloudarb_lib.handover import digest
 from cloudarb_lib.types import Panel
@@ -39,8 +39,7 @@ def fit(
     for name in (MANIFEST, WEIGHTS, FORECASTS, *MODELS):
         (folder / name).unlink(missing_ok=True)
     patterns = ensemble.find_patterns(panel)
-    at = len(patterns.log_price) - 1
-    origins = np.arange(max(at - CALIBRATION_ORIGINS, 0), at + 1)
+    origins = _positions(patterns, horizon_steps)
     task = replace(ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder)
     walk = ensemble.weighed(patterns, task, *ensemble.run_members(task, leave_out))
     _write(folder, panel, walk, fitted_at=str(panel.times[-1]))
@@ -63,7 +62,7 @@ def load(folder: Path, panel: Panel) -> Walk:
     )  # one that fails now leaves its weight to the last value
     members = {name: done.get(name, none) for name in state["members"]}
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
-    step, failed = w.known_steps(task.log_price, task.groups), {**state["failed"], **failed}
+    step, failed = w.known_steps(task.step, task.log_price, task.groups), {**state["failed"], **failed}
     return Walk(patterns, task, members, failed, weights, gates, point, none * np.nan, widths, step)
 
 
@@ -75,8 +74,10 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
     """
     state, patterns, task = _read(folder, panel)
     old = np.array(state["pattern"])[np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
-    times, before = panel.times[-len(task.log_price) :], pd.DatetimeIndex(state["origins"])
-    new = np.flatnonzero(times > before[-1])
+    times, before = panel.times, pd.DatetimeIndex(state["origins"])
+    origins = _positions(patterns, task.horizon)
+    kept = before.isin(times[origins])
+    new = origins[times[origins] > before[-1]]
     said: dict[str, np.ndarray] = {}
     if len(new):
         said, _ = ensemble.run_members(replace(task, origins=new), tuple(state["failed"]))
@@ -86,13 +87,10 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
             fresh, _ = ensemble.run_members(replace(task, fitted=False), tuple(state["failed"]))
             said = {name: np.concatenate([said[name][:-1], fresh[name]]) for name in said if name in fresh}
             state = {**state, "fitted_at": str(times[-1])}
-    kept = before.isin(times)
-    origins = np.concatenate([times.get_indexer(before[kept]), new])[-CALIBRATION_ORIGINS - 1 :]
+    origins = np.concatenate([times.get_indexer(before[kept]), new])
     with np.load(folder / FORECASTS, allow_pickle=False) as past:
         members = {
-            name: np.concatenate([past[name][kept][:, old], *([said[name]] if len(new) else [])])[
-                -len(origins) :
-            ]
+            name: np.concatenate([past[name][kept][:, old], *([said[name]] if len(new) else [])])
             for name in state["members"]
             if name in said or not len(new)
         }
@@ -106,14 +104,15 @@ def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
     last = {name: getattr(walk, name)[-1].tolist() for name in ("weights", "gates", "widths")}
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / WEIGHTS).write_text(json.dumps(last))
-    np.savez_compressed(folder / FORECASTS, allow_pickle=False, **walk.members)
-    times = panel.times[-len(walk.task.log_price) :]
+    np.savez_compressed(folder / FORECASTS, allow_pickle=False, log_price=walk.task.log_price, **walk.members)
+    times = panel.times
     files = [folder / name for name in (WEIGHTS, FORECASTS, *MODELS) if (folder / name).exists()]
     manifest = {
         "prices": _digest(panel, str(times[-1])), "until": str(times[-1]), "fitted_at": fitted_at,
         "origins": [str(t) for t in times[walk.task.origins]], "horizon": walk.task.horizon,
         "seed": walk.task.seed, "offers": list(map(str, panel.offers.index)),
-        "pattern": walk.patterns.of_offer.tolist(), "members": list(walk.members), "failed": walk.failed,
+        "pattern": walk.patterns.of_offer.tolist(), "groups": walk.task.groups.tolist(),
+        "group_names": walk.patterns.group_names, "members": list(walk.members), "failed": walk.failed,
         "versions": {name: metadata.version(name) for name in VERSIONS},
         "files": {file.name: digest(file.read_bytes()) for file in files},
     }  # fmt: skip
@@ -122,7 +121,11 @@ def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
 
 def _digest(panel: Panel, until: str) -> str:
     seen = panel.until(pd.Timestamp(until))
-    return digest(seen.price[-ensemble.MAX_CELLS :], str(seen.times[-1:]), str(panel.step))
+    return digest(seen.price, str(seen.times[-1:]), str(panel.step))
+
+
+def _positions(patterns: Patterns, horizon: int) -> np.ndarray:
+    return ensemble.walk_positions(patterns, np.array([len(patterns.log_price) - 1]), horizon=horizon)
 
 
 def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task]:
@@ -132,7 +135,9 @@ def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task]:
     state = _checked(folder, tuple(sorted((f.name, f.stat().st_mtime_ns) for f in folder.iterdir())))
     if list(panel.offers.index) != state["offers"] or _digest(panel, state["until"]) != state["prices"]:
         raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
-    patterns = ensemble.find_patterns(panel)
+    before, groups = np.array(state["pattern"]), np.array(state["groups"])
+    known = Patterns(state["log_price"], groups, tuple(state["group_names"]), before)
+    patterns = ensemble.find_patterns(panel, known=known)
     at = np.array([len(patterns.log_price) - 1])
     task = ensemble.task_of(patterns, at, horizon=state["horizon"], seed=state["seed"])
     return state, patterns, replace(task, models=folder, fitted=True)
@@ -147,6 +152,8 @@ def _checked(folder: Path, _: tuple) -> dict[str, Any]:
                 raise DataError(f"{folder / name} is not the file that was kept with the models.", ANEW)
         arrays = json.loads((folder / WEIGHTS).read_text())
         state |= {name: np.array(arrays[name], object if name == "gates" else float) for name in arrays}
+        with np.load(folder / FORECASTS, allow_pickle=False) as past:
+            state["log_price"] = past["log_price"]
     except (OSError, ValueError, KeyError) as cause:
         raise DataError(f"{folder} cannot be read: {cause}.", ANEW) from cause
     return state

@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from cloudarb_lib.features import CAP_LOG, STEP_LOG, last_step, steps
+from cloudarb_lib.features import CAP_LOG, STEP_LOG, last_step
 
 BLOCK_CELLS = 6  # mean length of a block: about one review cycle of weekly prices (42 days in 2025)
 HALF_LIFE_CELLS = 26.0  # age (paces) at which a market's cell, and an outcome in calibration, counts half
@@ -34,9 +34,12 @@ PRIOR_ORIGINS = 10.0
 """Origins the simulation is trusted like at first: outcomes of one origin are hardly independent."""
 
 
-def known_steps(log_price: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return steps (times, series), those not known taken from a neighbour of the group."""
-    out, seen = steps(log_price), np.isfinite(log_price)
+def known_steps(step: np.ndarray, log_price: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return ``step`` (times, series), those not known taken from a neighbour of the group."""
+    seen = np.isfinite(log_price)
+    if seen.all():
+        return step
+    out = step.copy()
     seen[1:] &= seen[:-1].copy()
     for group in np.unique(groups):
         block = np.flatnonzero(groups == group)

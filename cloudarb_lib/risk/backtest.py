@@ -164,7 +164,7 @@ def forecast_costs(
     at a moment that is drawn, one for all offers: reviews are common. List prices stay.
     """
     moving = is_moving(panel.offers)
-    patterns = find_patterns(panel.select(moving), cells=len(panel.times))
+    patterns = find_patterns(panel.select(moving))
     walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=0, leave_out=leave_out)
     wanted = panel.offers.index.get_indexer(offer_ids)
     of_offer = np.full(len(moving), -1)
