@@ -146,22 +146,52 @@ def motion(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> dict
     return {name: each.astype(np.float32) for name, each in out.items()}
 
 
+def about(offers: pd.DataFrame, listed: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return by name what ``features`` takes of each of ``offers`` (columns as in ``types.Panel``) beside its prices.
+
+    ``provider``, ``region`` and ``family`` of machines as codes; ``log_units``, of its GPUs, or vCPUs where it has none;
+    ``listed_at``, the position in ``listed`` of the same machine there on demand, -1 without one.
+    """
+    machine = offers["instance_type"].astype(str)
+    parts = {
+        "family": machine.str.extract(r"^(\w+)")[0],
+        **{n: offers[n].astype(str) for n in ("provider", "region")},
+    }
+    out = {name: pd.factorize(values, sort=True)[0] for name, values in parts.items()}
+    counts = offers.reindex(columns=["gpu_count", "vcpus"]).astype(float)
+    count = counts["gpu_count"].where(counts["gpu_count"] > 0, counts["vcpus"])
+    out["log_units"] = np.log(count.where(count > 0, 1.0)).to_numpy()
+    same = ["provider", "region", "instance_type"]
+    on_demand = np.flatnonzero(listed["purchase_option"] == "on_demand")
+    keys, theirs = (pd.MultiIndex.from_frame(o[same].astype(str)) for o in (offers, listed.iloc[on_demand]))
+    first = ~theirs.duplicated()
+    out["listed_at"] = np.append(on_demand[first], -1)[theirs[first].get_indexer(keys)]
+    return out
+
+
 def features(
-    log_price: np.ndarray, groups: np.ndarray, *, pace: int = 1, since: int = 0
+    log_price: np.ndarray,
+    groups: np.ndarray,
+    *,
+    pace: int = 1,
+    since: int = 0,
+    about: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the features by name, each (times from cell ``since`` on, series), NaN where not defined.
 
     technical: changes over ``LAGS`` cells, last step, run of steps of one sign (signed), and over windows of a
     day, a week and 30 (``pace`` cells a day; of 13, 26 and 52 cells where a cell is a day or longer) the
-    distance from the median, the drawdown and the volatility (root mean square step); temporal: cell of the day
+    distances from the median and the mean, the drawdown and the volatility (root mean square step); temporal: cell of the day
     and day of the week, cells since the last step, between the last two, since the group's last review (a
     tenth of it stepped); market: the group's mean change, the shares of it that rose and fell over 8 cells.
+    With what ``about`` returns and ``log_listed``, the on-demand prices (times, series), also, market: the spread to the cheapest of the group, by the GPU or vCPU; provider:
+    provider, region and family, and the discount from the on-demand price, negative.
     """
     out = motion(log_price, groups, since=since)
     level, first = _recent(log_price, since)
     step = steps(level)
     for window in WINDOWS_HOURLY if pace > 1 else WINDOWS:
-        for name, statistic in (("from_median", "median"), ("drawdown", "max")):
+        for name, statistic in (("from_median", "median"), ("from_mean", "mean"), ("drawdown", "max")):
             far = level[first:] - rolling(level, window, statistic, since=first)
             out[f"{name}_{window}"] = far.astype(np.float32)
         size = np.sqrt(rolling(step**2, window, "mean", since=first))
@@ -170,4 +200,16 @@ def features(
         cell = np.arange(since, len(log_price), dtype=np.float32)[:, None]
         cell = np.broadcast_to(cell, level[first:].shape)
         out["cell_of_day"], out["day_of_week"] = cell % pace, cell // pace % 7
+    if about:
+        unit_price = log_price[since:] - about["log_units"]
+        order = np.argsort(groups, kind="stable")
+        starts = np.unique(groups[order], return_index=True)[1]
+        least = np.fmin.reduceat(unit_price[:, order], starts, axis=1)
+        spread = unit_price - least[:, np.unique(groups, return_inverse=True)[1]]
+        out["spread"] = spread.astype(np.float32)
+        if "log_listed" in about:
+            out["discount"] = (log_price[since:] - about["log_listed"][since:]).astype(np.float32)
+        out |= {
+            n: np.broadcast_to(np.float32(about[n]), spread.shape) for n in ("provider", "region", "family")
+        }
     return out

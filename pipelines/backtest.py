@@ -106,7 +106,13 @@ def _scored(task: dict[str, Any], place: Path) -> pd.DataFrame:
 
     code, panel = files.digest(sorted((PROJECT / "cloudarb_lib").rglob("*.py"))), task["panel"]
     known = digest(
-        code, panel.price, panel.offers.to_csv(), str(panel.times[:2]), task["origins"], task["tick"]
+        code,
+        panel.price,
+        panel.offers.to_csv(),
+        str(panel.times[:2]),
+        task["origins"],
+        task["tick"],
+        task["listed"].price,
     )
     file, unfinished = place / "scores.parquet", place / "unfinished"
     if file.exists():
@@ -122,7 +128,8 @@ def _scored(task: dict[str, Any], place: Path) -> pd.DataFrame:
 
 
 def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
-    """Return what ``walk_forward`` takes: panel, origins by horizon, and tick, the prices at the end of cells.
+    """Return what ``walk_forward`` takes: panel, origins by horizon, tick, the prices at the end of cells, and listed, on-demand prices of the
+    same machines.
 
     Cells shorter than a day hold their time-weighted mean price (and the price at their end is one more peer),
     longer ones the price in force at their end, as a look sees it.
@@ -140,6 +147,7 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
         events, looks = snapshot.events(as_of=as_of), snapshot.looks(as_of=as_of)
     auction, spot = events["source"].eq("aws-spot-2015"), events["purchase_option"].eq("spot")
     listed = spot & events["provider"].eq("gcp")
+    all_listed = events[events["purchase_option"].eq("on_demand") & ~events["price_kind"].eq("market")]
     events = events[{
         "auction": auction, "market": events["price_kind"].eq("market") & ~auction,
         "gpu": listed & events["gpu_model"].notna(), "other": listed & events["gpu_model"].isna(),
@@ -160,5 +168,8 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     if setting.kind == "other":
         keep = np.random.default_rng(SEED).choice(np.flatnonzero(keep), OTHERS, replace=False)
         keep.sort()
-    tick = None if ticks is None else ticks.price[:, keep]
-    return {"panel": panel.select(keep), "origins": origins, "tick": tick}
+    tick, panel = None if ticks is None else ticks.price[:, keep], panel.select(keep)
+    machine = ["provider", "region", "instance_type"]
+    same = pd.MultiIndex.from_frame(all_listed[machine]).isin(pd.MultiIndex.from_frame(panel.offers[machine]))
+    listed = history.to_panel(all_listed[same], looks, freq=step, as_of=end, start=panel.times[0] - step)
+    return {"panel": panel, "origins": origins, "tick": tick, "listed": listed}

@@ -1,6 +1,7 @@
 """Features: defined on hard input, and blind to the future."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,17 @@ def prices(seed, times=40, series=5, gaps=True):
     return out
 
 
+def machines(option="spot"):
+    """Five of two families in two regions, with 8, 1, 2 and no GPUs, and one of unknown size."""
+    return pd.DataFrame(
+        {
+            "provider": "gcp", "region": ["r1", "r1", "r2", "r2", "r2"],
+            "instance_type": ["a2-x", "a2-y", "n2-x", "n2-y", "n2-z"], "purchase_option": option,
+            "gpu_count": [8, 1, 2, np.nan, np.nan], "vcpus": [96, 12, 24, 16, np.nan],
+        }
+    )  # fmt: skip
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 39), st.sampled_from([1, 4, 24]))
 def test_changing_the_future_changes_no_row_of_the_past(seed, cut, pace):
@@ -25,7 +37,13 @@ def test_changing_the_future_changes_no_row_of_the_past(seed, cut, pace):
     past = prices(seed)
     other = past.copy()
     other[cut:] = prices(seed + 1)[cut:] * 3
-    a, b = ft.features(past, groups, pace=pace), ft.features(other, groups, pace=pace)
+    known, listed = ft.about(machines(), machines("on_demand")), prices(seed + 2)
+    later = np.concatenate([listed[:cut], prices(seed + 3)[cut:]])
+    a, b = (
+        ft.features(level, groups, pace=pace, about={**known, "log_listed": listing})
+        for level, listing in ((past, listed), (other, later))
+    )
+    assert {"spread", "discount", "region"} <= set(a)
     for name in a:
         np.testing.assert_array_equal(a[name][:cut], b[name][:cut], err_msg=name)
 
@@ -92,3 +110,34 @@ def test_a_panel_shorter_than_every_lag_gives_nan_not_an_error():
     assert np.isnan(out["change_26"]).all()
     assert (out["change_1"][1:] == 0).all()
     assert all(values.shape == (3, 2) for values in out.values())
+
+
+def test_spread_to_the_cheapest_equivalent_and_discount_from_on_demand_by_hand():
+    log_price = np.log([[16.0, 3.0, 4.0, 2.0, 7.0], [16.0, np.nan, 4.0, 2.0, 7.0]])
+    listed = machines("on_demand").iloc[[4, 2, 0, 0]].assign(purchase_option=["on_demand"] * 3 + ["reserved"])
+    about = ft.about(machines(), listed)
+    assert about["listed_at"].tolist() == [2, -1, 1, -1, 0]
+    assert about["family"].tolist() == [0, 0, 1, 1, 1]
+    listing = np.log([[32.0, np.nan, 16.0, np.nan, 7.0]] * 2)
+    out = ft.features(log_price, np.array([0, 0, 1, 1, 1]), about={**about, "log_listed": listing})
+    by_gpu = [2.0, 3.0, 2.0, 2 / 16, 7.0]
+    np.testing.assert_allclose(
+        out["spread"][0], np.log(np.array(by_gpu) / [2, 2, 0.125, 0.125, 0.125]), atol=1e-6
+    )
+    np.testing.assert_allclose(out["spread"][1, [0, 1]], [0.0, np.nan])  # who is gone is no equivalent
+    np.testing.assert_allclose(
+        out["discount"][1], [np.log(0.5), np.nan, np.log(0.25), np.nan, 0.0], atol=1e-6
+    )
+
+
+def test_distance_from_the_mean_and_what_is_further_back_than_the_memory():
+    log_price = np.zeros((1000, 2))
+    log_price[3:, 0], log_price[900:, 1] = 0.1, 0.3
+    out = ft.features(log_price, np.array([0, 1]), pace=24)
+    assert out["from_mean_168"][999, 1] == pytest.approx(0.3 * 68 / 168)
+    assert out["since_step"][999, 1] == 99
+    assert out["since_step"][3 + ft.MEMORY_CELLS - 1, 0] == ft.MEMORY_CELLS - 1
+    for name in ("since_step", "last_step", "run", "since_review"):
+        assert np.isnan(out[name][3 + ft.MEMORY_CELLS, 0])
+        newest = ft.features(log_price, np.array([0, 1]), pace=24, since=990)[name]
+        np.testing.assert_array_equal(newest, out[name][990:])

@@ -160,6 +160,28 @@ def test_what_was_tampered_with_is_refused(prices, fitted, name):
         fc.load(fitted, panel)
 
 
+def test_list_prices_tell_discounts_and_are_part_of_what_the_models_know(prices, tmp_path):
+    whole = np.column_stack([prices, prices[:1].repeat(len(prices), axis=0)])
+    panel = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30)
+    panel.offers["region"] = [f"r{k}" for k in range(30)] * 2
+    walk = fc.fit(panel.until(panel.times[CELLS - 1]), tmp_path, horizon_steps=2, seed=3, leave_out=FAST)
+    k = walk.patterns.of_offer[7]
+    want = np.log(whole[CELLS - 1, 7] / whole[CELLS - 1, 37])
+    assert walk.task.features["discount"][CELLS - 1, k] == pytest.approx(want, abs=1e-6)
+    later = fc.load(tmp_path, panel)
+    np.testing.assert_allclose(
+        later.task.features["discount"][0, later.patterns.of_offer],
+        np.log(whole[-1, :30] / whole[-1, 30:]), atol=1e-6,
+    )  # fmt: skip
+    whole[40, 37] *= 1.01
+    changed = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30)
+    changed.offers["region"] = panel.offers["region"]
+    with pytest.raises(DataError, match="other offers or prices"):
+        fc.load(tmp_path, changed)
+    with pytest.raises(DataError, match="other offers or prices"):
+        fc.load(tmp_path, panel.select(np.arange(30)))
+
+
 def test_other_prices_or_offers_are_refused(prices, fitted, tmp_path):
     other = prices[:CELLS].copy()
     other[50, 3] *= 1.001
@@ -192,9 +214,7 @@ def test_prophet_and_the_network_are_kept_too(prices, tmp_path, monkeypatch):
     assert {"prophet.json", "lstm.keras", "boosting.txt", "step_process.json"} <= {
         f.name for f in tmp_path.iterdir()
     }
-    ready = members.Task(
-        walk.task.log_price, walk.task.groups, walk.task.origins[-1:], AHEAD, 3, models=tmp_path, fitted=True
-    )
+    ready = replace(walk.task, origins=walk.task.origins[-1:], models=tmp_path, fitted=True)
     for name in ("prophet", "lstm", "boosting", "step_process"):
         again = members.MEMBERS[name](ready)
         assert again.any(), name

@@ -14,7 +14,7 @@ from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.forecast.backtest import headline, walk_forward
 from cloudarb_lib.forecast.drift import alarms
-from cloudarb_lib.forecast.ensemble import Walk, find_patterns, walk_origins, walk_positions
+from cloudarb_lib.forecast.ensemble import Walk, find_patterns, is_moving, walk_origins, walk_positions
 from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.saved import fit, load, update
 from cloudarb_lib.types import Panel, Paths
@@ -81,7 +81,7 @@ def forecast_offers(
         )
 
     def walk_of(moving: Panel) -> Walk:
-        patterns = find_patterns(moving)
+        patterns = find_patterns(moving, listed=panel.select(~is_moving(panel.offers)))
         origins = walk_positions(patterns, np.array([len(moving.times) - 1]), horizon=horizon_steps)
         return walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=leave_out)
 
@@ -100,9 +100,9 @@ def forecast_panels(
     """
     ahead, lists = list(range(1, horizon_steps + 1)), (assumptions, seed)
     whole = panels[-1]
-    moving = whole.select(is_moving(whole.offers))
-    if len(moving.offers):
-        patterns = find_patterns(moving)
+    moves = is_moving(whole.offers)
+    if moves.any():
+        patterns = find_patterns(whole.select(moves), listed=whole.select(~moves))
         asked = np.arange(len(panels[0].times) - 1, len(whole.times))
         origins = walk_positions(patterns, asked, horizon=horizon_steps)
         walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=SLOW)
@@ -135,7 +135,7 @@ def forecast_fitted(
 
     ``ahead``: which steps, without it all they were fitted for. Errors as there, and those of ``load``.
     """
-    walk = load(models, panel.select(is_moving(panel.offers)))
+    walk = load(models, panel)
     horizon, lists = walk.task.horizon, (assumptions, walk.task.seed)
     ahead = list(range(1, horizon + 1)) if ahead is None else ahead
     if not ahead or min(ahead) < 1 or max(ahead) > horizon:
@@ -196,11 +196,6 @@ def _forecast(
         "price_usd_per_hour": (quantiles[unit] * now).reshape(-1),
     })  # fmt: skip
     return Forecast(table, paths, left_out, walk)
-
-
-def is_moving(offers: pd.DataFrame) -> np.ndarray:
-    """Return which offers the ensemble forecasts: spot, and whatever a market prices."""
-    return np.asarray(offers["purchase_option"].eq("spot") | offers["price_kind"].eq("market"))
 
 
 def list_jumps(

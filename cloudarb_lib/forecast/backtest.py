@@ -36,7 +36,7 @@ class Scored(NamedTuple):
 
 def walk_forward(
     panel: Panel, *, origins: dict[int, np.ndarray], seed: int, tick: np.ndarray | None = None,
-    keep: Path | None = None,
+    keep: Path | None = None, listed: Panel | None = None,
 ) -> Scored:  # fmt: skip
     """Forecast from the positions that ``origins`` names for each horizon (steps ahead), and score what came.
 
@@ -49,7 +49,7 @@ def walk_forward(
     changed (how often one came) and brier (of p_change), mape of each, and series_group, in which the offer is
     forecast. ``ensemble`` is the median of the calibrated distribution, which is what is handed over. ``tick``
     (times, offers) is the price at the end of each cell, where that is not what the panel holds: it enters as
-    model last_tick. What slow members said is kept in folder ``keep``, and taken from there. DataError without an offer, ParameterError where a horizon does not end inside the record.
+    model last_tick; ``listed`` as in ``find_patterns``. What slow members said is kept in folder ``keep``, and taken from there. DataError without an offer, ParameterError where a horizon does not end inside the record.
     """
     if not len(panel.offers):
         raise DataError(
@@ -64,7 +64,7 @@ def walk_forward(
         )
     counts = np.stack([np.isin(np.arange(len(panel.times)), origins[h]) for h in horizons], axis=1)
     starts = np.flatnonzero(counts.any(axis=1))
-    patterns = ensemble.find_patterns(panel)
+    patterns = ensemble.find_patterns(panel, listed=listed)
     group = np.array(patterns.group_names, object)[patterns.groups[patterns.of_offer]]
     positions = ensemble.walk_positions(patterns, starts, horizon=horizons[-1])
     walk = ensemble.walk_origins(patterns, positions, horizon=horizons[-1], seed=seed, keep=keep)

@@ -7,7 +7,7 @@ A member that raises, returns NaN, or was not better than the last value is left
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from cloudarb_lib.errors import DataError
-from cloudarb_lib.features import RATE_CELLS, STEP_LOG, carry_forward, review_rate, steps
+from cloudarb_lib.features import RATE_CELLS, STEP_LOG, about, carry_forward, review_rate, steps
 from cloudarb_lib.files import replaced
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.drift import turns
@@ -61,19 +61,26 @@ WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
 class Patterns:
     """Series that share one price pattern, modelled once: ``log_price`` (times, patterns), ``groups``
     their codes into ``group_names``, ``of_offer`` the pattern of each offer of the panel, ``pace`` as in
-    ``Task``."""
+    ``Task``; ``about`` as from ``features.about``, of an offer of each pattern."""
 
     log_price: np.ndarray
     groups: np.ndarray
     group_names: tuple[str, ...]
     of_offer: np.ndarray
     pace: int = 1
+    about: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def find_patterns(panel: Panel, *, known: Patterns | None = None) -> Patterns:
+def is_moving(offers: pd.DataFrame) -> np.ndarray:
+    """Return which offers the ensemble forecasts: spot, and whatever a market prices."""
+    return np.asarray(offers["purchase_option"].eq("spot") | offers["price_kind"].eq("market"))
+
+
+def find_patterns(panel: Panel, *, listed: Panel | None = None, known: Patterns | None = None) -> Patterns:
     """Put together offers of one group whose steps agree to 1 % in every cell.
 
-    The group is the GPU model where there is one, else the provider. A price of zero is unknown. ``known`` are the
+    The group is the GPU model where there is one, else the provider. A price of zero is unknown. ``listed`` holds the
+    on-demand offers of the same cells, from which discounts are counted. ``known`` are the
     patterns of the panel's beginning, where there are some: then only the cells after it are looked at.
     """
     first = len(known.log_price) - 1 if known else 0
@@ -81,7 +88,7 @@ def find_patterns(panel: Panel, *, known: Patterns | None = None) -> Patterns:
     log_price = np.log(np.where(price > 0, price, np.nan))
     seen = np.isfinite(log_price)
     if known and (seen[1:].any(axis=0) & ~seen[0]).any():  # by how much it stepped, only the beginning tells
-        return find_patterns(panel)
+        return find_patterns(panel, listed=listed)
     if known:
         codes, names = known.of_offer, known.group_names
     else:
@@ -92,13 +99,20 @@ def find_patterns(panel: Panel, *, known: Patterns | None = None) -> Patterns:
     digest = np.ascontiguousarray(key).view(f"V{4 * key.shape[1]}").ravel()
     _, example, of_offer = np.unique(digest, return_index=True, return_inverse=True)
     pace = max(int(pd.Timedelta(days=1) / panel.step), 1)
-    if not known:
-        return Patterns(log_price[:, example], codes[example], names, of_offer, pace)
-    order = np.argsort(codes[example], kind="stable")  # who stayed together keeps its place
-    example, of_offer = example[order], np.argsort(order)[of_offer]
-    before = known.log_price[:, codes[example]]
-    log_price = np.concatenate([before, log_price[1:, example]])
-    return Patterns(log_price, known.groups[codes[example]], names, of_offer, pace)
+    groups = codes[example]
+    if known:
+        order = np.argsort(groups, kind="stable")  # who stayed together keeps its place
+        example, of_offer, old = example[order], np.argsort(order)[of_offer], groups[order]
+        log_price = np.concatenate([known.log_price[:, old], log_price[1:, example]])
+        groups, info = known.groups[old], {name: values[old] for name, values in known.about.items()}
+    else:
+        log_price, nothing = log_price[:, example], panel.offers.iloc[:0]
+        info = about(panel.offers.iloc[example], nothing if listed is None else listed.offers)
+    at = info["listed_at"]
+    if listed is not None and (at >= 0).any():
+        price = np.where((listed.price > 0), listed.price, np.nan)
+        info["log_listed"] = np.log(np.where(at >= 0, price[:, at], np.nan))
+    return Patterns(log_price, groups, names, of_offer, pace, info)
 
 
 @dataclass(frozen=True)
@@ -197,29 +211,26 @@ def run_members(
     done: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
     seen = shown(task, task.origins)
-    begun = {
-        name: begin(partial(MEMBERS[name], task))
-        for name in ("lstm",)
-        if name in MEMBERS and name not in leave_out
+    files = {name: keep / f"{name}.npy" for name in KEPT} if keep else {}
+    asked = [name for name in MEMBERS if name not in leave_out]
+    kept = [name for name in asked if name in files and files[name].exists()]
+    begun = {  # what works in another process goes on beside the others
+        name: begin(partial(MEMBERS[name], task)) for name in asked if name == "lstm" and name not in kept
     }
-    for name, member in tqdm(MEMBERS.items(), desc="members", disable=None):
-        if name in leave_out:
-            continue
-        file = keep / f"{name}.npy" if keep and name in KEPT else None
+    for name in tqdm(asked, desc="members", disable=None):
         try:
-            if file and file.exists():
-                done[name] = np.load(file, allow_pickle=False)
+            if name in kept:
+                done[name] = np.load(files[name], allow_pickle=False)
                 continue
-            done[name] = bounded(within(LIMIT_S, begun.get(name) or begin(partial(member, task))), seen)
-            done[name] = done[name].astype(np.float32)
-            if not np.isfinite(done[name]).all():
+            said = within(LIMIT_S, begun.get(name) or begin(partial(MEMBERS[name], task)))
+            if not np.isfinite(said).all():
                 raise DataError("it returned a number that is not finite.")
-            if file:
-                with replaced(file) as part, part.open("wb") as out:
+            done[name] = bounded(said, seen).astype(np.float32)
+            if name in files:
+                with replaced(files[name]) as part, part.open("wb") as out:
                     np.save(out, done[name], allow_pickle=False)
         except Exception as cause:  # one member must never stop the others
             failed[name] = f"{type(cause).__name__}: {cause}"
-            done.pop(name, None)
     return done, failed
 
 
@@ -409,7 +420,16 @@ def walk_origins(
 def task_of(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int) -> Task:
     """Return what members are asked of ``patterns``."""
     copies = np.bincount(patterns.of_offer, minlength=len(patterns.groups))
-    return Task(patterns.log_price, patterns.groups, origins, horizon, seed, patterns.pace, copies)
+    return Task(
+        patterns.log_price,
+        patterns.groups,
+        origins,
+        horizon,
+        seed,
+        patterns.pace,
+        copies,
+        about=patterns.about,
+    )
 
 
 def weighed(patterns: Patterns, task: Task, members: dict[str, np.ndarray], failed: dict[str, str]) -> Walk:

@@ -36,7 +36,8 @@ class Task:
     as codes; the origins as increasing positions; how many steps ahead; the seed; ``pace``, the cells
     in which a rate of change is counted: one where a cell is a day or longer, else those of a day; how
     many offers each series stands for (None: one); and the folder ``models`` in which the last fit of each
-    member is kept, or where ``fitted`` lies ready: then nothing is fitted."""
+    member is kept, or where ``fitted`` lies ready: then nothing is fitted; ``about`` the series, as from
+    ``features.about``."""
 
     log_price: np.ndarray
     groups: np.ndarray
@@ -47,6 +48,7 @@ class Task:
     copies: np.ndarray | None = None
     models: Path | None = None
     fitted: bool = False
+    about: dict[str, np.ndarray] | None = None
 
     @cached_property
     def step(self) -> np.ndarray:
@@ -61,7 +63,7 @@ class Task:
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
         """The features of the cells from ``since`` on."""
-        return features(self.log_price, self.groups, pace=self.pace, since=self.since)
+        return features(self.log_price, self.groups, pace=self.pace, since=self.since, about=self.about)
 
     def truth(self) -> np.ndarray:
         """Return the log changes that came, as members forecast them; NaN where none is known."""

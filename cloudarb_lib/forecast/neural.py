@@ -40,7 +40,7 @@ def lstm(task: Task) -> np.ndarray:
 
     WorkerError where that process fails or needs more than ``LIMIT_S``.
     """
-    return WORKER.call(replace(task), limit_s=LIMIT_S)  # without what the task has cached
+    return WORKER.call(replace(task, about=None), limit_s=LIMIT_S)  # without what the task has cached
 
 
 def inputs(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarray]:

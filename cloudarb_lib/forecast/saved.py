@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError
+from cloudarb_lib.features import about
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.drift import alarms
@@ -33,27 +34,29 @@ ANEW = "Fit the models anew (forecast.fit)."
 def fit(
     panel: Panel, folder: Path, *, horizon_steps: int, seed: int, leave_out: tuple[str, ...] = ()
 ) -> Walk:
-    """Fit, weigh and calibrate all members but ``leave_out`` for the last cell of ``panel`` (offers whose price
-    moves), and keep them in ``folder``, where they replace what was there."""
+    """Fit, weigh and calibrate all members but ``leave_out`` for the last cell of ``panel``, and keep them in ``folder``,
+    where they replace what was there: models of the offers whose price moves, the others tell discounts."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (MANIFEST, WEIGHTS, FORECASTS, *MODELS):
         (folder / name).unlink(missing_ok=True)
-    patterns = ensemble.find_patterns(panel)
+    moves = ensemble.is_moving(panel.offers)
+    panel, listed = panel.select(moves), panel.select(~moves)
+    patterns = ensemble.find_patterns(panel, listed=listed)
     origins = _positions(patterns, horizon_steps)
     task = replace(ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder)
     walk = ensemble.weighed(patterns, task, *ensemble.run_members(task, leave_out))
-    _write(folder, panel, walk, fitted_at=str(panel.times[-1]))
+    _write(folder, (panel, listed), walk, fitted_at=str(panel.times[-1]))
     return walk
 
 
 def load(folder: Path, panel: Panel) -> Walk:
     """Return the forecast from the last cell of ``panel`` by the models in ``folder``: a walk of one origin.
 
-    ``panel`` is that of ``fit``, or longer; weights and calibration are those of the last ``fit`` or ``update``,
+    ``panel`` is that of ``fit``, or longer (other list prices may stand beside); weights and calibration are those of the last ``fit`` or ``update``,
     and only members with a weight are asked. DataError where the folder holds no models, a file of it or the
     prices before the fit are not what they were, or the offers are others.
     """
-    state, patterns, task = _read(folder, panel)
+    state, patterns, task, _ = _read(folder, panel)
     weights, widths, gates = (state[name][None] for name in ("weights", "widths", "gates"))
     idle = [name for name, share in zip(state["members"], weights[0], strict=True) if not share.any()]
     done, failed = ensemble.run_members(task, (*idle, *state["failed"]))
@@ -72,7 +75,7 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
     Models are not fitted again, unless an alarm since their fit calls for it (``drift.alarms``, which takes the
     thresholds): then at the last cell, boosting and the LSTM from where they stood. DataError as in ``load``.
     """
-    state, patterns, task = _read(folder, panel)
+    state, patterns, task, (panel, listed) = _read(folder, panel)
     old = np.array(state["pattern"])[np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
     times, before = panel.times, pd.DatetimeIndex(state["origins"])
     origins = _positions(patterns, task.horizon)
@@ -96,11 +99,12 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
         }
     failed = {**state["failed"], **{n: "failed in an update" for n in state["members"] if n not in members}}
     walk = ensemble.weighed(patterns, replace(task, origins=origins), members, failed)
-    _write(folder, panel, walk, fitted_at=state["fitted_at"])
+    _write(folder, (panel, listed), walk, fitted_at=state["fitted_at"])
     return walk
 
 
-def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
+def _write(folder: Path, panels: tuple[Panel, Panel], walk: Walk, *, fitted_at: str) -> None:
+    panel, listed = panels
     last = {name: getattr(walk, name)[-1].tolist() for name in ("weights", "gates", "widths")}
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / WEIGHTS).write_text(json.dumps(last))
@@ -111,6 +115,7 @@ def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
         "prices": _digest(panel, str(times[-1])), "until": str(times[-1]), "fitted_at": fitted_at,
         "origins": [str(t) for t in times[walk.task.origins]], "horizon": walk.task.horizon,
         "seed": walk.task.seed, "offers": list(map(str, panel.offers.index)),
+        "listed": list(map(str, listed.offers.index)), "list_prices": _digest(listed, str(times[-1])),
         "pattern": walk.patterns.of_offer.tolist(), "groups": walk.task.groups.tolist(),
         "group_names": walk.patterns.group_names, "members": list(walk.members), "failed": walk.failed,
         "versions": {name: metadata.version(name) for name in VERSIONS},
@@ -128,19 +133,28 @@ def _positions(patterns: Patterns, horizon: int) -> np.ndarray:
     return ensemble.walk_positions(patterns, np.array([len(patterns.log_price) - 1]), horizon=horizon)
 
 
-def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task]:
-    """Return what the folder holds, the patterns of ``panel``, and the task of its last cell."""
+def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, tuple[Panel, Panel]]:
+    """Return what the folder holds, the patterns of ``panel``, the task of its last cell, and its offers that move and
+    those listed."""
     if not (folder / MANIFEST).exists():
         raise DataError(f"{folder} holds no fitted models.", ANEW)
     state = _checked(folder, tuple(sorted((f.name, f.stat().st_mtime_ns) for f in folder.iterdir())))
-    if list(panel.offers.index) != state["offers"] or _digest(panel, state["until"]) != state["prices"]:
+    known = panel.offers.index
+    moving = panel.select(ensemble.is_moving(panel.offers))
+    listed = panel.select(known.isin(state["listed"]))
+    same = list(moving.offers.index) == state["offers"] and list(listed.offers.index) == state["listed"]
+    if not same or any(
+        _digest(p, state["until"]) != state[n] for p, n in ((moving, "prices"), (listed, "list_prices"))
+    ):
         raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
     before, groups = np.array(state["pattern"]), np.array(state["groups"])
-    known = Patterns(state["log_price"], groups, tuple(state["group_names"]), before)
-    patterns = ensemble.find_patterns(panel, known=known)
+    if "about" not in state:
+        state["about"] = about(moving.offers.iloc[np.unique(before, return_index=True)[1]], listed.offers)
+    patterns = Patterns(state["log_price"], groups, tuple(state["group_names"]), before, about=state["about"])
+    patterns = ensemble.find_patterns(moving, listed=listed, known=patterns)
     at = np.array([len(patterns.log_price) - 1])
     task = ensemble.task_of(patterns, at, horizon=state["horizon"], seed=state["seed"])
-    return state, patterns, replace(task, models=folder, fitted=True)
+    return state, patterns, replace(task, models=folder, fitted=True), (moving, listed)
 
 
 @lru_cache(maxsize=4)
