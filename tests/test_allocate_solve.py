@@ -11,10 +11,10 @@ import pytest
 from benchmarks import allocation_oracle as oracle
 from benchmarks.allocation import load_instance
 from cloudarb_lib import allocate
-from cloudarb_lib.allocate import engine
+from cloudarb_lib.allocate import engine, explain
 from cloudarb_lib.allocate.engine import Relaxation
 from cloudarb_lib.allocate.knapsack import Pools
-from cloudarb_lib.allocate.milp import separate, to_milp
+from cloudarb_lib.allocate.milp import separate, spends, to_milp
 from cloudarb_lib.allocate.search import _Search
 from cloudarb_lib.errors import SolveError
 
@@ -89,7 +89,7 @@ def test_no_added_row_cuts_off_the_best_plan():
                 assert (cuts.matrix @ best <= cuts.upper + 1e-6 * np.maximum(1, abs(cuts.upper))).all()
                 met |= set(cuts.names)
                 relaxation.add(cuts)
-    assert met == {"link", "knapsack", "whole machines", "CVaR", "effective providers"}
+    assert met == {"link", "knapsack", "whole machines", "CVaR", "tangent"}
 
 
 @pytest.mark.parametrize(("solver", "limits"), [("highs", "cvar"), ("highs", "cvar+diversification")])
@@ -117,6 +117,37 @@ def test_an_interrupt_before_any_plan_is_an_interrupt(monkeypatch):
     monkeypatch.setattr(Relaxation, "solve", stop)
     with pytest.raises(KeyboardInterrupt):
         allocate.solve(drawn(0, "small"), OPTIONS)
+
+
+def test_tangents_leave_next_to_nothing_between_them_and_the_limit():
+    """Each square a group takes at most (step / 2)^2 more than its tangents say."""
+    problem = load_instance(INSTANCE, "cvar+diversification")
+    search = _Search(to_milp(problem), OPTIONS, np.inf)
+    counts = np.zeros(len(problem.pairs))
+    counts[problem.pairs.groupby("demand").head(1).index] = 1
+    (fan,) = search._fan(counts)
+    middle = spends(problem, problem.usage(counts))
+    for seed in range(20):
+        shares = np.maximum(middle / middle.sum() + np.random.default_rng(seed).uniform(-0.04, 0.04, 6), 0.0)
+        z = np.zeros(len(search.milp.cost))
+        z[search.milp.spread_columns[:7]] = [*shares, 1.0]
+        least = (fan.matrix @ z).reshape(6, -1).max(axis=1)  # of q
+        assert (least <= shares**2 + 1e-12).all()
+        assert (least >= shares**2 - 0.0025**2 - 1e-12).all()
+
+
+def test_what_one_effective_provider_more_costs():
+    problem = load_instance(INSTANCE, "cvar+diversification")
+    n = problem.limits.effective_providers
+    costs = []
+    for more in (-0.01, 0.01):
+        limits = replace(problem.limits, effective_providers=n + more)
+        relaxation, _ = explain._relaxed(to_milp(replace(problem, limits=limits), tight=False))
+        costs.append(relaxation.value)
+    plan = allocate.solve(problem, allocate.SolveOptions(gap=0.01))
+    worth = allocate.binding(plan).set_index("limit").loc["effective providers", "worth_usd"]
+    assert worth == pytest.approx((costs[0] - costs[1]) / 0.02, rel=0.02)
+    assert worth < 0
 
 
 def test_yesterdays_plan_is_repaired_where_it_breaks_a_limit_today(monkeypatch):

@@ -17,6 +17,7 @@ from cloudarb_lib.errors import ParameterError, SolveError
 
 SOLVERS = ("highs", "mathopt_gscip", "mathopt_highs")
 EFFORTS = ("default", "off", "low", "medium", "high")
+_SUB_PROGRAMS = ("rins", "rens", "root_reduced_cost")
 _HEURISTIC_EFFORT = {"off": 0.0, "low": 0.02, "medium": 0.1, "high": 0.3}
 """Share of the time that HiGHS may spend on finding plans; 0.05 by default."""
 
@@ -236,6 +237,8 @@ def _with_highspy(milp, rows, upper, options, start, seen) -> Answer:
         highs.setOptionValue("mip_allow_cut_separation_at_nodes", options.cuts != "off")
     if options.heuristics != "default":
         highs.setOptionValue("mip_heuristic_effort", _HEURISTIC_EFFORT[options.heuristics])
+        for name in _SUB_PROGRAMS:  # at no effort HiGHS would still run them once at the root
+            highs.setOptionValue(f"mip_heuristic_run_{name}", options.heuristics != "off")
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = list(start)

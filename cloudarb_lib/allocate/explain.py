@@ -28,8 +28,8 @@ def binding(plan: Plan) -> pd.DataFrame:
     """Return the limits that bind: ``limit``, ``used``, ``available``, ``worth_usd``, ``unit``.
 
     ``worth_usd`` is what one unit more would save, at the margin of the relaxation: whole
-    machines make the true saving come in steps. Demands are listed with what one unit more
-    would cost, as a negative worth. Sorted by absolute worth, at least a cent.
+    machines make the true saving come in steps. Demands and effective providers are listed with what
+    one unit more would cost, as a negative worth. Sorted by absolute worth, at least a cent.
     """
     problem, milp = plan.problem, to_milp(plan.problem, tight=False)
     verdict = plan.verdict
@@ -52,9 +52,11 @@ def binding(plan: Plan) -> pd.DataFrame:
     for k, (name, gpus) in enumerate(zip(problem.pools["name"], problem.pools["capacity"], strict=True)):
         if gpus - used.get(f"capacity of {name}", 0.0) >= machine.get(k, np.inf):
             loose.add(f"capacity of {name}")  # one more machine would still fit: it does not bind
+    if n := limits.effective_providers:  # one more narrows the row by T / n^2
+        dual["effective providers"] *= -relaxation.z[milp.spread_columns].max() / n**2
     need = dict(zip(milp.row_names, milp.row_lower, strict=True))
     available |= {"CVaR": limits.cvar_usd, "effective providers": limits.effective_providers}
-    silent = loose | {"", "link"}
+    silent = loose | {"", "link", "tangent"}
     rows = []
     dual = dual[dual.abs() >= 0.01]
     for name, worth in zip(dual.index.astype(str), dual, strict=True):

@@ -16,7 +16,9 @@ class Milp:
 
     Columns are the counts of each pair, then whether each site is used, then what is left
     undone, then the usage of each slot in instance-hours (which carries every scenario and
-    spend row), then what rows with tiers are charged for. ``links`` @ counts <= site used, row by row (``link_site``); tail and cone cuts
+    spend row), then what rows with tiers are charged for; with a limit on effective providers, last, the
+    spend s of each, that of all together T, and q >= s^2 / T of each: q adds up to T / n at most.
+    ``links`` @ counts <= site used, row by row (``link_site``); tail cuts and tangents of q
     come from ``Problem``; all three are added by ``separate`` when violated.
     """
 
@@ -35,6 +37,8 @@ class Milp:
     unmet_columns: np.ndarray
     """Column of what is left undone of each demand; -1 where all of it must be served."""
     usage_columns: np.ndarray
+    spread_columns: np.ndarray
+    """s, T and q; empty without that limit."""
     pool_switch: np.ndarray
     """Column of the site of each pool; -1 where it has no fee, or the pool spans sites."""
 
@@ -59,8 +63,12 @@ class Milp:
         optional = np.isfinite(p.demands["unmet_usd"].to_numpy(float))
         paid = p.sites["fee_usd"].to_numpy(float) > 0
         charged = [_split(row, float(row.values @ counts[row.at])) for row in p.rows]
+        usage = p.usage(counts)
+        if p.limits.effective_providers is not None:
+            spend = spends(p, usage)
+            charged.append([*spend, spend.sum(), *(spend**2 / max(spend.sum(), 1e-9))])
         return np.concatenate(
-            [counts, used[paid], np.maximum(need - served, 0)[optional], p.usage(counts), *charged]
+            [counts, used[paid], np.maximum(need - served, 0)[optional], usage, *charged]
         )
 
 
@@ -209,6 +217,17 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
                     further.append((fixed - rate * start, 1.0, True))
                     fixed += rate * (end - start)
             width += step * len(pieces)
+    spread = np.zeros(0, int)
+    if limits.effective_providers is not None:
+        k = int(problem.groups.max()) + 1
+        spread = width + np.arange(2 * k + 1)
+        s, total, q, ones = spread[:k], spread[k], spread[k + 1 :], np.ones(k)
+        rows.add([""] * k, np.r_[problem.groups, np.arange(k)], np.r_[u, s], np.r_[price, -ones], 0.0, 0.0)
+        rows.add([""], np.zeros(k + 1, int), np.r_[s, total], np.r_[ones, -1.0], 0.0, 0.0)
+        least = np.r_[ones, -1 / limits.effective_providers]
+        rows.add(["effective providers"], np.zeros(k + 1, int), np.r_[q, total], least, -np.inf, 0.0)
+        further += [(0.0, np.inf, False)] * len(spread)
+        width += len(spread)
     more_cost, more_most, more_whole = np.array(further, float).reshape(-1, 3).T
     matrix = sparse.csr_matrix(
         (np.concatenate(rows.values), (np.concatenate(rows.at), np.concatenate(rows.columns))),
@@ -243,6 +262,7 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
         unmet_columns=unmet,
         pool_switch=switch,
         usage_columns=u,
+        spread_columns=spread,
     )  # fmt: skip
 
 
@@ -261,11 +281,11 @@ class Cuts:
 
 
 def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True) -> Cuts:
-    """Return the links, tail cut and cone cut that the point ``z`` violates.
+    """Return the links, tail cut and tangents that the point ``z`` violates.
 
     Tail: CVaR(u) is the largest mean cost over all choices of the worst worlds, so the mean
-    over today's worst worlds bounds it from below for every plan. Cone: ||s|| <= T / sqrt(n),
-    linearised at the spends s of the point. ``tolerance`` is relative to each limit.
+    over today's worst worlds bounds it from below for every plan. Tangents: at the
+    shares of the point, where their squares add up to more than 1 / n. ``tolerance`` is relative to each limit.
     """
     problem, limits = milp.problem, milp.problem.limits
     width = len(z)
@@ -281,7 +301,7 @@ def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True)
     if limits.effective_providers is not None:
         spend = spends(problem, u)
         if np.linalg.norm(spend) > limits.effective_providers**-0.5 * spend.sum() * (1 + tolerance):
-            found.append(cone_cuts(milp, spend[None]))
+            found.append(tangents(milp, spend[None] / spend.sum()))
     return join(found, width)
 
 
@@ -290,17 +310,16 @@ def spends(problem: Problem, usage: np.ndarray) -> np.ndarray:
     return np.bincount(problem.groups, problem.slots["mean_price"].to_numpy(float) * usage)
 
 
-def cone_cuts(milp: Milp, points: np.ndarray, *, narrower: float = 0.0) -> Cuts:
-    """Return ||s|| <= T / sqrt(n) linearised at each row of ``points``, for n effective providers.
+def tangents(milp: Milp, shares: np.ndarray) -> Cuts:
+    """Return q >= 2 r s - r^2 T, which s^2 / T keeps, for each group at each of its ``shares`` r (points, groups).
 
-    ``narrower`` raises n by so much, relative: plans that keep few such rows then keep the limit.
+    One square a group at a time, not the cone of all at once: few tangents of each bound the cone at every
+    combination of them (Vielma, Dunning, Huchette and Lubin 2017).
     """
-    problem = milp.problem
-    assert problem.limits.effective_providers is not None
-    share = (problem.limits.effective_providers * (1 + narrower)) ** -0.5
-    direction = points / np.linalg.norm(points, axis=1, keepdims=True) - share
-    rows = problem.slots["mean_price"].to_numpy(float) * direction[:, problem.groups]
-    return rows_of(milp, [(milp.usage_columns, row, -1) for row in rows], "effective providers", 0.0)
+    k = shares.shape[1]
+    at = np.stack([milp.spread_columns[:k], np.full(k, milp.spread_columns[k]), milp.spread_columns[k + 1 :]])
+    each = [(g, r) for g in range(k) for r in np.unique(shares[:, g])]
+    return rows_of(milp, [(at[:, g], np.array([2 * r, -(r**2), -1.0]), -1) for g, r in each], "tangent", 0.0)
 
 
 def join(cuts: list[Cuts], width: int) -> Cuts:

@@ -11,7 +11,7 @@ import pandas as pd
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.engine import Answer, Relaxation, SolveOptions, solve_mip
 from cloudarb_lib.allocate.knapsack import Pools
-from cloudarb_lib.allocate.milp import Cuts, Milp, cone_cuts, join, rows_of, separate, spends, to_milp
+from cloudarb_lib.allocate.milp import Cuts, Milp, join, rows_of, separate, spends, tangents, to_milp
 from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.allocate.plan import Plan, counts_of
 from cloudarb_lib.errors import SolveError
@@ -21,10 +21,10 @@ _FIRST_REACH, _LAST_REACH = 0.002, 0.1
 _MANY_COLUMNS = 20_000
 """So many columns are tried at first where more lie within the first reach."""
 _FEW_SITES, _SITE_SETS = 40, 30
-_FAN, _NARROWER = (0.01, 0.03, 0.06), 5e-4
-"""Shifts of spend between providers, relative, at which a cone is linearised; by how much narrower."""
-_KEPT = (0.9, 0.7, 0.4)
-"""Shares of yesterday's machines that a repair tries to keep."""
+_SHIFTS = np.arange(-8, 9)[:, None] * 0.005
+"""Around a relaxation's shares, where the square of each provider's share is linearised."""
+_KEPT = (0.97, 0.9, 0.7, 0.4)
+"""Shares of the machines of a plan that a repair tries to keep."""
 _LINKS_AT_ONCE, _STALLS = 20_000, 3
 PROVEN = 1e-6
 """Relative gap under which a plan is called optimal."""
@@ -35,7 +35,7 @@ def solve(
 ) -> Plan:
     """Return the best plan found, proven as far as time allows, and checked apart.
 
-    The relaxation is tightened by links, knapsacks, tail cuts and cone cuts until none is violated.
+    The relaxation is tightened by links, knapsacks, tail cuts and tangents until none is violated.
     Few sites are decided first, the counts at them next (``_Search.by_sites``); what that leaves
     open, and problems of many sites, go to the solver whole. Plans that break a limit are cut off
     and the solver asked again. What leaves here has passed ``check``; else SolveError.
@@ -115,7 +115,7 @@ class _Search:
         whole = self._node(self.milp.lower, self.milp.upper)
         self._prove(whole.bound)
         if yesterday is not None and not kept and not self.done:
-            self._repair(whole, yesterday)
+            self._repair(whole, self.milp.upper, yesterday, 0.005)
         if 0 < len(self.milp.site_columns) <= _FEW_SITES:
             status = self._by_sites(whole)
         if status == "optimal" and not self.done:
@@ -203,8 +203,8 @@ class _Search:
     def _descend(self, node: _Node, rest: float) -> str:
         """Search the plans of ``node`` until the gap is proven there; ``rest`` bounds all others.
 
-        Columns whose reduced cost no plan worth having can pay are left out. Under a cone, plans
-        come from one that is a little narrower, the bound from the cone itself.
+        Columns whose reduced cost no plan worth having can pay are left out. A plan that breaks a limit
+        by a little, as tail cuts and tangents may let it, is repaired: few machines must move.
         """
         milp, x, status = self.milp, np.arange(len(self.milp.problem.pairs)), "optimal"
         reduced = node.reduced_cost[x]
@@ -212,7 +212,7 @@ class _Search:
         if len(x) > _MANY_COLUMNS:
             reach = min(reach, float(np.partition(reduced, _MANY_COLUMNS)[_MANY_COLUMNS]))
         reach = max(reach, 0.0)
-        narrow = self._fan(milp.counts(node.z)) if milp.problem.limits.effective_providers else []
+        node.cuts += self._fan(milp.counts(node.z))
         stuck, last, first = 0, None, True
         while not self.done and self.left_s > 0 and node.bound < self.cost * (1 - 0.95 * self.options.gap):
             # a plan that uses a column costs at least its reduced cost above the relaxation
@@ -222,22 +222,15 @@ class _Search:
             upper = node.upper.copy()
             upper[x[reduced > reach]] = 0.0
 
-            def seen(z: np.ndarray, bound: float, reach=reach, inner=bool(narrow)) -> bool:
+            def seen(z: np.ndarray, bound: float, reach=reach) -> bool:
                 self.offer(np.round(milp.counts(z)))
-                if not inner:
-                    self._prove(min(rest, max(node.bound, min(bound, node.floor + reach))))
+                self._prove(min(rest, max(node.bound, min(bound, node.floor + reach))))
                 return self.done
 
-            answer = self._ask(
-                replace(milp, lower=node.lower), [*node.cuts, *narrow], upper,
-                gap=self.options.gap * (0.5 if narrow else 0.9), seen=seen,
-            )  # fmt: skip
+            program = replace(milp, lower=node.lower)
+            answer = self._ask(program, node.cuts, upper, gap=0.9 * self.options.gap, seen=seen)
             counts = None if answer.z is None else np.round(milp.counts(answer.z))
             fits = counts is not None and self.offer(counts)
-            if narrow:
-                fan = [] if counts is None or fits or len(narrow) > 2 else self._fan(counts)
-                narrow = [*narrow, *fan] if fan else []
-                continue
             proven = min(answer.bound if answer.status != "infeasible" else np.inf, node.floor + reach)
             node.bound = max(node.bound, proven)
             self._prove(min(rest, node.bound))
@@ -252,6 +245,8 @@ class _Search:
                 cuts = separate(milp, milp.point(counts), tolerance=1e-7, links=False)
                 node.cuts.append(cuts)
                 same |= not cuts.names
+                if cuts.names and not self.done:
+                    self._repair(node, upper, counts, self.options.gap / 2)
             stuck += same
             if stuck > 1:
                 break  # nothing new: what is left of the gap is the solver's own tolerance
@@ -261,11 +256,16 @@ class _Search:
     def _ask(
         self, program: Milp, cuts: list[Cuts], upper: np.ndarray, *, gap: float, share: float = 1.0, seen=None
     ) -> Answer:
-        """Solve a program for a share of the time left; an interrupt ends the search."""
+        """Solve a program for a share of the time left; an interrupt ends the search.
+
+        Without ``seen`` it is asked for its bound alone, and looks for no plans on the way.
+        """
         start = None if self.best is None or seen is None else self.milp.point(self.best)
         if start is not None and ((start > upper + 1e-6) | (start < program.lower - 1e-6)).any():
             start = None
         options = replace(self.options, gap=gap, time_limit_s=max(self.left_s * share, 0.05))
+        if seen is None:
+            options = replace(options, heuristics="off")
         more = {} if seen is None else {"seen": seen}
         answer = solve_mip(program, cuts, upper=upper, options=options, start=start, **more)
         if answer.stopped:
@@ -275,25 +275,27 @@ class _Search:
         return answer
 
     def _fan(self, counts: np.ndarray) -> list[Cuts]:
-        """Return rows of a narrower cone around the spends of ``counts``, shifted between each two providers."""
+        """Return the tangents around the shares of ``counts``: plans near them that keep these keep the limit,
+        or break it by next to nothing."""
         spend = spends(self.milp.problem, self.milp.problem.usage(counts))
-        one = np.eye(len(spend)) * spend.sum()
-        shifts = [step * (a - b) for step in _FAN for a in one for b in one]
-        points = np.unique(np.maximum(spend + np.array(shifts), 0.0), axis=0)
-        return [cone_cuts(self.milp, points, narrower=_NARROWER)] if spend.sum() > 0 else []
+        if self.milp.problem.limits.effective_providers is None or not spend.sum():
+            return []
+        return [tangents(self.milp, np.clip(spend / spend.sum() + _SHIFTS, 0.0, 1.0))]
 
-    def _repair(self, whole: _Node, yesterday: np.ndarray) -> None:
-        """Offer the cheapest plan that keeps most of yesterday's, which breaks a limit today."""
-        held = np.flatnonzero(yesterday)
-        narrow = self._fan(yesterday) if self.milp.problem.limits.effective_providers else []
-        near = self.milp.upper.copy()
-        near[held] = np.minimum(near[held], yesterday[held])
+    def _repair(self, node: _Node, upper: np.ndarray, plan: np.ndarray, gap: float) -> None:
+        """Offer the cheapest plan within ``upper`` that keeps most of ``plan``, which breaks a limit."""
+        held = np.flatnonzero(plan)
+        near = upper.copy()
+        near[held] = np.minimum(near[held], plan[held])
+
+        def seen(z: np.ndarray, _: float) -> bool:
+            return self.offer(np.round(self.milp.counts(z))) and self.done
+
         for kept in _KEPT:
-            stays = rows_of(self.milp, [(held, -np.ones(len(held)), -1)], "kept", -kept * yesterday.sum())
-            answer = self._ask(
-                self.milp, [*whole.cuts, *narrow, stays], near, gap=0.005, share=0.1,
-                seen=lambda z, _: self.offer(np.round(self.milp.counts(z))),
-            )  # fmt: skip
+            stays = rows_of(self.milp, [(held, -np.ones(len(held)), -1)], "kept", -kept * plan.sum())
+            program = replace(self.milp, lower=node.lower)
+            cuts = [*node.cuts, *self._fan(plan), stays]
+            answer = self._ask(program, cuts, near, gap=gap, share=0.1, seen=seen)
             if answer.z is not None and self.offer(np.round(self.milp.counts(answer.z))):
                 return
 
