@@ -67,9 +67,7 @@ class Milp:
         if p.limits.effective_providers is not None:
             spend = spends(p, usage)
             charged.append([*spend, spend.sum(), *(spend**2 / max(spend.sum(), 1e-9))])
-        return np.concatenate(
-            [counts, used[paid], np.maximum(need - served, 0)[optional], usage, *charged]
-        )
+        return np.concatenate([counts, used[paid], np.maximum(need - served, 0)[optional], usage, *charged])
 
 
 def _pieces(row: Row) -> tuple[bool, list[tuple[float, float, float]]]:
