@@ -217,13 +217,13 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
             width += step * len(pieces)
     spread = np.zeros(0, int)
     if limits.effective_providers is not None:
-        k = int(problem.groups.max()) + 1
-        spread = width + np.arange(2 * k + 1)
-        s, total, q, ones = spread[:k], spread[k], spread[k + 1 :], np.ones(k)
-        rows.add([""] * k, np.r_[problem.groups, np.arange(k)], np.r_[u, s], np.r_[price, -ones], 0.0, 0.0)
-        rows.add([""], np.zeros(k + 1, int), np.r_[s, total], np.r_[ones, -1.0], 0.0, 0.0)
+        g = int(problem.groups.max()) + 1
+        spread = width + np.arange(2 * g + 1)
+        s, total, q, ones = spread[:g], spread[g], spread[g + 1 :], np.ones(g)
+        rows.add([""] * g, np.r_[problem.groups, np.arange(g)], np.r_[u, s], np.r_[price, -ones], 0.0, 0.0)
+        rows.add([""], np.zeros(g + 1, int), np.r_[s, total], np.r_[ones, -1.0], 0.0, 0.0)
         least = np.r_[ones, -1 / limits.effective_providers]
-        rows.add(["effective providers"], np.zeros(k + 1, int), np.r_[q, total], least, -np.inf, 0.0)
+        rows.add(["effective providers"], np.zeros(g + 1, int), np.r_[q, total], least, -np.inf, 0.0)
         further += [(0.0, np.inf, False)] * len(spread)
         width += len(spread)
     more_cost, more_most, more_whole = np.array(further, float).reshape(-1, 3).T
