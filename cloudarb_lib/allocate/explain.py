@@ -295,7 +295,7 @@ def most_effective(problem: Problem) -> float | None:
         limits = replace(problem.limits, effective_providers=middle)
         kept = least_excess(replace(problem, limits=limits), ()) is not None
         low, high = (middle, high) if kept else (low, middle)
-    for level in (*np.arange(low, 1.0, -0.05 * low), 1.0):
+    for level in (high, *np.arange(low, 1.0, -0.05 * low), 1.0):
         plan = solve(replace(problem, limits=replace(problem.limits, effective_providers=level)), _ANY)
         if plan.has_plan:
             return float(np.floor(100 * plan.verdict.effective + 1e-6) / 100)
