@@ -86,14 +86,22 @@ def moves(events: pd.DataFrame, *, as_of: object) -> pd.DataFrame:
     """
     known = _in_force(events, parse_as_of(as_of))
     known = known[known["price_usd_per_hour"].notna()]
-    code = known["offer_id"].cat.codes.to_numpy()
-    price = known["price_usd_per_hour"].to_numpy(float)
-    at = 1 + np.flatnonzero((code[1:] == code[:-1]) & (price[1:] != price[:-1]))
-    keep = ["offer_id", "provider", "region", "gpu_model", "gpu_count"]
-    found = known.iloc[at]
-    out = found[keep].assign(option=option(found), changed_at=found["effective_at"])
-    out["before"], out["after"] = price[at - 1], price[at]
-    out["change_pct"] = 100 * (price[at] / price[at - 1] - 1)
+    before = known.groupby("offer_id", observed=True)["price_usd_per_hour"].shift()
+    known = known.assign(option=option(known), changed_at=known["effective_at"], before=before)
+    known = known.rename(columns={"price_usd_per_hour": "after"})
+    keep = [
+        "offer_id",
+        "provider",
+        "region",
+        "gpu_model",
+        "gpu_count",
+        "option",
+        "changed_at",
+        "before",
+        "after",
+    ]
+    out = known.loc[before.notna() & (before != known["after"]), keep]
+    out["change_pct"] = 100 * (out["after"] / out["before"] - 1)
     out["offer_id"] = out["offer_id"].cat.remove_unused_categories()
     steps = out["change_pct"].abs() >= STEP_PCT
     out["kind"] = np.where(steps, "step", "jitter")

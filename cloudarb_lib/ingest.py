@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -95,51 +97,45 @@ def _writing(folder: Path, *, wait: bool = False) -> AbstractContextManager[int]
     return locked(folder / "lock", StoreError, f"store {folder}", wait=wait)
 
 
-def _sweep(folder: Path) -> None:
-    for left in folder.glob("work*"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
-
-
 def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) -> IngestReport:
-    work, base = folder / "work.duckdb", current(folder)
-    report = IngestReport()
+    base, report = current(folder), IngestReport()
     refused: list[DataError] = []
     starts: list[int] = []
+    for left in folder.glob("work*"):  # by a writer that was killed
+        shutil.rmtree(left, ignore_errors=True)
     try:
-        _sweep(folder)  # what a killed writer left
-        if base is not None:
-            shutil.copyfile(base, work)
-        with connect(work) as con:
-            con.create_function("canonical", canonical, null_handling="special")  # type: ignore[call-overload]
-            if base is None:
-                con.execute(";".join(table.ddl() for table in STORED.values()))
-            elif con.execute("FROM duckdb_views() WHERE view_name = 'price_events'").fetchall():
-                raise StoreError(f"store {folder} was written by an older version.", WAY_OUT)
-            for path in (bar := tqdm(paths, unit="file", disable=None if progress else True)):
-                bar.set_postfix_str(path.name)
-                starts.append(_rows(con))
-                try:
-                    _take_in(con, path, now, report)
-                except DataError as error:
-                    refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
-            if report.read > report.unchanged:
-                _flag(con)
-            for path, first, end in zip(paths, starts, [*starts[1:], _rows(con)], strict=True):
-                if flags := _rows(
-                    con, f"price_events WHERE flagged_at IS NOT NULL AND rowid BETWEEN {first} AND {end - 1}"
-                ):
-                    report.flagged[path.name] += flags
-            report.digest = _digest(con)
-            con.execute("CHECKPOINT")
-        report.published = base is None or base.stem != report.digest
-        if report.published:
-            _publish(work, folder, report.digest)
+        with tempfile.TemporaryDirectory(prefix="work", dir=folder) as made:
+            work = Path(made) / "store.duckdb"
+            if base is not None:
+                shutil.copyfile(base, work)
+            with connect(work) as con:
+                con.create_function("canonical", canonical, null_handling="special")  # type: ignore[call-overload]
+                if base is None:
+                    con.execute(";".join(table.ddl() for table in STORED.values()))
+                elif con.execute("FROM duckdb_views() WHERE view_name = 'price_events'").fetchall():
+                    raise StoreError(f"store {folder} was written by an older version.", WAY_OUT)
+                for path in (bar := tqdm(paths, unit="file", disable=None if progress else True)):
+                    bar.set_postfix_str(path.name)
+                    # prices are only ever added: so many there are, so high is the number of the next row
+                    starts += con.execute("SELECT count(*) FROM price_events").fetchall()[0]
+                    try:
+                        _take_in(con, path, now, report)
+                    except DataError as error:
+                        refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
+                if report.read > report.unchanged:
+                    _flag(con)
+                held = f"SELECT rowid FROM price_events WHERE flagged_at IS NOT NULL AND rowid >= {starts[0]}"
+                brought = (bisect_right(starts, row) - 1 for (row,) in con.execute(held).fetchall())
+                report.flagged.update(paths[file].name for file in brought)
+                report.digest = _digest(con)
+                con.execute("CHECKPOINT")
+            report.published = base is None or base.stem != report.digest
+            if report.published:
+                _publish(work, folder, report.digest)
     except (OSError, duckdb.OperationalError, duckdb.FatalException) as cause:
         what = f"store {folder} could not be written: {str(cause).splitlines()[0]}"
         way_out = "Free disk space or check the folder; the last snapshot is untouched."
         raise StoreError(what, way_out) from cause
-    finally:
-        _sweep(folder)
     if refused:
         rest = f" The other files were taken in: {report}." if len(paths) > len(refused) else ""
         raise DataError(" ".join(e.what for e in refused) + rest, refused[0].way_out)
@@ -148,7 +144,7 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
 
 def _publish(work: Path, folder: Path, digest: str) -> None:
     """Make ``work`` the newest snapshot: durable first, then the pointer, in one step."""
-    snapshots, pointer = folder / "snapshots", folder / "work-pointer"
+    snapshots, pointer = folder / "snapshots", work.with_name("pointer")
     snapshots.mkdir(exist_ok=True)
     pointer.write_text(digest + "\n")
     for path in (work, pointer):
@@ -257,11 +253,6 @@ DELETE FROM looks USING seen s WHERE (looks.provider, looks.source, looks.looked
   = (s.provider, s.source, s.looked_at) AND looks.covers_from > s.covers_from;
 INSERT INTO looks SELECT * FROM seen ANTI JOIN looks USING (provider, source, looked_at);
 """
-
-
-def _rows(con: duckdb.DuckDBPyConnection, source: str = "price_events") -> int:
-    """Return how many rows there are; price rows are only ever added, so this is the rowid of the next."""
-    return int(con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0])
 
 
 def _flag(con: duckdb.DuckDBPyConnection) -> None:

@@ -6,7 +6,8 @@ The data dictionary in data/README.md is generated from it (``python -m cloudarb
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -58,18 +59,17 @@ _OFFER = _TEXT.split("OFFER | |\n")[1].split("\n\n")[0]
 def _tables(section: str) -> dict[str, Table]:
     """Read the tables of a section of tables.txt, which begins with its title."""
     tables: dict[str, Table] = {}
-    last = ""
-    for line in section.strip().replace("    OFFER", _OFFER).splitlines()[1:]:
-        parts = [part.strip() for part in line.split("|")]
-        if line.startswith(" "):
-            names, dtype, unit, meaning = parts
-            alike = (dtype.rstrip("?"), unit, meaning, dtype.endswith("?"))
-            more = tuple(Column(name, *alike) for name in names.split())
-            tables[last] = replace(tables[last], columns=tables[last].columns + more)
-        else:
-            last, keys, meaning = parts
-            key = tuple(keys.replace("OFFER", " ".join(OFFER_PARTS)).split())
-            tables[last] = Table(last, meaning, key, ())
+    for block in re.split(r"\n(?=\S)", section.strip().replace("    OFFER", _OFFER))[1:]:
+        (name, keys, meaning), *lines = (
+            [part.strip() for part in line.split("|")] for line in block.splitlines()
+        )
+        columns = [
+            Column(column, dtype.rstrip("?"), unit, about, dtype.endswith("?"))
+            for columns, dtype, unit, about in lines
+            for column in columns.split()
+        ]
+        key = tuple(keys.replace("OFFER", " ".join(OFFER_PARTS)).split())
+        tables[name] = Table(name, meaning, key, tuple(columns))
     return tables
 
 

@@ -128,16 +128,11 @@ class Paths:
 
     def table(self) -> pd.DataFrame:
         """Return them as table ``paths``, offer_id as a category."""
-        offers, paths, steps = self.values.shape
-        codes = np.repeat(np.arange(offers), paths * steps)
-        return pd.DataFrame(
-            {
-                "offer_id": pd.Categorical.from_codes(codes, categories=self.offer_ids),
-                "path": np.tile(np.repeat(np.arange(paths, dtype=np.int32), steps), offers),
-                "target_utc": self.times[np.tile(np.arange(steps), offers * paths)],
-                "price_usd_per_hour": self.values.reshape(-1),
-            }
-        )
+        ids = pd.CategoricalIndex(self.offer_ids, categories=self.offer_ids)
+        worlds = np.arange(self.values.shape[1], dtype=np.int32)
+        names = ["offer_id", "path", "target_utc"]
+        index = pd.MultiIndex.from_product([ids, worlds, self.times], names=names)
+        return pd.Series(self.values.reshape(-1), index, name="price_usd_per_hour").reset_index()
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Paths:
