@@ -23,6 +23,9 @@ SUSPECT_PCT, SUSPECT_DAYS = 50.0, 3.0  # so large and so fresh, it may yet prove
 ROUND_PCT, ROUND_TOLERANCE_PCT = (5.0, 10.0, 15.0), 0.2  # sizes that reviews like, and how near
 _WORDS = {"on_demand": "on demand", "1y": "1 year", "3y": "3 years"}
 _DAY = pd.Timedelta(days=1)
+_MOVE = [
+    "offer_id", "provider", "region", "gpu_model", "gpu_count", "option", "changed_at", "before", "after",
+]  # fmt: skip
 
 
 def option(frame: pd.DataFrame) -> pd.Series:
@@ -84,39 +87,27 @@ def moves(events: pd.DataFrame, *, as_of: object) -> pd.DataFrame:
     jitter), and for steps gap_days since the offer's step before and same_sign as it (1.0 or
     0.0); both NaN at its first.
     """
-    known = _in_force(events, parse_as_of(as_of))
-    known = known[known["price_usd_per_hour"].notna()]
-    before = known.groupby("offer_id", observed=True)["price_usd_per_hour"].shift()
-    known = known.assign(option=option(known), changed_at=known["effective_at"], before=before)
-    known = known.rename(columns={"price_usd_per_hour": "after"})
-    keep = [
-        "offer_id",
-        "provider",
-        "region",
-        "gpu_model",
-        "gpu_count",
-        "option",
-        "changed_at",
-        "before",
-        "after",
-    ]
-    out = known.loc[before.notna() & (before != known["after"]), keep]
+    known = _in_force(events, parse_as_of(as_of)).dropna(subset="after")
+    known["before"] = known.groupby("offer_id", observed=True)["after"].shift()
+    out = known.loc[known["before"].notna() & (known["before"] != known["after"]), _MOVE]
     out["change_pct"] = 100 * (out["after"] / out["before"] - 1)
     out["offer_id"] = out["offer_id"].cat.remove_unused_categories()
     steps = out["change_pct"].abs() >= STEP_PCT
     out["kind"] = np.where(steps, "step", "jitter")
     by_offer = out[steps].groupby("offer_id", observed=True)
     out["gap_days"] = by_offer["changed_at"].diff().dt.total_seconds() / 86400
-    before = np.sign(by_offer["change_pct"].shift())
-    same = (np.sign(out.loc[steps, "change_pct"]) == before).astype(float)
-    out["same_sign"] = same.where(before.notna())
+    both = by_offer["change_pct"].shift() * out["change_pct"]
+    out["same_sign"] = both.gt(0).astype(float).where(both.notna())
     return out.reset_index(drop=True)
 
 
 def _in_force(events: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
-    """Return the events in effect and seen by ``end``, sorted by offer and time."""
+    """Return the events in effect and seen by ``end``, sorted by offer and time, with ``option``, ``changed_at``
+    and the price ``after``."""
     known = events[(events["effective_at"] <= end) & (events["observed_at"] <= end)]
-    return known.iloc[np.lexsort((known["effective_at"], known["offer_id"].cat.codes))]
+    known = known.iloc[np.lexsort((known["effective_at"], known["offer_id"].cat.codes))]
+    names = {"effective_at": "changed_at", "price_usd_per_hour": "after"}
+    return known.assign(option=option(known)).rename(columns=names)
 
 
 def step_table(moved: pd.DataFrame) -> pd.DataFrame:
@@ -286,27 +277,24 @@ def changes(events: pd.DataFrame, *, as_of: object, window: object = "7D") -> pd
     """
     end = parse_as_of(as_of)
     known = _in_force(events, end)
-    opened = known["effective_at"] <= end - pd.Timedelta(window)  # type: ignore[operator,arg-type]
+    opened = known["changed_at"] <= end - pd.Timedelta(window)  # type: ignore[operator,arg-type]
     good = known[opened & (known["quality"] == "ok")].drop_duplicates("offer_id", keep="last")
     fresh = known[~opened]
-    last = fresh.drop_duplicates("offer_id", keep="last").set_index("offer_id")
-    out = last[["provider", "region", "gpu_model", "gpu_count"]].assign(option=option(last))
-    out["before"] = good.set_index("offer_id")["price_usd_per_hour"].reindex(out.index)
-    out["after"] = last["price_usd_per_hour"]
-    out["changed_at"] = last["effective_at"]
+    out = fresh.drop_duplicates("offer_id", keep="last")
+    out = out.assign(before=out["offer_id"].astype(object).map(good.set_index("offer_id")["after"]))
     gpus = out["gpu_count"].astype(float)
     out["change_usd_per_gpu_hour"] = (out["after"] - out["before"]) / gpus.where(gpus > 0, 1.0)
     out["change_pct"] = 100 * (out["after"] / out["before"] - 1)
     size = out["change_pct"].abs()
-    flagged = out.index.isin(fresh.loc[fresh["quality"] != "ok", "offer_id"])
-    recent = (out["changed_at"] > end - SUSPECT_DAYS * _DAY) & (last["price_kind"] == "administered")
+    flagged = out["offer_id"].isin(fresh.loc[fresh["quality"] != "ok", "offer_id"])
+    recent = (out["changed_at"] > end - SUSPECT_DAYS * _DAY) & (out["price_kind"] == "administered")
     out["kind"] = np.select(
         [flagged, out["before"].isna(), out["after"].isna(), recent & (size > SUSPECT_PCT),
          size >= REGIME_PCT, size >= STEP_PCT],
         ["glitch", "new", "withdrawn", "suspect", "regime", "step"], "jitter",
     )  # fmt: skip
     nothing = (out["before"] == out["after"]) | (out["before"].isna() & out["after"].isna())
-    out = out[~nothing | flagged].reset_index()
+    out = out.loc[~nothing | flagged, [*_MOVE, "change_usd_per_gpu_hour", "change_pct", "kind"]]
     rank = out["change_usd_per_gpu_hour"].abs().fillna(-1.0)
     return out.iloc[np.lexsort((out["offer_id"].astype(str), -rank))].reset_index(drop=True)
 
