@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from cloudarb_lib import handover
 from cloudarb_lib.files import replaced
 from cloudarb_lib.handover import PROJECT
 
@@ -35,11 +35,7 @@ def read_json(path: Path) -> dict | None:
 
 def digest(paths: Iterable[Path]) -> str:
     """Return 16 hexadecimal digits of SHA-256 over the names and bytes of files, in that order."""
-    total = hashlib.sha256()
-    for path in paths:
-        content = path.read_bytes()
-        total.update(f"{path.name} {len(content)} ".encode() + content)
-    return total.hexdigest()[:16]
+    return handover.digest(*(part for path in paths for part in (path.name, path.read_bytes())))[:16]
 
 
 def scrub(text: str, local: Mapping[Path, str] | None = None) -> str:

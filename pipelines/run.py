@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -18,6 +17,7 @@ from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 
+from cloudarb_lib import handover
 from cloudarb_lib.errors import CloudArbError, ParameterError
 from cloudarb_lib.files import locked
 from cloudarb_lib.handover import PROJECT
@@ -48,7 +48,7 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     config, began = load_config(config_path, notebooks), time.monotonic()
     snapshot = _snapshot(config)
     as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
-    parameters = hashlib.sha256(json.dumps(config.given, sort_keys=True).encode()).hexdigest()[:6]
+    parameters = handover.digest(json.dumps(config.given, sort_keys=True))[:6]
     run_id = f"{config.own['name']}-{as_of}-{snapshot.stem[:8]}-{parameters}"
     run_dir, state = reports.absolute() / run_id, reports.absolute() / ".state" / run_id
     shown = os.path.relpath(run_dir)

@@ -133,12 +133,13 @@ def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
         return nothing("No marketplace record was known by then")
     often, seldom = (int(n) for n in ((table["on_sale_pct"] > 99).sum(), (table["on_sale_pct"] < 50).sum()))
     label = table["provider"] + " " + table["offer"] + table["offers_on_sale"].map(" ({:.0f})".format)
-    drawn = go.Figure(layout={"margin_l": 220})
-    drawn.add_heatmap(
-        x=share.index, y=label[::-1], z=100 * share.iloc[:, ::-1].T,
-        zmin=0, zmax=100, colorscale=["#f4f4f4", COLOURS[0]], ygap=1,
-        colorbar={"title": {"text": "of time on sale", "side": "right"}, "ticksuffix": " %"},
-    )  # fmt: skip
+    drawn = px.imshow(
+        100 * share.T.set_axis(label)[::-1], zmin=0, zmax=100, aspect="auto", origin="lower",
+        color_continuous_scale=["#f4f4f4", COLOURS[0]],
+    ).update_traces(ygap=1).update_layout(margin_l=220)  # fmt: skip
+    drawn.update_coloraxes(
+        colorbar={"title": {"text": "of time on sale", "side": "right"}, "ticksuffix": " %"}
+    )
     return figure(
         f"{often} of {len(table)} marketplace offers were on sale 99 % of the time, {seldom} less than half of it",
         x_title=f"time (UTC), {share.index[0]:%d %b} to {share.index[-1]:%d %b %Y}; in brackets: mean number on sale",
