@@ -153,17 +153,15 @@ def cheapest(panel: Panel, by: list[str]) -> Panel:
     """Return the lowest price per GPU within each combination of the columns ``by`` of the offers, as one
     offer (its id those values joined by slashes) with what describes the first of them."""
     key = panel.offers[by].astype(str).agg("/".join, axis=1)
-    names, first = np.unique(key.to_numpy(str), return_index=True)
-    members = [(key == name).to_numpy() for name in names]
-    per_gpu = np.where(np.isfinite(panel.price), panel.price, np.inf) / panel.offers["gpu_count"].to_numpy(
-        float
-    )
-    price = np.stack([per_gpu[:, mine].min(axis=1) for mine in members], axis=1)
-    price[np.isinf(price)] = np.nan
-    available = np.stack([np.fmax.reduce(panel.available[:, mine], axis=1) for mine in members], axis=1)
-    seen = np.where(panel.state == _ABSENT, len(STATES), panel.state)  # any change is a change
-    state = np.stack([seen[:, mine].min(axis=1) for mine in members], axis=1) % len(STATES)
-    offers = panel.offers.iloc[first].set_axis(names, axis=0)
+
+    def best(frame: pd.DataFrame, which: str) -> np.ndarray:
+        return frame.T.groupby(key.to_numpy()).agg(which).T.to_numpy()
+
+    price = best(panel.frame() / panel.offers["gpu_count"].astype(float), "min")
+    available = best(panel.frame("available"), "max")
+    seen = panel.frame("state").replace(_ABSENT, len(STATES))  # any change is a change
+    state = best(seen, "min") % len(STATES)
+    offers = panel.offers.groupby(key.to_numpy()).head(1).set_axis(key.drop_duplicates()).sort_index()
     return Panel(panel.times, panel.step, offers, price, available, state)
 
 

@@ -220,12 +220,13 @@ def _merge(table: str) -> str:
     """
     prices, keys = table == "price_events", STORED[table].key
     names, key = ", ".join(STORED[table].names), ", ".join(keys)
-    ours, theirs = (", ".join(f"{t}.{c}" for c in keys) for t in (table, "fresh"))
+    ours, theirs = (", ".join(f"{t}.{c}" for c in keys) for t in (table, "f"))
     rest = ", ".join(c for c in STORED[table].names if c not in keys)
     told = "price_usd_per_hour, offer_count" if prices else rest
     group, order = (key.removesuffix(", observed_at"), "observed_at, ") if prices else (key, "")
     there = f"UNION ALL SELECT {key}, {told} FROM {table} SEMI JOIN staged USING ({key})" if prices else ""
-    replace = f"DELETE FROM {table} USING fresh WHERE ({ours}) = ({theirs}) AND corrects;"
+    fresh = "FROM staged JOIN judged USING (line) WHERE NOT same"
+    replace = f"DELETE FROM {table} USING (SELECT * {fresh} AND corrects) f WHERE ({ours}) = ({theirs});"
     return f"""
 DELETE FROM staged WHERE wrong IS NOT NULL;
 CREATE OR REPLACE TEMP TABLE clash AS SELECT {key} FROM (SELECT {key}, {told} FROM staged {there})
@@ -238,9 +239,8 @@ CREATE OR REPLACE TEMP TABLE judged AS SELECT line, lag(true, 1, false) OVER w A
     UNION ALL SELECT NULL, {names} FROM {table} SEMI JOIN staged USING ({group}))
   WINDOW w AS (PARTITION BY {group} ORDER BY {order}line NULLS FIRST);
 DELETE FROM judged WHERE line IS NULL;
-CREATE OR REPLACE TEMP TABLE fresh AS SELECT * FROM staged JOIN judged USING (line) WHERE NOT same;
 {"" if prices else replace}
-INSERT INTO {table} SELECT {names} FROM fresh;
+INSERT INTO {table} SELECT {names} {fresh};
 SELECT count(*) FILTER (NOT corrects), count(*) FILTER (same), count(*) FILTER (corrects AND NOT same) FROM judged
 """
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -54,7 +55,7 @@ def _parquet(path: Path) -> Iterator[Piece]:
                 pa.array(map(str, column.to_pylist())) if pa.types.is_nested(column.type) else column
                 for column in batch.columns
             ]
-            columns.append(pa.array(range(done + 1, done + len(batch) + 1)))
+            columns.append(pa.array(np.arange(done, done + len(batch)) + 1))
             yield pa.Table.from_arrays(columns, [*batch.schema.names, LINE]), []
             done += len(batch)
     except (pa.ArrowException, OSError) as cause:
