@@ -6,9 +6,6 @@ purchase option in words: spot, on demand, 1 year, 3 years.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
-
 import numpy as np
 import pandas as pd
 
@@ -23,6 +20,7 @@ SUSPECT_PCT, SUSPECT_DAYS = 50.0, 3.0  # so large and so fresh, it may yet prove
 ROUND_PCT, ROUND_TOLERANCE_PCT = (5.0, 10.0, 15.0), 0.2  # sizes that reviews like, and how near
 _WORDS = {"on_demand": "on demand", "1y": "1 year", "3y": "3 years"}
 _DAY = pd.Timedelta(days=1)
+_SHARES = {"low_pct": 0.05, "median_pct": 0.5, "high_pct": 0.95}
 _MOVE = [
     "offer_id", "provider", "region", "gpu_model", "gpu_count", "option", "changed_at", "before", "after",
 ]  # fmt: skip
@@ -73,8 +71,7 @@ def discounts(offers: pd.DataFrame) -> pd.DataFrame:
     pairs = offers[~listed].merge(offers.loc[listed, [*same, "price_usd_per_hour"]], on=same)
     below = 100 * (1 - pairs["price_usd_per_hour_x"] / pairs["price_usd_per_hour_y"])
     groups = below.groupby([pairs["gpu_model"].astype(object), option(pairs)])
-    shares = {"low_pct": 0.05, "median_pct": 0.5, "high_pct": 0.95}
-    spans = {name: groups.quantile(share) for name, share in shares.items()}
+    spans = {name: groups.quantile(share) for name, share in _SHARES.items()}
     return pd.DataFrame({"offers": groups.size(), **spans}).reset_index()
 
 
@@ -132,18 +129,15 @@ def step_table(moved: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()  # fmt: skip
 
 
-def _per_gpu(panel: Panel) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return USD per GPU-hour (times x offers) and gpu_model, option, site of each GPU offer."""
-    gpus = panel.select((panel.offers["gpu_count"] > 0).to_numpy())
-    traits = pd.concat([gpus.offers["gpu_model"], option(gpus.offers), site(gpus.offers)], axis=1)
-    return gpus.frame().div(gpus.offers["gpu_count"].astype(float)), traits
+def _per_gpu(gpus: Panel) -> pd.DataFrame:
+    """Return USD per GPU-hour, times x offers, these named by gpu_model, option and site."""
+    about = [gpus.offers["gpu_model"].astype(object), option(gpus.offers), site(gpus.offers)]
+    prices = gpus.frame().div(gpus.offers["gpu_count"].astype(float))
+    return prices.set_axis(pd.MultiIndex.from_arrays(about), axis=1)
 
 
-def _groups(traits: pd.DataFrame) -> Iterator[tuple[dict[str, str], np.ndarray]]:
-    """Yield each GPU model and option with the positions of its offers."""
-    for key, where in traits.groupby(["gpu_model", "option"], sort=True).indices.items():
-        model, name = cast(tuple[str, str], key)
-        yield {"gpu_model": model, "option": name}, np.asarray(where)
+def _gpus(panel: Panel) -> Panel:
+    return panel.select((panel.offers["gpu_count"] > 0).to_numpy())
 
 
 def price_history(panel: Panel, option_name: str) -> pd.DataFrame:
@@ -151,10 +145,9 @@ def price_history(panel: Panel, option_name: str) -> pd.DataFrame:
 
     The median is over the offers on sale at each time, so new regions can shift it.
     """
-    prices, traits = _per_gpu(panel)
-    chosen = (traits["option"] == option_name).to_numpy()
-    models = traits.loc[chosen, "gpu_model"].astype(object).to_numpy()
-    return prices.loc[:, chosen].T.groupby(models).median().T.dropna(how="all")
+    prices = _per_gpu(_gpus(panel)).T
+    chosen = prices[prices.index.get_level_values("option") == option_name]
+    return chosen.groupby(level="gpu_model").median().T.dropna(how="all")
 
 
 def volatility(panel: Panel, *, horizon_steps: int, window: str = "364D") -> pd.DataFrame:
@@ -171,23 +164,19 @@ def volatility(panel: Panel, *, horizon_steps: int, window: str = "364D") -> pd.
             f"horizon_steps {horizon_steps} does not fit a panel of {len(panel.times)} steps.",
             "Take a longer panel or a shorter horizon.",
         )
-    prices, traits = _per_gpu(panel)
-    unseen = panel.state[:, panel.offers.index.get_indexer(prices.columns)] == STATE_NOT_LOOKED
-    unseen |= (panel.times <= panel.times[-1] - pd.Timedelta(window))[:, None]
-    logs = np.log(prices.to_numpy())
-    one, far = (np.where(unseen, np.nan, logs)[k:] - logs[:-k] for k in (1, horizon_steps))
-    calm = np.log1p(STEP_PCT / 100)
-    rows: list[dict[str, object]] = []
-    for name, where in _groups(traits):
-        step, span = (c[:, where][np.isfinite(c[:, where])] for c in (one, far))
-        if len(span):
-            low, middle, high = 100 * np.expm1(np.quantile(span, [0.05, 0.5, 0.95]))
-            rows.append(name | {
-                "spans": len(span), "calm_step_pct": 100 * np.mean(np.abs(step) < calm),
-                "calm_pct": 100 * np.mean(np.abs(span) < calm), "rms_pct": 100 * np.sqrt(np.mean(span**2)),
-                "low_pct": low, "median_pct": middle, "high_pct": high,
-            })  # fmt: skip
-    return pd.DataFrame(rows)
+    gpus = _gpus(panel)
+    logs, old = _per_gpu(gpus).apply(np.log), gpus.times <= gpus.times[-1:].max() - pd.Timedelta(window)
+    unseen = (gpus.state == STATE_NOT_LOOKED) | old[:, None]
+    step, span = (logs.diff(k).mask(unseen).T.stack() for k in (1, horizon_steps))
+    by, calm = ["gpu_model", "option"], np.log1p(STEP_PCT / 100)
+    columns = {
+        "spans": span.groupby(level=by).size(),
+        "calm_step_pct": 100 * (step.abs() < calm).groupby(level=by).mean(),
+        "calm_pct": 100 * (span.abs() < calm).groupby(level=by).mean(),
+        "rms_pct": 100 * np.sqrt((span**2).groupby(level=by).mean()),
+    }
+    columns |= {name: 100 * np.expm1(span.groupby(level=by).quantile(q)) for name, q in _SHARES.items()}
+    return pd.DataFrame(columns).dropna(subset="spans").reset_index()
 
 
 def spreads(panel: Panel, *, horizon_steps: int) -> pd.DataFrame:
@@ -200,18 +189,19 @@ def spreads(panel: Panel, *, horizon_steps: int) -> pd.DataFrame:
     kept_pct, how much of the saving against the median was left on average ``horizon_steps``
     later to who had gone to the cheapest (NaN: no record).
     """
-    prices, traits = _per_gpu(panel)
+    prices = _per_gpu(_gpus(panel))
+    by_site = prices.T.groupby(level=["gpu_model", "option", "site"]).min()
     rows: list[dict[str, object]] = []
-    for name, where in _groups(traits):
-        sites = prices.iloc[:, where].T.groupby(traits["site"].iloc[where].to_numpy()).min().T
+    for (model, name), found in by_site.groupby(level=["gpu_model", "option"]):
+        sites = found.droplevel(["gpu_model", "option"]).T
         now = sites.iloc[-1].dropna().sort_values(kind="stable")
         if len(now) < 2:
             continue
         cheapest, second, middle = now.iloc[0], now.iloc[1], float(now.median())
         near = sites[now.index[0]] <= sites.min(axis=1) * (1 + STEP_PCT / 100)
-        rows.append(name | {
-            "sites": len(now), "cheapest_site": now.index[0], "cheapest": cheapest,
-            "next_site": now.index[1], "next": second, "median": middle,
+        rows.append({
+            "gpu_model": model, "option": name, "sites": len(now), "cheapest_site": now.index[0],
+            "cheapest": cheapest, "next_site": now.index[1], "next": second, "median": middle,
             "saving_next_pct": 100 * (1 - cheapest / second),
             "saving_median_pct": 100 * (1 - cheapest / middle),
             "held_days": float(np.cumprod(near[::-1]).sum()) * (panel.step / _DAY),

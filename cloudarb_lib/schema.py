@@ -102,25 +102,20 @@ def validate(frame: pd.DataFrame, name: str) -> pd.DataFrame:
             f"It needs {', '.join(table.names)}.",
         )
     for column in table.columns:
-        values = frame[column.name]
-        if values.isna().any():
-            if not column.nullable:
-                row = int(values.isna().to_numpy().argmax())
-                raise DataError(f"table {name}, column {column.name}, row {row}: empty value.")
-            if values.isna().all():
-                continue
-        dtype = values.dtype
-        categories = getattr(dtype, "categories", None)
-        kind = categories.dtype.kind if categories is not None else dtype.kind
-        if kind not in _PANDAS_KIND[column.dtype]:
-            raise DataError(f"table {name}, column {column.name}: {dtype} is not {column.dtype}.")
-        if column.dtype == "TIMESTAMPTZ" and getattr(values.dt, "tz", None) is None:
-            raise DataError(f"table {name}, column {column.name}: naive times.", "Localise to UTC.")
-        if kind == "f" and np.isinf(values.to_numpy(float, na_value=np.nan)).any():
-            raise DataError(f"table {name}, column {column.name}: infinite value.")
-    if frame.duplicated(list(table.key)).any():
-        row = int(frame.duplicated(list(table.key)).to_numpy().argmax())
-        raise DataError(f"table {name}, row {row}: key ({', '.join(table.key)}) repeats.")
+        values, where = frame[column.name], f"table {name}, column {column.name}"
+        empty = values.isna()
+        if empty.any() and not column.nullable:
+            raise DataError(f"{where}, row {int(empty.argmax())}: empty value.")
+        dtype = getattr(values.dtype, "categories", values).dtype
+        if dtype.kind not in _PANDAS_KIND[column.dtype] and not (empty.any() and empty.all()):
+            raise DataError(f"{where}: {dtype} is not {column.dtype}.")
+        if dtype.kind == "M" and getattr(dtype, "tz", None) is None:
+            raise DataError(f"{where}: naive times.", "Localise to UTC.")
+        if dtype.kind == "f" and np.isinf(values.to_numpy(float, na_value=np.nan)).any():
+            raise DataError(f"{where}: infinite value.")
+    repeated = frame.duplicated(list(table.key))
+    if repeated.any():
+        raise DataError(f"table {name}, row {int(repeated.argmax())}: key ({', '.join(table.key)}) repeats.")
     return frame[table.names + [c for c in frame.columns if c not in table.names]]
 
 

@@ -30,7 +30,6 @@ from pipelines.runner import OWNER, STOPPED, now, skip_slow_grammar
 REPORTS = PROJECT / "reports"
 _HERE = Path(__file__).parent
 _CORES = 2
-_NOTED = ("status", "exit_code", "started_at", "finished_at", "seconds", "error", "tables", "after")
 
 
 class RunError(CloudArbError):
@@ -210,7 +209,7 @@ def _note(manifest: dict, run_dir: Path, ran: Collection[str] | None = None) -> 
     entries, found = manifest["notebooks"], _statuses(run_dir)
     for step, entry in entries.items():
         status = found.get(step, {"status": "not run"})
-        entry |= {key: status[key] for key in _NOTED if key in status}
+        entry |= {key: value for key, value in status.items() if key != "parameters"}
         if ran is not None and entry["status"] == "running":
             entry["status"] = "stopped"
         rested = [entries[name]["status"] for name in entry.get("after", [])]
