@@ -65,6 +65,8 @@ def _one(
     store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp, level: float
 ) -> list[pd.DataFrame]:
     """Return verdicts and windows of one setting, each with column ``history``."""
+    from functools import partial
+
     from tqdm.auto import tqdm
 
     from cloudarb_lib import history, store, units
@@ -81,9 +83,7 @@ def _one(
         looks = snapshot.looks(as_of=now)
     grid = {"freq": units.parse_freq(freq), "as_of": record_end(events, name)}
     last, mean = (history.to_panel(events, looks, how=how, **grid) for how in ("last", "mean"))
-    found = back_test(
-        last, mean, horizon_steps=horizon, level=level, tick=lambda items: tqdm(items, desc=name)
-    )
+    found = back_test(last, mean, horizon_steps=horizon, level=level, tick=partial(tqdm, desc=name))
     return [table.assign(history=name) for table in found]
 
 

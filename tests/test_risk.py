@@ -755,7 +755,8 @@ def test_figures_say_what_they_show():
     more = pd.concat([windows, windows.assign(start=1), windows.assign(model="normal")])
     fig = figures.exceedances(more, "all")
     assert fig.layout.title.text.startswith("All: 1 of 4 windows")
-    assert list(fig.data[2].y) == [15.0]
+    shown = {trace.name: list(trace.y) for trace in fig.data}
+    assert shown == {"inside": [0.0, -10.0, 5.0], "beyond": [15.0], "VaR 95 %": [10.0] * 4}
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.24e6, "$1.24 M"), (-38100, "-$38.1 k"), (512.4, "$512")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.plots import COLOURS, figure
@@ -24,13 +25,11 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
     """Return the histogram of the plan's cost with its mean, VaR 95 %, CVaR 95 % and the budget, USD."""
     total = cost.total
     worst, over = var(total).value, probability_over(total, budget_usd).value
+    bars = px.histogram(x=total, nbins=60, histnorm="probability", color_discrete_sequence=[COLOURS[5]])
     fig = figure(
-        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget",
-        x_title=f"cost over {cost.exposure.horizon_h / 24:g} days, USD",
-        y_title="share of paths",
-    )
-    bars = {"nbinsx": 60, "histnorm": "probability", "marker_color": COLOURS[5]}
-    fig.add_histogram(x=total, name="paths", showlegend=False, **bars)
+        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget", drawn=bars,
+        x_title=f"cost over {cost.exposure.horizon_h / 24:g} days, USD", y_title="share of paths",
+    )  # fmt: skip
     lines = {
         "expected": (total.mean(), COLOURS[0]),
         "expected + VaR 95%": (worst, COLOURS[1]),
@@ -40,8 +39,7 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
     for name, (at, colour) in lines.items():
         line = {"color": colour, "width": 2.5, "dash": "dot" if name == "budget" else "solid"}
         fig.add_vline(x=at, name=f"{name} {usd(at)}", showlegend=True, line=line)
-    fig.update_yaxes(tickformat=".0%")
-    return fig
+    return fig.update_yaxes(tickformat=".0%")
 
 
 def contribution_bars(table: pd.DataFrame) -> go.Figure:
@@ -53,14 +51,12 @@ def contribution_bars(table: pd.DataFrame) -> go.Figure:
     title = f"{shares.index[0]} brings {of_risk:.0%} of the risk for {of_cost:.0%} of the cost"
     if sums["component_cvar_usd"] <= 0:
         title = "The paths show no risk to split"
-    shown = shares.head(10)[::-1]
-    fig = figure(title, x_title="share of the plan's total", height_px=160 + 42 * len(shown))
-    names = {"expected cost": COLOURS[5], "CVaR 95%": COLOURS[3]}
-    for column, (name, colour) in zip(shown, names.items(), strict=True):
-        fig.add_bar(x=shown[column], y=shown.index, orientation="h", name=name, marker_color=colour)
+    names = {"expected_cost_usd": "expected cost", "component_cvar_usd": "CVaR"}
+    shown, colours = shares.head(10)[::-1].rename(columns=names), [COLOURS[5], COLOURS[3]]
+    bars = px.bar(shown, orientation="h", barmode="group", color_discrete_sequence=colours)
+    fig = figure(title, drawn=bars, x_title="share of the plan's total", height_px=160 + 42 * len(shown))
     fig.update_xaxes(tickformat=".0%")
-    fig.update_yaxes(automargin=True)
-    return fig
+    return fig.update_yaxes(automargin=True)
 
 
 def stress_bars(table: pd.DataFrame) -> go.Figure:
@@ -90,31 +86,23 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
     )
     fig.add_bar(x=rows["loss_usd"], name="plan held", marker_color=COLOURS[1], error_x=tail, **alike)
     fig.update_layout(barmode="group", legend_traceorder="reversed")
-    fig.update_yaxes(automargin=True)
-    return fig
+    return fig.update_yaxes(automargin=True)
 
 
 def correlation_map(before: np.ndarray, now: np.ndarray, names: pd.Index, note: str) -> go.Figure:
     """Return the correlation of price changes now, (names, names), beside its change from ``before``."""
     change = now - before
     i, j = np.unravel_index(np.abs(np.triu(change, 1)).argmax(), change.shape)
-    fig = figure(
-        f"{names[i]} and {names[j]} changed most: from {before[i, j]:+.2f} to {now[i, j]:+.2f}",
-        height_px=200 + 36 * len(names),
-    )
-    for axis, values, what in (("", now, "now"), ("2", change, "change")):
-        fig.add_heatmap(
-            z=values, x=names, y=names, xaxis=f"x{axis}", yaxis=f"y{axis}", zmin=-1, zmax=1, colorscale="PuOr",
-            showscale=not axis, name=what, colorbar={"title": "correlation"},
-            text=np.round(values, 2), texttemplate="%{text}" if len(names) <= 12 else None,
-        )  # fmt: skip
-    fig.update_layout(
-        xaxis={"domain": [0, 0.48], "title": f"now ({note})", "showticklabels": False},
-        xaxis2={"domain": [0.52, 1], "title": "change over the window, same order", "showticklabels": False},
-        yaxis={"autorange": "reversed", "automargin": True},
-        yaxis2={"autorange": "reversed", "anchor": "x2", "showticklabels": False},
-    )
-    return fig
+    maps = px.imshow(
+        np.stack([now, change]), x=names, y=names, facet_col=0, zmin=-1, zmax=1, aspect="auto",
+        color_continuous_scale="PuOr", text_auto=".2f" if len(names) <= 12 else False,
+    )  # fmt: skip
+    title = f"{names[i]} and {names[j]} changed most: from {before[i, j]:+.2f} to {now[i, j]:+.2f}"
+    fig = figure(title, drawn=maps, height_px=200 + 36 * len(names))
+    for told, text in zip(fig.layout.annotations, (f"now ({note})", "change over the window"), strict=True):
+        told.text = text
+    fig.update_layout(coloraxis_colorbar_title="correlation")
+    return fig.update_xaxes(showticklabels=False)
 
 
 def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
@@ -124,18 +112,16 @@ def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
     """
     rows = windows[windows["plan"] == plan]
     rows = rows[(rows[["model", "start"]] == rows[["model", "start"]].iloc[0]).all(axis=1)]
-    lost, told = (100 * rows[c] / rows["expected_usd"] for c in ("loss_usd", "var_usd"))
-    over = rows["exceeded"].to_numpy(bool)
+    over, share = rows["exceeded"], 100 / rows["expected_usd"]
+    rows = rows.assign(lost=rows["loss_usd"] * share, window=np.where(over, "beyond", "inside"))
+    dots = px.scatter(
+        rows, x="origin_utc", y="lost", color="window", symbol="window",
+        symbol_map={"inside": "circle", "beyond": "x"}, color_discrete_map={"inside": COLOURS[6], "beyond": COLOURS[3]},
+    )  # fmt: skip
+    dots.update_traces(marker_size=10, selector={"name": "beyond"})
     fig = figure(
         f"{plan.capitalize()}: {over.sum()} of {len(rows)} windows cost more than VaR 95 % ({0.05 * len(rows):.1f} expected)",
-        x_title="start of the window, UTC", y_title="cost over the expected cost, %",
+        drawn=dots, x_title="start of the window, UTC", y_title="cost over the expected cost, %",
     )  # fmt: skip
-    fig.add_scatter(x=rows["origin_utc"], y=told, name="VaR 95 %", line={"color": COLOURS[0], "shape": "hv"})
-    for mask, name, colour, symbol in (
-        (~over, "inside", COLOURS[6], "circle"), (over, "beyond", COLOURS[3], "x"),
-    ):  # fmt: skip
-        fig.add_scatter(
-            x=rows["origin_utc"][mask], y=lost[mask], mode="markers", name=name,
-            marker={"color": colour, "symbol": symbol, "size": 6 + 4 * (name == "beyond")},
-        )  # fmt: skip
-    return fig
+    line = {"color": COLOURS[0], "shape": "hv"}
+    return fig.add_scatter(x=rows["origin_utc"], y=rows["var_usd"] * share, name="VaR 95 %", line=line)

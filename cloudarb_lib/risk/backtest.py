@@ -242,11 +242,12 @@ def back_test(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Return the verdict on each plan, model and start, and the windows behind it.
 
-    ``last`` and ``mean`` are the panels of ``history.to_panel`` with ``how`` last and mean over one grid; ``tick``
-    wraps the origins for progress; members of the forecast named in ``leave_out`` do not take part. They are cut to where most offers are priced (``_whole``). Windows do not
-    overlap and start after the share ``WARM_UP`` of the cells; each forecast uses the cells up to its origin. What a
-    verdict says can hang on the hour at which windows start, so there are up to ``STARTS`` sets of windows, evenly
-    apart. The cost of a window is its mean price, the loss what exceeds the model's expected cost.
+    ``last`` and ``mean`` are the panels of ``history.to_panel`` with ``how`` last and mean over one grid, cut to where
+    most offers are priced (``_whole``); ``tick`` wraps the origins for progress; members of the forecast named in
+    ``leave_out`` do not take part. Windows do not overlap and start after the share ``WARM_UP`` of the cells; each
+    forecast uses the cells up to its origin. What a verdict says can hang on the hour at which windows start, so there
+    are up to ``STARTS`` sets of windows, evenly apart. The cost of a window is its mean price, the loss what exceeds
+    the model's expected cost.
 
     Models: forecast is the forecast's own joint paths, the others of ``draw_costs``. combined, the default, is
     ``combine`` of forecast and filtered; it learns from each plan's earlier windows, those of the warm-up too. Its
@@ -254,11 +255,11 @@ def back_test(
     plans; its step is the paper's. On records that it was not chosen on (GCP machines without a GPU, marketplaces,
     AWS ticks six hours ahead) it passes at least as many plans as that width did.
 
-    Verdict: plan, model, start (steps), windows, exceedances, the p-values kupiec, independence, conditional, binomial (exact)
-    and acerbi_szekely (with z), tick_loss_pct (quantile loss of expected cost + VaR, % of the cost), rises (windows that cost
-    more than the price at their origin: a VaR of no change is exceeded no more often). Windows:
-    origin_utc, plan, model, start, expected_usd, var_usd, cvar_usd, loss_usd, exceeded (USD per hour). Raises
-    ParameterError for a level or horizon that cannot be, DataError for fewer than two windows and as
+    Verdict: plan, model, start (steps), windows, exceedances, the p-values kupiec, independence, conditional,
+    binomial (exact) and acerbi_szekely (with z), tick_loss_pct (quantile loss of expected cost + VaR, % of the cost),
+    rises (windows that cost more than the price at their origin: a VaR of no change is exceeded no more often).
+    Windows: origin_utc, plan, model, start, expected_usd, var_usd, cvar_usd, loss_usd, exceeded (USD per hour).
+    Raises ParameterError for a level or horizon that cannot be, DataError for fewer than two windows and as
     ``real_plans`` and ``draw_costs``.
     """
     if not 0.0 < level < 1.0 or horizon_steps < 1:

@@ -27,8 +27,9 @@ class Correlation(NamedTuple):
 def known_steps(returns: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the steps in which every series of ``returns`` (steps, offers) is known, and a note on the rest.
 
-    NaN marks a step not known, which is left out for all offers: joint moves need all of them, and windows close over the
-    gap. A zero is a step without a change and stays. Raises DataError for infinite returns and for fewer than 12 steps left.
+    NaN marks a step not known, which is left out for all offers: joint moves need all of them, and windows close
+    over the gap. A zero is a step without a change and stays. Raises DataError for infinite returns and for fewer
+    than 12 steps left.
     """
     r = np.asarray(returns, dtype=float)
     if r.ndim != 2 or not r.shape[1] or np.isinf(r).any():
@@ -226,9 +227,9 @@ def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.S
 
 
 def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:
-    """Return what calm steps, moving steps and all of ``changes`` (steps, offers; 0.1 is 10 % up) do to the cost of one step.
+    """Return what calm steps, moving steps and all do to the cost of one step.
 
-    Index regime; columns steps, var_usd and cvar_usd: of the increase that each past step would bring today to
+    ``changes`` (steps, offers) are shares, 0.1 is 10 % up. Index regime; columns steps, var_usd and cvar_usd: of the increase that each past step would bring today to
     a plan that spends ``spend_usd`` (offers,) a step. Raises as ``known_steps``.
     """
     r, _ = known_steps(changes)

@@ -24,8 +24,9 @@ class Exposure:
     """A plan met with price paths.
 
     ``table`` is indexed by offer_id: the offer's parts, ``gpu_model``, ``units`` (GPUs of an instance; vCPUs
-    where it has none), ``instance_hours``, ``idle_hours`` (of these, committed ones that no workload uses), ``price_usd_per_hour`` now, ``fallback`` and
-    ``fallback_usd_per_hour`` (what replaces an hour of the instance; NaN where nothing does). ``unit_usd``
+    where it has none), ``instance_hours``, ``idle_hours`` (of these, committed ones that no workload uses),
+    ``price_usd_per_hour`` now, ``fallback`` and ``fallback_usd_per_hour`` (what replaces an hour of the instance; NaN
+    where nothing does). ``unit_usd``
     (paths, offers) is the mean price of a planned hour, USD per instance-hour. ``horizon_h`` is the span of
     the paths in hours.
     """
@@ -60,8 +61,8 @@ class PlanCost:
     """Cost samples of a plan, USD, each array of shape (paths, offers).
 
     ``price`` is what the planned hours cost, ``capacity`` what the hours taken away cost beyond that,
-    ``demand`` what demand above the plan adds. ``unmet_gpu_hours`` (paths,) is what
-    nothing on offer could replace, ``unused`` (paths,) what commitments cost in hours that nobody uses, USD (a part of ``price``).
+    ``demand`` what demand above the plan adds. ``unmet_gpu_hours`` (paths,) is what nothing on offer could replace,
+    ``unused`` (paths,) what commitments cost in hours that nobody uses, USD (a part of ``price``).
     """
 
     exposure: Exposure

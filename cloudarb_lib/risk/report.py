@@ -133,10 +133,7 @@ def by_horizon(
 
 
 def _tails(costs: dict[str, np.ndarray], level: float, name: str) -> pd.DataFrame:
-    rows = {
-        key: (c.mean(), var(c - c.mean(), level).value, cvar(c - c.mean(), level).value)
-        for key, c in costs.items()
-    }
+    rows = {n: (c.mean(), *(e.value for _, _, e, _ in _tail(c, level, ""))) for n, c in costs.items()}
     columns = ["expected_cost_usd", "var_usd", "cvar_usd"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis(name)
 

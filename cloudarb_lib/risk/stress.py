@@ -176,10 +176,8 @@ def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | Non
         if path is None:
             return None
         price[moves] *= path
-    volatility, available = (
-        np.where(moves, scenario.volatility, 1.0),
-        np.where(hit, scenario.availability, 1.0),
-    )
+    volatility = np.where(moves, scenario.volatility, 1.0)
+    available = np.where(hit, scenario.availability, 1.0)
     factors: tuple[Any, ...] = (price, volatility, available, scenario.demand)
     for part in scenario.all_of:
         more = _shock(part, world, plan)
@@ -191,9 +189,8 @@ def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | Non
 
 def _struck(world: World, shock: _Shock) -> tuple[World, pd.Series]:
     """Return the world at the prices of a shock, and the share of its hours that each offer has."""
-    offers = world.offers.assign(
-        price_usd_per_hour=world.offers["price_usd_per_hour"] * shock.price.mean(axis=1)
-    )
+    price = world.offers["price_usd_per_hour"] * shock.price.mean(axis=1)
+    offers = world.offers.assign(price_usd_per_hour=price)
     at = pd.Index(offers["offer_id"]).get_indexer(world.paths.offer_ids)
     values, wild = world.paths.values * shock.price[at, None, :], np.flatnonzero(shock.volatility[at] != 1.0)
     mean = values[wild].mean(axis=1, keepdims=True)
@@ -226,7 +223,8 @@ def replan(
     """Return by scenario the plan that would be made once it has struck, table ``plan``, as far as there is one.
 
     The offers with paths compete at the prices of the step in which the shock shows, as if they went on from
-    there as without it (nobody knows how a shock goes on), without limits of budget or risk: what has to run has to run. Those marked in column ``stale`` compete only where the others cannot serve. An hour of an offer partly
+    there as without it (nobody knows how a shock goes on), without limits of budget or risk: what has to run has to
+    run. Those marked in column ``stale`` compete only where the others cannot serve. An hour of an offer partly
     to be had costs what is short at its fallback; one not to be had at all is no choice. Commitments of ``plan``
     stay paid beside the new plan.
     """
