@@ -229,8 +229,9 @@ def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.S
 def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:
     """Return what calm steps, moving steps and all do to the cost of one step.
 
-    ``changes`` (steps, offers) are shares, 0.1 is 10 % up. Index regime; columns steps, var_usd and cvar_usd: of the increase that each past step would bring today to
-    a plan that spends ``spend_usd`` (offers,) a step. Raises as ``known_steps``.
+    ``changes`` (steps, offers) are shares, 0.1 is 10 % up. Index regime; columns steps, var_usd and cvar_usd at 95 %: of
+    the increase that each past step would bring today to a plan that spends ``spend_usd`` (offers,) a step. Raises as
+    ``known_steps``.
     """
     r, _ = known_steps(changes)
     loss, moving = r @ spend_usd, moving_steps(r)
