@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
+import yaml
 from pydantic import (
     BeforeValidator,
     ConfigDict,
@@ -22,6 +23,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.dataclasses import dataclass
+from yaml.constructor import ConstructorError
 
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
@@ -129,55 +131,51 @@ def read_yaml(path: str | Path, ours: str) -> tuple[dict[str, object], Callable[
     """Return the mapping that a YAML file holds, and ``where``, which says where a value stands.
 
     ``where("demand", 0, "needs")`` is 'demand.yaml, line 5', by keys and indices (from 0); what has no line of
-    its own (a key that is missing) has that of what should hold it, what an alias repeats that of its anchor. ``ours`` is the
-    pattern of our own files of that kind from the project's root, named where the file does not exist.
-    ParameterError with the line where it is not YAML, not a mapping, or a key of a mapping repeats.
+    its own (a key that is missing) has that of what should hold it. ``ours`` is the pattern of our own files of that
+    kind from the project's root, named where the file does not exist. ParameterError with the line where it is not
+    YAML, not a mapping, or a key of a mapping repeats.
     """
-    import yaml
-
-    path, loader = Path(path), yaml.SafeLoader("")
-    lines: dict[tuple[str, ...], int] = {}
-    seen: set[int] = set()
+    path = Path(path)
+    root: Any = None
 
     def where(*keys: object) -> str:
-        at = tuple(map(str, keys))
-        while at not in lines:
-            at = at[:-1]
-        return f"{path.name}, line {lines[at]}"
-
-    def walk(node: yaml.Node, at: tuple[str, ...]) -> None:
-        lines.setdefault(at, node.start_mark.line + 1)
-        if id(node) in seen:
-            return  # an alias, which may hold itself
-        seen.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                inner, line = (*at, str(key.value)), key.start_mark.line + 1
-                if inner in lines:
-                    raise ParameterError(
-                        f"{path.name}, line {line}: {key.value!r} stands in line {lines[inner]} already."
-                    )
-                lines[inner] = line
-                walk(value, inner)
-        elif isinstance(node, yaml.SequenceNode):
-            for i, item in enumerate(node.value):
-                walk(item, (*at, str(i)))
-        else:
-            loader.construct_object(node)  # its fault, such as an impossible date, is this line's
+        node, line = root, root.start_mark.line + 1
+        for key in map(str, keys):
+            if isinstance(node, yaml.MappingNode):
+                found = [(k.start_mark, value) for k, value in node.value if str(k.value) == key]
+            else:
+                found = [(item.start_mark, item) for item in node.value[int(key) : int(key) + 1]]
+            if not found:
+                break
+            line, node = found[0][0].line + 1, found[0][1]
+        return f"{path.name}, line {line}"
 
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise ParameterError(f"{path.name} holds no 'key: value' lines.")
-        walk(root, ())
-        values = loader.construct_document(root)
-    except ParameterError:
-        raise
+        return {str(key): value for key, value in loader.construct_document(root).items()}, where
     except FileNotFoundError as cause:
         known = ", ".join(sorted(str(p.relative_to(PROJECT)) for p in PROJECT.glob(ours)))
         raise ParameterError(f"no file {path}.", f"There are {known}.") from cause
-    except (yaml.YAMLError, ValueError, OSError) as cause:
-        mark = getattr(cause, "problem_mark", None)
-        after = f" at line {mark.line + 1}" if mark else f" after line {max(lines.values())}" if lines else ""
-        raise ParameterError(f"{path.name} is not readable as YAML{after}: {cause}.") from cause
-    return {str(key): value for key, value in values.items()}, where
+    except yaml.MarkedYAMLError as cause:
+        line = cause.problem_mark.line + 1 if cause.problem_mark else 1
+        raise ParameterError(f"{path.name}, line {line}: {cause.problem}.", "Mend the YAML there.") from cause
+    except (yaml.YAMLError, UnicodeError, OSError) as cause:
+        raise ParameterError(f"{path.name} is not readable as YAML: {cause}.") from cause
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that repeats, and tells the line of a value that cannot be, such as an impossible date."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        keys: dict[str, yaml.Node] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if (first := keys.setdefault(str(key.value), key)) is not key:
+                said = f"{key.value!r} stands in line {first.start_mark.line + 1} already"
+                raise ConstructorError(problem=said, problem_mark=key.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as cause:
+            raise ConstructorError(problem=str(cause), problem_mark=node.start_mark) from cause

@@ -116,7 +116,7 @@ def test_every_key_reads(tmp_path):
         (GOOD + "    needs: 8 H100\n", "line 4: 'needs' stands in line 3 already"),
         (GOOD + "    options: [spott]\n", "line 4: options is 'spott' .did you mean 'spot'"),
         (GOOD + "    worth: lots\n", "line 4: worth: 'lots' does not read like"),
-        (GOOD + "    restart_minutes: 2026-13-45\n", "after line 4: month must be"),
+        (GOOD + "    restart_minutes: 2026-13-45\n", "line 4: month must be"),
         (GOOD + "    accepts: {H100: 0}\n", "line 4: accepts.H100 is 0"),
         (GOOD + "    worth: 0 USD per GPU-hour\n", "line 4: worth is 0"),
         (GOOD + GOOD[8:], "line 1: workload 'a' repeats"),
@@ -128,7 +128,7 @@ def test_every_key_reads(tmp_path):
         ("demand: []\n", "the demand is empty"),
         ("demands: []\n", "line 1: .*did you mean 'demand'"),
         ("- 1\n", "no 'key: value' lines"),
-        ("demand: [\n", "not readable as YAML"),
+        ("demand: [\n", "line 2: expected"),
         ("demand: 3\n", "line 1: demand is 3.*Write a list"),
         ("demand:\n  - 7\n", "line 2: demand is 7.*'key: value' lines"),
         (
