@@ -18,19 +18,34 @@ if TYPE_CHECKING:
 INFEASIBLE = 7
 """Exit code where the limits admit no plan."""
 
-_LIMITS = (
-    ("budget_usd", float, "most to spend at today's list prices over the horizon (USD)"),
-    ("cvar_usd", float, "most that the worst worlds may cost on average (USD)"),
-    ("cvar_level", float, "level of CVaR and VaR (default 0.95)"),
-    ("effective_providers", float, "spread spend over so many at least (inverse of summed squared shares)"),
+_OPTIONS = (
+    ("freq", "7D", "step of the price grid"),
+    ("horizon-steps", 13, "steps that the plan covers"),
+    ("periods", 1, "equal periods, in each of which machines may change"),
+    ("n-paths", 500, "worlds over which cost is averaged"),
+    ("stale-after-days", 14.0, "leave out sources not looked at for longer"),
+    ("seed", 7, "of the price paths"),
+    ("store", "", "folder of the store (default: data/store)"),
+    ("time-limit", 60.0, "most seconds to solve"),
+    ("gap", 1e-4, "stop at this relative gap of cost and proven bound"),
+    ("var", float, "hold VaR at --cvar-level to so many USD, by repairing the plan"),
+    ("budget-usd", float, "most to spend at today's list prices over the horizon (USD)"),
+    ("cvar-usd", float, "most that the worst worlds may cost on average (USD)"),
+    ("cvar-level", float, "level of CVaR and VaR (default 0.95)"),
+    ("effective-providers", float, "spread spend over so many at least (inverse of summed squared shares)"),
     ("diversify", str, "what these are: provider or region"),
-    ("max_provider_share", float, "most of the spend with one provider (0 to 1)"),
-    ("max_region_share", float, "most of the spend in one region (0 to 1)"),
-    ("min_on_demand_share", float, "least share of instance-hours on demand (0 to 1)"),
-    ("carbon_kg", float, "most CO2e of the electricity over the horizon (kg, average grid intensity)"),
-    ("carbon_usd_per_tonne", float, "price of a tonne of CO2e, part of the cost (USD)"),
+    ("max-provider-share", float, "most of the spend with one provider (0 to 1)"),
+    ("max-region-share", float, "most of the spend in one region (0 to 1)"),
+    ("min-on-demand-share", float, "least share of instance-hours on demand (0 to 1)"),
+    ("carbon-kg", float, "most CO2e of the electricity over the horizon (kg, average grid intensity)"),
+    ("carbon-usd-per-tonne", float, "price of a tonne of CO2e, part of the cost (USD)"),
     ("hazard", str, "preset of spot interruptions: calm, typical or stressed"),
 )
+"""Name, default (or type, where there is none) and meaning; from budget-usd on they are fields of Limits."""
+
+
+_TABLES = ("plan", "plan_summary", "plan_runners_up", "frontier_*", "assumptions")
+"""Of an earlier plan, which go before a new one is written."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,24 +57,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--paths", choices=("forecast", "history"), default="forecast", help="where price paths come from")
     add("--providers", nargs="+", metavar="NAME", help="whose offers may be used (default: all fresh)")
     add("--terms", nargs="+", default=(), choices=("1y", "3y"), help="commitments that may be bought")
-    add("--var", type=float, metavar="USD", help="hold VaR at --cvar-level to it, by repairing the plan")
     add("--frontier", action="store_true", help="also what other limits on CVaR and on spread would cost")
-    for name, value, meaning in (
-        ("freq", "7D", "step of the price grid"),
-        ("horizon-steps", 13, "steps that the plan covers"),
-        ("periods", 1, "equal periods, in each of which machines may change"),
-        ("n-paths", 500, "worlds over which cost is averaged"),
-        ("stale-after-days", 14.0, "leave out sources not looked at for longer"),
-        ("seed", 7, "of the price paths"),
-        ("store", "", "folder of the store (default: data/store)"),
-        ("time-limit", 60.0, "most seconds to solve"),
-        ("gap", 1e-4, "stop at this relative gap of cost and proven bound"),
-    ):
-        default = f" (default {value:g})" if isinstance(value, float) else f" (default {value})" * bool(value)
-        add(f"--{name}", type=type(value), default=value, metavar="X", help=meaning + default)
-    for name, kind, meaning in _LIMITS:
-        flag = f"--{name.replace('_', '-').removesuffix('-usd')}"
-        add(flag, dest=name, type=kind, metavar="NAME" if kind is str else "X", help=meaning)
+    for name, value, meaning in _OPTIONS:
+        kind, default = (value, None) if isinstance(value, type) else (type(value), value)
+        told = f"{meaning} (default {default})" if default else meaning
+        dest = name.replace("-", "_")
+        add(f"--{name.removesuffix('-usd')}", dest=dest, type=kind, default=default, metavar="X", help=told)
 
 
 def carry_out(given: argparse.Namespace) -> int:
@@ -69,6 +72,7 @@ def carry_out(given: argparse.Namespace) -> int:
     """
     from cloudarb_lib import allocate, assumptions, handover
     from cloudarb_lib.errors import ParameterError
+    from cloudarb_lib.files import replaced
 
     if min(given.horizon_steps, given.n_paths, given.periods) < 1 or given.seed < 0:
         raise ParameterError(
@@ -78,18 +82,25 @@ def carry_out(given: argparse.Namespace) -> int:
     if given.out.exists() and not given.out.is_dir():
         raise ParameterError(f"--out {given.out} is a file.", "Name a folder.")
     demand, known = allocate.load_demand(given.workloads), assumptions.load_assumptions()
-    set_ = {name: value for name, _, _ in _LIMITS if (value := getattr(given, name)) is not None}
-    limits = allocate.Limits(**set_, terms=tuple(given.terms))
+    told = {
+        name: getattr(given, name) for name in vars(allocate.Limits()) if getattr(given, name) is not None
+    }
+    limits = allocate.Limits(**told)
     options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit, progress=_tell)
     problem = _problem(given, demand, limits, known)
-    plan = allocate.hold_var(problem, given.var, options) if given.var else allocate.solve(problem, options)
+    held = given.var is not None
+    plan = allocate.hold_var(problem, given.var, options) if held else allocate.solve(problem, options)
     if plan.status == "infeasible":
         print("No plan keeps every limit. What would mend it:")
         print(*(f"  - {said}" for said in allocate.conflicts(problem)), sep="\n")
         return INFEASIBLE
     table = plan.table  # raises where there is no plan; kept before what explains it, which takes longer
+    for pattern in (*(f"tables/{name}.parquet" for name in _TABLES), "plan.csv", "sky/*.yaml"):
+        for old in given.out.glob(pattern):  # of an earlier plan, which they would mix with
+            old.unlink()
     handover.save_table(table, "plan", given.out)
-    table.to_csv(given.out / "plan.csv", index=False)
+    with replaced(given.out / "plan.csv") as part:
+        table.to_csv(part, index=False)
     now = table[(table["period"] == 0) & ~table["workload"].str.startswith(allocate.IDLE)]
     written, left_out = write_tasks(now, given.out / "sky")
     tables, quiet = {"plan_summary": allocate.summary(plan)}, replace(options, progress=None)
@@ -97,7 +108,7 @@ def carry_out(given: argparse.Namespace) -> int:
     if plan.status != "interrupted":
         tables["plan_runners_up"] = allocate.runners_up(plan)
         free = allocate.without_risk_limits(problem)
-        if free.limits != limits or given.var:
+        if free.limits != limits or held:
             safety_usd = plan.objective_usd - allocate.solve(free, quiet, start=table).objective_usd
         for over in ("cvar_usd", "effective_providers") if given.frontier else ():
             tables[f"frontier_{over}"] = allocate.frontier(problem, over, options=quiet)
@@ -176,8 +187,6 @@ def write_tasks(table: pd.DataFrame, folder: Path) -> tuple[int, list[str]]:
     import yaml
 
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.yaml"):
-        old.unlink()
     table = table[table["instances"] > 0]
     known = table["provider"].isin(CLOUDS)
     for workload, rows in table[known].groupby("workload"):

@@ -1,5 +1,7 @@
 """``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
 
+import os
+import signal
 import sys
 from dataclasses import replace
 
@@ -130,6 +132,7 @@ def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
     [
         (["--budget", "-1"], DEMAND, "budget_usd is -1"),
         (["--periods", "0"], DEMAND, "must be 1 or more"),
+        (["--var", "0"], DEMAND, "VaR cannot be held at 0 USD"),
         (["--horizon-steps", "0"], DEMAND, "must be 1 or more"),
         (
             [],
@@ -159,6 +162,14 @@ def test_a_mistake_ends_with_code_2_and_a_sentence(tmp_path, capsys, more, deman
     assert said in capsys.readouterr().err
 
 
+def test_no_time_is_no_proof(tmp_path, capsys):
+    assert run(tmp_path, "--time-limit", "0.001") == 5
+    assert "no plan was found in 0 s (time limit without plan), which is no proof that there is none" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_failing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
     def fail(*_):
         raise SolveError("the solver crashed.", "Try another solver.")
@@ -177,6 +188,40 @@ def test_an_interrupted_search_keeps_its_plan_and_explains_no_further(tmp_path, 
     assert "status: interrupted" in said
     assert "price of safety" not in said
     assert len(pd.read_csv(tmp_path / "out" / "plan.csv"))
+
+
+def test_ctrl_c_in_mid_solve_gives_the_best_plan_so_far(tmp_path, capsys, monkeypatch):
+    told = []
+
+    def stop(*said):
+        told.append(said)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(allocate, "_tell", stop)
+    more = ("--gap", "0", "--time-limit", "300", "--diversify", "region", "--effective-providers", "2.5")
+    assert run(tmp_path, *more) == 0
+    said = capsys.readouterr().out
+    assert "status: interrupted" in said
+    assert float(said.split("\ngap: ")[1].split("%")[0]) > 0
+    assert pd.read_csv(tmp_path / "out" / "plan.csv")["gpus"].sum() == 64
+    assert not (tmp_path / "out" / "tables" / "plan_runners_up.parquet").exists()
+    assert told
+
+
+def test_what_explained_an_older_plan_goes_and_other_files_stay(tmp_path, monkeypatch):
+    assert run(tmp_path) == 0
+    tables = tmp_path / "out" / "tables"
+    for name in ("frontier_cvar_usd.parquet", "plan_binding.parquet"):
+        (tables / name).write_text("old")
+    (tmp_path / "out" / "sky" / "old-1.yaml").write_text("name: old\n")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloudarb_lib.allocate.runners_up", stop)
+    assert run(tmp_path) == 130
+    assert sorted(p.name for p in tables.iterdir()) == ["plan.parquet", "plan_binding.parquet"]
+    assert sorted(p.name for p in (tmp_path / "out" / "sky").iterdir()) == ["train-1.yaml", "train-2.yaml"]
 
 
 def test_what_stops_the_explanation_leaves_the_plan(tmp_path, monkeypatch):
@@ -204,7 +249,7 @@ def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_tasks_of_an_older_plan_go_and_sizes_are_kept_apart(tmp_path):
+def test_tasks_of_machines_of_other_sizes_are_kept_apart(tmp_path):
     ids = [
         "gcp/us-a/z/h8/spot/",
         "runpod/unstated//x1/on_demand/",
@@ -217,7 +262,6 @@ def test_tasks_of_an_older_plan_go_and_sizes_are_kept_apart(tmp_path):
             "instances": [2.0, 3.0, 1.0, 1.0], "gpu_model": "A100-40GB", "gpus": [16.0, 3.0, 8.0, 1.0],
         }
     )  # fmt: skip
-    (tmp_path / "old.yaml").write_text("name: old\n")
     assert allocate.write_tasks(rows, tmp_path) == (3, ["vultr"])
     first, second, third = (yaml.safe_load((tmp_path / f"w-in-a-b-{n}.yaml").read_text()) for n in (1, 2, 3))
     for task in (first, second, third):

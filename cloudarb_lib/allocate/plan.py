@@ -33,10 +33,13 @@ class Plan:
     @property
     def verdict(self) -> Verdict:
         if self.counts is None:
+            if self.status == "infeasible":
+                raise SolveError(
+                    "there is no plan: infeasible.", "Ask allocate.conflicts which limits are in the way."
+                )
             raise SolveError(
-                f"there is no plan: {self.status}.",
-                "Ask allocate.conflicts which limits are in the way."
-                if self.status == "infeasible" else "Allow more time.",
+                f"no plan was found in {self.seconds:.0f} s ({self.status.replace('_', ' ')}), which is no proof that "
+                "there is none.", "Allow more time, or loosen a limit.",
             )  # fmt: skip
         return check(self.problem, self.counts)
 
