@@ -14,7 +14,7 @@ from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.engine import Relaxation, SolveOptions, solve_mip
 from cloudarb_lib.allocate.milp import Cuts, Milp, separate, to_milp
-from cloudarb_lib.allocate.model import Problem, tail_mean
+from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.search import solve
 from cloudarb_lib.errors import SolveError
@@ -320,7 +320,7 @@ def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = Fals
     size[size <= 0] = scale
     size = np.r_[size, limits.cvar_usd or 1.0]
     k, width = len(size), len(base.cost)
-    eased = sparse.csr_matrix(
+    give = sparse.csr_matrix(
         (np.where(np.isfinite(low), 1.0, -1.0), (at, np.arange(len(at)))), (len(base.row_names), k)
     )
     most, x = base.upper.copy(), problem.pairs["most"].to_numpy(float)
@@ -329,7 +329,7 @@ def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = Fals
     milp = replace(
         base, cost=np.r_[base.cost * (1e-4 / scale), 1 / size], lower=np.zeros(width + k),
         upper=np.r_[most, 1e4 * size[:-1], 1e4 * size[-1] * tail], integer=np.r_[base.integer, np.zeros(k, bool)],
-        rows=sparse.hstack([base.rows, eased], format="csr"),
+        rows=sparse.hstack([base.rows, give], format="csr"),
     )  # fmt: skip
     cuts: list[Cuts] = []
     relaxation, relaxed = Relaxation(milp), not whole
@@ -347,23 +347,16 @@ def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = Fals
             z = answer.z
         if z is None:
             return None
-        new = separate(base, z[:width], tolerance=tolerance, links=False)
-        if not new.names or (new.names == ["CVaR"] and _settled(problem, base, z)):
+        eased = replace(problem, limits=replace(limits, cvar_usd=limits.cvar_usd and limits.cvar_usd + z[-1]))
+        new = separate(replace(base, problem=eased), z[:width], tolerance=tolerance, links=False)
+        if not new.names:
             if relaxed:
                 return np.round(base.counts(z)) if whole else base.counts(z)
             relaxed = True
             continue
+        new.upper[np.array(new.names) == "CVaR"] = limits.cvar_usd or 0.0
         slack = sparse.lil_matrix((len(new.names), k))
         slack[[i for i, name in enumerate(new.names) if name == "CVaR"], k - 1] = -1.0
         cuts.append(replace(new, matrix=sparse.hstack([new.matrix, slack], format="csr")))
         relaxation.add(cuts[-1])
     return None
-
-
-def _settled(problem: Problem, milp: Milp, z: np.ndarray) -> bool:
-    """Return whether the CVaR of a point exceeds its limit by what the last slack allows, to a dollar."""
-    limits = problem.limits
-    assert problem.paths is not None
-    assert limits.cvar_usd is not None
-    cvar = tail_mean(problem.paths @ z[milp.usage_columns], limits.cvar_level)
-    return bool(cvar - limits.cvar_usd <= z[-1] + 1.0)
