@@ -27,44 +27,32 @@ _ROUNDS = 200
 def binding(plan: Plan) -> pd.DataFrame:
     """Return the limits that bind: ``limit``, ``used``, ``available``, ``worth_usd``, ``unit``.
 
-    ``worth_usd`` is what one unit more would save, at the margin of the relaxation: whole
-    machines make the true saving come in steps. Demands and effective providers are listed with what
-    one unit more would cost, as a negative worth. Sorted by absolute worth, at least a cent.
+    ``worth_usd`` is what one unit more would save, at the margin of the relaxation in which the plan's sites
+    are open: whole machines make the true saving come in steps. Demands and effective providers are listed with
+    what one unit more would cost, as a negative worth. Sorted by absolute worth, at least a cent.
     """
-    problem, milp = plan.problem, to_milp(plan.problem, tight=False)
-    verdict = plan.verdict
+    problem, milp, verdict = plan.problem, to_milp(plan.problem, tight=False), plan.verdict
     assert plan.counts is not None
-    relaxation, names = _relaxed(milp)
-    dual = pd.Series(-relaxation.row_dual[: len(names)]).groupby(pd.Series(names)).sum()
-    z = np.zeros(len(milp.cost))
-    z[: len(plan.counts)] = plan.counts
-    z[milp.usage_columns] = problem.usage(plan.counts)
-    used = dict(zip(milp.row_names, milp.rows @ z, strict=True))
-    used |= {
-        "CVaR": verdict.cvar_usd, "budget": verdict.list_spend_usd,
-        "effective providers": verdict.effective,
-    }  # fmt: skip
-    limits = problem.limits
-    available = dict(zip(milp.row_names, milp.row_upper, strict=True))
+    relaxation, names = _relaxed(milp, plan.counts)
+    worth = pd.Series(-relaxation.row_dual[: len(names)]).groupby(pd.Series(names)).sum()
+    limits, bound = problem.limits, np.where(np.isfinite(milp.row_upper), milp.row_upper, milp.row_lower)
+    rows = pd.DataFrame({
+        "limit": ["CVaR", "effective providers", *milp.row_names],
+        "used": [verdict.cvar_usd, verdict.effective, *(milp.rows @ milp.point(plan.counts))],
+        "available": np.array([limits.cvar_usd, limits.effective_providers, *bound], float),
+    }).drop_duplicates("limit")  # fmt: skip
+    if n := limits.effective_providers:  # one more narrows the row by T / n^2
+        worth["effective providers"] *= -relaxation.z[milp.spread_columns].max() / n**2
+    rows["worth_usd"] = rows["limit"].map(worth).fillna(0.0)
+    rows["unit"] = rows["limit"].str.split(" ").str[0].map(_UNITS).fillna("")
+    # a pool in which one more machine would still fit does not bind
     pool = problem.slots["pool"].to_numpy()[problem.pairs["slot"].to_numpy()]
     machine = problem.pairs["pool_use"].groupby(pool).min()
-    loose = set()
-    for k, (name, gpus) in enumerate(zip(problem.pools["name"], problem.pools["capacity"], strict=True)):
-        if gpus - used.get(f"capacity of {name}", 0.0) >= machine.get(k, np.inf):
-            loose.add(f"capacity of {name}")  # one more machine would still fit: it does not bind
-    if n := limits.effective_providers:  # one more narrows the row by T / n^2
-        dual["effective providers"] *= -relaxation.z[milp.spread_columns].max() / n**2
-    need = dict(zip(milp.row_names, milp.row_lower, strict=True))
-    available |= {"CVaR": limits.cvar_usd, "effective providers": limits.effective_providers}
-    silent = loose | {"", "link", "tangent"}
-    rows = []
-    dual = dual[dual.abs() >= 0.01]
-    for name, worth in zip(dual.index.astype(str), dual, strict=True):
-        if name not in silent and not name.endswith("goes on"):
-            limit = need[name] if name.startswith("demand") else available[name]
-            rows.append((name, used[name], limit, worth, _UNITS.get(name.split(" ")[0], "")))
-    frame = pd.DataFrame(rows, columns=["limit", "used", "available", "worth_usd", "unit"])
-    return frame.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
+    machine.index = "capacity of " + problem.pools["name"].iloc[machine.index]
+    loose = rows["available"] - rows["used"] >= rows["limit"].map(machine).fillna(np.inf)
+    unnamed = rows["limit"].isin(("", "link", "tangent")) | rows["limit"].str.endswith("goes on")
+    rows = rows[~loose & ~unnamed & (rows["worth_usd"].abs() >= 0.01)]
+    return rows.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
 
 
 _UNITS = {
@@ -74,13 +62,15 @@ _UNITS = {
 """Of limits, by the first word of their names."""
 
 
-def _relaxed(milp: Milp) -> tuple[Relaxation, list[str]]:
-    """Return the relaxation solved with every cut it needs, and the name of each row."""
+def _relaxed(milp: Milp, counts: np.ndarray) -> tuple[Relaxation, list[str]]:
+    """Return the relaxation solved with every cut it needs, sites of a plan open, and the name of each row."""
     relaxation, names = Relaxation(milp), list(milp.row_names)
     # bounds repeat what rows say; without them the worth falls to the rows, which have names
     x = np.arange(len(milp.problem.pairs))
     most = np.where(milp.upper[x] > 0, np.inf, 0.0)
     relaxation.bound(x, milp.lower[x], most)
+    site = milp.site_columns
+    relaxation.bound(site, milp.point(counts)[site], milp.upper[site])
     deadline = time.perf_counter() + _PATIENCE_S
     while True:
         status = relaxation.solve(deadline - time.perf_counter())

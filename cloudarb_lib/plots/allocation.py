@@ -66,9 +66,6 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     return _stacked(held.sort_values(keys), title, x_title="GPUs held")
 
 
-_HOW = ("committed", "committed, idle", "on-demand", "spot")
-
-
 def commit_first(plan: pd.DataFrame) -> go.Figure:
     """Return GPUs held in each period of each scenario of the demand: what is committed, used or idle, then recourse.
 
@@ -79,22 +76,16 @@ def commit_first(plan: pd.DataFrame) -> go.Figure:
     when = plan["scenario"].where(plan["scenario"] != "", "the plan")
     if plan["period"].nunique() > 1:
         when = when + ", period " + (plan["period"] + 1).astype(str)
-    held = plan.pivot_table("gpus", when.rename("when"), how.rename("how"), "sum", fill_value=0.0)
-    held = held.reindex(columns=list(_HOW), fill_value=0.0)
-    hourly = held["on-demand"] + held["spot"]
-    sure = (held["committed"] + held["committed, idle"]).max()
-    span = " to ".join(f"{gpus:,.0f}" for gpus in sorted({hourly.min(), hourly.max()}))
-    fig = figure(
-        f"{sure:,.0f} GPUs committed whatever comes, then {span} rented by the hour", y_title="GPUs held"
-    )
-    for kind, colour in zip(_HOW, (2, 2, 0, 1), strict=True):
-        if held[kind].any():
-            fig.add_bar(
-                x=held.index, y=held[kind], name=kind, text=held[kind].map("{:,.0f}".format).where(held[kind] > 0, ""),
-                marker={"color": COLOURS[colour], "pattern": {"shape": "x" * ("idle" in kind), "solidity": 0.25}},
-                width=0.5, textangle=0,
-            )  # fmt: skip
-    return fig.update_layout(barmode="stack", legend_traceorder="normal")
+    held = plan.groupby([how.rename("kind"), when.rename("row")])["gpus"].sum().reset_index(name="value")
+    sure = held["kind"].str.startswith("committed")
+    most = [held["value"].where(part, 0.0).groupby(held["row"]).sum() for part in (sure, ~sure)]
+    span = " to ".join(f"{gpus:,.0f}" for gpus in sorted({most[1].min(), most[1].max()}))
+    held = held.assign(
+        label=held["value"].map("{:,.0f}".format), pattern=held["kind"].str.contains("idle").map({True: "x", False: ""}),
+        colour=held["kind"].map({"on-demand": COLOURS[0], "spot": COLOURS[1]}).fillna(COLOURS[2]),
+    )  # fmt: skip
+    title = f"{most[0].max():,.0f} GPUs committed whatever comes, then {span} rented by the hour"
+    return _stacked(held, title, x_title="GPUs held").update_yaxes(categoryarray=sorted(most[0].index)[::-1])
 
 
 def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
