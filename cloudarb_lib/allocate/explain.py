@@ -317,7 +317,7 @@ def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = Fals
     most[: len(x)] = x
     tail = np.isfinite(limits.cvar_usd or np.inf) and "CVaR" in kinds
     milp = replace(
-        base, cost=np.r_[base.cost * (1e-4 / scale), 1 / size], lower=np.zeros(width + k),
+        base, cost=np.r_[base.cost * (1e-4 / scale), 1 / size], lower=np.r_[base.lower, np.zeros(k)],
         upper=np.r_[most, 1e4 * size[:-1], 1e4 * size[-1] * tail], integer=np.r_[base.integer, np.zeros(k, bool)],
         rows=sparse.hstack([base.rows, give], format="csr"),
     )  # fmt: skip
