@@ -52,7 +52,7 @@ def planned(
     if plan is not None and binding is not None:
         return plan, binding
     solved = allocate.solve(allocate.build_problem(workloads, offers, paths=paths, **terms))
-    return solved.table, solved.binding
+    return solved.table, allocate.binding(solved)
 
 
 @dataclass(frozen=True)

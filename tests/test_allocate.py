@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.allocation_oracle import by_scipy
 from cloudarb_lib import allocate
-from cloudarb_lib.allocate import engine, search
+from cloudarb_lib.allocate import engine, explain, search
 from cloudarb_lib.allocate.build import rework_factor
 from cloudarb_lib.allocate.model import tail_mean
 from cloudarb_lib.assumptions import Assumptions
@@ -320,7 +320,7 @@ def test_a_missing_solver_is_named(monkeypatch, module, solver, said):
 
 def test_binding_limits_have_their_worth():
     plan = plan_for(work(40))
-    binds = plan.binding.set_index("limit")
+    binds = allocate.binding(plan).set_index("limit")
     pool = binds.loc["capacity of gcp/us-a/spot/H100"]
     assert (pool["used"], pool["available"]) == (32, 32)
     assert pool["worth_usd"] == pytest.approx((20 - 16) / 8 * 168)
@@ -392,6 +392,19 @@ def test_each_relief_mends_it_and_less_would_not(limits, said):
         assert allocate.solve(eased, replace(QUICK, gap=0.5)).has_plan, told
         if "together" not in told:  # the limit that gave way, 1 % nearer to what it was, admits none
             assert allocate.solve(nearer(problem, eased), QUICK).status == "infeasible", told
+
+
+def test_without_a_plan_of_whole_machines_in_time_the_least_is_told_as_such(monkeypatch):
+    least = explain.least_excess
+    monkeypatch.setattr(
+        explain, "least_excess", lambda p, kinds, whole=False: None if whole else least(p, kinds)
+    )
+    tight = plan_for(
+        work(60), limits=allocate.Limits(budget_usd=20_000.0), **{"interruption_per_hour/spot/typical": 0.0}
+    )
+    said, eased = allocate.reliefs(tight.problem)[0]
+    assert said == "budget 20,000 is short by 2,512 (12.6%), or more for whole machines"
+    assert eased is None
 
 
 QUICK = allocate.SolveOptions(gap=1e-6, time_limit_s=10)
@@ -790,7 +803,9 @@ def test_yesterdays_plan_is_the_one_to_beat():
 
 def test_a_pool_that_closes_with_its_site_still_shows_its_capacity():
     plan = plan_for(work(40), site_fee_usd_per_week=100.0)
-    capacity = plan.binding[plan.binding["limit"].str.startswith("capacity")].set_index("limit")
+    capacity = allocate.binding(plan)[allocate.binding(plan)["limit"].str.startswith("capacity")].set_index(
+        "limit"
+    )
     assert list(capacity.index) == ["capacity of gcp/us-a/spot/H100"]
     pool = capacity.iloc[0]
     assert (pool["used"], pool["available"]) == (32, 32)
@@ -849,18 +864,6 @@ def test_a_frontier_chooses_its_limits_and_tightens_its_bounds():
         assert (np.diff(bounds if not tight_first else bounds[::-1]) >= 0).all()
         there = curve["cost_usd"].notna()
         assert (curve.loc[there, "bound_usd"] <= curve.loc[there, "cost_usd"] * (1 + 1e-9)).all()
-
-
-def test_a_frontier_over_spread_has_plans_where_the_search_finds_none(monkeypatch):
-    base = random_problem(11, small=False)
-    base = allocate.without_risk_limits(replace(base, limits=replace(base.limits, budget_usd=None)))
-    for method in ("_by_sites", "_descend"):
-        monkeypatch.setattr(search._Search, method, lambda self, *a: "optimal")
-    assert not allocate.solve(base).has_plan
-    curve = allocate.frontier(base, "effective_providers", [1.0, 1.5])
-    assert (curve["effective"] >= curve["limit"] * (1 - 1e-6)).all()
-    assert curve["cost_usd"].is_monotonic_increasing
-    assert curve["bound_usd"].le(curve["cost_usd"]).all()
 
 
 def test_who_runs_where_and_what_it_costs_are_drawn():

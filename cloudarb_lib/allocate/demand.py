@@ -208,29 +208,25 @@ def load_workloads(path: str | Path) -> list[Workload]:
 
 
 def demand_table(demand: Demand) -> pd.DataFrame:
-    """Return the demand as a table for people: ``workload``, ``needs``, ``on``, ``where``, ``how``; for each scenario by
-    what it multiplies the need; what is committed to already below."""
+    """Return the demand as a table for people: ``workload``, ``needs``, ``on``, ``where``, ``interruptible``; for each
+    scenario by what it multiplies the need; what is committed to already below."""
     rows = []
     for w in demand.workloads:
         unit = "GPU-hours a week" if w.batch else f"GPUs, {w.hours_a_week:g} h a week"
         amounts = ", then ".join(f"{amount:g}" for amount in w.amounts or (w.amount,))
-        accepts = [m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()]
         where = [*w.providers, *w.regions, *(f"not {p}" for p in w.not_in)]
         told = {
             "workload": w.name,
             "needs": f"{w.count:g} x " * (w.count > 1) + f"{amounts} {unit}",
-            "on": ", ".join(accepts),
+            "on": ", ".join(m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()),
             "where": ", ".join(p for p in where if p != "*") or "anywhere",
-            "how": "may be interrupted" if w.interruptible else "without interruption",
+            "interruptible": "yes" if w.interruptible else "no",
         }
         times = {
             f"{s.name} ({s.probability:.0%})": f"x {s.factors.get(w.name, 1.0):g}" for s in demand.scenarios
         }
         rows.append(told | times)
     for c in demand.commitments:
-        told = {
-            "workload": "committed already",
-            "needs": f"{c.instances:g} machines at {c.usd_per_hour:g} USD/h each",
-        }
-        rows.append(told | {"on": c.machine, "how": "paid for, used or not"})
+        each = f"{c.instances:g} machines at {c.usd_per_hour:g} USD/h each"
+        rows.append({"workload": "committed already", "needs": each, "on": c.machine})
     return pd.DataFrame(rows).fillna("")

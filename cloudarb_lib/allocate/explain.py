@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -164,8 +163,8 @@ def conflicts(problem: Problem) -> list[str]:
     return [said for said, _ in reliefs(problem)]
 
 
-def reliefs(problem: Problem) -> Iterator[tuple[str, Problem | None]]:
-    """Yield the least changes that make a plan possible, each in words and as the problem so changed.
+def reliefs(problem: Problem) -> list[tuple[str, Problem | None]]:
+    """Return the least changes that make a plan possible, each in words and as the problem so changed.
 
     Each kind of limit in turn gives way, in proportion to its size and for whole machines, while the others hold:
     as much more as told admits a plan, to 1 % the least such. Then how far spend can be spread, regions that
@@ -173,30 +172,26 @@ def reliefs(problem: Problem) -> Iterator[tuple[str, Problem | None]]:
     is left. Where no kind suffices alone, all give way together. The problem is None where no plan of whole machines
     was found in time: the change told is then the least for parts of machines.
     """
-    limits, found = problem.limits, False
-    if least_excess(problem, ()) is not None:
-        yield "Parts of machines would fit: only whole machines are in the way.", None
-    for kind in _KINDS:
-        for relief in _relief(problem, (kind,)):
-            found = True
-            yield relief
+    limits, spread = problem.limits, f"effective {problem.limits.diversify}s"
+    alone = [relief for kind in _KINDS for relief in _relief(problem, (kind,))]
     if limits.effective_providers and (most := most_effective(problem)):
-        found = True
-        said = f"{most:.2f} effective {limits.diversify}s can be had, not {limits.effective_providers:g}"
-        yield said, replace(problem, limits=replace(limits, effective_providers=most))
+        eased = replace(problem, limits=replace(limits, effective_providers=most))
+        alone.append((f"{most:.2f} {spread} can be had, not {limits.effective_providers:g}", eased))
     for said, wider in problem.elsewhere():
         wider = replace(wider, limits=limits)
         if least_excess(wider, ()) is not None and solve(wider, _ANY).has_plan:
-            found = True
-            yield said, wider
-    if not found:
+            alone.append((said, wider))
+    if not alone:
+        fewer = f"; fewer {spread}" if limits.effective_providers else ""
         free = replace(problem, limits=replace(limits, effective_providers=None))
-        fewer = f"; fewer effective {limits.diversify}s" if limits.effective_providers else ""
-        for said, eased in _relief(free, _KINDS):
-            yield f"no limit alone is at fault; together: {said}{fewer}", eased
-    for said, eased in _relief(problem, ("demand",)):
-        if eased is None or eased.demands["need"].sum() > 0.001 * problem.demands["need"].sum():
-            yield said, eased
+        together = "no limit alone is at fault; together: "
+        alone = [(f"{together}{said}{fewer}", eased) for said, eased in _relief(free, _KINDS)]
+    for said, less in _relief(problem, ("demand",)):
+        if less is None or less.demands["need"].sum() > 0.001 * problem.demands["need"].sum():
+            alone.append((said, less))
+    if least_excess(problem, ()) is not None:
+        alone.insert(0, ("Parts of machines would fit: only whole machines are in the way.", None))
+    return alone
 
 
 _KINDS = ("budget", "CVaR", "on-demand", "share", "carbon", "capacity")
@@ -205,14 +200,16 @@ _ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
 """To find out whether there is a plan, whatever it costs."""
 
 
-def _relief(problem: Problem, kinds: tuple[str, ...]) -> Iterator[tuple[str, Problem | None]]:
-    """Yield what limits of ``kinds`` must give for a plan, if that suffices, and the problem in which they do."""
+def _relief(problem: Problem, kinds: tuple[str, ...]) -> list[tuple[str, Problem | None]]:
+    """Return what limits of ``kinds`` must give for a plan, if that suffices, and the problem in which they do."""
     parts = least_excess(problem, kinds)
-    if parts is not None:
-        counts = least_excess(problem, kinds, whole=True)
-        said, eased = _eased(problem, parts if counts is None else counts)
-        if said:
-            yield (said, eased) if counts is not None else (f"{said}, or more for whole machines", None)
+    if parts is None:
+        return []
+    counts = least_excess(problem, kinds, whole=True)
+    said, eased = _eased(problem, parts if counts is None else counts)
+    if not said:
+        return []
+    return [(said, eased) if counts is not None else (f"{said}, or more for whole machines", None)]
 
 
 def _eased(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:

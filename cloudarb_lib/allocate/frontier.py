@@ -40,8 +40,7 @@ def frontier(
     Without ``values``: six levels of CVaR from that of the plan without this limit down to close to the
     least there is (half of it at most), or 1 to 5 effective providers. Columns ``limit``, ``status``, ``cost_usd``, ``bound_usd``,
     ``cvar_usd``, ``effective``; NaN where there is no plan. Solved from the tightest limit on, so that
-    each plan is the one to beat at the next; over spread, that of ``least_excess`` where it is cheaper. Sorted by
-    ``limit``.
+    each plan is the one to beat at the next. Sorted by ``limit``.
     """
     if over not in ("cvar_usd", "effective_providers"):
         raise ParameterError(f"no frontier over {over!r}.", "Use cvar_usd or effective_providers.")
@@ -56,29 +55,18 @@ def frontier(
         if least is not None:
             low = max(low, tail_mean(problem.paths @ problem.usage(least), problem.limits.cvar_level))
         values = np.linspace(low, loose, 7)[1:].tolist()
-    rows: list[dict[str, object]] = []
+    rows: list[tuple] = []
     start: pd.DataFrame | None = None
-    cost = np.inf
     for value in sorted({float(v) for v in values}, reverse=over != "cvar_usd"):
-        at = _with(problem, **{over: value})
-        if over != "cvar_usd" and (counts := least_excess(at, (), whole=True)) is not None:
-            easy = Plan(at, "", -np.inf, 0.0, counts)
-            if easy.objective_usd < cost:
-                start = easy.table
-        plan = solve(at, options, start=start)
-        row: dict[str, object] = {"limit": value, "status": plan.status, "bound_usd": plan.bound_usd}
+        plan = solve(_with(problem, **{over: value}), options, start=start)
+        told = (np.nan,) * 3
         if plan.has_plan:
-            told, start, cost = plan.verdict, plan.table, plan.objective_usd
-            row |= {
-                "cost_usd": told.objective_usd, "cvar_usd": told.cvar_usd, "effective": told.effective,
-            }  # fmt: skip
-        rows.append(row)
-    columns = ["limit", "status", "cost_usd", "bound_usd", "cvar_usd", "effective"]
-    curve = pd.DataFrame(
-        rows[::-1], columns=columns
-    )  # from the loosest on: what bounds it bounds the tighter
-    bound = curve["bound_usd"].cummax()
-    return curve.assign(bound_usd=bound).sort_values("limit", ignore_index=True)
+            start, verdict = plan.table, plan.verdict
+            told = (verdict.objective_usd, verdict.cvar_usd, verdict.effective)
+        rows.append((value, plan.status, plan.bound_usd, *told))
+    columns = ["limit", "status", "bound_usd", "cost_usd", "cvar_usd", "effective"]
+    curve = pd.DataFrame(rows[::-1], columns=columns)  # what bounds the looser bounds the tighter
+    return curve.assign(bound_usd=curve["bound_usd"].cummax()).sort_values("limit", ignore_index=True)
 
 
 def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = None) -> Plan:

@@ -86,13 +86,6 @@ class Plan:
         order = ["workload", "period", "expected_cost_usd"]
         return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)
 
-    @property
-    def binding(self) -> pd.DataFrame:
-        """The limits that bind, as ``explain.binding``."""
-        from cloudarb_lib.allocate import explain
-
-        return explain.binding(self)
-
     def _fees(self) -> np.ndarray:
         """Site fees shared among the pairs at a site, by rent; charges by what each pair adds to the sum."""
         charges, counts = self.verdict.charges_usd, self.counts
