@@ -265,7 +265,7 @@ def test_each_status_fires(solver):
     assert none.status == "infeasible"
     assert not none.has_plan
     assert none.gap == np.inf
-    for name in ("table", "objective_usd", "verdict", "binding"):
+    for name in ("table", "objective_usd", "verdict"):
         with pytest.raises(SolveError, match="no plan: infeasible"):
             getattr(none, name)
     late = plan_for(work(64), options=replace(options, time_limit_s=1e-9))
