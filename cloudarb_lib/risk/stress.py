@@ -25,8 +25,8 @@ from cloudarb_lib.units import parse_as_of
 
 WHOM = ("purchase_option", "gpu_model", "provider", "region")
 """Who is hit, narrowed down in this order: the largest region is the largest of what is left."""
-GAP = 1e-3
-"""Relative gap to which plans are made anew; shocks move costs by more."""
+GAP = 1e-5
+"""Relative gap to which plans are made anew: small, so that one of several nearly as good is not a matter of chance."""
 FURTHEST = {"price": 10.0, "volatility": 10.0, "availability": 0.0, "demand": 10.0, "cost": 10.0}
 """How far reverse stress goes before it calls a factor harmless."""
 NEAR, REVERSE_PATHS = 1e-3, 2000
