@@ -580,7 +580,7 @@ def test_a_scenario_that_cannot_be_is_refused(bad):
         ("scenarios:\n- name: a\n- name: b\n  all_of: a", "line 4: all_of is 'a'"),
         ("scenarios:\n- 3", "line 2: scenarios is 3"),
         ("name: x", "line 1: key 'name' is not known"),
-        ("scenarios: [", "mine.yaml is not readable"),
+        ("scenarios: [", "mine.yaml, line 1: expected the node content"),
     ],
 )
 def test_mistakes_in_a_scenario_file_are_named(tmp_path, text, message):
