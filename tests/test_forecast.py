@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from cloudarb_lib import features
 from cloudarb_lib import forecast as fc
@@ -130,7 +131,9 @@ def test_an_alarm_halves_the_last_value_until_the_next_review_and_for_no_one_els
     change = np.where((np.arange(80) % 6 == 0)[:, None], rng.choice([-0.01, 0.01], (80, 30)), 0.0)
     change[60] = -0.4
     task = a_task(np.exp(np.cumsum(change, axis=0)), origins=np.arange(30, 72), horizon=13)
-    assert task.origins[ensemble.turned(task)].tolist() == [60, 61, 62, 63, 64, 65]
+    since = ensemble.reviews_since_alarm(task)
+    assert np.isinf(since[:60]).all()
+    assert since[60:73].tolist() == [0] * 6 + [1] * 6 + [2]
     forecasts, _ = ensemble.run_members(task)
     weights, gates = ensemble.weigh(task, forecasts)
     last, trend = (list(forecasts).index(n) for n in ("last_value", ensemble.TREND))
@@ -139,6 +142,16 @@ def test_an_alarm_halves_the_last_value_until_the_next_review_and_for_no_one_els
     assert (weights[alarmed, last, :, 6:] <= ensemble.TURN_SHARE).all()
     assert (weights[alarmed, trend, :, 6:] >= 0.4).all()
     assert (gates[alarmed, trend, :, 6:] == "").all()
+    first = a_task(
+        np.exp(np.cumsum(np.where(change == -0.4, change, 0.0), axis=0)),
+        origins=np.arange(30, 72),
+        horizon=13,
+    )
+    two = {"last_value": members.last_value(first), ensemble.TREND: members.momentum(first, cells=8)}
+    assert (ensemble.weigh(first, two)[0][:, 1] == 0).all()  # where no reviews were, none is due
+    monkeypatch.setattr(ensemble, "LEAST_REVIEWS", 0)
+    assert (ensemble.weigh(first, two)[0][alarmed, 1, :, -1] == 0.5).all()
+    monkeypatch.undo()
     monkeypatch.setattr(ensemble, "TURN_SHARE", 1.0)
     without, _ = ensemble.weigh(task, forecasts)
     np.testing.assert_array_equal(weights[..., :4], without[..., :4])  # no review is due so soon
@@ -352,8 +365,10 @@ def test_in_most_worlds_of_a_list_a_series_goes_one_way_with_its_group_or_agains
 def test_past_cells_of_a_list_age_by_reviews():
     """Sixty cells without one and then one in every cell: the newest ten weigh nearly half."""
     reviews = np.concatenate([np.zeros(60), np.arange(1, 11)])
+    never = np.full(70, np.inf)
     by_review, by_cell = (
-        w.draw_cells(69, n_paths=3000, horizon=1, seed=1, reviews=count)[0] for count in (reviews, None)
+        w.draw_cells(69, n_paths=3000, horizon=1, seed=1, reviews=told)[0]
+        for told in ((reviews, never), None)
     )
     weight = 0.5 ** ((reviews[69] - reviews[1:]) / w.HALF_LIFE_REVIEWS)
     assert (by_review >= 60).mean() == pytest.approx(weight[59:].sum() / weight.sum(), abs=0.03)
@@ -391,37 +406,87 @@ def test_a_step_expected_moves_the_median_and_unchanged_stays_possible(share):
     np.testing.assert_array_equal(moved[1] == 0, worlds[1] == 0)
 
 
-@pytest.mark.parametrize("spread", [0.7, 1.0, 2.0])
+def test_after_an_alarm_moves_far_ahead_have_the_tails_of_students_t():
+    """One review since the alarm: two degrees of freedom; near steps, and lists without an alarm, stay as drawn."""
+    count, since = np.arange(50.0), np.full(50, np.inf)
+    drawn = {"n_paths": 20_000, "horizon": 4, "seed": 3}
+    *cells, scale = w.draw_cells(49, reviews=(count, since), **drawn)
+    assert (scale == 1).all()
+    since[40:] = 1
+    *same, scale = w.draw_cells(49, reviews=(count, since), **drawn)
+    np.testing.assert_array_equal(same, cells)
+    assert (scale[:, : w.LONG_STEPS] == 1).all()
+    far = scale[:, w.LONG_STEPS]
+    np.testing.assert_array_equal(scale[:, -1], far)
+    normal = np.random.default_rng(0).normal(size=20_000)
+    assert stats.kstest(normal * far, stats.t(2).cdf).pvalue > 0.01
+    assert stats.kstest(normal, stats.t(2).cdf).pvalue < 1e-6
+    step = np.ones((50, 1))
+    worlds = w.draw_worlds(step, np.zeros(1, int), np.zeros(1, int), (*cells, scale))
+    np.testing.assert_allclose(worlds[0, :, -1], w.LONG_STEPS + 2 * far)
+
+
+def needed(spread, rng, *, origins, series=40, paths=64):
+    """Widths that normal outcomes need of normal worlds of ``spread``."""
+    return np.stack([
+        w.needed_width(rng.normal(0, spread, (series, paths, 1)), rng.normal(0, 1, (series, 1)), rng=rng)
+        for _ in range(origins)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("spread", [0.4, 0.7, 1.0, 2.0])
 def test_calibration_brings_wrong_widths_to_nominal_coverage(spread):
     """Worlds too narrow or too wide by a known factor; coverage of new outcomes is then right."""
     rng = np.random.default_rng(1)
     groups = np.zeros(40, int)
-    pits = np.stack([
-        w.transform(rng.normal(0, spread, (40, 64, 1)), rng.normal(0, 1, (40, 1)), rng=rng)
-        for _ in range(300)
+    counts = w.count_widths(needed(spread, rng, origins=300), groups)
+    assert counts.sum() == 300 * 40
+    maps = w.width_maps(counts, np.ones((300, 1)), np.ones((300, 1)))
+    pit = np.stack([
+        w.transform(w.calibrate(rng.normal(0, spread, (40, 128, 1)), maps, groups), rng.normal(0, 1, (40, 1)), rng=rng)
+        for _ in range(100)
     ])  # fmt: skip
-    counts = w.count_widths(pits, groups)
-    maps = w.width_maps(counts, np.ones((300, 1)))
-    worlds = w.calibrate(rng.normal(0, spread, (40, 2000, 1)), maps, groups)
-    low, high = np.quantile(worlds, [0.1, 0.9])
-    truth = rng.normal(0, 1, 20_000)
-    assert 0.76 < ((truth >= low) & (truth <= high)).mean() < 0.86
+    for level in (0.8, 0.95):
+        assert (abs(2 * pit - 1) <= level).mean() == pytest.approx(level, abs=0.03)
 
 
-def test_calibration_keeps_atoms_order_and_median_and_does_nothing_unasked():
+def test_the_width_needed_by_hand():
+    worlds = np.arange(-50.0, 51.0)[None, :, None].repeat(5, axis=0)
+    truth = np.array([[0.0], [40.0], [-50.0], [100.0], [np.nan]])
+    width = w.needed_width(worlds, truth, rng=np.random.default_rng(0))[:, 0]
+    assert 0 <= width[0] < 0.02
+    assert 1.44 < width[1] < 1.64  # ranks 90 to 92 of 102: about 80 % lie nearer
+    assert np.log(101) - 0.75 < width[2] <= np.log(101)  # the last world: as much as they tell
+    assert width[3] == pytest.approx(2 * np.log(101))  # twice as far from the median as the last world
+    assert np.isnan(width[4])
+
+
+def test_calibration_keeps_atoms_order_and_median():
     rng = np.random.default_rng(2)
     worlds = np.where(rng.random((5, 401, 2)) < 0.6, 0.0, rng.normal(0, 0.1, (5, 401, 2)))
-    empty = w.count_widths(np.full((3, 5, 2), np.nan), np.zeros(5, int))
-    same = w.width_maps(empty, np.ones((3, 2)))
-    np.testing.assert_allclose(same[0, 0], np.linspace(0, 1, w.BINS + 1))
-    wide = np.broadcast_to(np.linspace(0, 1, w.BINS + 1) ** 0.5, same.shape)
-    out = w.calibrate(worlds, wide, np.zeros(5, int))
-    assert set(np.unique(out)) <= set(np.unique(worlds))
+    same = np.broadcast_to(w.NATS, (1, 2, len(w.NATS)))
+    np.testing.assert_allclose(np.sort(w.calibrate(worlds, same, np.zeros(5, int)), axis=1),
+                               np.sort(worlds, axis=1), atol=2e-2)  # fmt: skip
+    out = w.calibrate(worlds, 2 * same, np.zeros(5, int))
     np.testing.assert_allclose(np.median(out, axis=1), np.median(worlds, axis=1), atol=2e-3)
     assert out.std() > worlds.std()
+    assert out.max() > 1.5 * worlds.max()  # what is beyond the last world is in proportion
     for s in range(5):
         order = np.argsort(worlds[s, :, 0], kind="stable")
         assert (np.diff(out[s, order, 0]) >= 0).all()
+    assert set(np.unique(w.calibrate(np.zeros((1, 9, 1)), 2 * same[:, :1], np.zeros(1, int)))) == {0.0}
+
+
+def test_few_windows_leave_widths_near_what_they_are_taken_to_need():
+    """Without outcomes the widths of the prior; outcomes that share most of their time move them less."""
+    none = w.count_widths(np.full((30, 5, 1), np.nan), np.zeros(5, int))
+    asked = np.argmin(abs(w.NATS - 1.6))
+    weight = np.ones((30, 1))
+    width = w.width_maps(none, weight, weight)[0, 0, asked]
+    assert width == pytest.approx(w.PRIOR_WIDTH * w.NATS[asked], abs=0.05)
+    counts = w.count_widths(np.full((30, 5, 1), 0.5), np.zeros(5, int))  # far narrower would do
+    apart, shared = (w.width_maps(counts, weight, own * weight)[0, 0, asked] for own in (1.0, 0.1))
+    assert apart < shared < width
 
 
 @given(st.integers(0, 500))
@@ -601,27 +666,29 @@ def test_nothing_that_moves_cannot_be_scored():
 
 
 def some_maps(origins=12, groups=2, ahead=3):
-    return np.broadcast_to(np.linspace(0, 1, w.BINS + 1), (origins, groups, ahead, w.BINS + 1)).copy()
+    return np.broadcast_to(w.NATS, (origins, groups, ahead, len(w.NATS))).copy()
 
 
 def outcomes(inside, origins=12, groups=2, ahead=3):
     """Ten outcomes an origin, all in the middle or all in the outermost bin."""
-    counts = np.zeros((origins, groups, ahead, w.BINS))
+    counts = np.zeros((origins, groups, ahead, len(w.NATS) - 1))
     counts[..., 0 if inside else -1] = 10
     return counts
 
 
 def test_intervals_widen_after_misses_and_narrow_after_none():
+    """At both levels, each by its own misses."""
     weight = np.tri(12, 12, -1)[:, :, None] * np.ones(3)
-    missed, held = (w.adapt(some_maps(), outcomes(inside), weight) for inside in (False, True))
-    at80 = w.NOMINAL
-    assert missed[0, 0, 0, at80] == pytest.approx(0.8)  # nothing known yet
-    assert (np.diff(missed[:4, 0, 0, at80]) > 0).all()
-    assert (np.diff(held[:4, 0, 0, at80]) < 0).all()
-    odds = np.log(4) + w.GAIN * 0.8  # after one origin of misses: 1 - 0.2
-    assert missed[1, 0, 0, at80] == pytest.approx(1 / (1 + np.exp(-odds)), abs=0.01)
+    missed, held = (w.adapt(some_maps(), outcomes(inside), weight)[:, 0, 0] for inside in (False, True))
+    np.testing.assert_allclose(missed[0], w.NATS)  # nothing known yet
+    for share, at in ((0.2, 8), (0.05, 15)):
+        assert (np.diff(missed[:4, at]) > 0).all()
+        assert (np.diff(held[:4, at]) < 0).all()
+        grown = np.exp(w.GAIN * (1 - share) / (share * -np.log(share)))  # after one origin of misses
+        assert missed[1, at] == pytest.approx(w.NATS[at] * grown, rel=0.02)
     assert (np.diff(missed, axis=-1) >= 0).all()
-    assert missed[-1].max() <= 1
+    assert (np.diff(held, axis=-1) >= 0).all()
+    assert missed.max() <= np.exp(w.MOST_SHIFT) * w.NATS[-1]
 
 
 def test_widths_use_only_outcomes_known_by_then():
@@ -631,7 +698,7 @@ def test_widths_use_only_outcomes_known_by_then():
     other[5:] = outcomes(False)[5:]
     one, two = (w.adapt(some_maps(), c, weight) for c in (counts, other))
     np.testing.assert_array_equal(one[:8], two[:8])
-    assert (two[8:, ..., w.NOMINAL] > one[8:, ..., w.NOMINAL]).all()
+    assert (two[8:, ..., 8] > one[8:, ..., 8]).all()
 
 
 def test_a_calm_market_moves_less_at_first_and_a_wild_one_as_ever():
@@ -658,7 +725,7 @@ def test_worlds_of_a_market_stay_near_the_extremes_that_it_has_shown():
 def test_a_step_that_is_turned_about_is_no_larger_than_a_reviews_cap():
     step = np.zeros((4, 1))
     step[2] = -1.1  # a price cut to a third
-    drawn = (np.full((2, 1), 2), np.zeros((2, 1), int))
+    drawn = (np.full((2, 1), 2), np.zeros((2, 1), int), np.ones((2, 1)))
     ways = np.array([[1.0, -1.0]])
     found = w.draw_worlds(step, np.zeros(1, int), np.zeros(1, int), drawn, ways)
     np.testing.assert_allclose(found[0, :, 0], [members.CAP_LOG, -1.1])

@@ -74,15 +74,16 @@ def test_prices_in_units_of_their_week():
     assert unit[100, 0] == pytest.approx(169 / (269 / 101))
 
 
-def test_known_sums_are_the_discounted_sums_of_known_outcomes():
+def test_sums_are_of_the_known_outcomes_discounted_by_age():
     rng, origins = np.random.default_rng(0), np.array([3, 4, 7, 12, 13, 20])
     values = rng.random((6, 2, 5))
     for half_life in (4.0, np.arange(1.0, 6.0), np.inf):
-        weight = ensemble.recent(origins, origins, 5, half_life)
-        want = np.einsum("aoh,ogh->agh", weight, values)
-        np.testing.assert_allclose(ensemble.known_sums(values, origins, half_life), want, atol=1e-12)
-    old = ensemble.known_sums(np.ones((2, 1, 1)), np.array([0, 1_000_000]), 4.0)
-    assert (old.ravel() < 1e-300).all()
+        found = ensemble.sums(ensemble.recent(origins, origins, 5, half_life), values)
+        for at, group, h in np.ndindex(6, 2, 5):
+            age = origins[at] - origins - (h + 1)
+            life = np.broadcast_to(half_life, 5)[h]
+            want = sum(0.5 ** (a / life) * v for a, v in zip(age, values[:, group, h], strict=True) if a >= 0)
+            assert found[at, group, h] == pytest.approx(want, abs=1e-12)
 
 
 @pytest.mark.parametrize(("says", "leads"), [("the truth", True), ("the opposite", False)])

@@ -20,7 +20,7 @@ from cloudarb_lib.errors import DataError
 from cloudarb_lib.features import RATE_CELLS, STEP_LOG, about, carry_forward, review_rate, steps
 from cloudarb_lib.files import replaced
 from cloudarb_lib.forecast import worlds as w
-from cloudarb_lib.forecast.drift import turns
+from cloudarb_lib.forecast.drift import LEAST_REVIEWS, turns
 from cloudarb_lib.forecast.members import CAP_LOG, KEPT, MEMBERS, Task
 from cloudarb_lib.forecast.meta import in_week_means
 from cloudarb_lib.forecast.worker import begin, within
@@ -28,15 +28,12 @@ from cloudarb_lib.types import Panel
 
 ALL = "all"
 CALIBRATION_PACES = 52  # before the first origin, from which weights and intervals learn
-MOST_FORECASTS = (
-    8_000_000  # of a walk (origins, series, steps) that it learns from, beyond which fewer origins do
-)
-CALIBRATION_PATHS = 64
+MOST_FORECASTS = 8_000_000  # of a walk (origins, series, steps), beyond which it learns from fewer origins
+CALIBRATION_PATHS = 128
 HALF_LIFE_STEPS = 13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
 MARKET_HALF_LIFE_DAYS = 7.0
 """The same for prices seen by the hour, or three times the steps ahead: outcomes that overlap teach one lesson."""
 HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
-LONG_STEPS = 2  # from the step after these on, reviews judge a member: its own outcomes come too late
 MAX_CHANGE_LOG = 1.5  # no forecast goes beyond a price 4.5 times as high, or as low
 SHARES = (0.25, 0.5, 0.75, 1.0)
 TEMPERATURE = 0.01  # in units of the loss ratio: 1 % better weighs e times as much
@@ -121,7 +118,8 @@ class Walk:
 
     ``members`` (origins, series, steps) and why others ``failed``; ``weights`` and ``gates`` (origins,
     members, groups and all, steps), a gate being '' or the reason; ``point`` the weighted mean; ``truth``
-    what came, changes under 0.5 % set to 0; ``widths`` (origins, groups, steps, BINS + 1) as from ``adapt``, ``step`` as from ``known_steps``.
+    what came, changes under 0.5 % set to 0; ``widths`` (origins, groups, steps, ``NATS``) as from ``adapt``; ``past``
+    what worlds are drawn from.
     """
 
     patterns: Patterns
@@ -133,17 +131,20 @@ class Walk:
     point: np.ndarray
     truth: np.ndarray
     widths: np.ndarray
-    step: np.ndarray
+    past: Past
 
     def worlds(
         self, origin: int, *, n_paths: int, only: np.ndarray, ahead: np.ndarray | slice = slice(None)
     ) -> np.ndarray:
         """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin, of all steps
         or those at the positions ``ahead``."""
-        task, at = self.task, int(self.task.origins[origin])
+        task, origin = self.task, range(len(self.task.origins))[origin]
         point = self.point[origin, only][:, ahead]
-        worlds = simulated(task, self.step, at, point, n_paths=n_paths, only=only, ahead=ahead)
-        return w.calibrate(worlds, self.widths[origin][:, ahead], task.groups[only])
+        worlds = simulated(task, self.past, origin, point, n_paths=n_paths, only=only, ahead=ahead)
+        ends = worlds.min(axis=1, keepdims=True), worlds.max(axis=1, keepdims=True)
+        out = w.calibrate(worlds, self.widths[origin][:, ahead], task.groups[only])
+        low, high = (limit[origin, only, None, None] for limit in self.past.limits)
+        return np.clip(out, np.minimum(low, ends[0]), np.maximum(high, ends[1]), out=out)
 
     def until(self, origin: int) -> Walk:
         """Return the walk as it stood at an origin, counted from the end (-1 is the last)."""
@@ -166,27 +167,32 @@ class Walk:
         return left.astype({"horizon": int})
 
 
-def bounded(change: np.ndarray, shown: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Return log changes held within ``MAX_CHANGE_LOG``, and what was ``shown`` before: steps of a volatile past
-    add up beyond reason."""
-    return np.clip(change, np.minimum(shown[0], -MAX_CHANGE_LOG), np.maximum(shown[1], MAX_CHANGE_LOG))
+@dataclass(frozen=True)
+class Past:
+    """What the worlds of a task are drawn from: ``step`` (times, series) as from ``known_steps``; ``limits``; and of a list
+    its ``reviews`` as in ``draw_cells``, None on a market."""
+
+    step: np.ndarray
+    limits: tuple[np.ndarray, np.ndarray]
+    reviews: tuple[np.ndarray, np.ndarray] | None
+
+    @classmethod
+    def of(cls, task: Task) -> Past:
+        reviews = (reviews_so_far(task), reviews_since_alarm(task)) if task.pace == 1 else None
+        return cls(w.known_steps(task.step, task.log_price, task.groups), limits(task), reviews)
 
 
-def shown(task: Task, at: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far below and above its price at ``at`` each series has lain before, (at, series, 1); 0 where not
-    known, and on price lists: only auctions and outages return to their extremes."""
+def limits(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far a price may fall and rise from an origin (origins, series): on a list ``MAX_CHANGE_LOG``, on a
+    market a capped step beyond where it has been: only auctions and outages return to their extremes."""
+    now = task.log_price[task.origins]
     if task.pace == 1:
-        return np.zeros(1), np.zeros(1)
-    cells, now = np.atleast_1d(at), task.log_price[at]
+        return np.full(now.shape, -MAX_CHANGE_LOG), np.full(now.shape, MAX_CHANGE_LOG)
+    cells = task.origins
     parts = np.concatenate([[0], cells[:-1] + 1])  # between one and the next
-    low, high = (
-        np.nan_to_num(
-            extreme.accumulate(extreme.reduceat(task.log_price[: cells[-1] + 1], parts)).reshape(now.shape)
-            - now
-        )
-        for extreme in (np.fmin, np.fmax)
-    )
-    return low[..., None], high[..., None]
+    seen = (np.fmin, task.log_price[: cells[-1] + 1]), (np.fmax, task.log_price[: cells[-1] + 1])
+    low, high = (np.nan_to_num(end.accumulate(end.reduceat(price, parts)) - now) for end, price in seen)
+    return low - CAP_LOG, high + CAP_LOG
 
 
 def walk_positions(patterns: Patterns, asked: np.ndarray, *, horizon: int) -> np.ndarray:
@@ -210,7 +216,7 @@ def run_members(
     """
     done: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
-    seen = shown(task, task.origins)
+    low, high = (limit[..., None] for limit in limits(task))
     files = {name: keep / f"{name}.npy" for name in KEPT} if keep else {}
     asked = [name for name in MEMBERS if name not in leave_out]
     kept = [name for name in asked if name in files and files[name].exists()]
@@ -225,7 +231,9 @@ def run_members(
             said = within(LIMIT_S, begun.get(name) or begin(partial(MEMBERS[name], task)))
             if not np.isfinite(said).all():
                 raise DataError("it returned a number that is not finite.")
-            done[name] = bounded(said, seen).astype(np.float32)
+            # steps of a volatile past add up beyond reason
+            said = np.clip(said, np.minimum(low, -MAX_CHANGE_LOG), np.maximum(high, MAX_CHANGE_LOG))
+            done[name] = said.astype(np.float32)
             if name in files:
                 with replaced(files[name]) as part, part.open("wb") as out:
                     np.save(out, done[name], allow_pickle=False)
@@ -235,88 +243,107 @@ def run_members(
 
 
 def recent(at: np.ndarray, origins: np.ndarray, horizon: int, half_life: float | np.ndarray) -> np.ndarray:
-    """Return (at, origin, step ahead): what the outcome of an origin counts at a cell, 0 before it is known."""
-    age = at[:, None, None] - (origins[None, :, None] + np.arange(1, horizon + 1))
+    """Return (steps ahead, at, origin): what the outcome of an origin counts at a cell, 0 before it is known;
+    ``half_life`` in cells, one or of each step."""
+    ahead = np.arange(1, horizon + 1)[:, None, None]
+    age = at[:, None] - origins - ahead
+    half_life = np.broadcast_to(half_life, horizon)[:, None, None]
     return np.where(age >= 0, 0.5 ** (np.maximum(age, 0) / half_life), 0.0)
 
 
-def known_sums(values: np.ndarray, origins: np.ndarray, half_life: float | np.ndarray) -> np.ndarray:
-    """Return (at, groups, steps ahead): discounted as in ``recent``, the sums of ``values`` (origins, groups, steps
-    ahead) of the outcomes known at each origin; running sums, so that many origins cost little."""
-    end = origins[:, None] + np.arange(1, values.shape[2] + 1)
-    grown = np.exp2(np.maximum((end - origins[-1]) / half_life, -1000.0))
-    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values * grown[:, None], axis=0)])
-    count = np.stack([np.searchsorted(ends, origins, side="right") for ends in end.T], axis=1)
-    shrink = np.exp2(np.minimum((origins[-1] - origins)[:, None] / half_life * np.ones(end.shape[1]), 1000.0))
-    return np.take_along_axis(total, count[:, None], axis=0) * shrink[:, None]
+def sums(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return (at, groups, steps): ``values`` (origins, groups, steps) summed as ``recent`` ``counts`` them."""
+    return np.matmul(counts, values.transpose(2, 0, 1)).transpose(1, 2, 0)
 
 
 def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights and gates that stood at each origin of ``task``, as in ``Walk``.
 
     Each member competes at a quarter, half, three quarters and all of the change it forecasts, by its
-    discounted out-of-fold loss over that of the last value, in prices; the rest of its weight falls to the
-    last value. Weights go by exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all; on a market
-    so do the weighted mean of all others and the meta-learner (``meta_share``). On a list, after an alarm (``turned``),
-    ``TREND`` takes what the last value has above ``TURN_SHARE``, from where a review is expected on.
+    discounted out-of-fold loss over that of the last value, in prices, and the standard error of their difference
+    (what reviews say stands without); the rest of its weight falls to the last value. Weights go by exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all. On a list
+    that is reviewed, until the next review after an alarm, ``TREND`` takes what the last value has above ``TURN_SHARE``, from where a
+    review is expected on. On a market the weighted mean of all so far competes with the meta-learner in the same way,
+    by losses in units of the mean price of the last week; at steps of which that says nothing it has no share.
     """
-    log_price = task.log_price[task.origins]
+    origins, came, names = task.origins, np.expm1(task.truth()), list(members)
     price = np.exp(carry_forward(task.log_price))
     mean = np.cumsum(np.nan_to_num(price), axis=0) / np.maximum(np.isfinite(price).cumsum(axis=0), 1)
-    unit = (np.exp(log_price) / mean[task.origins])[..., None]
-    truth = unit * np.expm1(task.truth())
+    unit = np.exp(task.log_price[origins]) / mean[origins]
     group = (task.groups[:, None] == np.arange(task.groups.max() + 2)).astype(float)
     group[:, -1] = 1.0  # the last group is all series
-    known_of = group
-    group = group * (1.0 if task.copies is None else task.copies[:, None])
+    copies = np.ones(len(group)) if task.copies is None else task.copies
     ahead = np.arange(1, task.horizon + 1)
     half_life = np.maximum(MARKET_HALF_LIFE_DAYS * task.pace, 3 * ahead) if task.pace > 1 else HALF_LIFE_STEPS
-    reviewed = _Reviews.of(task)
+    counts = recent(origins, origins, task.horizon, half_life)
+
+    def by_group(loss: np.ndarray, weight: np.ndarray = copies) -> np.ndarray:
+        return np.einsum("osh,sg->ogh", np.nan_to_num(loss), group * weight[:, None], optimize=True)
+
+    def lost(forecast: np.ndarray, unit: np.ndarray = unit) -> np.ndarray:
+        return by_group(np.abs(unit[..., None] * (np.expm1(forecast) - came)))
 
     def ratio_to(loss: np.ndarray, base: np.ndarray) -> np.ndarray:
         """Loss over the last value's, with a prior that the member is worse."""
         prior = PRIOR_SHARE * base
         return (loss + prior * (1 + PRIOR_HANDICAP)) / np.maximum(base + prior, 1e-12)
 
-    def by_group(loss: np.ndarray, group: np.ndarray = group) -> np.ndarray:
-        return np.einsum("osh,sg->ogh", np.nan_to_num(loss), group, optimize=True)
+    def with_all(ratio: np.ndarray, base: np.ndarray) -> np.ndarray:
+        return np.where(base > 1e-9, (ratio + ratio[:, -1:]) / 2, np.inf)
 
-    def total(loss: np.ndarray) -> np.ndarray:
-        return known_sums(by_group(loss), task.origins, half_life)
+    seen = by_group(np.isfinite(came).astype(float), np.ones(len(group)))
+    known = sums((counts > 0).astype(float), seen)[:, -1:] >= MIN_OUTCOMES
+    base, square, score = (
+        lost(np.zeros_like(came)),
+        counts**2 / own_share(origins, task.horizon).T[:, None],
+        {},
+    )
+    total = sums(counts, base)
+    reviewed, stepped, rate = _reviews(task)
+    rare = (rate <= 0.5) & (task.pace == 1)  # at most half of the cells are reviews; market prices know none
+    expected = np.maximum(rate, 1 / RATE_CELLS)
 
-    def total_at_reviews(loss: np.ndarray) -> np.ndarray:
-        return np.einsum("aoh,ogh->agh", reviewed.decay, by_group(loss), optimize=True)
+    def lost_at_reviews(forecast: np.ndarray) -> np.ndarray:
+        """The loss of what a forecast expects of a review."""
+        change = np.clip(forecast[..., :1] / expected, -CAP_LOG, CAP_LOG)
+        return sums(reviewed, by_group(np.abs(stepped - change)))
 
-    base, base_at_reviews = total(np.abs(truth)), total_at_reviews(np.abs(reviewed.came))
-    seen = by_group(np.isfinite(truth).astype(float), known_of)
-    known = known_sums(seen, task.origins, np.inf)[:, -1:] >= MIN_OUTCOMES
-    names, score = list(members), {}
+    total_at_reviews = lost_at_reviews(np.zeros_like(came))
     for name, forecast in members.items():
         for share in SHARES if name not in ("last_value", META) else ():
-            ratio = ratio_to(total(np.abs(unit * np.expm1(share * forecast) - truth)), base)
-            at_reviews = ratio_to(total_at_reviews(reviewed.error(share * forecast)), base_at_reviews)
-            ratio[..., LONG_STEPS:] = np.where(reviewed.rare, at_reviews, ratio[..., LONG_STEPS:])
-            score[name, share] = np.where(base > 1e-9, (ratio + ratio[:, -1:]) / 2, np.inf)
-    weights = np.zeros((len(task.origins), len(names), group.shape[1], task.horizon))
-    gates = np.full(weights.shape, WORSE, dtype=object)
+            loss = lost(share * forecast)
+            error = np.sqrt(sums(square, (loss - base) ** 2))
+            ratio = ratio_to(sums(counts, loss) + error, total)
+            at_reviews = ratio_to(
+                lost_at_reviews(share * forecast), total_at_reviews
+            )  # few: their error is large
+            ratio[..., w.LONG_STEPS :] = np.where(rare, at_reviews, ratio[..., w.LONG_STEPS :])
+            score[name, share] = with_all(ratio, total)
+    weights = np.zeros((len(origins), len(names), group.shape[1], task.horizon))
     best = np.minimum(np.min(list(score.values()), axis=0, initial=1.0), 1.0) if score else 1.0
     raw = {key: np.where((s < 1) & known, np.exp((best - s) / TEMPERATURE), 0.0) for key, s in score.items()}
     norm = sum(raw.values()) + np.exp((best - 1.0) / TEMPERATURE)
     for (name, share), z in raw.items():
-        k = names.index(name)
-        weights[:, k] += share * z / norm
-        gates[:, k] = np.where(z > 0, "", gates[:, k])
+        weights[:, names.index(name)] += share * z / norm
     last = names.index("last_value")
     weights[:, last] = 1.0 - weights.sum(axis=1)
     if TREND in members and task.pace == 1:
-        k, due = names.index(TREND), turned(task)[:, None] & (reviewed.rate[..., 0] * ahead >= 1 - 1e-9)
+        alarmed = (reviews_since_alarm(task) == 0) & (reviews_so_far(task) > LEAST_REVIEWS)
+        k, due = names.index(TREND), alarmed[origins, None] & (expected[..., 0] * ahead >= 1 - 1e-9)
         moves = np.where(due[:, None] & known, np.maximum(weights[:, last] - TURN_SHARE, 0.0), 0.0)
         weights[:, k], weights[:, last] = weights[:, k] + moves, weights[:, last] - moves
-        gates[:, k] = np.where(moves > 0, "", gates[:, k])
+    gates = np.where(weights > 0, "", WORSE).astype(object)
     if META in members and task.pace > 1:
-        rest = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
-        k = names.index(META)
-        leads = np.where(known, meta_share(task, group, rest, members[META]), 0.0)
+        k, meta = names.index(META), members[META]
+        half_life = np.maximum(META_HALF_LIFE_DAYS * task.pace, 4 * ahead)
+        counts = recent(origins, origins, task.horizon, half_life)
+        week = in_week_means(task.log_price, pace=task.pace)[origins]
+        rest = sum(weights[:, j][:, task.groups] * f for j, f in enumerate(members.values()))
+        base = sums(counts, lost(rest, week))
+        ratio = with_all(sums(counts, lost(meta, week)) / np.maximum(base, 1e-9), base)
+        leads = np.where(
+            known & (meta != 0).any(axis=(0, 1)), expit((1 + META_LEAD - ratio) / TEMPERATURE), 0.0
+        )
         weights *= 1.0 - leads[:, None]
         weights[:, k] = leads
         gates[:, k] = np.where(leads > 0.5, "", NOT_LEADING)
@@ -325,86 +352,56 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     return weights, gates
 
 
-def turned(task: Task) -> np.ndarray:
-    """Return at which origins of ``task`` an alarm stands: the last value lost more than it used to, over all
-    series (Page-Hinkley, as in ``drift``), and no review has come since."""
+def _reviews(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what reviews say, at once where an outcome many steps ahead is long in coming: what the cell after each
+    origin counts if it is one, as from ``recent`` but by reviews, (1, at, origin); its steps (origin, series, 1), and
+    the reviews a cell expected at each origin (origin, 1, 1)."""
+    step, origins = task.step, task.origins
+    is_review, rate = review_rate(step, task.log_price)
+    after, count = np.minimum(origins + 1, len(step) - 1), np.cumsum(is_review)
+    age = count[origins][:, None] - count[after]
+    seen = is_review[after] & (after > origins) & (origins[:, None] >= after)
+    counts = np.where(seen, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_REVIEWS), 0.0)[None]
+    return counts, np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)[..., None], rate[origins, None, None]
+
+
+def own_share(origins: np.ndarray, horizon: int) -> np.ndarray:
+    """Return (origins, steps): the share of the time of an outcome that is not that of the next origin's too."""
+    apart = np.diff(origins, append=origins[-1] + 1)[:, None]
+    return np.minimum(apart / np.arange(1, horizon + 1), 1.0)
+
+
+def reviews_so_far(task: Task) -> np.ndarray:
+    """Return how many reviews a list has had by each cell."""
+    return np.cumsum(review_rate(task.step, task.log_price)[0])
+
+
+def reviews_since_alarm(task: Task) -> np.ndarray:
+    """Return how many reviews have come by each cell since the last value lost more than it used to, over all
+    series (Page-Hinkley, as in ``drift``); inf without such an alarm."""
     step, known = task.step, np.isfinite(task.log_price)
     offers = known * (1.0 if task.copies is None else task.copies)
     alarm = turns(list((np.abs(step) * offers).sum(axis=1) / np.maximum(offers.sum(axis=1), 1)))
-    count = np.cumsum(review_rate(step, task.log_price)[0])
+    count = reviews_so_far(task)
     latest = carry_forward(np.where(alarm, count, np.nan)[:, None])[:, 0]
-    return (latest == count)[task.origins]
-
-
-def meta_share(task: Task, group: np.ndarray, rest: np.ndarray, meta: np.ndarray) -> np.ndarray:
-    """Return the weight (origins, groups, steps) of the meta-learner beside the ``rest``, both (origins, series,
-    steps): by their losses in units of the mean price of the last week, half by the ``group``, half by all; none
-    at steps of which it says nothing."""
-    unit = in_week_means(task.log_price, pace=task.pace)[task.origins][..., None]
-    came, ahead = unit * np.expm1(task.truth()), np.arange(1, task.horizon + 1)
-    half_life = np.maximum(META_HALF_LIFE_DAYS * task.pace, 4 * ahead)
-
-    def lost(forecast: np.ndarray) -> np.ndarray:
-        loss = np.nan_to_num(np.abs(unit * np.expm1(forecast) - came))
-        return known_sums(np.einsum("osh,sg->ogh", loss, group), task.origins, half_life)
-
-    base = lost(rest)
-    ratio = np.where(base > 1e-9, lost(meta) / np.maximum(base, 1e-9), np.inf)
-    share = expit((1.0 + META_LEAD - (ratio + ratio[:, -1:]) / 2) / TEMPERATURE)
-    return np.where((meta != 0).any(axis=(0, 1)), share, 0.0)
-
-
-@dataclass(frozen=True)
-class _Reviews:
-    """What reviews say of a forecast, at once where an outcome many steps ahead is long in coming: how well
-    the change it expects of a review met the steps that came.
-
-    ``decay`` (at, origins, 1) as from ``recent``, counted in reviews; ``came`` the steps into the cell after
-    each origin, ``rate`` the reviews a cell expected there; ``rare`` where at most half of the cells are
-    reviews, and cells are days or longer: market prices know no reviews.
-    """
-
-    decay: np.ndarray
-    came: np.ndarray
-    rate: np.ndarray
-    rare: np.ndarray
-
-    @classmethod
-    def of(cls, task: Task) -> _Reviews:
-        step = task.step
-        reviewed, rate = review_rate(step, task.log_price)
-        after = np.minimum(task.origins + 1, len(step) - 1)
-        seen = (reviewed[after] & (after > task.origins))[None] & (task.origins[:, None] >= after[None])
-        count = np.cumsum(reviewed)
-        age = count[task.origins][:, None] - count[after][None]
-        decay = np.where(seen, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_REVIEWS), 0.0)[..., None]
-        came = np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)[..., None]
-        rate = rate[task.origins, None, None]
-        return cls(decay, came, np.maximum(rate, 1 / RATE_CELLS), (rate <= 0.5) & (task.pace == 1))
-
-    def error(self, forecast: np.ndarray) -> np.ndarray:
-        """Return the absolute error of what a forecast expects of a review, (origins, series, 1)."""
-        return np.abs(self.came - np.clip(forecast[..., :1] / self.rate, -CAP_LOG, CAP_LOG))
+    return np.where(np.isnan(latest), np.inf, count - latest)
 
 
 def simulated(
-    task: Task, step: np.ndarray, at: int, point: np.ndarray, *, n_paths: int, only: np.ndarray,
+    task: Task, past: Past, origin: int, point: np.ndarray, *, n_paths: int, only: np.ndarray,
     ahead: np.ndarray | slice = slice(None),
 ) -> np.ndarray:  # fmt: skip
-    """Return worlds of the series ``only`` from cell ``at``, of the steps at the positions ``ahead``, their
+    """Return worlds of the series ``only`` from an origin, of the steps at the positions ``ahead``, their
     median at ``point``, not yet calibrated."""
-    size = {"n_paths": n_paths, "seed": task.seed}
-    reviews = ways = None
-    if task.pace == 1:
-        reviews = np.cumsum(review_rate(step[: at + 1], task.log_price[: at + 1])[0])
-        ways = w.draw_ways(step[: at + 1], task.groups, only, **size)
-    drawn = w.draw_cells(at, horizon=task.horizon, pace=task.pace, reviews=reviews, **size)
-    worlds = w.draw_worlds(step, task.groups, only, drawn, ways, ahead)
-    low, high = (extreme[only if task.pace > 1 else ...][:, None] for extreme in shown(task, at))
+    at, size = int(task.origins[origin]), {"n_paths": n_paths, "seed": task.seed}
+    step = past.step[: at + 1]
+    ways = w.draw_ways(step, task.groups, only, **size) if task.pace == 1 else None
+    drawn = w.draw_cells(at, horizon=task.horizon, pace=task.pace, reviews=past.reviews, **size)
+    worlds = w.draw_worlds(past.step, task.groups, only, drawn, ways, ahead)
     if task.pace > 1:
-        worlds *= w.calm(step[: at + 1, only], pace=task.pace, horizon=task.horizon)[:, None, ahead]
-        worlds = np.clip(worlds, low - CAP_LOG, high + CAP_LOG)
-    return w.recentre(bounded(worlds, (low, high)), point, lists=task.pace == 1)
+        worlds *= w.calm(step[:, only], pace=task.pace, horizon=task.horizon)[:, None, ahead]
+    low, high = (limit[origin, only, None, None] for limit in past.limits)
+    return w.recentre(np.clip(worlds, low, high, out=worlds), point, lists=task.pace == 1)
 
 
 def walk_origins(
@@ -439,15 +436,14 @@ def weighed(patterns: Patterns, task: Task, members: dict[str, np.ndarray], fail
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
     came = task.truth()
     truth = np.where(np.abs(came) < STEP_LOG, 0.0, came)
-    step, every = w.known_steps(task.step, task.log_price, task.groups), np.arange(len(task.groups))
-    pits, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
-    for i, at in enumerate(tqdm(origins, desc="calibrate", unit="origin", disable=None)):
-        worlds = simulated(task, step, int(at), point[i], n_paths=CALIBRATION_PATHS, only=every)
-        pits[i] = w.transform(worlds, truth[i], rng=rng)
-    counts = w.count_widths(pits, task.groups)
-    weight = recent(origins, origins, horizon, w.HALF_LIFE_CELLS * task.pace)
-    maps = np.array([w.width_maps(counts, at) for at in weight])
-    apart = np.diff(origins, append=origins[-1] + 1)[:, None]  # cells of its own that an outcome spans
-    own = np.minimum(apart / np.arange(1, horizon + 1), 1.0)
+    past, every = Past.of(task), np.arange(len(task.groups))
+    needed, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
+    for i in tqdm(range(len(origins)), desc="calibrate", unit="origin", disable=None):
+        worlds = simulated(task, past, i, point[i], n_paths=CALIBRATION_PATHS, only=every)
+        needed[i] = w.needed_width(worlds, truth[i], rng=rng)
+    counts = w.count_widths(needed, task.groups)
+    weight = recent(origins, origins, horizon, w.HALF_LIFE_CELLS * task.pace).transpose(1, 2, 0)
+    own = own_share(origins, horizon)
+    maps = np.array([w.width_maps(counts, at, own) for at in weight])
     widths = w.adapt(maps, counts, np.sign(weight) * own)
-    return Walk(patterns, task, members, failed, weights, gates, point, truth, widths, step)
+    return Walk(patterns, task, members, failed, weights, gates, point, truth, widths, past)

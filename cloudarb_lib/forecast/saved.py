@@ -18,7 +18,6 @@ import pandas as pd
 from cloudarb_lib.errors import DataError
 from cloudarb_lib.features import about
 from cloudarb_lib.forecast import ensemble
-from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.drift import alarms
 from cloudarb_lib.forecast.ensemble import Patterns, Walk
 from cloudarb_lib.forecast.members import Task
@@ -65,8 +64,8 @@ def load(folder: Path, panel: Panel) -> Walk:
     )  # one that fails now leaves its weight to the last value
     members = {name: done.get(name, none) for name in state["members"]}
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
-    step, failed = w.known_steps(task.step, task.log_price, task.groups), {**state["failed"], **failed}
-    return Walk(patterns, task, members, failed, weights, gates, point, none * np.nan, widths, step)
+    past, failed = ensemble.Past.of(task), {**state["failed"], **failed}
+    return Walk(patterns, task, members, failed, weights, gates, point, none * np.nan, widths, past)
 
 
 def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float = 10.0) -> Walk:

@@ -3,8 +3,8 @@
 A world is a sequence of past cells (stationary bootstrap: Politis and Romano, 1994), the newest most
 often. All series take their steps from the same cells, so shocks stay shared and "unchanged" exactly so.
 
-Calibration is split conformal: where the truth fell among past worlds (randomised where they tie) tells
-how wide a central part covers as much as it says (Chernozhukov, Wuethrich and Zhu, 2021).
+Calibration is split conformal: where the truth fell among past worlds (randomised where they tie), or how far
+beyond them, tells how wide a central part covers as much as it says (Chernozhukov, Wuethrich and Zhu, 2021).
 """
 
 from __future__ import annotations
@@ -25,13 +25,18 @@ OWN_SHARE = 0.5
 """Share of blocks in which a series repeats its own past, not that of another of its group: what has not
 yet happened to one machine has happened to another of its kind. Market prices, seen by the hour, have enough
 of a past of their own, and calm ones stand beside wild ones."""
-BINS = 50  # widths of the central part that are told apart: 2 % each
+LONG_STEPS = 2
+"""Steps ahead up to which a list's own outcomes come in time to judge forecasts and widths by."""
+NATS = np.linspace(0.0, 10.0, 51)
+"""Widths of the central part of a distribution that are told apart, by the share p outside, as -log p: 1.6 holds 80 %,
+3.0 95 %. Where tails fall exponentially, lengths are in proportion to it, also beyond the last world."""
 CALMEST = 0.02
 """Least share of its usual size to which a market's next step shrinks."""
-NOMINAL = 40  # of BINS: the 80 % interval
-GAIN, MOST_SHIFT = 1.0, 3.0
-PRIOR_ORIGINS = 10.0
-"""Origins the simulation is trusted like at first: outcomes of one origin are hardly independent."""
+LEVELS = (0.8, 0.95)  # intervals that adapt to what they missed
+GAIN, MOST_SHIFT = 0.064, 1.5
+PRIOR_WINDOWS, PRIOR_WIDTH = 4.0, 1.5
+"""What the simulation is trusted like at first, in outcomes that share no time, and how much too narrow it is taken to
+be: the finite-sample correction of split conformal, for outcomes that overlap."""
 
 
 def known_steps(step: np.ndarray, log_price: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -50,19 +55,28 @@ def known_steps(step: np.ndarray, log_price: np.ndarray, groups: np.ndarray) -> 
 
 
 def draw_cells(
-    at: int, *, n_paths: int, horizon: int, seed: int, pace: int = 1, reviews: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return past cells (paths, steps) up to ``at``, and the neighbour offset of each (0: own).
+    at: int, *, n_paths: int, horizon: int, seed: int, pace: int = 1,
+    reviews: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Return past cells (paths, steps) up to ``at``, the neighbour offset of each (0: own), and its scale.
 
-    Cell 0, which holds no step, where there is no past. ``reviews``: how many a list has had by each cell.
+    Cell 0, which holds no step, where there is no past. ``reviews``: how many a list has had by each cell, and
+    how many since an alarm that prices move more than they used to, inf without one. Their size is then known from
+    the last n reviews, that of the alarm included: moves more than ``LONG_STEPS`` ahead have in each world a
+    scale of its own, so that a normal move becomes Student's t with n degrees of freedom.
     """
     rng, shape = np.random.default_rng([seed, at]), (n_paths, horizon)
+    scale = np.ones(shape)
     if at < 1:
-        return np.zeros(shape, int), np.zeros(shape, int)
+        return np.zeros(shape, int), np.zeros(shape, int), scale
     pool = np.arange(1, at + 1)
     age = (at - pool) / HALF_LIFE_CELLS / pace
     if reviews is not None:
-        age = (reviews[at] - reviews[pool]) / HALF_LIFE_REVIEWS
+        count, freedom = reviews[0], reviews[1][at] + 1
+        age = (count[at] - count[pool]) / HALF_LIFE_REVIEWS
+        if np.isfinite(freedom):
+            unsure = np.random.default_rng([seed, at, 1]).chisquare(freedom, (n_paths, 1))
+            scale[:, LONG_STEPS:] = np.sqrt(freedom / unsure)
     weight = 0.5**age
     cells = rng.choice(pool, shape, p=weight / weight.sum())
     own = OWN_SHARE if pace == 1 else 1.0
@@ -72,7 +86,7 @@ def draw_cells(
         go_on = ~fresh[:, step] & (cells[:, step - 1] < at)
         cells[:, step] = np.where(go_on, cells[:, step - 1] + 1, cells[:, step])
         shift[:, step] = np.where(go_on, shift[:, step - 1], shift[:, step])
-    return cells, shift
+    return cells, shift, scale
 
 
 def draw_ways(
@@ -93,14 +107,14 @@ def draw_worlds(
     step: np.ndarray,
     groups: np.ndarray,
     only: np.ndarray,
-    drawn: tuple[np.ndarray, np.ndarray],
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
     ways: np.ndarray | None = None,
     ahead: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
     """Return the log changes (series, paths, steps) that drawn cells give the series ``only``, their steps
     going the ``ways`` of ``draw_ways``, if any: one that is turned about is no larger than a review's cap;
     of all steps or those at the positions ``ahead``."""
-    cells, shift = drawn
+    cells, shift, scale = drawn
     order = np.argsort(groups, kind="stable")  # the series of a group side by side
     first = np.searchsorted(groups[order], groups[only])
     place, many = np.argsort(order)[only] - first, np.bincount(groups)[groups[only]]
@@ -117,7 +131,7 @@ def draw_worlds(
             turned = np.sign(change) * way < 0  # a price cut to a third shows no rise to three times
             size = np.where(turned, np.minimum(np.abs(change), CAP_LOG), np.abs(change))
             change = np.where(way != 0, size * way, change)
-        total += change
+        total += change * scale[:, k, None]
         out[:, wanted == k] = total.T[:, None]
     return out.transpose(0, 2, 1)
 
@@ -167,78 +181,105 @@ def transform(worlds: np.ndarray, truth: np.ndarray, *, rng: np.random.Generator
     return np.where(np.isfinite(truth), u, np.nan)
 
 
-def count_widths(pits: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return (origins, groups, steps, BINS): outcomes by the central width that just holds them.
+def needed_width(worlds: np.ndarray, truth: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+    """Return the width, as of ``NATS``, of the central part of its worlds (series, paths, steps) that just holds
+    ``truth`` (series, steps); NaN where it is NaN.
 
-    ``pits`` (origins, series, steps) as from ``transform``.
+    That of a truth beyond all worlds is longer than theirs by as much as it lies further from the median.
     """
-    seen = np.isfinite(pits)
-    bins = np.minimum((np.abs(2 * np.where(seen, pits, 0) - 1) * BINS).astype(int), BINS - 1)
-    hits = ((bins[..., None] == np.arange(BINS)) & seen[..., None]).astype(np.float32)
-    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(np.float32)
-    return np.einsum("oshb,sg->oghb", hits, member, optimize=True)
+    middle, most = np.median(worlds, axis=1), np.log(worlds.shape[1])
+    end = np.where(truth > middle, worlds.max(axis=1), worlds.min(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        beyond = (truth - middle) / (end - middle)
+        inside = -np.log1p(-np.abs(2 * transform(worlds, truth, rng=rng) - 1))
+    return np.where(beyond > 1, most * beyond, np.minimum(inside, most))
 
 
-def width_maps(counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return (groups, steps, BINS + 1): the simulated central width that covers 0, 1/BINS, ..., 1.
+def count_widths(needed: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return (origins, groups, steps, bins between ``NATS``): outcomes by the width that just holds them.
 
-    ``weight`` (origins, steps). At each origin one outcome more counts as outside: the finite-sample
-    correction of split conformal. Identity where no outcome is known.
+    ``needed`` (origins, series, steps) as from ``needed_width``.
+    """
+    origin, series, step = np.nonzero(~np.isnan(needed))
+    shape = (len(needed), groups.max() + 1, needed.shape[2], len(NATS) - 1)
+    bins = np.searchsorted(NATS[1:-1], needed[origin, series, step], side="right")
+    index = np.ravel_multi_index((origin, groups[series], step, bins), shape)
+    return np.bincount(index, minlength=int(np.prod(shape))).reshape(shape).astype(float)
+
+
+def width_maps(counts: np.ndarray, weight: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return (groups, steps, ``NATS``): the simulated width that covers what each of ``NATS`` says.
+
+    ``weight`` (origins, steps) what outcomes count, ``own`` the share of its time that is an outcome's own: by it
+    they are counted as windows, to which come ``PRIOR_WINDOWS`` in which the width needed is ``PRIOR_WIDTH`` times
+    the simulated.
     """
     mass = np.einsum("oghb,oh->ghb", counts, weight)
-    total = mass.sum(axis=2, keepdims=True)
-    origins = np.einsum("ogh,oh->gh", (counts.sum(axis=3) > 0).astype(float), weight)[..., None]
-    prior = PRIOR_ORIGINS * np.where(total > 0, total / np.maximum(origins, 1e-12), 1.0)
-    knots = np.linspace(0, 1, BINS + 1)
-    covered = (np.cumsum(mass, axis=2) + prior * knots[1:]) / (total + prior + origins)
-    out = np.empty((*covered.shape[:2], BINS + 1))
-    for group, h in np.ndindex(*covered.shape[:2]):
-        out[group, h] = np.interp(knots, [0.0, *covered[group, h, :-1], 1.0], knots)
+    total = mass.sum(axis=2)
+    windows = np.einsum("ogh,oh->gh", counts.any(axis=3).astype(float), weight * own)
+    prior = PRIOR_WINDOWS * np.where(total > 0, total / np.maximum(windows, 1e-12), 1.0)[..., None]
+    covered = np.cumsum(mass, axis=2) - prior * np.expm1(-NATS[1:] / PRIOR_WIDTH)
+    covered /= total[..., None] + prior
+    out = np.empty((*total.shape, len(NATS)))
+    for group, h in np.ndindex(*total.shape):
+        out[group, h] = np.interp(-np.expm1(-NATS), [0.0, *covered[group, h]], NATS)
     return out
 
 
-def adapt(maps: np.ndarray, counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return ``maps`` (origins, groups, steps, BINS + 1) as they stood at each origin, widened by what was missed.
+def between(values: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Return ``values`` (..., ``NATS``) at ``width`` (...), between neighbours in proportion."""
+    place = np.minimum(width / NATS[1], len(NATS) - 1 - 1e-9)
+    left = place.astype(int)
+    low, high = (np.take_along_axis(values, left[..., None] + k, axis=-1)[..., 0] for k in (0, 1))
+    return low + (place - left) * (high - low)
 
-    Adaptive conformal inference (Gibbs and Candes, NeurIPS 2021), on the log odds of the level: after an outcome
-    the nominal odds grow by ``GAIN`` times the share outside the 80 % interval of its own time, less 0.2, an
-    outcome counting by the share of its time that is its own. ``counts`` as from ``count_widths``, ``weight``
-    (origins, origins, steps) what the outcome of the second counts at the first.
+
+def adapt(maps: np.ndarray, counts: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return ``maps`` (origins, groups, steps, ``NATS``) as they stood at each origin, widened by what was missed.
+
+    Adaptive conformal inference (Gibbs and Candes, NeurIPS 2021), of the logarithm of the width: after an outcome
+    it grows by ``GAIN`` times the share outside the interval of its own time, less the nominal share p, over p
+    log 1/p, which a change of the width moves it by; for both ``LEVELS``, and between them in proportion. An outcome
+    counts by the share of its time that is its own. ``counts`` as from ``count_widths``, ``weight`` (origins,
+    origins, steps) what the outcome of the second counts at the first.
     """
-    seen = counts.sum(axis=3)
+    seen, outside = counts.sum(axis=3), 1.0 - np.array(LEVELS)
     below = np.concatenate([np.zeros((*seen.shape, 1)), np.cumsum(counts, axis=3)], axis=3)
-    knots = np.linspace(0, 1, BINS + 1)
-    odds = np.log(np.clip(knots, 1e-9, 1 - 1e-9) / np.clip(1 - knots, 1e-9, 1))
-    miss, out = np.zeros(seen.shape), np.empty_like(maps)
+    nominal = -np.log(outside)
+    far = np.clip((NATS - nominal[0]) / (nominal[1] - nominal[0]), 0.0, 1.0)
+    miss, out = np.zeros((2, *seen.shape)), np.empty_like(maps)
     for i in range(len(maps)):
-        shift = np.clip(GAIN * np.einsum("oh,ogh->gh", weight[i], miss), -MOST_SHIFT, MOST_SHIFT)
-        level = 1 / (1 + np.exp(-(odds + shift[..., None])))
-        at = np.minimum(level * BINS, BINS - 1e-9)
-        left = at.astype(int)
-        low, high = (np.take_along_axis(maps[i], left + k, axis=2) for k in (0, 1))
-        out[i] = low + (at - left) * (high - low)
-        width = np.round(out[i, :, :, NOMINAL] * BINS).astype(int)[..., None]
-        inside = np.take_along_axis(below[i], width, axis=2)[..., 0]
-        miss[i] = np.where(seen[i] > 0, 1 - inside / np.maximum(seen[i], 1e-12) - (1 - knots[NOMINAL]), 0.0)
+        shift = GAIN * np.einsum("oh,logh->lgh", weight[i], miss) / (outside * nominal)[:, None, None]
+        near, wide = np.clip(shift, -MOST_SHIFT, MOST_SHIFT)[..., None]
+        out[i] = np.maximum.accumulate(maps[i] * np.exp(near + far * (wide - near)), axis=2)
+        for level in range(2):
+            width = between(out[i], np.full(seen[i].shape, nominal[level]))
+            missed = 1 - between(below[i], width) / np.maximum(seen[i], 1e-12)
+            miss[level, i] = np.where(seen[i] > 0, missed - outside[level], 0.0)
     return out
 
 
 def calibrate(worlds: np.ndarray, maps: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return ``worlds`` (series, paths, steps) with each path moved to its calibrated level.
+    """Return ``worlds`` (series, paths, steps) with each path moved to its calibrated level, or beyond.
 
-    The order of the paths stays, so their dependence across series and steps does, and the median.
+    The order of the paths stays, so their dependence across series and steps does, and the median, and what is
+    unchanged.
     """
     n = worlds.shape[1]
     level = (2 * np.arange(n) + 1) / n - 1
+    asked = -np.log1p(-np.abs(level))
     order = np.argsort(worlds, axis=1, kind="stable")
     ranked = np.take_along_axis(worlds, order, axis=1)
-    out = np.empty_like(worlds)
+    middle, out = np.median(worlds, axis=1), np.empty_like(worlds)
     for group in np.unique(groups):
         mine = np.flatnonzero(groups == group)
         for h in range(worlds.shape[2]):
-            to = np.sign(level) * np.interp(np.abs(level), np.linspace(0, 1, BINS + 1), maps[group, h])
+            width = np.interp(asked, NATS, maps[group, h])
+            to = -np.sign(level) * np.expm1(-width)
             pick = np.clip(((1 + to) / 2 * n).astype(int), 0, n - 1)
-            column = np.empty((len(mine), n))
-            np.put_along_axis(column, order[mine, :, h], ranked[mine][:, pick, h], axis=1)
+            column, to_spread = np.empty((len(mine), n)), np.maximum(width / np.log(n) - 1, 0.0)
+            value = ranked[mine, :, h][:, pick]
+            value += np.where(value == 0, 0.0, (value - middle[mine, h, None]) * to_spread)
+            np.put_along_axis(column, order[mine, :, h], value, axis=1)
             out[mine, :, h] = column
     return out
