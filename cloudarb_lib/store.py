@@ -78,14 +78,6 @@ class Snapshot(AbstractContextManager["Snapshot"]):
             raise ParameterError(f"no stored table {name!r}{nearest(name, list(STORED))}.")
         return self._con.execute(f"SELECT {', '.join(STORED[name].names)} FROM {name}").df()
 
-    def record(self) -> pd.DataFrame:
-        """Return ``first`` and ``last`` time at which each source was looked at or gave a price, in UTC."""
-        return self._con.execute(
-            "SELECT provider, source, min(seen) AS first, max(seen) AS last FROM (SELECT provider, source, "
-            "unnest([covers_from, looked_at]) AS seen FROM looks UNION ALL SELECT provider, source, observed_at "
-            "FROM price_events) GROUP BY ALL ORDER BY ALL"
-        ).df()
-
     def looks(self, *, as_of: object) -> pd.DataFrame:
         """Return table ``looks`` up to ``as_of``."""
         query = "SELECT * FROM looks WHERE looked_at <= ? ORDER BY provider, source, looked_at"

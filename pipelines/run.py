@@ -13,15 +13,14 @@ import sys
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 
 from cloudarb_lib import handover
-from cloudarb_lib.errors import CloudArbError, ParameterError
+from cloudarb_lib.errors import CloudArbError
 from cloudarb_lib.files import locked
 from cloudarb_lib.handover import PROJECT
-from cloudarb_lib.schema import nearest
+from cloudarb_lib.units import parse_as_of
 from pipelines.config import NOTEBOOKS, STEPS, RunConfig, load_config
 from pipelines.doctor import asked_for
 from pipelines.files import digest, read_json, scrub, write_json, write_text
@@ -95,29 +94,16 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
 def _snapshot(config: RunConfig) -> Path:
     """Return the file of the store's newest snapshot, building the bundled store if need be.
 
-    ParameterError where it lacks a provider, or every source would be stale at as_of or not begun.
+    ParameterError where it has nothing fresh of the providers at as_of.
     """
-    from cloudarb_lib.history import NEVER_OFFERED
+    from cloudarb_lib.advice import market
     from cloudarb_lib.store import open_snapshot
-    from cloudarb_lib.units import parse_as_of
 
-    store = config.own.get("store_dir")
-    with open_snapshot(PROJECT / str(store) if store else "") as snapshot:
-        record, found = snapshot.record(), Path(snapshot.path)
-    known = sorted(record["provider"].unique())
-    chosen = list(config.given.get("providers", known))  # type: ignore[call-overload]
-    for provider in chosen:
-        if provider not in known:
-            what = f"the store has no provider {provider!r}{nearest(provider, known)}."
-            raise ParameterError(what, f"It has {', '.join(known)}.")
-    mine = record[record["provider"].isin(chosen) & ~record["source"].isin(NEVER_OFFERED)]
-    first, last = mine["first"].min(), mine["last"].max()
-    days = 1 + float(str(config.given.get("stale_after_days", 0)))  # as_of may be the end of the last day
-    if not first <= parse_as_of(config.given["as_of"]) <= last + timedelta(days=days):
-        span = f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
-        what = f"as_of {config.given['as_of']} lies outside the record of these providers, {span}."
-        raise ParameterError(what, "Name a day of the record, or take in newer prices by cloudarb ingest.")
-    return found
+    store, given = config.own.get("store_dir"), config.given
+    ages = {"providers": given.get("providers"), "stale_after_days": given.get("stale_after_days", 1.0)}
+    with open_snapshot(PROJECT / store if store else "") as snapshot:
+        market(snapshot, as_of=parse_as_of(given["as_of"]), **ages)
+        return snapshot.path
 
 
 def _pin(folder: Path, snapshot: Path) -> None:
