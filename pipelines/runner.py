@@ -1,6 +1,6 @@
 """Runs one notebook of a run, through papermill, so that its exit code tells what happened.
 
-NOTEBOOK runs in a folder of its own (DIR/.work/...), which holds the tables of the notebooks
+NOTEBOOK runs in a folder of its own (DIR/.work-...), which holds the tables of the notebooks
 named by --after and, as DIR/snapshot, the store's snapshot that the run is pinned to. On success
 its new tables and the executed notebook are renamed into DIR/tables and DIR/notebooks; otherwise
 nothing there changes and the notebook, as far as it came, is kept in DIR/failed.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -133,10 +132,10 @@ def run(
     log = run_dir / "logs" / f"{notebook.stem}.json"
     write_json(log, status)
     print(f"  {notebook.stem:<20}started", flush=True)
-    stage = run_dir / ".work" / f"{notebook.stem}-{os.getpid()}"
-    local, output = {stage: ".", notebook.parent: "notebooks"}, stage / "notebooks" / notebook.name
     code, error = 0, ""
-    try:
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=run_dir, ignore_cleanup_errors=True) as folder:
+        stage = Path(folder)
+        local, output = {stage: ".", notebook.parent: "notebooks"}, stage / "notebooks" / notebook.name
         _lay_out(stage, run_dir, status["after"])
         with Watch(timeout_s) as watch:
             try:
@@ -149,10 +148,6 @@ def run(
         if output.exists() and code != STOPPED:
             place = run_dir / ("failed" if code else "notebooks") / notebook.name
             write_text(place, scrub(output.read_text(encoding="utf-8"), local))
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            stage.parent.rmdir()
     status["status"] = {0: "succeeded", STOPPED: "stopped"}.get(code, "failed")
     status |= {"exit_code": code, "error": scrub(error, local), "finished_at": now()}
     status["seconds"] = round(time.monotonic() - began, 2)
@@ -169,8 +164,8 @@ def now() -> str:
 def _lay_out(stage: Path, run_dir: Path, after: Sequence[str]) -> None:
     """Make the folder the notebook runs in, with links to the tables it may read."""
     for folder in ("tables", "notebooks"):
-        (stage / folder).mkdir(parents=True)
-    (stage / "snapshot").symlink_to("../../snapshot")
+        (stage / folder).mkdir()
+    (stage / "snapshot").symlink_to("../snapshot")
     for earlier in after:
         for table in (read_json(run_dir / "logs" / f"{earlier}.json") or {}).get("tables", []):
             (stage / f"tables/{table}.parquet").symlink_to(run_dir / f"tables/{table}.parquet")
