@@ -115,15 +115,14 @@ class Snapshot(AbstractContextManager["Snapshot"]):
               CASE WHEN {known} THEN flagged_at END AS flagged_at), concat_ws('/', {parts}) AS offer_id, {specs}
             FROM price_events LEFT JOIN instances USING (provider, instance_type)
             WHERE observed_at <= $as_of{chosen}
-            QUALIFY row_number() OVER (PARTITION BY {parts}, effective_at ORDER BY observed_at DESC) = 1
-            ORDER BY offer_id, effective_at""",
+            ORDER BY offer_id, effective_at, observed_at""",
             values,
         ).df()
         ids = pd.Index(events["offer_id"].unique(), dtype=object)
-        return events.assign(
-            offer_id=pd.Categorical(events["offer_id"], categories=ids),
-            offer_count=events["offer_count"].astype("Int32"),
-        )
+        events["offer_id"] = pd.Categorical(events["offer_id"], categories=ids)
+        events["offer_count"] = events["offer_count"].astype("Int32")
+        late = events.duplicated(["offer_id", "effective_at"], keep="last")
+        return events[~late].reset_index(drop=True) if late.any() else events
 
 
 def open_snapshot(store_dir: str | Path = "") -> Snapshot:
