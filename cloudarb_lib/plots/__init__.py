@@ -35,6 +35,11 @@ def figure(
     return fig.update_yaxes(title_text=y_title)
 
 
+def nothing(finding: str) -> go.Figure:
+    """Return a strip that states why there is nothing to draw, instead of an empty panel."""
+    return figure(finding, height_px=90).update_xaxes(visible=False).update_yaxes(visible=False)
+
+
 def label_ends(fig: go.Figure, labels: Iterable[tuple[pd.Timestamp, float, str, str]], *, gap: float) -> None:
     """Name lines at their ends, where no legend has to be matched by colour.
 

@@ -8,18 +8,13 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.explore import ROUND_PCT
-from cloudarb_lib.plots import COLOURS, figure, label_ends
+from cloudarb_lib.plots import COLOURS, figure, label_ends, nothing
 
 _OPTIONS = {"spot": COLOURS[0], "1 year": COLOURS[1], "3 years": COLOURS[2], "on demand": COLOURS[3]}
 _MOST_TEXT = 16  # columns of a map up to which its cells have room for a figure
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _DOLLARS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"${t:g}" for t in _TICKS]}
 _ABOVE = {"yref": "paper", "y": 1.0, "yanchor": "bottom"}
-
-
-def nothing(finding: str) -> go.Figure:
-    """Return a strip that states why there is nothing to draw, instead of an empty panel."""
-    return figure(finding, height_px=90).update_xaxes(visible=False).update_yaxes(visible=False)
 
 
 def price_range(table: pd.DataFrame) -> go.Figure:

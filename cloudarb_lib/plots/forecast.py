@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from cloudarb_lib.forecast.drift import ACTIONS, series_groups
-from cloudarb_lib.plots import COLOURS, figure
+from cloudarb_lib.plots import COLOURS, figure, nothing
 from cloudarb_lib.types import Panel
 
 _NAMES = {
@@ -63,31 +63,23 @@ def calibration(pits: pd.DataFrame, *, unit: str) -> go.Figure:
 def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
     """Return the median price of the groups with the newest alarms (table ``alarms``), alarms drawn over it."""
     newest = alarms.sort_values("time_utc", ascending=False, kind="stable")["series_group"].unique()[:most]
-    title = (
-        f"{len(alarms)} alarms in {alarms['series_group'].nunique()} groups of offers; the newest are drawn"
-    )
-    fig = figure(
-        title if len(alarms) else "No drift: no alarm on record", y_title="median price, first = 100"
-    )
-    names = series_groups(panel.offers)
-    symbols = {"ks": "diamond", "page_hinkley": "triangle-up", "adwin": "square"}
-    edge = {"color": "#222", "width": 1}
-    for group, colour in zip(newest, COLOURS, strict=False):
-        price = panel.frame().loc[:, (names == group).to_numpy()]
-        level = (price / price.bfill().iloc[0]).median(axis=1).dropna() * 100
-        line = {"color": colour, "shape": "hv"}
-        fig.add_scatter(x=level.index, y=level, name=group.replace("_", " "), mode="lines", line=line)
-        for detector, rows in alarms[alarms["series_group"] == group].groupby("detector"):
-            label = f"{rows['action'].iloc[0]}: {detector.replace('_', '-')}"
-            fig.add_scatter(
-                x=rows["time_utc"], y=level.reindex(rows["time_utc"]), mode="markers", hovertext=label,
-                marker={"color": colour, "symbol": symbols[detector], "size": 12, "line": edge}, showlegend=False,
-            )  # fmt: skip
-    for detector, action in ACTIONS.items():
-        marker = {"color": "#fff", "symbol": symbols[detector], "size": 10, "line": edge}
-        name = f"{detector.replace('_', '-')}: {action}"
-        fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
-    return fig
+    title = f"{len(alarms)} alarms in {alarms['series_group'].nunique()} groups of offers; {len(newest)} are drawn"
+    if not len(newest):
+        return nothing("No drift: no alarm on record")
+    price = panel.frame()
+    level = (price / price.bfill().iloc[0]).T.groupby(series_groups(panel.offers).to_numpy()).median().T
+    level = 100 * level[newest].dropna(how="all")
+    drawn = px.line(level.rename(columns=lambda name: name.replace("_", " ")), line_shape="hv")
+    colours, symbols = dict(zip(newest, COLOURS, strict=False)), ("diamond", "triangle-up", "square")
+    for (detector, action), symbol in zip(ACTIONS.items(), symbols, strict=True):
+        rows = alarms[(alarms["detector"] == detector) & alarms["series_group"].isin(newest)]
+        heights = level.stack().reindex(pd.MultiIndex.from_frame(rows[["time_utc", "series_group"]]))
+        marker = {"symbol": symbol, "size": 12, "line": {"color": "#222", "width": 1}}
+        drawn.add_scatter(
+            x=rows["time_utc"], y=heights, mode="markers", name=f"{detector.replace('_', '-')}: {action}",
+            marker=marker | {"color": rows["series_group"].map(colours)},
+        )  # fmt: skip
+    return figure(title, x_title="time (UTC)", y_title="median price, first = 100", drawn=drawn)
 
 
 def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
