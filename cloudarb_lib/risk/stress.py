@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -349,11 +350,10 @@ def reverse_stress(
         return float(cvar(total, level).value - (cvar_limit_usd or budget_usd))
 
     def least(far: dict[str, float], limit: str) -> float:
-        if excess(0.0, far, limit) > 0:
+        at = cache(partial(excess, far=far, limit=limit))  # the ends are asked for again
+        if at(0.0) > 0:
             return 0.0
-        if not excess(1.0, far, limit) > 0:
-            return np.nan
-        return min(brentq(excess, 0.0, 1.0, args=(far, limit), xtol=NEAR / 2) + NEAR / 2, 1.0)
+        return min(brentq(at, 0.0, 1.0, xtol=NEAR / 2) + NEAR / 2, 1.0) if at(1.0) > 0 else np.nan
 
     rows = []
     for limit in ("budget", "cvar"):
