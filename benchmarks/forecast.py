@@ -116,7 +116,8 @@ def hourly(n_series: int) -> Panel:
     jumps = np.where(rng.random((cells, n_series)) < 0.2, rng.normal(0, 0.05, (cells, n_series)), 0)
     price = np.exp(lfilter([1.0], [1.0, -0.8], jumps, axis=0))
     ids = pd.Index([f"sim/r{k}//m/spot/" for k in range(n_series)], name="offer_id")
-    offers = pd.DataFrame({"provider": "sim", "purchase_option": "spot", "price_kind": "market",
+    offers = pd.DataFrame({"provider": "sim", "region": [f"r{k}" for k in range(n_series)], "instance_type": "m",
+                           "purchase_option": "spot", "price_kind": "market",
                            "gpu_model": [f"G{k % 8}" for k in range(n_series)]}, index=ids)  # fmt: skip
     times = pd.date_range("2026-01-01", periods=cells, freq="1h", tz="UTC")
     return Panel(times, pd.Timedelta("1h"), offers, price, np.ones(price.shape), np.ones(price.shape, int))

@@ -90,7 +90,7 @@ def review_rate(step: np.ndarray, log_price: np.ndarray) -> tuple[np.ndarray, np
     return reviewed, lately / np.minimum(np.arange(1, len(lately) + 1), RATE_CELLS)
 
 
-def _group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return the mean of each group (times, groups), NaN where it has none."""
     member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
     known = np.isfinite(values)
@@ -100,7 +100,7 @@ def _group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return for each series the mean of its group in the same cell, NaN where it has none."""
-    return _group_means(values, groups)[:, groups]
+    return group_means(values, groups)[:, groups]
 
 
 def rolling(values: np.ndarray, window: int, statistic: str, *, since: int = 0) -> np.ndarray:
@@ -135,7 +135,7 @@ def motion(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> dict
     recent = age < MEMORY_CELLS
     out["last_step"], out["since_step"] = np.where(recent, size, np.nan), np.where(recent, age, np.nan)
     out["gap"] = np.where(age + gap < MEMORY_CELLS, gap, np.nan)
-    review = _latest(_group_means(step != 0, groups) >= REVIEW_SHARE)[since:, groups]
+    review = _latest(group_means(step != 0, groups) >= REVIEW_SHARE)[since:, groups]
     age = np.arange(since, len(step))[:, None] - review
     out["since_review"] = np.where((review >= 0) & (age < MEMORY_CELLS), age, np.nan)
     out["run"] = runs(step, since=since)

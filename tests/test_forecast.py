@@ -93,7 +93,7 @@ def test_repeat_last_step_by_hand():
     np.testing.assert_allclose(out[2, 0], [0, 0, up, up, up, up, up, 2 * up])
 
 
-def test_momentum_next_review_and_median_by_hand():
+def test_momentum_and_median_by_hand():
     """Steps of +10 % at cells 4 and 9 of one series (the second steps at 4 only), a spike of the third."""
     price = np.ones((12, 3))
     price[4:, :2] *= 1.1
@@ -105,9 +105,6 @@ def test_momentum_next_review_and_median_by_hand():
     assert (out[0] == 0).all()
     np.testing.assert_allclose(out[1, 0], (up + cap) / 8 * np.array([1, 2]))
     np.testing.assert_allclose(out[1, 1], up / 8 * np.array([1, 2]))
-    rate = 3 / 12  # reviews, at cells 4, 9 and 11, a cell
-    out = members.next_review(task)
-    np.testing.assert_allclose(out[1, :, 0], np.array([cap / 2, up / 4, cap]) * rate)
     np.testing.assert_allclose(members.trailing_median(task, cells=5)[1, 2], -np.log(50))
 
 

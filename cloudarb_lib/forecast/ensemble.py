@@ -195,15 +195,19 @@ def limits(task: Task) -> tuple[np.ndarray, np.ndarray]:
     return low - CAP_LOG, high + CAP_LOG
 
 
-def walk_positions(patterns: Patterns, asked: np.ndarray, *, horizon: int) -> np.ndarray:
+def walk_positions(
+    patterns: Patterns, asked: np.ndarray, *, horizon: int, first: int | None = None
+) -> np.ndarray:
     """Return the origins of a walk that forecasts from the cells ``asked`` (increasing): those, and before them what
     weights and intervals learn from: ``CALIBRATION_PACES`` of every cell, or of each sixth hour, of fewer where there
-    are very many series. A back-test and a forecast made now learn from the same ones."""
+    are very many series. A back-test and a forecast made now learn from the same ones. ``first``: that of an earlier
+    walk, which goes on."""
     back = CALIBRATION_PACES * patterns.pace
+    start = max(int(asked[0]) - back, 1)
     fewer = back * len(patterns.groups) * horizon // MOST_FORECASTS
     stride = max(patterns.pace // 4, fewer, 1)
-    first = -(-max(int(asked[0]) - back, 1) // stride) * stride  # the same ones as time goes on
-    return np.union1d(np.arange(first, int(asked[-1]), stride), asked)
+    between = np.arange(start if first is None else first, int(asked[-1]), stride)
+    return np.union1d(between[between >= start], asked)
 
 
 def run_members(

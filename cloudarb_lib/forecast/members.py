@@ -15,7 +15,17 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.features import CAP_LOG, carry_forward, features, group_mean, last_step, review_rate, steps
+from cloudarb_lib.features import (
+    CAP_LOG,
+    MEMORY_CELLS,
+    carry_forward,
+    features,
+    group_mean,
+    group_means,
+    last_step,
+    review_rate,
+    steps,
+)
 from cloudarb_lib.forecast.meta import meta_learner
 from cloudarb_lib.forecast.neural import lstm
 from cloudarb_lib.splits import known, walk
@@ -127,18 +137,6 @@ def momentum(task: Task, *, cells: int) -> np.ndarray:
     return pace[..., None] * np.arange(1, task.horizon + 1)
 
 
-def next_review(task: Task) -> np.ndarray:
-    """The last step, capped, comes again at each review, of which there are as many as lately; half of it
-    for each review that passed the series by."""
-    step = task.step
-    reviewed, rate = review_rate(step, task.log_price)
-    size, since, _ = last_step(np.clip(step, -CAP_LOG, CAP_LOG))
-    passed = np.cumsum(reviewed)
-    at = np.nan_to_num(np.arange(len(step))[:, None] - since).astype(int)
-    size = np.nan_to_num(size) * 0.5 ** (passed[:, None] - passed[at])
-    return (size * rate[:, None])[task.origins][..., None] * np.arange(1, task.horizon + 1)
-
-
 def step_process(task: Task) -> np.ndarray:
     """Administered prices as a process of steps: will a series step, which way, by how much.
 
@@ -150,17 +148,18 @@ def step_process(task: Task) -> np.ndarray:
     from scipy.special import expit
     from sklearn.linear_model import LogisticRegression
 
-    step, known_price = task.step, np.isfinite(task.log_price)
-    reviewed, rate = review_rate(step, task.log_price)
+    first = max(task.since - MEMORY_CELLS, 0)  # cells before that are not asked for
+    step, known_price = task.step[first:], np.isfinite(task.log_price[first:])
+    reviewed, rate = (each[first:] for each in review_rate(task.step, task.log_price))
     seen = task.features
     before = np.clip(seen["last_step"], -CAP_LOG, CAP_LOG)
     signs = [np.sign(before), before, seen["run"], seen["rises"] - seen["falls"], seen["group_change_8"]]
     cube = np.nan_to_num(np.stack(signs, axis=-1))
     moved = (step != 0) & known_price & reviewed[:, None]
     moved[0] = False
-    takes = group_mean(np.where(known_price & reviewed[:, None], moved, np.nan), task.groups)
-    size = group_mean(np.where(moved, np.minimum(np.abs(step), CAP_LOG), np.nan), task.groups)
-    each = carry_forward(takes) * carry_forward(size)  # mean size of what a review moves, its last one's
+    takes = group_means(np.where(known_price & reviewed[:, None], moved, np.nan), task.groups)
+    size = group_means(np.where(moved, np.minimum(np.abs(step), CAP_LOG), np.nan), task.groups)
+    mean_size = carry_forward(takes) * carry_forward(size)  # of what a review moves, in each group's last one
 
     def fit(at: int, _: object) -> np.ndarray | None:
         cell, series = np.nonzero(moved[: at + 1])
@@ -174,7 +173,8 @@ def step_process(task: Task) -> np.ndarray:
 
     def predict(way: np.ndarray, part: np.ndarray) -> np.ndarray:
         chance = expit(cube[part - task.since] @ way[:-1] + way[-1])
-        mean = np.nan_to_num((2 * chance - 1) * each[part]) * rate[part, None]
+        mean = np.nan_to_num((2 * chance - 1) * mean_size[part - first][:, task.groups])
+        mean *= rate[part - first, None]
         return mean[..., None] * np.arange(1, task.horizon + 1)
 
     return Fitting(
@@ -341,7 +341,6 @@ MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {
     "repeat_last_step": repeat_last_step,
     "damped_trend": damped_trend,
     **{f"momentum_{n}": partial(momentum, cells=n) for n in (8, 13, 26)},
-    "next_review": next_review,
     "step_process": step_process,
     **{f"median_{n}": partial(trailing_median, cells=n) for n in (24, 168, 720)},
     "seasonal_naive": seasonal_naive,

@@ -25,6 +25,7 @@ UNITS = 32
 LEVELS = (0.1, 0.5, 0.9)
 AHEAD = (1, 2, 4, 8, 13, 24, 48, 96, 168)  # steps trained on; those between are interpolated
 MAX_ROWS = 8_000  # windows of a fit, drawn evenly, for speed
+MOST_SERIES = 1_000  # that a fit draws from, others each time
 FIRST_EPOCHS, LATER_EPOCHS = 12, 3  # a later fit begins where the one before it ended
 TAIL_SHARE = 0.15  # newest share of the past, on which training stops early
 MIN_ROWS = 500  # windows below which the price is said to stay
@@ -56,10 +57,16 @@ def inputs(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> tupl
     unit = np.sqrt(total.clip(0) / np.minimum(end, SCALE_CELLS)[:, None]).clip(MIN_SCALE)
     step = step[since - first :]
     market = group_mean(np.where(np.isfinite(level[since - first :]), step, np.nan), groups)
-    changes = [seen[name] / unit for name in ("change_1", "change_8", "change_26")]
-    ages = [np.log1p(seen[name]) for name in ("since_step", "since_review", "gap")]
-    channels = (step / unit, market / unit, *changes, *ages, seen["rises"] - seen["falls"], np.log(unit))
-    cube = np.stack(channels, axis=-1, dtype=np.float32)
+    sizes = [step, market, *(seen.pop(f"change_{k}") for k in (1, 8, 26))]
+    ages = [seen.pop(name) for name in ("since_step", "since_review", "gap")]
+    cube = np.empty(
+        (*unit.shape, len(sizes) + len(ages) + 2), np.float32
+    )  # channel by channel, to save memory
+    for k, size in enumerate(sizes):
+        cube[..., k] = size / unit
+    for k, age in enumerate(ages, start=len(sizes)):
+        cube[..., k] = np.log1p(age)
+    cube[..., -2], cube[..., -1] = seen["rises"] - seen["falls"], np.log(unit)
     return np.clip(np.nan_to_num(cube, copy=False), -10, 10, out=cube), unit
 
 
@@ -168,19 +175,20 @@ def fit(
     import keras
 
     cube, unit, log_price = data
-    cut = at - max(int(TAIL_SHARE * at), 1)
+    cut, many = at - max(int(TAIL_SHARE * at), 1), log_price.shape[1]
     rows = np.arange(1, at)
-    change = np.full((len(rows), log_price.shape[1], len(ahead)), np.nan, np.float32)
+    some = np.arange(many) if many <= MOST_SERIES else np.sort(rng.permutation(many)[:MOST_SERIES])
+    change = np.full((len(rows), len(some), len(ahead)), np.nan, np.float32)
     for k, h in enumerate(ahead):
         on = rows[known(rows, int(h), at=at)]
-        change[: len(on), :, k] = (log_price[on + h] - log_price[on]) / unit[on]
+        change[: len(on), :, k] = (log_price[on + h] - log_price[on])[:, some] / unit[on][:, some]
         between = (rows <= cut) & ~known(rows, int(h), at=cut)
         change[between, :, k] = np.nan
     x, y = [], []
     for mine, most in ((rows <= cut, MAX_ROWS), (rows > cut, MAX_ROWS // 8)):
         take = np.argwhere(np.isfinite(change).any(axis=2) & mine[:, None])
         take = take[rng.permutation(len(take))[:most]]
-        x.append(windows(cube, rows[take[:, 0]], take[:, 1]))
+        x.append(windows(cube, rows[take[:, 0]], some[take[:, 1]]))
         y.append(np.clip(change[take[:, 0], take[:, 1]], -50, 50))
     if len(y[0]) < MIN_ROWS or not len(y[1]):
         return False

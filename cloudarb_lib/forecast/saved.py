@@ -41,7 +41,7 @@ def fit(
     moves = ensemble.is_moving(panel.offers)
     panel, listed = panel.select(moves), panel.select(~moves)
     patterns = ensemble.find_patterns(panel, listed=listed)
-    origins = _positions(patterns, horizon_steps)
+    origins = ensemble.walk_positions(patterns, np.array([len(panel.times) - 1]), horizon=horizon_steps)
     task = replace(ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder)
     walk = ensemble.weighed(patterns, task, *ensemble.run_members(task, leave_out))
     _write(folder, (panel, listed), walk, fitted_at=str(panel.times[-1]))
@@ -77,7 +77,8 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
     state, patterns, task, (panel, listed) = _read(folder, panel)
     old = np.array(state["pattern"])[np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
     times, before = panel.times, pd.DatetimeIndex(state["origins"])
-    origins = _positions(patterns, task.horizon)
+    first = int(times.get_indexer(before[:1])[0])
+    origins = ensemble.walk_positions(patterns, task.origins, horizon=task.horizon, first=first)
     kept = before.isin(times[origins])
     new = origins[times[origins] > before[-1]]
     said: dict[str, np.ndarray] = {}
@@ -126,10 +127,6 @@ def _write(folder: Path, panels: tuple[Panel, Panel], walk: Walk, *, fitted_at: 
 def _digest(panel: Panel, until: str) -> str:
     seen = panel.until(pd.Timestamp(until))
     return digest(seen.price, str(seen.times[-1:]), str(panel.step))
-
-
-def _positions(patterns: Patterns, horizon: int) -> np.ndarray:
-    return ensemble.walk_positions(patterns, np.array([len(patterns.log_price) - 1]), horizon=horizon)
 
 
 def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, tuple[Panel, Panel]]:
