@@ -244,6 +244,31 @@ def test_commitments_are_bought_only_where_asked_for():
     assert alone.table["hours"].tolist() == [168.0]  # paid for every hour
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"min_on_demand_share": 0.5}, {"min_on_demand_share": 1.0}, {"max_provider_share": 0.6},
+        {"max_region_share": 0.5}, {"effective_providers": 1.9}, {"budget_usd": 168 * 81.0, "max_provider_share": 0.7},
+    ],
+)  # fmt: skip
+def test_each_limit_gives_the_plan_known_by_enumeration(limits):
+    """24 GPUs on a machines of 8 at 16 and b at 20 USD/h (gcp, spot, two regions), and c single ones at 9 (aws)."""
+    plan = plan_for(work(24), limits=allocate.Limits(**limits), **{"interruption_per_hour/spot/typical": 0.0})
+    best = np.inf
+    for a, b, c in itertools.product(range(5), range(5), range(25)):
+        spend, gcp = 16 * a + 20 * b + 9 * c, 16 * a + 20 * b
+        if 8 * (a + b) + c >= 24 and (
+            c >= limits.get("min_on_demand_share", 0.0) * (a + b + c)
+            and max(gcp, 9 * c) <= limits.get("max_provider_share", 1.0) * spend
+            and max(16 * a, 20 * b, 9 * c) <= limits.get("max_region_share", 1.0) * spend
+            and spend**2 >= limits.get("effective_providers", 1.0) * (gcp**2 + (9 * c) ** 2)
+            and 168 * spend <= limits.get("budget_usd", np.inf)
+        ):
+            best = min(best, 168 * spend)
+    assert best > 168 * 3 * 16, "the limit costs something"
+    assert plan.objective_usd == pytest.approx(best)
+
+
 def test_work_not_worth_its_price_is_left_undone():
     plan = plan_for(work(8, worth_usd_per_gpu_hour=1.0))
     assert not len(plan.table)
@@ -268,6 +293,8 @@ def test_each_status_fires(solver):
     for name in ("table", "objective_usd", "verdict"):
         with pytest.raises(SolveError, match="no plan: infeasible"):
             getattr(none, name)
+    with pytest.raises(SolveError, match="no plan: infeasible"):
+        allocate.binding(none)
     late = plan_for(work(64), options=replace(options, time_limit_s=1e-9))
     assert late.status == "time_limit_without_plan"
     assert not late.has_plan
