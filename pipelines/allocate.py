@@ -103,6 +103,14 @@ def carry_out(given: argparse.Namespace) -> int:
         table.to_csv(part, index=False)
     now = table[(table["period"] == 0) & ~table["workload"].str.startswith(allocate.IDLE)]
     written, left_out = write_tasks(now, given.out / "sky")
+    period = ["period"] * (table["period"].nunique() > 1)
+    shown = table[["workload", *period, "offer_id", "instances", "hours", "expected_cost_usd"]]
+    print(shown.to_string(index=False, float_format="{:,.1f}".format))
+    print(f"written to {given.out}: tables/, plan.csv and {written} tasks in sky/", *problem.notes, sep="\n")
+    if demand.scenarios:
+        print("a set of tasks for each scenario: launch those of the one that comes")
+    if left_out:
+        print(f"no task for {', '.join(left_out)}: SkyPilot does not know them")
     tables, quiet = {"plan_summary": allocate.summary(plan)}, replace(options, progress=None)
     safety_usd = None
     if plan.status != "interrupted":
@@ -112,15 +120,9 @@ def carry_out(given: argparse.Namespace) -> int:
             safety_usd = plan.objective_usd - allocate.solve(free, quiet, start=table).objective_usd
         for over in ("cvar_usd", "effective_providers") if given.frontier else ():
             tables[f"frontier_{over}"] = allocate.frontier(problem, over, options=quiet)
-    _show(table, tables, safety_usd)
-    print(*problem.notes, sep="\n", end="\n" if problem.notes else "")
+    _show(tables, safety_usd)
     for name, content in {**tables, "assumptions": known.used}.items():
         handover.save_table(content, name, given.out)
-    print(f"written to {given.out}: tables/, plan.csv and {written} tasks in sky/")
-    if demand.scenarios:
-        print("a set of tasks for each scenario: launch those of the one that comes")
-    if left_out:
-        print(f"no task for {', '.join(left_out)}: SkyPilot does not know them")
     return 0
 
 
@@ -145,10 +147,7 @@ def _problem(given: argparse.Namespace, demand: Demand, limits: Limits, known: A
     )  # fmt: skip
 
 
-def _show(plan: pd.DataFrame, tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
-    period = ["period"] * (plan["period"].nunique() > 1)
-    shown = plan[["workload", *period, "offer_id", "instances", "hours", "expected_cost_usd"]]
-    print(shown.to_string(index=False, float_format="{:,.1f}".format))
+def _show(tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
     for fact, value, unit, text in tables["plan_summary"].itertuples(index=False, name=None):
         number = "" if text and (unit == "" or value != value) else f"{value:,.2f} {unit}".rstrip()
         print(f"{fact}: {', '.join(part for part in (number, text) if part)}")
@@ -163,7 +162,7 @@ def _show(plan: pd.DataFrame, tables: dict[str, pd.DataFrame], safety_usd: float
 
 
 def _tell(seconds: float, cost_usd: float, bound_usd: float) -> None:
-    above = cost_usd / bound_usd - 1 if bound_usd > 0 else float("inf")
+    above = max(cost_usd / bound_usd - 1, 0.0) if bound_usd > 0 else float("inf")
     print(
         f"{seconds:6.1f} s: a plan of {cost_usd:,.0f} USD, at most {above:.2%} above the best",
         file=sys.stderr,

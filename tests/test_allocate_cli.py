@@ -228,7 +228,7 @@ def test_what_explained_an_older_plan_goes_and_other_files_stay(tmp_path, monkey
     assert sorted(p.name for p in (tmp_path / "out" / "sky").iterdir()) == ["train-1.yaml", "train-2.yaml"]
 
 
-def test_what_stops_the_explanation_leaves_the_plan(tmp_path, monkeypatch):
+def test_what_stops_the_explanation_leaves_the_plan(tmp_path, capsys, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -236,6 +236,10 @@ def test_what_stops_the_explanation_leaves_the_plan(tmp_path, monkeypatch):
     assert run(tmp_path) == 130
     assert (tmp_path / "out" / "tables" / "plan.parquet").exists()
     assert len(list((tmp_path / "out" / "sky").glob("*.yaml"))) == 2
+    said, told = capsys.readouterr()
+    assert "a3-highgpu-8g" in said
+    assert "plan.csv and 2 tasks in sky/" in said
+    assert told.endswith("stopped\n")
 
 
 def test_a_missing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):

@@ -128,11 +128,6 @@ class Workload:
             told |= _told(key, given[key])
         return told | {key: value for key, value in given.items() if key not in _SENTENCES}
 
-    @property
-    def gpu_hours_a_week(self) -> float:
-        """Work of one of them in a week, in GPU-hours of throughput 1."""
-        return self.amount if self.batch else self.amount * self.hours_a_week
-
 
 @record
 class Commitment:

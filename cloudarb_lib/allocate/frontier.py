@@ -107,6 +107,7 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
         inner = replace(problem, paths=problem.paths[calm], limits=strict)
     if found is None:
         raise SolveError(
-            f"no plan with VaR {limits.cvar_level:g} up to {var_usd:,.0f} USD was found.", "Raise it."
+            f"no plan with VaR {limits.cvar_level:g} up to {var_usd:,.0f} USD was found.",
+            f"Raise it. The cheapest plan without it has {base.verdict.var_usd:,.0f} USD.",
         )
     return found
