@@ -12,11 +12,6 @@ def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
         return np.where(seen, values, 0.0).sum(axis=axis) / seen.sum(axis=axis)
 
 
-def scaled_mae(mae_by_series: np.ndarray, scale: np.ndarray) -> float:
-    """Return the sum over series of MAE divided by scale (the mean price before the origins)."""
-    return float(np.nansum(mae_by_series / scale))
-
-
 def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return the continuous ranked probability score of each forecast, shape of ``truth``.
 

@@ -17,10 +17,6 @@ def test_mean_leaves_what_is_not_finite_out():
     np.testing.assert_array_equal(losses.mean(values, 0), [2, np.nan])
 
 
-def test_scaled_mae_weighs_series_by_their_own_price():
-    assert losses.scaled_mae(np.array([0.1, 9.0, np.nan]), np.array([1.0, 90.0, 5.0])) == (pytest.approx(0.2))
-
-
 @given(values, st.floats(-60, 60))
 def test_crps_equals_the_integral_of_the_squared_distance_of_distributions(samples, truth):
     """Oracle: the definition, integral of (F(x) - 1[x >= y])^2 (Matheson and Winkler, 1976)."""

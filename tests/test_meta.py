@@ -61,11 +61,6 @@ def test_where_there_is_nothing_to_learn_the_price_stays(what):
     assert (meta.meta_learner(task) == 0).all()
 
 
-def test_the_weighted_median_by_hand():
-    values, weight = np.array([[3.0, 1.0, 2.0]] * 3), np.array([[0.2, 0.2, 0.6], [1, 0, 0], [0.3, 0.5, 0.2]])
-    assert meta.weighted_median(values, weight).tolist() == [2.0, 3.0, 1.0]
-
-
 def test_prices_in_units_of_their_week():
     price = np.ones((200, 1))
     price[100] = 169.0

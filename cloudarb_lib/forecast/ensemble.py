@@ -265,10 +265,11 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
 
     Each member competes at a quarter, half, three quarters and all of the change it forecasts, by its
     discounted out-of-fold loss over that of the last value, in prices, and the standard error of their difference
-    (what reviews say stands without); the rest of its weight falls to the last value. Weights go by exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all. On a list
-    that is reviewed, until the next review after an alarm, ``TREND`` takes what the last value has above ``TURN_SHARE``, from where a
-    review is expected on. On a market the weighted mean of all so far competes with the meta-learner in the same way,
-    by losses in units of the mean price of the last week; at steps of which that says nothing it has no share.
+    (what reviews say stands without); the rest of its weight falls to the last value. Weights go by
+    exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all. On a list that is reviewed, until the
+    next review after an alarm, ``TREND`` takes what the last value has above ``TURN_SHARE``, from where a review is
+    expected on. On a market the weighted mean of all so far competes with the meta-learner in the same way, by losses
+    in units of the mean price of the last week; at steps of which that says nothing it has no share.
     """
     origins, came, names = task.origins, np.expm1(task.truth()), list(members)
     price = np.exp(carry_forward(task.log_price))
@@ -421,16 +422,8 @@ def walk_origins(
 def task_of(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int) -> Task:
     """Return what members are asked of ``patterns``."""
     copies = np.bincount(patterns.of_offer, minlength=len(patterns.groups))
-    return Task(
-        patterns.log_price,
-        patterns.groups,
-        origins,
-        horizon,
-        seed,
-        patterns.pace,
-        copies,
-        about=patterns.about,
-    )
+    seen = (patterns.log_price, patterns.groups)
+    return Task(*seen, origins, horizon, seed, patterns.pace, copies, about=patterns.about)
 
 
 def weighed(patterns: Patterns, task: Task, members: dict[str, np.ndarray], failed: dict[str, str]) -> Walk:

@@ -67,7 +67,8 @@ def meta_learner(task: Task) -> np.ndarray:
         for k, chosen in enumerate(models, start=1):
             if chosen:
                 chance = chances(chosen, state[part].reshape(-1, state.shape[2]))
-                middle = weighted_median(moves[part].reshape(chance.shape), chance)
+                said_so = moves[part].reshape(chance.shape)
+                middle = np.quantile(said_so, 0.5, axis=1, weights=chance, method="inverted_cdf")
                 said[:, :, k] = middle.reshape(len(part), -1)
         out = interp1d([0, *ahead], np.nan_to_num(said))(np.arange(1, task.horizon + 1))
         out[:, :, : AHEAD[0] - 1] = 0.0
@@ -126,14 +127,3 @@ def choose(x: np.ndarray, loss: np.ndarray, *, seed: int) -> list[Any]:
         data = lightgbm.Dataset(x[half], np.zeros(len(half)))
         models.append(lightgbm.train({**options, "objective": gradient}, data, num_boost_round=60))
     return models
-
-
-def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return for each row the least of ``values`` (n, options) at which half of ``weight`` is reached."""
-    order = np.argsort(values, axis=1)
-    reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1) >= 0.5 * weight.sum(
-        axis=1, keepdims=True
-    )
-    return np.take_along_axis(values, order[np.arange(len(order)), reached.argmax(axis=1)][:, None], axis=1)[
-        :, 0
-    ]
