@@ -747,3 +747,18 @@ def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, monkeypatc
     np.testing.assert_allclose(said, quantiles * whole.price[at][:, None, None], rtol=1e-12)
     assert len(live.walk.task.origins) == len(then.task.origins)
     assert (live.weights["weight"] > 0).groupby(live.weights["model"]).any().sum() > 1
+
+
+def test_a_walk_learns_from_each_sixth_hour_from_fewer_of_very_many_series_and_goes_on_where_it_began():
+    def positions(series, at, **changed):
+        level = np.broadcast_to(0.0, (at + 1, series))
+        patterns = ensemble.Patterns(level, np.zeros(series, int), ("all",), np.arange(series), 24)
+        return ensemble.walk_positions(patterns, np.array([at]), horizon=24, **changed)
+
+    few, many = positions(10, 2000), positions(5000, 2000)
+    assert few.tolist() == [*range(2000 - 52 * 24, 2000, 6), 2000]
+    assert len(many) * 5000 * 24 < 1.2 * ensemble.MOST_FORECASTS
+    later = positions(10, 2003, first=int(few[0]))
+    assert later[-1] == 2003
+    assert set(few[1:]) <= set(later)
+    assert later[0] >= 2003 - 52 * 24
