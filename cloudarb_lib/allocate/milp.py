@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from cloudarb_lib.allocate.dominance import dominated
 from cloudarb_lib.allocate.model import Problem, Row
 
 
@@ -128,6 +129,8 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     capacity = problem.pools["capacity"].to_numpy(float)
     with np.errstate(divide="ignore"):
         most = np.minimum(pairs["most"].to_numpy(float), np.floor(capacity[pool] / use + 1e-9))
+    if tight:
+        most[dominated(problem)] = 0.0
     pair_site = slots["site"].to_numpy()[slot]
     fee = problem.sites["fee_usd"].to_numpy(float)
     paid_sites = np.flatnonzero(fee > 0)

@@ -1,0 +1,57 @@
+"""Which ways of serving a demand no best plan needs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cloudarb_lib.allocate.model import Problem
+
+
+def dominated(problem: Problem) -> np.ndarray:
+    """Return which pairs no best plan needs: another of the same demand, pool and site does as much with no more.
+
+    The other is the cheapest there. It must cover as much, take no more of the pool and cost no more at list
+    prices and in every world, and as many of it as the demand or the pool takes must be allowed. None is
+    dominated where limits weigh shares of the spend, which a dearer offer may even out, nor where a row binds it.
+    """
+    p, limits = problem, problem.limits
+    none = np.zeros(len(p.pairs), bool)
+    shares = (limits.effective_providers, limits.max_provider_share, limits.max_region_share)
+    if any(share is not None for share in (*shares, limits.min_on_demand_share)):
+        return none
+    slots = p.slots.iloc[p.pairs["slot"]].reset_index(drop=True)
+    pairs = p.pairs.reset_index(drop=True).assign(pool=slots["pool"], site=slots["site"], cost=p.unit_cost)
+    per_unit = pairs["cost"] / pairs["cover"].where(pairs["cover"] > 0)
+    key = [pairs["demand"], pairs["pool"], pairs["site"]]
+    best = per_unit.groupby(key).transform("idxmin").fillna(-1).to_numpy(int)
+    j = np.flatnonzero((best >= 0) & (best != np.arange(len(best))))
+    bound = [
+        row.at[row.values != 0] for row in p.rows if row.tiers or np.isfinite((row.lower, row.upper)).any()
+    ]
+    free = np.ones(len(best), bool)
+    free[np.concatenate([np.zeros(0, int), *bound])] = False
+    j = j[free[j] & free[best[j]]]
+    i = best[j]
+    cover, use, most = (pairs[name].to_numpy(float) for name in ("cover", "pool_use", "most"))
+    need = p.demands["need"].to_numpy(float)[pairs["demand"]]
+    room = p.pools["capacity"].to_numpy(float)[pairs["pool"]]
+    with np.errstate(divide="ignore"):
+        wanted = np.minimum(np.ceil(need / cover - 1e-9), np.floor(room / use + 1e-9))[i]
+    hours, listed = pairs["hours"].to_numpy(float), slots["list_price"].to_numpy(float)
+    kept = (cover[i] == cover[j]) if p.exact else (cover[i] >= cover[j])
+    kept &= (
+        (use[i] <= use[j])
+        & (most[i] >= wanted)
+        & (pairs["cost"].to_numpy()[i] <= pairs["cost"].to_numpy()[j])
+    )
+    kept &= hours[i] * listed[i] <= hours[j] * listed[j]
+    j, i = j[kept], i[kept]
+    if limits.cvar_usd is not None and p.paths is not None:
+        slot = p.pairs["slot"].to_numpy()
+        dearer = [
+            (hours[a] * p.paths[:, slot[a]] <= hours[b] * p.paths[:, slot[b]]).all()
+            for a, b in zip(i, j, strict=True)
+        ]
+        j = j[np.array(dearer, bool)]
+    none[j] = True
+    return none
