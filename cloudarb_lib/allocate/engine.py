@@ -65,7 +65,7 @@ class Relaxation:
         self.row_dual = np.zeros(0)
 
     def add(self, cuts: Cuts) -> None:
-        _add_rows(self.highs, cuts.matrix, np.full(len(cuts.upper), -np.inf), cuts.upper)
+        add_rows(self.highs, cuts.matrix, np.full(len(cuts.upper), -np.inf), cuts.upper)
 
     def bound(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         self.highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
@@ -124,7 +124,8 @@ def _highs(milp: Milp, rows: sparse.csr_matrix, lower: np.ndarray, upper: np.nda
     return highs
 
 
-def _add_rows(highs: Any, matrix: sparse.csr_matrix, lower: np.ndarray, upper: np.ndarray) -> None:
+def add_rows(highs: Any, matrix: sparse.csr_matrix, lower: np.ndarray, upper: np.ndarray) -> None:
+    """Add lower <= matrix @ z <= upper to a program of HiGHS."""
     if matrix.shape[0]:
         highs.addRows(
             matrix.shape[0], lower, upper, matrix.nnz, matrix.indptr[:-1].astype(np.int32),

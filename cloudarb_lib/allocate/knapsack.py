@@ -13,6 +13,7 @@ machines; on 100,000 integers of real offers it takes the gap at the root from 5
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from cloudarb_lib.allocate.milp import Cuts, Milp, join, rows_of
 
@@ -21,7 +22,8 @@ _LARGEST = 4096
 
 
 class Pools:
-    """The pools whose counts are 0 or 1 and whose sizes are whole: columns, sizes, capacity, switch.
+    """The pools whose counts are 0 or 1 and whose sizes are whole: columns, sizes, capacity, switch,
+    and the choices that fit, as far as an earlier cut asked for them.
 
     Beside them the demands that may be served by more than one machine: columns, cover, need, and
     the column of what is left undone.
@@ -40,7 +42,7 @@ class Pools:
             limit = int(capacity[pool[columns[0]]]) if len(columns) else 0
             if whole and len(columns) > 1 and limit < _LARGEST:
                 switch = int(milp.pool_switch[pool[columns[0]]])
-                self.each.append((columns, use[columns].astype(int), limit, switch))
+                self.each.append((columns, use[columns].astype(int), limit, switch, []))
         self.demands = []
         if milp.problem.exact:
             return
@@ -55,13 +57,13 @@ class Pools:
     def separate(self, z: np.ndarray) -> Cuts:
         """Return the cuts that ``z`` violates, at most one a pool and one a demand."""
         parts = []
-        for columns, size, capacity, switch in self.each:
+        for columns, size, capacity, switch, choices in self.each:
             open_ = z[switch] if switch >= 0 else 1.0
             if open_ < 1e-3 or size @ z[columns] < 0.8 * capacity * open_:
                 continue
             x = np.minimum(z[columns] / open_, 1.0)
             if ((x > 1e-6) & (x < 1 - 1e-6)).any():
-                row = _facet(x, size, capacity)
+                row = _facet(x, size, capacity, choices)
                 if row is not None:
                     at = np.flatnonzero(row)
                     parts.append((columns[at], row[at], switch))
@@ -100,20 +102,24 @@ def _rounded(
     return columns, -rows[worst], -1
 
 
-def _facet(x: np.ndarray, size: np.ndarray, capacity: int) -> np.ndarray | None:
+def _facet(x: np.ndarray, size: np.ndarray, capacity: int, choices: list[np.ndarray]) -> np.ndarray | None:
     """Return ``row`` with row @ v <= 1 for every 0-1 choice v that fits and row @ x > 1, or None.
 
     The deepest such row over the columns that ``x`` uses, found by an LP against all choices,
-    which a knapsack generates as needed (Boyd 1993); the other columns are lifted one by one.
+    which a knapsack generates as needed (Boyd 1993) and adds to ``choices``; the other columns are
+    lifted one by one.
     """
     import highspy
 
-    from cloudarb_lib.allocate.engine import silent_highs
+    from cloudarb_lib.allocate.engine import add_rows, silent_highs
 
     used = np.flatnonzero(x > 1e-6)
     highs = silent_highs()
     for value in x[used]:
         highs.addCol(-float(value), 0.0, 1.0, 0, [], [])
+
+    known = sparse.csr_matrix(np.reshape(choices, (-1, len(x)))[:, used].astype(float))
+    add_rows(highs, known, np.full(len(choices), -np.inf), np.ones(len(choices)))
     for _ in range(60):
         highs.run()
         row = np.array(highs.getSolution().col_value)
@@ -124,15 +130,16 @@ def _facet(x: np.ndarray, size: np.ndarray, capacity: int) -> np.ndarray | None:
             break
         at = np.flatnonzero(choice).astype(np.int32)
         highs.addRow(-highspy.kHighsInf, 1.0, len(at), at, np.ones(len(at)))
+        choices.append(np.isin(np.arange(len(x)), used[choice]))
     row = row / max(value, 1.0)
     if row @ x[used] <= 1 + _DEEP_ENOUGH:
         return None
     full = np.zeros(len(x))
     full[used] = row
-    known = list(used)
+    lifted = list(used)
     for j in np.setdiff1d(np.arange(len(x)), used):
-        full[j] = max(0.0, 1.0 - _fill(full[known], size[known], capacity - size[j])[0])
-        known.append(j)
+        full[j] = max(0.0, 1.0 - _fill(full[lifted], size[lifted], capacity - size[j])[0])
+        lifted.append(j)
     return full / max(1.0, _fill(full, size, capacity)[0])
 
 
