@@ -284,20 +284,22 @@ class _Search:
 
     def _repair(self, node: _Node, upper: np.ndarray, plan: np.ndarray, gap: float) -> None:
         """Offer the cheapest plan within ``upper`` that keeps most of ``plan``, which breaks a limit."""
-        held = np.flatnonzero(plan)
+        held, most = np.flatnonzero(plan), plan.sum()
         near = upper.copy()
         near[held] = np.minimum(near[held], plan[held])
 
         def seen(z: np.ndarray, _: float) -> bool:
             return self.offer(np.round(self.milp.counts(z))) and self.done
 
+        program, cuts = replace(self.milp, lower=node.lower), [*node.cuts, *self._fan(plan)]
         for kept in _KEPT:
-            stays = rows_of(self.milp, [(held, -np.ones(len(held)), -1)], "kept", -kept * plan.sum())
-            program = replace(self.milp, lower=node.lower)
-            cuts = [*node.cuts, *self._fan(plan), stays]
-            answer = self._ask(program, cuts, near, gap=gap, share=0.1, seen=seen)
-            if answer.z is not None and self.offer(np.round(self.milp.counts(answer.z))):
-                return
+            cuts.append(separate(self.milp, self.milp.point(plan), tolerance=1e-7, links=False))
+            stays = rows_of(self.milp, [(held, -np.ones(len(held)), -1)], "kept", -kept * most)
+            answer = self._ask(program, [*cuts, stays], near, gap=gap, share=0.1, seen=seen)
+            if answer.z is not None:
+                plan = np.round(self.milp.counts(answer.z))
+                if self.offer(plan):
+                    return
 
     def _end(self, status: str) -> str:
         if self.best is None and status in ("infeasible", "unbounded"):
