@@ -35,7 +35,7 @@ class Pools:
         pool = milp.problem.slots["pool"].to_numpy()[milp.problem.pairs["slot"].to_numpy()]
         capacity = np.minimum(np.floor(milp.problem.pools["capacity"].to_numpy(float)), _LARGEST)
         order = np.argsort(pool, kind="stable")
-        self.each = []
+        self.each: list[tuple[np.ndarray, np.ndarray, int, int, list[np.ndarray]]] = []
         for columns in np.split(order, np.flatnonzero(np.diff(pool[order])) + 1):
             columns = columns[(most[columns] > 0) & (use[columns] > 0)]
             whole = (use[columns] == np.round(use[columns])).all() and (most[columns] <= 1).all()
