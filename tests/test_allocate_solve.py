@@ -209,12 +209,12 @@ def test_tangents_leave_next_to_nothing_between_them_and_the_limit():
 def test_what_one_effective_provider_more_costs():
     problem = load_instance(INSTANCE, "cvar+diversification")
     n = problem.limits.effective_providers
+    plan = allocate.solve(problem, allocate.SolveOptions(gap=0.01))
     costs = []
     for more in (-0.01, 0.01):
         limits = replace(problem.limits, effective_providers=n + more)
-        relaxation, _ = explain._relaxed(to_milp(replace(problem, limits=limits), tight=False))
+        relaxation, _ = explain._relaxed(to_milp(replace(problem, limits=limits), tight=False), plan.counts)
         costs.append(relaxation.value)
-    plan = allocate.solve(problem, allocate.SolveOptions(gap=0.01))
     worth = allocate.binding(plan).set_index("limit").loc["effective providers", "worth_usd"]
     assert worth == pytest.approx((costs[0] - costs[1]) / 0.02, rel=0.02)
     assert worth < 0
