@@ -19,6 +19,7 @@ import pandas as pd
 
 from cloudarb_lib import allocate, assumptions, history, store
 from cloudarb_lib.allocate.build import fits
+from cloudarb_lib.allocate.engine import SOLVERS
 from cloudarb_lib.allocate.milp import separate, to_milp
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.risk import simulate_paths
@@ -103,8 +104,7 @@ def by_gurobi(problem: allocate.Problem, options: allocate.SolveOptions) -> dict
     except ImportError:
         return {}
     began, milp = time.perf_counter(), to_milp(problem, tight=False)
-    environment = grb.Env(params={"OutputFlag": 0})
-    model = grb.Model(env=environment)
+    model = grb.Model(env=grb.Env(params={"OutputFlag": 0}))
     kinds = np.where(milp.integer, "I", "C").tolist()
     z = model.addMVar(len(milp.cost), lb=milp.lower, ub=milp.upper, obj=milp.cost, vtype=kinds)
     links = milp.link_cuts(np.arange(len(milp.link_site)))
@@ -176,6 +176,21 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
     return line | rival
 
 
+def compare(files: list[Path], limits: str, options: allocate.SolveOptions) -> None:
+    """Print a line for each instance with the options as they are, and with one of them changed at a time."""
+    efforts = [{name: effort} for name in ("presolve", "cuts", "heuristics") for effort in ("off", "high")]
+    others = [{"solver": name} for name in SOLVERS if name != options.solver]
+    for changed in [{}, *others, *efforts]:
+        for file in files:
+            problem, cpu = load_instance(file, limits), time.process_time()
+            plan = allocate.solve(problem, replace(options, **changed))
+            cpu = time.process_time() - cpu
+            print(json.dumps({
+                "file": file.name, "limits": limits, "changed": changed, "status": plan.status,
+                "gap": float(f"{plan.gap:.3g}"), "seconds": round(plan.seconds, 2), "cpu_seconds": round(cpu, 2),
+            }), flush=True)  # fmt: skip
+
+
 def real_problem(integers: int, *, worlds: int = 500, seed: int = 1) -> allocate.Problem:
     """Return a problem of so many integers, or a few more: every GPU offer of the store, workloads drawn.
 
@@ -237,14 +252,21 @@ def main() -> None:
     parser.add_argument("--gap", type=float, default=1e-3)
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--solver", default=allocate.SolveOptions.solver)
+    parser.add_argument(
+        "--options", action="store_true", help="compare solvers and efforts, one changed at a time"
+    )
     parser.add_argument("--scale", nargs="+", type=int, metavar="N", help="so many integers, on real offers")
     given = parser.parse_args()
     if given.scale:
         growth(given.scale)
         return
     options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit, solver=given.solver)
+    files = given.files or sorted(INSTANCES.glob("*.npz"))
     for limits in [given.limits] if given.limits else LIMITS:
-        for file in given.files or sorted(INSTANCES.glob("*.npz")):
+        if given.options:
+            compare(files, limits, options)
+            continue
+        for file in files:
             print(json.dumps(measure(file, limits, options)), flush=True)
 
 

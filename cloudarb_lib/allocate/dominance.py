@@ -36,7 +36,9 @@ def dominated(problem: Problem) -> np.ndarray:
     need = p.demands["need"].to_numpy(float)[pairs["demand"]]
     room = p.pools["capacity"].to_numpy(float)[pairs["pool"]]
     with np.errstate(divide="ignore"):
-        wanted = np.minimum(np.ceil(need / cover - 1e-9), np.floor(room / use + 1e-9))[i]
+        wanted = np.minimum(
+            np.ceil(need[i] / cover[i] - 1e-9), np.floor(np.maximum(room[i], 1e-9) / use[i] + 1e-9)
+        )
     hours, listed = pairs["hours"].to_numpy(float), slots["list_price"].to_numpy(float)
     kept = (cover[i] == cover[j]) if p.exact else (cover[i] >= cover[j])
     kept &= (
