@@ -257,20 +257,18 @@ INSERT INTO looks SELECT * FROM seen ANTI JOIN looks USING (provider, source, lo
 
 def _flag(con: duckdb.DuckDBPyConnection) -> None:
     """Judge all administered prices anew; what was known at a time stays as it was."""
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE numbered AS SELECT *, row_number() OVER (ORDER BY {_PARTS}) - 1 AS offer "
-        f"FROM (SELECT DISTINCT {_PARTS} FROM price_events WHERE price_kind = 'administered')"
-    )
+    named = f"concat_ws('/', {_PARTS}) AS offer_id"
     rows = con.execute(
-        "SELECT p.rowid AS row, offer, epoch_us(effective_at) AS effective, epoch_us(observed_at) AS observed, "
+        f"SELECT rowid AS row, {named}, epoch_us(effective_at) AS effective, epoch_us(observed_at) AS observed, "
         "coalesce(price_usd_per_hour, 'nan') AS price, quality, coalesce(epoch_us(flagged_at), -1) AS flagged "
-        f"FROM price_events p JOIN numbered USING ({_PARTS}) WHERE price_kind = 'administered'"
+        "FROM price_events WHERE price_kind = 'administered'"
     ).df()
     gpus = con.execute(
-        f"SELECT offer, {_PARTS}, gpu_model, gpu_count, vcpus FROM numbered "
-        "JOIN instances USING (provider, instance_type) WHERE gpu_count > 0 AND gpu_model IS NOT NULL"
+        f"SELECT DISTINCT {named}, {_PARTS}, gpu_model, gpu_count, vcpus FROM price_events JOIN instances USING "
+        "(provider, instance_type) WHERE price_kind = 'administered' AND gpu_count > 0 AND gpu_model IS NOT NULL"
     ).df()
-    codes, flagged = glitches.flag(rows, gpus.set_index("offer"))
+    rows["offer"], ids = pd.factorize(rows["offer_id"])
+    codes, flagged = glitches.flag(rows, gpus.set_index(ids.get_indexer(pd.Index(gpus["offer_id"]))))
     marks = pd.DataFrame({"row": rows["row"], "q": np.array(QUALITIES, object)[codes], "f": flagged})
     marks = marks[(marks["q"] != rows["quality"]) | (flagged != rows["flagged"])]
     con.execute(

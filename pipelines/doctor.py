@@ -47,18 +47,12 @@ def _packages(project: Path) -> Iterator[Finding]:
     python = sys.version.split()[0]
     yield _found(python.startswith("3.11."), f"Python {python} (3.11 is wanted)", _INSTALL)
     lock = (project / "requirements.lock").read_text(encoding="utf-8")
-    missing, other = [], []
-    for name in asked_for():
-        locked = re.findall(rf"^{name}==([^\s;]+)", lock, flags=re.M)  # one for each platform with its own
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            missing.append(name)
-            continue
-        if version not in locked:
-            other.append(f"{name} {version}, not {' or '.join(locked) or 'there'}")
-    yield _found(not missing, f"packages not installed: {', '.join(missing) or 'none'}", _INSTALL)
-    yield _found(not other, f"packages not as locked: {', '.join(other) or 'none'}", _INSTALL, "warn")
+    pinned = re.findall(r"^(\S+)==([^\s;]+)", lock, flags=re.M)  # one for each platform with its own
+    have = {name: found.version for name in asked_for() for found in metadata.distributions(name=name)}
+    missing = ", ".join(name for name in asked_for() if name not in have)
+    other = ", ".join(f"{name} {version}" for name, version in have.items() if (name, version) not in pinned)
+    yield _found(not missing, f"packages not installed: {missing or 'none'}", _INSTALL)
+    yield _found(not other, f"packages not as locked: {other or 'none'}", _INSTALL, "warn")
 
 
 def _store(project: Path) -> Iterator[Finding]:
