@@ -38,13 +38,8 @@ def flag(rows: pd.DataFrame, gpus: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
     _, rank = np.unique(effective, return_inverse=True)
     place = offer * (rank.max(initial=0) + 1) + rank
     first = np.append(True, place[1:] > np.maximum.accumulate(place)[:-1])[: len(place)]
-    pool = np.full(int(offer.max(initial=-1)) + 1, -1)
-    groups = gpus.groupby(["provider", "gpu_model", "purchase_option", "term"]).ngroup()
-    here = groups.index.to_numpy() < len(pool)
-    pool[groups.index[here]] = groups[here]
-    priced = np.flatnonzero(pool[offer] >= 0)
-    priced = priced[np.argsort(pool[offer[priced]], kind="stable")]
-    for part in np.split(priced, np.flatnonzero(np.diff(pool[offer[priced]])) + 1):
+    pools = pd.Series(offer).map(gpus.groupby(["provider", "gpu_model", "purchase_option", "term"]).ngroup())
+    for part in pools.groupby(pools).indices.values():
         low = part[_low(offer[part], observed[part], price[part], first[part], gpus)]
         quality[order[low]], flagged[order[low]] = LOW_FOR_GPU, observed[low]
     chain = np.flatnonzero(first & ~np.isnan(price))

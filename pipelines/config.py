@@ -42,11 +42,8 @@ class Parameter(NamedTuple):
     default: object
 
 
-_OWN = {
-    "name": Parameter("str", "weekly"),
-    "title": Parameter("str", "Weekly plan"),
-    "timeout_s": Parameter("int", 300),
-    "store_dir": Parameter("str", "data/store"),
+_OWN = dict.fromkeys(("name", "title", "store_dir"), Parameter("str", "")) | {
+    "timeout_s": Parameter("int", 1)
 }
 _NEEDED = ("name", "title", "timeout_s", "as_of")
 
