@@ -8,6 +8,7 @@ from test_forecast import a_panel, stepping
 from cloudarb_lib import history, store
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.forecast.drift import ACTIONS, alarms
+from cloudarb_lib.plots import forecast as figures
 from cloudarb_lib.schema import validate
 
 
@@ -105,3 +106,24 @@ def test_prices_missing_constant_or_short_raise_nothing():
     one_point[40] = 2.0
     for price in (nothing, one_point, np.ones((80, 3)), np.ones((2, 3))):
         assert alarms(a_panel(price)).empty
+
+
+def test_figures_state_what_was_held_and_which_groups_alarmed():
+    pits = pd.DataFrame({"pit": np.tile([0.05, 0.5, 0.6, 0.95], 100), "horizon": np.repeat([1, 4], 200)})
+    drawn = figures.calibration(pits, unit="week")
+    assert [line.name for line in drawn.data] == ["1 week ahead", "4 weeks ahead", "right"]
+    assert drawn.data[0].y[16] == 50.0, "80 % intervals leave out a pit of 0.05 and of 0.95"
+    assert len(drawn.data[0].y) == 21, "however many outcomes"
+    nothing = figures.drift(alarms(a_panel(np.full((120, 2), 4.0))), a_panel(np.full((120, 2), 4.0)))
+    assert "no alarm" in nothing.layout.title.text
+    assert not nothing.data
+
+
+def test_the_figure_of_drift_puts_each_alarm_on_its_line(recorded):
+    found = alarms(recorded)
+    drawn = figures.drift(found, recorded, most=2)
+    newest = set(found.sort_values("time_utc", ascending=False, kind="stable")["series_group"].unique()[:2])
+    marks = [line for line in drawn.data if line.mode == "markers"]
+    assert sum(len(line.x) for line in marks) == found["series_group"].isin(newest).sum()
+    assert not any(np.isnan(np.asarray(line.y, float)).any() for line in marks)
+    assert drawn.layout.yaxis.title.text == "median price, first = 100"
