@@ -205,6 +205,21 @@ def test_parquet_with_odd_types(tmp_path: Path) -> None:
     assert dict(take(tmp_path / "s", tmp_path / "list.parquet").quarantined) == {"price_not_a_number": 2}
 
 
+def test_parquet_whose_text_is_no_utf8_changes_nothing(tmp_path: Path) -> None:
+    before = take(tmp_path / "s", put(tmp_path / "good.csv", HEADER + GOOD)).digest
+    frame = pd.DataFrame(
+        dict(zip(HEADER.strip().split(","), GOOD.strip().split(","), strict=True)), index=[0]
+    )
+    frame.to_parquet(tmp_path / "p.parquet", compression=None)
+    whole = (tmp_path / "p.parquet").read_bytes()
+    for text in (b"us-east1", b"instance_type"):  # a value, a name
+        (tmp_path / "p.parquet").write_bytes(whole.replace(text, b"\xff" + text[1:]))
+        with pytest.raises(DataError, match="not readable as Parquet"):
+            take(tmp_path / "s", tmp_path / "p.parquet")
+        with open_snapshot(tmp_path / "s") as snapshot:
+            assert snapshot.digest == before
+
+
 def seen(price: float, observed: str, effective: str = "2026-01-05") -> str:
     return f"gcp,us-east1,n2,spot,{effective}T00:00:00Z,{price},{observed}T00:00:00Z\n"
 

@@ -51,6 +51,7 @@ def _parquet(path: Path) -> Iterator[Piece]:
     try:
         done = 0
         for batch in pq.ParquetFile(path).iter_batches(batch_size=PIECE):
+            batch.validate(full=True)  # a text that is no UTF-8 would stop DuckDB
             columns = [
                 pa.array(map(str, column.to_pylist())) if pa.types.is_nested(column.type) else column
                 for column in batch.columns
@@ -58,7 +59,7 @@ def _parquet(path: Path) -> Iterator[Piece]:
             columns.append(pa.array(np.arange(done, done + len(batch)) + 1))
             yield pa.Table.from_arrays(columns, [*batch.schema.names, LINE]), []
             done += len(batch)
-    except (pa.ArrowException, OSError) as cause:
+    except (pa.ArrowException, OSError, ValueError) as cause:  # ValueError: a name is no UTF-8
         what = f"not readable as Parquet: {str(cause).splitlines()[0]}"
         raise DataError(what, "Write it again.") from cause
 
