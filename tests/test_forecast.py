@@ -121,6 +121,15 @@ def test_reviews_judge_what_lies_far_ahead_before_its_outcome_is_known():
     assert (weights[-1, last, :, 29] < 0.7).all()
 
 
+def test_where_no_review_ever_was_none_speaks_for_a_member():
+    """Each cell another of 30 series steps: prices move, but a tenth of them never do at once."""
+    change = np.where(np.arange(100)[:, None] % 30 == np.arange(30), -0.1, 0.0)
+    task = a_task(np.exp(np.cumsum(change, axis=0)), origins=np.arange(40, 99), horizon=8)
+    forecasts = {"last_value": members.last_value(task), "momentum_8": members.momentum(task, cells=8)}
+    weights, _ = ensemble.weigh(task, forecasts)
+    assert (weights[:, 0, :, w.LONG_STEPS :] == 1).all()
+
+
 def test_an_alarm_halves_the_last_value_until_the_next_review_and_for_no_one_else(monkeypatch):
     """A year of steps of 1 % that say nothing, then all fall by a third: where the next review is due, half of the
     weight follows the trend, until that review has come."""

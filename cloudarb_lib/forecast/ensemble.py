@@ -290,8 +290,8 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
 
     def ratio_to(loss: np.ndarray, base: np.ndarray) -> np.ndarray:
         """Loss over the last value's, with a prior that the member is worse."""
-        prior = PRIOR_SHARE * base
-        return (loss + prior * (1 + PRIOR_HANDICAP)) / np.maximum(base + prior, 1e-12)
+        prior = np.maximum(PRIOR_SHARE * base, 1e-9)  # where nothing moved it is all that is known
+        return (loss + prior * (1 + PRIOR_HANDICAP)) / (base + prior)
 
     def with_all(ratio: np.ndarray, base: np.ndarray) -> np.ndarray:
         return np.where(base > 1e-9, (ratio + ratio[:, -1:]) / 2, np.inf)
