@@ -24,8 +24,9 @@ LEARN_STEPS = 104
 learn from as many more as have gone by."""
 GAP = 1e-3
 """Relative gap to which the look-back solves; a week's plans differ by more."""
-LOOKBACK_PATHS = 100
-"""The look-back allocates by expected price, for which a hundred worlds are plenty."""
+LOOKBACK_PATHS = 400
+"""The look-back allocates by expected price. Worlds after an alarm have heavy tails, so that the means of a hundred
+differ by more than offers do, and the plan moves from week to week for nothing."""
 
 
 def cost_fan(plan: pd.DataFrame, paths: Paths) -> pd.DataFrame:
