@@ -235,6 +235,16 @@ def test_cheapest_machines_first_then_the_next_pool():
     assert plan.table["gpus"].sum() == 64
 
 
+@pytest.mark.parametrize(("amount", "count"), [(8.0, 3), (8.0, 5), (16.0, 3), (16.0, 4)])
+def test_a_class_of_workloads_alike_has_the_optimum_of_them_one_by_one(amount, count):
+    fee = {"site_fee_usd_per_week": 500}
+    together = plan_for(work(amount, count=count), **fee)
+    apart = plan_for(*(replace(work(amount), name=f"w{k}") for k in range(count)), **fee)
+    assert together.status == apart.status == "optimal"
+    assert together.objective_usd == pytest.approx(apart.objective_usd, rel=1e-9)
+    assert len(together.problem.pairs) * count == len(apart.problem.pairs)
+
+
 def test_commitments_are_bought_only_where_asked_for():
     assert (plan_for(work()).table["purchase_option"] == "spot").all()
     asked = plan_for(work(hours_a_week=40.0), limits=allocate.Limits(terms=("1y",)))
