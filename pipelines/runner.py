@@ -80,7 +80,8 @@ class Watch:
 
     def _look(self, *_: object) -> None:
         over_s = time.monotonic() - self._end
-        if Path("/proc").exists() and not self._owner.exists():
+        # before there is a kernel, an interrupt in the middle of an import would change the exit code
+        if self.kernel and Path("/proc").exists() and not self._owner.exists():
             self._stop()
         elif over_s > _GRACE_S or (over_s > 0 and not self.code):
             self.code = self.code or TIMEOUT
