@@ -26,6 +26,7 @@ from cloudarb_lib import forecast, losses
 from cloudarb_lib.assumptions import load_assumptions
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.backtest import headline, walk_forward
+from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.worker import WORKER
 from cloudarb_lib.types import Panel
 from pipelines.backtest import BUNDLED, SEED, Setting, prepare
@@ -136,7 +137,7 @@ def used() -> tuple[float, float]:
 
 def speed(n_series: int) -> None:
     """Print what fitting and weighing all members takes for ``n_series`` hourly series of 90 days."""
-    patterns, (before, _), began = (ensemble.find_patterns(hourly(n_series)), used(), time.perf_counter())
+    patterns, (before, _), began = (find_patterns(hourly(n_series)), used(), time.perf_counter())
     origins = ensemble.walk_positions(patterns, np.array([24 * 90 - 1]), horizon=24)
     walk = ensemble.walk_origins(patterns, origins, horizon=24, seed=SEED)
     took, (after, peak) = time.perf_counter() - began, used()

@@ -163,8 +163,8 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     asked = {"first": first, "horizons": setting.horizons, "origins": setting.origins}
     origins = splits.spaced(len(panel.times), **asked)
     keep = np.isfinite(panel.price[first:]).any(axis=0)
-    if setting.kind == "own" and is_moving(panel.offers).any():
-        keep &= is_moving(panel.offers)
+    if setting.kind == "own" and (moves := is_moving(panel.offers)).any():
+        keep &= moves
     if setting.kind == "other":
         keep = np.random.default_rng(SEED).choice(np.flatnonzero(keep), OTHERS, replace=False)
         keep.sort()

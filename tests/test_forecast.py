@@ -15,7 +15,7 @@ from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.forecast import ensemble, members
 from cloudarb_lib.forecast import worlds as w
-from cloudarb_lib.forecast.ensemble import find_patterns
+from cloudarb_lib.forecast.patterns import Patterns, find_patterns
 from cloudarb_lib.schema import validate
 from cloudarb_lib.splits import spaced
 from cloudarb_lib.types import Panel
@@ -721,7 +721,7 @@ def test_worlds_of_a_market_stay_near_the_extremes_that_it_has_shown():
     rng = np.random.default_rng(5)
     price = np.exp(np.where(rng.random((300, 4)) < 0.1, 1.0, 0.0))  # spikes, that end
     walk = ensemble.walk_origins(
-        ensemble.find_patterns(a_panel(price, step="1h")), np.arange(280, 300), horizon=12, seed=1
+        find_patterns(a_panel(price, step="1h")), np.arange(280, 300), horizon=12, seed=1
     )
     drawn = walk.task.log_price[299][:, None, None] + walk.worlds(-1, n_paths=200, only=np.arange(4))
     assert drawn.max() <= 1.0 + 2 * members.CAP_LOG
@@ -761,7 +761,7 @@ def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, monkeypatc
 def test_a_walk_learns_from_each_sixth_hour_from_fewer_of_very_many_series_and_goes_on_where_it_began():
     def positions(series, at, **changed):
         level = np.broadcast_to(0.0, (at + 1, series))
-        patterns = ensemble.Patterns(level, np.zeros(series, int), ("all",), np.arange(series), 24)
+        patterns = Patterns(level, np.zeros(series, int), ("all",), np.arange(series), 24)
         return ensemble.walk_positions(patterns, np.array([at]), horizon=24, **changed)
 
     few, many = positions(10, 2000), positions(5000, 2000)

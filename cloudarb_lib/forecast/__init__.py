@@ -14,8 +14,9 @@ from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.forecast.backtest import headline, walk_forward
 from cloudarb_lib.forecast.drift import alarms
-from cloudarb_lib.forecast.ensemble import Walk, find_patterns, is_moving, walk_origins, walk_positions
+from cloudarb_lib.forecast.ensemble import Walk, walk_origins, walk_positions
 from cloudarb_lib.forecast.members import SLOW
+from cloudarb_lib.forecast.patterns import find_patterns, is_moving
 from cloudarb_lib.forecast.saved import fit, load, update
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_YEAR

@@ -13,6 +13,7 @@ from cloudarb_lib import losses
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.features import STEP_LOG
 from cloudarb_lib.forecast import ensemble
+from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.worlds import transform
 from cloudarb_lib.types import Panel
 
@@ -64,7 +65,7 @@ def walk_forward(
         )
     counts = np.stack([np.isin(np.arange(len(panel.times)), origins[h]) for h in horizons], axis=1)
     starts = np.flatnonzero(counts.any(axis=1))
-    patterns = ensemble.find_patterns(panel, listed=listed)
+    patterns = find_patterns(panel, listed=listed)
     group = np.array(patterns.group_names, object)[patterns.groups[patterns.of_offer]]
     positions = ensemble.walk_positions(patterns, starts, horizon=horizons[-1])
     walk = ensemble.walk_origins(patterns, positions, horizon=horizons[-1], seed=seed, keep=keep)

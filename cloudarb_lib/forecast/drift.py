@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import ParameterError
-from cloudarb_lib.features import REVIEW_SHARE, steps
-from cloudarb_lib.forecast.members import CAP_LOG
+from cloudarb_lib.features import CAP_LOG, REVIEW_SHARE, steps
 from cloudarb_lib.types import Panel
 
 ACTIONS = {"ks": "look", "page_hinkley": "re-weight", "adwin": "refit"}

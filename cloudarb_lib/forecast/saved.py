@@ -19,8 +19,9 @@ from cloudarb_lib.errors import DataError
 from cloudarb_lib.features import about
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.drift import alarms
-from cloudarb_lib.forecast.ensemble import Patterns, Walk
+from cloudarb_lib.forecast.ensemble import Walk
 from cloudarb_lib.forecast.members import Task
+from cloudarb_lib.forecast.patterns import Patterns, find_patterns, is_moving
 from cloudarb_lib.handover import digest
 from cloudarb_lib.types import Panel
 
@@ -38,9 +39,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     for name in (MANIFEST, WEIGHTS, FORECASTS, *MODELS):
         (folder / name).unlink(missing_ok=True)
-    moves = ensemble.is_moving(panel.offers)
+    moves = is_moving(panel.offers)
     panel, listed = panel.select(moves), panel.select(~moves)
-    patterns = ensemble.find_patterns(panel, listed=listed)
+    patterns = find_patterns(panel, listed=listed)
     origins = ensemble.walk_positions(patterns, np.array([len(panel.times) - 1]), horizon=horizon_steps)
     task = replace(ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder)
     walk = ensemble.weighed(patterns, task, *ensemble.run_members(task, leave_out))
@@ -136,7 +137,7 @@ def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, t
         raise DataError(f"{folder} holds no fitted models.", ANEW)
     state = _checked(folder, tuple(sorted((f.name, f.stat().st_mtime_ns) for f in folder.iterdir())))
     known = panel.offers.index
-    moving = panel.select(ensemble.is_moving(panel.offers))
+    moving = panel.select(is_moving(panel.offers))
     listed = panel.select(known.isin(state["listed"]))
     same = list(moving.offers.index) == state["offers"] and list(listed.offers.index) == state["listed"]
     if not same or any(
@@ -147,7 +148,7 @@ def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, t
     if "about" not in state:
         state["about"] = about(moving.offers.iloc[np.unique(before, return_index=True)[1]], listed.offers)
     patterns = Patterns(state["log_price"], groups, tuple(state["group_names"]), before, about=state["about"])
-    patterns = ensemble.find_patterns(moving, listed=listed, known=patterns)
+    patterns = find_patterns(moving, listed=listed, known=patterns)
     at = np.array([len(patterns.log_price) - 1])
     task = ensemble.task_of(patterns, at, horizon=state["horizon"], seed=state["seed"])
     return state, patterns, replace(task, models=folder, fitted=True), (moving, listed)

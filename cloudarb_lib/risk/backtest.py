@@ -11,7 +11,8 @@ import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.forecast import is_moving
-from cloudarb_lib.forecast.ensemble import find_patterns, walk_origins
+from cloudarb_lib.forecast.ensemble import walk_origins
+from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.risk.correlation import LEAST_STEPS
 from cloudarb_lib.risk.measures import cvar, var
 from cloudarb_lib.risk.simulate import N_DRAWS, draw_costs
