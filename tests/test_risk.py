@@ -177,9 +177,6 @@ OFFERS = pd.DataFrame([
     offer("nebula", "unstated", "spot", 5.0, instance_type="odd", gpu_model="TPU", gpu_count=1.0),
 ]).set_index("offer_id")  # fmt: skip
 GCP, GCP_OD, AWS, AWS_OD, COMMIT, ODD = OFFERS.index
-NO_HAZARD = pd.DataFrame(
-    {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 1.0}, index=OFFERS.index
-)
 
 
 def plan(instances: dict[str, float], *, periods: int = 1, hours: float = 672.0) -> pd.DataFrame:
@@ -198,84 +195,89 @@ def paths(*, n: int = 2000, seed: int = 0, spread: float = 0.1) -> Paths:
     return Paths(OFFERS.index, TIMES, start * np.exp(steps.cumsum(axis=2) - spread**2))
 
 
-def exposure(instances=None, **changes) -> risk.Exposure:
+def world(
+    *, spread: float = 0.1, n: int = 2000, outages: tuple[float, float] = (0.0, 0.0), **changes
+) -> risk.World:
+    """Return a world whose spot machines are taken away so often an hour, for so many hours."""
+    table = pd.read_csv(PROJECT / "data/assumptions.csv", dtype={"date": str})
+    for name, value in zip(("interruption_per_hour", "outage_hours"), outages, strict=True):
+        table.loc[table["name"].str.startswith(name), "value"] = value
+    given = {"offers": OFFERS.reset_index(), "paths": paths(spread=spread, n=n), "record": record()}
+    given["assumptions"] = assumptions.Assumptions(table)
+    return risk.World(**(given | {"horizon_h": 672.0, "seed": 0} | changes))
+
+
+def plan_cost(instances=None, *, shares: dict[str, float] | None = None, **changes) -> risk.PlanCost:
     held = plan(instances or {GCP: 4.0, AWS: 2.0, COMMIT: 1.0})
-    return risk.expose(held, paths(**changes), OFFERS, horizon_h=672.0)
-
-
-def calm(exposed: risk.Exposure) -> pd.DataFrame:
-    return NO_HAZARD.reindex(exposed.table.index)
+    share = OFFERS.index.map(shares or {}).to_numpy(float)
+    offers = OFFERS.assign(available_share=np.where(np.isnan(share), 1.0, share)).reset_index()
+    return risk.plan_cost(world(**{"offers": offers} | changes), held)
 
 
 def test_price_cost_against_a_slow_loop():
-    world = paths(n=5)
+    here = world(n=5)
     rows = pd.concat([plan({GCP: 4.0}, periods=2), plan({AWS: 1.0, COMMIT: 2.0}, periods=2)])
     rows.loc[rows["period"] == 1, "instances"] *= 3
-    exposed = risk.expose(rows, world, OFFERS, horizon_h=672.0)
+    cost = risk.plan_cost(here, rows)
     slow = np.zeros(5)
     for row in rows.itertuples():
         for step in (0, 1) if row.period == 0 else (2, 3):
             for path in range(5):
-                price = world.values[world.offer_ids.get_loc(row.offer_id), path, step]
+                price = here.paths.values[here.paths.offer_ids.get_loc(row.offer_id), path, step]
                 price = 50.0 if row.offer_id == COMMIT else price
                 slow[path] += price * row.instances * row.hours / 2
-    np.testing.assert_allclose(risk.plan_cost(exposed, hazard=calm(exposed), seed=0).total, slow)
-    np.testing.assert_allclose(exposed.unit_usd @ exposed.instance_hours, slow)
+    np.testing.assert_allclose(cost.total, slow)
+    np.testing.assert_allclose(cost.unit_usd @ cost.table["instance_hours"], slow)
 
 
 def test_a_commitment_keeps_its_price():
-    exposed = exposure()
-    cost = risk.plan_cost(exposed, hazard=calm(exposed), seed=0)
-    column = cost.exposure.table.index.get_loc(COMMIT)
+    cost = plan_cost()
+    column = cost.table.index.get_loc(COMMIT)
     assert set(cost.price[:, column]) == {50.0 * 672}
 
 
 def test_the_fallback_is_the_same_machine_on_demand_then_the_cheapest_of_its_model():
-    found = risk.find_fallbacks(OFFERS, OFFERS.index)
+    columns = ["fallback", "fallback_usd_per_hour"]
+    found = risk.find_fallbacks(OFFERS.reset_index(), OFFERS.index)[columns]
     assert found.loc[GCP].tolist() == [GCP_OD, 80.0]
     assert found.loc[AWS].tolist() == [AWS_OD, 60.0]
     assert found.loc[GCP_OD].tolist() == [AWS_OD, 60.0]
     assert found.loc[ODD].isna().all()
-    outside = risk.find_fallbacks(OFFERS, OFFERS.index, without=pd.Index([GCP_OD]))
+    short = OFFERS.reset_index().assign(available_share=np.where(OFFERS.index == GCP_OD, 0.9, 1.0))
+    outside = risk.find_fallbacks(short, OFFERS.index)[columns]
     assert outside.loc[GCP].tolist() == [AWS_OD, 60.0]
-    none = risk.find_fallbacks(OFFERS, OFFERS.index, without=OFFERS.index)
+    none = risk.find_fallbacks(short.assign(available_share=0.0), OFFERS.index)[columns]
     assert none.isna().all(axis=None)
 
 
 def test_a_stale_price_replaces_only_what_no_fresh_one_does():
     old = OFFERS.assign(stale=OFFERS.index == AWS_OD)
     other = pd.DataFrame([offer("gcp", "eu", "on_demand", 90.0)]).set_index("offer_id").assign(stale=False)
-    found = risk.find_fallbacks(pd.concat([old, other]), pd.Index([GCP_OD]))
-    assert found.loc[GCP_OD].tolist() == [other.index[0], 90.0]
-    assert risk.find_fallbacks(old, pd.Index([GCP_OD])).loc[GCP_OD].tolist() == [AWS_OD, 60.0]
+    found = risk.find_fallbacks(pd.concat([old, other]).reset_index(), pd.Index([GCP_OD]))
+    assert found.loc[GCP_OD].tolist() == [8.0, other.index[0], 90.0]
+    found = risk.find_fallbacks(old.reset_index(), pd.Index([GCP_OD]))
+    assert found.loc[GCP_OD].tolist() == [8.0, AWS_OD, 60.0]
 
 
 def test_outages_are_bought_at_the_fallback_and_their_mean_is_the_hazards():
-    exposed = exposure({GCP: 4.0}, n=20_000)
-    hazard = risk.hazards(exposed.table, assumptions.load_assumptions(), "typical")
-    hazard = hazard.assign(interruption_per_hour=0.01, outage_h=3.0)
-    cost = risk.plan_cost(exposed, hazard=hazard, seed=1)
+    terms = {"instances": {GCP: 4.0}, "n": 20_000, "outages": (0.01, 3.0), "seed": 1}
+    cost = plan_cost(**terms)
     away = 0.01 * 3.0  # share of the hours, as outages are short against the horizon
-    expected = away * 4 * 672 * (80.0 - cost.exposure.unit_usd.mean())
+    expected = away * 4 * 672 * (80.0 - cost.unit_usd.mean())
     assert cost.capacity.mean() == pytest.approx(expected, rel=0.03)
     np.testing.assert_array_equal(cost.total, (cost.price + cost.capacity).sum(axis=1))
-    again = risk.plan_cost(exposed, hazard=hazard, seed=1)
-    np.testing.assert_array_equal(cost.capacity, again.capacity)
+    np.testing.assert_array_equal(cost.capacity, plan_cost(**terms).capacity)
 
 
 def test_hours_that_nothing_replaces_are_unmet_and_not_paid():
-    exposed = exposure({ODD: 2.0})
-    hazard = pd.DataFrame(
-        {"interruption_per_hour": 0.0, "outage_h": 0.0, "available_share": 0.25}, index=[ODD]
-    )
-    cost = risk.plan_cost(exposed, hazard=hazard, seed=0)
+    cost = plan_cost({ODD: 2.0}, shares={ODD: 0.25})
     np.testing.assert_allclose(cost.unmet_gpu_hours, 0.75 * 2 * 672)
     np.testing.assert_allclose(cost.total, 0.25 * cost.price[:, 0])
 
 
 def test_hazards_come_from_the_assumptions_by_preset():
     figures = assumptions.load_assumptions()
-    table = exposure({GCP: 1.0, GCP_OD: 1.0, COMMIT: 1.0}).table
+    table = OFFERS.loc[[GCP, GCP_OD, COMMIT]]
     calm, trace = (risk.hazards(table, figures, p) for p in ("advisor-implied", "trace-calibrated"))
     assert calm.loc[GCP, "interruption_per_hour"] < trace.loc[GCP, "interruption_per_hour"]
     assert (trace.loc[[GCP_OD, COMMIT], "interruption_per_hour"] == 0).all()
@@ -296,7 +298,7 @@ def test_hazards_come_from_the_assumptions_by_preset():
 )
 def test_a_plan_that_cannot_be_met_with_paths_is_refused(change, message):
     with pytest.raises(DataError, match=message):
-        risk.expose(change(plan({GCP: 1.0})), paths(n=3), OFFERS, horizon_h=672.0)
+        risk.plan_cost(world(n=3), change(plan({GCP: 1.0})))
 
 
 def test_no_path_no_horizon_and_a_wrong_size_are_refused():
@@ -305,15 +307,11 @@ def test_no_path_no_horizon_and_a_wrong_size_are_refused():
     with pytest.raises(DataError, match="missing, infinite"):
         Paths(OFFERS.index, TIMES, np.full((6, 2, 4), np.nan))
     with pytest.raises(ParameterError, match="horizon"):
-        risk.expose(plan({GCP: 1.0}), paths(n=3), OFFERS, horizon_h=0.0)
-    with pytest.raises(DataError, match="hazards"):
-        risk.plan_cost(exposure(), hazard=NO_HAZARD, seed=0)
-    with pytest.raises(DataError, match="hazards"):
-        risk.plan_cost(exposure(), hazard=calm(exposure()).assign(outage_h=np.nan), seed=0)
+        world(horizon_h=0.0)
     with pytest.raises(ParameterError, match="demand_factor is"):
-        risk.plan_cost(exposure(), hazard=calm(exposure()), demand_factor=0.5, seed=0)
-    with pytest.raises(DataError, match="unit prices"):
-        risk.Exposure(exposure().table, np.ones((5, 1)), 1.0)
+        risk.plan_cost(world(), plan({GCP: 1.0}), demand_factor=0.5)
+    with pytest.raises(DataError, match="no paths for offer"):
+        risk.plan_cost(world(paths=paths().select([AWS])), plan({GCP: 1.0}))
 
 
 # --- stress
@@ -339,14 +337,6 @@ def record() -> Panel:
     return Panel(
         RECORD_TIMES, pd.Timedelta("7D"), OFFERS, price, np.ones_like(price), np.ones(price.shape, int)
     )
-
-
-def world(*, spread: float = 0.1, **changes) -> risk.World:
-    table = pd.read_csv(PROJECT / "data/assumptions.csv", dtype={"date": str})
-    table.loc[table["name"].str.startswith("interruption_per_hour"), "value"] = 0.0
-    given = {"offers": OFFERS.reset_index(), "paths": paths(spread=spread), "record": record()}
-    given["assumptions"] = assumptions.Assumptions(table)
-    return risk.World(**(given | {"horizon_h": 672.0, "seed": 0} | changes))
 
 
 def run_stress(*scenarios: risk.Scenario, instances=None, replanned=None, **changes) -> pd.DataFrame:
@@ -599,9 +589,7 @@ def test_a_scenario_file_that_is_not_there(tmp_path):
 
 
 def test_the_risk_table_adds_up():
-    exposed = exposure()
-    hazard = calm(exposed).assign(interruption_per_hour=[0.0, 0.01, 0.01], outage_h=2.0)
-    cost = risk.plan_cost(exposed, hazard=hazard, seed=0)
+    cost = plan_cost(outages=(0.01, 2.0), shares={COMMIT: 0.98})
     table = risk.risk_table(cost, budget_usd=1e5)
     at95 = table[table["level"] == 0.95].set_index(["measure", "scope"])["value_usd"]
     whole = risk.cvar(cost.total - cost.total.mean()).value
@@ -618,29 +606,27 @@ def test_the_risk_table_adds_up():
     assert (table["horizon_h"] == 672).all()
     facts = table.set_index("measure")["value_usd"]
     assert facts["commitment_paid"] == pytest.approx(50.0 * 672)
-    assert 0 < facts["commitment_unused"] < 0.05 * facts["commitment_paid"]  # taken away 2 % of the time
+    assert 0 < facts["commitment_unused"] < 0.05 * facts["commitment_paid"]  # 2 % cannot be had
     assert facts["unmet_share_mean"] == facts["unmet_share_probability"] == 0
 
 
 def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
-    met = exposure()
-    cost = risk.plan_cost(met, hazard=calm(met), seed=0)
+    cost = plan_cost()
     table = risk.risk_table(cost, budget_usd=1e5, level=0.9).set_index(["measure", "level", "scope"])
     wanted = risk.var(cost.total - cost.total.mean(), 0.9).value
     assert table.loc[("var", 0.9, "total"), "value_usd"].item() == pytest.approx(wanted)
     split = risk.contributions(cost, "offer_id", level=0.9)["component_cvar_usd"].sum()
     assert split == pytest.approx(table.loc[("cvar", 0.9, "total"), "value_usd"].item())
-    known = world(preset="typical").assumptions
-    hazard = risk.by_hazard(met, known, seed=0)
+    hazard = risk.by_hazard(world(), plan({GCP: 4.0, AWS: 2.0}))
     assert list(hazard.index) == ["price alone", "advisor-implied", "typical", "trace-calibrated", "stressed"]
     assert hazard["expected_cost_usd"].nunique() == 1  # these assumptions take nothing away
-    models = risk.by_model(met, record(), record(), horizon_steps=4, seed=0)
+    models = risk.by_model(cost, record(), record(), horizon_steps=4, seed=0)
     assert list(models.index) == ["these paths", *simulate.MODELS, "combined"]
     worst = models["expected_cost_usd"] + models["var_usd"]
     assert worst["combined"] == pytest.approx(worst[["these paths", "filtered"]].mean())
     assert (models["cvar_usd"] >= models["var_usd"]).all()
     short = record().until(RECORD_TIMES[14])  # of 15 cells, none of 12 windows of 4
-    assert list(risk.by_model(met, short, record(), horizon_steps=4, seed=0).index) == ["these paths"]
+    assert list(risk.by_model(cost, short, record(), horizon_steps=4, seed=0).index) == ["these paths"]
     assert models.loc["these paths", "expected_cost_usd"] == pytest.approx(cost.price.sum(axis=1).mean())
 
 
@@ -650,8 +636,7 @@ def test_horizons_stand_in_one_table_and_the_longest_is_the_whole():
     assert table["horizon_h"].unique().tolist() == [24.0, 168.0, 672.0]  # the last is beyond the paths
     assert (table["scope"] == "horizon").all()
     facts = table.set_index(["measure", "horizon_h"])
-    exposed = exposure()
-    cost = risk.plan_cost(exposed, hazard=calm(exposed), seed=0).total
+    cost = plan_cost().total
     whole = facts.xs(672.0, level="horizon_h")
     assert whole.loc["expected_cost", "value_usd"] == pytest.approx(cost.mean())
     for measure in (risk.var, risk.cvar):
@@ -679,14 +664,12 @@ def test_horizons_stand_in_one_table_and_the_longest_is_the_whole():
 
 
 def test_marginal_is_what_a_dollar_more_brings():
-    table = risk.contributions(risk.plan_cost(exposure(), hazard=calm(exposure()), seed=0), "offer_id")
+    table = risk.contributions(plan_cost(), "offer_id")
     assert table["marginal_cvar_usd"] @ table["expected_cost_usd"] == pytest.approx(
         table["component_cvar_usd"].sum()
     )
     more = {GCP: 4.0 * 1.001, AWS: 2.0, COMMIT: 1.0}
-    before, after = (
-        risk.plan_cost(exposure(held), hazard=calm(exposure(held)), seed=0).total for held in (None, more)
-    )
+    before, after = (plan_cost(held).total for held in (None, more))
     slope = (risk.cvar(after - after.mean()).value - risk.cvar(before - before.mean()).value) / (
         after - before
     ).mean()
@@ -696,8 +679,7 @@ def test_marginal_is_what_a_dollar_more_brings():
 
 def test_commitments_that_nobody_uses_or_nobody_can_use_are_shown_apart():
     held = pd.concat([plan({COMMIT: 1.0}), plan({COMMIT: 2.0}).assign(workload=IDLE)])
-    exposed = risk.expose(held, paths(n=50), OFFERS, horizon_h=672.0)
-    cost = risk.plan_cost(exposed, hazard=calm(exposed).assign(available_share=0.5), seed=0)
+    cost = risk.plan_cost(world(n=50, offers=OFFERS.assign(available_share=0.5).reset_index()), held)
     facts = risk.risk_table(cost, budget_usd=1e5).set_index("measure")["value_usd"]
     assert facts["commitment_paid"] == pytest.approx(3 * 50.0 * 672)
     # two idle, and half of what the third has
@@ -705,15 +687,13 @@ def test_commitments_that_nobody_uses_or_nobody_can_use_are_shown_apart():
 
 
 def test_the_share_unmet_is_of_the_gpu_hours_planned():
-    exposed = exposure({ODD: 2.0, GCP: 1.0}, n=50)
-    short = calm(exposed).assign(available_share=[1.0 if o == GCP else 0.25 for o in exposed.table.index])
-    facts = risk.risk_table(risk.plan_cost(exposed, hazard=short, seed=0), budget_usd=1e5)
+    terms = {"instances": {ODD: 2.0, GCP: 1.0}, "n": 50}
+    facts = risk.risk_table(plan_cost(**terms, shares={ODD: 0.25}), budget_usd=1e5)
     shares = facts.set_index("measure")["value_usd"]
     assert shares["unmet_share_mean"] == pytest.approx(0.75 * 2 / (2 + 8))
     assert shares["unmet_share_probability"] == 1.0
     assert shares["unmet_share_cvar"] == pytest.approx(shares["unmet_share_mean"])
-    none = exposed.table.assign(gpu_model=None)
-    cpu = risk.plan_cost(risk.Exposure(none, exposed.unit_usd, 672.0), hazard=short, seed=0)
+    cpu = plan_cost(**terms, offers=OFFERS.assign(gpu_model=None).reset_index())
     assert not risk.risk_table(cpu, budget_usd=1e5)["measure"].str.startswith("unmet_share").any()
 
 
@@ -723,8 +703,7 @@ def test_the_share_unmet_is_of_the_gpu_hours_planned():
 def test_figures_say_what_they_show():
     from cloudarb_lib.plots import risk as figures
 
-    exposed = exposure()
-    cost = risk.plan_cost(exposed, hazard=calm(exposed), seed=0)
+    cost = plan_cost()
     fig = figures.cost_distribution(cost, budget_usd=1e5)
     assert "budget" in fig.layout.title.text
     lines = {line.name: line.x0 for line in fig.layout.shapes}
@@ -739,10 +718,7 @@ def test_figures_say_what_they_show():
     fig = figures.stress_bars(table.reset_index())
     assert fig.layout.title.text.startswith("Demand spike")
     assert list(fig.data[1].x) == sorted(fig.data[1].x)
-    still = risk.Exposure(cost.exposure.table, np.ones((9, 3)), 1.0)
-    fig = figures.contribution_bars(
-        risk.contributions(risk.plan_cost(still, hazard=calm(still), seed=0), "region")
-    )
+    fig = figures.contribution_bars(risk.contributions(plan_cost(spread=0.0), "region"))
     assert "no risk" in fig.layout.title.text
     fig = figures.correlation_map(
         np.eye(3), np.eye(3)[[0, 2, 1]], pd.Index(["gcp us", "gcp eu", "aws us"]), "DCC"

@@ -28,7 +28,7 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
     bars = px.histogram(x=total, nbins=60, histnorm="probability", color_discrete_sequence=[COLOURS[5]])
     fig = figure(
         f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget", drawn=bars,
-        x_title=f"cost over {cost.exposure.horizon_h / 24:g} days, USD", y_title="share of paths",
+        x_title=f"cost over {cost.horizon_h / 24:g} days, USD", y_title="share of paths",
     )  # fmt: skip
     lines = {
         "expected": (total.mean(), COLOURS[0]),

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.assumptions import Assumptions
-from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.risk import measures
 from cloudarb_lib.risk.correlation import LEAST_STEPS
-from cloudarb_lib.risk.cost import PRESETS, Exposure, PlanCost, expose, hazards, plan_cost
+from cloudarb_lib.risk.cost import PRESETS, PlanCost, World, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, probability_over, var
 from cloudarb_lib.risk.simulate import MODELS, N_DRAWS, draw_costs
-from cloudarb_lib.risk.stress import World
 from cloudarb_lib.schema import validate
 from cloudarb_lib.types import Panel, Paths
 
 SCOPES = {"provider": "provider", "region": "region", "gpu_model": "gpu", "offer_id": "offer"}
-"""Columns of the exposure table by which risk is split, and their prefix in ``scope``."""
+"""Columns of a cost's table by which risk is split, and their prefix in ``scope``."""
 
 
 PARTS: dict[str, Callable[..., Estimate]] = {
@@ -36,13 +34,13 @@ _Row = tuple[str, float, Estimate, str]  # measure, level, value and error, scop
 
 
 def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFrame:
-    """Return expected cost and risk at ``level`` split by a column of the exposure ('offer_id' for offers), USD.
+    """Return expected cost and risk at ``level`` split by a column of ``cost.table`` ('offer_id' for offers), USD.
 
     Index: the values of the column ('none' where missing), largest component first. Columns:
     expected_cost_usd, and for each of ``PARTS`` and ``MARGINAL`` its _usd and _error_usd, the standard error. Marginal is
     the CVaR of one more dollar spent there in the same way: the component over the cost, as CVaR grows in proportion.
     """
-    codes, names = pd.factorize(cost.exposure.table.reset_index()[by].fillna("none"), sort=True)
+    codes, names = pd.factorize(cost.table.reset_index()[by].fillna("none"), sort=True)
     parts = cost.by_offer @ np.eye(len(names))[codes]
     mean = parts.mean(axis=0)
     table = pd.DataFrame({"expected_cost_usd": mean}, index=pd.Index(names, name=by))
@@ -77,16 +75,16 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
     commitments cost, and what of it goes unused, scope risk:commitment. ``PARTS`` and ``MARGINAL`` by provider, region,
     gpu and offer. Level and standard error are NaN where there is none.
     """
-    none, exposure = float("nan"), cost.exposure
+    none = float("nan")
     rows: list[_Row] = [
         ("expected_cost", none, _mean(cost.total), "total"),
         ("budget", none, Estimate(budget_usd, none), "total"),
         ("probability_over_budget", none, probability_over(cost.total, budget_usd), "total"),
         ("unmet_gpu_hours", none, _mean(cost.unmet_gpu_hours), "total"),
-        ("commitment_paid", none, _mean(cost.price[:, exposure.committed].sum(axis=1)), "risk:commitment"),
+        ("commitment_paid", none, _mean(cost.price[:, cost.committed].sum(axis=1)), "risk:commitment"),
         ("commitment_unused", none, _mean(cost.unused), "risk:commitment"),
     ]
-    if (wanted := float(exposure.instance_hours @ exposure.gpus)) > 0:
+    if (wanted := (cost.table["instance_hours"] * cost.table["gpus"]).sum()) > 0:
         shares = liquidity(cost.unmet_gpu_hours, wanted, level).items()
         rows += [(f"unmet_share_{n}", level if "var" in n else none, e, "total") for n, e in shares]
     price, capacity = cost.price.sum(axis=1), cost.capacity.sum(axis=1)
@@ -98,7 +96,7 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
         for measure in (*PARTS, MARGINAL):
             pairs = split[[f"{measure}_usd", f"{measure}_error_usd"]].itertuples(name=None)
             rows += [(measure, level, Estimate(*pair), f"{prefix}:{name}") for name, *pair in pairs]
-    return _risk(rows, exposure.horizon_h)
+    return _risk(rows, cost.horizon_h)
 
 
 def by_horizon(
@@ -111,9 +109,7 @@ def by_horizon(
     than a step, the step's change falls within it in as large a share of the worlds. Capacity as of ``hazards``.
     ParameterError for a horizon that is not above 0.
     """
-    horizons_h, steps = list(horizons_h), len(world.paths.times)
-    if not min(horizons_h, default=1.0) > 0:
-        raise ParameterError(f"a horizon is {min(horizons_h)!r} hours.", "Give hours above 0.")
+    steps = len(world.paths.times)
     price = world.offers.set_index("offer_id")["price_usd_per_hour"]
     now = price.reindex(world.paths.offer_ids).to_numpy(float)[:, None, None]
     moment = np.random.default_rng(world.seed).random((world.paths.values.shape[1], 1))
@@ -124,9 +120,7 @@ def by_horizon(
         values = np.where(moment < share * steps, world.paths.values[:, :, cut], now)
         paths = Paths(world.paths.offer_ids, world.paths.times[cut], values)
         part = plan.assign(hours=plan["hours"] * share, period=0)
-        exposure = expose(part, paths, world.offers, horizon_h=horizon_h)
-        hazard = hazards(exposure.table, world.assumptions, world.preset)
-        total = plan_cost(exposure, hazard=hazard, seed=world.seed).total
+        total = plan_cost(replace(world, paths=paths, horizon_h=horizon_h), part).total
         rows = [("expected_cost", float("nan"), _mean(total), "horizon"), *_tail(total, level, "horizon")]
         tables.append(_risk(rows, horizon_h))
     return pd.concat(tables, ignore_index=True)
@@ -139,22 +133,22 @@ def _tails(costs: dict[str, np.ndarray], level: float, name: str) -> pd.DataFram
 
 
 def by_model(
-    exposure: Exposure, last: Panel, mean: Panel, *, horizon_steps: int, seed: int, level: float = 0.95
+    cost: PlanCost, last: Panel, mean: Panel, *, horizon_steps: int, seed: int, level: float = 0.95
 ) -> pd.DataFrame:
-    """Return what the plan's price risk is by the paths of ``exposure`` and by each of ``simulate.MODELS``.
+    """Return what the plan's price risk is by the paths of ``cost`` and by each of ``simulate.MODELS``.
 
     ``last`` and ``mean`` are panels of one grid, as for ``back_test``. Index model; columns expected_cost_usd,
     var_usd and cvar_usd (over it). Last comes combined, the default of ``back_test`` while it has no exceedances to
     learn from: these paths and filtered, averaged quantile by quantile. A record too short for 12 windows of the
     horizon leaves these paths alone.
     """
-    ids, held = exposure.table.index, exposure.committed
-    now, within = (p.frame().reindex(last.times)[ids].to_numpy() for p in (last, mean))
-    units = {"these paths": exposure.unit_usd}
+    table, held = cost.table, cost.committed
+    now, within = (p.frame().reindex(last.times)[table.index].to_numpy() for p in (last, mean))
+    units = {"these paths": cost.unit_usd}
     if len(now) >= horizon_steps + LEAST_STEPS:
         units |= {m: draw_costs(now, within, horizon_steps, model=m, seed=seed) for m in MODELS}
-    fixed = exposure.table["price_usd_per_hour"].to_numpy()
-    costs = {name: np.where(held, fixed, unit) @ exposure.instance_hours for name, unit in units.items()}
+    fixed, hours = table["price_usd_per_hour"].to_numpy(), table["instance_hours"].to_numpy()
+    costs = {name: np.where(held, fixed, unit) @ hours for name, unit in units.items()}
     if "filtered" in costs:
         share = np.arange(1, N_DRAWS + 1) / N_DRAWS
         ours = np.quantile(costs["these paths"], share, method="inverted_cdf")
@@ -162,12 +156,10 @@ def by_model(
     return _tails(costs, level, "model")
 
 
-def by_hazard(
-    exposure: Exposure, assumptions: Assumptions, *, seed: int, level: float = 0.95
-) -> pd.DataFrame:
+def by_hazard(world: World, plan: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     """Return the cost of price alone, then with the capacity risk of each of ``PRESETS``; columns as of ``by_model``."""
-    costs = {"price alone": exposure.unit_usd @ exposure.instance_hours}
-    for preset in PRESETS:
-        hazard = hazards(exposure.table, assumptions, preset)
-        costs[preset] = plan_cost(exposure, hazard=hazard, seed=seed).total
-    return _tails(costs, level, "hazard")
+    costs = {preset: plan_cost(replace(world, preset=preset), plan) for preset in PRESETS}
+    alone = next(iter(costs.values())).price.sum(axis=1)
+    return _tails(
+        {"price alone": alone} | {name: cost.total for name, cost in costs.items()}, level, "hazard"
+    )

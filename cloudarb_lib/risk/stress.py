@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -14,14 +14,12 @@ import pandas as pd
 from pydantic import BeforeValidator, Field
 
 from cloudarb_lib import allocate
-from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.documents import NotNegative, Number, Positive, Text, read, read_yaml, record
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
-from cloudarb_lib.risk.cost import PlanCost, expose, find_fallbacks, hazards, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, World, find_fallbacks, plan_cost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
 from cloudarb_lib.schema import validate
-from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import parse_as_of
 
 WHOM = ("purchase_option", "gpu_model", "provider", "region")
@@ -102,21 +100,6 @@ def load_scenarios(path: str | Path = "") -> list[Scenario]:
     return list(found.values())
 
 
-@dataclass(frozen=True)
-class World:
-    """What plans are stressed in: table ``offers`` with all that may replace an hour, joint ``paths`` of those
-    that plans may use, the ``record`` that episodes are taken from (a panel of mean prices), the assumptions,
-    the horizon in hours, the seed of outages, and their hazard, one of ``cost.PRESETS``."""
-
-    offers: pd.DataFrame
-    paths: Paths
-    record: Panel
-    assumptions: Assumptions
-    horizon_h: float
-    seed: int
-    preset: str = "typical"
-
-
 class _Shock(NamedTuple):
     """A scenario met with a world: factors of ``price`` (offers, steps), ``volatility`` and ``available`` (offers,)."""
 
@@ -139,10 +122,12 @@ class _Shock(NamedTuple):
 def _replayed(scenario: Scenario, world: World, ids: pd.Index) -> np.ndarray | None:
     """Return by what the prices of ``ids`` move, (offers, steps), or None where the record does not hold it."""
     record, steps = world.record, len(world.paths.times)
+    if record is None or not len(record.times):
+        return None
     since, until = parse_as_of(scenario.since), parse_as_of(scenario.until)
     pace = max(world.horizon_h / steps * pd.Timedelta(hours=1), (until - since) / steps)
     at = np.array([record.times.searchsorted(min(since + k * pace, until)) for k in range(steps + 1)])
-    if not len(record.times) or since < record.times[0] or at[-1] >= len(record.times):
+    if since < record.times[0] or at[-1] >= len(record.times):
         return None
     names = fnmatch.filter(record.offers.index, scenario.record) if scenario.record else ids
     known = record.frame().iloc[at].reindex(columns=names)
@@ -188,34 +173,28 @@ def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | Non
     return _Shock(*factors)
 
 
-def _struck(world: World, shock: _Shock) -> tuple[World, pd.Series]:
-    """Return the world at the prices of a shock, and the share of its hours that each offer has."""
+def _struck(world: World, shock: _Shock) -> World:
+    """Return the world at the prices of a shock, with the share of its hours that each offer has."""
     price = world.offers["price_usd_per_hour"] * shock.price.mean(axis=1)
-    offers = world.offers.assign(price_usd_per_hour=price)
+    offers = world.offers.assign(price_usd_per_hour=price, available_share=shock.available)
     at = pd.Index(offers["offer_id"]).get_indexer(world.paths.offer_ids)
     values, wild = world.paths.values * shock.price[at, None, :], np.flatnonzero(shock.volatility[at] != 1.0)
     mean = values[wild].mean(axis=1, keepdims=True)
     wide = (np.maximum(values[wild], 1e-12) / mean) ** shock.volatility[at[wild], None, None]
     values[wild] = wide * (mean / wide.mean(axis=1, keepdims=True))
-    struck = replace(world, paths=replace(world.paths, values=values), offers=offers)
-    return struck, pd.Series(shock.available, offers["offer_id"])
+    return replace(world, paths=replace(world.paths, values=values), offers=offers)
 
 
 def _cost(
     world: World, shock: _Shock, plan: pd.DataFrame, demand: float, steps: slice = slice(None)
 ) -> PlanCost:
-    """Return the cost samples of a plan under a shock, of ``steps`` alone; hours short at an offer are not replaced
-    by one short too."""
-    struck, share = _struck(replace(world, paths=world.paths.select(plan["offer_id"].unique())), shock)
-    paths = replace(struck.paths, times=struck.paths.times[steps], values=struck.paths.values[:, :, steps])
-    part = len(paths.times) / len(struck.paths.times)
-    exposure = expose(
-        plan.assign(hours=plan["hours"] * part), paths, struck.offers,
-        horizon_h=world.horizon_h * part, without=share.index[share < 1],
-    )  # fmt: skip
-    hazard = hazards(exposure.table, world.assumptions, world.preset)
-    hazard["available_share"] = share.reindex(hazard.index)
-    return plan_cost(exposure, hazard=hazard, demand_factor=demand, seed=world.seed)
+    """Return the cost samples of a plan under a shock, of ``steps`` alone."""
+    struck = _struck(replace(world, paths=world.paths.select(plan["offer_id"].unique())), shock)
+    paths, whole = struck.paths, len(struck.paths.times)
+    paths = replace(paths, times=paths.times[steps], values=paths.values[:, :, steps])
+    part = len(paths.times) / whole
+    struck = replace(struck, paths=paths, horizon_h=world.horizon_h * part)
+    return plan_cost(struck, plan.assign(hours=plan["hours"] * part), demand_factor=demand)
 
 
 def replan(
@@ -235,12 +214,11 @@ def replan(
     for scenario in scenarios:
         if (shock := _shock(scenario, world, plan)) is None:
             continue
-        struck, share = _struck(world, shock.seen())
-        known = struck.offers.set_index("offer_id", drop=False)
-        known = known[known.index.isin(world.paths.offer_ids) & (known["purchase_option"] != "reserved")]
-        short = share.index[share < 1]
-        instead = find_fallbacks(struck.offers, known.index, without=short)["fallback_usd_per_hour"]
-        share = share[known.index]
+        struck = _struck(world, shock.seen())
+        known = struck.offers[struck.offers["offer_id"].isin(world.paths.offer_ids)]
+        known = known[known["purchase_option"] != "reserved"].set_index("offer_id", drop=False)
+        instead = find_fallbacks(struck.offers, known.index)["fallback_usd_per_hour"]
+        share = known["available_share"]
         extra = ((1.0 - share) * instead).where(share < 1, 0.0)
         known = known.assign(price_usd_per_hour=share * known["price_usd_per_hour"] + extra)
         known = known[(share > 0) & extra.notna()]
@@ -277,7 +255,7 @@ def _recourse(
 
     held, taken = (table.groupby("offer_id")["instances"].sum() for table in (plan, anew))
     taken = (taken - held.reindex(taken.index, fill_value=0.0)).clip(lower=0.0)
-    price = _struck(world, shock.seen())[0].offers.set_index("offer_id")["price_usd_per_hour"]
+    price = _struck(world, shock.seen()).offers.set_index("offer_id")["price_usd_per_hour"]
     move = np.array([0.0, world.assumptions.get("move_overlap_h") * (taken * price[taken.index]).sum()])
     rest = slice(shown, None)
     believed = means(anew, 1.0, rest, shock.seen()) + move, means(plan, shock.demand, rest, shock.seen())
