@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
@@ -40,15 +41,25 @@ def nothing(finding: str) -> go.Figure:
     return figure(finding, height_px=90).update_xaxes(visible=False).update_yaxes(visible=False)
 
 
-def label_ends(fig: go.Figure, labels: Iterable[tuple[pd.Timestamp, float, str, str]], *, gap: float) -> None:
-    """Name lines at their ends, where no legend has to be matched by colour.
-
-    ``labels`` are (time, height on the axis, text, colour); those closer than ``gap`` are pushed apart.
-    """
-    height = float("-inf")
-    for time, end, text, colour in sorted(labels, key=lambda label: label[1]):
-        height = max(end, height + gap)
+def label_ends(fig: go.Figure, texts: dict[str, str], *, margin_px: int) -> go.Figure:
+    """Return ``fig`` with its lines named by ``texts`` at their ends, where no legend has to be matched by colour."""
+    scale = np.log10 if fig.layout.yaxis.type == "log" else np.asarray
+    lines = sorted(((scale(line.y), line) for line in fig.data), key=lambda pair: pair[0][-1])
+    apart, height = 0.055 * np.ptp(np.concatenate([heights for heights, _ in lines])), float("-inf")
+    for heights, line in lines:
+        height = max(heights[-1], height + apart)
         fig.add_annotation(
-            x=time, y=height, text=text, xanchor="left", xshift=8, showarrow=False, font={"color": colour}
-        )
-    fig.update_layout(showlegend=False)
+            x=pd.Timestamp(line.x[-1]), y=height, text=texts[line.name], font_color=line.line.color, xanchor="left", xshift=8,
+            showarrow=False,
+        )  # fmt: skip
+    return fig.update_layout(showlegend=False, margin_r=margin_px)
+
+
+def add_band(
+    fig: go.Figure, low: pd.Series, high: pd.Series, *, name: str, opacity: float, **place: Any
+) -> None:
+    """Draw the band between two lines over one index; ``place`` is where in a grid, and what else a trace takes."""
+    fig.add_scatter(
+        x=[*low.index, *low.index[::-1]], y=[*low, *high[::-1]], fill="toself", mode="none", name=name,
+        fillcolor=f"rgba(0,114,178,{opacity})", hoverinfo="skip", **place,
+    )  # fmt: skip

@@ -64,19 +64,19 @@ def price_history(history: pd.DataFrame, option: str) -> go.Figure:
     """Return the median price of each GPU over time (``price_history``), named at its end."""
     change = (100 * (history.ffill().iloc[-1] / history.bfill().iloc[0] - 1)).dropna()
     most = str(change.abs().idxmax())
+    priced = (
+        history.melt(ignore_index=False, var_name="gpu_model", value_name="usd")
+        .dropna()
+        .reset_index(names="time")
+    )
+    drawn = px.line(priced, x="time", y="usd", color="gpu_model", line_shape="hv")
+    drawn.for_each_trace(lambda line: line.update(mode="lines" if len(line.x) > 1 else "markers"))
     fig = figure(
         f"{most} moved most: its median {option} price changed by {change[most]:+.0f} % over the record",
-        x_title="time (UTC)", y_title="USD per GPU-hour, median offer, log scale", height_px=460,
+        x_title="time (UTC)", y_title="USD per GPU-hour, median offer, log scale", height_px=460, drawn=drawn,
     )  # fmt: skip
-    labels = []
-    for colour, model in zip(COLOURS, history.columns, strict=False):
-        line = history[model].dropna()
-        mode = "lines" if len(line) > 1 else "markers"
-        fig.add_scatter(x=line.index, y=line, mode=mode, line={"color": colour, "shape": "hv"})
-        labels.append((line.index[-1], np.log10(line.iloc[-1]), f"{model} ${line.iloc[-1]:.2f}", colour))
-    label_ends(fig, labels, gap=0.055 * np.log10(np.nanmax(history) / np.nanmin(history)))
     fig.update_xaxes(range=[history.index[0], history.index[-1]]).update_yaxes(_DOLLARS)
-    return fig.update_layout(margin_r=150)
+    return label_ends(fig, {line.name: f"{line.name} ${line.y[-1]:.2f}" for line in fig.data}, margin_px=150)
 
 
 def steps(moved: pd.DataFrame, option: str) -> go.Figure:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from cloudarb_lib.forecast.drift import ACTIONS, series_groups
-from cloudarb_lib.plots import COLOURS, figure, nothing
+from cloudarb_lib.plots import COLOURS, add_band, figure, nothing
 from cloudarb_lib.types import Panel
 
 _NAMES = {
@@ -101,10 +101,7 @@ def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
         q.loc[rows["origin_utc"].iloc[0]] = prices.loc[rows["origin_utc"].iloc[0], offer]
         q = q.sort_index()
         for low, high, name, shade in ((0.025, 0.975, "95 %", 0.15), (0.1, 0.9, "80 %", 0.3)):
-            fig.add_scatter(
-                x=[*q.index, *q.index[::-1]], y=[*q[low], *q[high][::-1]], fill="toself", mode="none",
-                name=f"{name} interval", fillcolor=f"rgba(0,114,178,{shade})", **place,
-            )  # fmt: skip
+            add_band(fig, q[low], q[high], name=f"{name} interval", opacity=shade, **place)
         line = {"color": COLOURS[0], "dash": "dash"}
         fig.add_scatter(x=q.index, y=q[0.5], name="forecast (median)", mode="lines", line=line, **place)
         seen, line = prices[offer].loc[: q.index[-1]].iloc[-3 * len(q) :], {"color": "#222", "shape": "hv"}

@@ -30,33 +30,27 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
         f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget", drawn=bars,
         x_title=f"cost over {cost.horizon_h / 24:g} days, USD", y_title="share of paths",
     )  # fmt: skip
-    lines = {
-        "expected": (total.mean(), COLOURS[0]),
-        "expected + VaR 95%": (worst, COLOURS[1]),
-        "expected + CVaR 95%": (cvar(total).value, COLOURS[3]),
-        "budget": (budget_usd, COLOURS[6]),
-    }
-    for name, (at, colour) in lines.items():
-        line = {"color": colour, "width": 2.5, "dash": "dot" if name == "budget" else "solid"}
+    tail = {"expected + VaR 95%": worst, "expected + CVaR 95%": cvar(total).value}
+    marks = {"expected": total.mean(), **tail, "budget": budget_usd}
+    for (name, at), number in zip(marks.items(), (0, 1, 3, 6), strict=True):
+        line = {"color": COLOURS[number], "width": 2.5, "dash": "dot" if name == "budget" else "solid"}
         fig.add_vline(x=at, name=f"{name} {usd(at)}", showlegend=True, line=line)
     return fig.update_yaxes(tickformat=".0%")
 
 
 def contribution_bars(table: pd.DataFrame) -> go.Figure:
     """Return the share of expected cost beside the share of CVaR of the ten largest of ``contributions``."""
-    shares = table[["expected_cost_usd", "component_cvar_usd"]]
+    shares = table[["expected_cost_usd", "component_cvar_usd"]].set_axis(["expected cost", "CVaR"], axis=1)
     sums = shares.sum()
-    shares = (shares / sums.where(sums.abs() > 0, np.nan)).fillna(0.0)
+    shares = (shares / sums.where(sums.abs() > 0)).fillna(0.0)
     of_cost, of_risk = shares.iloc[0]
     title = f"{shares.index[0]} brings {of_risk:.0%} of the risk for {of_cost:.0%} of the cost"
-    if sums["component_cvar_usd"] <= 0:
+    if sums["CVaR"] <= 0:
         title = "The paths show no risk to split"
-    names = {"expected_cost_usd": "expected cost", "component_cvar_usd": "CVaR"}
-    shown, colours = shares.head(10)[::-1].rename(columns=names), [COLOURS[5], COLOURS[3]]
+    shown, colours = shares.head(10)[::-1], [COLOURS[5], COLOURS[3]]
     bars = px.bar(shown, orientation="h", barmode="group", color_discrete_sequence=colours)
     fig = figure(title, drawn=bars, x_title="share of the plan's total", height_px=160 + 42 * len(shown))
-    fig.update_xaxes(tickformat=".0%")
-    return fig.update_yaxes(automargin=True)
+    return fig.update_xaxes(tickformat=".0%").update_yaxes(automargin=True)
 
 
 def stress_bars(table: pd.DataFrame) -> go.Figure:
@@ -64,29 +58,22 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
     rows = table[table["scenario"] != "base"].sort_values("loss_usd")
     worst = rows.iloc[-1]
     saved = worst["loss_usd"] - worst["recourse_loss_usd"]
-    name, level = worst["scenario"].replace("_", " ").capitalize(), f"{100 * worst['level']:g} %"
-    fig = figure(
-        f"{name} hurts most: {usd(worst['loss_usd'])} more; planning anew saves {usd(saved)} of it",
-        x_title=f"change of expected cost, USD (whisker: to the CVaR {level} of the plan held)",
-        height_px=160 + 58 * len(rows),
-    )
-    shown = ["scenario", "loss_usd", "recourse_loss_usd", "unmet_gpu_hours"]
+    columns = ["scenario", "loss_usd", "recourse_loss_usd", "unmet_gpu_hours"]
     names = [
         f"{name.replace('_', ' ')}<br><b>{usd(held)}</b> held, {usd(anew)} anew"
-        + (f"<br>{unmet:,.0f} GPU-h unmet, held" if unmet >= 0.5 else "")
-        for name, held, anew, unmet in rows[shown].itertuples(index=False, name=None)
+        + f"<br>{unmet:,.0f} GPU-h unmet, held" * (unmet >= 0.5)
+        for name, held, anew, unmet in rows[columns].itertuples(index=False, name=None)
     ]
+    shown = {"planned anew where that is better": rows["recourse_loss_usd"], "plan held": rows["loss_usd"]}
+    bars = px.bar(pd.DataFrame(shown).set_axis(names), orientation="h", barmode="group")
     tail = {"type": "data", "array": rows["cvar_usd"], "arrayminus": 0 * rows["cvar_usd"]}
-    alike = {"y": names, "orientation": "h"}
-    fig.add_bar(
-        x=rows["recourse_loss_usd"],
-        name="planned anew where that is better",
-        marker_color=COLOURS[0],
-        **alike,
-    )
-    fig.add_bar(x=rows["loss_usd"], name="plan held", marker_color=COLOURS[1], error_x=tail, **alike)
-    fig.update_layout(barmode="group", legend_traceorder="reversed")
-    return fig.update_yaxes(automargin=True)
+    bars.update_traces(error_x=tail, selector={"name": "plan held"})
+    fig = figure(
+        f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: {usd(worst['loss_usd'])} more; "
+        f"planning anew saves {usd(saved)} of it", drawn=bars, height_px=160 + 58 * len(rows),
+        x_title=f"change of expected cost, USD (whisker: to the CVaR {100 * worst['level']:g} % of the plan held)",
+    )  # fmt: skip
+    return fig.update_layout(legend_traceorder="reversed").update_yaxes(automargin=True)
 
 
 def correlation_map(before: np.ndarray, now: np.ndarray, names: pd.Index, note: str) -> go.Figure:
