@@ -40,6 +40,8 @@ TEMPERATURE = 0.01  # in units of the loss ratio: 1 % better weighs e times as m
 PRIOR_SHARE, PRIOR_HANDICAP = 0.2, 0.15
 """A member is taken to be 15 % worse than the last value until outcomes say otherwise; this belief weighs a
 fifth of the outcomes that count."""
+LEAST_SHARE = 0.001
+"""A weight below it falls to the last value."""
 LIMIT_S = 900.0
 """Time a member may take over a walk."""
 MIN_OUTCOMES = 20  # outcomes before anything but the last value is believed
@@ -294,6 +296,8 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
         weights *= 1.0 - leads[:, None]
         weights[:, k] = leads
         gates[:, k] = np.where(leads > 0.5, "", NOT_LEADING)
+    weights[weights < LEAST_SHARE] = 0.0  # such members need not be asked
+    weights[:, last] += 1.0 - weights.sum(axis=1)
     gates = np.where(known[:, None], gates, NO_RECORD)
     gates[:, last] = ""
     return weights, gates

@@ -321,7 +321,7 @@ def boosting(task: Task) -> np.ndarray:
         x = rows_of(np.repeat(part, many), np.tile(np.arange(many), len(part)))
         at = []
         for x[:, 0] in ahead:
-            at.append(np.reshape(booster.predict(x), (len(part), many)))
+            at.append(np.reshape(booster.predict(x, num_threads=1), (len(part), many)))
         between = interp1d([0, *ahead], np.stack([np.zeros_like(at[0]), *at], axis=-1))
         return between(np.arange(1, task.horizon + 1))
 

@@ -67,9 +67,7 @@ def meta_learner(task: Task) -> np.ndarray:
         for k, chosen in enumerate(models, start=1):
             if chosen:
                 chance = chances(chosen, state[part].reshape(-1, state.shape[2]))
-                said_so = moves[part].reshape(chance.shape)
-                middle = np.quantile(said_so, 0.5, axis=1, weights=chance, method="inverted_cdf")
-                said[:, :, k] = middle.reshape(len(part), -1)
+                said[:, :, k] = middle(moves[part].reshape(chance.shape), chance).reshape(len(part), -1)
         out = interp1d([0, *ahead], np.nan_to_num(said))(np.arange(1, task.horizon + 1))
         out[:, :, : AHEAD[0] - 1] = 0.0
         return out
@@ -93,11 +91,19 @@ def in_week_means(log_price: np.ndarray, *, pace: int) -> np.ndarray:
     return (price / price.rolling(7 * pace, min_periods=1).mean()).to_numpy()
 
 
+def middle(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the median of each row of ``values`` (n, options) by ``weight``: the least with half of it at or below."""
+    order = np.argsort(values, axis=1, kind="stable")
+    total = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
+    at = (total < 0.5 * total[:, -1:]).sum(axis=1, keepdims=True)
+    return np.take_along_axis(values, np.take_along_axis(order, at, axis=1), axis=1)
+
+
 def chances(models: list[Any], x: np.ndarray) -> np.ndarray:
     """Return the probabilities (n, options) that models of ``choose`` give at features ``x`` (n, features)."""
     from scipy.special import softmax
 
-    return np.mean([softmax(model.predict(x), axis=1) for model in models], axis=0)
+    return np.mean([softmax(model.predict(x, num_threads=1), axis=1) for model in models], axis=0)
 
 
 def choose(x: np.ndarray, loss: np.ndarray, *, seed: int) -> list[Any]:

@@ -148,6 +148,12 @@ def calm(step: np.ndarray, *, pace: int, horizon: int) -> np.ndarray:
     return ratio[:, None] ** 0.5 ** (np.arange(horizon) / (pace / 2))
 
 
+def median(worlds: np.ndarray) -> np.ndarray:
+    """Return the median over paths (series, steps) of ``worlds``: a sort is many times as fast as ``np.median``."""
+    n, ranked = worlds.shape[1], np.sort(worlds, axis=1)
+    return (ranked[:, (n - 1) // 2] + ranked[:, n // 2]) / 2
+
+
 def recentre(worlds: np.ndarray, point: np.ndarray, *, lists: bool = True) -> np.ndarray:
     """Return worlds whose changed part is moved so that the median lies at ``point`` (series, steps).
 
@@ -156,7 +162,7 @@ def recentre(worlds: np.ndarray, point: np.ndarray, *, lists: bool = True) -> np
     only where most worlds are unchanged: else a market's stay so, and hold the median back a little.
     """
     still = worlds == 0
-    middle, n = np.median(worlds, axis=1), worlds.shape[1]
+    middle, n = median(worlds), worlds.shape[1]
     moved = n - still.sum(axis=1)
     stepped = ((2 * moved <= n) | (lists & (moved < n))) & (np.abs(point) >= STEP_LOG)
     some = np.nonzero(stepped)
@@ -187,7 +193,7 @@ def needed_width(worlds: np.ndarray, truth: np.ndarray, *, rng: np.random.Genera
 
     That of a truth beyond all worlds is longer than theirs by as much as it lies further from the median.
     """
-    middle, most = np.median(worlds, axis=1), np.log(worlds.shape[1])
+    middle, most = median(worlds), np.log(worlds.shape[1])
     end = np.where(truth > middle, worlds.max(axis=1), worlds.min(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         beyond = (truth - middle) / (end - middle)
@@ -267,19 +273,15 @@ def calibrate(worlds: np.ndarray, maps: np.ndarray, groups: np.ndarray) -> np.nd
     """
     n = worlds.shape[1]
     level = (2 * np.arange(n) + 1) / n - 1
-    asked = -np.log1p(-np.abs(level))
+    width = between(maps[:, :, None], -np.log1p(-np.abs(level))[None, None])  # (groups, steps, n)
+    to = -np.sign(level) * np.expm1(-width)
+    pick = np.clip(((1 + to) / 2 * n).astype(int), 0, n - 1).transpose(0, 2, 1)[groups]
+    beyond = np.maximum(width / np.log(n) - 1, 0.0).transpose(0, 2, 1)[groups]
     order = np.argsort(worlds, axis=1, kind="stable")
     ranked = np.take_along_axis(worlds, order, axis=1)
-    middle, out = np.median(worlds, axis=1), np.empty_like(worlds)
-    for group in np.unique(groups):
-        mine = np.flatnonzero(groups == group)
-        for h in range(worlds.shape[2]):
-            width = np.interp(asked, NATS, maps[group, h])
-            to = -np.sign(level) * np.expm1(-width)
-            pick = np.clip(((1 + to) / 2 * n).astype(int), 0, n - 1)
-            column, to_spread = np.empty((len(mine), n)), np.maximum(width / np.log(n) - 1, 0.0)
-            value = ranked[mine, :, h][:, pick]
-            value += np.where(value == 0, 0.0, (value - middle[mine, h, None]) * to_spread)
-            np.put_along_axis(column, order[mine, :, h], value, axis=1)
-            out[mine, :, h] = column
+    middle = (ranked[:, [(n - 1) // 2]] + ranked[:, [n // 2]]) / 2
+    value = np.take_along_axis(ranked, pick, axis=1)
+    value += np.where(value == 0, 0.0, (value - middle) * beyond)
+    out = np.empty_like(worlds)
+    np.put_along_axis(out, order, value, axis=1)
     return out
