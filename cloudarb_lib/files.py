@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from cloudarb_lib.errors import CloudArbError
-
-_ENDING_S = 15.0
 
 
 @contextmanager
@@ -28,8 +25,8 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path, fault: type[CloudArbError], what: str, *, wait: bool = False) -> Iterator[int]:
-    """Hold the lock in file ``path``; yield its file descriptor, which a child process may inherit.
+def locked(path: Path, fault: type[CloudArbError], what: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock in file ``path``.
 
     The system drops it when its last holder ends, however that ends: no lock is ever stale. Raises ``fault``
     about ``what`` where the file cannot be made, or a living process holds it and we are not to ``wait``.
@@ -40,18 +37,13 @@ def locked(path: Path, fault: type[CloudArbError], what: str, *, wait: bool = Fa
     except OSError as cause:
         raise fault(f"{what} cannot be written: {cause.strerror}.", "Name another folder.") from cause
     with handle:
-        patience = time.monotonic() + _ENDING_S  # one that was killed: what it had started is ending
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
             handle.seek(0)
-            owner = handle.read()
-            if not wait and (Path(f"/proc/{owner}").exists() or time.monotonic() > patience):
-                way_out = "Wait for it to end, or stop that process."
-                raise fault(f"{what} is in use already, by process {owner}.", way_out)
-            time.sleep(0.1)
+            way_out = "Wait for it to end, or stop that process."
+            raise fault(f"{what} is in use already, by process {handle.read()}.", way_out) from None
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
-        yield handle.fileno()
+        yield

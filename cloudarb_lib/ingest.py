@@ -92,7 +92,7 @@ def build_bundled(folder: Path) -> None:
             _ingest([BUNDLED / name for name in BUNDLE], folder, BUNDLED_AT, progress=False)
 
 
-def _writing(folder: Path, *, wait: bool = False) -> AbstractContextManager[int]:
+def _writing(folder: Path, *, wait: bool = False) -> AbstractContextManager[None]:
     """Return the store's only writer lock, to be held."""
     return locked(folder / "lock", StoreError, f"store {folder}", wait=wait)
 

@@ -30,7 +30,9 @@ STEPS = {
     "04_risk_and_stress": "Risk",
     "05_summary": "Summary",
 }
-"""The notebooks of a run, in order, and what a reader calls them. Snakefile has their graph."""
+"""The notebooks of a run, in order, and what a reader calls them."""
+AFTER = dict(zip(STEPS, ([], [], list(STEPS)[:2], list(STEPS)[:3], list(STEPS)[:4]), strict=True))
+"""Those that each rests on: it runs after them, and may read their tables."""
 SET_BY_RUN = ("run_dir", "store_dir")
 """Parameters that the runner fills in; nobody else may."""
 
