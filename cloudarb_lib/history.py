@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
@@ -17,49 +15,37 @@ _SOURCE = ["provider", "source"]
 _ABSENT, _CHANGED, _UNCHANGED, _NOT_LOOKED = range(len(STATES))
 
 
-@dataclass(frozen=True)
-class _Known:
-    """Events in the order they came into force, by offer: ``start`` is when a price was both in
-    effect and seen (microseconds since 1970), ``changed`` false where it repeats the price before,
-    ``last`` true at the last event of an offer, ``row`` the position in the frame."""
-
-    offers: pd.Index
-    code: np.ndarray
-    start: np.ndarray
-    price: np.ndarray
-    changed: np.ndarray
-    last: np.ndarray
-    row: np.ndarray
-
-
 def _micros(times: pd.Series) -> np.ndarray:
     if not isinstance(times.dtype, pd.DatetimeTZDtype):
         raise DataError(f"column {times.name} holds naive times.", "Localise them to UTC.")
     return pd.DatetimeIndex(times).as_unit("us").asi8
 
 
-def _known(events: pd.DataFrame, as_of_us: int) -> _Known:
-    """Return the events that were in force at some time up to ``as_of_us``: each from the later of
-    effective_at and observed_at on; one that took effect before another already known never is."""
+def _known(events: pd.DataFrame, as_of_us: int) -> pd.DataFrame:
+    """Return the events that were in force at some time up to ``as_of_us``, by offer in the order they came into
+    force: each from the later of effective_at and observed_at on, its ``start`` (microseconds since 1970); one
+    that took effect before another already known never is.
+
+    The index is the position in ``events``. ``code`` numbers the offers by their ids; ``changed`` is false where
+    the price before is repeated, ``last`` true at the last event of an offer.
+    """
     ids = events["offer_id"]
     if not isinstance(ids.dtype, pd.CategoricalDtype) or not ids.cat.categories.is_monotonic_increasing:
         ids = pd.Series(pd.Categorical(ids.astype(object)))
-    code = ids.cat.codes.to_numpy().astype(np.int64)
-    effective = _micros(events["effective_at"])
+    effective, price = _micros(events["effective_at"]), events["price_usd_per_hour"].to_numpy(float)
     start = np.maximum(effective, _micros(events["observed_at"]))
-    row = np.flatnonzero(start <= as_of_us)
-    row = row[np.lexsort((effective[row], start[row], code[row]))]
-    if (start[row] != effective[row]).any():
-        _, rank = np.unique(effective[row], return_inverse=True)
-        place = code[row] * (rank.max() + 1) + rank
-        row = row[place >= np.maximum.accumulate(place)]
-    used, code = np.unique(code[row], return_inverse=True)
-    price = events["price_usd_per_hour"].to_numpy(float)[row]
-    first = np.diff(code, prepend=-1) != 0
-    same = (price[1:] == price[:-1]) | (np.isnan(price[1:]) & np.isnan(price[:-1]))
-    changed = first | ~np.append(False, same)[: len(row)]
-    last = np.append(first[1:], True)[: len(row)]
-    return _Known(ids.cat.categories[used], code, start[row], price, changed, last, row)
+    known = pd.DataFrame(
+        {"code": ids.cat.codes.array, "start": start, "effective": effective, "price": price}
+    )
+    known = known[start <= as_of_us].sort_values(["code", "start", "effective"])
+    known = known[known["effective"] >= known.groupby("code")["effective"].cummax()]
+    before = known["price"].shift()
+    same = (known["price"] == before) | (known["price"].isna() & before.isna())
+    return known.assign(
+        changed=~known.duplicated("code") | ~same,
+        last=~known.duplicated("code", keep="last"),
+        code=known.groupby("code").ngroup(),
+    )
 
 
 def to_panel(
@@ -84,43 +70,45 @@ def to_panel(
     step = freq if isinstance(freq, pd.Timedelta) else parse_freq(freq)
     width, end = step.value // 1000, parse_as_of(as_of).value // 1000
     known = _known(events, end)
+    names = ("code", "start", "price", "changed", "last")
+    code, since, asked, changed, last = (known[name].to_numpy() for name in names)
     n = 0
-    if len(known.row):
+    if len(known):
         # The cell of a first event on an edge is the one that ends there, hence the extra one.
-        begin = int(known.start.min()) - 1 if start is None else parse_as_of(start).value // 1000
+        begin = int(since.min()) - 1 if start is None else parse_as_of(start).value // 1000
         n = max(-(-(end - begin) // width), 0)
-    left, m = end - n * width, len(known.offers)
+    left, m = end - n * width, int(last.sum())
     ends = left + np.arange(n + 1) * width  # cell i is (ends[i - 1], ends[i]], cell 0 all before
 
     def cell_of(times: np.ndarray) -> np.ndarray:
         return np.clip(-((left - times) // width), 0, n)
 
-    cell = cell_of(known.start)
-    place = known.code * (n + 1) + cell
+    cell = cell_of(since)
+    place = code * (n + 1) + cell
     first = np.diff(place, prepend=-1) != 0
     at = np.full(m * (n + 1), -1)
     at[place] = np.arange(len(place))  # the last one of a cell stays
     at = np.maximum.accumulate(at.reshape(m, n + 1), axis=1)
-    price = np.append(known.price, np.nan)[at]
+    price = np.append(asked, np.nan)[at]
     # Each cell is the price carried in until its first event, then each event until the next.
-    until = np.minimum(np.where(known.last, end, np.append(known.start[1:], 0)[: len(cell)]), ends[cell])
-    held = np.where(cell > 0, until - known.start, 0) * ~np.isnan(known.price)
+    until = np.minimum(np.where(last, end, np.append(since[1:], 0)[: len(cell)]), ends[cell])
+    held = np.where(cell > 0, until - since, 0) * ~np.isnan(asked)
     carried = np.full(m * (n + 1), width)
-    carried[place[first]] = (known.start - (ends[cell] - width))[first]
+    carried[place[first]] = (since - (ends[cell] - width))[first]
     carried = np.where(np.isnan(price[:, :-1]), 0, carried.reshape(m, n + 1)[:, 1:])
-    inside, paid = (
+    inside, spent = (
         np.bincount(place, held * weight, m * (n + 1)).reshape(m, n + 1)[:, 1:]
-        for weight in (1.0, np.nan_to_num(known.price))
+        for weight in (1.0, np.nan_to_num(asked))
     )
     on_sale = inside + carried
     value = price[:, 1:]
     if how == "mean":
-        total = paid + carried * np.nan_to_num(price[:, :-1])
+        total = spent + carried * np.nan_to_num(price[:, :-1])
         value = np.divide(total, on_sale, out=value.copy(), where=on_sale > 0)
 
     seen = np.zeros((m, n + 1), bool)
-    seen[known.code, cell] = True
-    keys = pd.concat([events.iloc[known.row][_SOURCE], looks[_SOURCE]])
+    seen[code, cell] = True
+    keys = pd.concat([events.iloc[known.index][_SOURCE], looks[_SOURCE]])
     source = keys.groupby(_SOURCE, sort=False).ngroup().to_numpy()
     touched = np.zeros((int(source.max(initial=0)) + 1, n + 2), np.int32)
     known_by = _micros(looks["looked_at"])
@@ -131,10 +119,10 @@ def to_panel(
     if m:
         seen |= (touched.cumsum(axis=1) > 0)[source[: len(cell)][at], np.arange(n + 1)]
     state = np.where(seen, _UNCHANGED, _NOT_LOOKED).astype(np.int8)
-    state[known.code[known.changed], cell[known.changed]] = _CHANGED
+    state[code[changed], cell[changed]] = _CHANGED
     state[np.isnan(price)] = _ABSENT
-    offers = events.iloc[known.row[known.last]]
-    ids = pd.Index(known.offers.astype(object), name="offer_id")
+    offers = events.iloc[known.index[last]]
+    ids = pd.Index(offers["offer_id"].astype(object), name="offer_id")
     return Panel(
         times=pd.DatetimeIndex(pd.to_datetime(ends[1:], unit="us", utc=True)).as_unit("us"),
         step=step,
@@ -186,15 +174,14 @@ def current_offers(
     end = parse_as_of(as_of)
     known = _known(events, end.value // 1000)
     plain = {"offer_id": object, "offer_count": float}
-    now = events.iloc[known.row[known.last]].reset_index(drop=True).astype(plain)
+    now = events.iloc[known.index[known["last"]]].reset_index(drop=True).astype(plain)
     gpus = now["gpu_count"].astype(float)
     now["price_usd_per_gpu_hour"] = now["price_usd_per_hour"] / gpus.where(gpus > 0)
-    changed_at = np.zeros(len(known.offers), np.int64)
-    np.maximum.at(changed_at, known.code[known.changed], known.start[known.changed])
-    now["changed_at"] = pd.to_datetime(changed_at, unit="us", utc=True).as_unit("us")
+    changed_at = known[known["changed"]].groupby("code")["start"].max()
+    now["changed_at"] = pd.to_datetime(changed_at.to_numpy(), unit="us", utc=True).as_unit("us")
     now = now[now["price_usd_per_hour"].notna()]
 
-    listed = events.iloc[known.row][[*_SOURCE, "observed_at"]].rename(columns={"observed_at": "looked_at"})
+    listed = events.iloc[known.index][[*_SOURCE, "observed_at"]].rename(columns={"observed_at": "looked_at"})
     both = pd.concat([listed, looks[[*_SOURCE, "looked_at"]]])
     newest = both[both["looked_at"] <= end].groupby(_SOURCE)["looked_at"].max()
     sources = newest.dt.as_unit("us").reset_index()

@@ -17,8 +17,6 @@ from cloudarb_lib.errors import DataError
 from cloudarb_lib.types import OFFER_PARTS
 
 PURCHASE_OPTIONS = ("on_demand", "spot", "reserved")
-TERMS = ("", "1y", "3y")
-PRICE_KINDS = ("administered", "market")
 QUALITIES = ("ok", "glitch_reverted", "glitch_low_for_gpu")
 
 

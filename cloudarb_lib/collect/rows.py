@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from string import Template
 
 import pandas as pd
 import pyarrow as pa
 
 from cloudarb_lib.errors import DataError
-from cloudarb_lib.schema import PRICE_KINDS, PURCHASE_OPTIONS, STORED, TERMS, Column, nearest
+from cloudarb_lib.schema import STORED, Column, nearest
 
-MOST_USD_PER_HOUR = 100_000.0
-"""No machine costs more: the dearest of the bundled history asks 623 USD."""
 LINE = "line_read"
 """Column of rows as read that holds their line."""
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
@@ -20,48 +19,16 @@ _IGNORED = {"offer_id", "quality", "flagged_at"}  # of our own exports: ingestio
 _NEEDED = ("provider", "region", "instance_type", "purchase_option", "effective_at", "price_usd_per_hour")
 # Option/term as they may be written, and what they mean.
 _OFFERED = {"on_demand/": "on_demand/", "spot/": "spot/"}
-for _t in TERMS[1:]:
+for _t in ("1y", "3y"):
     _OFFERED |= dict.fromkeys((f"reserved/{_t}", f"reserved_{_t}/", f"reserved_{_t}/{_t}"), f"reserved/{_t}")
-_OPTIONS = tuple({offer.partition("/")[0] for offer in _OFFERED})
 _NUMBER = r"(?i)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?"
 _DATE, _CLOCK = r"(?i)\d{4}-\d\d-\d\d", r"[T ]([01]\d|2[0-3]):\d\d(:\d\d([.,]\d+)?)?"
 _ZONED = rf"{_DATE}{_CLOCK} ?(Z|UTC|[+-]\d\d:?(\d\d)?)"
-_NAIVE = f"regexp_full_match($r::VARCHAR, '{_DATE}({_CLOCK})?') AND TRY_CAST($r AS TIMESTAMP) IS NOT NULL"
-_PLAIN = r"[^/\x{FFFD}\p{C}\p{Zl}\p{Zp}\x{A0}\x{1680}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}]*"
-_NO_NUMBER = "$x IS NULL AND $r IS NOT NULL"
-_NO_COUNT = f"({_NO_NUMBER}) OR $x < 0 OR $x >= 2**31 OR $x <> floor($x)"
-_PRICE = "price_usd_per_hour"
-
-_RULES = (
-    # reason, column or kind of column it is about ('' where not of one), condition on its value $x and what
-    # was written $r, and the way out; in the order of judgement
-    ("missing_column", "", "", "is not there; give every column that the table needs"),
-    ("unknown_column", "", "", "is no column of the table; remove or rename it"),
-    ("row_unreadable", "", "", "does not end as CSV should; check its quotes"),
-    ("product_not_linux", "", "", "is not a Linux price; only Linux offers are compared"),
-    ("duplicate_disagrees", "", "", "differs from another row of the same key; keep one"),
-    ("price_not_a_number", _PRICE, _NO_NUMBER, "is not a number; write 1.25, or leave it empty for a withdrawn offer"),
-    ("price_infinite", _PRICE, "isinf($x)", "is infinite or too large; give the price in USD per hour"),
-    ("price_negative", _PRICE, "$x < 0", "is negative; a price is above zero"),
-    ("price_zero", _PRICE, "$x = 0", "is zero; leave it empty for a withdrawn offer"),
-    ("price_beyond_reason", _PRICE, f"$x > {MOST_USD_PER_HOUR}",
-     f"is above {MOST_USD_PER_HOUR:,.0f} USD per hour; check the unit and the currency"),
-    ("time_naive", "TIMESTAMPTZ", f"CASE WHEN $x IS NULL THEN {_NAIVE} END",
-     "has no time zone; add one, such as a trailing Z for UTC"),
-    ("time_unreadable", "TIMESTAMPTZ", "$x IS NULL", "is not a time; write 2026-04-29T18:00:00Z"),
-    ("time_future", "TIMESTAMPTZ", "$x > $now", "lies after the time of ingestion; check the clock and the zone"),
-    ("currency_not_usd", "currency", "upper($r) <> 'USD'", "is not USD; convert the price, or leave the row out"),
-    ("unknown_purchase_option", "purchase_option", f"($r IN {_OPTIONS}) IS NOT TRUE",
-     f"is none of {', '.join(PURCHASE_OPTIONS)}"),
-    ("unknown_term", "term", "purchase_option = ''", "does not fit; a reserved price has term 1y or 3y, others none"),
-    ("unknown_price_kind", "price_kind", f"$x NOT IN {PRICE_KINDS}", f"is none of {', '.join(PRICE_KINDS)}"),
-    ("key_not_plain", "VARCHAR", f"NOT regexp_full_match($r, '{_PLAIN}')",
-     "holds a slash or an unreadable character, which a name may not"),
-    ("value_not_a_number", "DOUBLE", f"({_NO_NUMBER}) OR isinf($x)", "is not a number that the column can hold"),
-    ("value_not_a_number", "INTEGER", _NO_COUNT, "is not a number that the column can hold"),
-    ("empty_key", "key", "$x = ''", "is empty, but names the row; fill it in"),
-    ("empty_value", "needed", "$x IS NULL OR $x::VARCHAR = ''", "is empty; the table needs a value"),
-)  # fmt: skip
+_RULES = [
+    [Template(part.strip()).safe_substitute(date=_DATE, clock=_CLOCK) for part in line.split(" | ")]
+    for line in Path(__file__).with_name("rules.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
 REASONS = {reason: way_out for reason, *_, way_out in _RULES}
 """Why a row goes to quarantine, and the way out."""
 
