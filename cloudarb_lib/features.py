@@ -21,21 +21,7 @@ MEMORY_CELLS = 720  # how far back features look: 30 days of hours, beyond any r
 
 def carry_forward(values: np.ndarray) -> np.ndarray:
     """Return ``values`` with each NaN replaced by the last number above it in its column."""
-    known = np.isfinite(values)
-    if known.all():
-        return values
-    return _cells(values, np.maximum(_latest(known), 0))
-
-
-def _latest(hit: np.ndarray) -> np.ndarray:
-    """Return per cell the last one up to it, of its column, in which ``hit`` holds; -1 before the first."""
-    cell = np.arange(len(hit), dtype=np.int32)[:, None]
-    return np.maximum.accumulate(np.where(hit, cell, np.int32(-1)), axis=0)
-
-
-def _cells(values: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Return of each column the values at the rows that column of ``row`` names."""
-    return values.take(row * values.shape[1] + np.arange(values.shape[1]))
+    return values if np.isfinite(values).all() else pd.DataFrame(values).ffill().to_numpy()
 
 
 def steps(log_price: np.ndarray) -> np.ndarray:
@@ -43,7 +29,8 @@ def steps(log_price: np.ndarray) -> np.ndarray:
     level = carry_forward(log_price)
     out = np.zeros(level.shape)
     np.subtract(level[1:], level[:-1], out=out[1:])
-    out[~(np.abs(out) >= STEP_LOG)] = 0.0
+    out[np.isnan(out)] = 0.0
+    out *= np.abs(out) >= STEP_LOG
     return out
 
 
@@ -56,29 +43,23 @@ def change(values: np.ndarray, by: int, *, since: int = 0) -> np.ndarray:
     return out
 
 
-def last_step(step: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return per cell from ``since`` on the last step, the cells since it, and those between it and the one before."""
-    latest = _latest(step != 0)
-    at = latest[since:]
-    before = np.where(at > 0, _cells(latest, np.maximum(at - 1, 0)), -1)
-    age = np.arange(since, len(step))[:, None] - at
-    size = np.where(at >= 0, _cells(step, np.maximum(at, 0)), np.nan)
-    return size, np.where(at >= 0, age, np.nan), np.where(before >= 0, at - before, np.nan)
-
-
-def runs(step: np.ndarray, *, since: int = 0) -> np.ndarray:
-    """Return per cell from ``since`` on how many steps of one sign came last, signed, in the last ``MEMORY_CELLS``; NaN
-    where there was none."""
+def last_step(step: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return per cell from ``since`` on the last step, the cells since it, those between it and the one before, and how
+    many of one sign came last, signed, in the last ``MEMORY_CELLS``; NaN where there was none."""
     hit = step != 0
-    latest, sign = _latest(hit), np.sign(step).astype(np.int8)
-    before = np.concatenate([np.zeros((1, step.shape[1]), np.int8), _cells(sign, np.maximum(latest, 0))[:-1]])
+    series, cell = np.nonzero(hit.T)
+    size, order = step[cell, series], np.arange(len(cell))
+    first = np.diff(series, prepend=-1) != 0
+    turned = first | (np.diff(np.sign(size), prepend=0.0) != 0)
+    run = np.sign(size) * (order - np.maximum.accumulate(np.where(turned, order, 0)) + 1)
+    gap, now = np.where(first, np.nan, np.diff(cell, prepend=0)), np.arange(since, len(step))[:, None]
     count = np.cumsum(hit, axis=0, dtype=np.int32)
-    turned = np.maximum.accumulate(np.where(hit & (sign != before), count, 0), axis=0)[since:]
-    way = _cells(sign, np.maximum(latest[since:], 0))
-    cell = np.arange(since, len(step))
-    forgotten = np.where(cell[:, None] >= MEMORY_CELLS, count[np.maximum(cell - MEMORY_CELLS, 0)], 0)
-    long = count[since:] - np.maximum(turned - 1, forgotten)
-    return np.where(long > 0, way * long.astype(float), np.nan)
+    start = np.searchsorted(series, np.arange(step.shape[1])) - 1
+    at = np.where(count[since:] > 0, count[since:] + start, -1)
+    size, cell, gap, run = (np.append(each, np.nan)[at] for each in (size, cell, gap, run))
+    forgotten = np.where(now >= MEMORY_CELLS, count[np.maximum(now[:, 0] - MEMORY_CELLS, 0)], 0)
+    most = count[since:] - forgotten
+    return size, now - cell, gap, np.where(most > 0, np.clip(run, -most, most), np.nan)
 
 
 def review_rate(step: np.ndarray, log_price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,8 +75,9 @@ def group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return the mean of each group (times, groups), NaN where it has none."""
     member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
     known = np.isfinite(values)
+    total, n = np.where(known, values, 0.0)[:, None], known.astype(float)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (np.where(known, values, 0.0) @ member) / (known.astype(float) @ member)
+        return ((total @ member) / (n @ member))[:, 0]  # row by row: waking BLAS' threads costs more
 
 
 def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -119,26 +101,25 @@ def rolling(values: np.ndarray, window: int, statistic: str, *, since: int = 0) 
     return out
 
 
-def _recent(log_price: np.ndarray, since: int) -> tuple[np.ndarray, int]:
-    """Return the last prices known (cells, series) of the cells that those from ``since`` on look back to, and where in
-    them it lies."""
+def _recent(log_price: np.ndarray, since: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the last prices known, and steps (cells, series), of the cells that those from ``since`` on look back to,
+    and where in them it lies."""
     start = max(since - MEMORY_CELLS, 0)
-    return carry_forward(log_price[start:]), since - start
+    level = carry_forward(log_price[start:])
+    return level, steps(level), since - start
 
 
 def motion(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> dict[str, np.ndarray]:
     """Return of ``features`` those that need no windows."""
-    level, since = _recent(log_price, since)
-    step = steps(level)
+    level, step, since = _recent(log_price, since)
     out = {f"change_{k}": change(level, k, since=since) for k in LAGS}
-    size, age, gap = last_step(step, since=since)
+    size, age, gap, run = last_step(step, since=since)
     recent = age < MEMORY_CELLS
     out["last_step"], out["since_step"] = np.where(recent, size, np.nan), np.where(recent, age, np.nan)
     out["gap"] = np.where(age + gap < MEMORY_CELLS, gap, np.nan)
-    review = _latest(group_means(step != 0, groups) >= REVIEW_SHARE)[since:, groups]
-    age = np.arange(since, len(step))[:, None] - review
-    out["since_review"] = np.where((review >= 0) & (age < MEMORY_CELLS), age, np.nan)
-    out["run"] = runs(step, since=since)
+    review = np.where(group_means(step != 0, groups) >= REVIEW_SHARE, 1.0, 0.0)
+    age = last_step(review, since=since)[1][:, groups]
+    out["since_review"], out["run"] = np.where(age < MEMORY_CELLS, age, np.nan), run
     out["group_change_8"] = group_mean(out["change_8"], groups)
     way = np.sign(out["change_8"])
     rose, fell = (np.where(np.isfinite(way), way == sign, np.nan) for sign in (1, -1))
@@ -176,6 +157,7 @@ def features(
     pace: int = 1,
     since: int = 0,
     about: dict[str, np.ndarray] | None = None,
+    moved: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the features by name, each (times from cell ``since`` on, series), NaN where not defined.
 
@@ -185,11 +167,12 @@ def features(
     and day of the week, cells since the last step, between the last two, since the group's last review (a
     tenth of it stepped); market: the group's mean change, the shares of it that rose and fell over 8 cells.
     With what ``about`` returns and ``log_listed``, the on-demand prices (times, series), also, market: the spread to the cheapest of the group, by the GPU or vCPU; provider:
-    provider, region and family, and the discount from the on-demand price, negative.
+    provider, region and family, and the discount from the on-demand price, negative. ``moved``: what ``motion`` returns of
+    these cells, or more, where it is known already.
     """
-    out = motion(log_price, groups, since=since)
-    level, first = _recent(log_price, since)
-    step = steps(level)
+    moved = motion(log_price, groups, since=since) if moved is None else moved
+    out = {name: each[since - len(log_price) :] for name, each in moved.items()}
+    level, step, first = _recent(log_price, since)
     for window in WINDOWS_HOURLY if pace > 1 else WINDOWS:
         for name, statistic in (("from_median", "median"), ("from_mean", "mean"), ("drawdown", "max")):
             far = level[first:] - rolling(level, window, statistic, since=first)

@@ -23,11 +23,12 @@ from cloudarb_lib.features import (
     group_mean,
     group_means,
     last_step,
+    motion,
     review_rate,
     steps,
 )
 from cloudarb_lib.forecast.meta import meta_learner
-from cloudarb_lib.forecast.neural import lstm
+from cloudarb_lib.forecast.neural import WINDOW, lstm
 from cloudarb_lib.splits import known, walk
 
 TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
@@ -71,9 +72,15 @@ class Task:
         return int(self.origins[0]) if self.fitted else 0
 
     @cached_property
+    def motion(self) -> dict[str, np.ndarray]:
+        """What ``features.motion`` returns of the cells from ``since`` on, and those before that the network sees."""
+        return motion(self.log_price, self.groups, since=max(self.since + 1 - WINDOW, 0))
+
+    @cached_property
     def features(self) -> dict[str, np.ndarray]:
         """The features of the cells from ``since`` on."""
-        return features(self.log_price, self.groups, pace=self.pace, since=self.since, about=self.about)
+        known = {"about": self.about, "moved": self.motion}
+        return features(self.log_price, self.groups, pace=self.pace, since=self.since, **known)
 
     def truth(self) -> np.ndarray:
         """Return the log changes that came, as members forecast them; NaN where none is known."""
@@ -122,7 +129,7 @@ def last_value(task: Task) -> np.ndarray:
 
 def repeat_last_step(task: Task) -> np.ndarray:
     """The last step comes again at each review, reviews as far apart as the last two steps."""
-    size, since, gap = (part[task.origins] for part in last_step(task.step))
+    size, since, gap = (part[task.origins] for part in last_step(task.step)[:3])
     ahead = np.arange(1, task.horizon + 1)
     reviews = (since[..., None] + ahead) // gap[..., None] - (since // gap)[..., None]
     return np.nan_to_num(size[..., None] * reviews)

@@ -41,15 +41,24 @@ def lstm(task: Task) -> np.ndarray:
 
     WorkerError where that process fails or needs more than ``LIMIT_S``.
     """
-    return WORKER.call(replace(task, about=None), limit_s=LIMIT_S)  # without what the task has cached
+    ready = None
+    if task.fitted:  # what it sees is known here already
+        ready = inputs(task.log_price, task.groups, moved=task.motion)
+        task = replace(task, log_price=task.log_price[:0])
+    return WORKER.call(replace(task, about=None), ready, limit_s=LIMIT_S)  # without what the task has cached
 
 
-def inputs(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the network sees of each cell from ``since`` on (times, series, channels), and the unit of its steps.
+def inputs(
+    log_price: np.ndarray, groups: np.ndarray, *, moved: dict[str, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the network sees of each cell (times, series, channels), and the unit of its steps: of the last ones
+    where only of them is known what ``features.motion`` returns, ``moved``.
 
     The unit is the root mean square step of the last ``SCALE_CELLS``; a row at t uses nothing after t.
     """
-    seen, first = motion(log_price, groups, since=since), max(since - SCALE_CELLS, 0)
+    seen = dict(moved or motion(log_price, groups))
+    since = len(log_price) - len(seen["gap"])
+    first = max(since - SCALE_CELLS, 0)
     level = carry_forward(log_price[first:])
     step, end = steps(level), np.arange(since, len(log_price)) + 1
     sums = np.cumsum(np.insert(step**2, 0, 0.0, axis=0), axis=0)
@@ -78,8 +87,9 @@ def windows(cube: np.ndarray, rows: np.ndarray, series: np.ndarray) -> np.ndarra
     return out
 
 
-def fit_predict(task: Task) -> np.ndarray:
-    """Return the log changes (origins, series, steps); runs in the worker, and loads TensorFlow there."""
+def fit_predict(task: Task, ready: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
+    """Return the log changes (origins, series, steps), given ``inputs`` where they are ``ready``; runs in the worker, and
+    loads TensorFlow there."""
     import keras
     from scipy.interpolate import interp1d
 
@@ -92,7 +102,7 @@ def fit_predict(task: Task) -> np.ndarray:
     rng, many = np.random.default_rng(task.seed), len(task.groups)
     ahead = np.array([h for h in AHEAD if h < task.horizon] + [task.horizon])
     since = max(task.since - WINDOW + 1, 0)
-    cube, unit = inputs(task.log_price, task.groups, since=since)
+    cube, unit = ready or inputs(task.log_price, task.groups)
     network_now: list[Any] = []  # trained on by the next fit
 
     def fit_at(at: int, kept: Any) -> Any:

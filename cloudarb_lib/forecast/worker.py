@@ -17,14 +17,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
 from cloudarb_lib.errors import WorkerError
-
-if TYPE_CHECKING:
-    from cloudarb_lib.forecast.members import Task
 
 T = TypeVar("T")
 START_LIMIT_S = 120.0  # importing TensorFlow, on top of the time a call may take
@@ -38,8 +35,8 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
         self.owner = 0
 
-    def call(self, task: Task, *, limit_s: float) -> np.ndarray:
-        """Return what ``neural.fit_predict(task)`` returns there.
+    def call(self, *work: Any, limit_s: float) -> np.ndarray:
+        """Return what ``neural.fit_predict(*work)`` returns there.
 
         WorkerError when it raises (its words), dies (its last words) or takes longer than ``limit_s``.
         """
@@ -55,7 +52,7 @@ class Worker:
             timer.daemon = True
             timer.start()
             try:
-                self.pipe.send(task)
+                self.pipe.send(work)
                 out, fault = self.pipe.recv()
             except (OSError, EOFError) as cause:
                 late = timer.finished.is_set()
@@ -144,8 +141,8 @@ def serve(handle: int) -> None:
     from cloudarb_lib.forecast import neural
 
     while True:
-        task = tasks.get()
+        work = tasks.get()
         try:
-            pipe.send((neural.fit_predict(task), ""))
+            pipe.send((neural.fit_predict(*work), ""))
         except Exception as cause:
             pipe.send((None, f"{type(cause).__name__}: {cause}"))

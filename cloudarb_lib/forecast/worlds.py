@@ -99,7 +99,7 @@ def draw_ways(
     rng = np.random.default_rng([seed, len(step)])
     trends = rng.random(n_paths) < TREND_SHARE
     go_on = rng.choice([-1.0, 1.0], (groups.max() + 1, n_paths))[groups[only]]
-    last = np.nan_to_num(np.sign(last_step(step[:, only])[0][-1]), nan=1.0)
+    last = np.nan_to_num(np.sign(last_step(step[:, only], since=len(step) - 1)[0][0]), nan=1.0)
     return np.where(trends, go_on * last[:, None], 0.0)
 
 
