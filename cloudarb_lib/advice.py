@@ -67,9 +67,9 @@ class Market:
     events: pd.DataFrame
     looks: pd.DataFrame
 
-    def wanted(self, demand: allocate.Demand, terms: Sequence[str] = ()) -> pd.DataFrame:
+    def wanted(self, workloads: Sequence[allocate.Workload], terms: Sequence[str] = ()) -> pd.DataFrame:
         """Return the offers of a GPU model that some workload accepts, by the hour or for one of ``terms``."""
-        models = {model for w in demand.workloads for model in w.throughput}
+        models = {model for w in workloads for model in w.throughput}
         return self.offers[self.offers["gpu_model"].isin(models) & self.offers["term"].isin(("", *terms))]
 
     def paths(
@@ -88,25 +88,28 @@ class Market:
         return simulate_paths(panel.select(panel.offers.index.isin(offer_ids)), **size, model="historical")[0]
 
 
-def market(
-    snapshot: Any, *, as_of: pd.Timestamp, providers: Sequence[str] | None, stale_after_days: float
-) -> Market:
-    """Return what ``providers`` (all, if None) offer of GPUs at the end of ``as_of``, by a snapshot of the store.
+def markets(
+    snapshot: Any, times: Sequence[pd.Timestamp], *, providers: Sequence[str] | None, stale_after_days: float
+) -> list[Market]:
+    """Return what ``providers`` (all, if None) offered of GPUs at the end of each of ``times``, by a snapshot of the store.
 
-    Sources not looked at for ``stale_after_days`` are left out. ParameterError where nothing is recorded of a
-    provider by then, or no price is fresh.
+    Sources not looked at for ``stale_after_days`` by then are left out. ParameterError where nothing is recorded of a
+    provider by the last time, or no price is fresh then.
     """
-    events = snapshot.events(as_of=as_of, providers=providers, gpu_only=True)
-    looks, grid = snapshot.looks(as_of=as_of), snapshot.table("grid_carbon")
+    grid, made = snapshot.table("grid_carbon"), []
+    for as_of in times:
+        events = snapshot.events(as_of=as_of, providers=providers, gpu_only=True)
+        looks = snapshot.looks(as_of=as_of)
+        told = history.current_offers(events, looks, as_of=as_of, stale_after_days=stale_after_days)
+        offers, sources = allocate.with_places(told[0], grid), told[1]
+        made.append(Market(as_of, offers, sources, history.fresh(events, sources), looks))
     recorded, day = sorted(looks["provider"].unique()), f"{as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
-    for name in providers or ():
-        if name not in recorded:
-            raise ParameterError(
-                f"nothing is recorded of provider {name!r} by {day}{nearest(name, recorded)}.",
-                f"Use {', '.join(recorded) or 'a later day'}.",
-            )
-    offers, sources = history.current_offers(events, looks, as_of=as_of, stale_after_days=stale_after_days)
-    if not len(offers):
+    for name in set(providers or ()) - set(recorded):
+        raise ParameterError(
+            f"nothing is recorded of provider {name!r} by {day}{nearest(name, recorded)}.",
+            f"Use {', '.join(recorded) or 'a later day'}.",
+        )
+    if not len(made[-1].offers):
         last = (
             f"the last look at one is of {looks['looked_at'].max():%Y-%m-%d}"
             if recorded
@@ -116,19 +119,7 @@ def market(
             f"no price is known and fresh on {day}: {last}.",
             "Choose another as_of, or let prices be older (stale_after_days).",
         )
-    offers = allocate.with_places(offers, grid)
-    return Market(as_of, offers, sources, history.fresh(events, sources), looks)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a look-back tries: the starts of its steps (as ``pd.date_range`` gives them), how many steps
-    the advice looks ahead, the providers it may use, and the age (days) beyond which a look is stale."""
-
-    origins: pd.DatetimeIndex
-    horizon_steps: int
-    providers: list[str]
-    stale_after_days: float
+    return made
 
 
 def compare(
@@ -174,13 +165,14 @@ def verdict(board: pd.DataFrame) -> str:
 
 
 def look_back(
-    snapshot: Any, workloads: list[allocate.Workload], trial: Trial, *, assumptions: Assumptions, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    past: Sequence[Market], workloads: list[allocate.Workload], *,
+    horizon_steps: int, assumptions: Assumptions, seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Return what each policy would have paid (table ``lookback``), and what the advice held.
 
-    At each origin the policies see only what was known then (``snapshot.events(as_of=...)``); over
-    the step they pay the time-weighted mean of the prices that came. Only records of the providers take
-    part that are fresh at the end of the last step: of the others nobody knows what came.
+    ``past`` is the market at the start of each step, evenly apart, and at the end of the last. At each start the
+    policies see that market alone; over the step they pay the time-weighted mean of the prices that came. Only
+    records take part that are fresh at the end of the last step: of the others nobody knows what came.
     No budget or risk limit is set. Policies:
 
     advice: forecast over the horizon, allocate at expected prices, where taking up a new offer
@@ -196,70 +188,57 @@ def look_back(
     ``period_utc``. Raises ParameterError where the record is too short to look back on or the first
     origin has no plan, DataError where nothing replaces an offer that was withdrawn.
     """
-    origins, horizon_steps = trial.origins, trial.horizon_steps
-    freq: Any = origins.freq
-    step = pd.Timedelta(freq)
-    as_of = origins[-1] + step
-    models = {model for w in workloads for model in w.throughput}
+    *starts, end = past
+    step = end.as_of - starts[-1].as_of
 
-    def seen(moment: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-        events = snapshot.events(as_of=moment, providers=trial.providers, gpu_only=True)
-        return events[events["gpu_model"].isin(models)], snapshot.looks(as_of=moment)
+    def panel(market: Market, **grid: Any) -> Panel:
+        events = history.fresh(market.events, end.sources)
+        mine = events["gpu_model"].isin({model for w in workloads for model in w.throughput})
+        return history.to_panel(events[mine], market.looks, freq=step, as_of=market.as_of, **grid)
 
-    last, stale = seen(as_of), trial.stale_after_days
-    _, sources = history.current_offers(*last, as_of=as_of, stale_after_days=stale)
-    came = history.to_panel(history.fresh(last[0], sources), last[1], freq=step, as_of=as_of, how="mean")
-    if not len(came.times) or came.times[0] > origins[0]:
+    came = panel(end, how="mean")
+    if not len(came.times) or came.times[0] > starts[0].as_of:
         raise ParameterError(
-            f"the record does not reach back {len(origins)} steps of {step} from {as_of:%Y-%m-%d}.",
+            f"the record does not reach back {len(starts)} steps of {step} from {end.as_of:%Y-%m-%d}.",
             "Look back on fewer steps.",
         )
     hours, hourly = step / pd.Timedelta(hours=1), _hourly(came)
-    known = [(history.fresh(events, sources), looks) for events, looks in map(seen, origins)]
     forecasts = forecast.forecast_panels(
-        [
-            history.to_panel(*then, freq=step, as_of=origin, start=origins[0] - LEARN_STEPS * step)
-            for origin, then in zip(origins, known, strict=True)
-        ],
+        [panel(market, start=starts[0].as_of - LEARN_STEPS * step) for market in starts],
         horizon_steps=horizon_steps, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
     )  # fmt: skip
     held: dict[str, pd.DataFrame] = {}
     rows, advised = [], []
-    each = tqdm(zip(origins, known, forecasts, strict=True), "look back", len(origins), unit="step")
-    for origin, then, told in each:
-        offers, _ = history.current_offers(*then, as_of=origin, stale_after_days=stale)
-        ahead = told.paths
+    for market, told in zip(tqdm(starts, "look back", unit="step"), forecasts, strict=True):
+        offers, ahead = market.wanted(workloads, ("1y",)), told.paths
+        offers = offers[offers["offer_id"].isin(came.offers.index)]
         if held:
             stays = ahead.offer_ids.isin(held["advice"]["offer_id"])
             dearer = np.where(stays, 1.0, 1.0 + assumptions.get("move_overlap_h") / (horizon_steps * hours))
             ahead = Paths(ahead.offer_ids, ahead.times, ahead.values * dearer[:, None, None])
         by_the_hour, on_demand = offers["term"].eq(""), offers["purchase_option"].eq("on_demand")
-        choices: dict[str, tuple[pd.Series, Paths | None]] = {
-            "advice": (by_the_hour, ahead),
-            "cheapest now": (by_the_hour, None),
-        }
+        choices = {"advice": by_the_hour, "cheapest now": by_the_hour}
         if not on_demand[by_the_hour].all():
-            choices["all on-demand"] = (on_demand, None)
-        if not held and offers["term"].eq("1y").any():
-            choices["one-year commitment"] = (on_demand | offers["term"].eq("1y"), None)
-        new = {
-            policy: _plan(workloads, offers[universe], paths, assumptions, hours)
-            for policy, (universe, paths) in choices.items()
-            if policy in held or not held
-        }
-        if not held and new["advice"] is None:
+            choices["all on-demand"] = on_demand
+        if not held and not by_the_hour.all():
+            choices["one-year commitment"] = on_demand | ~by_the_hour
+        plans = dict(held)
+        for policy in choices.keys() & (held or choices):
+            paths = ahead if policy == "advice" else None
+            plan = _plan(workloads, offers[choices[policy]], paths, assumptions, hours)
+            if plan is not None:
+                plans[policy] = plan
+        if "advice" not in plans:
             raise ParameterError(
-                f"no offer could serve the demand on {origin:%Y-%m-%d}.", "Look back on fewer steps."
+                f"no offer could serve the demand on {market.as_of:%Y-%m-%d}.", "Look back on fewer steps."
             )
-        if not held:
-            new["stay put"] = new["advice"]
-        plans = held | {policy: plan for policy, plan in new.items() if plan is not None}
+        plans.setdefault("stay put", plans["advice"])
         for policy, plan in plans.items():
-            before, cost = held.get(policy, plan), pd.Series(hourly.loc[origin + step])
+            before, cost = held.get(policy, plan), pd.Series(hourly.loc[market.as_of + step])
             paid = _paid(plan, before, cost, offers=came.offers, assumptions=assumptions, hours=hours)
-            rows.append({"policy": policy, "period_utc": origin} | paid)
+            rows.append({"policy": policy, "period_utc": market.as_of} | paid)
         held = plans
-        advised.append(held["advice"].assign(period_utc=origin))
+        advised.append(held["advice"].assign(period_utc=market.as_of))
     return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
 
 
@@ -303,8 +282,9 @@ def _paid(
             f"{gone} was withdrawn before {hourly.name:%Y-%m-%d} and nothing on demand replaces it."
         )
     rent = plan["instances"] * plan["hours"] * rate
-    now, was = (p.groupby(["workload", "offer_id"])["instances"].sum() for p in (plan, before))
-    taken = now.sub(was.reindex(now.index, fill_value=0.0)).clip(lower=0).groupby("offer_id").sum()
+    changed = allocate.changes(before, plan)
+    taken = (changed["now"] - changed["before"]).clip(lower=0).groupby(changed["offer_id"]).sum()
+    taken = taken[taken > 0]
     sites = offers.loc[plan["offer_id"].unique(), ["provider", "region"]].drop_duplicates()
     fees = assumptions.get("site_fee_usd_per_week") * hours / HOURS_PER_WEEK * len(sites)
     moving = assumptions.get("move_overlap_h") * (taken * hourly.reindex(taken.index)).sum()

@@ -134,11 +134,11 @@ def _problem(given: argparse.Namespace, demand: Demand, limits: Limits, known: A
 
     now, step = units.parse_as_of(given.as_of), units.parse_freq(given.freq)
     with store.open_snapshot(given.store) as snapshot:
-        market = advice.market(
-            snapshot, as_of=now, providers=given.providers, stale_after_days=given.stale_after_days
+        [market] = advice.markets(
+            snapshot, [now], providers=given.providers, stale_after_days=given.stale_after_days
         )
     paths = market.paths(
-        market.wanted(demand, given.terms)["offer_id"], known if given.paths == "forecast" else None,
+        market.wanted(demand.workloads, given.terms)["offer_id"], known if given.paths == "forecast" else None,
         freq=step, horizon_steps=given.horizon_steps, n_paths=given.n_paths, seed=given.seed,
     )  # fmt: skip
     return allocate.build_problem(
