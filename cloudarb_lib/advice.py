@@ -14,7 +14,7 @@ from cloudarb_lib import allocate, forecast, history
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.handover import load_table
-from cloudarb_lib.risk import simulate_paths
+from cloudarb_lib.risk import plan_on, simulate_paths
 from cloudarb_lib.schema import nearest
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_WEEK
@@ -59,7 +59,7 @@ def planned(
 @dataclass(frozen=True)
 class Market:
     """What was on offer at a time, and known of it: table ``offers`` with places and grid carbon, ``sources`` with
-    their age (as ``history.current_offers`` tells), price ``events`` of fresh sources and ``looks``."""
+    their age (as ``history.current_offers`` tells), price ``events`` of them all and ``looks``."""
 
     as_of: pd.Timestamp
     offers: pd.DataFrame
@@ -81,7 +81,8 @@ class Market:
         """
         if not len(offer_ids):
             return None
-        panel = history.to_panel(self.events, self.looks, freq=freq, as_of=self.as_of)
+        events = history.fresh(self.events, self.sources)
+        panel = history.to_panel(events, self.looks, freq=freq, as_of=self.as_of)
         if assumptions is not None:
             told = forecast.forecast_offers(panel, **size, paths_for=offer_ids, assumptions=assumptions)
             return told.paths
@@ -102,7 +103,7 @@ def markets(
         looks = snapshot.looks(as_of=as_of)
         told = history.current_offers(events, looks, as_of=as_of, stale_after_days=stale_after_days)
         offers, sources = allocate.with_places(told[0], grid), told[1]
-        made.append(Market(as_of, offers, sources, history.fresh(events, sources), looks))
+        made.append(Market(as_of, offers, sources, events, looks))
     recorded, day = sorted(looks["provider"].unique()), f"{as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
     for name in set(providers or ()) - set(recorded):
         raise ParameterError(
@@ -207,6 +208,7 @@ def look_back(
         [panel(market, start=starts[0].as_of - LEARN_STEPS * step) for market in starts],
         horizon_steps=horizon_steps, n_paths=LOOKBACK_PATHS, assumptions=assumptions, seed=seed,
     )  # fmt: skip
+    terms: dict[str, Any] = {"assumptions": assumptions, "hours": hours}
     held: dict[str, pd.DataFrame] = {}
     rows, advised = [], []
     for market, told in zip(tqdm(starts, "look back", unit="step"), forecasts, strict=True):
@@ -223,9 +225,9 @@ def look_back(
         if not held and not by_the_hour.all():
             choices["one-year commitment"] = on_demand | ~by_the_hour
         plans = dict(held)
-        for policy in choices.keys() & (held or choices):
+        for policy in [name for name in choices if not held or name in held]:
             paths = ahead if policy == "advice" else None
-            plan = _plan(workloads, offers[choices[policy]], paths, assumptions, hours)
+            plan = plan_on(offers[choices[policy]], workloads, paths, gap=GAP, **terms)
             if plan is not None:
                 plans[policy] = plan
         if "advice" not in plans:
@@ -235,27 +237,11 @@ def look_back(
         plans.setdefault("stay put", plans["advice"])
         for policy, plan in plans.items():
             before, cost = held.get(policy, plan), pd.Series(hourly.loc[market.as_of + step])
-            paid = _paid(plan, before, cost, offers=came.offers, assumptions=assumptions, hours=hours)
+            paid = _paid(plan, before, cost, offers=came.offers, **terms)
             rows.append({"policy": policy, "period_utc": market.as_of} | paid)
         held = plans
         advised.append(held["advice"].assign(period_utc=market.as_of))
     return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
-
-
-def _plan(
-    workloads: list[allocate.Workload], offers: pd.DataFrame, paths: Paths | None, assumptions: Assumptions,
-    hours: float,
-) -> pd.DataFrame | None:  # fmt: skip
-    """Return the cheapest plan on ``offers``, or None where they cannot serve the workloads."""
-    try:
-        problem = allocate.build_problem(
-            workloads, offers, paths=paths, limits=allocate.Limits(terms=("1y",)),
-            assumptions=assumptions, hours=hours,
-        )  # fmt: skip
-    except ParameterError:
-        return None
-    plan = allocate.solve(problem, allocate.SolveOptions(gap=GAP))
-    return plan.table if plan.has_plan else None
 
 
 def _hourly(came: Panel) -> pd.DataFrame:

@@ -142,12 +142,6 @@ def test_no_shift_is_flagged_more_often_than_one_time_in_ten_where_nothing_chang
     assert np.mean(flagged) < 0.1
 
 
-def test_moving_steps_are_the_reviews():
-    r = reviews()[:, :2]
-    np.testing.assert_array_equal(np.flatnonzero(corr.moving_steps(r)), np.arange(9, 200, 10))
-    assert not corr.moving_steps(np.zeros((20, 2))).any()
-
-
 def test_dcc_finds_the_parameters_that_made_the_moves():
     rng, a, b = np.random.default_rng(0), 0.08, 0.88
     q, z = TRUTH.copy(), np.zeros((3000, 3))
@@ -206,7 +200,7 @@ def test_an_index_is_the_mean_change_of_its_offers():
 def test_a_regime_tells_what_its_weeks_do_to_the_cost_of_a_step():
     r = reviews()[:, :2]
     table = risk.regimes(r, np.array([100.0, 50.0]))
-    assert table["steps"].to_dict() == {"calm": 180, "moving": 20, "all": 200}
+    assert table["steps"].to_dict() == {"calm": 180, "moving": 20, "all": 200}  # the reviews
     assert table.loc["calm", ["var_usd", "cvar_usd"]].tolist() == [0.0, 0.0]
     dearest = 100 * 0.1 + 50 * 0.05
     assert table.loc["moving", "var_usd"] == pytest.approx(dearest)

@@ -196,20 +196,6 @@ def index_changes(panel: Panel, by: list[str]) -> pd.DataFrame:
     return change.T.groupby(names).mean().T
 
 
-def moving_steps(returns: np.ndarray) -> np.ndarray:
-    """Return which steps of ``returns`` (steps, offers) belong to the moving regime, (steps,) bool.
-
-    A step moves where the mean square of its returns, each series over its own, exceeds 1: its usual size.
-    With change-coded prices those are the reviews, and nearly all else is calm. NaN counts as no move.
-    """
-    square = np.square(np.asarray(returns, dtype=float))
-    usual = np.nanmean(square, axis=0)
-    moves = usual > STILL**2
-    if not moves.any():
-        return np.zeros(len(square), dtype=bool)
-    return np.nanmean(square[:, moves] / usual[moves], axis=1) > 1.0
-
-
 def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.Series:
     """Return the mean correlation of all pairs of ``changes`` (steps, series) as it is now, by estimator.
 
@@ -229,12 +215,15 @@ def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.S
 def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:
     """Return what calm steps, moving steps and all do to the cost of one step.
 
-    ``changes`` (steps, offers) are shares, 0.1 is 10 % up. Index regime; columns steps, var_usd and cvar_usd at 95 %: of
-    the increase that each past step would bring today to a plan that spends ``spend_usd`` (offers,) a step. Raises as
-    ``known_steps``.
+    A step moves where the mean square of its changes, each series over its own, exceeds 1: its usual size. With
+    change-coded prices those are the reviews, and nearly all else is calm. ``changes`` (steps, offers) are shares,
+    0.1 is 10 % up. Index regime; columns steps, var_usd and cvar_usd at 95 %: of the increase that each past step
+    would bring today to a plan that spends ``spend_usd`` (offers,) a step. Raises as ``known_steps``.
     """
     r, _ = known_steps(changes)
-    loss, moving = r @ spend_usd, moving_steps(r)
+    loss, usual = r @ spend_usd, (r**2).mean(axis=0)
+    moves = usual > STILL**2
+    moving = (r[:, moves] ** 2 / usual[moves]).sum(axis=1) > moves.sum()
     masks = {"calm": ~moving, "moving": moving, "all": np.ones(len(r), dtype=bool)}
     rows = {n: (m.sum(), var(loss[m]).value, cvar(loss[m]).value) for n, m in masks.items() if m.any()}
     columns = ["steps", "var_usd", "cvar_usd"]

@@ -44,26 +44,6 @@ def fit_normal(returns: np.ndarray) -> Normal:
     return Normal(r.mean(axis=0)[:, None].astype(np.float32), factor.astype(np.float32), note)
 
 
-def noise(shape: tuple[int, int], n_paths: int, draws: str, seed: int) -> Iterator[np.ndarray]:
-    """Yield blocks of float32 (``shape[0]``, paths, ``shape[1]``) normals, as of ``draw_normal``."""
-    rng = np.random.default_rng(seed)
-    if draws == "sobol":
-        from scipy.special import ndtri
-        from scipy.stats.qmc import Sobol
-
-        points = Sobol(int(np.prod(shape)), rng=rng)
-    for first in range(0, n_paths, BLOCK):
-        if draws == "sobol":  # 0 and 1 are no quantiles of a normal
-            u = np.clip(points.random(BLOCK).astype(np.float32), 1e-7, 1.0 - 1e-7)
-            block = ndtri(u).reshape(BLOCK, *shape).transpose(1, 0, 2)
-        else:
-            half = BLOCK // 2 if draws == "antithetic" else BLOCK
-            block = rng.standard_normal((shape[0], half, shape[1]), dtype=np.float32)
-            if draws == "antithetic":
-                block = np.concatenate([block, -block], axis=1)
-        yield block[:, : n_paths - first]
-
-
 def draw_normal(
     normal: Normal, *, n_paths: int = 10_000, steps: int = 1, draws: str = "random", seed: int
 ) -> Iterator[np.ndarray]:
@@ -76,8 +56,21 @@ def draw_normal(
     if n_paths < 1 or steps < 1 or draws not in DRAWS:
         way_out = f"Ask for 1 or more, by one of {DRAWS}."
         raise ParameterError(f"{n_paths} paths of {steps} steps by {draws!r} draws.", way_out)
-    k = len(normal.factor)
-    for z in noise((k, steps), n_paths, draws, seed):
+    k, rng = len(normal.factor), np.random.default_rng(seed)
+    if draws == "sobol":
+        from scipy.special import ndtri
+        from scipy.stats.qmc import Sobol
+
+        points = Sobol(k * steps, rng=rng)
+    for first in range(0, n_paths, BLOCK):
+        if draws == "sobol":  # 0 and 1 are no quantiles of a normal
+            u = np.clip(points.random(BLOCK).astype(np.float32), 1e-7, 1.0 - 1e-7)
+            z = ndtri(u).reshape(BLOCK, k, steps).transpose(1, 0, 2)
+        else:
+            half = BLOCK // 2 if draws == "antithetic" else BLOCK
+            z = rng.standard_normal((k, half, steps), dtype=np.float32)
+            z = np.concatenate([z, -z], axis=1) if draws == "antithetic" else z
+        z = z[:, : n_paths - first]
         flat = normal.factor @ z.reshape(k, -1)
         flat += normal.mean
         yield flat.reshape(z.shape)

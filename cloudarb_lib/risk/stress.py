@@ -14,12 +14,14 @@ import pandas as pd
 from pydantic import BeforeValidator, Field
 
 from cloudarb_lib import allocate
+from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.documents import NotNegative, Number, Positive, Text, read, read_yaml, record
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.risk.cost import PlanCost, World, find_fallbacks, plan_cost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
 from cloudarb_lib.schema import validate
+from cloudarb_lib.types import Paths
 from cloudarb_lib.units import parse_as_of
 
 WHOM = ("purchase_option", "gpu_model", "provider", "region")
@@ -197,6 +199,22 @@ def _cost(
     return plan_cost(struck, plan.assign(hours=plan["hours"] * part), demand_factor=demand)
 
 
+def plan_on(
+    offers: pd.DataFrame, workloads: list[allocate.Workload], paths: Paths | None, *,
+    assumptions: Assumptions, hours: float, gap: float,
+) -> pd.DataFrame | None:  # fmt: skip
+    """Return the cheapest plan on ``offers`` to a relative ``gap``, None where they cannot serve the workloads."""
+    limits = allocate.Limits(terms=("1y",))
+    try:
+        problem = allocate.build_problem(
+            workloads, offers, paths=paths, limits=limits, assumptions=assumptions, hours=hours
+        )
+    except ParameterError:  # no offer that fits
+        return None
+    plan = allocate.solve(problem, allocate.SolveOptions(gap=gap))
+    return plan.table if plan.has_plan else None
+
+
 def replan(
     world: World, scenarios: Iterable[Scenario], plan: pd.DataFrame, workloads: list[allocate.Workload]
 ) -> dict[str, pd.DataFrame]:
@@ -226,18 +244,12 @@ def replan(
         for choice in (known[~known.get("stale", pd.Series(False, known.index))], known):
             paths = struck.paths.select(choice.index)
             part, more = (s[choice.index].to_numpy()[:, None, None] for s in (share, extra))
-            try:
-                made = allocate.solve(
-                    allocate.build_problem(
-                        work, choice.reset_index(drop=True), paths=replace(paths, values=part * paths.values + more),
-                        assumptions=world.assumptions, hours=world.horizon_h,
-                    ),
-                    allocate.SolveOptions(gap=GAP),
-                )  # fmt: skip
-            except ParameterError:  # no offer left that fits
-                continue
-            if made.has_plan:
-                plans[scenario.name] = pd.concat([made.table, kept], ignore_index=True)
+            made = plan_on(
+                choice.reset_index(drop=True), work, replace(paths, values=part * paths.values + more),
+                assumptions=world.assumptions, hours=world.horizon_h, gap=GAP,
+            )  # fmt: skip
+            if made is not None:
+                plans[scenario.name] = pd.concat([made, kept], ignore_index=True)
                 break
     return plans
 
