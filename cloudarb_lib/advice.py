@@ -105,19 +105,15 @@ def markets(
         offers, sources = allocate.with_places(told[0], grid), told[1]
         made.append(Market(as_of, offers, sources, events, looks))
     recorded, day = sorted(looks["provider"].unique()), f"{as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
-    for name in set(providers or ()) - set(recorded):
+    for name in [name for name in providers or () if name not in recorded]:
         raise ParameterError(
             f"nothing is recorded of provider {name!r} by {day}{nearest(name, recorded)}.",
             f"Use {', '.join(recorded) or 'a later day'}.",
         )
     if not len(made[-1].offers):
-        last = (
-            f"the last look at one is of {looks['looked_at'].max():%Y-%m-%d}"
-            if recorded
-            else "none is earlier"
-        )
+        last = f"of {looks['looked_at'].max():%Y-%m-%d}" if recorded else "not recorded by then"
         raise ParameterError(
-            f"no price is known and fresh on {day}: {last}.",
+            f"no price is known and fresh on {day}: the last look at one is {last}.",
             "Choose another as_of, or let prices be older (stale_after_days).",
         )
     return made
@@ -260,13 +256,12 @@ def _paid(
     plan: pd.DataFrame, before: pd.DataFrame, hourly: pd.Series, *,
     offers: pd.DataFrame, assumptions: Assumptions, hours: float,
 ) -> dict[str, object]:  # fmt: skip
-    """Return ``cost_usd``, ``moves`` and ``main_offer`` of a plan over a step of ``hours``, at what an hour cost in it."""
+    """Return ``cost_usd`` and ``moves`` of a plan over a step of ``hours``, at what an hour cost in it."""
     rate = plan["offer_id"].map(hourly)
     if rate.isna().any():
         gone = plan["offer_id"][rate.isna()].iloc[0]
-        raise DataError(
-            f"{gone} was withdrawn before {hourly.name:%Y-%m-%d} and nothing on demand replaces it."
-        )
+        day = f"{hourly.name:%Y-%m-%d}"
+        raise DataError(f"{gone} was withdrawn before {day} and nothing on demand replaces it.")
     rent = plan["instances"] * plan["hours"] * rate
     changed = allocate.changes(before, plan)
     taken = (changed["now"] - changed["before"]).clip(lower=0).groupby(changed["offer_id"]).sum()
@@ -274,8 +269,5 @@ def _paid(
     sites = offers.loc[plan["offer_id"].unique(), ["provider", "region"]].drop_duplicates()
     fees = assumptions.get("site_fee_usd_per_week") * hours / HOURS_PER_WEEK * len(sites)
     moving = assumptions.get("move_overlap_h") * (taken * hourly.reindex(taken.index)).sum()
-    return {
-        "cost_usd": float(rent.sum() + fees + moving),
-        "moves": float((taken * offers.loc[taken.index, "gpu_count"]).sum()),
-        "main_offer": str(plan["offer_id"].iloc[int(rent.to_numpy().argmax())]),
-    }
+    moved = (taken * offers.loc[taken.index, "gpu_count"]).sum()
+    return {"cost_usd": float(rent.sum() + fees + moving), "moves": float(moved)}

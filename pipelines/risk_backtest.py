@@ -113,10 +113,8 @@ def _say(verdicts: pd.DataFrame, level: float) -> None:
         board = table.groupby("model", sort=False).agg({"passed": "sum", "tick_loss_pct": "mean"})
         print(board.iloc[:, 1 - enough :].round(3).to_string())
         loss = board["tick_loss_pct"]
-        beaten = " and ".join(m for m in SIMPLE if loss[m] < loss[DEFAULT]) or "neither " + " nor ".join(
-            SIMPLE
-        )
-        print(f"tick loss: {DEFAULT} is beaten by {beaten}")
+        beaten = " and ".join(m for m in SIMPLE if loss[m] < loss[DEFAULT])
+        print(f"tick loss: {DEFAULT} is beaten by {beaten or 'neither ' + ' nor '.join(SIMPLE)}")
         print("power at 5 %: " + ", ".join(f"{t} {share:.0%}" for t, share in power(n, level).items()))
         pairs += [table] if enough else []
     for model in (DEFAULT, FORECAST, *SIMPLE) if pairs else ():

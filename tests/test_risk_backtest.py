@@ -173,7 +173,7 @@ def test_a_level_below_the_median_is_not_tracked():
 
 def test_forecast_costs_lie_between_now_and_the_paths_end_and_list_prices_stay():
     p = panel(60)
-    unit = next(backtest.forecast_costs(p, p.offers.index[[3, 1]], np.array([50]), 1))
+    unit = next(backtest.forecast_costs(p, p.offers.index[[3, 1]], np.array([50]), 1, ()))
     assert unit.shape == (backtest.N_DRAWS, 2)
     assert (unit[:, 0] == 2.0).all()
     change = np.log(unit[:, 1] / p.price[50, 1])

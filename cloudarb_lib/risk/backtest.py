@@ -153,11 +153,7 @@ def _whole(panel: Panel) -> Panel:
 
 
 def forecast_costs(
-    panel: Panel,
-    offer_ids: pd.Index,
-    origins: np.ndarray,
-    horizon_steps: int,
-    leave_out: tuple[str, ...] = (),
+    panel: Panel, offer_ids: pd.Index, origins: np.ndarray, horizon_steps: int, leave_out: tuple[str, ...]
 ) -> Iterator[np.ndarray]:
     """Yield at each of ``origins`` (cells of ``panel``) what ``draw_costs`` returns, from the forecast's joint paths.
 
@@ -264,9 +260,8 @@ def back_test(
     ``real_plans`` and ``draw_costs``.
     """
     if not 0.0 < level < 1.0 or horizon_steps < 1:
-        raise ParameterError(
-            f"level {level!r} or horizon {horizon_steps!r} cannot be.", "Say 0.95, 1 or more."
-        )
+        what = f"level {level!r} or horizon {horizon_steps!r} cannot be."
+        raise ParameterError(what, "Say 0.95, 1 or more.")
     full, last = last, _whole(last)
     first, cells = int(WARM_UP * len(last.times)), len(last.times)
     apart = max(horizon_steps // STARTS, 1)

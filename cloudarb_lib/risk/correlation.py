@@ -101,9 +101,8 @@ def correlation(returns: np.ndarray, *, half_life_steps: float = np.inf) -> Corr
     away = (r - weight @ r / len(r)) * np.sqrt(weight)[:, None]
     spread = np.sqrt((away**2).mean(axis=0))
     still = spread < STILL
-    shrunk, intensity = ledoit_wolf(
-        np.where(still, 0.0, away / np.where(still, 1.0, spread)), assume_centered=True
-    )
+    away[:, still] = 0.0
+    shrunk, intensity = ledoit_wolf(away / np.maximum(spread, STILL), assume_centered=True)
     shrunk[still, still] = 1.0
     matrix = shrunk / np.sqrt(np.outer(np.diag(shrunk), np.diag(shrunk)))
     matrix[still] = matrix[:, still] = 0.0

@@ -8,7 +8,6 @@ better than they say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,10 +143,8 @@ def component_var(parts: np.ndarray, level: float = 0.95, *, total: np.ndarray |
     return Estimate(mean + slope * (at - middle), np.sqrt(weight**2 @ residual**2 + (slope * error) ** 2))
 
 
-def incremental(
-    parts: np.ndarray, level: float = 0.95, *, measure: Callable[..., Estimate] = cvar
-) -> Estimate:
-    """Return how much of the total's ``measure`` goes when each column of ``parts`` (n, k) goes whole, (k,).
+def incremental(parts: np.ndarray, level: float = 0.95) -> Estimate:
+    """Return how much of the total's CVaR goes when each column of ``parts`` (n, k) goes whole, (k,).
 
     Unlike components these do not add up: what diversifies counts once for each (Jorion, Value at Risk, 2007,
     section 7.2). Standard error: the spread over 20 interleaved batches of paths, so that both sides of the
@@ -157,7 +154,7 @@ def incremental(
 
     def gone(rows: np.ndarray) -> np.ndarray:
         total = rows.sum(axis=1)
-        return measure(total, level).value - measure(total[:, None] - rows, level).value
+        return cvar(total, level).value - cvar(total[:, None] - rows, level).value
 
     if len(x) * (1.0 - level) < BATCHES:
         return Estimate(gone(x), np.full(x.shape[1], np.nan))

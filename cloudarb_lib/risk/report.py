@@ -159,7 +159,5 @@ def by_model(
 def by_hazard(world: World, plan: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     """Return the cost of price alone, then with the capacity risk of each of ``PRESETS``; columns as of ``by_model``."""
     costs = {preset: plan_cost(replace(world, preset=preset), plan) for preset in PRESETS}
-    alone = next(iter(costs.values())).price.sum(axis=1)
-    return _tails(
-        {"price alone": alone} | {name: cost.total for name, cost in costs.items()}, level, "hazard"
-    )
+    totals = {"price alone": next(iter(costs.values())).price.sum(axis=1)}
+    return _tails(totals | {name: cost.total for name, cost in costs.items()}, level, "hazard")

@@ -87,9 +87,8 @@ def simulate_paths(
     for an offer without a price in the last cell, and for fewer than 12 steps, or 12 windows of the horizon.
     """
     if model not in ("normal", "historical") or horizon_steps < 1 or n_paths < 1:
-        raise ParameterError(
-            f"{n_paths} paths by model {model!r} over {horizon_steps!r} steps.", "Give 1 or more."
-        )
+        what = f"{n_paths} paths by model {model!r} over {horizon_steps!r} steps."
+        raise ParameterError(what, "Give 1 or more.")
     there = np.isfinite(panel.price) & (panel.price > 0)
     if not there[-1:].all():
         gone = panel.offers.index[int(there[-1].argmin())]

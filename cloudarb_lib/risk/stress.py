@@ -72,10 +72,8 @@ class Scenario:
     def __post_init__(self) -> None:
         days = [parse_as_of(day) for day in (self.since, self.until) if day]
         if len(days) == 1 or (self.record and not days) or (days and not days[0] < days[1]):
-            raise ParameterError(
-                f"scenario {self.name!r}: since {self.since!r}, until {self.until!r} is no stretch of the record.",
-                "Give both days, the earlier first.",
-            )
+            what = f"scenario {self.name!r}: since {self.since!r}, until {self.until!r} is no stretch of the record."
+            raise ParameterError(what, "Give both days, the earlier first.")
 
 
 @record
@@ -266,7 +264,7 @@ def _recourse(
         return np.array([cost.unmet_gpu_hours.mean(), cost.total.mean()])
 
     held, taken = (table.groupby("offer_id")["instances"].sum() for table in (plan, anew))
-    taken = (taken - held.reindex(taken.index, fill_value=0.0)).clip(lower=0.0)
+    taken = taken.sub(held, fill_value=0.0).clip(lower=0.0)
     price = _struck(world, shock.seen()).offers.set_index("offer_id")["price_usd_per_hour"]
     move = np.array([0.0, world.assumptions.get("move_overlap_h") * (taken * price[taken.index]).sum()])
     rest = slice(shown, None)
