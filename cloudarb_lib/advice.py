@@ -111,9 +111,9 @@ def markets(
             f"Use {', '.join(recorded) or 'a later day'}.",
         )
     if not len(made[-1].offers):
-        last = f"of {looks['looked_at'].max():%Y-%m-%d}" if recorded else "not recorded by then"
+        last = f"last look is of {looks['looked_at'].max():%Y-%m-%d}" if recorded else "first look is later"
         raise ParameterError(
-            f"no price is known and fresh on {day}: the last look at one is {last}.",
+            f"no price is known and fresh on {day}: the {last}.",
             "Choose another as_of, or let prices be older (stale_after_days).",
         )
     return made
