@@ -17,18 +17,10 @@ LINE = "line_read"
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
 _IGNORED = {"offer_id", "quality", "flagged_at"}  # of our own exports: ingestion works them out
 _NEEDED = ("provider", "region", "instance_type", "purchase_option", "effective_at", "price_usd_per_hour")
-# Option/term as they may be written, and what they mean.
-_OFFERED = {"on_demand/": "on_demand/", "spot/": "spot/"}
-for _t in ("1y", "3y"):
-    _OFFERED |= dict.fromkeys((f"reserved/{_t}", f"reserved_{_t}/", f"reserved_{_t}/{_t}"), f"reserved/{_t}")
-_NUMBER = r"(?i)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?"
-_DATE, _CLOCK = r"(?i)\d{4}-\d\d-\d\d", r"[T ]([01]\d|2[0-3]):\d\d(:\d\d([.,]\d+)?)?"
-_ZONED = rf"{_DATE}{_CLOCK} ?(Z|UTC|[+-]\d\d:?(\d\d)?)"
-_RULES = [
-    [Template(part.strip()).safe_substitute(date=_DATE, clock=_CLOCK) for part in line.split(" | ")]
-    for line in Path(__file__).with_name("rules.txt").read_text(encoding="utf-8").splitlines()
-    if not line.startswith("#")
-]
+_LINES = Path(__file__).with_name("rules.txt").read_text(encoding="utf-8").splitlines()
+_PARTS = [[part.strip() for part in line.split(" | ")] for line in _LINES if line[:1] not in ("", "#")]
+_READ = {parts[0]: parts[1] for parts in _PARTS if len(parts) == 2}
+_RULES = [parts for parts in _PARTS if len(parts) == 4]
 REASONS = {reason: way_out for reason, *_, way_out in _RULES}
 """Why a row goes to quarantine, and the way out."""
 
@@ -69,16 +61,24 @@ def check(columns: pa.Schema, *, source: str, now: pd.Timestamp) -> tuple[str, s
     if table == "price_events":
         given.setdefault("observed_at", given["effective_at"])
     kept = [c for c in STORED[table].columns if c.name not in _IGNORED]
+    own = {about for _, about, *_ in _RULES} & {c.name for c in kept}
     reads, values, faults = [], [], []
     for column in kept:
         name, read = column.name, f"{column.name}_read"
         place, kind = given.get(name, ("NULL", pa.null()))
         typed = _typed(kind, column)
         reads.append(f"{place} AS {read}" if typed else f"nullif(trim({place}::VARCHAR), '') AS {read}")
-        values.append(f"{_value(column, table, source, typed)} AS {name}")
-        for reason, condition in _rules(column, key=name in STORED[table].key, now=now):
-            what = f"concat('{name} ''', left({read}::VARCHAR, 60), '''')"
-            faults.append(f"WHEN {condition} THEN {_fault(reason, what)}")
+        told = {"x": name, "r": read, "source": _literal(source), "now": f"TIMESTAMPTZ '{now.isoformat()}'"}
+        dtype = f"{column.dtype} as such" if typed else column.dtype
+        how = next(_READ[about] for about in (f"{table}.{name}", name, dtype) if about in _READ)
+        values.append(f"{Template(how).substitute(told)} AS {name}")
+        kinds = {column.dtype}
+        if column.dtype != "TIMESTAMPTZ" and not column.nullable and name != "zone":
+            kinds.add("key" if name in STORED[table].key else "needed")
+        what = f"concat('{name} ''', left({read}::VARCHAR, 60), '''')"
+        for reason, about, condition, _ in _RULES:
+            if about in ({name} & own or kinds):
+                faults.append(f"WHEN {Template(condition).substitute(told)} THEN {_fault(reason, what)}")
     names = ", ".join(c.name for c in kept)
     names += ", 'ok' AS quality" if table == "price_events" else ""
     typed_rows = f"SELECT *, {', '.join(values)} FROM (SELECT {LINE} AS line, {', '.join(reads)} FROM raw)"
@@ -98,45 +98,3 @@ def _literal(text: str) -> str:
 
 def _fault(reason: str, what: str) -> str:
     return f"{{'reason': '{reason}', 'detail': concat({what}, {_literal(f' {REASONS[reason]}.')})}}"
-
-
-def _value(column: Column, table: str, source: str, typed: bool) -> str:
-    """Return the SQL of a column's value, null where what was read is none of its type."""
-    read = f"{column.name}_read"
-    offered = f"coalesce(MAP {_OFFERED}[concat(purchase_option_read, '/', term_read)], '')"
-    spot = "lower(provider_read) = 'aws' AND purchase_option_read = 'spot'"
-    usual = {"region": "unstated", "source": source} if table == "price_events" else {}
-    special = {
-        "provider": "lower(coalesce(provider_read, ''))",
-        "currency": "'USD'",
-        "purchase_option": f"split_part({offered}, '/', 1)",
-        "term": f"split_part({offered}, '/', 2)",
-        "price_kind": f"coalesce({read}, CASE WHEN {spot} THEN 'market' ELSE 'administered' END)",
-        "gpu_model": "canonical(gpu_model_read, TRY_CAST(gpu_memory_gib_read AS DOUBLE))",
-    }
-    if column.dtype == "VARCHAR":
-        return special.get(column.name, f"coalesce({read}, {_literal(usual.get(column.name, ''))})")
-    if column.dtype == "TIMESTAMPTZ":
-        pattern, value = _ZONED, f"TRY_CAST(replace(upper({read}), ',', '.') AS TIMESTAMPTZ)"
-        return (
-            f"{read}::TIMESTAMPTZ"
-            if typed
-            else f"CASE WHEN regexp_full_match({read}, '{pattern}') THEN {value} END"
-        )
-    if typed:
-        return f"nullif({read}::DOUBLE, 'nan')"
-    return f"CASE WHEN regexp_full_match({read}, '{_NUMBER}') THEN TRY_CAST({read} AS DOUBLE) END"
-
-
-def _rules(column: Column, *, key: bool, now: pd.Timestamp) -> list[tuple[str, str]]:
-    """Return (reason, condition) of the rules about a column: its own, else those of its kind."""
-    own = {column.name} & {about for _, about, *_ in _RULES}
-    kinds = {column.dtype}
-    if column.dtype != "TIMESTAMPTZ" and not column.nullable and column.name != "zone":
-        kinds.add("key" if key else "needed")
-    told = {"x": column.name, "r": f"{column.name}_read", "now": f"TIMESTAMPTZ '{now.isoformat()}'"}
-    return [
-        (reason, Template(condition).substitute(told))
-        for reason, about, condition, _ in _RULES
-        if about in (own or kinds)
-    ]
