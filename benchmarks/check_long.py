@@ -58,7 +58,7 @@ def writer_kills(rng: np.random.Generator) -> str:
     """Kill a writer at a random moment: the last snapshot stays, the next run finishes."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
-        ingest_files([prices(Path(folder) / "a.csv", rng, 200)], store_dir=store, now=NOW, progress=False)
+        ingest_files([prices(Path(folder) / "a.csv", rng, 200)], store_dir=store, now=NOW)
         before = stored(store)
         more = prices(Path(folder) / "b.csv", rng, 100_000)
         command = [sys.executable, "-m", "pipelines.cli", "ingest", "--store", str(store), str(more)]
@@ -67,7 +67,7 @@ def writer_kills(rng: np.random.Generator) -> str:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         left = stored(store)
-        ingest_files([more], store_dir=store, now=NOW, progress=False)
+        ingest_files([more], store_dir=store, now=NOW)
         whole = stored(store)
         if left not in (before, whole):
             return f"the kill left {left}, neither {before} nor {whole}"
@@ -80,7 +80,7 @@ def broken_files(rng: np.random.Generator) -> str:
     """Damage a file at random: it lands in part or is refused, and nothing stored is lost."""
     with tempfile.TemporaryDirectory() as folder:
         store, file = Path(folder) / "store", Path(folder) / "b.csv"
-        ingest_files([prices(Path(folder) / "a.csv", rng, 50)], store_dir=store, now=NOW, progress=False)
+        ingest_files([prices(Path(folder) / "a.csv", rng, 50)], store_dir=store, now=NOW)
         before = stored(store)
         data = bytearray(prices(file, rng, 60).read_bytes())
         for _ in range(rng.integers(1, 12)):
@@ -96,7 +96,7 @@ def broken_files(rng: np.random.Generator) -> str:
             data[at : at + int(rng.choice([0, 1, n]))] = damage[rng.integers(len(damage))]
         file.write_bytes(data)
         try:
-            report = ingest_files([file], store_dir=store, now=NOW, progress=False)
+            report = ingest_files([file], store_dir=store, now=NOW)
         except CloudArbError:
             return "" if stored(store) == before else "a refused file changed the store"
         parts = report.new + report.unchanged + report.superseded + sum(report.quarantined.values())

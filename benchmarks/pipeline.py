@@ -19,12 +19,12 @@ from pipelines.config import STEPS, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNNER = """
-import json, sys
+import json, sys, threading
 from pathlib import Path
-from pipelines.runner import run
+from pipelines.runner import Watch, run
 notebook, run_dir = map(Path, sys.argv[1:3])
 before = [table.stem for table in (run_dir / "tables").glob("*.parquet")]
-status = run(notebook, run_dir, json.loads(sys.argv[3]), timeout_s=900.0, tables=before)
+status = run(notebook, run_dir, json.loads(sys.argv[3]), Watch(900.0, threading.Event()), before)
 sys.exit(status["exit_code"])
 """
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -61,9 +61,9 @@ def overhead(steps: list[str]) -> None:
         for step in steps:
             notebook = ROOT / "notebooks" / f"{step}.ipynb"
             script = plain / f"{step}.py"
-            script.write_text(as_script(notebook, {**config.parameters[step], "run_dir": str(plain)}))
-            told = json.dumps(config.parameters[step])
-            runner = [sys.executable, "-c", RUNNER, str(notebook), str(run_dir), told]
+            told = {**config.parameters[step], "store_dir": ""}
+            script.write_text(as_script(notebook, {**told, "run_dir": str(plain)}))
+            runner = [sys.executable, "-c", RUNNER, str(notebook), str(run_dir), json.dumps(told)]
             row = [*timed([sys.executable, str(script)], cwd=plain), *timed(runner)]
             totals = [total + one for total, one in zip(totals, row, strict=True)]
             show(step, row)

@@ -54,7 +54,7 @@ def copy(folder: Path, files: list[Path]) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         filled = Path(folder) / "filled"
-        ingest_files([], store_dir=filled, now=BUNDLED_AT, progress=False)
+        ingest_files([], store_dir=filled, now=BUNDLED_AT)
         with open_snapshot(filled) as snapshot:
             con = store.connect(snapshot.path, read_only=True)
             csv = Path(folder) / "price_events.csv"
@@ -66,12 +66,10 @@ def main() -> None:
             ("the whole bundled history, 2015 ticks included", [BUNDLED / n for n in BUNDLE]),
             ("the price events as CSV", [csv]),
         ):
-            ours = best(
-                lambda d, files=files: ingest_files(files, store_dir=d, now=BUNDLED_AT, progress=False)
-            )
+            ours = best(lambda d, files=files: ingest_files(files, store_dir=d, now=BUNDLED_AT))
             bare = best(lambda d, files=files: copy(d, files))
             print(f"  {name}: {ours}, COPY {bare}, ratio {ours.cpu / bare.cpu:.1f}")
-        again = best(lambda d: ingest_files([], store_dir=filled, now=BUNDLED_AT, progress=False))
+        again = best(lambda d: ingest_files([], store_dir=filled, now=BUNDLED_AT))
         print(f"  the whole history again, nothing new: {again}")
 
         print("panels, weekly, whole history, the read from the snapshot included")

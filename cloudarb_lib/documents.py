@@ -10,18 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
+import pydantic
 import yaml
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictStr,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from yaml.constructor import ConstructorError
 
@@ -31,11 +22,11 @@ from cloudarb_lib.schema import nearest
 
 T = TypeVar("T")
 
-Flag = StrictBool
-Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True, min_length=1)]
-Names = Annotated[tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+Flag = pydantic.StrictBool
+Text = Annotated[StrictStr, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
+Names = Annotated[tuple[Text, ...], pydantic.BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 """A name, or a list of names."""
-Number = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Number = Annotated[pydantic.StrictFloat, Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(gt=0, le=1)]

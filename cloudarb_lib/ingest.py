@@ -16,7 +16,6 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from cloudarb_lib import glitches
 from cloudarb_lib.collect.files import EC2_SOURCE, pieces
@@ -67,9 +66,7 @@ class IngestReport:
         )
 
 
-def ingest_files(
-    paths: Sequence[str | Path], *, store_dir: str | Path, now: pd.Timestamp, progress: bool = True
-) -> IngestReport:
+def ingest_files(paths: Sequence[str | Path], *, store_dir: str | Path, now: pd.Timestamp) -> IngestReport:
     """Take files into the store and publish one new snapshot; no path means the bundled history.
 
     ``store_dir`` '' is data/store, which is built from the bundled history before the first file is added;
@@ -82,14 +79,14 @@ def ingest_files(
     if paths and not str(store_dir):
         build_bundled(folder)
     with _writing(folder):
-        return _ingest(files, folder, ensure_utc(now, "now"), progress)
+        return _ingest(files, folder, ensure_utc(now, "now"))
 
 
 def build_bundled(folder: Path) -> None:
     """Build the store from the bundled history; wait for another process that is doing so."""
     with _writing(folder, wait=True):
         if not (folder / "current").exists():
-            _ingest([BUNDLED / name for name in BUNDLE], folder, BUNDLED_AT, progress=False)
+            _ingest([BUNDLED / name for name in BUNDLE], folder, BUNDLED_AT)
 
 
 def _writing(folder: Path, *, wait: bool = False) -> AbstractContextManager[None]:
@@ -97,7 +94,7 @@ def _writing(folder: Path, *, wait: bool = False) -> AbstractContextManager[None
     return locked(folder / "lock", StoreError, f"store {folder}", wait=wait)
 
 
-def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) -> IngestReport:
+def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp) -> IngestReport:
     base, report = current(folder), IngestReport()
     refused: list[DataError] = []
     starts: list[int] = []
@@ -114,8 +111,7 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp, progress: bool) 
                     con.execute(";".join(table.ddl() for table in STORED.values()))
                 elif con.execute("FROM duckdb_views() WHERE view_name = 'price_events'").fetchall():
                     raise StoreError(f"store {folder} was written by an older version.", WAY_OUT)
-                for path in (bar := tqdm(paths, unit="file", disable=None if progress else True)):
-                    bar.set_postfix_str(path.name)
+                for path in paths:
                     # prices are only ever added: so many there are, so high is the number of the next row
                     starts += con.execute("SELECT count(*) FROM price_events").fetchall()[0]
                     try:

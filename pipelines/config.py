@@ -33,8 +33,8 @@ STEPS = {
 """The notebooks of a run, in order, and what a reader calls them."""
 AFTER = dict(zip(STEPS, ([], [], list(STEPS)[:2], list(STEPS)[:3], list(STEPS)[:4]), strict=True))
 """Those that each rests on: it runs after them, and may read their tables."""
-SET_BY_RUN = ("run_dir", "store_dir")
-"""Parameters that the runner fills in; nobody else may."""
+SET_BY_RUN = {"run_dir": "..", "store_dir": "../snapshot"}
+"""Parameters that a run fills in, nobody else may: its folder, and the store that it is pinned to."""
 
 
 class Parameter(NamedTuple):
@@ -111,7 +111,8 @@ def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
     told = vars(read(_record({**_OWN, **known}, _NEEDED), path, "pipelines/*.yaml"))
     given = {name: told[name] for name in known if told[name] is not None}
     own = {name: told[name] for name in _OWN if told[name] is not None}
-    parameters = {step: {k: v for k, v in given.items() if k in takes[step]} for step in STEPS}
+    filled = given | SET_BY_RUN
+    parameters = {step: {k: v for k, v in filled.items() if k in takes[step]} for step in STEPS}
     return RunConfig(own, given, parameters)
 
 
@@ -147,18 +148,12 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     return found
 
 
-def check(values: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Return ``values`` as the types that ``known`` declares; ParameterError names the first fault.
+def _record(known: Mapping[str, Parameter], needed: Collection[str] = ()) -> Any:
+    """Return the record type that holds these parameters, None where one is not given.
 
     An int is accepted for a float and converted, a date for a str (as ISO 8601); a bool is no
     int, and the entries of a list are of the type of the default's.
     """
-    told = _record(known)(**values)
-    return {name: getattr(told, name) for name in values}
-
-
-def _record(known: Mapping[str, Parameter], needed: Collection[str] = ()) -> Any:
-    """Return the record type that holds these parameters, None where one is not given."""
     kinds = {}
     for name in [*needed, *(name for name in known if name not in needed)]:
         kind, default = known[name]

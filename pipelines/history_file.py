@@ -27,7 +27,7 @@ def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder:
         own = str(Path(folder) / "store")
-        print(ingest_files([history], store_dir=own, now=datetime.now(UTC), progress=False))
+        print(ingest_files([history], store_dir=own, now=datetime.now(UTC)))
         yield own
 
 

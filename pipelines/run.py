@@ -171,8 +171,8 @@ def _carry_out(config: RunConfig, stale: list[str], manifest: dict, run_dir: Pat
             return
         note(step, {"status": "running"})
         tables = [table for entry in rests for table in entry["tables"]]
-        told = {"timeout_s": config.own["timeout_s"], "tables": tables, "stop": stop}
-        note(step, runner.run(notebooks / f"{step}.ipynb", run_dir, config.parameters[step], **told))
+        watch = runner.Watch(config.own["timeout_s"], stop)
+        note(step, runner.run(notebooks / f"{step}.ipynb", run_dir, config.parameters[step], watch, tables))
 
     def note(step: str, told: dict) -> None:
         with writing:

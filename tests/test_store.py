@@ -18,7 +18,7 @@ from cloudarb_lib.store import BUNDLED, open_snapshot
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundled")
-    report = ingest_files([], store_dir=folder, now=BUNDLED_AT, progress=False)
+    report = ingest_files([], store_dir=folder, now=BUNDLED_AT)
     assert report.quarantined.total() == 0
     assert report.read == report.new > 500_000
     return folder
@@ -87,7 +87,7 @@ def test_flags_are_left_out_from_flagged_at_on(tmp_path: Path) -> None:
     file = tmp_path / "p.csv"
     rows = "".join(f"gcp,r,m,spot,2026-01-0{d}T12:00:00Z,{p}\n" for d, p in ((1, 10), (2, 1), (3, 10)))
     file.write_text("provider,region,instance_type,purchase_option,effective_at,price_usd_per_hour\n" + rows)
-    ingest_files([file], store_dir=tmp_path / "s", now=BUNDLED_AT, progress=False)
+    ingest_files([file], store_dir=tmp_path / "s", now=BUNDLED_AT)
     with open_snapshot(tmp_path / "s") as snapshot:
         assert snapshot.events(as_of="2026-01-02")["price_usd_per_hour"].tolist() == [10, 1]
         assert snapshot.events(as_of="2026-01-02")["quality"].tolist() == ["ok", "ok"]
@@ -114,7 +114,7 @@ def test_doors(bundled: Path) -> None:
 def test_a_damaged_pointer_says_the_way_out(tmp_path: Path, name: str) -> None:
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "current").write_text(name)
-    for use in (open_snapshot, lambda s: ingest_files([], store_dir=s, now=BUNDLED_AT, progress=False)):
+    for use in (open_snapshot, lambda s: ingest_files([], store_dir=s, now=BUNDLED_AT)):
         with pytest.raises(StoreError, match="Way out"):
             use(tmp_path)
 
@@ -141,7 +141,7 @@ def test_the_session_is_utc_wherever_it_runs(tmp_path: Path) -> None:
     code = (
         "import sys, pandas as pd; from cloudarb_lib import store, ingest\n"
         "now = pd.Timestamp('2026-08-01', tz='UTC')\n"
-        "print(ingest.ingest_files([sys.argv[1]], store_dir=sys.argv[2], now=now, progress=False).digest)\n"
+        "print(ingest.ingest_files([sys.argv[1]], store_dir=sys.argv[2], now=now).digest)\n"
         "with store.open_snapshot(sys.argv[2]) as s:\n"
         "    print(s.events(as_of='2026-07-02')[['effective_at', 'observed_at']].to_string())\n"
         "    print(s.table('price_events')['effective_at'].astype(str).tolist())\n"
