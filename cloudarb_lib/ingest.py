@@ -6,10 +6,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +40,7 @@ _PARTS = ", ".join(OFFER_PARTS)
 @dataclass
 class IngestReport:
     """Counts of one call, ``read = new + unchanged + superseded + quarantined`` (by reason); ``flagged``
-    counts by file the prices it brought that are held for errors of a list;
+    counts by source the prices it brought that are held for errors of a list;
     ``digest`` names the snapshot in force afterwards, ``published`` tells whether it is new."""
 
     read: int = 0
@@ -78,26 +76,20 @@ def ingest_files(paths: Sequence[str | Path], *, store_dir: str | Path, now: pd.
     files = [Path(p) for p in paths] or [BUNDLED / name for name in BUNDLE]
     if paths and not str(store_dir):
         build_bundled(folder)
-    with _writing(folder):
+    with locked(folder / "lock", StoreError, f"store {folder}"):
         return _ingest(files, folder, ensure_utc(now, "now"))
 
 
 def build_bundled(folder: Path) -> None:
     """Build the store from the bundled history; wait for another process that is doing so."""
-    with _writing(folder, wait=True):
+    with locked(folder / "lock", StoreError, f"store {folder}", wait=True):
         if not (folder / "current").exists():
             _ingest([BUNDLED / name for name in BUNDLE], folder, BUNDLED_AT)
-
-
-def _writing(folder: Path, *, wait: bool = False) -> AbstractContextManager[None]:
-    """Return the store's only writer lock, to be held."""
-    return locked(folder / "lock", StoreError, f"store {folder}", wait=wait)
 
 
 def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp) -> IngestReport:
     base, report = current(folder), IngestReport()
     refused: list[DataError] = []
-    starts: list[int] = []
     for left in folder.glob("work*"):  # by a writer that was killed
         shutil.rmtree(left, ignore_errors=True)
     try:
@@ -111,18 +103,18 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp) -> IngestReport:
                     con.execute(";".join(table.ddl() for table in STORED.values()))
                 elif con.execute("FROM duckdb_views() WHERE view_name = 'price_events'").fetchall():
                     raise StoreError(f"store {folder} was written by an older version.", WAY_OUT)
+                # prices are only ever added: so many there are, so high is the number of the next row
+                ((first,),) = con.execute("SELECT count(*) FROM price_events").fetchall()
                 for path in paths:
-                    # prices are only ever added: so many there are, so high is the number of the next row
-                    starts += con.execute("SELECT count(*) FROM price_events").fetchall()[0]
                     try:
                         _take_in(con, path, now, report)
                     except DataError as error:
                         refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
                 if report.read > report.unchanged:
                     _flag(con)
-                held = f"SELECT rowid FROM price_events WHERE flagged_at IS NOT NULL AND rowid >= {starts[0]}"
-                brought = (bisect_right(starts, row) - 1 for (row,) in con.execute(held).fetchall())
-                report.flagged.update(paths[file].name for file in brought)
+                brought = f"FROM price_events WHERE flagged_at IS NOT NULL AND rowid >= {first}"
+                held = con.execute(f"SELECT source, count(*) {brought} GROUP BY 1").fetchall()
+                report.flagged.update(dict(held))
                 report.digest = _digest(con)
                 con.execute("CHECKPOINT")
             report.published = base is None or base.stem != report.digest

@@ -65,12 +65,11 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         if not set(STORED) <= there:
             raise StoreError(f"snapshot {path} was written by another version.", WAY_OUT)
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def close(self, *_: object) -> None:
         """Let go of the file."""
         self._con.close()
+
+    __exit__ = close
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a whole stored table of ``schema.STORED``, times in UTC."""

@@ -71,13 +71,13 @@ class Panel:
     def select(self, keep: object) -> Panel:
         """Return the panel of the offers in ``keep`` (boolean mask, positions or offer_ids)."""
         positions = np.asarray(keep)
-        if positions.dtype == bool and len(positions) == len(self.offers) and positions.all():
-            return self
-        if positions.dtype == object or positions.dtype.kind in "UT":
+        if positions.dtype == bool:
+            positions = np.flatnonzero(positions)
+        elif positions.dtype.kind in "OUT":
             positions = self.offers.index.get_indexer(pd.Index(positions))
             if (positions < 0).any():
                 raise DataError("Panel.select was given an offer_id that is not in the panel.")
-        return self._cut(slice(None), np.flatnonzero(positions) if positions.dtype == bool else positions)
+        return self._cut(slice(None), positions)
 
     def until(self, time: pd.Timestamp) -> Panel:
         """Return the panel of the cells that end at or before ``time``."""

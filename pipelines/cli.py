@@ -28,16 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
-class _Manual(argparse.ArgumentParser):
-    def format_help(self) -> str:
-        return (Path(__file__).parent / "manual.txt").read_text(encoding="utf-8")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Manual("cloudarb")
-    verbs = parser.add_subparsers(
-        dest="verb", metavar="VERB", required=True, parser_class=argparse.ArgumentParser
-    )
+    parser = argparse.ArgumentParser("cloudarb")
+    parser.format_help = Path(__file__).with_name("manual.txt").read_text
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     run = verbs.add_parser("run", description="Prices to report; does only what is not up to date.")
     run.add_argument("config", type=Path, help="a YAML file, such as pipelines/weekly.yaml")
     run.add_argument("--reports", type=Path, help="folder of the reports (default: reports/)")
@@ -52,10 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     plan = verbs.add_parser(
         "allocate", description="A plan for a file of workloads, at the prices of a time."
     )
-    risk = verbs.add_parser("risk", description="Questions on cost-at-risk.").add_subparsers(
-        dest="question", metavar="QUESTION", required=True
-    )
-    held = risk.add_parser("backtest", description="Did cost-at-risk hold up against what happened?")
+    risk = verbs.add_parser("risk", description="Questions on cost-at-risk.")
+    questions = risk.add_subparsers(dest="question", metavar="QUESTION", required=True)
+    held = questions.add_parser("backtest", description="Did cost-at-risk hold up against what happened?")
     for verb, module in ((scores, backtest), (plan, allocate), (held, risk_backtest)):
         module.arguments(verb)
         verb.set_defaults(carry_out=module.carry_out)

@@ -89,13 +89,13 @@ def _snapshot(config: RunConfig) -> Path:
 
     ParameterError where it has nothing fresh of the providers at as_of.
     """
-    from cloudarb_lib.advice import market
+    from cloudarb_lib.advice import markets
     from cloudarb_lib.store import open_snapshot
 
     store, given = config.own.get("store_dir"), config.given
     ages = {"providers": given.get("providers"), "stale_after_days": given.get("stale_after_days", 1.0)}
     with open_snapshot(PROJECT / store if store else "") as snapshot:
-        market(snapshot, as_of=parse_as_of(given["as_of"]), **ages)
+        markets(snapshot, [parse_as_of(given["as_of"])], **ages)
         return snapshot.path
 
 
