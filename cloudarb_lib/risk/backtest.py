@@ -281,19 +281,18 @@ def back_test(
     sets = [np.arange(cell, cells - horizon_steps, horizon_steps) for cell in begin]
     every, hold = np.unique(np.concatenate(sets)), plans.to_numpy()
     came = np.array([within[t + 1 : t + 1 + horizon_steps].mean(axis=0) for t in every]) @ hold
-    size = len(every), len(plans.columns), N_DRAWS
-    drawn = {model: np.empty(size, dtype=np.float32) for model in MODELS[1:]}
+    drawn: dict[str, list[np.ndarray]] = {model: [] for model in MODELS[1:]}
     at_full = full.times.get_indexer(last.times[every])
     ahead = forecast_costs(full, plans.index, at_full, horizon_steps, leave_out)
-    for i, (t, units) in enumerate(zip(tick(every), ahead, strict=True)):
-        for model, out in drawn.items():
-            past = last.price[: t + 1], within[: t + 1], horizon_steps
+    for t, units in zip(tick(every), ahead, strict=True):
+        past = last.price[: t + 1], within[: t + 1], horizon_steps
+        for model, samples in drawn.items():
             unit = units if model == FORECAST else draw_costs(*past, model=model, seed=int(t))
-            out[i] = np.sort((unit @ hold).T, axis=1)
+            samples.append(np.sort((unit @ hold).T.astype(np.float32), axis=1))
     verdicts, windows = [], []
     for start, origins in zip(starts, sets, strict=True):
         mine, test = np.searchsorted(every, origins), origins >= first + start
-        cost = {model: samples[mine] for model, samples in drawn.items()}
+        cost = {model: np.array(samples)[mine] for model, samples in drawn.items()}
         cost[DEFAULT] = combine([cost[model] for model in COMBINED], came[mine], level)
         rises = (came > last.price[every] @ hold * (1.0 + ATOM))[mine][test].sum(axis=0)
         for model, (j, plan) in itertools.product(MODELS, enumerate(plans)):

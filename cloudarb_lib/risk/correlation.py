@@ -24,6 +24,16 @@ class Correlation(NamedTuple):
     note: str
 
 
+def enough(count: int, what: str) -> int:
+    """Return ``count``; DataError where it is below ``LEAST_STEPS``."""
+    if count < LEAST_STEPS:
+        way_out = (
+            "Take a longer history, a finer grid or a shorter horizon, or leave the youngest offers out."
+        )
+        raise DataError(f"only {max(count, 0)} {what} are known, {LEAST_STEPS} are needed.", way_out)
+    return count
+
+
 def known_steps(returns: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the steps in which every series of ``returns`` (steps, offers) is known, and a note on the rest.
 
@@ -35,11 +45,7 @@ def known_steps(returns: np.ndarray) -> tuple[np.ndarray, str]:
     if r.ndim != 2 or not r.shape[1] or np.isinf(r).any():
         raise DataError(f"returns of shape {r.shape} are not (steps, offers) of finite numbers.")
     whole = np.isfinite(r).all(axis=1)
-    if (n := int(whole.sum())) < LEAST_STEPS:
-        raise DataError(
-            f"only {n} of {len(r)} steps are known for all {r.shape[1]} offers, {LEAST_STEPS} are needed.",
-            "Take a finer grid or a longer history, or leave the youngest offers out.",
-        )
+    n = enough(int(whole.sum()), f"of {len(r)} steps for all {r.shape[1]} offers")
     return r[whole], f"; {len(r) - n} steps not known for all were left out" if n < len(r) else ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.risk.correlation import LEAST_STEPS, STILL, correlation, known_steps, variances
+from cloudarb_lib.risk.correlation import STILL, correlation, enough, known_steps, variances
 from cloudarb_lib.types import Panel, Paths
 
 DRAWS = ("random", "antithetic", "sobol")
@@ -94,32 +94,22 @@ def simulate_paths(
         gone = panel.offers.index[int(there[-1].argmin())]
         raise DataError(f"{gone} has no price at {panel.times[-1]:%Y-%m-%d %H:%M}.", "Leave it out.")
     returns = np.diff(np.log(np.where(there, panel.price, np.nan)), axis=0)
-    start, first = panel.price[-1].astype(np.float32), 0
-    values = np.empty((len(start), n_paths, horizon_steps), dtype=np.float32)
     if model == "normal":
         fitted = fit_normal(returns)
-        note, blocks = fitted.note, draw_normal(fitted, n_paths=n_paths, steps=horizon_steps, seed=seed)
+        note, drawn = fitted.note, draw_normal(fitted, n_paths=n_paths, steps=horizon_steps, seed=seed)
+        values = np.concatenate(list(drawn), axis=1)
     else:
-        count = _enough_windows(len(returns) - horizon_steps + 1, horizon_steps)
+        count = enough(len(returns) - horizon_steps + 1, f"past windows of {horizon_steps} cells")
         at = np.random.default_rng(seed).integers(0, count, n_paths)[:, None] + np.arange(horizon_steps)
-        drawn = np.nan_to_num(returns).astype(np.float32)[at].transpose(2, 0, 1)
-        note, blocks = f"{count} past windows of {horizon_steps} steps", iter([drawn])
-    for block in blocks:
-        for offer, now, out in zip(block, start, values[:, first : first + block.shape[1]], strict=True):
-            np.exp(np.cumsum(offer, axis=1), out=out)  # offer by offer, so that it stays in the cache
-            out *= now
-        first += block.shape[1]
+        values = np.ascontiguousarray(np.nan_to_num(returns).astype(np.float32)[at].transpose(2, 0, 1))
+        note = f"{count} past windows of {horizon_steps} steps"
+    for offer, now in zip(
+        values, panel.price[-1].astype(np.float32), strict=True
+    ):  # as much as a cache holds
+        np.exp(np.cumsum(offer, axis=1, out=offer), out=offer)
+        offer *= now
     times = panel.times[-1] + panel.step * np.arange(1, horizon_steps + 1)
     return Paths(panel.offers.index, pd.DatetimeIndex(times), values), note
-
-
-def _enough_windows(count: int, horizon: int) -> int:
-    if count < LEAST_STEPS:
-        raise DataError(
-            f"only {max(count, 0)} past windows of {horizon} cells are known, {LEAST_STEPS} are needed.",
-            "Take a shorter horizon or a longer history.",
-        )
-    return count
 
 
 def draw_costs(now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, seed: int) -> np.ndarray:
@@ -140,7 +130,7 @@ def draw_costs(now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, s
     last = len(now)
     stride = horizon if (last - 1) // horizon >= 30 else 1
     at = np.arange(last - horizon, 0, -stride)[::-1]
-    _enough_windows(len(at), horizon)
+    enough(len(at), f"past windows of {horizon} cells")
     now = pd.DataFrame(now).ffill().bfill().to_numpy()
     mean = np.where(np.isfinite(mean), mean, now)
     total = np.vstack([np.zeros(mean.shape[1]), np.cumsum(mean, axis=0)])
