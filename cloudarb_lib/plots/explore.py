@@ -42,34 +42,28 @@ def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
         return nothing(f"No site sells GPUs {option}")
     relative = 100 * (prices / prices.median() - 1)
     order = relative.mean(axis=1).sort_values().index
-    z, dollars = relative.loc[order].T, prices.loc[order].T
-    spread = prices.max() / prices.min()
-    drawn = go.Figure(layout={"margin": {"l": 120, "b": 180}, "yaxis_showgrid": False})
-    drawn.add_heatmap(
-        x=order, y=z.index, z=z, xgap=1, ygap=1,
-        zmid=0, zmin=-60, zmax=60, colorscale=[COLOURS[0], "#f4f4f4", COLOURS[1]],
-        colorbar={"title": "against<br>the median", "ticksuffix": " %"}, customdata=dollars,
-        text=dollars.map("${:.2f}".format, na_action="ignore").fillna(""),
+    dollars, spread = prices.loc[order].T, prices.max() / prices.min()
+    drawn = px.imshow(
+        relative.loc[order].T, zmin=-60, zmax=60, aspect="auto", color_continuous_scale=[COLOURS[0], "#f4f4f4", COLOURS[1]]
+    ).update_traces(
+        xgap=1, ygap=1, customdata=dollars, text=dollars.map("${:.2f}".format, na_action="ignore").fillna(""),
         texttemplate="%{text}" if len(order) <= _MOST_TEXT else "",
         hovertemplate="%{y}, %{x}: $%{customdata:.3f} per GPU-hour (%{z:+.0f} %)<extra></extra>",
     )  # fmt: skip
+    drawn.update_coloraxes(colorbar={"title": "against<br>the median", "ticksuffix": " %"})
     return figure(
         f"Place matters most for {spread.idxmax()}: the dearest site asks {spread.max():.1f} times "
         f"the cheapest ({option})",
         x_title="place, cheap ones first", height_px=330 + 34 * prices.shape[1], drawn=drawn,
-    ).update_xaxes(tickangle=-60, showgrid=False)  # fmt: skip
+    ).update_xaxes(tickangle=-60).update_layout(margin={"l": 120, "b": 180})  # fmt: skip
 
 
 def price_history(history: pd.DataFrame, option: str) -> go.Figure:
     """Return the median price of each GPU over time (``price_history``), named at its end."""
     change = (100 * (history.ffill().iloc[-1] / history.bfill().iloc[0] - 1)).dropna()
     most = str(change.abs().idxmax())
-    priced = (
-        history.melt(ignore_index=False, var_name="gpu_model", value_name="usd")
-        .dropna()
-        .reset_index(names="time")
-    )
-    drawn = px.line(priced, x="time", y="usd", color="gpu_model", line_shape="hv")
+    priced = history.melt(ignore_index=False).dropna().reset_index(names="time")
+    drawn = px.line(priced, x="time", y="value", color="gpu_model", line_shape="hv")
     drawn.for_each_trace(lambda line: line.update(mode="lines" if len(line.x) > 1 else "markers"))
     fig = figure(
         f"{most} moved most: its median {option} price changed by {change[most]:+.0f} % over the record",
@@ -86,17 +80,15 @@ def steps(moved: pd.DataFrame, option: str) -> go.Figure:
         return nothing(f"No {option} price moved by 0.5 % or more")
     years = rows["changed_at"].dt.year
     last = rows[years == years.max()]
-    fig = figure(
+    sizes = last["change_pct"].clip(-25, 25)
+    drawn = px.histogram(x=sizes).update_traces(xbins={"start": -25.25, "end": 25.25, "size": 0.5})
+    for size in (*ROUND_PCT, *(-s for s in ROUND_PCT)):
+        drawn.add_vline(x=size, line={"color": COLOURS[6], "width": 1, "dash": "dot"})
+    return figure(
         f"In {years.max()} a price that moved did so every {last['gap_days'].median():.2g} days, by "
         f"{last['change_pct'].abs().median():.1f} % in the median",
-        x_title=f"size of step in {years.max()} (%, at most 25)", y_title="steps", height_px=360,
-    )  # fmt: skip
-    sizes = last["change_pct"].clip(-25, 25)
-    bins = {"start": -25.25, "end": 25.25, "size": 0.5}
-    fig.add_histogram(x=sizes, xbins=bins, marker_color=COLOURS[0])
-    for size in (*ROUND_PCT, *(-s for s in ROUND_PCT)):
-        fig.add_vline(x=size, line={"color": COLOURS[6], "width": 1, "dash": "dot"})
-    return fig.update_xaxes(range=[sizes.min() - 1, sizes.max() + 1])
+        x_title=f"size of step in {years.max()} (%, at most 25)", y_title="steps", height_px=360, drawn=drawn,
+    ).update_xaxes(range=[sizes.min() - 1, sizes.max() + 1])  # fmt: skip
 
 
 def spreads(table: pd.DataFrame, option: str) -> go.Figure:
@@ -149,18 +141,18 @@ def changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) -> go.Fi
         return nothing(f"No GPU price changed since {since:%d %b %Y}")
     rows = priced.head(top)[::-1]
     up, down = int((priced["change"] > 0).sum()), int((priced["change"] < 0).sum())
-    fig = figure(
-        f"Since {since:%d %b %Y} the price of a GPU rose in {up} places and fell in {down}",
-        x_title="change (USD per GPU-hour); the label says %, and the kind where it is no plain step",
-        height_px=150 + 25 * len(rows),
-    )
-    fig.add_bar(
+    drawn = px.bar(
         x=rows["change"], y=rows["gpu_model"] + " " + rows["option"] + ", " + rows["site"], orientation="h",
-        textposition="outside", marker_color=np.where(rows["change"] > 0, COLOURS[3], COLOURS[2]),
         text=rows["change_pct"].map("{:+.1f} % ".format) + rows["kind"].where(rows["kind"] != "step", ""),
     )  # fmt: skip
+    colours = np.where(rows["change"] > 0, COLOURS[3], COLOURS[2])
+    drawn.update_traces(textposition="outside", marker_color=colours)
     low, high = min(rows["change"].min(), 0.0), max(rows["change"].max(), 0.0)
     room = 0.14 * (high - low)  # for the labels
     form = "+$.2f" if high - low > 0.1 else "+$.4~f"
-    fig.update_xaxes(tickformat=form, range=[low - room, high + room])
-    return fig.update_yaxes(tickfont_size=12, dtick=1).update_layout(margin_l=280)
+    drawn.update_xaxes(tickformat=form, range=[low - room, high + room])
+    return figure(
+        f"Since {since:%d %b %Y} the price of a GPU rose in {up} places and fell in {down}",
+        x_title="change (USD per GPU-hour); the label says %, and the kind where it is no plain step",
+        height_px=150 + 25 * len(rows), drawn=drawn,
+    ).update_yaxes(tickfont_size=12, dtick=1).update_layout(margin_l=280)  # fmt: skip
