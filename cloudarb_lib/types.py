@@ -77,13 +77,14 @@ class Panel:
             positions = self.offers.index.get_indexer(pd.Index(positions))
             if (positions < 0).any():
                 raise DataError("Panel.select was given an offer_id that is not in the panel.")
-        return self._cut(slice(None), positions)
+        return self.cut(slice(None), positions)
 
     def until(self, time: pd.Timestamp) -> Panel:
         """Return the panel of the cells that end at or before ``time``."""
-        return self._cut(slice(int(self.times.searchsorted(time, side="right"))), slice(None))
+        return self.cut(slice(int(self.times.searchsorted(time, side="right"))), slice(None))
 
-    def _cut(self, rows: slice, columns: slice | np.ndarray) -> Panel:
+    def cut(self, rows: slice, columns: slice | np.ndarray) -> Panel:
+        """Return the panel of some cells and offers, by position."""
         cells = {name: getattr(self, name)[rows][:, columns] for name in ("price", "available", "state")}
         return replace(self, times=self.times[rows], offers=self.offers.iloc[columns], **cells)
 

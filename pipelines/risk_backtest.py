@@ -19,9 +19,7 @@ TESTS = ["kupiec", "independence", "conditional"]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add(
-        "--history", type=Path, metavar="FILE", help="price file as for ingest (default: the bundled history)"
-    )
+    add("--history", type=Path, metavar="FILE", help="price file as for ingest (default: bundled history)")
     add("--freq", help="step of the price grid, with --history (default 7D)")
     add("--horizon", type=int, metavar="STEPS", help="steps ahead, with --history (default 1)")
     add("--level", type=float, default=0.95, help="of VaR and CVaR, inside (0, 1) (default 0.95)")

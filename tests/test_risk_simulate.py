@@ -118,10 +118,9 @@ def test_rolling_and_exponential_weights_follow_a_change_that_the_whole_averages
     table = corr.largest_shifts(windows[0], windows[-1], steps=252, names=pd.Index(list("abc")))
     assert table.loc[0, ["offer", "other"]].tolist() == ["a", "b"]
     assert table["flagged"].tolist() == [True, True, False]
-    with pytest.raises(DataError, match="do not fill"):
-        corr.rolling(early[:100])
-    with pytest.raises(ParameterError, match="window_steps 5"):
-        corr.rolling(early, window_steps=5)
+    for window, every in ((601, 1), (5, 1), (252, 0)):
+        with pytest.raises(ParameterError, match=f"do not fill window_steps {window} every {every}"):
+            corr.rolling(early, window_steps=window, every_steps=every)
     with pytest.raises(ParameterError, match="half_life"):
         corr.correlation(early, half_life_steps=0.0)
     with pytest.raises(ParameterError, match="2 names"):
@@ -182,7 +181,7 @@ def test_estimators_of_correlation_stand_side_by_side():
     assert list(now.index) == ["whole record", "last 100 looks", "exponentially weighted", "DCC"]
     truth = np.mean([-0.7, 0.0, 0.4])
     assert now["last 100 looks"] == pytest.approx(truth, abs=0.12)
-    with pytest.raises(DataError, match="do not fill"):
+    with pytest.raises(ParameterError, match="do not fill"):
         risk.average_correlation(early)
 
 

@@ -27,11 +27,11 @@ def skill(board: pd.DataFrame, *, unit: str) -> go.Figure:
     drawn.update_traces(line={"color": "#222", "dash": "dot"}, mode="lines", selector={"name": "last value"})
     low, high = float(saved.min().min()), float(saved.max().max())
     drawn.update_yaxes(range=[max(-60.0, low - 3), max(10.0, high + 3)])  # what is worse lies below the edge
-    title = f"The ensemble beats the last price at {beaten or 'none'} of {len(saved)} horizons"
-    fig = figure(
-        title, x_title=f"{unit}s ahead", y_title="error saved against the last price, %", drawn=drawn
+    title, y_title = "The ensemble beats the last price at", "error saved against the last price, %"
+    title += f" {beaten or 'none'} of {len(saved)} horizons"
+    return figure(title, x_title=f"{unit}s ahead", y_title=y_title, drawn=drawn).update_xaxes(
+        tickvals=saved.index
     )
-    return fig.update_xaxes(tickvals=saved.index)
 
 
 def weights_over_time(weights: pd.DataFrame) -> go.Figure:
@@ -50,10 +50,9 @@ def calibration(pits: pd.DataFrame, *, unit: str) -> go.Figure:
     """Return how many outcomes central intervals held, against what they promised, by steps ahead (``pits``)."""
     needed = 100 * (2 * pits["pit"] - 1).abs()  # the least interval that holds the outcome
     held = pd.DataFrame({k: (needed <= k).groupby(pits["horizon"]).mean() for k in range(0, 101, 5)}).T
-    drawn = px.line(100 * held.rename(columns=lambda h: f"{h} {unit}{'s' if h > 1 else ''} ahead"))
-    drawn.add_scatter(
-        x=[0, 100], y=[0, 100], name="right", mode="lines", line={"color": "#222", "dash": "dot"}
-    )
+    shown = 100 * held.rename(columns=lambda h: f"{h} {unit}{'s' if h > 1 else ''} ahead")
+    drawn = px.line(shown.assign(right=held.index))
+    drawn.update_traces(line={"color": "#222", "dash": "dot"}, selector={"name": "right"})
     title = f"80 % intervals held {held.loc[80].min():.0%} to {held.loc[80].max():.0%} of prices (ties broken at random)"
     return figure(title, x_title="promised, % of outcomes", y_title="held, % of outcomes", drawn=drawn)
 

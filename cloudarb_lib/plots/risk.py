@@ -14,8 +14,7 @@ from cloudarb_lib.risk.measures import cvar, probability_over, var
 
 def usd(value: float) -> str:
     """Return dollars as a person says them: $1.24 M, $38.1 k, $512."""
-    size = abs(value)
-    sign = "-" if value < 0 else ""
+    size, sign = abs(value), "-" if value < 0 else ""
     if size >= 1e6:
         return f"{sign}${size / 1e6:.2f} M"
     return f"{sign}${size / 1e3:.1f} k" if size >= 1e4 else f"{sign}${size:,.0f}"

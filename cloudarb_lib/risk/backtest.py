@@ -147,9 +147,7 @@ def _whole(panel: Panel) -> Panel:
     there = np.isfinite(panel.price) & (panel.price > 0)
     to_the_end = np.logical_and.accumulate(there[::-1])[::-1]
     start = int(np.argmax(to_the_end.sum(axis=1) * np.arange(len(there), 0, -1)))
-    parts = (getattr(panel, name)[start:] for name in ("price", "available", "state"))
-    cut = Panel(panel.times[start:], panel.step, panel.offers, *parts)
-    return cut.select(to_the_end[start])
+    return panel.cut(slice(start, None), np.flatnonzero(to_the_end[start]))
 
 
 def forecast_costs(

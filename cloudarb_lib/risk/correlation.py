@@ -158,15 +158,15 @@ def dcc(returns: np.ndarray) -> Correlation:
 def rolling(returns: np.ndarray, *, window_steps: int = 252, every_steps: int = 1) -> np.ndarray:
     """Return the shrunk correlation over each window, (windows, offers, offers), the last one up to the end.
 
-    Raises DataError where the history is shorter than one window, and as ``correlation``.
+    Raises ParameterError for a window that the history does not fill, and as ``correlation``.
     """
-    if window_steps < LEAST_STEPS or every_steps < 1:
-        way_out = f"Take a window of {LEAST_STEPS} steps or more, every 1 or more."
-        raise ParameterError(f"window_steps {window_steps}, every_steps {every_steps}.", way_out)
-    if len(returns) < window_steps:
-        way_out = "Take a shorter window or a longer history."
-        raise DataError(f"{len(returns)} steps do not fill a window of {window_steps}.", way_out)
-    ends = np.arange(len(returns), window_steps - 1, -every_steps)[::-1]
+    n = len(returns)
+    if not LEAST_STEPS <= window_steps <= n or every_steps < 1:
+        way_out = f"Take a window of {LEAST_STEPS} to {n} steps, every 1 or more."
+        raise ParameterError(
+            f"{n} steps do not fill window_steps {window_steps} every {every_steps}.", way_out
+        )
+    ends = np.arange(n, window_steps - 1, -every_steps)[::-1]
     return np.array([correlation(returns[end - window_steps : end]).matrix for end in ends])
 
 

@@ -92,9 +92,8 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
     gpus = known["gpu_count"].where(known["gpu_model"].notna()).fillna(0.0)
     units = gpus.where(gpus > 0, known["vcpus"]).fillna(1.0)
     rate = known["price_usd_per_hour"] / units
-    known = known.assign(
-        kind=known["gpu_model"].where(gpus > 0, "cpu"), rate=rate, stale=known.get("stale", False)
-    )
+    kind, stale = known["gpu_model"].where(gpus > 0, "cpu"), known.get("stale", False)
+    known = known.assign(kind=kind, rate=rate, stale=stale)
     there = (known["purchase_option"] == "on_demand") & (known.get("available_share", 1.0) == 1.0)
     cheapest = defaultdict(list)
     for offer_id, *machine, kind in known[there].sort_values(["stale", "rate"])[parts].itertuples(name=None):
@@ -105,9 +104,8 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
         for offer_id, *machine, kind in known.loc[wanted, parts].itertuples(name=None)
     ]
     rates = rate.reindex(found).to_numpy() * units[wanted].to_numpy(float)
-    return pd.DataFrame(
-        {"gpus": gpus[wanted], "fallback": found, "fallback_usd_per_hour": rates}, index=wanted
-    )
+    table = {"gpus": gpus[wanted], "fallback": found, "fallback_usd_per_hour": rates}
+    return pd.DataFrame(table, index=wanted)
 
 
 PRESETS = {
@@ -116,8 +114,11 @@ PRESETS = {
 """Hazard of spot machines, and the last part of its rows among the assumptions, which say where they are from."""
 
 
+HAZARDS = ("interruption_per_hour", "outage_hours")
+
+
 def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.DataFrame:
-    """Return ``interruption_per_hour`` and ``outage_h`` of each offer under one of ``PRESETS``.
+    """Return ``interruption_per_hour`` and ``outage_hours`` of each offer under one of ``PRESETS``.
 
     Spot offers take the rows ``interruption_per_hour/spot`` and ``outage_hours/spot`` of the preset from
     the assumptions, other offers of moving price those of ``market``; on-demand list prices and commitments
@@ -129,11 +130,9 @@ def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.D
         [offers["purchase_option"] == "spot", offers["price_kind"] == "market"],
         [f"spot/{PRESETS[preset]}", "market"], "",
     )  # fmt: skip
-    told = {
-        column: [assumptions.get(f"{name}/{kind}") if kind else 0.0 for kind in kinds]
-        for column, name in (("interruption_per_hour",) * 2, ("outage_h", "outage_hours"))
-    }
-    return pd.DataFrame(told, index=offers.index)
+    return pd.DataFrame(
+        {name: [assumptions.get(f"{name}/{kind}") if kind else 0.0 for kind in kinds] for name in HAZARDS}, offers.index
+    )  # fmt: skip
 
 
 def _held(world: World, plan: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
@@ -169,7 +168,7 @@ def plan_cost(world: World, plan: pd.DataFrame, *, demand_factor: float = 1.0) -
     """Return the cost samples of table ``plan``, price, capacity and demand apart.
 
     Periods divide the steps of the paths evenly, in order. A commitment keeps the price it has now. Outages of an
-    offer are a Poisson stream (``interruption_per_hour`` of ``hazards``), each of exponential length ``outage_h``; all
+    offer are a Poisson stream (``interruption_per_hour`` of ``hazards``), each of exponential length ``outage_hours``; all
     instances of one offer go together, which keeps the mean and is cautious about the spread. Hours taken away
     are bought at the fallback. ``demand_factor`` of 1 or more scales the work: what is beyond the plan is bought on
     demand (at the offer's own price where it is on-demand, else at the fallback).
@@ -182,9 +181,8 @@ def plan_cost(world: World, plan: pd.DataFrame, *, demand_factor: float = 1.0) -
     table, unit = _held(world, plan)
     columns = ["instance_hours", "idle_hours", "gpus", "fallback_usd_per_hour", "price_usd_per_hour"]
     hours, idle, gpus, fallback, now, standing = table[[*columns, "available_share"]].to_numpy(float).T
-    committed, listed = (
-        (table["purchase_option"] == option).to_numpy() for option in ("reserved", "on_demand")
-    )
+    option = table["purchase_option"].to_numpy(object)
+    committed, listed = option == "reserved", option == "on_demand"
     unit = np.ascontiguousarray(np.where(committed, now, unit))
     nothing, n = np.isnan(fallback), len(unit)
     more = (demand_factor - 1.0) * hours
@@ -193,7 +191,7 @@ def plan_cost(world: World, plan: pd.DataFrame, *, demand_factor: float = 1.0) -
     cycle = table["interruption_per_hour"].to_numpy() * world.horizon_h
     rng = np.random.default_rng(world.seed)
     for j in np.flatnonzero((cycle > 0) | (standing < 1)):
-        down_h = rng.standard_gamma(rng.poisson(cycle[j], n)) * table["outage_h"].iloc[j]
+        down_h = rng.standard_gamma(rng.poisson(cycle[j], n)) * table["outage_hours"].iloc[j]
         up = standing[j] * (1.0 - np.minimum(down_h / world.horizon_h, 1.0))
         lost = (1.0 - up) * hours[j]
         rent = lost * unit[:, j]
