@@ -80,11 +80,6 @@ def group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
         return ((total @ member) / (n @ member))[:, 0]  # row by row: waking BLAS' threads costs more
 
 
-def group_mean(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return for each series the mean of its group in the same cell, NaN where it has none."""
-    return group_means(values, groups)[:, groups]
-
-
 def rolling(values: np.ndarray, window: int, statistic: str, *, since: int = 0) -> np.ndarray:
     """Return the ``statistic`` (median, max or mean) of the last ``window`` cells up to each from ``since`` on: a few
     cells at the end cost next to nothing."""
@@ -112,19 +107,19 @@ def _recent(log_price: np.ndarray, since: int) -> tuple[np.ndarray, np.ndarray, 
 def motion(log_price: np.ndarray, groups: np.ndarray, *, since: int = 0) -> dict[str, np.ndarray]:
     """Return of ``features`` those that need no windows."""
     level, step, since = _recent(log_price, since)
-    out = {f"change_{k}": change(level, k, since=since) for k in LAGS}
+    out = {f"change_{k}": change(level, k, since=since).astype(np.float32) for k in LAGS}
     size, age, gap, run = last_step(step, since=since)
-    recent = age < MEMORY_CELLS
-    out["last_step"], out["since_step"] = np.where(recent, size, np.nan), np.where(recent, age, np.nan)
-    out["gap"] = np.where(age + gap < MEMORY_CELLS, gap, np.nan)
+    for name, each, seen in (("last_step", size, age), ("since_step", age, age), ("gap", gap, age + gap)):
+        out[name] = np.where(seen < MEMORY_CELLS, each, np.nan).astype(np.float32)
     review = np.where(group_means(step != 0, groups) >= REVIEW_SHARE, 1.0, 0.0)
-    age = last_step(review, since=since)[1][:, groups]
-    out["since_review"], out["run"] = np.where(age < MEMORY_CELLS, age, np.nan), run
-    out["group_change_8"] = group_mean(out["change_8"], groups)
-    way = np.sign(out["change_8"])
-    rose, fell = (np.where(np.isfinite(way), way == sign, np.nan) for sign in (1, -1))
-    out["rises"], out["falls"] = group_mean(rose, groups), group_mean(fell, groups)
-    return {name: each.astype(np.float32) for name, each in out.items()}
+    age = last_step(review, since=since)[1]
+    out["since_review"] = np.where(age < MEMORY_CELLS, age, np.nan).astype(np.float32)[:, groups]
+    out["run"], moved = run.astype(np.float32), change(level, 8, since=since)
+    out["group_change_8"] = group_means(moved, groups).astype(np.float32)[:, groups]
+    for name, way in (("rises", 1), ("falls", -1)):
+        same = np.where(np.isfinite(moved), np.sign(moved) == way, np.nan)
+        out[name] = group_means(same, groups).astype(np.float32)[:, groups]
+    return out
 
 
 def about(offers: pd.DataFrame, listed: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -152,7 +152,7 @@ def test_damaged_series_are_kept_and_brought_up_to_date_like_others(tmp_path):
     assert np.isfinite(found.paths.values).all()
 
 
-@pytest.mark.parametrize("name", ["boosting.txt", "weights.json", "forecasts.npz", "manifest.json"])
+@pytest.mark.parametrize("name", ["boosting.txt", "arrays.npz", "manifest.json"])
 def test_what_was_tampered_with_is_refused(prices, fitted, name):
     panel = a_panel(prices[:CELLS])
     fc.load(fitted, panel)  # read once already: still seen
@@ -196,12 +196,45 @@ def test_other_prices_or_offers_are_refused(prices, fitted, tmp_path):
         fc.load(tmp_path / "none", a_panel(prices[:CELLS]))
 
 
+def rewritten(folder, **changes):
+    """Change the manifest, and put its digest right."""
+    told = json.loads((folder / "manifest.json").read_text())
+    told = {
+        name: value for name, value in {**told, **changes}.items() if name != "digest" and value is not None
+    }
+    (folder / "manifest.json").write_text(json.dumps({**told, "digest": saved.digest(told)}))
+
+
+@pytest.mark.parametrize("changes", [{"code": "other"}, {"code": None}, {"files": None}])
+def test_a_folder_of_another_version_is_refused_with_the_way_out(prices, fitted, changes):
+    rewritten(fitted)
+    fc.load(fitted, a_panel(prices[:CELLS]))
+    rewritten(fitted, **changes)
+    with pytest.raises(DataError, match=r"Fit the models anew"):
+        fc.load(fitted, a_panel(prices[:CELLS]))
+
+
+@pytest.mark.parametrize("gone", ["widths", "origins"])
+def test_arrays_of_another_version_are_refused(prices, fitted, gone):
+    with np.load(fitted / "arrays.npz") as kept:
+        others = {name: kept[name] for name in kept if name != gone}
+    np.savez(fitted / "arrays.npz", **others)
+    rewritten(fitted, files={"arrays.npz": saved.digest((fitted / "arrays.npz").read_bytes())})
+    with pytest.raises(DataError, match=f"{gone}.*Fit the models anew"):
+        fc.load(fitted, a_panel(prices[:CELLS]))
+
+
+def test_a_manifest_that_was_tampered_with_is_refused(prices, fitted):
+    told = json.loads((fitted / "manifest.json").read_text())
+    (fitted / "manifest.json").write_text(json.dumps({**told, "horizon": 3}))
+    with pytest.raises(DataError, match=r"manifest.json is not the file"):
+        fc.load(fitted, a_panel(prices[:CELLS]))
+
+
 def test_no_pickle_is_read(prices, fitted):
     """An array of objects in the place of forecasts is refused, also where its digest was put right."""
-    np.savez(fitted / "forecasts.npz", log_price=np.array([{}], dtype=object))
-    manifest = json.loads((fitted / "manifest.json").read_text())
-    manifest["files"]["forecasts.npz"] = saved.digest((fitted / "forecasts.npz").read_bytes())
-    (fitted / "manifest.json").write_text(json.dumps(manifest))
+    np.savez(fitted / "arrays.npz", weights=np.array([{}], dtype=object))
+    rewritten(fitted, files={"arrays.npz": saved.digest((fitted / "arrays.npz").read_bytes())})
     with pytest.raises(DataError, match="allow_pickle=False"):
         fc.update(fitted, a_panel(prices[: CELLS + 1]))
     for source in Path(saved.__file__).parent.glob("*.py"):

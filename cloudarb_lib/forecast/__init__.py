@@ -81,10 +81,8 @@ def forecast_offers(
             "Forecast fewer steps, or use a coarser grid.",
         )
 
-    def walk_of(moving: Panel) -> Walk:
-        patterns = find_patterns(moving, listed=panel.select(~is_moving(panel.offers)))
-        origins = walk_positions(patterns, np.array([len(moving.times) - 1]), horizon=horizon_steps)
-        return walk_origins(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=leave_out)
+    def walk_of() -> Walk:
+        return fit(panel, None, horizon_steps=horizon_steps, seed=seed, leave_out=leave_out)
 
     ahead, lists = list(range(1, horizon_steps + 1)), (assumptions, seed)
     return _forecast(panel, walk_of, ahead=ahead, n_paths=n_paths, lists=lists, paths_for=paths_for)
@@ -113,7 +111,7 @@ def forecast_panels(
         at = len(then.times) - len(whole.times) - 1
         if then.frame().reindex(columns=panel.offers.index).equals(panel.frame()):
             return _forecast(
-                then, lambda _: walk.until(at), ahead=ahead, n_paths=n_paths, lists=lists, paths_for=None
+                then, lambda: walk.until(at), ahead=ahead, n_paths=n_paths, lists=lists, paths_for=None
             )
         return forecast_offers(
             panel, horizon_steps=horizon_steps, n_paths=n_paths, assumptions=assumptions, seed=seed,
@@ -141,11 +139,11 @@ def forecast_fitted(
     ahead = list(range(1, horizon + 1)) if ahead is None else ahead
     if not ahead or min(ahead) < 1 or max(ahead) > horizon:
         raise ParameterError(f"ahead {ahead}: the models were fitted for 1 to {horizon} steps.")
-    return _forecast(panel, lambda _: walk, ahead=ahead, n_paths=n_paths, lists=lists, paths_for=paths_for)
+    return _forecast(panel, lambda: walk, ahead=ahead, n_paths=n_paths, lists=lists, paths_for=paths_for)
 
 
 def _forecast(
-    panel: Panel, walk_of: Callable[[Panel], Walk], *, ahead: list[int], n_paths: int,
+    panel: Panel, walk_of: Callable[[], Walk], *, ahead: list[int], n_paths: int,
     lists: tuple[Assumptions, int], paths_for: pd.Index | None,
 ) -> Forecast:  # fmt: skip
     """Return the forecast of the steps ``ahead`` from the last origin of the walk over the offers that move;
@@ -170,7 +168,7 @@ def _forecast(
     unit[~moving[rows]] = listed
     walk = None
     if moving[rows].any():
-        walk = walk_of(panel.select(moving))
+        walk = walk_of()
         of_row = walk.patterns.of_offer[(np.cumsum(moving) - 1)[rows[moving[rows]]]]
         only, back = np.unique(of_row, return_inverse=True)
         unit[moving[rows]] = len(change) + back

@@ -29,7 +29,7 @@ from cloudarb_lib.forecast.worker import begin, within
 ALL = "all"
 CALIBRATION_PACES = 52  # before the first origin, from which weights and intervals learn
 MOST_FORECASTS = 8_000_000  # of a walk (origins, series, steps), beyond which it learns from fewer origins
-CALIBRATION_PATHS = 128
+CALIBRATION_PATHS, MOST_AT_ONCE = 128, 1_000  # series whose worlds are in memory at once
 HALF_LIFE_STEPS = 13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
 MARKET_HALF_LIFE_DAYS = 7.0
 """The same for prices seen by the hour, or three times the steps ahead: outcomes that overlap teach one lesson."""
@@ -187,6 +187,8 @@ def run_members(
                     np.save(out, done[name], allow_pickle=False)
         except Exception as cause:  # one member must never stop the others
             failed[name] = f"{type(cause).__name__}: {cause}"
+    task.__dict__.pop("features", None)  # gigabytes, where there are thousands of series
+    task.__dict__.pop("motion", None)
     return done, failed
 
 
@@ -379,11 +381,13 @@ def weighed(patterns: Patterns, task: Task, members: dict[str, np.ndarray], fail
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
     came = task.truth()
     truth = np.where(np.abs(came) < STEP_LOG, 0.0, came)
-    past, every = Past.of(task), np.arange(len(task.groups))
+    past, many = Past.of(task), len(task.groups)
+    parts = np.array_split(np.arange(many), -(-many // MOST_AT_ONCE))
     needed, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
     for i in tqdm(range(len(origins)), desc="calibrate", unit="origin", disable=None):
-        worlds = simulated(task, past, i, point[i], n_paths=CALIBRATION_PATHS, only=every)
-        needed[i] = w.needed_width(worlds, truth[i], rng=rng)
+        for some in parts:
+            worlds = simulated(task, past, i, point[i, some], n_paths=CALIBRATION_PATHS, only=some)
+            needed[i, some] = w.needed_width(worlds, truth[i, some], rng=rng)
     counts = w.count_widths(needed, task.groups)
     weight = recent(origins, origins, horizon, w.HALF_LIFE_CELLS * task.pace).transpose(1, 2, 0)
     own = own_share(origins, horizon)

@@ -20,7 +20,6 @@ from cloudarb_lib.features import (
     MEMORY_CELLS,
     carry_forward,
     features,
-    group_mean,
     group_means,
     last_step,
     motion,
@@ -159,18 +158,22 @@ def step_process(task: Task) -> np.ndarray:
     step, known_price = task.step[first:], np.isfinite(task.log_price[first:])
     reviewed, rate = (each[first:] for each in review_rate(task.step, task.log_price))
     seen = task.features
-    before = np.clip(seen["last_step"], -CAP_LOG, CAP_LOG)
-    signs = [np.sign(before), before, seen["run"], seen["rises"] - seen["falls"], seen["group_change_8"]]
-    cube = np.nan_to_num(np.stack(signs, axis=-1))
     moved = (step != 0) & known_price & reviewed[:, None]
     moved[0] = False
     takes = group_means(np.where(known_price & reviewed[:, None], moved, np.nan), task.groups)
     size = group_means(np.where(moved, np.minimum(np.abs(step), CAP_LOG), np.nan), task.groups)
     mean_size = carry_forward(takes) * carry_forward(size)  # of what a review moves, in each group's last one
 
+    def signs(*at: np.ndarray) -> np.ndarray:
+        size, run, rises, falls, market = (
+            seen[name][at] for name in ("last_step", "run", "rises", "falls", "group_change_8")
+        )
+        before = np.clip(size, -CAP_LOG, CAP_LOG)
+        return np.nan_to_num(np.stack([np.sign(before), before, run, rises - falls, market], axis=-1))
+
     def fit(at: int, _: object) -> np.ndarray | None:
         cell, series = np.nonzero(moved[: at + 1])
-        up, x = step[cell, series] > 0, cube[cell - 1 - task.since, series]
+        up, x = step[cell, series] > 0, signs(cell - 1 - task.since, series)
         if len(up) < MIN_STEPS or up.all() or not up.any():
             return None
         middle, spread = x.mean(axis=0), np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
@@ -179,7 +182,7 @@ def step_process(task: Task) -> np.ndarray:
         return np.append(slope, way.intercept_[0] - slope @ middle)
 
     def predict(way: np.ndarray, part: np.ndarray) -> np.ndarray:
-        chance = expit(cube[part - task.since] @ way[:-1] + way[-1])
+        chance = expit(signs(part - task.since) @ way[:-1] + way[-1])
         mean = np.nan_to_num((2 * chance - 1) * mean_size[part - first][:, task.groups])
         mean *= rate[part - first, None]
         return mean[..., None] * np.arange(1, task.horizon + 1)
@@ -225,8 +228,8 @@ def prophet(task: Task) -> np.ndarray:
     logging.getLogger("cmdstanpy").disabled = True  # it reports every fit; what fails is raised all the same
 
     known_step = np.where(np.isfinite(task.log_price), task.step, np.nan)
-    groups, first, of = np.unique(task.groups, return_index=True, return_inverse=True)
-    index = np.cumsum(np.nan_to_num(group_mean(known_step, task.groups)[:, first]), axis=0)
+    groups, of = np.unique(task.groups, return_inverse=True)
+    index = np.cumsum(np.nan_to_num(group_means(known_step, task.groups)[:, groups]), axis=0)
     day = pd.Timestamp("2001-01-01")  # time counts from here: only hours of a day and days of a week matter
     ds = day + pd.Timedelta(days=1) / task.pace * np.arange(len(index) + task.horizon)
     seasonal = task.pace > 1

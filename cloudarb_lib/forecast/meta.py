@@ -42,11 +42,15 @@ def meta_learner(task: Task) -> np.ndarray:
     if task.pace == 1:
         return np.zeros((len(task.origins), len(task.groups), task.horizon))
     seen = task.features
-    state = np.stack([seen[name] for name in seen if name.startswith(STATE)], axis=-1)
-    back = np.stack([-seen[f"from_median_{window}"] for window in WINDOWS_HOURLY], axis=-1)
-    moves = np.concatenate([np.zeros((*back.shape[:2], 1)), 0.5 * back, back], axis=-1)
     ahead = np.array([h for h in AHEAD if h < task.horizon] + [task.horizon])
     rng = np.random.default_rng(task.seed)
+
+    def state(*at: np.ndarray) -> np.ndarray:
+        return np.stack([seen[name][at] for name in seen if name.startswith(STATE)], axis=-1)
+
+    def moves(*at: np.ndarray) -> np.ndarray:
+        back = -np.stack([seen[f"from_median_{n}"][at] for n in WINDOWS_HOURLY], axis=-1, dtype=float)
+        return np.concatenate([np.zeros_like(back[..., :1]), 0.5 * back, back], axis=-1)
 
     def fit(at: int, _: object) -> list[list[Any]]:
         unit, models = in_week_means(task.log_price, pace=task.pace), []
@@ -58,16 +62,17 @@ def meta_learner(task: Task) -> np.ndarray:
             take = take[rng.permutation(len(take))[:MAX_ROWS]]
             cell = (rows[take[:, 0]], take[:, 1])
             came = np.expm1(change[take[:, 0], take[:, 1]])[:, None]
-            loss = np.abs(np.expm1(moves[cell]) - came) * unit[cell][:, None]
-            models.append(choose(state[cell], loss, seed=task.seed) if len(take) >= MIN_ROWS else [])
+            loss = np.abs(np.expm1(moves(*cell)) - came) * unit[cell][:, None]
+            models.append(choose(state(*cell), loss, seed=task.seed) if len(take) >= MIN_ROWS else [])
         return models
 
     def predict(models: list[list[Any]], part: np.ndarray) -> np.ndarray:
         said, part = np.zeros((len(part), len(task.groups), len(ahead) + 1)), part - task.since
         for k, chosen in enumerate(models, start=1):
             if chosen:
-                chance = chances(chosen, state[part].reshape(-1, state.shape[2]))
-                said[:, :, k] = middle(moves[part].reshape(chance.shape), chance).reshape(len(part), -1)
+                x = state(part)
+                chance = chances(chosen, x.reshape(-1, x.shape[2]))
+                said[:, :, k] = middle(moves(part).reshape(chance.shape), chance).reshape(len(part), -1)
         out = interp1d([0, *ahead], np.nan_to_num(said))(np.arange(1, task.horizon + 1))
         out[:, :, : AHEAD[0] - 1] = 0.0
         return out

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cloudarb_lib.features import carry_forward, group_mean, motion, steps
+from cloudarb_lib.features import carry_forward, group_means, motion, steps
 from cloudarb_lib.forecast.worker import WORKER
 from cloudarb_lib.splits import known
 
@@ -65,7 +65,7 @@ def inputs(
     total = sums[end - first] - sums[np.maximum(end - SCALE_CELLS, first) - first]
     unit = np.sqrt(total.clip(0) / np.minimum(end, SCALE_CELLS)[:, None]).clip(MIN_SCALE)
     step = step[since - first :]
-    market = group_mean(np.where(np.isfinite(level[since - first :]), step, np.nan), groups)
+    market = group_means(np.where(np.isfinite(level[since - first :]), step, np.nan), groups)[:, groups]
     sizes = [step, market, *(seen.pop(f"change_{k}") for k in (1, 8, 26))]
     ages = [seen.pop(name) for name in ("since_step", "since_review", "gap")]
     cube = np.empty(
