@@ -106,16 +106,12 @@ def markets(
         made.append(Market(as_of, offers, sources, events, looks))
     recorded, day = sorted(looks["provider"].unique()), f"{as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
     for name in [name for name in providers or () if name not in recorded]:
-        raise ParameterError(
-            f"nothing is recorded of provider {name!r} by {day}{nearest(name, recorded)}.",
-            f"Use {', '.join(recorded) or 'a later day'}.",
-        )
+        what = f"nothing is recorded of provider {name!r} by {day}{nearest(name, recorded)}."
+        raise ParameterError(what, f"Use {', '.join(recorded) or 'a later day'}.")
     if not len(made[-1].offers):
         last = f"last look is of {looks['looked_at'].max():%Y-%m-%d}" if recorded else "first look is later"
-        raise ParameterError(
-            f"no price is known and fresh on {day}: the {last}.",
-            "Choose another as_of, or let prices be older (stale_after_days).",
-        )
+        what = f"no price is known and fresh on {day}: the {last}."
+        raise ParameterError(what, "Choose another as_of, or let prices be older (stale_after_days).")
     return made
 
 
@@ -195,10 +191,8 @@ def look_back(
 
     came = panel(end, how="mean")
     if not len(came.times) or came.times[0] > starts[0].as_of:
-        raise ParameterError(
-            f"the record does not reach back {len(starts)} steps of {step} from {end.as_of:%Y-%m-%d}.",
-            "Look back on fewer steps.",
-        )
+        what = f"the record does not reach back {len(starts)} steps of {step} from {end.as_of:%Y-%m-%d}."
+        raise ParameterError(what, "Look back on fewer steps.")
     hours, hourly = step / pd.Timedelta(hours=1), _hourly(came)
     forecasts = forecast.forecast_panels(
         [panel(market, start=starts[0].as_of - LEARN_STEPS * step) for market in starts],

@@ -160,10 +160,8 @@ def volatility(panel: Panel, *, horizon_steps: int, window: str = "364D") -> pd.
     (root mean square of the log change); low_pct, median_pct, high_pct (5, 50, 95 % quantiles).
     """
     if not 1 <= horizon_steps < max(len(panel.times), 2):
-        raise ParameterError(
-            f"horizon_steps {horizon_steps} does not fit a panel of {len(panel.times)} steps.",
-            "Take a longer panel or a shorter horizon.",
-        )
+        what = f"horizon_steps {horizon_steps} does not fit a panel of {len(panel.times)} steps."
+        raise ParameterError(what, "Take a longer panel or a shorter horizon.")
     gpus = _gpus(panel)
     logs, old = _per_gpu(gpus).apply(np.log), gpus.times <= gpus.times[-1:].max() - pd.Timedelta(window)
     unseen = (gpus.state == STATE_NOT_LOOKED) | old[:, None]

@@ -121,10 +121,8 @@ def real_plans(panel: Panel, first: int) -> pd.DataFrame:
     listed, moving = whole & ~free, whole & free & (moves >= 2)
     moving &= np.cumsum(moving) % max(1, moving.sum() // MOST_OFFERS) == 0
     if not moving.any():
-        raise DataError(
-            "no spot or market offer is priced throughout and moved twice before the first window.",
-            "Give a longer history, or a finer grid.",
-        )
+        what = "no spot or market offer is priced throughout and moved twice before the first window."
+        raise DataError(what, "Give a longer history, or a finer grid.")
     offers = panel.offers[moving]
     place = (offers["region"].astype(str) + " " + offers["zone"].fillna("").astype(str)).str.strip()
     masks = {f"machine {i}": offers.index == i for i in offers.index[:: -(-len(offers) // 5)]}
@@ -265,10 +263,8 @@ def back_test(
     apart = max(horizon_steps // STARTS, 1)
     starts = [s for s in range(0, horizon_steps, apart) if first + s + horizon_steps < cells - horizon_steps]
     if not starts:
-        raise DataError(
-            f"{cells} cells hold less than 2 windows of {horizon_steps} steps.",
-            "Take a shorter horizon or a longer history.",
-        )
+        what = f"{cells} cells hold less than 2 windows of {horizon_steps} steps."
+        raise DataError(what, "Take a shorter horizon or a longer history.")
     plans = real_plans(last, first)
     last = last.select(plans.index.to_numpy())
     within = mean.select(plans.index.to_numpy()).frame().reindex(last.times).to_numpy()
