@@ -128,6 +128,7 @@ def dcc(returns: np.ndarray) -> Correlation:
     Q' = (1 - a - b) S + a z z' + b Q with a and b by the normal likelihood and S shrunk. Raises as ``known_steps``.
     """
     from scipy.optimize import minimize
+    from scipy.signal import lfilter
 
     r, missing = known_steps(returns)
     scale = np.tile(np.maximum(np.sqrt((r**2).mean(axis=0)), STILL), (len(r), 1))
@@ -137,10 +138,8 @@ def dcc(returns: np.ndarray) -> Correlation:
     long_run, square = correlation(z).matrix, z[:, :, None] * z[:, None, :]
 
     def run(a: float, b: float) -> np.ndarray:
-        q = np.empty((len(z) + 1, *long_run.shape))
-        q[0] = long_run
-        for t, now in enumerate(square):
-            q[t + 1] = (1.0 - a - b) * long_run + a * now + b * q[t]
+        away = lfilter([a], [1.0, -b], square - long_run, axis=0)  # of Q from S after each step
+        q = long_run + np.concatenate([np.zeros_like(away[:1]), away])
         spread = np.sqrt(np.einsum("tii->ti", q))
         return q / (spread[:, :, None] * spread[:, None, :])
 

@@ -122,18 +122,15 @@ class _Shock(NamedTuple):
 def _replayed(scenario: Scenario, world: World, ids: pd.Index) -> np.ndarray | None:
     """Return by what the prices of ``ids`` move, (offers, steps), or None where the record does not hold it."""
     record, steps = world.record, len(world.paths.times)
-    if record is None or not len(record.times):
-        return None
     since, until = parse_as_of(scenario.since), parse_as_of(scenario.until)
-    pace = max(world.horizon_h / steps * pd.Timedelta(hours=1), (until - since) / steps)
-    at = np.array([record.times.searchsorted(min(since + k * pace, until)) for k in range(steps + 1)])
-    if since < record.times[0] or at[-1] >= len(record.times):
+    if record is None or not len(record.times) or since < record.times[0] or until > record.times[-1]:
         return None
+    pace = max(world.horizon_h / steps * pd.Timedelta(hours=1), (until - since) / steps)
+    at = [int(record.times.searchsorted(min(since + k * pace, until))) for k in range(steps + 1)]
     names = fnmatch.filter(record.offers.index, scenario.record) if scenario.record else ids
     known = record.frame().iloc[at].reindex(columns=names)
-    ratio = known / known.iloc[0]
-    ratio = ratio.loc[:, ratio.notna().all()].iloc[1:]
-    if not ratio.shape[1]:
+    ratio = (known / known.iloc[0]).iloc[1:].dropna(axis=1)
+    if ratio.empty:
         return None
     if scenario.record:
         return np.tile(ratio.mean(axis=1), (len(ids), 1))
