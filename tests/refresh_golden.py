@@ -40,7 +40,8 @@ def refresh(path: Path) -> bool:
     """Run the notebook at ``path`` and store it; return whether the file changed."""
     import nbformat
 
-    with tempfile.TemporaryDirectory() as folder, Watch(300.0, threading.Event()) as watch:
+    watch = Watch(300.0, threading.Event())
+    with tempfile.TemporaryDirectory() as folder, watch:
         output = Path(folder) / "tables" / path.name
         output.parent.mkdir()
         execute(path, output, {}, watch)
