@@ -74,6 +74,11 @@ def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
     return Estimate(at + excess.mean(axis=0) / tail, error if len(x) * tail >= 1.0 else error * np.nan)
 
 
+def mean(samples: np.ndarray) -> Estimate:
+    """Return the mean of the samples, with its standard error."""
+    return Estimate(samples.mean(axis=0), samples.std(axis=0) / np.sqrt(len(samples)))
+
+
 def probability_over(costs: np.ndarray, budget_usd: float) -> Estimate:
     """Return the share of paths above ``budget_usd``, with its binomial standard error.
 
@@ -171,8 +176,7 @@ def liquidity(unmet: np.ndarray, wanted: float, level: float = 0.95) -> dict[str
     if not 0.0 < wanted < np.inf:
         raise ParameterError(f"wanted is {wanted!r}.", "Give the hours that the plan has to serve, above 0.")
     share = _checked(unmet, level) / wanted
-    mean = Estimate(share.mean(axis=0), share.std(axis=0) / np.sqrt(len(share)))
     return {
-        "probability": probability_over(share, 0.0), "mean": mean, "var": var(share, level),
+        "probability": probability_over(share, 0.0), "mean": mean(share), "var": var(share, level),
         "cvar": cvar(share, level),
     }  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 from cloudarb_lib.risk import measures
 from cloudarb_lib.risk.correlation import LEAST_STEPS
 from cloudarb_lib.risk.cost import PRESETS, PlanCost, World, plan_cost
-from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, probability_over, var
+from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, mean, probability_over, var
 from cloudarb_lib.risk.simulate import MODELS, N_DRAWS, draw_costs
 from cloudarb_lib.schema import validate
 from cloudarb_lib.types import Panel, Paths
@@ -51,10 +51,6 @@ def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFra
     return table.sort_values("component_cvar_usd", ascending=False)
 
 
-def _mean(samples: np.ndarray) -> Estimate:
-    return Estimate(samples.mean(), samples.std() / np.sqrt(len(samples)))
-
-
 def _tail(samples: np.ndarray, level: float, scope: str) -> list[_Row]:
     increase = samples - samples.mean()
     return [("var", level, var(increase, level), scope), ("cvar", level, cvar(increase, level), scope)]
@@ -77,12 +73,12 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
     """
     none = float("nan")
     rows: list[_Row] = [
-        ("expected_cost", none, _mean(cost.total), "total"),
+        ("expected_cost", none, mean(cost.total), "total"),
         ("budget", none, Estimate(budget_usd, none), "total"),
         ("probability_over_budget", none, probability_over(cost.total, budget_usd), "total"),
-        ("unmet_gpu_hours", none, _mean(cost.unmet_gpu_hours), "total"),
-        ("commitment_paid", none, _mean(cost.price[:, cost.committed].sum(axis=1)), "risk:commitment"),
-        ("commitment_unused", none, _mean(cost.unused), "risk:commitment"),
+        ("unmet_gpu_hours", none, mean(cost.unmet_gpu_hours), "total"),
+        ("commitment_paid", none, mean(cost.price[:, cost.committed].sum(axis=1)), "risk:commitment"),
+        ("commitment_unused", none, mean(cost.unused), "risk:commitment"),
     ]
     if (wanted := (cost.table["instance_hours"] * cost.table["gpus"]).sum()) > 0:
         shares = liquidity(cost.unmet_gpu_hours, wanted, level).items()
@@ -121,7 +117,7 @@ def by_horizon(
         paths = Paths(world.paths.offer_ids, world.paths.times[cut], values)
         part = plan.assign(hours=plan["hours"] * share, period=0)
         total = plan_cost(replace(world, paths=paths, horizon_h=horizon_h), part).total
-        rows = [("expected_cost", float("nan"), _mean(total), "horizon"), *_tail(total, level, "horizon")]
+        rows = [("expected_cost", float("nan"), mean(total), "horizon"), *_tail(total, level, "horizon")]
         tables.append(_risk(rows, horizon_h))
     return pd.concat(tables, ignore_index=True)
 
