@@ -18,33 +18,3 @@ from cloudarb_lib.allocate.model import Limits, Problem, Row
 from cloudarb_lib.allocate.place import with_places
 from cloudarb_lib.allocate.plan import Plan, changes, counts_of
 from cloudarb_lib.allocate.search import solve
-
-__all__ = [
-    "IDLE",
-    "Commitment",
-    "Demand",
-    "Limits",
-    "Plan",
-    "Problem",
-    "Row",
-    "Scenario",
-    "SolveOptions",
-    "Workload",
-    "binding",
-    "build_problem",
-    "changes",
-    "check",
-    "conflicts",
-    "counts_of",
-    "demand_table",
-    "frontier",
-    "hold_var",
-    "load_demand",
-    "load_workloads",
-    "reliefs",
-    "runners_up",
-    "solve",
-    "summary",
-    "with_places",
-    "without_risk_limits",
-]  # fmt: skip

@@ -21,11 +21,6 @@ from cloudarb_lib.forecast.saved import fit, load, update
 from cloudarb_lib.types import Panel, Paths
 from cloudarb_lib.units import HOURS_PER_YEAR
 
-__all__ = [
-    "QUANTILES", "SLOW", "Forecast", "alarms", "fit", "forecast_fitted", "forecast_offers", "forecast_panels", "headline",
-    "is_moving", "load", "update", "walk_forward",
-]  # fmt: skip
-
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 MAX_AHEAD = pd.Timedelta(days=731)
 MAX_PATH_CELLS = 60_000_000  # half a gigabyte of prices
