@@ -54,9 +54,10 @@ def last_step(step: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarr
     run = np.sign(size) * (order - np.maximum.accumulate(np.where(turned, order, 0)) + 1)
     gap, now = np.where(first, np.nan, np.diff(cell, prepend=0)), np.arange(since, len(step))[:, None]
     count = np.cumsum(hit, axis=0, dtype=np.int32)
-    start = np.searchsorted(series, np.arange(step.shape[1])) - 1
+    start = np.searchsorted(series, np.arange(step.shape[1])).astype(np.int32) - 1
     at = np.where(count[since:] > 0, count[since:] + start, -1)
-    size, cell, gap, run = (np.append(each, np.nan)[at] for each in (size, cell, gap, run))
+    parts = (size, cell, gap, run)
+    size, cell, gap, run = (np.append(each, np.nan).astype(np.float32)[at] for each in parts)
     forgotten = np.where(now >= MEMORY_CELLS, count[np.maximum(now[:, 0] - MEMORY_CELLS, 0)], 0)
     most = count[since:] - forgotten
     return size, now - cell, gap, np.where(most > 0, np.clip(run, -most, most), np.nan)

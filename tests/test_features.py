@@ -66,7 +66,7 @@ def test_steps_ignore_jitter_unknown_and_first_prices():
 def test_last_step_by_hand():
     step = np.array([[0.0], [0.1], [0.0], [0.0], [-0.2], [0.0]])
     size, since, gap, run = ft.last_step(step)
-    np.testing.assert_array_equal(size[:, 0], [np.nan, 0.1, 0.1, 0.1, -0.2, -0.2])
+    np.testing.assert_allclose(size[:, 0], [np.nan, 0.1, 0.1, 0.1, -0.2, -0.2])
     np.testing.assert_array_equal(since[:, 0], [np.nan, 0, 1, 2, 0, 1])
     np.testing.assert_array_equal(gap[:, 0], [np.nan, np.nan, np.nan, np.nan, 3, 3])
     np.testing.assert_array_equal(run[:, 0], [np.nan, 1, 1, 1, -1, -1])

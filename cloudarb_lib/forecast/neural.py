@@ -20,6 +20,9 @@ from cloudarb_lib.splits import known
 if TYPE_CHECKING:
     from cloudarb_lib.forecast.members import Task
 
+SIZES = ("step", "market", "change_1", "change_8", "change_26")  # what it sees, in units of the series' steps
+AGES = ("since_step", "since_review", "gap")
+SEEN = (*SIZES[2:], *AGES, "rises", "falls")  # of the features
 WINDOW = 32  # cells it sees: most of a year of weeks, more than a day of hours
 UNITS = 32
 LEVELS = (0.1, 0.5, 0.9)
@@ -56,25 +59,23 @@ def inputs(
 
     The unit is the root mean square step of the last ``SCALE_CELLS``; a row at t uses nothing after t.
     """
-    seen = dict(moved or motion(log_price, groups))
+    seen = {n: each for n, each in (moved or motion(log_price, groups)).items() if n in SEEN}
     since = len(log_price) - len(seen["gap"])
     first = max(since - SCALE_CELLS, 0)
     level = carry_forward(log_price[first:])
     step, end = steps(level), np.arange(since, len(log_price)) + 1
-    sums = np.cumsum(np.insert(step**2, 0, 0.0, axis=0), axis=0)
+    sums = np.zeros((len(step) + 1, step.shape[1]))
+    np.cumsum(step**2, axis=0, out=sums[1:])
     total = sums[end - first] - sums[np.maximum(end - SCALE_CELLS, first) - first]
     unit = np.sqrt(total.clip(0) / np.minimum(end, SCALE_CELLS)[:, None]).clip(MIN_SCALE)
     step = step[since - first :]
     market = group_means(np.where(np.isfinite(level[since - first :]), step, np.nan), groups)[:, groups]
-    sizes = [step, market, *(seen.pop(f"change_{k}") for k in (1, 8, 26))]
-    ages = [seen.pop(name) for name in ("since_step", "since_review", "gap")]
-    cube = np.empty(
-        (*unit.shape, len(sizes) + len(ages) + 2), np.float32
-    )  # channel by channel, to save memory
-    for k, size in enumerate(sizes):
-        cube[..., k] = size / unit
-    for k, age in enumerate(ages, start=len(sizes)):
-        cube[..., k] = np.log1p(age)
+    seen |= {"step": step, "market": market}
+    cube = np.empty((*unit.shape, len(SIZES) + len(AGES) + 2), np.float32)
+    for k, name in enumerate(SIZES):  # channel by channel, to save memory
+        cube[..., k] = seen.pop(name) / unit
+    for k, name in enumerate(AGES, start=len(SIZES)):
+        cube[..., k] = np.log1p(seen.pop(name))
     cube[..., -2], cube[..., -1] = seen["rises"] - seen["falls"], np.log(unit)
     return np.clip(np.nan_to_num(cube, copy=False), -10, 10, out=cube), unit
 
@@ -188,10 +189,11 @@ def fit(
     cut, many = at - max(int(TAIL_SHARE * at), 1), log_price.shape[1]
     rows = np.arange(1, at)
     some = np.arange(many) if many <= MOST_SERIES else np.sort(rng.permutation(many)[:MOST_SERIES])
+    price, size = log_price[:, some], unit[:, some]
     change = np.full((len(rows), len(some), len(ahead)), np.nan, np.float32)
     for k, h in enumerate(ahead):
         on = rows[known(rows, int(h), at=at)]
-        change[: len(on), :, k] = (log_price[on + h] - log_price[on])[:, some] / unit[on][:, some]
+        change[: len(on), :, k] = (price[on + h] - price[on]) / size[on]
         between = (rows <= cut) & ~known(rows, int(h), at=cut)
         change[between, :, k] = np.nan
     x, y = [], []

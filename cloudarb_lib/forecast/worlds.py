@@ -206,11 +206,14 @@ def count_widths(needed: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
     ``needed`` (origins, series, steps) as from ``needed_width``.
     """
-    origin, series, step = np.nonzero(~np.isnan(needed))
-    shape = (len(needed), groups.max() + 1, needed.shape[2], len(NATS) - 1)
-    bins = np.searchsorted(NATS[1:-1], needed[origin, series, step], side="right")
-    index = np.ravel_multi_index((origin, groups[series], step, bins), shape)
-    return np.bincount(index, minlength=int(np.prod(shape))).reshape(shape).astype(float)
+    shape = (groups.max() + 1, needed.shape[2], len(NATS) - 1)
+    out = np.empty((len(needed), *shape))
+    for count, width in zip(out, needed, strict=True):
+        series, step = np.nonzero(~np.isnan(width))
+        bins = np.searchsorted(NATS[1:-1], width[series, step], side="right")
+        index = np.ravel_multi_index((groups[series], step, bins), shape)
+        count[:] = np.bincount(index, minlength=count.size).reshape(shape)
+    return out
 
 
 def width_maps(counts: np.ndarray, weight: np.ndarray, own: np.ndarray) -> np.ndarray:
