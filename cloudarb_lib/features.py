@@ -56,11 +56,12 @@ def last_step(step: np.ndarray, *, since: int = 0) -> tuple[np.ndarray, np.ndarr
     count = np.cumsum(hit, axis=0, dtype=np.int32)
     start = np.searchsorted(series, np.arange(step.shape[1])).astype(np.int32) - 1
     at = np.where(count[since:] > 0, count[since:] + start, -1)
-    parts = (size, cell, gap, run)
-    size, cell, gap, run = (np.append(each, np.nan).astype(np.float32)[at] for each in parts)
+    last, since_cell, apart, way = (
+        np.append(each, np.nan).astype(np.float32)[at] for each in (size, cell, gap, run)
+    )
     forgotten = np.where(now >= MEMORY_CELLS, count[np.maximum(now[:, 0] - MEMORY_CELLS, 0)], 0)
     most = count[since:] - forgotten
-    return size, now - cell, gap, np.where(most > 0, np.clip(run, -most, most), np.nan)
+    return last, now - since_cell, apart, np.where(most > 0, np.clip(way, -most, most), np.nan)
 
 
 def review_rate(step: np.ndarray, log_price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
