@@ -13,13 +13,14 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib import allocate, assumptions, history, store
 from cloudarb_lib.allocate.build import fits
-from cloudarb_lib.allocate.engine import SOLVERS
+from cloudarb_lib.allocate.engine import Solver
 from cloudarb_lib.allocate.milp import separate, to_milp
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.risk import simulate_paths
@@ -179,7 +180,7 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
 def compare(files: list[Path], limits: str, options: allocate.SolveOptions) -> None:
     """Print a line for each instance with the options as they are, and with one of them changed at a time."""
     efforts = [{name: effort} for name in ("presolve", "cuts", "heuristics") for effort in ("off", "high")]
-    others = [{"solver": name} for name in SOLVERS if name != options.solver]
+    others = [{"solver": name} for name in get_args(Solver) if name != options.solver]
     for changed in [{}, *others, *efforts]:
         for file in files:
             problem, cpu = load_instance(file, limits), time.process_time()

@@ -4,6 +4,7 @@ import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -291,7 +292,7 @@ def test_lost_work_is_bought_again():
     assert rough.objective_usd == pytest.approx(calm.objective_usd / (1 - 0.02))
 
 
-@pytest.mark.parametrize("solver", engine.SOLVERS)
+@pytest.mark.parametrize("solver", get_args(engine.Solver))
 def test_each_status_fires(solver):
     options = allocate.SolveOptions(solver=solver)
     assert plan_for(work(64), options=options).status == "optimal"

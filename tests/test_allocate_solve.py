@@ -5,6 +5,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -260,8 +261,8 @@ def test_whole_machines_bound_better_than_parts_of_them():
     assert gained >= 3
 
 
-@pytest.mark.parametrize("effort", engine.EFFORTS)
-@pytest.mark.parametrize("solver", engine.SOLVERS)
+@pytest.mark.parametrize("effort", get_args(engine.Effort))
+@pytest.mark.parametrize("solver", get_args(engine.Solver))
 def test_effort_changes_no_optimum(solver, effort):
     problem = drawn(6, "tiny")
     options = replace(OPTIONS, solver=solver, presolve=effort, cuts=effort, heuristics=effort)

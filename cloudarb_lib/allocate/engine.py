@@ -6,20 +6,30 @@ import datetime
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 from scipy import sparse
 
-from cloudarb_lib.allocate.milp import Cuts, Milp
-from cloudarb_lib.errors import ParameterError, SolveError
+from cloudarb_lib.allocate.milp import Cuts, Milp, join
+from cloudarb_lib.documents import Number, Positive, record
+from cloudarb_lib.errors import SolveError
 
-SOLVERS = ("highs", "mathopt_gscip", "mathopt_highs")
-EFFORTS = ("default", "off", "low", "medium", "high")
+Solver = Literal["highs", "mathopt_gscip", "mathopt_highs"]
+Effort = Literal["default", "off", "low", "medium", "high"]
 _SUB_PROGRAMS = ("rins", "rens", "root_reduced_cost")
 _HEURISTIC_EFFORT = {"off": 0.0, "low": 0.02, "medium": 0.1, "high": 0.3}
 """Share of the time that HiGHS may spend on finding plans; 0.05 by default."""
+_STATUS = {
+    "optimal": "optimal", "unknown": "unknown", "infeasible": "infeasible", "unbounded": "unbounded",
+    # every cost and column is bounded below, so a problem of ours is never unbounded
+    "primal infeasible or unbounded": "infeasible", "infeasible or unbounded": "infeasible",
+    "time limit reached": "limit", "interrupted by user": "limit", "solution limit reached": "limit",
+    "iteration limit reached": "limit", "feasible": "limit", "no solution found": "limit",
+}  # fmt: skip
+"""What the words of HiGHS and of MathOpt for how they ended come to."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Relaxation:
 
     def __init__(self, milp: Milp) -> None:
         self.milp = milp
-        self.highs = _highs(milp, milp.rows, milp.row_lower, milp.row_upper)
+        self.highs = _highs(milp)
         self.value = -np.inf
         self.z = np.zeros(len(milp.cost))
         self.reduced_cost = np.zeros(len(milp.cost))
@@ -85,13 +95,12 @@ class Relaxation:
         """Solve; return optimal, infeasible, unbounded, limit, or unknown where HiGHS comes to no verdict."""
         self.highs.setOptionValue("time_limit", self.highs.getRunTime() + max(time_limit_s, 0.01))
         self.highs.run()
-        if "Unknown" in self.highs.modelStatusToString(self.highs.getModelStatus()):
+        if (status := _status(self.highs)) == "unknown":
             self.highs.clearSolver()  # a basis gone stale: begin anew
             self.highs.run()
-        if "Unknown" in self.highs.modelStatusToString(self.highs.getModelStatus()):
+            status = _status(self.highs)
+        if status == "unknown":
             self.highs.clearSolver()
-            return "unknown"
-        status = _status(self.highs)
         if status == "optimal":
             solution = self.highs.getSolution()
             self.value = self.highs.getObjectiveValue()
@@ -119,14 +128,14 @@ def silent_highs() -> Any:
     return highs
 
 
-def _highs(milp: Milp, rows: sparse.csr_matrix, lower: np.ndarray, upper: np.ndarray) -> Any:
-    highs = silent_highs()  # says so where it is missing
+def _highs(milp: Milp) -> Any:
+    highs, rows = silent_highs(), milp.rows  # says so where it is missing
     import highspy
 
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = len(milp.cost), rows.shape[0]
     lp.col_cost_, lp.col_lower_, lp.col_upper_ = milp.cost, milp.lower, milp.upper
-    lp.row_lower_, lp.row_upper_ = lower, upper
+    lp.row_lower_, lp.row_upper_ = milp.row_lower, milp.row_upper
     lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
     lp.a_matrix_.start_, lp.a_matrix_.index_ = rows.indptr, rows.indices
     lp.a_matrix_.value_ = rows.data
@@ -145,24 +154,16 @@ def add_rows(highs: Any, matrix: sparse.csr_matrix, lower: np.ndarray, upper: np
 
 
 def _status(highs: Any) -> str:
-    import highspy
-
-    status: Any = highspy.HighsModelStatus
-    known = {
-        status.kOptimal: "optimal", status.kInfeasible: "infeasible",
-        status.kUnbounded: "unbounded", status.kTimeLimit: "limit", status.kInterrupt: "limit",
-        status.kSolutionLimit: "limit", status.kIterationLimit: "limit",
-    }  # fmt: skip
-    found = highs.getModelStatus()
-    if found == status.kUnboundedOrInfeasible:
-        # every cost and column is bounded below, so a problem of ours is never unbounded
-        return "infeasible"
-    if found not in known:
-        raise SolveError(f"HiGHS stopped: {highs.modelStatusToString(found)}.")
-    return known[found]
+    return _known("HiGHS", highs.modelStatusToString(highs.getModelStatus()))
 
 
-@dataclass(frozen=True)
+def _known(solver: str, said: str) -> str:
+    if said.lower() not in _STATUS:
+        raise SolveError(f"{solver} stopped: {said}.")
+    return _STATUS[said.lower()]
+
+
+@record
 class SolveOptions:
     """How to solve. The default solver was chosen by measurement (docs/allocation.md); efforts are as the solver has them.
 
@@ -173,27 +174,14 @@ class SolveOptions:
     ``progress`` is told seconds, cost of the best plan and proven bound whenever a better plan is found.
     """
 
-    gap: float = 1e-4
-    time_limit_s: float = 60.0
-    threads: int = 1
-    solver: str = "highs"
-    presolve: str = "default"
-    cuts: str = "default"
-    heuristics: str = "default"
+    gap: Annotated[Number, Field(ge=0, lt=1)] = 1e-4
+    time_limit_s: Positive = 60.0
+    threads: Annotated[int, Field(ge=1)] = 1
+    solver: Solver = "highs"
+    presolve: Effort = "default"
+    cuts: Effort = "default"
+    heuristics: Effort = "default"
     progress: Callable[[float, float, float], None] | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.gap < 1:
-            raise ParameterError(f"gap is {self.gap:g}.", "It is relative: 1e-4 means 0.01 %.")
-        if not self.time_limit_s > 0 or self.threads < 1:
-            raise ParameterError(
-                f"time limit {self.time_limit_s:g} s on {self.threads} threads.", "Both must be above zero."
-            )
-        for name, known in (
-            ("solver", SOLVERS), ("presolve", EFFORTS), ("cuts", EFFORTS), ("heuristics", EFFORTS),
-        ):  # fmt: skip
-            if getattr(self, name) not in known:
-                raise ParameterError(f"{name} {getattr(self, name)!r} is none of {', '.join(known)}.")
 
 
 def solve_mip(
@@ -211,32 +199,31 @@ def solve_mip(
     returns true the search ends. Raises SolveError where a solver is missing or fails; its own
     exceptions are translated.
     """
-    rows = sparse.vstack([milp.rows, *(c.matrix for c in cuts)], format="csr")
+    cut = join(cuts, len(milp.cost))
+    rows = sparse.vstack([milp.rows, cut.matrix], format="csr")
     rows.sort_indices()
-    low = np.r_[milp.row_lower, np.full(rows.shape[0] - len(milp.row_lower), -np.inf)]
-    high = np.concatenate([milp.row_upper, *(c.upper for c in cuts)])
-    problem = (milp, (rows, low, high), upper, options)
+    program = replace(
+        milp, rows=rows, row_lower=np.r_[milp.row_lower, np.full(len(cut.upper), -np.inf)],
+        row_upper=np.r_[milp.row_upper, cut.upper], upper=upper,
+    )  # fmt: skip
     for warm in (start, None) if start is not None else (None,):
         if options.solver == "highs":
-            answer = _with_highspy(*problem, warm, seen)
+            answer = _with_highspy(program, options, warm, seen)
         else:
-            answer = _with_mathopt(*problem, warm)
+            answer = _with_mathopt(program, options, warm)
         # HiGHS 1.16 was seen to call a start "optimal" at a cost that it does not have
-        if answer.z is None or abs(milp.cost @ answer.z - answer.objective) <= 1e-5 * max(
-            1.0, abs(answer.objective)
-        ):
+        wrong = 0.0 if answer.z is None else abs(milp.cost @ answer.z - answer.objective)
+        if wrong <= 1e-5 * max(1.0, abs(answer.objective)):
             return answer
     raise SolveError(
         f"{options.solver} reports a cost of {answer.objective:g} for a point of {milp.cost @ answer.z:g}."
     )
 
 
-def _with_highspy(milp, rows, upper, options, start, seen) -> Answer:
+def _with_highspy(milp: Milp, options: SolveOptions, start: np.ndarray | None, seen: Callable) -> Answer:
+    highs = _highs(milp)
     import highspy
 
-    highs = _highs(milp, *rows)
-    columns = np.arange(len(upper), dtype=np.int32)
-    highs.changeColsBounds(len(columns), columns, milp.lower, upper)
     whole = np.flatnonzero(milp.integer).astype(np.int32)
     highs.changeColsIntegrality(len(whole), whole, np.array([highspy.HighsVarType.kInteger] * len(whole)))
     highs.setOptionValue("threads", options.threads)
@@ -272,7 +259,7 @@ def _with_highspy(milp, rows, upper, options, start, seen) -> Answer:
     return Answer(status, z, float(info.objective_function_value), float(info.mip_dual_bound), stopped)
 
 
-def _with_mathopt(milp, rows, upper, options, start) -> Answer:
+def _with_mathopt(milp: Milp, options: SolveOptions, start: np.ndarray | None) -> Answer:
     if "tensorflow" in sys.modules:
         raise SolveError(
             "TensorFlow is loaded in this process, where OR-Tools crashes.",
@@ -283,22 +270,17 @@ def _with_mathopt(milp, rows, upper, options, start) -> Answer:
         from ortools.math_opt.python import mathopt
     except ImportError as cause:
         raise SolveError("OR-Tools is not installed.", "pip install ortools") from cause
-    matrix, row_lower, row_upper = rows
-    proto = model_pb2.ModelProto()
-    proto.variables.ids.extend(range(len(upper)))
-    proto.variables.lower_bounds.extend(milp.lower.tolist())
-    proto.variables.upper_bounds.extend(upper.tolist())
-    proto.variables.integers.extend(milp.integer.tolist())
-    priced = np.flatnonzero(milp.cost)
-    proto.objective.linear_coefficients.ids.extend(priced.tolist())
-    proto.objective.linear_coefficients.values.extend(milp.cost[priced].tolist())
-    proto.linear_constraints.ids.extend(range(matrix.shape[0]))
-    proto.linear_constraints.lower_bounds.extend(row_lower.tolist())
-    proto.linear_constraints.upper_bounds.extend(row_upper.tolist())
-    entries = matrix.tocoo()
-    proto.linear_constraint_matrix.row_ids.extend(entries.row.tolist())
-    proto.linear_constraint_matrix.column_ids.extend(entries.col.tolist())
-    proto.linear_constraint_matrix.coefficients.extend(entries.data.tolist())
+    n, entries = np.arange(len(milp.cost)), milp.rows.tocoo()
+    proto = model_pb2.ModelProto(
+        variables={"ids": n, "lower_bounds": milp.lower, "upper_bounds": milp.upper, "integers": milp.integer},
+        objective={"linear_coefficients": {"ids": n, "values": milp.cost}},
+        linear_constraints={
+            "ids": np.arange(entries.shape[0]), "lower_bounds": milp.row_lower, "upper_bounds": milp.row_upper,
+        },
+        linear_constraint_matrix={
+            "row_ids": entries.row, "column_ids": entries.col, "coefficients": entries.data
+        },
+    )  # fmt: skip
     model = mathopt.Model.from_model_proto(proto)
     variables = list(model.variables())
     gscip = options.solver == "mathopt_gscip"
@@ -328,15 +310,8 @@ def _with_mathopt(milp, rows, upper, options, start) -> Answer:
     except (AttributeError, RuntimeError, ValueError) as cause:
         said = cause.__context__ or cause
         raise SolveError(f"{options.solver} failed: {said}.", "Try another solver.") from cause
-    reason = result.termination.reason
-    ended = mathopt.TerminationReason
-    status = {
-        ended.OPTIMAL: "optimal", ended.INFEASIBLE: "infeasible", ended.UNBOUNDED: "unbounded",
-        ended.INFEASIBLE_OR_UNBOUNDED: "infeasible", ended.FEASIBLE: "limit",
-        ended.NO_SOLUTION_FOUND: "limit",
-    }.get(reason)  # fmt: skip
-    if status is None:
-        raise SolveError(f"{options.solver} stopped: {result.termination.detail or reason}.")
+    reason = result.termination.reason.name.replace("_", " ")
+    status = _known(f"{options.solver} ({result.termination.detail})", reason)
     bound = result.termination.objective_bounds.dual_bound
     if not result.has_primal_feasible_solution():
         return Answer(status, None, np.inf, bound, stopped)
