@@ -108,7 +108,7 @@ def by_gurobi(problem: allocate.Problem, options: allocate.SolveOptions) -> dict
     model = grb.Model(env=grb.Env(params={"OutputFlag": 0}))
     kinds = np.where(milp.integer, "I", "C").tolist()
     z = model.addMVar(len(milp.cost), lb=milp.lower, ub=milp.upper, obj=milp.cost, vtype=kinds)
-    links = milp.link_cuts(np.arange(len(milp.link_site)))
+    links = milp.links
     low, high = np.isfinite(milp.row_lower), np.isfinite(milp.row_upper)
     same = low & high & (milp.row_lower == milp.row_upper)
     model.addConstr(milp.rows[same] @ z == milp.row_upper[same])

@@ -432,10 +432,8 @@ def test_each_relief_mends_it_and_less_would_not(limits, said):
 
 
 def test_without_a_plan_of_whole_machines_in_time_the_least_is_told_as_such(monkeypatch):
-    least = explain.least_excess
-    monkeypatch.setattr(
-        explain, "least_excess", lambda p, kinds, whole=False: None if whole else least(p, kinds)
-    )
+    late = "time_limit_without_plan"
+    monkeypatch.setattr(explain, "solve", lambda problem, _: allocate.Plan(problem, late, 0.0, 30.0, None))
     tight = plan_for(
         work(60), limits=allocate.Limits(budget_usd=20_000.0), **{"interruption_per_hour/spot/typical": 0.0}
     )
@@ -796,7 +794,7 @@ def test_the_check_finds_each_broken_limit():
     )  # fmt: skip
     verdict = allocate.check(replace(base, limits=strict), base.pairs["most"].to_numpy() + 1)
     said = " ".join(verdict.broken)
-    for word in ["bound", "capacity", "budget", "CVaR", "effective", "provider", "site", "on-demand"]:
+    for word in ["bound", "capacity", "budget", "CVaR", "effective", "provider", "region", "on-demand"]:
         assert word in said
     undone = replace(base, demands=base.demands.assign(unmet_usd=np.inf))
     assert "demand of" in allocate.check(undone, np.zeros(len(base.pairs))).broken[0]

@@ -85,7 +85,7 @@ class Relaxation:
         n, columns = self.milp.problem.limits.effective_providers, self.milp.spread_columns
         if n is None:
             return False
-        row, total = self.milp.row_names.index("effective providers"), int(columns[len(columns) // 2])
+        row, total = self.milp.row_names.index(self.milp.problem.spread), int(columns[len(columns) // 2])
         self.highs.changeCoeff(row, total, -1 / (n * (1 + narrower)))
         found = self.solve(5.0)
         self.highs.changeCoeff(row, total, -1 / n)

@@ -7,20 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.allocate.check import check
-from cloudarb_lib.allocate.engine import Relaxation, SolveOptions, solve_mip
-from cloudarb_lib.allocate.milp import Cuts, Milp, separate, to_milp
-from cloudarb_lib.allocate.model import Problem
+from cloudarb_lib.allocate.engine import Relaxation, SolveOptions
+from cloudarb_lib.allocate.milp import Milp, separate, to_milp
+from cloudarb_lib.allocate.model import Problem, Row
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.search import solve
 from cloudarb_lib.errors import SolveError
 
 _PATIENCE_S = 30.0
-_ROUNDS = 200
-"""Of cuts, until a relaxation that still breaks a limit is taken to admit no plan."""
 
 
 def binding(plan: Plan) -> pd.DataFrame:
@@ -33,53 +30,54 @@ def binding(plan: Plan) -> pd.DataFrame:
     problem, milp, verdict = plan.problem, to_milp(plan.problem, tight=False), plan.verdict
     assert plan.counts is not None
     relaxation, names = _relaxed(milp, plan.counts)
-    worth = pd.Series(-relaxation.row_dual[: len(names)]).groupby(pd.Series(names)).sum()
-    limits, bound = problem.limits, np.where(np.isfinite(milp.row_upper), milp.row_upper, milp.row_lower)
-    rows = pd.DataFrame({
-        "limit": ["CVaR", "effective providers", *milp.row_names],
-        "used": [verdict.cvar_usd, verdict.effective, *(milp.rows @ milp.point(plan.counts))],
-        "available": np.array([limits.cvar_usd, limits.effective_providers, *bound], float),
-    }).drop_duplicates("limit")  # fmt: skip
-    if n := limits.effective_providers:  # one more narrows the row by T / n^2
-        worth["effective providers"] *= -relaxation.z[milp.spread_columns].max() / n**2
-    rows["worth_usd"] = rows["limit"].map(worth).fillna(0.0)
-    rows["unit"] = rows["limit"].str.split(" ").str[0].map(_UNITS).fillna("")
+    if relaxation is None:
+        raise SolveError("the relaxation has no verdict in time.", "Ask for an explanation of that.")
+    worth = pd.Series(-relaxation.row_dual[: len(names)]).groupby(names).sum()
+    if n := problem.limits.effective_providers:  # one more narrows the row by T / n^2
+        worth[problem.spread] *= -relaxation.z[milp.spread_columns].max() / n**2
+    hours = problem.usage(plan.counts)
+    worth.loc[worth.index.str.startswith("share")] *= hours @ problem.slots["mean_price"] / 100
+    worth.loc[worth.index.str.startswith("on-demand")] *= -hours.sum() / 100
+    rows = verdict.amounts[["limit", "used", "available"]].drop_duplicates("limit")
+    rows = rows.assign(
+        worth_usd=rows["limit"].map(worth).fillna(0.0),
+        unit=rows["limit"].str.split(" ").str[0].map(_UNITS).fillna(""),
+    )
     # a pool in which one more machine would still fit does not bind
     pool = problem.slots["pool"].to_numpy()[problem.pairs["slot"].to_numpy()]
     machine = problem.pairs["pool_use"].groupby(pool).min()
-    machine.index = "capacity of " + problem.pools["name"].iloc[machine.index]
+    machine.index = [problem.capacities[k] for k in machine.index]
     loose = rows["available"] - rows["used"] >= rows["limit"].map(machine).fillna(np.inf)
-    unnamed = rows["limit"].isin(("", "link", "tangent")) | rows["limit"].str.endswith("goes on")
-    rows = rows[~loose & ~unnamed & (rows["worth_usd"].abs() >= 0.01)]
+    rows = rows[~loose & ~rows["limit"].str.endswith("goes on") & (rows["worth_usd"].abs() >= 0.01)]
     return rows.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
 
 
 _UNITS = {
     "capacity": "GPU", "demand": "GPU or GPU-hour a week", "budget": "USD", "CVaR": "USD",
-    "carbon": "kgCO2e", "commitment": "instance",
+    "carbon": "kgCO2e", "commitment": "instance", "share": "hundredth", "on-demand": "hundredth",
 }  # fmt: skip
 """Of limits, by the first word of their names."""
 
 
-def _relaxed(milp: Milp, counts: np.ndarray) -> tuple[Relaxation, list[str]]:
-    """Return the relaxation solved with every cut it needs, sites of a plan open, and the name of each row."""
+def _relaxed(milp: Milp, counts: np.ndarray | None = None) -> tuple[Relaxation | None, list[str]]:
+    """Return the relaxation solved with every cut it needs (None where that fails), and the name of each row.
+
+    With ``counts`` of a plan its sites are open."""
     relaxation, names = Relaxation(milp), list(milp.row_names)
+    x, most = np.arange(len(milp.problem.pairs)), milp.problem.pairs["most"].to_numpy(float)
+    if counts is not None:
+        site, most = milp.site_columns, milp.upper[x]
+        relaxation.bound(site, milp.point(counts)[site], milp.upper[site])
     # bounds repeat what rows say; without them the worth falls to the rows, which have names
-    x = np.arange(len(milp.problem.pairs))
-    most = np.where(milp.upper[x] > 0, np.inf, 0.0)
-    relaxation.bound(x, milp.lower[x], most)
-    site = milp.site_columns
-    relaxation.bound(site, milp.point(counts)[site], milp.upper[site])
+    relaxation.bound(x, milp.lower[x], np.where(most > 0, np.inf, 0.0))
     deadline = time.perf_counter() + _PATIENCE_S
-    while True:
-        status = relaxation.solve(deadline - time.perf_counter())
-        if status != "optimal":
-            raise SolveError(f"the relaxation ended {status}.", "Ask for an explanation of that.")
+    while relaxation.solve(deadline - time.perf_counter()) == "optimal":
         cuts = separate(milp, relaxation.z, tolerance=1e-7)
         if not cuts.names:
             return relaxation, names
         relaxation.add(cuts)
         names += cuts.names
+    return None, names
 
 
 def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
@@ -179,7 +177,7 @@ def reliefs(problem: Problem) -> list[tuple[str, Problem | None]]:
         alone.append((f"{most:.2f} {spread} can be had, not {limits.effective_providers:g}", eased))
     for said, wider in problem.elsewhere():
         wider = replace(wider, limits=limits)
-        if least_excess(wider, ()) is not None and solve(wider, _ANY).has_plan:
+        if solve(wider, _ANY).has_plan:
             alone.append((said, wider))
     if not alone:
         fewer = f"; fewer {spread}" if limits.effective_providers else ""
@@ -189,71 +187,101 @@ def reliefs(problem: Problem) -> list[tuple[str, Problem | None]]:
     for said, less in _relief(problem, ("demand",)):
         if less is None or less.demands["need"].sum() > 0.001 * problem.demands["need"].sum():
             alone.append((said, less))
-    if least_excess(problem, ()) is not None:
+    if _relaxed(to_milp(problem, tight=False))[0] is not None:
         alone.insert(0, ("Parts of machines would fit: only whole machines are in the way.", None))
     return alone
 
 
-_KINDS = ("budget", "CVaR", "on-demand", "share", "carbon", "capacity")
-"""Limits that can give way beside the demand, by how their names begin."""
+_KINDS = (
+    "budget_usd", "cvar_usd", "min_on_demand_share", "max_provider_share", "max_region_share", "carbon", "capacity",
+)  # fmt: skip
+"""Limits that can give way beside the demand."""
 _ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
 """To find out whether there is a plan, whatever it costs."""
+LEAST = SolveOptions(gap=0.01, time_limit_s=_PATIENCE_S)
+_CHEAP = 1e-4
+"""What costs count beside limits that give way: of plans that exceed these as little, a cheap one."""
+
+
+def softened(problem: Problem, kinds: tuple[str, ...]) -> Problem:
+    """Return the problem whose limits of ``kinds`` may be exceeded at a price: all of a limit's size costs as much
+    as the demand at its cheapest; costs count next to nothing beside it. Without such limits, ``problem`` itself."""
+    p, pairs, limits = problem, problem.pairs, problem.limits
+    serves = pairs[pairs["cover"] > 0]
+    rate = (p.unit_cost[serves.index] / serves["cover"]).groupby(serves["demand"]).min()
+    scale = max(float((rate * p.demands["need"]).sum()), 1.0)
+    pool, use = p.slots["pool"].to_numpy()[pairs["slot"].to_numpy()], pairs["pool_use"].to_numpy(float)
+    room = [
+        Row(name, at := np.flatnonzero(pool == k), use[at], upper=capacity)
+        for k, (name, capacity) in enumerate(zip(p.capacities, p.pools["capacity"], strict=True))
+    ]
+    soft = [row for field, row in p.limit_rows if field in kinds] + room * ("capacity" in kinds)
+    soft += [row for row in p.rows if row.name in kinds and row.upper < np.inf]
+    excess = scale / limits.cvar_usd if limits.cvar_usd and "cvar_usd" in kinds else np.inf
+    if not soft and excess == np.inf and "demand" not in kinds:
+        return problem
+    paid = [
+        replace(row, upper=np.inf, tiers=((row.upper, scale / row.upper if row.upper else 1.0),))
+        for row in soft
+    ]
+    rows = [
+        replace(
+            row, upper=np.inf if row.name in kinds else row.upper,
+            tiers=tuple((start, usd * _CHEAP) for start, usd in row.tiers),
+        ) for row in p.rows
+    ]  # fmt: skip
+    most, unmet = p.pools["capacity"], p.demands["unmet_usd"] * _CHEAP
+    if "capacity" in kinds:
+        most = most + np.bincount(pool, use * pairs["most"], len(p.pools))
+    if "demand" in kinds:
+        unmet = unmet.where(np.isfinite(unmet), scale / p.demands["need"].clip(lower=1e-9))
+    given = dict.fromkeys(vars(limits).keys() & set(kinds) - {"cvar_usd"})
+    return replace(
+        p, limits=replace(limits, **given), rows=(*rows, *paid), pools=p.pools.assign(capacity=most),
+        cvar_excess_usd=excess, demands=p.demands.assign(unmet_usd=unmet),
+        sites=p.sites.assign(fee_usd=p.sites["fee_usd"] * _CHEAP),
+        pairs=pairs.assign(sure_usd=pairs["sure_usd"] * _CHEAP),
+        slots=p.slots.assign(mean_price=p.slots["mean_price"] * _CHEAP),
+    )  # fmt: skip
 
 
 def _relief(problem: Problem, kinds: tuple[str, ...]) -> list[tuple[str, Problem | None]]:
     """Return what limits of ``kinds`` must give for a plan, if that suffices, and the problem in which they do."""
-    parts = least_excess(problem, kinds)
-    if parts is None:
+    soft = softened(problem, kinds)
+    plan = None if soft is problem else solve(soft, LEAST)
+    if plan is None or plan.status == "infeasible":
         return []
-    counts = least_excess(problem, kinds, whole=True)
-    said, eased = _eased(problem, parts if counts is None else counts)
-    if not said:
-        return []
-    return [(said, eased) if counts is not None else (f"{said}, or more for whole machines", None)]
+    if plan.counts is not None:
+        said, eased = _eased(problem, plan.counts)
+        return [(said, eased)] * bool(said)
+    parts, _ = _relaxed(to_milp(soft, tight=False))
+    said = "" if parts is None else _eased(problem, parts.milp.counts(parts.z))[0]
+    return [(f"{said}, or more for whole machines", None)] * bool(said)
 
 
 def _eased(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
     """Return what the limits lack for a plan of ``counts``, and the problem with limits that admit it."""
-    pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
-    verdict, usage = check(problem, counts), problem.usage(counts)
-    spend, total = usage * slots["mean_price"].to_numpy(float), max(usage.sum(), 1e-9)
-    top = {key: pd.Series(spend).groupby(slots[key]).sum().max() for key in ("provider", "site")}
-    named = {
-        "budget_usd": ("budget", verdict.list_spend_usd), "cvar_usd": ("CVaR", verdict.cvar_usd),
-        "max_provider_share": ("share of a provider", top["provider"] / max(spend.sum(), 1e-9)),
-        "max_region_share": ("share of a region", top["site"] / max(spend.sum(), 1e-9)),
-        "min_on_demand_share": ("on-demand share", usage[slots["on_demand"].to_numpy(bool)].sum() / total),
-    }  # fmt: skip
-    named = {field: told for field, told in named.items() if getattr(limits, field) is not None}
-    capacity, need = problem.pools["capacity"].to_numpy(float), demands["need"].to_numpy(float)
-    pool = slots["pool"].to_numpy()[pairs["slot"].to_numpy()]
-    served = np.bincount(pairs["demand"], counts * pairs["cover"].to_numpy(float), len(demands))
-    names = [name for name, _ in named.values()] + [f"capacity of {name}" for name in problem.pools["name"]]
-    names += [row.name for row in problem.rows] + [f"demand of {name}" for name in demands["workload"]]
-    limit = np.r_[
-        [getattr(limits, field) for field in named], capacity, [r.upper for r in problem.rows], need
-    ]
-    value = np.r_[
-        [value for _, value in named.values()], np.bincount(pool, counts * pairs["pool_use"], len(capacity)),
-        verdict.sums, np.where(np.isinf(demands["unmet_usd"]), served, need),
-    ]  # fmt: skip
-    least = np.array([name.startswith(("on-demand", "demand")) for name in names])
-    lack = np.where(least, limit - value, value - limit)
+    amounts = check(problem, counts).amounts
+    amounts = amounts[~amounts["kind"].isin(("effective_providers", "other"))]
+    limit, least = amounts["available"].to_numpy(), amounts["least"].to_numpy(bool)
+    lack = np.where(least, -1, 1) * (amounts["used"].to_numpy() - limit)
     lack = np.where(lack > 1e-6 * np.maximum(np.abs(limit), 1e-6), _up(np.maximum(lack, 1e-9)), 0.0)
     told = [
-        f"{names[i]} {_figure(limit[i])} is {'too much' if least[i] else 'short'} by {_figure(lack[i])}"
+        f"{amounts['limit'].iloc[i]} {_figure(limit[i])} is {'too much' if least[i] else 'short'} by {_figure(lack[i])}"
         + f" ({lack[i] / limit[i]:.1%})" * bool(limit[i])
         for i in np.flatnonzero(lack)
     ]
-    after = np.where(least, limit - lack, limit + lack).tolist()
-    free, open_ = len(named), len(named) + len(capacity)
-    rows = [replace(row, upper=upper) for row, upper in zip(problem.rows, after[open_:], strict=False)]
+    after = (
+        pd.Series(np.where(least, limit - lack, limit + lack)).groupby(amounts["kind"].to_numpy()).apply(list)
+    )
+    after = after.to_dict()
+    rows = [replace(r, upper=upper) for r, upper in zip(problem.rows, after.pop("row", ()), strict=True)]
+    demands = problem.demands
+    must = np.where(np.isinf(demands["unmet_usd"]), after.pop("demand"), demands["need"])
+    pools = problem.pools.assign(capacity=after.pop("capacity"))
+    limits = replace(problem.limits, **{field: value for field, (value,) in after.items()})
     return "; ".join(told), replace(
-        problem,
-        limits=replace(limits, **dict(zip(named, after, strict=False))),
-        pools=problem.pools.assign(capacity=after[free:open_]),
-        rows=tuple(rows),
-        demands=demands.assign(need=after[open_ + len(rows) :]),
+        problem, limits=limits, pools=pools, rows=tuple(rows), demands=demands.assign(need=must)
     )
 
 
@@ -270,80 +298,17 @@ def _up(value: np.ndarray) -> np.ndarray:
 def most_effective(problem: Problem) -> float | None:
     """Return over how many effective providers (or regions) a plan within the other limits can spread spend.
 
-    The relaxation's most, within 0.5 % by bisection, is tried with whole machines, and less until a plan is found;
-    None where the other limits admit none.
+    Within 0.5 % by bisection, with whole machines; None where the other limits admit none.
     """
-    low, high = 1.0, float(len(np.unique(problem.groups)))
-    free = replace(problem, limits=replace(problem.limits, effective_providers=None))
-    if least_excess(free, ()) is None:
-        return None
-    while high - low > 0.005 * low:
-        middle = (low + high) / 2
-        limits = replace(problem.limits, effective_providers=middle)
-        kept = least_excess(replace(problem, limits=limits), ()) is not None
-        low, high = (middle, high) if kept else (low, middle)
-    for level in (high, *np.arange(low, 1.0, -0.05 * low), 1.0):
+
+    def spread_at(level: float) -> float:
         plan = solve(replace(problem, limits=replace(problem.limits, effective_providers=level)), _ANY)
-        if plan.has_plan:
-            return float(np.floor(100 * plan.verdict.effective + 1e-6) / 100)
-    return None
+        return plan.verdict.effective if plan.has_plan else 0.0
 
-
-def least_excess(problem: Problem, kinds: tuple[str, ...], *, whole: bool = False) -> np.ndarray | None:
-    """Return counts of a plan that exceeds the limits of ``kinds`` least, relative to their sizes, and no other.
-
-    Among such plans a cheap one, without which cuts of a cone would go on and on. Parts of machines, unless
-    ``whole``: then to 1 %. None if there is none, or none was found in ``_ROUNDS``
-    rounds of cuts or ``_PATIENCE_S``.
-    """
-    base, limits = to_milp(problem, tight=False), problem.limits
-    at = np.array([i for i, name in enumerate(base.row_names) if kinds and name.startswith(kinds)], int)
-    low, high = base.row_lower[at], base.row_upper[at]
-    size = np.where(np.isfinite(high), high, np.where(np.isfinite(low), low, 0.0))
-    # shares stand against zero in their rows: what they exceed it by is of the size of the spend
-    pairs = problem.pairs[problem.pairs["cover"] > 0]
-    rate = (problem.unit_cost[pairs.index] / pairs["cover"]).groupby(pairs["demand"]).min()
-    scale = max(float((rate * problem.demands["need"]).sum()), 1.0)
-    size[size <= 0] = scale
-    size = np.r_[size, limits.cvar_usd or 1.0]
-    k, width = len(size), len(base.cost)
-    give = sparse.csr_matrix(
-        (np.where(np.isfinite(low), 1.0, -1.0), (at, np.arange(len(at)))), (len(base.row_names), k)
-    )
-    most, x = base.upper.copy(), problem.pairs["most"].to_numpy(float)
-    most[: len(x)] = x
-    tail = np.isfinite(limits.cvar_usd or np.inf) and "CVaR" in kinds
-    milp = replace(
-        base, cost=np.r_[base.cost * (1e-4 / scale), 1 / size], lower=np.r_[base.lower, np.zeros(k)],
-        upper=np.r_[most, 1e4 * size[:-1], 1e4 * size[-1] * tail], integer=np.r_[base.integer, np.zeros(k, bool)],
-        rows=sparse.hstack([base.rows, give], format="csr"),
-    )  # fmt: skip
-    cuts: list[Cuts] = []
-    relaxation, relaxed = Relaxation(milp), not whole
-    until, tolerance = time.perf_counter() + _PATIENCE_S, 1e-7 if whole else 1e-4
-    for _ in range(_ROUNDS):
-        z, left_s = None, max(until - time.perf_counter(), 0.1)
-        if not (whole and relaxed):
-            z = relaxation.z if relaxation.solve(left_s) == "optimal" else None
-        else:
-            answer = solve_mip(
-                milp, cuts, upper=milp.upper, options=SolveOptions(gap=0.01, time_limit_s=left_s)
-            )
-            if answer.stopped:
-                raise KeyboardInterrupt
-            z = answer.z
-        if z is None:
-            return None
-        eased = replace(problem, limits=replace(limits, cvar_usd=limits.cvar_usd and limits.cvar_usd + z[-1]))
-        new = separate(replace(base, problem=eased), z[:width], tolerance=tolerance, links=False)
-        if not new.names:
-            if relaxed:
-                return np.round(base.counts(z)) if whole else base.counts(z)
-            relaxed = True
-            continue
-        new.upper[np.array(new.names) == "CVaR"] = limits.cvar_usd or 0.0
-        slack = sparse.lil_matrix((len(new.names), k))
-        slack[[i for i, name in enumerate(new.names) if name == "CVaR"], k - 1] = -1.0
-        cuts.append(replace(new, matrix=sparse.hstack([new.matrix, slack], format="csr")))
-        relaxation.add(cuts[-1])
-    return None
+    low, high = spread_at(1.0), float(problem.groups.max() + 1)
+    middle = high
+    while low and high - low > 0.005 * low:
+        found = spread_at(middle)
+        low, high = (found, high) if found else (low, middle)
+        middle = (low + high) / 2
+    return float(np.floor(100 * low + 1e-6) / 100) or None

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.engine import SolveOptions
-from cloudarb_lib.allocate.explain import least_excess
-from cloudarb_lib.allocate.model import Problem, tail_mean
+from cloudarb_lib.allocate.explain import LEAST, softened
+from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.search import solve
 from cloudarb_lib.errors import ParameterError, SolveError
@@ -50,10 +50,8 @@ def frontier(
         values = range(1, min(5, len(np.unique(problem.groups))) + 1)
     elif not len(values):
         loose = solve(_with(problem, cvar_usd=None), options).verdict.cvar_usd
-        least = least_excess(_with(problem, cvar_usd=loose / 2), ("CVaR",), whole=True)
-        low = loose / 2
-        if least is not None:
-            low = max(low, tail_mean(problem.paths @ problem.usage(least), problem.limits.cvar_level))
+        least = solve(softened(_with(problem, cvar_usd=loose / 2), ("cvar_usd",)), LEAST)
+        low = max(loose / 2, least.verdict.cvar_usd) if least.has_plan else loose / 2
         values = np.linspace(low, loose, 7)[1:].tolist()
     rows: list[tuple] = []
     start: pd.DataFrame | None = None

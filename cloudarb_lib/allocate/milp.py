@@ -8,263 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from cloudarb_lib.allocate.dominance import dominated
-from cloudarb_lib.allocate.model import Problem, Row
-
-
-@dataclass(frozen=True)
-class Milp:
-    """Minimise cost @ z, row_lower <= rows @ z <= row_upper, lower <= z <= upper.
-
-    Columns are the counts of each pair, then whether each site is used, then what is left
-    undone, then the usage of each slot in instance-hours (which carries every scenario and
-    spend row), then what rows with tiers are charged for; with a limit on effective providers, last, the
-    spend s of each, that of all together T, and q >= s^2 / T of each: q adds up to T / n at most.
-    ``links`` @ counts <= site used, row by row (``link_site``); tail cuts and tangents of q
-    come from ``Problem``; all three are added by ``separate`` when violated.
-    """
-
-    problem: Problem
-    cost: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    integer: np.ndarray
-    rows: sparse.csr_matrix
-    row_lower: np.ndarray
-    row_upper: np.ndarray
-    row_names: list[str]
-    links: sparse.csr_matrix
-    link_site: np.ndarray
-    site_columns: np.ndarray
-    unmet_columns: np.ndarray
-    """Column of what is left undone of each demand; -1 where all of it must be served."""
-    usage_columns: np.ndarray
-    spread_columns: np.ndarray
-    """s, T and q; empty without that limit."""
-    pool_switch: np.ndarray
-    """Column of the site of each pool; -1 where it has no fee, or the pool spans sites."""
-
-    def counts(self, z: np.ndarray) -> np.ndarray:
-        return z[: len(self.problem.pairs)]
-
-    def link_cuts(self, which: np.ndarray) -> Cuts:
-        """Return the links numbered ``which`` as cuts."""
-        matrix = self.links[which]
-        matrix.resize(len(which), len(self.cost))
-        entries = (np.ones(len(which)), (np.arange(len(which)), self.link_site[which]))
-        site = sparse.csr_matrix(entries, matrix.shape)
-        return Cuts(matrix - site, np.zeros(len(which)), ["link"] * len(which))
-
-    def point(self, counts: np.ndarray) -> np.ndarray:
-        """Return the point of the program at which the plan of ``counts`` stands."""
-        p = self.problem
-        demand, slot = p.pairs["demand"].to_numpy(), p.pairs["slot"].to_numpy()
-        used = np.bincount(p.slots["site"].to_numpy()[slot], counts, len(p.sites)) > 0
-        need = p.demands["need"].to_numpy(float)
-        served = np.bincount(demand, counts * p.pairs["cover"].to_numpy(float), len(need))
-        optional = np.isfinite(p.demands["unmet_usd"].to_numpy(float))
-        paid = p.sites["fee_usd"].to_numpy(float) > 0
-        charged = [_split(row, float(row.values @ counts[row.at])) for row in p.rows]
-        usage = p.usage(counts)
-        if p.limits.effective_providers is not None:
-            spend = spends(p, usage)
-            charged.append([*spend, spend.sum(), *(spend**2 / max(spend.sum(), 1e-9))])
-        return np.concatenate([counts, used[paid], np.maximum(need - served, 0)[optional], usage, *charged])
-
-
-def _pieces(row: Row) -> tuple[bool, list[tuple[float, float, float]]]:
-    """Return whether the rates of a row fall, and its tiers as (from, to, USD per unit).
-
-    No tiers where the charge is simply linear in the counts.
-    """
-    rates = [rate for _, rate in row.tiers]
-    if not rates or (len(rates) == 1 and row.tiers[0][0] == 0 and (row.values >= 0).all()):
-        return False, []
-    ends = [*(start for start, _ in row.tiers), np.inf][1:]
-    pieces = [(start, end, rate) for (start, rate), end in zip(row.tiers, ends, strict=True)]
-    return rates[-1] < rates[0], pieces
-
-
-def _split(row: Row, value: float) -> list[float]:
-    """Return the columns of a row's tiers at a value: see ``to_milp``."""
-    falls, pieces = _pieces(row)
-    if not falls:
-        return [min(max(value - start, 0.0), end - start) for start, end, _ in pieces]
-    here = [start <= value < end for start, end, _ in pieces]
-    return [part for is_it in here for part in (value * is_it, float(is_it))]
-
-
-class _Rows:
-    """Collects rows in coordinate form, each with its sentence."""
-
-    def __init__(self) -> None:
-        self.at: list[np.ndarray] = []
-        self.columns: list[np.ndarray] = []
-        self.values: list[np.ndarray] = []
-        self.lower: list[float] = []
-        self.upper: list[float] = []
-        self.names: list[str] = []
-
-    def add(self, names, at, columns, values, lower, upper) -> None:
-        at = np.asarray(at)
-        self.at.append(at + len(self.names))
-        self.columns.append(np.asarray(columns))
-        self.values.append(np.broadcast_to(np.asarray(values, float), at.shape))
-        self.lower.extend(np.broadcast_to(lower, len(names)))
-        self.upper.extend(np.broadcast_to(upper, len(names)))
-        self.names.extend(names)
-
-
-def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
-    """Return the program of a problem, without the cuts that are added when violated.
-
-    ``tight`` adds rows that whole counts keep anyway; without them every row has one meaning.
-    """
-    pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
-    n_x, n_q = len(pairs), len(slots)
-    demand, slot = pairs["demand"].to_numpy(), pairs["slot"].to_numpy()
-    cover, hours = pairs["cover"].to_numpy(float), pairs["hours"].to_numpy(float)
-    need = demands["need"].to_numpy(float)
-    pool = slots["pool"].to_numpy()[slot]
-    use = pairs["pool_use"].to_numpy(float)
-    capacity = problem.pools["capacity"].to_numpy(float)
-    with np.errstate(divide="ignore"):
-        most = np.minimum(pairs["most"].to_numpy(float), np.floor(capacity[pool] / use + 1e-9))
-    if tight:
-        most[dominated(problem)] = 0.0
-    pair_site = slots["site"].to_numpy()[slot]
-    fee = problem.sites["fee_usd"].to_numpy(float)
-    paid_sites = np.flatnonzero(fee > 0)
-    optional = np.flatnonzero(np.isfinite(demands["unmet_usd"].to_numpy(float)))
-    y0, v0 = n_x, n_x + len(paid_sites)
-    u0 = v0 + len(optional)
-    y_of_site = np.full(len(fee), -1)
-    y_of_site[paid_sites] = y0 + np.arange(len(paid_sites))
-    unmet = np.full(len(demands), -1)
-    unmet[optional] = v0 + np.arange(len(optional))
-    x, u = np.arange(n_x), u0 + np.arange(n_q)
-    price, list_price = slots["mean_price"].to_numpy(float), slots["list_price"].to_numpy(float)
-
-    rows = _Rows()
-    periods = demands["period"].astype(int) if "period" in demands else np.zeros(len(demands), int)
-    rows.add(
-        [
-            f"demand of {name}" + (f" in period {t + 1}" if max(periods) else "")
-            for name, t in zip(demands["workload"], periods, strict=True)
-        ],
-        np.r_[demand, optional], np.r_[x, v0 + np.arange(len(optional))],
-        np.r_[cover, np.ones(len(optional))],
-        need, need if problem.exact else np.inf,
-    )  # fmt: skip
-    first_site = np.full(len(capacity), -1)
-    first_site[pool] = pair_site
-    alone = np.bincount(pool, pair_site != first_site[pool], len(capacity)) == 0
-    switch = np.where(alone & (first_site >= 0) & tight, y_of_site[first_site], -1)
-    tied_pool = np.flatnonzero(switch >= 0)
-    names = [f"capacity of {name}" for name in problem.pools["name"]]
-    # a pool is closed with its site; dividing by a machine size and rounding down stays valid
-    # for whole counts, and cuts off what no whole machines can be
-    sizes = sorted(set(use[(use > 1) & (use == np.round(use))]))[:8] if tight else []
-    for divisor in (1.0, *sizes):
-        part = use if divisor == 1 else np.floor(use / divisor)
-        limit = capacity if divisor == 1 else np.floor(capacity / divisor + 1e-9)
-        at = np.flatnonzero(part > 0)
-        rows.add(
-            names if divisor == 1 else [""] * len(names),
-            np.r_[pool[at], tied_pool], np.r_[x[at], switch[tied_pool]],
-            np.r_[part[at], -limit[tied_pool]], -np.inf, np.where(switch >= 0, 0.0, limit),
-        )  # fmt: skip
-    rows.add(
-        [""] * n_q,
-        np.r_[np.arange(n_q), slot], np.r_[u, x], np.r_[np.ones(n_q), -hours], 0.0, 0.0,
-    )  # fmt: skip
-    one = np.zeros(n_q, int)
-    if limits.budget_usd is not None:
-        rows.add(["budget"], one, u, list_price, -np.inf, limits.budget_usd)
-    for share, key in ((limits.max_provider_share, "provider"), (limits.max_region_share, "site")):
-        if share is not None:
-            of_slot = slots[key] if key == "provider" else problem.sites["name"].iloc[slots[key]]
-            for name in of_slot.unique():
-                mine = (of_slot == name).to_numpy()
-                rows.add([f"share of {name}"], one, u, price * (mine - share), -np.inf, 0.0)
-    if limits.min_on_demand_share is not None:
-        steady = slots["on_demand"].to_numpy(float)
-        rows.add(
-            ["on-demand share"], one, u, steady - limits.min_on_demand_share, 0.0, np.inf
-        )  # fmt: skip
-    # rising rates fill one tier after the other by themselves; of falling ones, whose charge is
-    # the least of lines, fixed + rate * value, a switch takes one line (two would cost more)
-    per_count, further = problem.unit_cost, []
-    width = u0 + n_q
-    for row in problem.rows:
-        falls, pieces = _pieces(row)
-        if np.isfinite((row.lower, row.upper)).any():
-            rows.add([row.name], np.zeros(len(row.at), int), row.at, row.values, row.lower, row.upper)
-        if row.tiers and not pieces:
-            np.add.at(per_count, row.at, row.tiers[0][1] * row.values)
-        elif pieces:
-            top = float(np.maximum(row.values * most[row.at], 0.0).sum())
-            step = 2 if falls else 1
-            parts = width + step * np.arange(len(pieces))
-            rows.add(
-                [""], np.zeros(len(row.at) + len(parts), int), np.r_[row.at, parts],
-                np.r_[row.values, -np.ones(len(parts))], -np.inf, 0.0 if falls else pieces[0][0],
-            )  # fmt: skip
-            fixed = 0.0
-            for k, (start, end, rate) in zip(parts, pieces, strict=True):
-                reach = min(end, max(top, start))
-                further.append((rate, reach if falls else reach - start, False))
-                if falls:
-                    rows.add([""], [0, 0], [k, k + 1], [1.0, -reach], -np.inf, 0.0)
-                    further.append((fixed - rate * start, 1.0, True))
-                    fixed += rate * (end - start)
-            width += step * len(pieces)
-    spread = np.zeros(0, int)
-    if limits.effective_providers is not None:
-        g = int(problem.groups.max()) + 1
-        spread = width + np.arange(2 * g + 1)
-        s, total, q, ones = spread[:g], spread[g], spread[g + 1 :], np.ones(g)
-        rows.add([""] * g, np.r_[problem.groups, np.arange(g)], np.r_[u, s], np.r_[price, -ones], 0.0, 0.0)
-        rows.add([""], np.zeros(g + 1, int), np.r_[s, total], np.r_[ones, -1.0], 0.0, 0.0)
-        least = np.r_[ones, -1 / limits.effective_providers]
-        rows.add(["effective providers"], np.zeros(g + 1, int), np.r_[q, total], least, -np.inf, 0.0)
-        further += [(0.0, np.inf, False)] * len(spread)
-        width += len(spread)
-    more_cost, more_most, more_whole = np.array(further, float).reshape(-1, 3).T
-    matrix = sparse.csr_matrix(
-        (np.concatenate(rows.values), (np.concatenate(rows.at), np.concatenate(rows.columns))),
-        shape=(len(rows.names), width),
-    )
-
-    tied = np.flatnonzero(y_of_site[pair_site] >= 0)
-    if problem.exact:  # what one demand takes at one site cannot exceed the demand
-        link, first = np.unique(demand[tied] * len(fee) + pair_site[tied], return_inverse=True)
-        links = sparse.csr_matrix((cover[tied] / need[demand[tied]], (first, tied)), shape=(len(link), n_x))
-        link_site = y_of_site[link % len(fee)]
-    else:
-        tied = tied[most[tied] > 0]
-        links = sparse.csr_matrix((1 / most[tied], (np.arange(len(tied)), tied)), shape=(len(tied), n_x))
-        link_site = y_of_site[pair_site[tied]]
-    return Milp(
-        problem=problem,
-        cost=np.r_[
-            per_count, fee[paid_sites],
-            demands["unmet_usd"].to_numpy(float)[optional], np.zeros(n_q), more_cost,
-        ],
-        lower=np.zeros(width),
-        upper=np.r_[most, np.ones(len(paid_sites)), need[optional], np.full(n_q, np.inf), more_most],
-        integer=np.r_[np.ones(v0, bool), np.zeros(u0 + n_q - v0, bool), more_whole > 0],
-        rows=matrix,
-        row_lower=np.array(rows.lower, float),
-        row_upper=np.array(rows.upper, float),
-        row_names=rows.names,
-        links=links,
-        link_site=link_site,
-        site_columns=y0 + np.arange(len(paid_sites)),
-        unmet_columns=unmet,
-        pool_switch=switch,
-        usage_columns=u,
-        spread_columns=spread,
-    )  # fmt: skip
+from cloudarb_lib.allocate.model import Problem, Row, tail_mean
 
 
 @dataclass(frozen=True)
@@ -281,6 +25,209 @@ class Cuts:
         return Cuts(self.matrix[at], self.upper[at], [self.names[i] for i in at])
 
 
+@dataclass(frozen=True)
+class Milp:
+    """Minimise cost @ z, row_lower <= rows @ z <= row_upper, lower <= z <= upper.
+
+    Columns are the counts of each pair, then whether each site is used, then what is left
+    undone, then the usage of each slot in instance-hours (which carries every scenario and
+    spend row), then what rows with tiers are charged for; with a limit on effective providers, last, the
+    spend s of each, that of all together T, and q >= s^2 / T of each: q adds up to T / n at most; last of all
+    the CVaR beyond its limit, where that has a price.
+    ``links``: counts <= site used; tail cuts and tangents of q come from ``Problem``; all three are added
+    by ``separate`` when violated.
+    """
+
+    problem: Problem
+    cost: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    integer: np.ndarray
+    rows: sparse.csr_matrix
+    row_lower: np.ndarray
+    row_upper: np.ndarray
+    row_names: list[str]
+    links: Cuts
+    site_columns: np.ndarray
+    unmet_columns: np.ndarray
+    """Column of what is left undone of each demand; -1 where all of it must be served."""
+    usage_columns: np.ndarray
+    spread_columns: np.ndarray
+    """s, T and q; empty without that limit."""
+    pool_switch: np.ndarray
+    """Column of the site of each pool; -1 where it has no fee, or the pool spans sites."""
+
+    def counts(self, z: np.ndarray) -> np.ndarray:
+        return z[: len(self.problem.pairs)]
+
+    def point(self, counts: np.ndarray) -> np.ndarray:
+        """Return the point of the program at which the plan of ``counts`` stands."""
+        p = self.problem
+        demand, slot = p.pairs["demand"].to_numpy(), p.pairs["slot"].to_numpy()
+        used = np.bincount(p.slots["site"].to_numpy()[slot], counts, len(p.sites)) > 0
+        need = p.demands["need"].to_numpy(float)
+        served = np.bincount(demand, counts * p.pairs["cover"].to_numpy(float), len(need))
+        optional = np.isfinite(p.demands["unmet_usd"].to_numpy(float))
+        paid = p.sites["fee_usd"].to_numpy(float) > 0
+        charged = [_split(row, value) for row, value in zip(p.rows, p.sums(counts), strict=True)]
+        usage = p.usage(counts)
+        if p.limits.effective_providers is not None:
+            spend = spends(p, usage)
+            charged.append([*spend, spend.sum(), *(spend**2 / max(spend.sum(), 1e-9))])
+        if p.cvar_excess_usd < np.inf and p.paths is not None:
+            over = tail_mean(p.paths @ usage, p.limits.cvar_level) - (p.limits.cvar_usd or np.inf)
+            charged.append([max(over, 0.0)])
+        return np.concatenate([counts, used[paid], np.maximum(need - served, 0)[optional], usage, *charged])
+
+
+def _split(row: Row, value: float) -> list[float]:
+    """Return the columns of a row's tiers at a value: see ``_charge``."""
+    if not row.falls:
+        return [min(max(value - start, 0.0), end - start) for start, end, _ in row.pieces]
+    here = [start <= value < end for start, end, _ in row.pieces]
+    return [part for is_it in here for part in (value * is_it, float(is_it))]
+
+
+class _Program:
+    """Collects columns, and rows in coordinate form, each with its sentence."""
+
+    def __init__(self) -> None:
+        self.cost, self.upper, self.whole = (np.zeros(0) for _ in range(3))
+        self.at, self.where, self.values, self.lower, self.most = ([np.zeros(0)] for _ in range(5))
+        self.names: list[str] = []
+
+    def columns(self, cost, upper, *, whole: bool = False) -> np.ndarray:
+        """Add a column for each of ``upper``; return their numbers."""
+        upper, first = np.atleast_1d(np.asarray(upper, float)), len(self.cost)
+        self.cost = np.r_[self.cost, np.broadcast_to(cost, len(upper))]
+        self.upper, self.whole = np.r_[self.upper, upper], np.r_[self.whole, np.full(len(upper), whole)]
+        return first + np.arange(len(upper))
+
+    def row(self, names, at, columns, values, *, lower=-np.inf, upper=np.inf) -> None:
+        """Add rows lower <= sum of values * columns <= upper, ``at`` being the row, from 0, of each entry."""
+        columns, n = np.asarray(columns), len(names)
+        self.at.append(len(self.names) + np.broadcast_to(at, columns.shape))
+        self.where.append(columns)
+        self.values.append(np.broadcast_to(np.asarray(values, float), columns.shape))
+        self.lower.append(np.broadcast_to(lower, n))
+        self.most.append(np.broadcast_to(upper, n))
+        self.names.extend(names)
+
+    def charge(self, row: Row, columns: np.ndarray, most: float) -> None:
+        """Add the columns and rows by which a row's sum, ``most`` at most, is charged for.
+
+        Rising rates fill one tier after the other by themselves; of falling ones, whose charge is
+        the least of lines, fixed + rate * value, a switch takes one line (two would cost more).
+        """
+        parts, fixed = [], 0.0
+        for start, end, rate in row.pieces:
+            reach = min(end, max(most, start))
+            parts.append(int(self.columns(rate, reach if row.falls else reach - start)[0]))
+            if row.falls:
+                (switch,) = self.columns(fixed - rate * start, 1.0, whole=True)
+                self.row([""], 0, [parts[-1], switch], [1.0, -reach], upper=0.0)
+                fixed += rate * (end - start)
+        free = 0.0 if row.falls else row.pieces[0][0]
+        self.row([""], 0, np.r_[columns, parts], np.r_[row.values, -np.ones(len(parts))], upper=free)
+
+
+def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
+    """Return the program of a problem, without the cuts that are added when violated.
+
+    ``tight`` adds rows that whole counts keep anyway; without them every row has one meaning.
+    """
+    pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
+    demand, slot = pairs["demand"].to_numpy(), pairs["slot"].to_numpy()
+    cover, use = pairs["cover"].to_numpy(float), pairs["pool_use"].to_numpy(float)
+    need, unmet_usd = demands["need"].to_numpy(float), demands["unmet_usd"].to_numpy(float)
+    pool, site = slots["pool"].to_numpy()[slot], slots["site"].to_numpy()[slot]
+    capacity, fee = problem.pools["capacity"].to_numpy(float), problem.sites["fee_usd"].to_numpy(float)
+    with np.errstate(divide="ignore"):
+        most = np.minimum(pairs["most"].to_numpy(float), np.floor(capacity[pool] / use + 1e-9))
+    if tight:
+        most[dominated(problem)] = 0.0
+    program = _Program()
+    x = program.columns(problem.unit_cost, most, whole=True)
+    y_of_site, unmet = np.full(len(fee), -1), np.full(len(demands), -1)
+    paid, optional = np.flatnonzero(fee > 0), np.flatnonzero(np.isfinite(unmet_usd))
+    y_of_site[paid] = program.columns(fee[paid], np.ones(len(paid)), whole=True)
+    unmet[optional] = program.columns(unmet_usd[optional], need[optional])
+    u = program.columns(0.0, np.full(len(slots), np.inf))
+
+    program.row(
+        problem.needs, np.r_[demand, optional], np.r_[x, unmet[optional]], np.r_[cover, np.ones(len(optional))],
+        lower=need, upper=need if problem.exact else np.inf,
+    )  # fmt: skip
+    first_site = np.full(len(capacity), -1)
+    first_site[pool] = site
+    alone = np.bincount(pool, site != first_site[pool], len(capacity)) == 0
+    switch = np.where(alone & (first_site >= 0) & tight, y_of_site[first_site], -1)
+    tied_pool = np.flatnonzero(switch >= 0)
+    # a pool is closed with its site; dividing by a machine size and rounding down stays valid
+    # for whole counts, and cuts off what no whole machines can be
+    sizes = sorted(set(use[(use > 1) & (use == np.round(use))]))[:8] if tight else []
+    for divisor in (1.0, *sizes):
+        part = use if divisor == 1 else np.floor(use / divisor)
+        limit = capacity if divisor == 1 else np.floor(capacity / divisor + 1e-9)
+        at = np.flatnonzero(part > 0)
+        program.row(
+            problem.capacities if divisor == 1 else [""] * len(capacity),
+            np.r_[pool[at], tied_pool], np.r_[x[at], switch[tied_pool]],
+            np.r_[part[at], -limit[tied_pool]], upper=np.where(switch >= 0, 0.0, limit),
+        )  # fmt: skip
+    every = np.arange(len(slots))
+    paid_h = np.r_[np.ones(len(slots)), -pairs["hours"].to_numpy(float)]
+    program.row([""] * len(slots), np.r_[every, slot], np.r_[u, x], paid_h, lower=0.0, upper=0.0)
+    for row in (*(row for _, row in problem.limit_rows), *problem.rows):
+        columns = (u if row.on_usage else x)[row.at]
+        if np.isfinite((row.lower, row.upper)).any():
+            program.row([row.name], 0, columns, row.values, lower=row.lower, upper=row.upper)
+        if row.tiers:
+            reach = np.inf if row.on_usage else np.maximum(row.values * most[row.at], 0.0).sum()
+            program.charge(row, columns, float(reach))
+    spread = np.zeros(0, int)
+    if limits.effective_providers is not None:
+        g = int(problem.groups.max()) + 1
+        spread, ones = program.columns(0.0, np.full(2 * g + 1, np.inf)), np.ones(g)
+        s, total, q = spread[:g], spread[g], spread[g + 1 :]
+        of_slot = np.r_[problem.groups, np.arange(g)], np.r_[slots["mean_price"], -ones]
+        program.row([""] * g, of_slot[0], np.r_[u, s], of_slot[1], lower=0.0, upper=0.0)
+        program.row([""], 0, np.r_[s, total], np.r_[ones, -1.0], lower=0.0, upper=0.0)
+        program.row(
+            [problem.spread], 0, np.r_[q, total], np.r_[ones, -1 / limits.effective_providers], upper=0.0
+        )
+    if problem.cvar_excess_usd < np.inf:
+        program.columns(problem.cvar_excess_usd, np.inf)
+    width = len(program.cost)
+
+    # what one demand takes at one site cannot exceed the demand, where it must be covered exactly
+    tied = np.flatnonzero((y_of_site[site] >= 0) & (most > 0))
+    key = demand[tied] * len(fee) + site[tied] if problem.exact else tied
+    _, first, link = np.unique(key, return_index=True, return_inverse=True)
+    part = cover[tied] / need[demand[tied]] if problem.exact else 1 / most[tied]
+    at = np.r_[link, np.arange(len(first))]
+    entries = np.r_[part, -np.ones(len(first))], (at, np.r_[tied, y_of_site[site[tied[first]]]])
+    links = sparse.csr_matrix(entries, (len(first), width))
+    where = np.concatenate(program.at), np.concatenate(program.where)
+    return Milp(
+        problem=problem,
+        cost=program.cost,
+        lower=np.zeros(width),
+        upper=program.upper,
+        integer=program.whole > 0,
+        rows=sparse.csr_matrix((np.concatenate(program.values), where), (len(program.names), width)),
+        row_lower=np.concatenate(program.lower),
+        row_upper=np.concatenate(program.most),
+        row_names=program.names,
+        links=Cuts(links, np.zeros(len(first)), ["link"] * len(first)),
+        site_columns=y_of_site[paid],
+        unmet_columns=unmet,
+        pool_switch=switch,
+        usage_columns=u,
+        spread_columns=spread,
+    )  # fmt: skip
+
+
 def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True) -> Cuts:
     """Return the links, tail cut and tangents that the point ``z`` violates.
 
@@ -291,14 +238,16 @@ def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True)
     problem, limits = milp.problem, milp.problem.limits
     width = len(z)
     found = []
-    if links and len(milp.link_site):
-        broken = np.flatnonzero(milp.links @ milp.counts(z) - z[milp.link_site] > 1e-6)
-        found.append(milp.link_cuts(broken))
+    if links:
+        found.append(milp.links.only(milp.links.matrix @ z > 1e-6))
     u = z[milp.usage_columns]
     if limits.cvar_usd is not None and problem.paths is not None:
         row, value = tail_row(problem.paths, u, limits.cvar_level)
-        if value > limits.cvar_usd * (1 + tolerance):
-            found.append(rows_of(milp, [(milp.usage_columns, row, -1)], "CVaR", limits.cvar_usd))
+        columns, excess = milp.usage_columns, 0.0
+        if problem.cvar_excess_usd < np.inf:  # the last column tells how much is paid for
+            columns, row, excess = np.r_[columns, width - 1], np.r_[row, -1.0], z[-1]
+        if value > excess + limits.cvar_usd * (1 + tolerance):
+            found.append(rows_of(milp, [(columns, row, -1)], "CVaR", limits.cvar_usd))
     if limits.effective_providers is not None:
         spend = spends(problem, u)
         if np.linalg.norm(spend) > limits.effective_providers**-0.5 * spend.sum() * (1 + tolerance):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
@@ -44,7 +45,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Row:
-    """A sum over counts of pairs, ``values @ counts[at]``, that is limited, charged for, or both.
+    """A sum over counts of pairs, ``values @ counts[at]``, that is limited, charged for, or both; with ``on_usage``
+    over the instance-hours of slots.
 
     ``tiers`` are (from, USD per unit from there on), from 0 up: what lies between two is charged at
     the first's rate, what lies below zero not at all. Rates all rise, or all fall.
@@ -57,6 +59,18 @@ class Row:
     upper: float = np.inf
     tiers: tuple[tuple[float, float], ...] = ()
     unit: str = ""
+    on_usage: bool = False
+
+    @property
+    def pieces(self) -> list[tuple[float, float, float]]:
+        """The tiers as (from, to, USD per unit)."""
+        ends = [*(start for start, _ in self.tiers), np.inf][1:]
+        return [(start, end, usd) for (start, usd), end in zip(self.tiers, ends, strict=True)]
+
+    @property
+    def falls(self) -> bool:
+        """Whether the rate falls from tier to tier."""
+        return bool(self.tiers) and self.tiers[-1][1] < self.tiers[0][1]
 
     def __post_init__(self) -> None:
         starts, rates = [t[0] for t in self.tiers], [t[1] for t in self.tiers]
@@ -96,6 +110,8 @@ class Problem:
     """Whether a demand must be covered exactly (each workload takes one pair) or at least."""
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    cvar_excess_usd: float = np.inf
+    """What a USD of CVaR beyond its limit costs; infinite: none may be."""
     elsewhere: Callable[[], Iterator[tuple[str, Problem]]] = field(default=lambda: iter(()), repr=False)
 
     def __post_init__(self) -> None:
@@ -128,17 +144,61 @@ class Problem:
         elif self.limits.cvar_usd is not None:
             raise ParameterError("a risk limit needs price paths.", "Give paths, or leave cvar_usd out.")
 
-    @property
+    @cached_property
     def unit_cost(self) -> np.ndarray:
         """Expected USD of one unit of each pair: rent, rework and certain costs."""
         price = self.slots["mean_price"].to_numpy(float)[self.pairs["slot"].to_numpy()]
         return price * self.pairs["hours"].to_numpy(float) + self.pairs["sure_usd"].to_numpy(float)
 
-    @property
+    @cached_property
     def groups(self) -> np.ndarray:
         """Code of the provider (or region) of each slot, for diversification."""
         key = "provider" if self.limits.diversify == "provider" else "site"
         return pd.factorize(self.slots[key])[0]
+
+    @cached_property
+    def limit_rows(self) -> list[tuple[str, Row]]:
+        """The limits on spend and shares as rows, each sum at most so much (of a share, what is more than it), by the
+        fields that set them."""
+        limits, slots = self.limits, self.slots
+        price, share = slots["mean_price"].to_numpy(float), slots["on_demand"].to_numpy(float)
+        told: list[tuple[str, str, np.ndarray, float]] = []
+        if limits.budget_usd is not None:
+            told.append(("budget_usd", "budget", slots["list_price"].to_numpy(float), limits.budget_usd))
+        for limit, what, key in (
+            ("max_provider_share", "provider", "provider"), ("max_region_share", "region", "site"),
+        ):  # fmt: skip
+            if (most := getattr(limits, limit)) is not None:
+                each = [(slots[key] == name).to_numpy() for name in slots[key].unique()]
+                told += [(limit, f"share of a {what}", price * (mine - most), 0.0) for mine in each]
+        if (least := limits.min_on_demand_share) is not None:
+            told.append(("min_on_demand_share", "on-demand share", least - share, 0.0))
+        every = np.arange(len(slots))
+        return [
+            (limit, Row(name, every, values, upper=most, on_usage=True)) for limit, name, values, most in told
+        ]
+
+    def sums(self, counts: np.ndarray) -> np.ndarray:
+        """Return the sum of each of the rows."""
+        usage = self.usage(counts)
+        return np.array([float(r.values @ (usage if r.on_usage else counts)[r.at]) for r in self.rows])
+
+    @cached_property
+    def needs(self) -> list[str]:
+        """Name of the limit that each demand is: with its period, where there are several."""
+        periods = self.demands.get("period", pd.Series(0, self.demands.index)).astype(int)
+        when = [f" in period {t + 1}" * bool(periods.max()) for t in periods]
+        return [f"demand of {name}{at}" for name, at in zip(self.demands["workload"], when, strict=True)]
+
+    @cached_property
+    def capacities(self) -> list[str]:
+        """Name of the limit that each pool is."""
+        return [f"capacity of {name}" for name in self.pools["name"]]
+
+    @property
+    def spread(self) -> str:
+        """Name of the limit on effective providers, or regions."""
+        return f"effective {self.limits.diversify}s"
 
     def usage(self, counts: np.ndarray) -> np.ndarray:
         """Instance-hours bought on each slot by a plan of ``counts`` of each pair."""

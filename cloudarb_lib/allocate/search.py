@@ -113,9 +113,8 @@ class _Search:
             raise SolveError("HiGHS comes to no verdict on the relaxation.", "Try other limits.")
         if status != "optimal":
             return self._end(status)
-        if len(self.milp.link_site) <= _LINKS_AT_ONCE:
-            every = self.milp.link_cuts(np.arange(len(self.milp.link_site)))
-            self.cuts = [c.only(~np.isin(c.names, "link")) for c in self.cuts] + [every]
+        if len(self.milp.links.names) <= _LINKS_AT_ONCE:
+            self.cuts = [c.only(~np.isin(c.names, "link")) for c in self.cuts] + [self.milp.links]
         whole = self._node(self.milp.lower, self.milp.upper)
         self._prove(whole.bound)
         if yesterday is not None and not kept and not self.done:
