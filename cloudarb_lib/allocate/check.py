@@ -33,11 +33,6 @@ class Verdict:
     charges_usd: np.ndarray
     told: list[tuple[str, str, float, float, bool]]
 
-    @property
-    def amounts(self) -> pd.DataFrame:
-        """The limits as a table: ``kind``, ``limit``, ``used``, ``available``, ``least``."""
-        return pd.DataFrame(self.told, columns=["kind", "limit", "used", "available", "least"])
-
 
 def check(problem: Problem, counts: np.ndarray) -> Verdict:
     """Return the verdict on a plan of ``counts`` units of each pair."""

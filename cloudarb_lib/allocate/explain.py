@@ -27,8 +27,7 @@ def binding(plan: Plan) -> pd.DataFrame:
     are open: whole machines make the true saving come in steps. Demands and effective providers are listed with
     what one unit more would cost, as a negative worth. Sorted by absolute worth, at least a cent.
     """
-    problem, milp, verdict = plan.problem, to_milp(plan.problem, tight=False), plan.verdict
-    assert plan.counts is not None
+    problem, milp = plan.problem, to_milp(plan.problem, tight=False)
     relaxation, names = _relaxed(milp, plan.counts)
     if relaxation is None:
         raise SolveError("the relaxation has no verdict in time.", "Ask for an explanation of that.")
@@ -38,7 +37,8 @@ def binding(plan: Plan) -> pd.DataFrame:
     hours = problem.usage(plan.counts)
     worth.loc[worth.index.str.startswith("share")] *= hours @ problem.slots["mean_price"] / 100
     worth.loc[worth.index.str.startswith("on-demand")] *= -hours.sum() / 100
-    rows = verdict.amounts[["limit", "used", "available"]].drop_duplicates("limit")
+    amounts = pd.DataFrame(plan.verdict.told, columns=["kind", "limit", "used", "available", "least"])
+    rows = amounts[["limit", "used", "available"]].drop_duplicates("limit")
     rows = rows.assign(
         worth_usd=rows["limit"].map(worth).fillna(0.0),
         unit=rows["limit"].str.split(" ").str[0].map(_UNITS).fillna(""),
@@ -261,27 +261,26 @@ def _relief(problem: Problem, kinds: tuple[str, ...]) -> list[tuple[str, Problem
 
 def _eased(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
     """Return what the limits lack for a plan of ``counts``, and the problem with limits that admit it."""
-    amounts = check(problem, counts).amounts
-    amounts = amounts[~amounts["kind"].isin(("effective_providers", "other"))]
-    limit, least = amounts["available"].to_numpy(), amounts["least"].to_numpy(bool)
-    lack = np.where(least, -1, 1) * (amounts["used"].to_numpy() - limit)
-    lack = np.where(lack > 1e-6 * np.maximum(np.abs(limit), 1e-6), _up(np.maximum(lack, 1e-9)), 0.0)
-    told = [
-        f"{amounts['limit'].iloc[i]} {_figure(limit[i])} is {'too much' if least[i] else 'short'} by {_figure(lack[i])}"
-        + f" ({lack[i] / limit[i]:.1%})" * bool(limit[i])
-        for i in np.flatnonzero(lack)
-    ]
-    after = (
-        pd.Series(np.where(least, limit - lack, limit + lack)).groupby(amounts["kind"].to_numpy()).apply(list)
-    )
-    after = after.to_dict()
-    rows = [replace(r, upper=upper) for r, upper in zip(problem.rows, after.pop("row", ()), strict=True)]
-    demands = problem.demands
-    must = np.where(np.isinf(demands["unmet_usd"]), after.pop("demand"), demands["need"])
-    pools = problem.pools.assign(capacity=after.pop("capacity"))
-    limits = replace(problem.limits, **{field: value for field, (value,) in after.items()})
-    return "; ".join(told), replace(
-        problem, limits=limits, pools=pools, rows=tuple(rows), demands=demands.assign(need=must)
+    after: dict[str, list[float]] = {}
+    said = []
+    for kind, name, used, available, least in check(problem, counts).told:
+        lack = available - used if least else used - available
+        lacks = lack > 1e-6 * max(abs(available), 1e-6) and kind not in ("effective_providers", "other")
+        lack = _up(lack) if lacks else 0.0
+        after.setdefault(kind, []).append(available - lack if least else available + lack)
+        if lacks:
+            relative = f" ({lack / available:.1%})" if available else ""
+            word = "too much" if least else "short"
+            said.append(f"{name} {_figure(available)} is {word} by {_figure(lack)}{relative}")
+    demands, rows = problem.demands, zip(problem.rows, after.get("row", ()), strict=True)
+    return "; ".join(said), replace(
+        problem,
+        limits=replace(
+            problem.limits, **{k: v for k, (v, *_) in after.items() if hasattr(problem.limits, k)}
+        ),
+        pools=problem.pools.assign(capacity=after["capacity"]),
+        rows=tuple(replace(row, upper=upper) for row, upper in rows),
+        demands=demands.assign(need=demands["need"].where(demands["unmet_usd"] < np.inf, after["demand"])),
     )
 
 
@@ -289,10 +288,10 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 1e5 else f"{value:,.6g}"
 
 
-def _up(value: np.ndarray) -> np.ndarray:
-    """Return positive values rounded up to the six figures that a sentence shows."""
+def _up(value: float) -> float:
+    """Return a positive value rounded up to the six figures that a sentence shows."""
     unit = 10.0 ** (np.floor(np.log10(value)) - 5)
-    return np.ceil(value / unit - 1e-9) * unit
+    return float(np.ceil(value / unit - 1e-9) * unit)
 
 
 def most_effective(problem: Problem) -> float | None:
