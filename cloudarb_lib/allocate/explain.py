@@ -27,17 +27,17 @@ def binding(plan: Plan) -> pd.DataFrame:
     are open: whole machines make the true saving come in steps. Demands and effective providers are listed with
     what one unit more would cost, as a negative worth. Sorted by absolute worth, at least a cent.
     """
-    problem, milp = plan.problem, to_milp(plan.problem, tight=False)
+    problem, told, milp = plan.problem, plan.verdict.told, to_milp(plan.problem, tight=False)
     relaxation, names = _relaxed(milp, plan.counts)
     if relaxation is None:
         raise SolveError("the relaxation has no verdict in time.", "Ask for an explanation of that.")
     worth = pd.Series(-relaxation.row_dual[: len(names)]).groupby(names).sum()
     if n := problem.limits.effective_providers:  # one more narrows the row by T / n^2
         worth[problem.spread] *= -relaxation.z[milp.spread_columns].max() / n**2
-    hours = problem.usage(plan.counts)
+    hours = problem.usage(milp.counts(relaxation.z))
     worth.loc[worth.index.str.startswith("share")] *= hours @ problem.slots["mean_price"] / 100
     worth.loc[worth.index.str.startswith("on-demand")] *= -hours.sum() / 100
-    amounts = pd.DataFrame(plan.verdict.told, columns=["kind", "limit", "used", "available", "least"])
+    amounts = pd.DataFrame(told, columns=["kind", "limit", "used", "available", "least"])
     rows = amounts[["limit", "used", "available"]].drop_duplicates("limit")
     rows = rows.assign(
         worth_usd=rows["limit"].map(worth).fillna(0.0),
@@ -173,7 +173,7 @@ def reliefs(problem: Problem) -> list[tuple[str, Problem | None]]:
     limits, spread = problem.limits, f"effective {problem.limits.diversify}s"
     alone = [relief for kind in _KINDS for relief in _relief(problem, (kind,))]
     if limits.effective_providers and (most := most_effective(problem)):
-        eased = replace(problem, limits=replace(limits, effective_providers=most))
+        eased = problem.under(effective_providers=most)
         alone.append((f"{most:.2f} {spread} can be had, not {limits.effective_providers:g}", eased))
     for said, wider in problem.elsewhere():
         wider = replace(wider, limits=limits)
@@ -181,7 +181,7 @@ def reliefs(problem: Problem) -> list[tuple[str, Problem | None]]:
             alone.append((said, wider))
     if not alone:
         fewer = f"; fewer {spread}" if limits.effective_providers else ""
-        free = replace(problem, limits=replace(limits, effective_providers=None))
+        free = problem.under(effective_providers=None)
         together = "no limit alone is at fault; together: "
         alone = [(f"{together}{said}{fewer}", eased) for said, eased in _relief(free, _KINDS)]
     for said, less in _relief(problem, ("demand",)):
@@ -237,7 +237,7 @@ def softened(problem: Problem, kinds: tuple[str, ...]) -> Problem:
         unmet = unmet.where(np.isfinite(unmet), scale / p.demands["need"].clip(lower=1e-9))
     given = dict.fromkeys(vars(limits).keys() & set(kinds) - {"cvar_usd"})
     return replace(
-        p, limits=replace(limits, **given), rows=(*rows, *paid), pools=p.pools.assign(capacity=most),
+        p.under(**given), rows=(*rows, *paid), pools=p.pools.assign(capacity=most),
         cvar_excess_usd=excess, demands=p.demands.assign(unmet_usd=unmet),
         sites=p.sites.assign(fee_usd=p.sites["fee_usd"] * _CHEAP),
         pairs=pairs.assign(sure_usd=pairs["sure_usd"] * _CHEAP),
@@ -274,10 +274,7 @@ def _eased(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
             said.append(f"{name} {_figure(available)} is {word} by {_figure(lack)}{relative}")
     demands, rows = problem.demands, zip(problem.rows, after.get("row", ()), strict=True)
     return "; ".join(said), replace(
-        problem,
-        limits=replace(
-            problem.limits, **{k: v for k, (v, *_) in after.items() if hasattr(problem.limits, k)}
-        ),
+        problem.under(**{kind: told[0] for kind, told in after.items() if hasattr(problem.limits, kind)}),
         pools=problem.pools.assign(capacity=after["capacity"]),
         rows=tuple(replace(row, upper=upper) for row, upper in rows),
         demands=demands.assign(need=demands["need"].where(demands["unmet_usd"] < np.inf, after["demand"])),
@@ -301,7 +298,7 @@ def most_effective(problem: Problem) -> float | None:
     """
 
     def spread_at(level: float) -> float:
-        plan = solve(replace(problem, limits=replace(problem.limits, effective_providers=level)), _ANY)
+        plan = solve(problem.under(effective_providers=level), _ANY)
         return plan.verdict.effective if plan.has_plan else 0.0
 
     low, high = spread_at(1.0), float(problem.groups.max() + 1)

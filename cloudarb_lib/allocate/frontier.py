@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,11 +23,7 @@ _ROUNDS = 8
 
 def without_risk_limits(problem: Problem) -> Problem:
     """Return the problem with budget and capacity only: its optimum beside ours is the price of safety."""
-    return _with(problem, **dict.fromkeys(_RISK_LIMITS))
-
-
-def _with(problem: Problem, **changes: Any) -> Problem:
-    return replace(problem, limits=replace(problem.limits, **changes))
+    return problem.under(**dict.fromkeys(_RISK_LIMITS))
 
 
 def frontier(
@@ -49,14 +44,14 @@ def frontier(
     if not len(values) and over == "effective_providers":
         values = range(1, min(5, len(np.unique(problem.groups))) + 1)
     elif not len(values):
-        loose = solve(_with(problem, cvar_usd=None), options).verdict.cvar_usd
-        least = solve(softened(_with(problem, cvar_usd=loose / 2), ("cvar_usd",)), LEAST)
+        loose = solve(problem.under(cvar_usd=None), options).verdict.cvar_usd
+        least = solve(softened(problem.under(cvar_usd=loose / 2), ("cvar_usd",)), LEAST)
         low = max(loose / 2, least.verdict.cvar_usd) if least.has_plan else loose / 2
         values = np.linspace(low, loose, 7)[1:].tolist()
     rows: list[tuple] = []
     start: pd.DataFrame | None = None
     for value in sorted({float(v) for v in values}, reverse=over != "cvar_usd"):
-        plan = solve(_with(problem, **{over: value}), options, start=start)
+        plan = solve(problem.under(**{over: value}), options, start=start)
         told = (np.nan,) * 3
         if plan.has_plan:
             start, verdict = plan.table, plan.verdict
@@ -87,7 +82,7 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
     keep = int(np.ceil(limits.cvar_level * len(problem.paths) - 1e-9))  # worlds within the limit
     found: Plan | None = None
     source = base
-    inner = replace(problem, limits=replace(limits, cvar_usd=min(var_usd, limits.cvar_usd or np.inf)))
+    inner = problem.under(cvar_usd=min(var_usd, limits.cvar_usd or np.inf))
     for _ in range(_ROUNDS):
         plan = solve(inner, options)
         plan = Plan(problem, "var_repaired", base.bound_usd, base.seconds + plan.seconds, plan.counts)
@@ -101,8 +96,8 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
         assert source.counts is not None
         calm = np.argsort(problem.paths @ problem.usage(source.counts), kind="stable")[:keep]
         # a tail of half a world: the dearest of the calm worlds must keep the limit
-        strict = replace(limits, cvar_usd=var_usd, cvar_level=1 - 0.5 / keep)
-        inner = replace(problem, paths=problem.paths[calm], limits=strict)
+        strict = problem.under(cvar_usd=var_usd, cvar_level=1 - 0.5 / keep)
+        inner = replace(strict, paths=problem.paths[calm])
     if found is None:
         raise SolveError(
             f"no plan with VaR {limits.cvar_level:g} up to {var_usd:,.0f} USD was found.",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -177,6 +177,10 @@ class Problem:
         return [
             (limit, Row(name, every, values, upper=most, on_usage=True)) for limit, name, values, most in told
         ]
+
+    def under(self, **limits: Any) -> Problem:
+        """Return the problem with some of its limits changed."""
+        return replace(self, limits=replace(self.limits, **limits))
 
     def sums(self, counts: np.ndarray) -> np.ndarray:
         """Return the sum of each of the rows."""
