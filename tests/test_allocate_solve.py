@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -206,16 +205,6 @@ def test_tangents_leave_next_to_nothing_between_them_and_the_limit():
         least = (fan.matrix @ z).reshape(6, -1).max(axis=1)  # of q
         assert (least <= shares**2 + 1e-12).all()
         assert (least >= shares**2 - 0.0025**2 - 1e-12).all()
-
-
-def test_sites_that_can_only_just_be_spread_over_are_thin():
-    problem = load_instance(INSTANCE, "cvar+diversification")
-    for n, thin in ((problem.limits.effective_providers, False), (6.0, True)):  # there are six providers
-        limits = replace(problem.limits, effective_providers=n, cvar_usd=None, budget_usd=None)
-        search = _Search(to_milp(replace(problem, limits=limits)), OPTIONS, time.perf_counter() + 60)
-        assert search._relax() == "optimal"
-        assert search.relaxation.thin(1e-3) == thin
-        assert search.relaxation.solve(5.0) == "optimal"  # the limit is as it was
 
 
 def test_what_one_effective_provider_more_costs():

@@ -80,17 +80,6 @@ class Relaxation:
     def bound(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         self.highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
 
-    def thin(self, narrower: float) -> bool:
-        """Return whether no point has so many effective providers more (relative to the limit on them)."""
-        n, columns = self.milp.problem.limits.effective_providers, self.milp.spread_columns
-        if n is None:
-            return False
-        row, total = self.milp.row_names.index(self.milp.problem.spread), int(columns[len(columns) // 2])
-        self.highs.changeCoeff(row, total, -1 / (n * (1 + narrower)))
-        found = self.solve(5.0)
-        self.highs.changeCoeff(row, total, -1 / n)
-        return found in ("infeasible", "unknown")
-
     def solve(self, time_limit_s: float) -> str:
         """Solve; return optimal, infeasible, unbounded, limit, or unknown where HiGHS comes to no verdict."""
         self.highs.setOptionValue("time_limit", self.highs.getRunTime() + max(time_limit_s, 0.01))

@@ -23,8 +23,6 @@ _MANY_COLUMNS = 20_000
 _FEW_SITES, _SITE_SETS = 40, 30
 _SHIFTS = np.arange(-8, 9)[:, None] * 0.005
 """Around a relaxation's shares, where the square of each provider's share is linearised."""
-_NARROWER = 5e-4
-"""By how many more effective providers, relative, a choice of sites must be able to have to be tried first."""
 _KEPT = (0.97, 0.9, 0.7, 0.4)
 """Shares of the machines of a plan that a repair tries to keep."""
 _LINKS_AT_ONCE, _STALLS = 20_000, 3
@@ -72,8 +70,6 @@ class _Node:
     reduced_cost: np.ndarray
     cuts: list[Cuts]
     bound: float
-    thin: bool = False
-    """Whether parts of machines keep the limit on effective providers only just: whole ones hardly ever do."""
 
 
 class _Search:
@@ -169,8 +165,7 @@ class _Search:
         gap = float(np.clip(self.options.gap / 10, 1e-6, 1e-4))
         for _ in range(_SITE_SETS):
             self._prove(min([rest, *(node.bound for node in nodes)]))
-            ready = [node for node in nodes if not node.thin or self.best is not None or np.isinf(rest)]
-            least = min(ready, key=lambda node: node.bound, default=None)
+            least = min(nodes, key=lambda node: node.bound, default=None)
             if self.done or self.left_s <= 0:
                 break
             if least is not None and least.bound * (1 - self.options.gap / 4) <= rest:
@@ -198,7 +193,7 @@ class _Search:
             self.relaxation.bound(at, sites, sites)
             status = self._relax()
             if status == "optimal":
-                nodes.append(replace(self._node(lower, upper), thin=self.relaxation.thin(_NARROWER)))
+                nodes.append(self._node(lower, upper))
             elif status != "infeasible":  # out of time, or no verdict: what bounds all plans bounds these
                 nodes.append(replace(whole, lower=lower, upper=upper, cuts=[*whole.cuts]))
             self.relaxation.bound(at, self.milp.lower[at], self.milp.upper[at])
