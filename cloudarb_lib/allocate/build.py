@@ -261,7 +261,7 @@ def build_problem(
     return Problem(
         demands=pd.DataFrame(demands, columns=["workload", "period", "need", "unmet_usd", "scenario"]),
         slots=slots,
-        pairs=table.assign(most=table["most"].where(np.isfinite(table["most"]), room)),
+        pairs=table.drop(columns="workload").assign(most=table["most"].where(np.isfinite(table["most"]), room)),
         pools=pd.DataFrame({"name": [n + w for w in when for n in names], "capacity": np.tile(capacity, len(cases))}),
         sites=pd.DataFrame(
             {"name": site_names, "fee_usd": assumptions.get("site_fee_usd_per_week") * ends[-1]}

@@ -37,7 +37,7 @@ class Verdict:
 def check(problem: Problem, counts: np.ndarray) -> Verdict:
     """Return the verdict on a plan of ``counts`` units of each pair."""
     pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
-    slot, of_rows = pairs["slot"].to_numpy(), [row.name for row in problem.rows]
+    ways, of_rows = problem.ways, [row.name for row in problem.rows]
     hours = problem.usage(counts)
     list_spend, spend = (hours * slots[price].to_numpy(float) for price in ("list_price", "mean_price"))
     total = max(spend.sum(), 1e-9)
@@ -50,8 +50,7 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
         var = float(np.quantile(samples, limits.cvar_level, method="inverted_cdf"))
     need, worth = demands["need"].to_numpy(float), demands["unmet_usd"].to_numpy(float)
     served = np.bincount(pairs["demand"], counts * pairs["cover"].to_numpy(float), len(demands))
-    pool = slots["pool"].to_numpy()[slot]
-    held = np.bincount(pool, counts * pairs["pool_use"].to_numpy(float), len(problem.pools))
+    held = np.bincount(ways["pool"], counts * pairs["pool_use"].to_numpy(float), len(problem.pools))
     sums = problem.sums(counts)
     told: list[tuple[str, str, float, float, bool]] = []
     for kind, name, amount, least in (
@@ -87,7 +86,7 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
     for i, (row, value) in enumerate(zip(problem.rows, sums, strict=True)):
         for start, end, usd in row.pieces:
             charges[i] += usd * max(min(value, end) - start, 0.0)
-    used = np.bincount(slots["site"].to_numpy()[slot], counts, len(problem.sites)) > 0
+    used = np.bincount(ways["site"], counts, len(problem.sites)) > 0
     unmet = np.maximum(need - served, 0.0)
     undone = unmet > TOLERANCE * np.maximum(1.0, need)
     objective = float(counts @ problem.unit_cost + problem.sites["fee_usd"].to_numpy(float) @ used)

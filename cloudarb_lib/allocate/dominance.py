@@ -17,10 +17,11 @@ def dominated(problem: Problem) -> np.ndarray:
     p, limits = problem, problem.limits
     none = np.zeros(len(p.pairs), bool)
     shares = (limits.effective_providers, limits.max_provider_share, limits.max_region_share)
-    if any(share is not None for share in (*shares, limits.min_on_demand_share)):
+    weighed = any(share is not None for share in (*shares, limits.min_on_demand_share))
+    if weighed or any(row.on_usage for row in p.rows):
         return none
-    slots = p.slots.iloc[p.pairs["slot"]].reset_index(drop=True)
-    pairs = p.pairs.reset_index(drop=True).assign(pool=slots["pool"], site=slots["site"], cost=p.unit_cost)
+    pairs = p.ways.assign(cost=p.unit_cost, listed=p.ways["hours"] * p.ways["list_price"])
+    pairs["capacity"] = pairs["pool"].map(p.pools["capacity"])
     per_unit = pairs["cost"] / pairs["cover"].where(pairs["cover"] > 0)
     key = [pairs["demand"], pairs["pool"], pairs["site"]]
     best = per_unit.groupby(key).transform("idxmin").fillna(-1).to_numpy(int)
@@ -32,24 +33,19 @@ def dominated(problem: Problem) -> np.ndarray:
     free[np.concatenate([np.zeros(0, int), *bound])] = False
     j = j[free[j] & free[best[j]]]
     i = best[j]
-    cover, use, most = (pairs[name].to_numpy(float) for name in ("cover", "pool_use", "most"))
-    need = p.demands["need"].to_numpy(float)[pairs["demand"]]
-    room = p.pools["capacity"].to_numpy(float)[pairs["pool"]]
+    cover, use, most, cost, listed, need, room = (
+        pairs[name].to_numpy(float)
+        for name in ("cover", "pool_use", "most", "cost", "listed", "need", "capacity")
+    )
     with np.errstate(divide="ignore"):
         wanted = np.minimum(
             np.ceil(need[i] / cover[i] - 1e-9), np.floor(np.maximum(room[i], 1e-9) / use[i] + 1e-9)
         )
-    hours, listed = pairs["hours"].to_numpy(float), slots["list_price"].to_numpy(float)
     kept = (cover[i] == cover[j]) if p.exact else (cover[i] >= cover[j])
-    kept &= (
-        (use[i] <= use[j])
-        & (most[i] >= wanted)
-        & (pairs["cost"].to_numpy()[i] <= pairs["cost"].to_numpy()[j])
-    )
-    kept &= hours[i] * listed[i] <= hours[j] * listed[j]
+    kept &= (most[i] >= wanted) & (use[i] <= use[j]) & (cost[i] <= cost[j]) & (listed[i] <= listed[j])
     j, i = j[kept], i[kept]
     if limits.cvar_usd is not None and p.paths is not None:
-        slot = p.pairs["slot"].to_numpy()
+        slot, hours = pairs["slot"].to_numpy(), pairs["hours"].to_numpy(float)
         dearer = [
             (hours[a] * p.paths[:, slot[a]] <= hours[b] * p.paths[:, slot[b]]).all()
             for a, b in zip(i, j, strict=True)

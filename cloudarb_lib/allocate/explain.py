@@ -44,8 +44,7 @@ def binding(plan: Plan) -> pd.DataFrame:
         unit=rows["limit"].str.split(" ").str[0].map(_UNITS).fillna(""),
     )
     # a pool in which one more machine would still fit does not bind
-    pool = problem.slots["pool"].to_numpy()[problem.pairs["slot"].to_numpy()]
-    machine = problem.pairs["pool_use"].groupby(pool).min()
+    machine = problem.ways.groupby("pool")["pool_use"].min()
     machine.index = [problem.capacities[k] for k in machine.index]
     loose = rows["available"] - rows["used"] >= rows["limit"].map(machine).fillna(np.inf)
     rows = rows[~loose & ~rows["limit"].str.endswith("goes on") & (rows["worth_usd"].abs() >= 0.01)]
@@ -90,12 +89,14 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     """
     options = replace(options or SolveOptions(), time_limit_s=_PATIENCE_S)
     problem, rows = plan.problem, []
-    now = _by_pool(plan)
-    for workload, held in now.groupby(level=0, sort=False):
+    pairs, pool = problem.pairs, problem.ways["pool"].map(problem.pools["name"])
+    for workload, held in _by_pool(plan).groupby(level=0, sort=False):
         if str(workload).startswith(IDLE):
             continue
         main = str(held.droplevel(0).idxmax())
-        other = solve(_without(problem, str(workload), main), options)
+        gone = (problem.ways["workload"] == workload) & (pool == main)
+        left = replace(problem, pairs=pairs.assign(most=pairs["most"].where(~gone, 0.0)))
+        other = solve(left, options)
         taken, extra = "none within the limits", np.nan
         if other.has_plan:
             more = _by_pool(other).loc[[str(workload)]].sub(held, fill_value=0.0).droplevel(0)
@@ -107,22 +108,10 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
 
 def _by_pool(plan: Plan) -> pd.Series:
     """Cost by workload and pool."""
-    pairs, problem = plan.problem.pairs, plan.problem
     assert plan.counts is not None
-    at = np.flatnonzero(plan.counts)
-    pool = problem.slots["pool"].to_numpy()[pairs["slot"].to_numpy()[at]]
-    workload = problem.demands["workload"].to_numpy()[pairs["demand"].to_numpy()[at]]
-    cost = pd.Series((plan.counts * problem.unit_cost)[at])
-    return cost.groupby([workload, problem.pools["name"].to_numpy()[pool]]).sum()
-
-
-def _without(problem: Problem, workload: str, pool: str) -> Problem:
-    pairs = problem.pairs
-    pools = problem.pools["name"].to_numpy()[problem.slots["pool"].to_numpy()]
-    gone = (problem.demands["workload"].to_numpy()[pairs["demand"]] == workload) & (
-        pools[pairs["slot"].to_numpy()] == pool
-    )
-    return replace(problem, pairs=pairs.assign(most=pairs["most"].where(~gone, 0.0)))
+    ways = plan.problem.ways.assign(cost=plan.counts * plan.problem.unit_cost)[plan.counts > 0]
+    pool = ways["pool"].map(plan.problem.pools["name"])
+    return ways.groupby(["workload", pool])["cost"].sum()
 
 
 def summary(plan: Plan) -> pd.DataFrame:
@@ -210,7 +199,7 @@ def softened(problem: Problem, kinds: tuple[str, ...]) -> Problem:
     serves = pairs[pairs["cover"] > 0]
     rate = (p.unit_cost[serves.index] / serves["cover"]).groupby(serves["demand"]).min()
     scale = max(float((rate * p.demands["need"]).sum()), 1.0)
-    pool, use = p.slots["pool"].to_numpy()[pairs["slot"].to_numpy()], pairs["pool_use"].to_numpy(float)
+    pool, use = p.ways["pool"].to_numpy(), pairs["pool_use"].to_numpy(float)
     room = [
         Row(name, at := np.flatnonzero(pool == k), use[at], upper=capacity)
         for k, (name, capacity) in enumerate(zip(p.capacities, p.pools["capacity"], strict=True))

@@ -32,7 +32,7 @@ class Pools:
     def __init__(self, milp: Milp) -> None:
         self.milp = milp
         use, most = milp.problem.pairs["pool_use"].to_numpy(float), milp.upper[: len(milp.problem.pairs)]
-        pool = milp.problem.slots["pool"].to_numpy()[milp.problem.pairs["slot"].to_numpy()]
+        pool = milp.problem.ways["pool"].to_numpy()
         capacity = np.minimum(np.floor(milp.problem.pools["capacity"].to_numpy(float)), _LARGEST)
         order = np.argsort(pool, kind="stable")
         self.each: list[tuple[np.ndarray, np.ndarray, int, int, list[np.ndarray]]] = []

@@ -63,10 +63,9 @@ class Milp:
     def point(self, counts: np.ndarray) -> np.ndarray:
         """Return the point of the program at which the plan of ``counts`` stands."""
         p = self.problem
-        demand, slot = p.pairs["demand"].to_numpy(), p.pairs["slot"].to_numpy()
-        used = np.bincount(p.slots["site"].to_numpy()[slot], counts, len(p.sites)) > 0
+        used = np.bincount(p.ways["site"], counts, len(p.sites)) > 0
         need = p.demands["need"].to_numpy(float)
-        served = np.bincount(demand, counts * p.pairs["cover"].to_numpy(float), len(need))
+        served = np.bincount(p.pairs["demand"], counts * p.pairs["cover"].to_numpy(float), len(need))
         optional = np.isfinite(p.demands["unmet_usd"].to_numpy(float))
         paid = p.sites["fee_usd"].to_numpy(float) > 0
         charged = [_split(row, value) for row, value in zip(p.rows, p.sums(counts), strict=True)]
@@ -140,7 +139,7 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     demand, slot = pairs["demand"].to_numpy(), pairs["slot"].to_numpy()
     cover, use = pairs["cover"].to_numpy(float), pairs["pool_use"].to_numpy(float)
     need, unmet_usd = demands["need"].to_numpy(float), demands["unmet_usd"].to_numpy(float)
-    pool, site = slots["pool"].to_numpy()[slot], slots["site"].to_numpy()[slot]
+    pool, site = problem.ways["pool"].to_numpy(), problem.ways["site"].to_numpy()
     capacity, fee = problem.pools["capacity"].to_numpy(float), problem.sites["fee_usd"].to_numpy(float)
     with np.errstate(divide="ignore"):
         most = np.minimum(pairs["most"].to_numpy(float), np.floor(capacity[pool] / use + 1e-9))

@@ -145,10 +145,16 @@ class Problem:
             raise ParameterError("a risk limit needs price paths.", "Give paths, or leave cvar_usd out.")
 
     @cached_property
+    def ways(self) -> pd.DataFrame:
+        """The pairs, each with what its slot and its demand say, numbered from 0."""
+        demands = self.demands.drop(columns="period", errors="ignore")  # a slot's tells when
+        return self.pairs.join(self.slots, on="slot").join(demands, on="demand")
+
+    @cached_property
     def unit_cost(self) -> np.ndarray:
         """Expected USD of one unit of each pair: rent, rework and certain costs."""
-        price = self.slots["mean_price"].to_numpy(float)[self.pairs["slot"].to_numpy()]
-        return price * self.pairs["hours"].to_numpy(float) + self.pairs["sure_usd"].to_numpy(float)
+        ways = self.ways
+        return (ways["mean_price"] * ways["hours"] + ways["sure_usd"]).to_numpy(float)
 
     @cached_property
     def groups(self) -> np.ndarray:

@@ -11,6 +11,11 @@ from cloudarb_lib.allocate.check import Verdict, check
 from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.errors import SolveError
 
+_COLUMNS = [
+    "offer_id", "workload", "period", "instances", "hours", "expected_cost_usd", "provider", "region", "gpu_model",
+    "purchase_option", "gpus", "scenario",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,31 +63,15 @@ class Plan:
     @property
     def table(self) -> pd.DataFrame:
         """The plan as table ``plan``, with provider, region, GPUs and scenario of the demand beside."""
-        fee = self._fees()
+        fee, problem = self._fees(), self.problem
         assert self.counts is not None
-        pairs, slots = self.problem.pairs, self.problem.slots
         at = np.flatnonzero(self.counts)
-        slot, demand = pairs["slot"].to_numpy()[at], pairs["demand"].to_numpy()[at]
-        units = self.counts[at]
-        rows = pd.DataFrame(
-            {
-                "offer_id": slots["offer_id"].to_numpy()[slot],
-                "workload": self.problem.demands["workload"].to_numpy()[demand],
-                "period": slots["period"].to_numpy()[slot],
-                "instances": units * pairs["instances"].to_numpy(float)[at],
-                "hours": (pairs["hours"] / pairs["instances"]).to_numpy(float)[at],
-                "expected_cost_usd": units * self.problem.unit_cost[at] + fee[at],
-                "provider": slots["provider"].to_numpy()[slot],
-                "region": slots["region"].to_numpy()[slot],
-            }
-        )
-        for name in ("gpu_model", "purchase_option", "gpus"):
-            if name in slots:
-                rows[name] = slots[name].to_numpy()[slot]
-        if "scenario" in self.problem.demands:
-            rows["scenario"] = self.problem.demands["scenario"].to_numpy()[demand]
-        if "gpus" in rows:
-            rows["gpus"] = rows["gpus"] * rows["instances"]
+        ways, units = problem.ways.iloc[at], self.counts[at]
+        held = units * ways["instances"]
+        rows = ways.assign(
+            instances=held, hours=ways["hours"] / ways["instances"], gpus=held * ways["gpus"],
+            expected_cost_usd=units * problem.unit_cost[at] + fee[at],
+        ).filter(items=_COLUMNS)  # fmt: skip
         order = ["workload", "period", "expected_cost_usd"]
         return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)
 
@@ -91,7 +80,7 @@ class Plan:
         charges, counts = self.verdict.charges_usd, self.counts
         assert counts is not None
         cost = counts * self.problem.unit_cost
-        site = self.problem.slots["site"].to_numpy()[self.problem.pairs["slot"].to_numpy()]
+        site = self.problem.ways["site"].to_numpy()
         total = np.bincount(site, cost, len(self.problem.sites))
         fee = self.problem.sites["fee_usd"].to_numpy(float)
         shared = cost * (fee / np.where(total > 0, total, 1.0))[site]
@@ -116,14 +105,7 @@ def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 def counts_of(problem: Problem, table: pd.DataFrame) -> np.ndarray:
     """Return the counts of each pair that a plan table holds; offers gone are left out."""
     held = table.set_index(["workload", "offer_id", "period"])["instances"]
-    slot = problem.pairs["slot"].to_numpy()
-    key = pd.MultiIndex.from_arrays(
-        [
-            problem.demands["workload"].to_numpy()[problem.pairs["demand"]],
-            problem.slots["offer_id"].to_numpy()[slot],
-            problem.slots["period"].to_numpy()[slot],
-        ]
-    )
+    key = pd.MultiIndex.from_frame(problem.ways[["workload", "offer_id", "period"]])
     units = held.groupby(level=[0, 1, 2]).sum().reindex(key).fillna(0.0).to_numpy()
     return np.minimum(
         np.floor(units / problem.pairs["instances"].to_numpy(float) + 1e-9), problem.pairs["most"]
