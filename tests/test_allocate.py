@@ -908,7 +908,7 @@ def test_who_runs_where_and_what_it_costs_are_drawn():
     assert where.layout.title.text == "44 GPUs in 3 places; gcp/us-a holds 73%"
     bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in where.data}
     assert bars == {
-        "v: H100 on-demand": {"aws/us-a": 4.0}, "w: H100 spot": {"gcp/us-a": 32.0, "gcp/us-b": 8.0},
+        "v, on-demand": {"aws/us-a": 4.0}, "w, spot": {"gcp/us-a": 32.0, "gcp/us-b": 8.0},
     }  # fmt: skip
     cost = plots.cost_breakdown(table)
     assert cost.layout.title.text.startswith("w takes ")
@@ -927,14 +927,14 @@ def test_what_is_committed_and_what_comes_on_top_are_drawn():
     assert drawn.layout.title.text == "48 GPUs committed whatever comes, then 0 to 63 rented by the hour"
     bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in drawn.data}
     assert bars == {
-        "committed": {"base, period 1": 40.0, "base, period 2": 48.0, "surge, period 1": 48.0},
-        "committed, idle": {"base, period 1": 8.0}, "on-demand": {"surge, period 1": 16.0},
-        "spot": {"surge, period 2": 63.0},
+        "committed, used": {"base, period 1": 40.0, "base, period 2": 48.0, "surge, period 1": 48.0},
+        "committed, idle": {"base, period 1": 8.0}, "on-demand, used": {"surge, period 1": 16.0},
+        "spot, used": {"surge, period 2": 63.0},
     }  # fmt: skip
     table = table.assign(provider="gcp", region="us", gpu_model="H100", expected_cost_usd=1.0)
     where, cost = plots.who_runs_where(table), plots.cost_breakdown(table)
     assert where.layout.title.text == "48 GPUs in 1 place at first in base; gcp/us holds 100%"
-    assert {bar.name for bar in where.data} == {"w: H100 reserved", "idle commitment: H100 reserved"}
+    assert {bar.name for bar in where.data} == {"w, reserved", "idle commitment, reserved"}
     assert cost.layout.title.text == "w takes 83% of $6"
 
 

@@ -129,7 +129,7 @@ def test_leaving_out_dominated_offers_changes_no_optimum():
 
 
 @pytest.mark.parametrize(
-    "reason", ["price", "world", "list", "pool", "site", "cover", "use", "most", "row", "shares"]
+    "reason", ["price", "world", "list", "pool", "site", "cover", "use", "most", "row", "hours", "shares"]
 )
 def test_an_offer_better_in_any_respect_is_not_dominated(reason):
     base = with_twins(drawn(0, "tiny"), np.random.default_rng(0))
@@ -158,6 +158,7 @@ def test_an_offer_better_in_any_respect_is_not_dominated(reason):
         "use": lambda: replace(base, pairs=pairs.assign(pool_use=pairs["pool_use"] * np.where(twin, 0.5, 1.0))),
         "most": lambda: without(base, ~twin),
         "row": lambda: replace(base, rows=(Row("r", np.arange(len(pairs)), np.ones(len(pairs)), upper=99.0),)),
+        "hours": lambda: replace(base, rows=(Row("r", np.arange(4), np.ones(4), upper=99.0, on_usage=True),)),
         "shares": lambda: replace(base, limits=allocate.Limits(effective_providers=1.5)),
     }[reason]()  # fmt: skip
     assert not dominated(changed)[twin].any()
