@@ -18,8 +18,9 @@ def _stacked(
     """Return bars of ``row``, stacked of ``value`` with ``label``, by two more columns; the longest on top."""
     order = parts.groupby("row")["value"].sum().sort_values()
     drawn = px.bar(
-        parts, x="value", y="row", color=colour, pattern_shape=hatch, text="label", color_discrete_map=_COLOURS,
-        pattern_shape_map=_HATCHES, orientation="h", category_orders={"row": order.index[::-1]},
+        parts, x="value", y="row", color=colour, pattern_shape=hatch, text="label",
+        color_discrete_map=None if colour == "workload" else _COLOURS, pattern_shape_map=_HATCHES,
+        orientation="h", category_orders={"row": order.index[::-1]},
     )  # fmt: skip
     drawn.update_traces(
         textangle=0, textposition="inside", insidetextanchor="middle", hovertemplate="%{text}: %{x:,.6g}",
@@ -70,7 +71,12 @@ def commit_first(plan: pd.DataFrame) -> go.Figure:
     if plan["period"].nunique() > 1:
         when = when + ", period " + (plan["period"] + 1).astype(str)
     keys = [how.rename("how"), use.rename("use"), when.rename("row")]
-    held = plan.groupby(keys)["gpus"].sum().reset_index(name="value")
+    held = (
+        plan.groupby(keys)["gpus"]
+        .sum()
+        .reset_index(name="value")
+        .sort_values(["how", "use"], ascending=[True, False])
+    )
     held["label"] = held["value"].map("{:,.0f}".format)
     gpus = held.pivot_table("value", "row", held["how"] == "committed", "sum", fill_value=0.0)
     gpus = gpus.reindex(columns=[True, False], fill_value=0.0)
