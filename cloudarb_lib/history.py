@@ -184,10 +184,9 @@ def current_offers(
     listed = events.iloc[known.index][[*_SOURCE, "observed_at"]].rename(columns={"observed_at": "looked_at"})
     both = pd.concat([listed, looks[[*_SOURCE, "looked_at"]]])
     newest = both[both["looked_at"] <= end].groupby(_SOURCE)["looked_at"].max()
-    sources = newest.dt.as_unit("us").reset_index()
+    held = now.groupby(_SOURCE).size().reindex(newest.index, fill_value=0)
+    sources = newest.dt.as_unit("us").to_frame().assign(offers=held).reset_index()
     sources["age_days"] = (end - sources["looked_at"]).dt.total_seconds() / 86400
-    held = now.groupby(_SOURCE).size()
-    sources["offers"] = held.reindex(pd.MultiIndex.from_frame(sources[_SOURCE]), fill_value=0).to_numpy(int)
     sources["stale"] = (sources["age_days"] > stale_after_days) | sources["source"].isin(NEVER_OFFERED)
     offers = now.merge(sources.loc[~sources["stale"], [*_SOURCE, "looked_at"]], on=_SOURCE)
     offers = offers.sort_values("offer_id", ignore_index=True)

@@ -74,8 +74,7 @@ def _tables(section: str) -> dict[str, Table]:
 STORED, HANDED_OVER = map(_tables, _TEXT.split("\n# ")[2:])
 
 _PANDAS_KIND = {
-    "VARCHAR": "OSUT", "DOUBLE": "fiu", "INTEGER": "iu", "BIGINT": "iu",
-    "TIMESTAMPTZ": "M", "BOOLEAN": "b",
+    "VARCHAR": "OSUT", "DOUBLE": "fiu", "INTEGER": "iu", "BIGINT": "iu", "TIMESTAMPTZ": "M", "BOOLEAN": "b",
 }  # fmt: skip
 
 
@@ -92,13 +91,10 @@ def validate(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     kind, holds a null that is not legal or an infinite number, a time is naive, or a key repeats.
     """
     table = {**STORED, **HANDED_OVER}[name]
-    missing = [c for c in table.names if c not in frame.columns]
-    if missing:
-        raise DataError(
-            f"table {name} lacks column {missing[0]!r}"
-            f"{nearest(missing[0], [c for c in frame.columns if c not in table.names])}.",
-            f"It needs {', '.join(table.names)}.",
-        )
+    more = [c for c in frame.columns if c not in table.names]
+    for lacking in [c for c in table.names if c not in frame.columns]:
+        what = f"table {name} lacks column {lacking!r}{nearest(lacking, more)}."
+        raise DataError(what, f"It needs {', '.join(table.names)}.")
     for column in table.columns:
         values, where = frame[column.name], f"table {name}, column {column.name}"
         empty = values.isna()
@@ -114,7 +110,7 @@ def validate(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     repeated = frame.duplicated(list(table.key))
     if repeated.any():
         raise DataError(f"table {name}, row {int(repeated.argmax())}: key ({', '.join(table.key)}) repeats.")
-    return frame[table.names + [c for c in frame.columns if c not in table.names]]
+    return frame[table.names + more]
 
 
 def dictionary() -> str:

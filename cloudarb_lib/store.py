@@ -100,22 +100,22 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
         if unknown:
             raise ParameterError(f"purchase option {min(unknown)!r} is unknown.", f"Use {PURCHASE_OPTIONS}.")
-        values: dict[str, object] = {"as_of": parse_as_of(as_of)}
-        chosen = " AND gpu_count > 0" if gpu_only else ""
-        chosen += "" if include_flagged else " AND (flagged_at IS NULL OR flagged_at > $as_of)"
-        for column, wanted in (("provider", providers), ("purchase_option", purchase_options)):
-            if wanted is not None:
-                chosen += f" AND {column} IN (SELECT unnest(${column}::VARCHAR[]))"
-                values[column] = list(wanted)
-        known = "flagged_at <= $as_of"
-        parts, specs = ", ".join(OFFER_PARTS), ", ".join(_SPECS)
+        told = {
+            "providers": providers,
+            "options": purchase_options,
+            "gpu_only": gpu_only,
+            "flagged": include_flagged,
+        }
+        known, parts, specs = "flagged_at <= $as_of", ", ".join(OFFER_PARTS), ", ".join(_SPECS)
         events = self._con.execute(
             f"""SELECT price_events.* REPLACE (CASE WHEN {known} THEN quality ELSE 'ok' END AS quality,
               CASE WHEN {known} THEN flagged_at END AS flagged_at), concat_ws('/', {parts}) AS offer_id, {specs}
             FROM price_events LEFT JOIN instances USING (provider, instance_type)
-            WHERE observed_at <= $as_of{chosen}
+            WHERE observed_at <= $as_of AND ($providers IS NULL OR provider IN $providers)
+              AND ($options IS NULL OR purchase_option IN $options) AND (NOT $gpu_only OR gpu_count > 0)
+              AND ($flagged OR flagged_at IS NULL OR flagged_at > $as_of)
             ORDER BY offer_id, effective_at, observed_at""",
-            values,
+            {"as_of": parse_as_of(as_of), **told},
         ).df()
         ids = pd.Index(events["offer_id"].unique(), dtype=object)
         events["offer_id"] = pd.Categorical(events["offer_id"], categories=ids)

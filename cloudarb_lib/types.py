@@ -102,18 +102,15 @@ class Paths:
     values: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 3 or self.values.shape[::2] != (len(self.offer_ids), len(self.times)):
-            raise DataError(
-                f"Paths.values has shape {self.values.shape}, expected "
-                f"({len(self.offer_ids)}, paths, {len(self.times)})."
-            )
-        if self.values.shape[1] == 0:
+        shape, (offers, steps) = self.values.shape, (len(self.offer_ids), len(self.times))
+        if len(shape) != 3 or shape[::2] != (offers, steps):
+            raise DataError(f"Paths.values has shape {shape}, expected ({offers}, paths, {steps}).")
+        if shape[1] == 0:
             raise DataError("Paths hold no path.", "Ask for at least one.")
         bad = ~np.isfinite(self.values).all(axis=(1, 2)) | (self.values < 0).any(axis=(1, 2))
         if bad.any():
-            raise DataError(
-                f"Paths of {self.offer_ids[int(bad.argmax())]} hold a missing, infinite or negative price."
-            )
+            offer = self.offer_ids[int(bad.argmax())]
+            raise DataError(f"Paths of {offer} hold a missing, infinite or negative price.")
 
     def __repr__(self) -> str:
         offers, paths, steps = self.values.shape
