@@ -14,14 +14,22 @@ from cloudarb_lib.errors import CloudArbError
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """Yield where to write what becomes ``path`` at the end: a reader sees the old file or the new one,
-    never a part, and the old one stays where writing fails. Its folder is made if need be."""
+    never a part, also after a crash, and the old one stays where writing fails. Its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield part
+        _sync(part)
         os.replace(part, path)
+        _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from cloudarb_lib import glitches
 from cloudarb_lib.collect.files import EC2_SOURCE, pieces
 from cloudarb_lib.collect.rows import LINE, REASONS, check
 from cloudarb_lib.errors import DataError, StoreError
-from cloudarb_lib.files import locked
+from cloudarb_lib.files import locked, replaced
 from cloudarb_lib.gpus import canonical
 from cloudarb_lib.schema import QUALITIES, STORED
 from cloudarb_lib.store import BUNDLED, WAY_OUT, connect, current, store_folder
@@ -131,26 +131,16 @@ def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp) -> IngestReport:
 
 
 def _publish(work: Path, folder: Path, digest: str) -> None:
-    """Make ``work`` the newest snapshot: durable first, then the pointer, in one step."""
-    snapshots, pointer = folder / "snapshots", work.with_name("pointer")
-    snapshots.mkdir(exist_ok=True)
-    pointer.write_text(digest + "\n")
-    for path in (work, pointer):
-        _sync(path)
-    os.replace(work, snapshots / f"{digest}.duckdb")
-    _sync(snapshots)
-    os.replace(pointer, folder / "current")
-    _sync(folder)
+    """Make ``work`` the newest snapshot: first it, then the pointer, each whole and durable."""
+    snapshots = folder / "snapshots"
+    with replaced(snapshots / f"{digest}.duckdb") as part:
+        os.replace(work, part)
+    with replaced(folder / "current") as part:
+        part.write_text(digest + "\n")
     # Two older ones stay: for a reader that has just read the pointer, and to go back to.
     old = sorted(snapshots.glob("*.duckdb"), key=lambda p: (p.stem == digest, p.stat().st_mtime))
     for path in old[:-_KEEP]:
         path.unlink()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
 
 
 def _take_in(con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, report: IngestReport) -> None:

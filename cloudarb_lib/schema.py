@@ -1,6 +1,6 @@
 """Every table as tables.txt has it: column, type, unit, meaning; and what makes a frame one of them.
 
-The data dictionary in data/README.md is generated from it (``python -m cloudarb_lib.schema``).
+The data dictionary in data/README.md is generated from it (``python tests/test_dictionary.py``).
 """
 
 from __future__ import annotations
@@ -111,23 +111,3 @@ def validate(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if repeated.any():
         raise DataError(f"table {name}, row {int(repeated.argmax())}: key ({', '.join(table.key)}) repeats.")
     return frame[table.names + more]
-
-
-def dictionary() -> str:
-    """Return the data dictionary as Markdown."""
-    lines: list[str] = []
-    for title, tables in (("Stored tables", STORED), ("Tables that stages hand over", HANDED_OVER)):
-        lines += [f"### {title}", ""]
-        for table in tables.values():
-            lines += [f"#### {table.name}", "", table.meaning, "", f"Key: {', '.join(table.key)}.", ""]
-            lines += ["| column | type | unit | meaning | null |", "|---|---|---|---|---|"]
-            lines += [
-                f"| {c.name} | {c.dtype} | {c.unit} | {c.meaning} | {'yes' if c.nullable else ''} |"
-                for c in table.columns
-            ]
-            lines.append("")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(dictionary())

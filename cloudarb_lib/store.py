@@ -103,7 +103,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         told = {
             "providers": providers,
             "options": purchase_options,
-            "gpu_only": gpu_only,
+            "gpus": gpu_only,
             "flagged": include_flagged,
         }
         known, parts, specs = "flagged_at <= $as_of", ", ".join(OFFER_PARTS), ", ".join(_SPECS)
@@ -112,7 +112,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
               CASE WHEN {known} THEN flagged_at END AS flagged_at), concat_ws('/', {parts}) AS offer_id, {specs}
             FROM price_events LEFT JOIN instances USING (provider, instance_type)
             WHERE observed_at <= $as_of AND ($providers IS NULL OR provider IN $providers)
-              AND ($options IS NULL OR purchase_option IN $options) AND (NOT $gpu_only OR gpu_count > 0)
+              AND ($options IS NULL OR purchase_option IN $options) AND (NOT $gpus OR gpu_count > 0)
               AND ($flagged OR flagged_at IS NULL OR flagged_at > $as_of)
             ORDER BY offer_id, effective_at, observed_at""",
             {"as_of": parse_as_of(as_of), **told},

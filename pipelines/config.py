@@ -7,11 +7,11 @@ int; so names and types are compared here, before a kernel starts.
 from __future__ import annotations
 
 import ast
-import datetime
 import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -44,18 +44,15 @@ class Parameter(NamedTuple):
     default: object
 
 
-_OWN = dict.fromkeys(("name", "title", "store_dir"), Parameter("str", "")) | {
-    "timeout_s": Parameter("int", 1)
+_OWN = {
+    **dict.fromkeys(("name", "title", "store_dir"), Parameter("str", "")),
+    "timeout_s": Parameter("int", 1),
 }
 _NEEDED = ("name", "title", "timeout_s", "as_of")
 
 
-def _dated(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime.date) else value
-
-
 _KINDS: dict[str, Any] = {
-    "str": Annotated[StrictStr, BeforeValidator(_dated)],
+    "str": Annotated[StrictStr, BeforeValidator(lambda v: v.isoformat() if isinstance(v, date) else v)],
     "int": StrictInt,
     "float": Number,
     "bool": Flag,
@@ -136,9 +133,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for line in lines:
         match line:
-            case ast.AnnAssign(ast.Name(name), ast.Name(kind), ast.expr() as value) if (
-                kind in _KINDS and name not in found
-            ):
+            case ast.AnnAssign(ast.Name(name), ast.Name(kind), value) if kind in _KINDS and name not in found:
                 with suppress(ValueError):
                     found[name] = Parameter(kind, ast.literal_eval(value))
                     continue

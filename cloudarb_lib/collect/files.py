@@ -18,7 +18,7 @@ from cloudarb_lib.collect.rows import LINE
 from cloudarb_lib.errors import DataError
 
 PIECE = 131_072
-"""Rows handled at a time: what bounds the memory."""
+"""Rows handled at a time: what bounds the memory (beside the text of an EC2 history)."""
 EC2_SOURCE = "ec2-spot-price-history"
 _FLAT = re.compile(r"\{[^{}]*\}")
 _EC2 = ("AvailabilityZone", "InstanceType", "ProductDescription", "SpotPrice", "Timestamp")
@@ -101,26 +101,21 @@ def _csv(text: TextIO) -> Iterator[Piece]:
 
 
 def _ec2(text: TextIO) -> Iterator[Piece]:
-    """Take out the entries block by block; what is left must be pages that held just them."""
-    rest, tail, line = [], "", 1
+    """Take out the entries; what is left must be pages that held just them."""
+    whole, at, line = text.read(), 0, 1
+
+    def is_page(found: re.Match[str]) -> bool:
+        return '"SpotPriceHistory"' in found[0]  # one without entries
+
+    found = (one for one in _FLAT.finditer(whole) if not is_page(one))
     try:
-        while block := text.read(1 << 20):
-            entries, block, at = [], tail + block, 0
-            for found in _FLAT.finditer(block):
-                gap = block[at : found.start()]
-                line += gap.count("\n")
-                if '"SpotPriceHistory"' in found[0]:  # a page without entries
-                    rest.append(gap + found[0])
-                else:
-                    rest.append(gap.strip() + "0")
-                    entries.append((line, json.loads(found[0])))
-                line += found[0].count("\n")
-                at = found.end()
-            tail = block[at:]
-            if len(tail) > 1 << 24:
-                raise ValueError("16 million characters without an entry")
+        while chunk := list(islice(found, PIECE)):
+            entries = []
+            for one in chunk:
+                line, at = line + whole.count("\n", at, one.start()), one.start()
+                entries.append((line, json.loads(one[0])))
             yield parse_ec2(entries)
-        left = ("".join(rest) + tail).strip()
+        left = _FLAT.sub(lambda one: one[0] if is_page(one) else "0", whole).strip()
         while left:
             page, end = json.JSONDecoder().raw_decode(left)
             if set(page["SpotPriceHistory"]) - {0}:
