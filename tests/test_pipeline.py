@@ -19,6 +19,10 @@ from pipelines.files import digest, read_json, scrub, write_text
 from pipelines.run import RunError, _stale
 
 
+SLOW = "import time; time.sleep(60)"
+"""A cell that is running still when it is to be stopped, however busy the machine."""
+
+
 def statuses(root: Path) -> dict[str, str]:
     return {step: told["status"] for step, told in manifest(root)["notebooks"].items()}
 
@@ -51,15 +55,19 @@ def root(tmp_path_factory):
 
 
 def test_a_killed_run_is_taken_up_where_it_stood(root):
+    step = "03_allocate"
+    path = root / "notebooks" / f"{step}.ipynb"
+    notebook(path, PARAMETERS, SLOW, write_tables(step))
     first = start(root)
     wait_for("03_allocate         started", first)
     code, said = finish(root)
     assert code == 6
     assert "in use already" in said
+    until(lambda: started_by(first))
     kernels = started_by(first)
-    assert kernels
     first.kill()
     first.wait()
+    notebook(path, PARAMETERS, write_tables(step))
     assert manifest(root)["status"] == "running"
     until(lambda: not any(kernel.exists() for kernel in kernels))  # nobody waits for them any more
     code, said = finish(root)
@@ -135,8 +143,7 @@ def test_a_failure_is_kept_told_and_mended(root):
     assert 'class="failed-row"' in (root / "reports/index.html").read_text()
 
     notebook(path, PARAMETERS, write_tables(step))
-    slow = "import time; time.sleep(60)"  # so that the signal comes in time, however busy the machine
-    notebook(root / "notebooks" / "05_summary.ipynb", PARAMETERS, slow, write_tables("05_summary"))
+    notebook(root / "notebooks" / "05_summary.ipynb", PARAMETERS, SLOW, write_tables("05_summary"))
     process = start(root)
     wait_for("05_summary          started", process)
     process.send_signal(signal.SIGINT)
