@@ -18,7 +18,6 @@ from cloudarb_lib.store import open_snapshot
 from pipelines.files import digest, read_json, scrub, write_text
 from pipelines.run import RunError, _stale
 
-
 SLOW = "import time; time.sleep(60)"
 """A cell that is running still when it is to be stopped, however busy the machine."""
 
