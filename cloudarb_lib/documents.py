@@ -32,6 +32,9 @@ NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(gt=0, le=1)]
 
 
+_STRICT = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+
 @dataclass_transform(frozen_default=True)
 def record(cls: type[T]) -> type[T]:
     """Make ``cls`` a frozen dataclass whose fields are checked by their types (pydantic's), from Python or a file.
@@ -39,9 +42,7 @@ def record(cls: type[T]) -> type[T]:
     A field with an alias may be given by either name. ParameterError names the field, its value and what it
     should be; one of ``__post_init__`` is told likewise.
     """
-    made: Any = dataclass(
-        frozen=True, config=ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
-    )(cls)
+    made: Any = dataclass(frozen=True, config=_STRICT)(cls)
     checked, names = made.__init__, [f.name for f in dataclasses.fields(made)]
 
     @functools.wraps(checked)
@@ -92,11 +93,9 @@ def _first(error: ValidationError, kind: type) -> tuple[tuple[int | str, ...], P
     at = tuple(k for k in (*found["loc"], more.get("key", "[key]")) if k != "[key]")
     if isinstance(more.get("error"), ParameterError):
         return at, more["error"]
-    names = list(at)
-    while names and isinstance(names[-1], int):
-        names.pop()  # an entry of a list goes by the list's name
-    within = list(itertools.takewhile(lambda k: isinstance(k, str), reversed(names)))
-    key = ".".join(map(str, reversed(within))) or "the file"
+    # an entry of a list goes by the list's name
+    runs = [list(run) for number, run in itertools.groupby(at, lambda k: isinstance(k, int)) if not number]
+    key = ".".join(map(str, runs[-1])) if runs else "the file"
     if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = _keys(kind, at[:-1])
         way_out = f"Use {', '.join(known)}."

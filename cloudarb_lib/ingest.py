@@ -198,13 +198,12 @@ def _merge(table: str) -> str:
     """
     prices, keys = table == "price_events", STORED[table].key
     names, key = ", ".join(STORED[table].names), ", ".join(keys)
-    ours, theirs = (", ".join(f"{t}.{c}" for c in keys) for t in (table, "f"))
     rest = ", ".join(c for c in STORED[table].names if c not in keys)
     told = "price_usd_per_hour, offer_count" if prices else rest
     group, order = (key.removesuffix(", observed_at"), "observed_at, ") if prices else (key, "")
     there = f"UNION ALL SELECT {key}, {told} FROM {table} SEMI JOIN staged USING ({key})" if prices else ""
     fresh = "FROM staged JOIN judged USING (line) WHERE NOT same"
-    replace = f"DELETE FROM {table} USING (SELECT * {fresh} AND corrects) f WHERE ({ours}) = ({theirs});"
+    replace = f"DELETE FROM {table} WHERE ({key}) IN (SELECT ({key}) {fresh} AND corrects);"
     return f"""
 DELETE FROM staged WHERE wrong IS NOT NULL;
 CREATE OR REPLACE TEMP TABLE clash AS SELECT {key} FROM (SELECT {key}, {told} FROM staged {there})

@@ -186,6 +186,8 @@ def _carry_out(config: RunConfig, stale: list[str], manifest: dict, run_dir: Pat
     with ThreadPoolExecutor(_CORES) as pool:
         for step in stale:
             running[step] = pool.submit(one, step, [running[name] for name in AFTER[step] if name in running])
+        while wait(running.values(), timeout=0.2).not_done:
+            pass  # a signal that comes just before a wait without an end would be seen at its end only
     for number, handler in previous.items():
         signal.signal(number, handler)
     for future in running.values():

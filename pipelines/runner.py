@@ -82,15 +82,13 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wat
     from jupyter_client.manager import AsyncKernelManager
 
     with tempfile.TemporaryDirectory(prefix="cloudarb-") as private:
-        settings = {
-            "transport": "ipc",
-            "ip": f"{private}/kernel",
-            "connection_file": f"{private}/kernel.json",
-        }
 
         class PrivateKernel(AsyncKernelManager):
             def __init__(self, **kwargs: Any) -> None:
-                super().__init__(**kwargs, **settings, kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+                super().__init__(
+                    **kwargs, kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), transport="ipc",
+                    ip=f"{private}/kernel", connection_file=f"{private}/kernel.json",
+                )  # fmt: skip
                 watch.kernel = self
 
         # the folder goes to the kernel alone: papermill's cwd is that of our whole process
