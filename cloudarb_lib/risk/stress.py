@@ -69,6 +69,11 @@ class Scenario:
     record: str = ""
     all_of: tuple[Any, ...] = ()
 
+    @property
+    def parts(self) -> list[Scenario]:
+        """The scenario and all that it adds, and that these add."""
+        return [self, *(more for part in self.all_of for more in part.parts)]
+
     def __post_init__(self) -> None:
         days = [parse_as_of(day) for day in (self.since, self.until) if day]
         if len(days) == 1 or (self.record and not days) or (days and not days[0] < days[1]):
@@ -92,10 +97,9 @@ def load_scenarios(path: str | Path = "") -> list[Scenario]:
     for i, scenario in enumerate(read(_File, path, ours).scenarios):
         unknown = [name for name in scenario.all_of if str(name) not in found]
         if unknown or scenario.name in found:
+            what = f"all_of: {unknown[0]!r} is not an entry above" if unknown else "name repeats"
             at = read_yaml(path, ours)[1]("scenarios", i, "all_of" if unknown else "name")
-            if not unknown:
-                raise ParameterError(f"{at}: scenario {scenario.name!r} repeats.")
-            raise ParameterError(f"{at}: all_of: {unknown[0]!r} is not an entry above.", "List names.")
+            raise ParameterError(f"{at}: scenario {scenario.name!r}: {what}.")
         found[scenario.name] = replace(scenario, all_of=tuple(found[str(name)] for name in scenario.all_of))
     return list(found.values())
 
@@ -139,35 +143,29 @@ def _replayed(scenario: Scenario, world: World, ids: pd.Index) -> np.ndarray | N
 
 def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | None:
     """Return what a scenario does to the offers, or None where it hits none or the record lacks an episode."""
-    offers, steps = world.offers.set_index("offer_id"), len(world.paths.times)
-    hit = np.ones(len(offers), dtype=bool)
+    offers = world.offers.set_index("offer_id")
+    price, demand = np.ones((len(offers), len(world.paths.times))), 1.0
+    volatility, available = np.ones((2, len(offers)))
     spend = (plan["instances"] * plan["hours"]).groupby(plan["offer_id"]).sum()
     spend = spend.reindex(offers.index, fill_value=0.0) * offers["price_usd_per_hour"]
-    for column in WHOM:
-        whom = getattr(scenario, column)
-        if whom == "largest":
-            by = spend[hit].groupby(offers.loc[hit, column]).sum().drop("unstated", errors="ignore")
-            whom = by.idxmax() if len(by) else "none"
-        hit &= (offers[column] == whom).to_numpy() | (not whom)
-        if not hit.any():
+    for part in scenario.parts:
+        hit = np.ones(len(offers), dtype=bool)
+        for column in WHOM:
+            whom = getattr(part, column)
+            if whom == "largest":
+                by = spend[hit].groupby(offers.loc[hit, column]).sum().drop("unstated", errors="ignore")
+                whom = by.idxmax() if len(by) else "none"
+            hit &= (offers[column] == whom).to_numpy() | (not whom)
+        moves = hit & (offers["purchase_option"] != "reserved").to_numpy()
+        path = _replayed(part, world, offers.index[moves]) if part.since and hit.any() else 1.0
+        if not hit.any() or path is None:
             return None
-    moves = hit & (offers["purchase_option"] != "reserved").to_numpy()
-    price = np.full((len(offers), steps), scenario.cost)
-    price[moves] *= scenario.price
-    if scenario.since:
-        path = _replayed(scenario, world, offers.index[moves])
-        if path is None:
-            return None
-        price[moves] *= path
-    volatility = np.where(moves, scenario.volatility, 1.0)
-    available = np.where(hit, scenario.availability, 1.0)
-    factors: tuple[Any, ...] = (price, volatility, available, scenario.demand)
-    for part in scenario.all_of:
-        more = _shock(part, world, plan)
-        if more is None:
-            return None
-        factors = tuple(ours * theirs for ours, theirs in zip(factors, more, strict=True))
-    return _Shock(*factors)
+        price *= part.cost
+        price[moves] *= part.price * path
+        volatility[moves] *= part.volatility
+        available[hit] *= part.availability
+        demand *= part.demand
+    return _Shock(price, volatility, available, demand)
 
 
 def _struck(world: World, shock: _Shock) -> World:
