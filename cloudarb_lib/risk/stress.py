@@ -234,13 +234,12 @@ def replan(
         known = known.assign(price_usd_per_hour=share * known["price_usd_per_hour"] + extra)
         known = known[(share > 0) & extra.notna()]
         work = [replace(w, amount=w.amount * shock.demand) for w in workloads]
+        part, more = (s[known.index].to_numpy()[:, None, None] for s in (share, extra))
+        paths = struck.paths.select(known.index)
+        paths = replace(paths, values=part * paths.values + more)
+        terms: Any = {"assumptions": world.assumptions, "hours": world.horizon_h, "gap": GAP}
         for choice in (known[~known.get("stale", pd.Series(False, known.index))], known):
-            paths = struck.paths.select(choice.index)
-            part, more = (s[choice.index].to_numpy()[:, None, None] for s in (share, extra))
-            made = plan_on(
-                choice.reset_index(drop=True), work, replace(paths, values=part * paths.values + more),
-                assumptions=world.assumptions, hours=world.horizon_h, gap=GAP,
-            )  # fmt: skip
+            made = plan_on(choice.reset_index(drop=True), work, paths, **terms)
             if made is not None:
                 plans[scenario.name] = pd.concat([made, kept], ignore_index=True)
                 break
