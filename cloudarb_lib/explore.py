@@ -238,18 +238,16 @@ def availability(
     market = events[events["source"].isin(told)]
     market = market.assign(price_usd_per_hour=market["offer_count"].astype(float))
     first, last = seen["looked_at"].min(), seen["looked_at"].max()
-    cells, whole = (
-        history.to_panel(market, seen, freq=step, as_of=last, start=first, how="mean")
-        for step in (freq, last - first)
+    cells = history.to_panel(market, seen, freq=freq, as_of=last, start=first, how="mean")
+    share = cells.frame("available").fillna(0.0)
+    table = cells.offers[["provider", "instance_type", "gpu_model"]].rename(
+        columns={"instance_type": "offer"}
     )
-    offers = whole.offers.rename(columns={"instance_type": "offer"})
-    table = offers[["provider", "offer", "gpu_model"]].copy()
-    table["on_sale_pct"] = 100 * np.nan_to_num(whole.available[-1])
-    table["offers_on_sale"] = whole.price[-1]
+    table["on_sale_pct"] = 100 * share.sum() * (cells.step / (last - first))
+    table["offers_on_sale"] = (cells.frame() * share).sum() / share.sum()
     table = table.sort_values("on_sale_pct", ascending=False, kind="stable")
-    share = cells.frame("available").fillna(0.0)[table.index]
     share = share[cells.times - cells.step >= first]  # the first cell may begin before the record
-    return table.reset_index(drop=True), share
+    return table.reset_index(drop=True), share[table.index]
 
 
 def changes(events: pd.DataFrame, *, as_of: object, window: object = "7D") -> pd.DataFrame:
