@@ -82,12 +82,11 @@ def _low(
     for vcpus in (about["vcpus"].to_numpy(float), (about["vcpus"] / about["gpu_count"]).to_numpy(float)):
         small &= vcpus < (known * 0 + vcpus).median(axis=1).to_numpy()[:, None] / 2
     low = np.flatnonzero(low & ~small[line, column])
-    if not len(low) or about["purchase_option"].iloc[0] != "spot":
+    if about["purchase_option"].iloc[0] != "spot":
         return low
     region, machine = about["region"].to_numpy(), about["instance_type"].to_numpy()
-    stays = []
-    for t, c, price_per_gpu in zip(line[low], column[low], value[low], strict=True):
-        beside = known.to_numpy()[t, (region == region[c]) & (machine != machine[c])]
-        beside = beside[~np.isnan(beside)]
-        stays.append(not len(beside) or price_per_gpu < np.median(beside) / 2)
-    return low[np.array(stays)]
+    beside = [
+        known.loc[t, (region == region[c]) & (machine != machine[c])].dropna().median()
+        for t, c in zip(line[low], column[low], strict=True)
+    ]
+    return low[~(value[low] >= np.array(beside) / 2)]  # also where there is none
