@@ -43,9 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = verbs.add_parser("doctor", description="Is everything in place? What to do if not.")
     doctor.set_defaults(carry_out=_doctor)
     scores = verbs.add_parser("backtest", description="What would the forecasts of the past have been worth?")
-    plan = verbs.add_parser(
-        "allocate", description="A plan for a file of workloads, at the prices of a time."
-    )
+    plan = verbs.add_parser("allocate", description="A plan for a file of workloads at the prices of a day.")
     risk = verbs.add_parser("risk", description="Questions on cost-at-risk.")
     questions = risk.add_subparsers(dest="question", metavar="QUESTION", required=True)
     held = questions.add_parser("backtest", description="Did cost-at-risk hold up against what happened?")
