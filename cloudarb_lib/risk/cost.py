@@ -47,8 +47,9 @@ class PlanCost:
     """Cost samples of a plan over ``horizon_h`` hours, USD, each array of shape (paths, offers).
 
     ``table`` is indexed by offer_id: the offer's parts, ``gpu_model``, ``gpus`` (of an instance, 0 where it has none),
-    ``instance_hours``, ``idle_hours`` (of these, committed ones that no workload uses), ``price_usd_per_hour`` now,
-    ``fallback`` and ``fallback_usd_per_hour`` as of ``find_fallbacks``, and the hazard as of ``hazards``.
+    ``committed`` (paid whether used or not, at the price now), ``instance_hours``, ``idle_hours`` (of these, committed
+    ones that no workload uses), ``price_usd_per_hour`` now, ``fallback`` and ``fallback_usd_per_hour`` as of
+    ``find_fallbacks``, and the hazard as of ``hazards``.
     ``unit_usd`` is the mean price of a planned hour, USD per instance-hour.
     ``price`` is what the planned hours cost, ``capacity`` what the hours taken away cost beyond that,
     ``demand`` what demand above the plan adds. ``unmet_gpu_hours`` (paths,) is what nothing on offer could replace,
@@ -63,11 +64,6 @@ class PlanCost:
     demand: np.ndarray
     unmet_gpu_hours: np.ndarray
     unused: np.ndarray
-
-    @property
-    def committed(self) -> np.ndarray:
-        """Which offers are paid whether used or not, and keep their price."""
-        return (self.table["purchase_option"] == "reserved").to_numpy()
 
     @property
     def by_offer(self) -> np.ndarray:
@@ -160,6 +156,7 @@ def _held(world: World, plan: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     table = known.reindex(hours.index, columns=columns).fillna({"available_share": 1.0})
     idle = held[held["workload"] == IDLE].groupby("offer_id", observed=True)["instance_hours"].sum()
     table = table.assign(instance_hours=hours.sum(axis=1), idle_hours=idle).fillna({"idle_hours": 0.0})
+    table["committed"] = table["purchase_option"] == "reserved"
     table = table.join(find_fallbacks(world.offers, table.index))
     return table.join(hazards(table, world.assumptions, world.preset)), unit
 
@@ -181,8 +178,7 @@ def plan_cost(world: World, plan: pd.DataFrame, *, demand_factor: float = 1.0) -
     table, unit = _held(world, plan)
     columns = ["instance_hours", "idle_hours", "gpus", "fallback_usd_per_hour", "price_usd_per_hour"]
     hours, idle, gpus, fallback, now, standing = table[[*columns, "available_share"]].to_numpy(float).T
-    option = table["purchase_option"].to_numpy(object)
-    committed, listed = option == "reserved", option == "on_demand"
+    committed, listed = table["committed"].to_numpy(), (table["purchase_option"] == "on_demand").to_numpy()
     unit = np.ascontiguousarray(np.where(committed, now, unit))
     nothing, n = np.isnan(fallback), len(unit)
     more = (demand_factor - 1.0) * hours

@@ -71,13 +71,13 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
     commitments cost, and what of it goes unused, scope risk:commitment. ``PARTS`` and ``MARGINAL`` by provider, region,
     gpu and offer. Level and standard error are NaN where there is none.
     """
-    none = float("nan")
+    none, paid = float("nan"), cost.price[:, cost.table["committed"]].sum(axis=1)
     rows: list[_Row] = [
         ("expected_cost", none, mean(cost.total), "total"),
         ("budget", none, Estimate(budget_usd, none), "total"),
         ("probability_over_budget", none, probability_over(cost.total, budget_usd), "total"),
         ("unmet_gpu_hours", none, mean(cost.unmet_gpu_hours), "total"),
-        ("commitment_paid", none, mean(cost.price[:, cost.committed].sum(axis=1)), "risk:commitment"),
+        ("commitment_paid", none, mean(paid), "risk:commitment"),
         ("commitment_unused", none, mean(cost.unused), "risk:commitment"),
     ]
     if (wanted := (cost.table["instance_hours"] * cost.table["gpus"]).sum()) > 0:
@@ -138,13 +138,13 @@ def by_model(
     learn from: these paths and filtered, averaged quantile by quantile. A record too short for 12 windows of the
     horizon leaves these paths alone.
     """
-    table, held = cost.table, cost.committed
+    table = cost.table
     now, within = (p.frame().reindex(last.times)[table.index].to_numpy() for p in (last, mean))
     units = {"these paths": cost.unit_usd}
     if len(now) >= horizon_steps + LEAST_STEPS:
         units |= {m: draw_costs(now, within, horizon_steps, model=m, seed=seed) for m in MODELS}
     fixed, hours = table["price_usd_per_hour"].to_numpy(), table["instance_hours"].to_numpy()
-    costs = {name: np.where(held, fixed, unit) @ hours for name, unit in units.items()}
+    costs = {name: np.where(table["committed"], fixed, unit) @ hours for name, unit in units.items()}
     if "filtered" in costs:
         share = np.arange(1, N_DRAWS + 1) / N_DRAWS
         ours = np.quantile(costs["these paths"], share, method="inverted_cdf")
