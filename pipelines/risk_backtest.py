@@ -33,22 +33,19 @@ def carry_out(given: argparse.Namespace) -> int:
     ParameterError for a step or horizon without a history of one's own, DataError for a file that cannot be
     read or is too short.
     """
-    from datetime import UTC, datetime
-
     import pandas as pd
 
     from cloudarb_lib.errors import ParameterError
     from pipelines.history_file import store_of
     from pipelines.run import REPORTS
 
-    now = pd.Timestamp(datetime.now(UTC))
     settings: list[tuple[str, str, int]] = list(BUNDLED)
     if given.history is not None:
         settings = [("", given.freq or "7D", 1 if given.horizon is None else given.horizon)]
     elif given.freq or given.horizon is not None:
         raise ParameterError("--freq and --horizon go with --history.", "Name a file, or leave them out.")
     with store_of(given.history, given.store) as store_dir:
-        results = [_one(store_dir, setting, now=now, level=given.level) for setting in settings]
+        results = [_one(store_dir, setting, given.level) for setting in settings]
     verdicts, windows = (pd.concat(parts, ignore_index=True) for parts in zip(*results, strict=True))
     _say(verdicts, given.level)
     out = given.out or REPORTS / "risk_backtest"
@@ -59,19 +56,18 @@ def carry_out(given: argparse.Namespace) -> int:
     return 0
 
 
-def _one(
-    store_dir: str, setting: tuple[str, str, int], *, now: pd.Timestamp, level: float
-) -> list[pd.DataFrame]:
+def _one(store_dir: str, setting: tuple[str, str, int], level: float) -> list[pd.DataFrame]:
     """Return verdicts and windows of one setting, each with column ``history``."""
     from functools import partial
 
+    import pandas as pd
     from tqdm.auto import tqdm
 
     from cloudarb_lib import history, store, units
     from cloudarb_lib.risk.backtest import back_test
     from pipelines.history_file import record_end
 
-    provider, freq, horizon = setting
+    (provider, freq, horizon), now = setting, pd.Timestamp.now("UTC")
     name = f"{provider or 'file'} {horizon} x {freq}"
     with store.open_snapshot(store_dir) as snapshot:
         events = snapshot.events(

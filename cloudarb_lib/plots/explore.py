@@ -98,8 +98,8 @@ def spreads(table: pd.DataFrame, option: str) -> go.Figure:
         return nothing(f"No two sites sell the same GPU {option}")
     best = rows.iloc[-1]
     above = rows[["median", "next", "cheapest"]].div(rows["cheapest"], axis=0).sub(1).mul(100)
-    drawn = px.scatter(above.set_index(rows["gpu_model"]), orientation="h").update_traces(marker_size=12)
-    drawn.update_traces(mode="markers", cliponaxis=False)
+    drawn = px.scatter(above.set_index(rows["gpu_model"]), orientation="h")
+    drawn.update_traces(marker_size=12, mode="markers", cliponaxis=False)
     arm = {"array": 0 * above["median"], "arrayminus": above["median"], "symmetric": False, "width": 0}
     drawn.update_traces(error_x=arm | {"color": "#ccc", "thickness": 4}, selector={"name": "median"})
     for row in rows.itertuples():
