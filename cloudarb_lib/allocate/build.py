@@ -42,50 +42,40 @@ def _matches(values: pd.Series, patterns: tuple[str, ...]) -> np.ndarray:
     return values.map(known).to_numpy(bool)
 
 
+def _lies_in(offers: pd.DataFrame, patterns: tuple[str, ...]) -> np.ndarray:
+    site = offers["provider"] + "/" + offers["region"]
+    return _matches(offers["region"], patterns) | _matches(site, patterns)
+
+
 def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> np.ndarray:
     """Return which offers can serve a workload (boolean).
 
     Raises ParameterError where none can, telling how many offers are left after each
     requirement in turn, and naming the nearest GPU model where the model is not known at all.
     """
-    models = list(offers["gpu_model"].dropna().unique())
-    for model in workload.throughput:
-        variants = [m for m in models if str(m).startswith(f"{model}-")]
-        if model not in models and variants and len(workload.throughput) == 1:
-            raise ParameterError(
-                f"workload {workload.name!r}: no offer has GPU model {model!r}.",
-                f"Name which: {', '.join(sorted(variants))}.",
-            )
-    site = offers["provider"].str.cat(offers["region"], sep="/")
-    region, provider = offers["region"], offers["provider"]
-    wanted = f"GPU model {', '.join(workload.throughput)}"
-    if not set(workload.throughput) & set(models):
-        wanted += nearest(next(iter(workload.throughput)), [str(m) for m in models])
-    least = max(workload.gpus_per_instance, 1.0)
-    spot = (offers["purchase_option"] == "spot").to_numpy()
+    w, models = workload, sorted(set(offers["gpu_model"].dropna()))
+    wanted = f"GPU model {', '.join(w.throughput)}"
+    if not set(models) & set(w.throughput):
+        variants = [m for m in models if m.startswith(tuple(f"{name}-" for name in w.throughput))]
+        close = nearest(next(iter(w.throughput)), models)
+        wanted += f" (name which: {', '.join(variants)})" if variants else close
     tests = [
-        (wanted, offers["gpu_model"].isin(list(workload.throughput)).to_numpy()),
-        (f"provider {', '.join(workload.providers)}", _matches(provider, workload.providers)),
-        (
-            f"region {', '.join(workload.regions)}",
-            _matches(region, workload.regions) | _matches(site, workload.regions),
-        ),
-        (f"purchase {', '.join(workload.options)}", offers["purchase_option"].isin(workload.options)),
-        ("not interruptible: no spot", np.ones(len(offers), bool) if workload.interruptible else ~spot),
-        (f"{least:g} GPUs a machine or more", offers["gpu_count"].to_numpy(float) >= least),
+        (wanted, offers["gpu_model"].isin(list(w.throughput))),
+        (f"provider {', '.join(w.providers)}", _matches(offers["provider"], w.providers)),
+        (f"region {', '.join(w.regions)}", _lies_in(offers, w.regions)),
+        (f"purchase {', '.join(w.options)}", offers["purchase_option"].isin(w.options)),
+        ("not interruptible: no spot", w.interruptible | offers["purchase_option"].ne("spot")),
+        (f"{max(w.gpus_per_instance, 1.0):g} GPUs a machine or more", offers["gpu_count"] >= max(w.gpus_per_instance, 1.0)),
+        (f"not in {', '.join(w.not_in)}", ~_lies_in(offers, w.not_in)),
     ]  # fmt: skip
-    if workload.not_in:
-        bad = _matches(region, workload.not_in) | _matches(site, workload.not_in)
-        tests.append((f"not in {', '.join(workload.not_in)}", ~bad))
     for name, column in (("GPU memory", "gpu_memory_gib"), ("memory", "memory_gib")):
-        limit = getattr(workload, column)
-        if limit:
-            tests.append((f"{name} of {limit:g} GiB", offers[column].to_numpy(float) >= limit))
-    if workload.residency:
-        tests.append((f"residency {', '.join(workload.residency)}", place.resides(workload, offers)))
-    if workload.latency_to:
-        wanted = f"round trips of {workload.latency_ms:g} ms to {workload.latency_to}"
-        tests.append((wanted, place.near(workload, offers, assumptions)))
+        if limit := getattr(w, column):
+            tests.append((f"{name} of {limit:g} GiB", offers[column] >= limit))
+    if w.residency:
+        tests.append((f"residency {', '.join(w.residency)}", place.resides(w, offers)))
+    if w.latency_to:
+        said = f"round trips of {w.latency_ms:g} ms to {w.latency_to}"
+        tests.append((said, place.near(w, offers, assumptions)))
     keep = np.ones(len(offers), bool)
     told = [f"{len(offers)} offers"]
     for name, passed in tests:
@@ -147,8 +137,6 @@ def build_problem(
     spans = np.atleast_1d(np.asarray(hours, float))
     if not (len(spans) and ((spans > 0) & (spans < math.inf)).all()):
         raise ParameterError(f"the plan covers {hours} hours.", "Plan at least one hour, in every period.")
-    if not demand.workloads:
-        raise ParameterError("no workload to place.", "Name at least one in the demand file.")
     given = {"paths": paths, "limits": limits, "assumptions": assumptions, "hours": hours}
     elsewhere = partial(_elsewhere, demand, offers, **given)
     price = offers["price_usd_per_hour"].to_numpy(float)
@@ -239,25 +227,21 @@ def build_problem(
     values, mean_price, notes = _price_paths(offers, paths, spans, np.array([f.probability for f in futures]))
     period, future = np.array(cases).T
     chance = np.array([f.probability for f in futures])[future]
-    slots = pd.DataFrame(
-        {
-            "offer_id": offers["offer_id"].astype(str), "provider": offers["provider"],
-            "region": offers["region"], "site": site, "on_demand": offers["purchase_option"].eq("on_demand"),
-            "gpus": offers["gpu_count"], "gpu_model": offers["gpu_model"],
-            "purchase_option": offers["purchase_option"],
-        }
-    )  # fmt: skip
+    slots = offers[["offer_id", "provider", "region", "gpu_model", "purchase_option"]].assign(
+        site=site, on_demand=offers["purchase_option"].eq("on_demand"), gpus=offers["gpu_count"]
+    )
     slots = pd.concat([slots] * len(cases), ignore_index=True).assign(
         period=np.repeat(period, len(offers)),
         pool=np.concatenate([pool + c * len(names) for c in range(len(cases))]),
         list_price=np.outer(chance, offers["price_usd_per_hour"]).ravel(), mean_price=mean_price,
     )  # fmt: skip
-    rows = _commitments(table.assign(offer=slot % len(offers)), offers, binds)
-    rows += _starts(demand.workloads, table.assign(price=slots["mean_price"].to_numpy()[slot]), len(spans))
-    at_offer = table.assign(slot=slot % len(offers), chance=chance[case], future=future[case])
-    rows += place.egress(demand, at_offer, offers, assumptions=assumptions, hours=float(spans.sum()))
+    ways = table.assign(
+        offer=slot % len(offers), price=slots["mean_price"].to_numpy()[slot], chance=chance[case], future=future[case]
+    ).join(offers, on="offer")  # fmt: skip
+    rows = _commitments(ways, offers, binds) + _starts(demand.workloads, ways, len(spans))
+    rows += place.egress(demand, ways, assumptions=assumptions, hours=float(spans.sum()))
     if "grid_gco2e_per_kwh" in offers or limits.carbon_kg or limits.carbon_usd_per_tonne:
-        rows.append(place.carbon(at_offer, offers, limits, assumptions))
+        rows.append(place.carbon(ways, limits, assumptions))
     return Problem(
         demands=pd.DataFrame(demands, columns=["workload", "period", "need", "unmet_usd", "scenario"]),
         slots=slots,

@@ -68,26 +68,23 @@ def near(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
     return trip_ms <= workload.latency_ms
 
 
-def egress(
-    demand: Demand, pairs: pd.DataFrame, offers: pd.DataFrame, *, assumptions: Assumptions, hours: float
-) -> list[Row]:
+def egress(demand: Demand, ways: pd.DataFrame, *, assumptions: Assumptions, hours: float) -> list[Row]:
     """Return the rows of GB that leave each provider, or a region for another, and their prices.
 
-    Work reads its data in proportion to what it does where (``share`` of the pairs): half the work
+    Work reads its data in proportion to what it does where (``share`` of the ways): half the work
     elsewhere moves half the data. Out of a provider the price falls with its total of a month, in each
-    future of the demand (``future`` and ``chance`` of the pairs) on its own.
+    future of the demand (``future`` and ``chance`` of the ways) on its own.
     """
-    site = offers["provider"].str.cat(offers["region"], sep="/").to_numpy()[pairs["slot"]]
-    to, future = offers["provider"].to_numpy()[pairs["slot"]], pairs["future"].to_numpy()
-    weeks, months = hours / HOURS_PER_WEEK, hours / (HOURS_PER_YEAR / 12)
-    gb = np.zeros(len(pairs))
-    owner = np.full(len(pairs), "", object)
+    to, weeks, months = ways["provider"], hours / HOURS_PER_WEEK, hours / (HOURS_PER_YEAR / 12)
+    gb, owner = np.zeros(len(ways)), np.full(len(ways), "", object)
     for number, w in enumerate(demand.workloads):
         if w.data_gb:
-            mine = (pairs["workload"] == number).to_numpy() & (site != w.data_in)
+            mine = (
+                (ways["workload"] == number) & (ways["provider"] + "/" + ways["region"] != w.data_in)
+            ).to_numpy()
             owner[mine] = w.data_in.split("/")[0]
             times = min(weeks, w.deadline_weeks) if w.data_weekly else 1.0
-            gb[mine] = (w.data_gb * w.count * times * pairs["share"])[mine]
+            gb[mine] = (w.data_gb * w.count * times * ways["share"])[mine]
     rows = []
     for name in sorted(set(owner) - {""}):
         within = ((0.0, assumptions.get(f"transfer_usd_per_gb/{name}", "transfer_usd_per_gb")),)
@@ -97,16 +94,16 @@ def egress(
             (f"data between regions of {name}", to == name, within),
         ):
             for f, scenario in enumerate(demand.scenarios or (None,)):
-                at = np.flatnonzero((owner == name) & mine & (future == f) & (gb > 0))
+                at = np.flatnonzero((owner == name) & mine & (ways["future"] == f) & (gb > 0))
                 if len(at):
-                    chance = pairs["chance"].iloc[at[0]]
+                    chance = ways["chance"].iloc[at[0]]
                     paid = tuple((start, usd * chance) for start, usd in tiers)
                     named = said + (scenario.suffix if scenario else "")
                     rows.append(Row(named, at, gb[at], tiers=paid, unit="GB"))
     return rows
 
 
-def carbon(pairs: pd.DataFrame, offers: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> Row:
+def carbon(ways: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> Row:
     """Return the row of kgCO2e: what a machine draws while it works, at the grid's average intensity.
 
     (GPU watts x utilisation + watts of its share of the host) x PUE x intensity, as the Cloud Carbon
@@ -115,16 +112,15 @@ def carbon(pairs: pd.DataFrame, offers: pd.DataFrame, limits: Limits, assumption
     watts = {
         model: assumptions.get("gpu_utilisation") * assumptions.get(f"gpu_watts/{model}", "gpu_watts")
         + assumptions.get("host_watts_per_gpu")
-        for model in offers["gpu_model"].unique()
+        for model in ways["gpu_model"].unique()
     }
-    pue = {name: assumptions.get(f"pue/{name}", "pue") for name in offers["provider"].unique()}
-    grid = known(offers, "grid_gco2e_per_kwh").astype(float)
-    if np.isnan(grid).any():
-        grid = np.where(np.isnan(grid), assumptions.get("grid_gco2e_per_kwh"), grid)
-    drawn_kw = offers["gpu_count"] * offers["gpu_model"].map(watts) * offers["provider"].map(pue) / 1e3
-    kg_per_h = (drawn_kw * grid / 1e3).to_numpy(float)[pairs["slot"]]
-    usd = limits.carbon_usd_per_tonne
+    pue = {name: assumptions.get(f"pue/{name}", "pue") for name in ways["provider"].unique()}
+    grid = pd.Series(known(ways, "grid_gco2e_per_kwh").astype(float))
+    if grid.isna().any():
+        grid = grid.fillna(assumptions.get("grid_gco2e_per_kwh"))
+    drawn_kw = ways["gpu_count"] * ways["gpu_model"].map(watts) * ways["provider"].map(pue) / 1e3
+    kg, usd = drawn_kw * grid / 1e3 * ways["busy_h"] * ways["chance"], limits.carbon_usd_per_tonne
     return Row(
-        "carbon", np.arange(len(pairs)), kg_per_h * (pairs["busy_h"] * pairs["chance"]).to_numpy(float),
-        upper=limits.carbon_kg or np.inf, tiers=((0.0, usd / 1e3),) if usd else (), unit="kgCO2e",
+        "carbon", np.arange(len(ways)), kg.to_numpy(float), upper=limits.carbon_kg or np.inf,
+        tiers=((0.0, usd / 1e3),) if usd else (), unit="kgCO2e",
     )  # fmt: skip
