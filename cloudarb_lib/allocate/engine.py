@@ -180,7 +180,7 @@ def solve_mip(
     upper: np.ndarray,
     options: SolveOptions,
     start: np.ndarray | None = None,
-    seen: Callable[[np.ndarray, float], bool] = lambda z, bound: False,
+    seen: Callable[[np.ndarray, float], bool] | None = None,
 ) -> Answer:
     """Solve the program with ``cuts`` to the options' gap in their time, under column bounds ``upper``.
 
@@ -209,24 +209,26 @@ def solve_mip(
     )
 
 
-def _with_highspy(milp: Milp, options: SolveOptions, start: np.ndarray | None, seen: Callable) -> Answer:
+def _with_highspy(
+    milp: Milp, options: SolveOptions, start: np.ndarray | None, seen: Callable | None
+) -> Answer:
     highs = _highs(milp)
     import highspy
 
     whole = np.flatnonzero(milp.integer).astype(np.int32)
     highs.changeColsIntegrality(len(whole), whole, np.array([highspy.HighsVarType.kInteger] * len(whole)))
-    highs.setOptionValue("threads", options.threads)
-    highs.setOptionValue("mip_rel_gap", options.gap)
-    highs.setOptionValue("mip_abs_gap", 0.0)
-    highs.setOptionValue("time_limit", options.time_limit_s)
+    given: dict[str, Any] = {"threads": options.threads, "time_limit": options.time_limit_s}
+    given |= {"mip_rel_gap": options.gap, "mip_abs_gap": 0.0}
     if options.presolve != "default":
-        highs.setOptionValue("presolve", "off" if options.presolve == "off" else "on")
+        given["presolve"] = "off" if options.presolve == "off" else "on"
     if options.cuts != "default":
-        highs.setOptionValue("mip_allow_cut_separation_at_nodes", options.cuts != "off")
+        given["mip_allow_cut_separation_at_nodes"] = options.cuts != "off"
     if options.heuristics != "default":
-        highs.setOptionValue("mip_heuristic_effort", _HEURISTIC_EFFORT[options.heuristics])
-        for name in _SUB_PROGRAMS:  # at no effort HiGHS would still run them once at the root
-            highs.setOptionValue(f"mip_heuristic_run_{name}", options.heuristics != "off")
+        given["mip_heuristic_effort"] = _HEURISTIC_EFFORT[options.heuristics]
+        # at no effort HiGHS would still run them once at the root
+        given |= {f"mip_heuristic_run_{name}": options.heuristics != "off" for name in _SUB_PROGRAMS}
+    for name, value in given.items():
+        highs.setOptionValue(name, value)
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
@@ -234,7 +236,7 @@ def _with_highspy(milp: Milp, options: SolveOptions, start: np.ndarray | None, s
     ended: list[bool] = []
 
     def better(event: Any) -> None:
-        if seen(np.array(event.data_out.mip_solution), event.data_out.mip_dual_bound):
+        if seen and seen(np.array(event.data_out.mip_solution), event.data_out.mip_dual_bound):
             ended.append(True)
 
     highs.cbMipInterrupt += lambda event: event.interrupt(bool(ended))

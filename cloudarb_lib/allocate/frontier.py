@@ -78,26 +78,27 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
     base = solve(problem, options)
     if not base.has_plan or base.verdict.var_usd <= var_usd:
         return base
-    limits = problem.limits
-    keep = int(np.ceil(limits.cvar_level * len(problem.paths) - 1e-9))  # worlds within the limit
+    limits, paths = problem.limits, problem.paths
+    keep = int(np.ceil(limits.cvar_level * len(paths) - 1e-9))  # worlds within the limit
+
+    def calm(plan: Plan) -> Problem:
+        """The problem whose worlds that may cost more are the dearest of ``plan``."""
+        assert plan.counts is not None
+        worlds = np.argsort(paths @ problem.usage(plan.counts), kind="stable")[:keep]
+        # a tail of half a world: the dearest of the calm worlds must keep the limit
+        return replace(problem.under(cvar_usd=var_usd, cvar_level=1 - 0.5 / keep), paths=paths[worlds])
+
     found: Plan | None = None
-    source = base
-    inner = problem.under(cvar_usd=min(var_usd, limits.cvar_usd or np.inf))
+    left = [problem.under(cvar_usd=min(var_usd, limits.cvar_usd or np.inf)), calm(base)]
     for _ in range(_ROUNDS):
-        plan = solve(inner, options)
+        if not left:
+            break
+        plan = solve(left.pop(0), options)
         plan = Plan(problem, "var_repaired", base.bound_usd, base.seconds + plan.seconds, plan.counts)
         kept = plan.has_plan and not plan.verdict.broken and plan.verdict.var_usd <= var_usd * (1 + 1e-6)
         if kept and (found is None or plan.objective_usd < found.objective_usd * (1 - 1e-6)):
             found = plan
-        if source is found or (found is None and inner.paths is not problem.paths):
-            break
-        if inner.paths is not problem.paths:
-            source = found or base
-        assert source.counts is not None
-        calm = np.argsort(problem.paths @ problem.usage(source.counts), kind="stable")[:keep]
-        # a tail of half a world: the dearest of the calm worlds must keep the limit
-        strict = problem.under(cvar_usd=var_usd, cvar_level=1 - 0.5 / keep)
-        inner = replace(strict, paths=problem.paths[calm])
+            left.append(calm(plan))
     if found is None:
         raise SolveError(
             f"no plan with VaR {limits.cvar_level:g} up to {var_usd:,.0f} USD was found.",

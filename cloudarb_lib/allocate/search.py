@@ -269,8 +269,7 @@ class _Search:
         options = replace(self.options, gap=gap, time_limit_s=max(self.left_s * share, 0.05))
         if seen is None:
             options = replace(options, heuristics="off")
-        more = {} if seen is None else {"seen": seen}
-        answer = solve_mip(program, cuts, upper=upper, options=options, start=start, **more)
+        answer = solve_mip(program, cuts, upper=upper, options=options, start=start, seen=seen)
         if answer.stopped:
             if seen is not None and answer.z is not None:
                 self.offer(np.round(self.milp.counts(answer.z)))
