@@ -82,10 +82,8 @@ def carry_out(given: argparse.Namespace) -> int:
     if given.out.exists() and not given.out.is_dir():
         raise ParameterError(f"--out {given.out} is a file.", "Name a folder.")
     demand, known = allocate.load_demand(given.workloads), assumptions.load_assumptions()
-    told = {
-        name: getattr(given, name) for name in vars(allocate.Limits()) if getattr(given, name) is not None
-    }
-    limits = allocate.Limits(**told)
+    fields = vars(allocate.Limits())
+    limits = allocate.Limits(**{k: v for k, v in vars(given).items() if k in fields and v is not None})
     options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit, progress=_tell)
     problem = _problem(given, demand, limits, known)
     held = given.var is not None
@@ -133,10 +131,9 @@ def _problem(given: argparse.Namespace, demand: Demand, limits: Limits, known: A
     from cloudarb_lib import advice, allocate, store, units
 
     now, step = units.parse_as_of(given.as_of), units.parse_freq(given.freq)
+    ages = {"providers": given.providers, "stale_after_days": given.stale_after_days}
     with store.open_snapshot(given.store) as snapshot:
-        [market] = advice.markets(
-            snapshot, [now], providers=given.providers, stale_after_days=given.stale_after_days
-        )
+        [market] = advice.markets(snapshot, [now], **ages)
     paths = market.paths(
         market.wanted(demand.workloads, given.terms)["offer_id"], known if given.paths == "forecast" else None,
         freq=step, horizon_steps=given.horizon_steps, n_paths=given.n_paths, seed=given.seed,
@@ -154,19 +151,14 @@ def _show(tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
     if safety_usd is not None:
         print(f"price of safety: {safety_usd:,.2f} USD, beside the cheapest plan without risk limits")
     for name, table in list(tables.items())[1:]:
-        print(
-            f"{name.replace('_', ' ')}:",
-            table.to_string(index=False, float_format="{:,.2f}".format),
-            sep="\n",
-        )
+        print(f"{name.replace('_', ' ')}:")
+        print(table.to_string(index=False, float_format="{:,.2f}".format))
 
 
 def _tell(seconds: float, cost_usd: float, bound_usd: float) -> None:
     above = max(cost_usd / bound_usd - 1, 0.0) if bound_usd > 0 else float("inf")
-    print(
-        f"{seconds:6.1f} s: a plan of {cost_usd:,.0f} USD, at most {above:.2%} above the best",
-        file=sys.stderr,
-    )
+    said = f"{seconds:6.1f} s: a plan of {cost_usd:,.0f} USD, at most {above:.2%} above the best"
+    print(said, file=sys.stderr)
 
 
 CLOUDS = {name: name for name in ("aws", "azure", "gcp", "nebius", "runpod")} | {
