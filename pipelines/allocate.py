@@ -18,51 +18,36 @@ if TYPE_CHECKING:
 INFEASIBLE = 7
 """Exit code where the limits admit no plan."""
 
-_OPTIONS = (
-    ("freq", "7D", "step of the price grid"),
-    ("horizon-steps", 13, "steps that the plan covers"),
-    ("periods", 1, "equal periods, in each of which machines may change"),
-    ("n-paths", 500, "worlds over which cost is averaged"),
-    ("stale-after-days", 14.0, "leave out sources not looked at for longer"),
-    ("seed", 7, "of the price paths"),
-    ("store", "", "folder of the store (default: data/store)"),
-    ("time-limit", 60.0, "most seconds to solve"),
-    ("gap", 1e-4, "stop at this relative gap of cost and proven bound"),
-    ("var", float, "hold VaR at --cvar-level to so many USD, by repairing the plan"),
-    ("budget-usd", float, "most to spend at today's list prices over the horizon (USD)"),
-    ("cvar-usd", float, "most that the worst worlds may cost on average (USD)"),
-    ("cvar-level", float, "level of CVaR and VaR (default 0.95)"),
-    ("effective-providers", float, "spread spend over so many at least (inverse of summed squared shares)"),
-    ("diversify", str, "what these are: provider or region"),
-    ("max-provider-share", float, "most of the spend with one provider (0 to 1)"),
-    ("max-region-share", float, "most of the spend in one region (0 to 1)"),
-    ("min-on-demand-share", float, "least share of instance-hours on demand (0 to 1)"),
-    ("carbon-kg", float, "most CO2e of the electricity over the horizon (kg, average grid intensity)"),
-    ("carbon-usd-per-tonne", float, "price of a tonne of CO2e, part of the cost (USD)"),
-    ("hazard", str, "preset of spot interruptions: calm, typical or stressed"),
-)
-"""Name, default (or type, where there is none) and meaning; from budget-usd on they are fields of Limits."""
-
-
+_DEFAULTS = {
+    "freq": "7D", "horizon-steps": 13, "periods": 1, "n-paths": 500, "stale-after-days": 14.0, "seed": 7, "store": "",
+    "time-limit": 60.0, "gap": 1e-4,
+}  # fmt: skip
+_NUMBERS = (
+    "var", "budget-usd", "cvar-usd", "cvar-level", "effective-providers", "max-provider-share", "max-region-share",
+    "min-on-demand-share", "carbon-kg", "carbon-usd-per-tonne",
+)  # fmt: skip
+"""Options without a default; those but the first are fields of Limits."""
 _TABLES = ("plan", "plan_summary", "plan_runners_up", "frontier_*", "assumptions")
 """Of an earlier plan, which go before a new one is written."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
+    parser.format_help = Path(__file__).with_name("allocate.txt").read_text
     add = parser.add_argument
-    add("workloads", type=Path, help="demand file, such as data/demand.yaml")
-    add("--as-of", required=True, metavar="DAY", help="what was known at the end of it, such as 2026-04-29")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="gets tables/, plan.csv and sky/*.yaml")
-    add("--paths", choices=("forecast", "history"), default="forecast", help="where price paths come from")
-    add("--providers", nargs="+", metavar="NAME", help="whose offers may be used (default: all fresh)")
-    add("--terms", nargs="+", default=(), choices=("1y", "3y"), help="commitments that may be bought")
-    add("--frontier", action="store_true", help="also what other limits on CVaR and on spread would cost")
-    for name, value, meaning in _OPTIONS:
-        kind, default = (value, None) if isinstance(value, type) else (type(value), value)
-        told = f"{meaning} (default {default})" if default else meaning
-        dest = name.replace("-", "_")
-        add(f"--{name.removesuffix('-usd')}", dest=dest, type=kind, default=default, metavar="X", help=told)
+    add("workloads", type=Path)
+    add("--as-of", required=True)
+    add("--out", type=Path, required=True)
+    add("--paths", choices=("forecast", "history"), default="forecast")
+    add("--providers", nargs="+")
+    add("--terms", nargs="+", default=(), choices=("1y", "3y"))
+    add("--frontier", action="store_true")
+    for name, value in _DEFAULTS.items():
+        add(f"--{name}", type=type(value), default=value)
+    for name in _NUMBERS:
+        add(f"--{name.removesuffix('-usd')}", dest=name.replace("-", "_"), type=float)
+    for name in ("diversify", "hazard"):
+        add(f"--{name}")
 
 
 def carry_out(given: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
 
+import argparse
 import os
 import signal
 import sys
@@ -55,6 +56,19 @@ def run(tmp_path, *more, demand=DEMAND):
     file.write_text(demand)
     given = ["allocate", str(file), "--as-of", "2026-04-29", "--out", str(tmp_path / "out")]
     return cli.main([*given, "--paths", "history", "--n-paths", "40", *more])
+
+
+def test_help_names_every_option_and_its_default(capsys):
+    parser = argparse.ArgumentParser()
+    allocate.arguments(parser)
+    with pytest.raises(SystemExit):
+        cli.main(["allocate", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for action in parser._actions[2:]:
+        (option,) = action.option_strings
+        entry = told.split(f" {option} ", 1)[1].split(" --", 1)[0]
+        if isinstance(action.default, int | float) and not isinstance(action.default, bool):
+            assert f"(default {action.default})" in entry, option
 
 
 def test_a_plan_is_printed_and_written(tmp_path, capsys):
