@@ -215,7 +215,7 @@ def test_what_one_effective_provider_more_costs():
     costs = []
     for more in (-0.01, 0.01):
         limits = replace(problem.limits, effective_providers=n + more)
-        relaxation, _ = explain._relaxed(to_milp(replace(problem, limits=limits), tight=False), plan.counts)
+        relaxation = explain._relaxed(to_milp(replace(problem, limits=limits), tight=False), plan.counts)
         costs.append(relaxation.value)
     worth = allocate.binding(plan).set_index("limit").loc["effective providers", "worth_usd"]
     assert worth == pytest.approx((costs[0] - costs[1]) / 0.02, rel=0.02)

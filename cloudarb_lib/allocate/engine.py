@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,12 +14,14 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from cloudarb_lib.allocate.milp import Cuts, Milp, join
+from cloudarb_lib.allocate.milp import Cuts, Milp, join, separate
 from cloudarb_lib.documents import Number, Positive, record
 from cloudarb_lib.errors import SolveError
 
 Solver = Literal["highs", "mathopt_gscip", "mathopt_highs"]
 Effort = Literal["default", "off", "low", "medium", "high"]
+_STALLS = 3
+"""So many rounds of cuts may go by without raising the bound."""
 _SUB_PROGRAMS = ("rins", "rens", "root_reduced_cost")
 _HEURISTIC_EFFORT = {"off": 0.0, "low": 0.02, "medium": 0.1, "high": 0.3}
 """Share of the time that HiGHS may spend on finding plans; 0.05 by default."""
@@ -69,16 +72,35 @@ class Relaxation:
     def __init__(self, milp: Milp) -> None:
         self.milp = milp
         self.highs = _highs(milp)
+        self.cuts: list[Cuts] = []
         self.value = -np.inf
         self.z = np.zeros(len(milp.cost))
         self.reduced_cost = np.zeros(len(milp.cost))
         self.row_dual = np.zeros(0)
 
     def add(self, cuts: Cuts) -> None:
+        self.cuts.append(cuts)
         add_rows(self.highs, cuts.matrix, np.full(len(cuts.upper), -np.inf), cuts.upper)
 
     def bound(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         self.highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+
+    def settle(self, deadline: float, further: Callable[[np.ndarray], Cuts] | None = None) -> str:
+        """Solve with every cut that is violated, and those of ``further`` as long as they raise the bound.
+
+        Returns as ``solve`` does; ``deadline`` by ``time.perf_counter``. The cuts stay, in ``cuts`` too.
+        """
+        stalled, before = 0, -np.inf
+        while (status := self.solve(deadline - time.perf_counter())) == "optimal":
+            cuts = separate(self.milp, self.z, tolerance=1e-7)
+            if further and not cuts.names and stalled < _STALLS:
+                stalled = 0 if self.value - before > 1e-5 * abs(self.value) else stalled + 1
+                before = self.value
+                cuts = further(self.z)
+            if not cuts.names:
+                break
+            self.add(cuts)
+        return status
 
     def solve(self, time_limit_s: float) -> str:
         """Solve; return optimal, infeasible, unbounded, limit, or unknown where HiGHS comes to no verdict."""

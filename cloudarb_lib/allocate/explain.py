@@ -11,7 +11,7 @@ import pandas as pd
 from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.engine import Relaxation, SolveOptions
-from cloudarb_lib.allocate.milp import Milp, separate, to_milp
+from cloudarb_lib.allocate.milp import Milp, to_milp
 from cloudarb_lib.allocate.model import Problem, Row
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.search import solve
@@ -28,9 +28,10 @@ def binding(plan: Plan) -> pd.DataFrame:
     what one unit more would cost, as a negative worth. Sorted by absolute worth, at least a cent.
     """
     problem, told, milp = plan.problem, plan.verdict.told, to_milp(plan.problem, tight=False)
-    relaxation, names = _relaxed(milp, plan.counts)
+    relaxation = _relaxed(milp, plan.counts)
     if relaxation is None:
         raise SolveError("the relaxation has no verdict in time.", "Ask for an explanation of that.")
+    names = [*milp.row_names, *(name for cuts in relaxation.cuts for name in cuts.names)]
     worth = pd.Series(-relaxation.row_dual[: len(names)]).groupby(names).sum()
     if n := problem.limits.effective_providers:  # one more narrows the row by T / n^2
         worth[problem.spread] *= -relaxation.z[milp.spread_columns].max() / n**2
@@ -58,25 +59,15 @@ _UNITS = {
 """Of limits, by the first word of their names."""
 
 
-def _relaxed(milp: Milp, counts: np.ndarray | None = None) -> tuple[Relaxation | None, list[str]]:
-    """Return the relaxation solved with every cut it needs (None where that fails), and the name of each row.
-
-    With ``counts`` of a plan its sites are open."""
-    relaxation, names = Relaxation(milp), list(milp.row_names)
-    x, most = np.arange(len(milp.problem.pairs)), milp.problem.pairs["most"].to_numpy(float)
+def _relaxed(milp: Milp, counts: np.ndarray | None = None) -> Relaxation | None:
+    """Return the relaxation solved with every cut it needs, or None; with ``counts`` of a plan its sites are open."""
+    relaxation, most = Relaxation(milp), milp.problem.pairs["most"].to_numpy(float)
     if counts is not None:
-        site, most = milp.site_columns, milp.upper[x]
+        site, most = milp.site_columns, milp.counts(milp.upper)
         relaxation.bound(site, milp.point(counts)[site], milp.upper[site])
     # bounds repeat what rows say; without them the worth falls to the rows, which have names
-    relaxation.bound(x, milp.lower[x], np.where(most > 0, np.inf, 0.0))
-    deadline = time.perf_counter() + _PATIENCE_S
-    while relaxation.solve(deadline - time.perf_counter()) == "optimal":
-        cuts = separate(milp, relaxation.z, tolerance=1e-7)
-        if not cuts.names:
-            return relaxation, names
-        relaxation.add(cuts)
-        names += cuts.names
-    return None, names
+    relaxation.bound(np.arange(len(most)), np.zeros(len(most)), np.where(most > 0, np.inf, 0.0))
+    return relaxation if relaxation.settle(time.perf_counter() + _PATIENCE_S) == "optimal" else None
 
 
 def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
@@ -176,7 +167,7 @@ def reliefs(problem: Problem) -> list[tuple[str, Problem | None]]:
     for said, less in _relief(problem, ("demand",)):
         if less is None or less.demands["need"].sum() > 0.001 * problem.demands["need"].sum():
             alone.append((said, less))
-    if _relaxed(to_milp(problem, tight=False))[0] is not None:
+    if _relaxed(to_milp(problem, tight=False)) is not None:
         alone.insert(0, ("Parts of machines would fit: only whole machines are in the way.", None))
     return alone
 
@@ -243,7 +234,7 @@ def _relief(problem: Problem, kinds: tuple[str, ...]) -> list[tuple[str, Problem
     if plan.counts is not None:
         said, eased = _eased(problem, plan.counts)
         return [(said, eased)] * bool(said)
-    parts, _ = _relaxed(to_milp(soft, tight=False))
+    parts = _relaxed(to_milp(soft, tight=False))
     said = "" if parts is None else _eased(problem, parts.milp.counts(parts.z))[0]
     return [(f"{said}, or more for whole machines", None)] * bool(said)
 

@@ -25,7 +25,7 @@ _SHIFTS = np.arange(-8, 9)[:, None] * 0.005
 """Around a relaxation's shares, where the square of each provider's share is linearised."""
 _KEPT = (0.97, 0.9, 0.7, 0.4)
 """Shares of the machines of a plan that a repair tries to keep."""
-_LINKS_AT_ONCE, _STALLS = 20_000, 3
+_LINKS_AT_ONCE = 20_000
 PROVEN = 1e-6
 """Relative gap under which a plan is called optimal."""
 
@@ -81,8 +81,8 @@ class _Search:
         self.best: np.ndarray | None = None
         self.cost = np.inf
         self.bound = -np.inf
-        self.cuts: list[Cuts] = []
-        self.relaxation, self.pools = Relaxation(milp), Pools(milp)
+        self.relaxation = Relaxation(milp)
+        self.further = None if options.cuts == "off" else Pools(milp).separate
 
     @property
     def left_s(self) -> float:
@@ -104,13 +104,14 @@ class _Search:
 
     def run(self, yesterday: np.ndarray | None) -> str:
         kept = yesterday is not None and self.offer(yesterday)
-        status = self._relax()
+        status = self.relaxation.settle(self.deadline, self.further)
         if status == "unknown":
             raise SolveError("HiGHS comes to no verdict on the relaxation.", "Try other limits.")
         if status != "optimal":
             return self._end(status)
         if len(self.milp.links.names) <= _LINKS_AT_ONCE:
-            self.cuts = [c.only(~np.isin(c.names, "link")) for c in self.cuts] + [self.milp.links]
+            others = [c.only(~np.isin(c.names, "link")) for c in self.relaxation.cuts]
+            self.relaxation.cuts = [*others, self.milp.links]
         whole = self._node(self.milp.lower, self.milp.upper)
         self._prove(whole.bound)
         if yesterday is not None and not kept and not self.done:
@@ -126,28 +127,10 @@ class _Search:
 
     def _node(self, lower: np.ndarray, upper: np.ndarray) -> _Node:
         """Return the node at the relaxation just solved, with the cuts that it needs: others only slow it down."""
-        r, every = self.relaxation, join(self.cuts, len(self.milp.cost))
+        r, every = self.relaxation, join(self.relaxation.cuts, len(self.milp.cost))
         slack, size = every.upper - every.matrix @ r.z, abs(every.matrix) @ abs(r.z)
         cuts = [every.only((slack <= 1e-5 * size) | np.isin(every.names, ("link", "CVaR")))]
         return _Node(lower, upper, r.value, r.z, r.reduced_cost, cuts, r.value)
-
-    def _relax(self) -> str:
-        """Solve the relaxation with every cut it violates, and keep the cuts."""
-        relaxation = self.relaxation
-        stalled, before = 0 if self.options.cuts != "off" else _STALLS, -np.inf
-        while True:
-            status = relaxation.solve(self.left_s)
-            if status != "optimal":
-                return status
-            cuts = separate(self.milp, relaxation.z, tolerance=1e-7)
-            if not cuts.names and stalled < _STALLS:
-                stalled = 0 if relaxation.value - before > 1e-5 * abs(relaxation.value) else stalled + 1
-                before = relaxation.value
-                cuts = self.pools.separate(relaxation.z)
-            if not cuts.names:
-                return status
-            relaxation.add(cuts)
-            self.cuts.append(cuts)
 
     def _by_sites(self, whole: _Node) -> str:
         """Decide the sites first, counts at them next: a tree of two levels, best bound first.
@@ -191,7 +174,7 @@ class _Search:
             lower, upper = self.milp.lower.copy(), self.milp.upper.copy()
             lower[at] = upper[at] = sites
             self.relaxation.bound(at, sites, sites)
-            status = self._relax()
+            status = self.relaxation.settle(self.deadline, self.further)
             if status == "optimal":
                 nodes.append(self._node(lower, upper))
             elif status != "infeasible":  # out of time, or no verdict: what bounds all plans bounds these
