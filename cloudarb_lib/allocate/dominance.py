@@ -32,24 +32,18 @@ def dominated(problem: Problem) -> np.ndarray:
     free = np.ones(len(best), bool)
     free[np.concatenate([np.zeros(0, int), *bound])] = False
     j = j[free[j] & free[best[j]]]
-    i = best[j]
-    cover, use, most, cost, listed, need, room = (
-        pairs[name].to_numpy(float)
-        for name in ("cover", "pool_use", "most", "cost", "listed", "need", "capacity")
-    )
-    with np.errstate(divide="ignore"):
-        wanted = np.minimum(
-            np.ceil(need[i] / cover[i] - 1e-9), np.floor(np.maximum(room[i], 1e-9) / use[i] + 1e-9)
-        )
-    kept = (cover[i] == cover[j]) if p.exact else (cover[i] >= cover[j])
-    kept &= (most[i] >= wanted) & (use[i] <= use[j]) & (cost[i] <= cost[j]) & (listed[i] <= listed[j])
-    j, i = j[kept], i[kept]
+    mine, other = pairs.iloc[j], pairs.iloc[best[j]].set_axis(j)
+    wanted = np.ceil(other["need"] / other["cover"] - 1e-9)
+    room = np.floor(other["capacity"].clip(lower=1e-9) / other["pool_use"] + 1e-9)
+    no_more = ["pool_use", "cost", "listed"]
+    kept = (other[no_more] <= mine[no_more]).all(axis=1) & (other["most"] >= np.minimum(wanted, room))
+    kept &= other["cover"].eq(mine["cover"]) if p.exact else other["cover"].ge(mine["cover"])
+    gone = j[kept].tolist()
     if limits.cvar_usd is not None and p.paths is not None:
         slot, hours = pairs["slot"].to_numpy(), pairs["hours"].to_numpy(float)
-        dearer = [
-            (hours[a] * p.paths[:, slot[a]] <= hours[b] * p.paths[:, slot[b]]).all()
-            for a, b in zip(i, j, strict=True)
+        both = zip(gone, best[gone], strict=True)
+        gone = [
+            a for a, b in both if (hours[b] * p.paths[:, slot[b]] <= hours[a] * p.paths[:, slot[a]]).all()
         ]
-        j = j[np.array(dearer, bool)]
-    none[j] = True
+    none[gone] = True
     return none

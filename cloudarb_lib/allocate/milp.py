@@ -91,16 +91,18 @@ class _Program:
     """Collects columns, and rows in coordinate form, each with its sentence."""
 
     def __init__(self) -> None:
-        self.cost, self.upper, self.whole = (np.zeros(0) for _ in range(3))
+        self.cost, self.upper, self.whole = ([np.zeros(0)] for _ in range(3))
         self.at, self.where, self.values, self.lower, self.most = ([np.zeros(0)] for _ in range(5))
-        self.names: list[str] = []
+        self.width, self.names = 0, list[str]()
 
     def columns(self, cost, upper, *, whole: bool = False) -> np.ndarray:
         """Add a column for each of ``upper``; return their numbers."""
-        upper, first = np.atleast_1d(np.asarray(upper, float)), len(self.cost)
-        self.cost = np.r_[self.cost, np.broadcast_to(cost, len(upper))]
-        self.upper, self.whole = np.r_[self.upper, upper], np.r_[self.whole, np.full(len(upper), whole)]
-        return first + np.arange(len(upper))
+        upper = np.atleast_1d(np.asarray(upper, float))
+        self.cost.append(np.broadcast_to(cost, len(upper)))
+        self.upper.append(upper)
+        self.whole.append(np.full(len(upper), whole))
+        self.width += len(upper)
+        return np.arange(self.width - len(upper), self.width)
 
     def row(self, names, at, columns, values, *, lower=-np.inf, upper=np.inf) -> None:
         """Add rows lower <= sum of values * columns <= upper, ``at`` being the row, from 0, of each entry."""
@@ -197,7 +199,7 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
         )
     if problem.cvar_excess_usd < np.inf:
         program.columns(problem.cvar_excess_usd, np.inf)
-    width = len(program.cost)
+    width = program.width
 
     # what one demand takes at one site cannot exceed the demand, where it must be covered exactly
     tied = np.flatnonzero((y_of_site[site] >= 0) & (most > 0))
@@ -210,10 +212,10 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     where = np.concatenate(program.at), np.concatenate(program.where)
     return Milp(
         problem=problem,
-        cost=program.cost,
+        cost=np.concatenate(program.cost),
         lower=np.zeros(width),
-        upper=program.upper,
-        integer=program.whole > 0,
+        upper=np.concatenate(program.upper),
+        integer=np.concatenate(program.whole) > 0,
         rows=sparse.csr_matrix((np.concatenate(program.values), where), (len(program.names), width)),
         row_lower=np.concatenate(program.lower),
         row_upper=np.concatenate(program.most),
