@@ -179,17 +179,18 @@ _KINDS = (
 _ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
 """To find out whether there is a plan, whatever it costs."""
 LEAST = SolveOptions(gap=0.01, time_limit_s=_PATIENCE_S)
-_CHEAP = 1e-4
-"""What costs count beside limits that give way: of plans that exceed these as little, a cheap one."""
+_DEAR = 1e4
+"""How many times the cost of the demand all of a limit costs that gives way: of plans that exceed it as little, a cheap
+one is taken."""
 
 
 def softened(problem: Problem, kinds: tuple[str, ...]) -> Problem:
-    """Return the problem whose limits of ``kinds`` may be exceeded at a price: all of a limit's size costs as much
-    as the demand at its cheapest; costs count next to nothing beside it. Without such limits, ``problem`` itself."""
+    """Return the problem whose limits of ``kinds`` may be exceeded at a price, beside which other costs are next to
+    nothing: that of the demand at its cheapest, times ``_DEAR``, for all of a limit's size. Without such limits, ``problem`` itself."""
     p, pairs, limits = problem, problem.pairs, problem.limits
     serves = pairs[pairs["cover"] > 0]
     rate = (p.unit_cost[serves.index] / serves["cover"]).groupby(serves["demand"]).min()
-    scale = max(float((rate * p.demands["need"]).sum()), 1.0)
+    scale = _DEAR * max(float((rate * p.demands["need"]).sum()), 1.0)
     pool, use = p.ways["pool"].to_numpy(), pairs["pool_use"].to_numpy(float)
     room = [
         Row(name, at := np.flatnonzero(pool == k), use[at], upper=capacity)
@@ -201,16 +202,11 @@ def softened(problem: Problem, kinds: tuple[str, ...]) -> Problem:
     if not soft and excess == np.inf and "demand" not in kinds:
         return problem
     paid = [
-        replace(row, upper=np.inf, tiers=((row.upper, scale / row.upper if row.upper else 1.0),))
+        replace(row, upper=np.inf, tiers=((row.upper, scale / row.upper if row.upper else _DEAR),))
         for row in soft
     ]
-    rows = [
-        replace(
-            row, upper=np.inf if row.name in kinds else row.upper,
-            tiers=tuple((start, usd * _CHEAP) for start, usd in row.tiers),
-        ) for row in p.rows
-    ]  # fmt: skip
-    most, unmet = p.pools["capacity"], p.demands["unmet_usd"] * _CHEAP
+    rows = [replace(row, upper=np.inf) if row.name in kinds else row for row in p.rows]
+    most, unmet = p.pools["capacity"], p.demands["unmet_usd"]
     if "capacity" in kinds:
         most = most + np.bincount(pool, use * pairs["most"], len(p.pools))
     if "demand" in kinds:
@@ -219,9 +215,6 @@ def softened(problem: Problem, kinds: tuple[str, ...]) -> Problem:
     return replace(
         p.under(**given), rows=(*rows, *paid), pools=p.pools.assign(capacity=most),
         cvar_excess_usd=excess, demands=p.demands.assign(unmet_usd=unmet),
-        sites=p.sites.assign(fee_usd=p.sites["fee_usd"] * _CHEAP),
-        pairs=pairs.assign(sure_usd=pairs["sure_usd"] * _CHEAP),
-        slots=p.slots.assign(mean_price=p.slots["mean_price"] * _CHEAP),
     )  # fmt: skip
 
 
