@@ -461,6 +461,15 @@ def nearer(tight: allocate.Problem, loose: allocate.Problem) -> allocate.Problem
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("need", range(1, 10))
+def test_a_demand_of_which_nothing_can_be_met_is_no_demand(need):
+    """Rounded to figures that a sentence shows, what is too much may be more than there is by a rounding error."""
+    nothing = plan_for(work(float(need)), limits=allocate.Limits(budget_usd=1.0)).problem
+    told, less = explain._eased(nothing, np.zeros(len(nothing.pairs)))
+    assert told == f"demand of w {need} is too much by {need} (100.0%)"
+    assert less.demands["need"].tolist() == [0.0]
+
+
 def test_a_region_that_would_mend_it_is_named():
     bound = work(64, regions=("us-b",))  # one pool of 32 there, on spot
     said = allocate.conflicts(plan_for(bound).problem)

@@ -240,7 +240,7 @@ def _eased(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
         lack = available - used if least else used - available
         lacks = lack > 1e-6 * max(abs(available), 1e-6) and kind not in ("effective_providers", "other")
         lack = _up(lack) if lacks else 0.0
-        after.setdefault(kind, []).append(available - lack if least else available + lack)
+        after.setdefault(kind, []).append(max(available - lack, 0.0) if least else available + lack)
         if lacks:
             relative = f" ({lack / available:.1%})" if available else ""
             word = "too much" if least else "short"
