@@ -72,6 +72,8 @@ class Panel:
         """Return the panel of the offers in ``keep`` (boolean mask, positions or offer_ids)."""
         positions = np.asarray(keep)
         if positions.dtype == bool:
+            if positions.all():
+                return self  # thousands of prices need not be copied
             positions = np.flatnonzero(positions)
         elif positions.dtype.kind in "OUT":
             positions = self.offers.index.get_indexer(pd.Index(positions))

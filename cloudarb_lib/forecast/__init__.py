@@ -40,18 +40,17 @@ class Forecast:
     @property
     def weights(self) -> pd.DataFrame:
         """Table ``weights`` at the origin."""
-        return self._table("weight", gates=False)
+        return self._table(gates=False)
 
     @property
     def gates(self) -> pd.DataFrame:
         """Members left out at the origin: model, series_group, horizon, reason."""
-        return self._table("reason", gates=True)
+        return self._table(gates=True)
 
-    def _table(self, value: str, *, gates: bool) -> pd.DataFrame:
+    def _table(self, *, gates: bool) -> pd.DataFrame:
         if self.walk is not None:
             return self.walk.table(-1, gates=gates)
-        kinds = {"model": object, "series_group": object, "horizon": int, value: object if gates else float}
-        return pd.DataFrame(columns=list(kinds)).astype(kinds)
+        return pd.DataFrame(columns=["model", "series_group", "horizon", "reason" if gates else "weight"])
 
 
 def forecast_offers(

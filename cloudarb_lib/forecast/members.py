@@ -46,8 +46,8 @@ class Task:
     as codes; the origins as increasing positions; how many steps ahead; the seed; ``pace``, the cells
     in which a rate of change is counted: one where a cell is a day or longer, else those of a day; how
     many offers each series stands for (None: one); and the folder ``models`` in which the last fit of each
-    member is kept, or where ``fitted`` lies ready: then nothing is fitted; ``about`` the series, as from
-    ``features.about``."""
+    member is kept, or where ``fitted`` lies ready: then nothing is fitted; ``about`` the series, as in
+    ``Patterns``."""
 
     log_price: np.ndarray
     groups: np.ndarray
@@ -63,7 +63,7 @@ class Task:
     @cached_property
     def step(self) -> np.ndarray:
         """The steps into each cell, as from ``features.steps``."""
-        return steps(self.log_price)
+        return self.about["step"] if self.about else steps(self.log_price)
 
     @property
     def since(self) -> int:

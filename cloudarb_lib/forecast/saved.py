@@ -39,12 +39,11 @@ def fit(
     price moves, the others tell discounts. In ``folder``, where one is given, they replace what was there."""
     patterns = find_patterns(panel.select(is_moving(panel.offers)), listed=panel)
     origins = ensemble.walk_positions(patterns, np.array([len(panel.times) - 1]), horizon=horizon_steps)
-    task = ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed)
+    task = replace(ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (MANIFEST, ARRAYS, *MODELS):
             (folder / name).unlink(missing_ok=True)
-    task = replace(task, models=folder)
     walk = ensemble.weighed(patterns, task, *ensemble.run_members(task, leave_out))
     if folder:
         _write(folder, panel, walk, fitted_at=str(panel.times[-1]))
@@ -81,21 +80,21 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
     before, skip = state["origins"], tuple(state["failed"])
     origins = ensemble.walk_positions(patterns, task.origins, horizon=task.horizon, first=int(before[0]))
     kept, new = np.isin(before, origins), origins[origins > before[-1]]
-    said: dict[str, np.ndarray] = {}
-    if len(new):
-        said, _ = ensemble.run_members(replace(task, origins=new), skip)
-        found = alarms(panel.select(is_moving(panel.offers)), ks=ks, page_hinkley=page_hinkley)
-        called = found[(found["action"] == "refit") & (found["time_utc"] > pd.Timestamp(state["fitted_at"]))]
-        if len(called):
-            fresh, _ = ensemble.run_members(replace(task, fitted=False), skip)
-            said = {name: np.concatenate([said[name][:-1], fresh[name]]) for name in said if name in fresh}
-            state = {**state, "fitted_at": str(panel.times[-1])}
+    if not len(new):
+        return load(folder, panel)
+    said, _ = ensemble.run_members(replace(task, origins=new), skip)
+    found = alarms(panel.select(is_moving(panel.offers)), ks=ks, page_hinkley=page_hinkley)
+    called = found[(found["action"] == "refit") & (found["time_utc"] > pd.Timestamp(state["fitted_at"]))]
+    if len(called):
+        fresh, _ = ensemble.run_members(replace(task, fitted=False), skip)
+        said = {name: np.concatenate([said[name][:-1], fresh[name]]) for name in said if name in fresh}
+        state = {**state, "fitted_at": str(panel.times[-1])}
     old = state["pattern"][np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
     with np.load(folder / ARRAYS, allow_pickle=False) as past:
         members = {
-            name: np.concatenate([past[name][kept][:, old], *([said[name]] if len(new) else [])])
+            name: np.concatenate([past[name][kept][:, old], said[name]])
             for name in state["members"]
-            if name in said or not len(new)
+            if name in said
         }
     failed = {**state["failed"], **{n: "failed in an update" for n in state["members"] if n not in members}}
     task = replace(task, origins=np.concatenate([before[kept], new]))
@@ -148,10 +147,10 @@ def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, P
     before, moving = panel.until(pd.Timestamp(state["until"])), panel.select(is_moving(panel.offers))
     if "before" not in state and _digest(before) == state["prices"]:
         state["before"] = replace(before, price=before.price.copy())
-        state["about"] = features.about(moving.offers, panel.offers)
+        state["patterns"] = find_patterns(before.select(is_moving(before.offers)), listed=before)
     if "before" not in state or not _same(before, state["before"]):
         raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
-    patterns = find_patterns(moving, listed=panel, known=state["about"])
+    patterns = find_patterns(moving, listed=panel, known=state["patterns"])
     at = np.array([len(panel.times) - 1])
     task = ensemble.task_of(patterns, at, horizon=state["horizon"], seed=state["seed"])
     return state, patterns, replace(task, models=folder, fitted=True), panel
