@@ -178,8 +178,8 @@ def features(
         out[f"volatility_{window}"] = size.astype(np.float32)
     if pace > 1:
         cell = np.arange(since, len(log_price), dtype=np.float32)[:, None]
-        cell = np.broadcast_to(cell, level[first:].shape)
-        out["cell_of_day"], out["day_of_week"] = cell % pace, cell // pace % 7
+        for name, hours in (("cell_of_day", cell % pace), ("day_of_week", cell // pace % 7)):
+            out[name] = np.broadcast_to(hours, level[first:].shape)
     if about:
         unit_price = log_price[since:] - about["log_units"]
         order = np.argsort(groups, kind="stable")

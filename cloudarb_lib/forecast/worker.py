@@ -44,27 +44,16 @@ class Worker:
             fresh = self.process is None or self.owner != os.getpid() or self.process.poll() is not None
             if fresh:
                 self._start()
-            process = self.process
-            assert process is not None
-            timer = threading.Timer(
-                limit_s + fresh * START_LIMIT_S, process.kill
-            )  # which ends what waits below
-            timer.daemon = True
-            timer.start()
             try:
                 self.pipe.send(work)
+                if not self.pipe.poll(limit_s + fresh * START_LIMIT_S):
+                    raise WorkerError(f"the TensorFlow worker did not answer within {limit_s:g} s.")
                 out, fault = self.pipe.recv()
             except (OSError, EOFError) as cause:
-                late = timer.finished.is_set()
-                process.wait()
-                why = f"did not answer within {limit_s:g} s" if late else self._last_words(process.returncode)
-                self.close()
-                raise WorkerError(f"the TensorFlow worker {why}.") from cause
-            except BaseException:  # an interrupt: its answer would be taken for that of the next call
+                raise WorkerError(f"the TensorFlow worker {self._last_words()}.") from cause
+            except BaseException:  # an interrupt too: its answer would be taken for that of the next call
                 self.close()
                 raise
-            finally:
-                timer.cancel()
         if fault:
             raise WorkerError(f"in the TensorFlow worker: {fault}")
         return out
@@ -87,7 +76,9 @@ class Worker:
         )  # own session: Ctrl-C in the parent is the parent's to handle  # fmt: skip
         theirs.close()
 
-    def _last_words(self, code: int) -> str:
+    def _last_words(self) -> str:
+        assert self.process is not None
+        code = self.process.wait()
         self.log.seek(0)
         said = self.log.read().decode(errors="replace").strip().splitlines()
         return f"ended with code {code}" + (f": {said[-1].strip()}" if said else "")
