@@ -27,8 +27,7 @@ def carry_forward(values: np.ndarray) -> np.ndarray:
 def steps(log_price: np.ndarray) -> np.ndarray:
     """Return the log change into each cell, 0 where it is jitter, unknown or the first price."""
     level = carry_forward(log_price)
-    out = np.zeros(level.shape)
-    np.subtract(level[1:], level[:-1], out=out[1:])
+    out = np.diff(level, axis=0, prepend=level[:1])
     out[np.isnan(out)] = 0.0
     out *= np.abs(out) >= STEP_LOG
     return out
@@ -131,11 +130,8 @@ def about(offers: pd.DataFrame, listed: pd.DataFrame) -> dict[str, np.ndarray]:
     ``listed_at``, the position in ``listed`` of the same machine there on demand, -1 without one.
     """
     machine = offers["instance_type"].astype(str)
-    parts = {
-        "family": machine.str.extract(r"^(\w+)")[0],
-        **{n: offers[n].astype(str) for n in ("provider", "region")},
-    }
-    out = {name: pd.factorize(values, sort=True)[0] for name, values in parts.items()}
+    parts = offers[["provider", "region"]].astype(str).assign(family=machine.str.extract(r"^(\w+)")[0])
+    out = {name: pd.factorize(parts[name], sort=True)[0] for name in parts}
     counts = offers.reindex(columns=["gpu_count", "vcpus"]).astype(float)
     count = counts["gpu_count"].where(counts["gpu_count"] > 0, counts["vcpus"])
     out["log_units"] = np.log(count.where(count > 0, 1.0)).to_numpy()

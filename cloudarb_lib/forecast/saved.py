@@ -62,9 +62,8 @@ def load(folder: Path, panel: Panel) -> Walk:
     idle = [name for name, share in zip(state["members"], weights[0], strict=True) if not share.any()]
     done, failed = ensemble.run_members(task, (*idle, *state["failed"]))
     none = np.zeros((1, len(task.groups), task.horizon))
-    members = {
-        name: done.get(name, none) for name in state["members"]
-    }  # the price stays for one that fails now
+    # the price stays for a member that fails now
+    members = {name: done.get(name, none) for name in state["members"]}
     point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
     past, failed = ensemble.Past.of(task), {**state["failed"], **failed}
     return Walk(patterns, task, members, failed, weights, gates, point, none * np.nan, widths, past)
@@ -91,11 +90,8 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
         state = {**state, "fitted_at": str(panel.times[-1])}
     old = state["pattern"][np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
     with np.load(folder / ARRAYS, allow_pickle=False) as past:
-        members = {
-            name: np.concatenate([past[name][kept][:, old], said[name]])
-            for name in state["members"]
-            if name in said
-        }
+        asked = [name for name in state["members"] if name in said]
+        members = {name: np.concatenate([past[name][kept][:, old], said[name]]) for name in asked}
     failed = {**state["failed"], **{n: "failed in an update" for n in state["members"] if n not in members}}
     task = replace(task, origins=np.concatenate([before[kept], new]))
     walk = ensemble.weighed(patterns, task, members, failed)
@@ -131,12 +127,6 @@ def _digest(panel: Panel) -> str:
     return digest(panel.price, list(panel.offers.index), str(panel.times[-1:]), str(panel.step))
 
 
-def _same(a: Panel, b: Panel) -> bool:
-    """Return whether all that ``_digest`` takes of two panels is the same, in a tenth of its time."""
-    alike = a.step == b.step and a.times.equals(b.times) and a.offers.index.equals(b.offers.index)
-    return alike and np.array_equal(a.price.view(np.int64), b.price.view(np.int64))
-
-
 def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, Panel]:
     """Return what the folder holds, the patterns of ``panel``, the task of its last cell, and it without offers that
     the models do not know of."""
@@ -146,9 +136,11 @@ def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, P
     panel = panel.select(panel.offers.index.isin(state["offers"]) | is_moving(panel.offers))
     before, moving = panel.until(pd.Timestamp(state["until"])), panel.select(is_moving(panel.offers))
     if "before" not in state and _digest(before) == state["prices"]:
-        state["before"] = replace(before, price=before.price.copy())
+        state["before"] = replace(before, price=before.price.copy())  # compared in a tenth of a digest's time
         state["patterns"] = find_patterns(before.select(is_moving(before.offers)), listed=before)
-    if "before" not in state or not _same(before, state["before"]):
+    kept = state.get("before")
+    same = kept and before.times.equals(kept.times) and before.offers.index.equals(kept.offers.index)
+    if not same or not np.array_equal(before.price.view(np.int64), kept.price.view(np.int64)):
         raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
     patterns = find_patterns(moving, listed=panel, known=state["patterns"])
     at = np.array([len(panel.times) - 1])

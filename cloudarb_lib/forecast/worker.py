@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import IO, Any, TypeVar
@@ -106,12 +106,9 @@ def begin(call: Callable[[], T]) -> Future[T]:
 def within(limit_s: float, begun: Future[T]) -> T:
     """Return the result, or raise the error, of what ``begin`` began; WorkerError where that takes longer than
     ``limit_s`` from now."""
-    try:
-        return begun.result(limit_s)
-    except TimeoutError:
-        if begun.done():
-            raise
-        raise WorkerError(f"it did not answer within {limit_s:g} s.") from None
+    if not wait([begun], limit_s).done:
+        raise WorkerError(f"it did not answer within {limit_s:g} s.")
+    return begun.result()
 
 
 def serve(handle: int) -> None:
