@@ -131,7 +131,7 @@ def about(offers: pd.DataFrame, listed: pd.DataFrame) -> dict[str, np.ndarray]:
     """
     machine = offers["instance_type"].astype(str)
     parts = offers[["provider", "region"]].astype(str).assign(family=machine.str.extract(r"^(\w+)")[0])
-    out = {name: pd.factorize(parts[name], sort=True)[0] for name in parts}
+    out = {str(name): pd.factorize(parts[name], sort=True)[0] for name in parts}
     counts = offers.reindex(columns=["gpu_count", "vcpus"]).astype(float)
     count = counts["gpu_count"].where(counts["gpu_count"] > 0, counts["vcpus"])
     out["log_units"] = np.log(count.where(count > 0, 1.0)).to_numpy()

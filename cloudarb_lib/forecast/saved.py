@@ -138,7 +138,7 @@ def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, P
     if "before" not in state and _digest(before) == state["prices"]:
         state["before"] = replace(before, price=before.price.copy())  # compared in a tenth of a digest's time
         state["patterns"] = find_patterns(before.select(is_moving(before.offers)), listed=before)
-    kept = state.get("before")
+    kept: Any = state.get("before")
     same = kept and before.times.equals(kept.times) and before.offers.index.equals(kept.offers.index)
     if not same or not np.array_equal(before.price.view(np.int64), kept.price.view(np.int64)):
         raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
