@@ -210,17 +210,17 @@ def demand_table(demand: Demand) -> pd.DataFrame:
         unit = "GPU-hours a week" if w.batch else f"GPUs, {w.hours_a_week:g} h a week"
         amounts = ", then ".join(f"{amount:g}" for amount in w.amounts or (w.amount,))
         where = [*w.providers, *w.regions, *(f"not {p}" for p in w.not_in)]
-        told = {
-            "workload": w.name,
-            "needs": f"{w.count:g} x " * (w.count > 1) + f"{amounts} {unit}",
-            "on": ", ".join(m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()),
-            "where": ", ".join(p for p in where if p != "*") or "anywhere",
-            "interruptible": "yes" if w.interruptible else "no",
-        }
-        times = {
-            f"{s.name} ({s.probability:.0%})": f"x {s.factors.get(w.name, 1.0):g}" for s in demand.scenarios
-        }
-        rows.append(told | times)
+        rows.append(
+            {
+                "workload": w.name,
+                "needs": f"{w.count:g} x " * (w.count > 1) + f"{amounts} {unit}",
+                "on": ", ".join(m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()),
+                "where": ", ".join(p for p in where if p != "*") or "anywhere",
+                "interruptible": "yes" if w.interruptible else "no",
+            }
+        )
+        for s in demand.scenarios:
+            rows[-1][f"{s.name} ({s.probability:.0%})"] = f"x {s.factors.get(w.name, 1.0):g}"
     for c in demand.commitments:
         each = f"{c.instances:g} machines at {c.usd_per_hour:g} USD/h each"
         rows.append({"workload": "committed already", "needs": each, "on": c.machine})

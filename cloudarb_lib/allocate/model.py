@@ -116,22 +116,15 @@ class Problem:
 
     def __post_init__(self) -> None:
         for name, columns in {
-            "slots": ("list_price", "mean_price"),
-            "pairs": ("cover", "hours", "instances", "pool_use", "sure_usd", "most"),
-            "pools": ("capacity",),
-            "sites": ("fee_usd",),
-            "demands": ("need",),
-        }.items():
-            table = getattr(self, name)
-            for column in columns:
-                values = table[column].to_numpy(float)
-                bad = ~np.isfinite(values) | (values < 0)
-                if bad.any():
-                    row = int(bad.argmax())
-                    raise DataError(
-                        f"{column} of {name} row {row} is {values[row]}.",
-                        "Prices, capacities and needs are finite and not negative.",
-                    )
+            "slots": ["list_price", "mean_price"], "pools": ["capacity"], "sites": ["fee_usd"], "demands": ["need"],
+            "pairs": ["cover", "hours", "instances", "pool_use", "sure_usd", "most"],
+        }.items():  # fmt: skip
+            values = getattr(self, name)[columns].to_numpy(float)
+            for row, column in np.argwhere(~np.isfinite(values) | (values < 0))[:1]:
+                raise DataError(
+                    f"{columns[column]} of {name} row {row} is {values[row, column]}.",
+                    "Prices, capacities and needs are finite and not negative.",
+                )
         if not len(self.demands):
             raise ParameterError("no workload to place.", "Name at least one in the demand file.")
         if self.paths is not None:
