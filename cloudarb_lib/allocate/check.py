@@ -52,26 +52,24 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
     served = np.bincount(pairs["demand"], counts * pairs["cover"].to_numpy(float), len(demands))
     held = np.bincount(ways["pool"], counts * pairs["pool_use"].to_numpy(float), len(problem.pools))
     sums = problem.sums(counts)
+    shares = [np.bincount(pd.factorize(slots[key])[0], spend).max() / total for key in ("provider", "site")]
     told: list[tuple[str, str, float, float, bool]] = []
-    for kind, name, amount, least in (
-        ("budget_usd", "budget", list_spend.sum(), False), ("cvar_usd", "CVaR", cvar, False),
-        ("min_on_demand_share", "on-demand share", steady, True),
-        ("effective_providers", problem.spread, effective, True),
-        ("max_provider_share", "share of a provider", "provider", False),
-        ("max_region_share", "share of a region", "site", False),
-    ):  # fmt: skip
-        if (limit := getattr(limits, kind)) is not None:
-            if isinstance(amount, str):
-                amount = np.bincount(pd.factorize(slots[amount])[0], spend).max() / total
-            told.append((kind, name, float(amount), limit, least))
     for kind, names, amounts, available, least in (
+        ("budget_usd", ["budget"], [list_spend.sum()], [limits.budget_usd], False),
+        ("cvar_usd", ["CVaR"], [cvar], [limits.cvar_usd], False),
+        ("max_provider_share", ["share of a provider"], shares[:1], [limits.max_provider_share], False),
+        ("max_region_share", ["share of a region"], shares[1:], [limits.max_region_share], False),
+        ("min_on_demand_share", ["on-demand share"], [steady], [limits.min_on_demand_share], True),
+        ("effective_providers", [problem.spread], [effective], [limits.effective_providers], True),
         ("capacity", problem.capacities, held, problem.pools["capacity"], False),
         ("row", of_rows, sums, [row.upper for row in problem.rows], False),
         ("other", of_rows, sums, [row.lower for row in problem.rows], True),
         ("demand", problem.needs, served, np.where(np.isinf(worth), need, 0.0), True),
         ("other", problem.needs if problem.exact else [], served, need, False),
     ):
-        told += [(kind, *one, least) for one in zip(names, amounts, available, strict=False)]
+        told += [
+            (kind, *one, least) for one in zip(names, amounts, available, strict=False) if one[2] is not None
+        ]
     broken = [
         f"{name}: {used:,.6g} {'below' if least else 'above'} {available:,.6g}"
         for kind, name, used, available, least in told
