@@ -53,13 +53,13 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     from statsforecast import StatsForecast
     from statsforecast.models import AutoARIMA, AutoETS, DynamicOptimizedTheta, Naive, SeasonalNaive
 
-    panel, origins, tick = prepare(setting, "").values()
+    panel, origins, tick, listed = prepare(setting, "").values()
     starts = origins[max(origins)]  # one set for every horizon: a peer is fitted once an origin
     starts = starts[np.linspace(0, len(starts) - 1, min(n_origins, len(starts))).astype(int)]
     origins = dict.fromkeys(origins, starts)
     chosen = sample(panel, n_series, start=int(starts[0]))
     names = panel.offers.index[chosen]
-    scores = walk_forward(panel, origins=origins, seed=SEED, tick=tick).scores
+    scores = walk_forward(panel, origins=origins, seed=SEED, tick=tick, listed=listed).scores
     scores = scores[scores["series_id"].isin(names)]
     hourly = setting.freq == "1h"
     season, seen = (24, SEEN_HOURLY) if hourly else (1, SEEN)

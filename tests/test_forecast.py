@@ -1,6 +1,7 @@
 """Forecasts: blind to the future, calibrated, seeded, and calm about bad input."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from cloudarb_lib import forecast as fc
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.forecast import ensemble, members
+from cloudarb_lib.forecast import weights as judged
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns
 from cloudarb_lib.schema import validate
@@ -62,6 +64,10 @@ def some_assumptions(per_year=0.0, down=1.0, size=0.3):
 def run(panel, **changed):
     given_ = {"horizon_steps": 6, "n_paths": 200, "assumptions": some_assumptions(), "seed": 3}
     return fc.forecast_offers(panel, **{**given_, **changed})
+
+
+def medians(said):
+    return {name: members.median(each) for name, each in said.items()}
 
 
 def a_task(price, groups=None, origins=None, horizon=4):
@@ -114,8 +120,8 @@ def test_reviews_judge_what_lies_far_ahead_before_its_outcome_is_known():
     for at in (60, 80, 84, 88, 92, 96):
         price[at:] *= 0.95
     task = a_task(price, origins=np.arange(40, 100), horizon=30)
-    forecasts, _ = ensemble.run_members(task)
-    weights, _ = ensemble.weigh(task, forecasts)
+    forecasts = medians(ensemble.run_members(task)[0])
+    weights, _ = judged.weigh(task, forecasts)
     last = list(forecasts).index("last_value")
     assert (weights[60 - 40, last, :, 29] == 1).all()
     assert (weights[-1, last, :, 29] < 0.7).all()
@@ -126,7 +132,7 @@ def test_where_no_review_ever_was_none_speaks_for_a_member():
     change = np.where(np.arange(100)[:, None] % 30 == np.arange(30), -0.1, 0.0)
     task = a_task(np.exp(np.cumsum(change, axis=0)), origins=np.arange(40, 99), horizon=8)
     forecasts = {"last_value": members.last_value(task), "momentum_8": members.momentum(task, cells=8)}
-    weights, _ = ensemble.weigh(task, forecasts)
+    weights, _ = judged.weigh(task, forecasts)
     assert (weights[:, 0, :, w.LONG_STEPS :] == 1).all()
 
 
@@ -137,15 +143,15 @@ def test_an_alarm_halves_the_last_value_until_the_next_review_and_for_no_one_els
     change = np.where((np.arange(80) % 6 == 0)[:, None], rng.choice([-0.01, 0.01], (80, 30)), 0.0)
     change[60] = -0.4
     task = a_task(np.exp(np.cumsum(change, axis=0)), origins=np.arange(30, 72), horizon=13)
-    since = ensemble.reviews_since_alarm(task)
+    since = judged.reviews_since_alarm(task)
     assert np.isinf(since[:60]).all()
     assert since[60:73].tolist() == [0] * 6 + [1] * 6 + [2]
-    forecasts, _ = ensemble.run_members(task)
-    weights, gates = ensemble.weigh(task, forecasts)
-    last, trend = (list(forecasts).index(n) for n in ("last_value", ensemble.TREND))
+    forecasts = medians(ensemble.run_members(task)[0])
+    weights, gates = judged.weigh(task, forecasts)
+    last, trend = (list(forecasts).index(n) for n in ("last_value", judged.TREND))
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     alarmed = slice(60 - 30, 66 - 30)
-    assert (weights[alarmed, last, :, 6:] <= ensemble.TURN_SHARE).all()
+    assert (weights[alarmed, last, :, 6:] <= judged.TURN_SHARE).all()
     assert (weights[alarmed, trend, :, 6:] >= 0.4).all()
     assert (gates[alarmed, trend, :, 6:] == "").all()
     first = a_task(
@@ -153,18 +159,18 @@ def test_an_alarm_halves_the_last_value_until_the_next_review_and_for_no_one_els
         origins=np.arange(30, 72),
         horizon=13,
     )
-    two = {"last_value": members.last_value(first), ensemble.TREND: members.momentum(first, cells=8)}
-    assert (ensemble.weigh(first, two)[0][:, 1] == 0).all()  # where no reviews were, none is due
-    monkeypatch.setattr(ensemble, "LEAST_REVIEWS", 0)
-    assert (ensemble.weigh(first, two)[0][alarmed, 1, :, -1] == 0.5).all()
+    two = {"last_value": members.last_value(first), judged.TREND: members.momentum(first, cells=8)}
+    assert (judged.weigh(first, two)[0][:, 1] == 0).all()  # where no reviews were, none is due
+    monkeypatch.setattr(judged, "LEAST_REVIEWS", 0)
+    assert (judged.weigh(first, two)[0][alarmed, 1, :, -1] == 0.5).all()
     monkeypatch.undo()
-    monkeypatch.setattr(ensemble, "TURN_SHARE", 1.0)
-    without, _ = ensemble.weigh(task, forecasts)
+    monkeypatch.setattr(judged, "TURN_SHARE", 1.0)
+    without, _ = judged.weigh(task, forecasts)
     np.testing.assert_array_equal(weights[..., :4], without[..., :4])  # no review is due so soon
     np.testing.assert_array_equal(np.delete(weights, range(30, 36), 0), np.delete(without, range(30, 36), 0))
     monkeypatch.undo()
     cut = a_task(np.exp(np.cumsum(change[:64], axis=0)), origins=np.arange(30, 63), horizon=13)
-    earlier, _ = ensemble.weigh(cut, {name: f[:33] for name, f in forecasts.items()})
+    earlier, _ = judged.weigh(cut, {name: f[:33] for name, f in forecasts.items()})
     np.testing.assert_allclose(earlier, weights[:33])
 
 
@@ -205,9 +211,9 @@ def test_many_copies_of_a_pattern_weigh_as_many():
     price[:, 0] = np.exp(0.01 * np.arange(80))
     task = a_task(price)
     many = members.Task(task.log_price, task.groups, task.origins, 4, 1, 1, np.array([1000, 1, 1, 1]))
-    forecasts, _ = ensemble.run_members(task)
+    forecasts = medians(ensemble.run_members(task)[0])
     last = list(forecasts).index("last_value")
-    few, lots = (ensemble.weigh(t, forecasts)[0][-1, last, 0, 3] for t in (task, many))
+    few, lots = (judged.weigh(t, forecasts)[0][-1, last, 0, 3] for t in (task, many))
     assert lots < 0.1 < few
 
 
@@ -259,7 +265,7 @@ def test_boosting_learns_a_rule_and_bows_out_without_rows():
     price = np.where(np.arange(90)[:, None] % 2, 1.0, 0.95) * np.linspace(1, 3, 40)
     task = a_task(price, horizon=1, origins=np.arange(60, 89))
     task = members.Task(task.log_price, task.groups, task.origins, 1, 1)
-    error = np.abs(members.boosting(task) - task.truth()).mean()
+    error = np.abs(members.median(members.boosting(task)) - task.truth()).mean()
     assert error < 0.2 * np.abs(task.truth()).mean()
     short = a_task(price[:10], origins=np.arange(5, 10), horizon=2)
     assert (members.boosting(short) == 0).all()
@@ -269,23 +275,24 @@ def test_weights_go_to_the_better_member_and_sum_to_one():
     noise = np.random.default_rng(0).normal(0, 0.01, (80, 30))
     price = np.exp(0.02 * np.arange(80)[:, None] + noise)
     task = a_task(price, groups=np.repeat([0, 1], 15))
-    forecasts, failed = ensemble.run_members(task)
+    said, failed = ensemble.run_members(task)
+    forecasts = medians(said)
     assert not failed
-    weights, gates = ensemble.weigh(task, forecasts)
+    weights, gates = judged.weigh(task, forecasts)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     last, trend, back = (list(forecasts).index(n) for n in ("last_value", "momentum_26", "median_24"))
     assert (weights[-1, last, :, 3] < 0.5).all()
     assert (weights[-1, back, :, 3] == 0).all()
     assert (weights[0, last] == 1).all()
-    assert (gates[0, trend] == ensemble.NO_RECORD).all()
+    assert (gates[0, trend] == judged.NO_RECORD).all()
 
 
 def test_a_member_worse_than_last_value_is_gated():
     task = a_task(np.exp(np.random.default_rng(0).normal(0, 0.1, (80, 30))))
-    forecasts, _ = ensemble.run_members(task)
-    weights, gates = ensemble.weigh(task, forecasts)
+    forecasts = medians(ensemble.run_members(task)[0])
+    weights, gates = judged.weigh(task, forecasts)
     k = list(forecasts).index("repeat_last_step")
-    assert (gates[-1, k] == ensemble.WORSE).all()
+    assert (gates[-1, k] == judged.WORSE).all()
     assert (weights[-1, k] == 0).all()
 
 
@@ -589,9 +596,12 @@ def damaged(times=110, step="7D"):
 def test_every_member_answers_bad_input_with_finite_numbers(name, step):
     patterns = find_patterns(damaged(step=step))
     task = ensemble.task_of(patterns, np.arange(60, 110, 7), horizon=6, seed=1)
-    out = MEMBERS[name](task)
+    said = MEMBERS[name](task)
+    assert np.isfinite(said).all()
+    if name in ("boosting", "lstm"):
+        assert (np.diff(said, axis=-1) >= 0).all()
+    out = members.median(said)
     assert out.shape == (8, 20, 6)
-    assert np.isfinite(out).all()
     unseen = np.flatnonzero(~np.isfinite(patterns.log_price).any(axis=0))
     if name not in (
         "prophet",
@@ -771,3 +781,24 @@ def test_a_walk_learns_from_each_sixth_hour_from_fewer_of_very_many_series_and_g
     assert later[-1] == 2003
     assert set(few[1:]) <= set(later)
     assert later[0] >= 2003 - 52 * 24
+
+
+def test_on_a_market_outcomes_before_an_alarm_count_less():
+    """50 days of prices that wander, then ten of spikes that end: the way back to the median pays from then on, and is
+    believed sooner than without the alarm."""
+    rng = np.random.default_rng(2)
+    wander = np.cumsum(rng.choice([-0.006, 0.006], (240, 20)), axis=0)
+    wander[200:] = wander[199] + np.where(rng.random((40, 20)) < 0.4, 0.3, 0.0)
+    task = replace(a_task(np.exp(wander), origins=np.arange(100, 239), horizon=1), pace=4)
+    alarm = judged.last_alarm(task)
+    assert (alarm[:200] == -1).all()
+    assert 200 <= alarm[-1] < 220
+    names = {"last_value": members.last_value(task), "median_24": members.trailing_median(task, cells=24)}
+    weights, _ = judged.weigh(task, names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judged, "FORGOTTEN_SHARE", 1.0)
+        slow, _ = judged.weigh(task, names)
+    before = alarm[-1] - 100
+    np.testing.assert_array_equal(slow[:before], weights[:before])
+    sooner, later = (int(np.argmax(each[:, 1, 0, 0] > 0.5)) for each in (weights, slow))
+    assert before < sooner < later

@@ -52,11 +52,12 @@ def test_the_unit_is_the_root_mean_square_step_of_the_newest_cells(monkeypatch):
 
 def test_it_learns_momentum_and_says_the_same_again():
     task = a_task(trending(), origins=np.arange(100, 136))
-    out = neural.lstm(task)
+    said = neural.lstm(task)
+    out = members.median(said)
     truth = task.truth()
     error = np.nanmean(np.abs(out - truth), axis=(0, 1))
     assert (error < 0.6 * np.nanmean(np.abs(truth), axis=(0, 1)))[-1]
-    np.testing.assert_array_equal(neural.lstm(task), out)
+    np.testing.assert_array_equal(neural.lstm(task), said)
 
 
 def test_no_forecast_changes_when_only_the_future_does():
@@ -78,7 +79,7 @@ def test_bad_input_has_a_defined_outcome_and_stops_nobody():
     price[30:85, 3] = np.nan  # a gap of months
     price[100:, 4] = np.nan  # withdrawn
     price[:, 5] = np.nan  # all missing
-    out = neural.lstm(a_task(price, origins=np.arange(110, 140)))
+    out = members.median(neural.lstm(a_task(price, origins=np.arange(110, 140))))
     assert np.isfinite(out).all()
     assert out[:, 0].any()
     assert np.abs(out[:, [1, 2, 5]]).max() < 0.05  # nothing known of them: hardly a change

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from test_forecast import a_task
 
-from cloudarb_lib.forecast import ensemble, members, meta
+from cloudarb_lib.forecast import members, meta
+from cloudarb_lib.forecast import weights as judged
 
 HOURS, SERIES = 600, 16
 
@@ -73,7 +74,7 @@ def test_sums_are_of_the_known_outcomes_discounted_by_age():
     rng, origins = np.random.default_rng(0), np.array([3, 4, 7, 12, 13, 20])
     values = rng.random((6, 2, 5))
     for half_life in (4.0, np.arange(1.0, 6.0), np.inf):
-        found = ensemble.sums(ensemble.recent(origins, origins, 5, half_life), values)
+        found = judged.sums(judged.recent(origins, origins, 5, half_life), values)
         for at, group, h in np.ndindex(6, 2, 5):
             age = origins[at] - origins - (h + 1)
             life = np.broadcast_to(half_life, 5)[h]
@@ -87,13 +88,13 @@ def test_the_meta_learner_leads_only_where_it_beats_the_others_together(says, le
     truth = np.nan_to_num(task.truth())
     forecasts = {"last_value": members.last_value(task), "median_24": members.trailing_median(task, cells=24)}
     forecasts["meta_learner"] = truth if says == "the truth" else -truth
-    weights, gates = ensemble.weigh(task, forecasts)
+    weights, gates = judged.weigh(task, forecasts)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     assert (weights[-1, 2] > 0.99).all() if leads else (weights[-1, 2] < 0.01).all()
-    assert (gates[-1, 2] == ("" if leads else ensemble.NOT_LEADING)).all()
+    assert (gates[-1, 2] == ("" if leads else judged.NOT_LEADING)).all()
     assert (weights[0, 2] == 0).all()
-    assert (gates[0, 2] == ensemble.NO_RECORD).all()
+    assert (gates[0, 2] == judged.NO_RECORD).all()
     forecasts["meta_learner"][:, :, :2] = 0.0
-    weights, _ = ensemble.weigh(task, forecasts)
+    weights, _ = judged.weigh(task, forecasts)
     assert (weights[:, 2, :, :2] == 0).all()
     assert (weights[-1, 2, :, 2:] > 0.99).all() == leads

@@ -71,7 +71,7 @@ def test_nothing_is_fitted_to_forecast_later_and_only_members_with_a_weight_are_
 
 def test_new_observations_change_weights_and_calibration_at_once_without_a_fit(prices, fitted, monkeypatch):
     before = fc.load(fitted, a_panel(prices[:CELLS]))
-    models = {name: (fitted / name).read_bytes() for name in ("boosting.txt", "step_process.json")}
+    models = {name: (fitted / name).read_bytes() for name in ("boosting.json", "step_process.json")}
     monkeypatch.setattr(saved, "alarms", lambda *_, **__: pd.DataFrame(columns=["action", "time_utc"]))
     walk = fc.update(fitted, a_panel(prices[: CELLS + 8]))
     assert walk.task.origins[-1] == CELLS + 7
@@ -100,13 +100,13 @@ def test_step_by_step_is_the_same_as_at_once(prices, tmp_path, monkeypatch):
 def test_an_alarm_since_the_fit_calls_for_a_new_one_and_boosting_begins_where_it_stood(prices, fitted):
     shaken = np.exp(np.cumsum(np.where(np.arange(30) % 2 == 0, 0.4, -0.4)))
     wild = np.concatenate([prices[:CELLS], prices[CELLS - 1] * shaken[:, None]])
-    before = (fitted / "boosting.txt").read_text()
+    before = (fitted / "boosting.json").read_text()
     panel = a_panel(wild)
     found = fc.alarms(panel)
     called = found[(found["action"] == "refit") & (found["time_utc"] > panel.times[CELLS - 1])]
     assert len(called)  # the record has to call for it
     fc.update(fitted, panel)
-    after = (fitted / "boosting.txt").read_text()
+    after = (fitted / "boosting.json").read_text()
     assert after != before
     assert after.count("Tree=") == before.count("Tree=")
     manifest = json.loads((fitted / "manifest.json").read_text())
@@ -152,7 +152,7 @@ def test_damaged_series_are_kept_and_brought_up_to_date_like_others(tmp_path):
     assert np.isfinite(found.paths.values).all()
 
 
-@pytest.mark.parametrize("name", ["boosting.txt", "arrays.npz", "manifest.json"])
+@pytest.mark.parametrize("name", ["boosting.json", "arrays.npz", "manifest.json"])
 def test_what_was_tampered_with_is_refused(prices, fitted, name):
     panel = a_panel(prices[:CELLS])
     fc.load(fitted, panel)  # read once already: still seen
@@ -246,7 +246,7 @@ def test_prophet_and_the_network_are_kept_too(prices, tmp_path, monkeypatch):
     monkeypatch.setitem(members.MEMBERS, "lstm", neural.lstm)
     panel, later = a_panel(prices[:CELLS]), a_panel(prices)
     walk = fc.fit(panel, tmp_path, horizon_steps=AHEAD, seed=3)
-    assert {"prophet.json", "lstm.keras", "boosting.txt", "step_process.json"} <= {
+    assert {"prophet.json", "lstm.keras", "boosting.json", "step_process.json"} <= {
         f.name for f in tmp_path.iterdir()
     }
     ready = replace(walk.task, origins=walk.task.origins[-1:], models=tmp_path, fitted=True)

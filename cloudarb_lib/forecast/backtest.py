@@ -13,11 +13,13 @@ from cloudarb_lib import losses
 from cloudarb_lib.errors import DataError, ParameterError
 from cloudarb_lib.features import STEP_LOG
 from cloudarb_lib.forecast import ensemble
+from cloudarb_lib.forecast.neural import LEVELS
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.worlds import transform
 from cloudarb_lib.types import Panel
 
 SCORED_PATHS = 200
+DRAWS = 50  # of the distribution between quantiles of a member
 SHOWN = ("cov80", "cov95", "pit80", "pit95", "direction", "p_change", "changed", "brier")
 FIXED_WEIGHTS = {"prophet": 0.4, "lstm": 0.3, "boosting": 0.3}
 """A usual choice, scored beside the ensemble."""
@@ -43,8 +45,8 @@ def walk_forward(
 
     Columns series_id, model, horizon (steps), n, scale (mean price before the origins, USD per hour; NaN where
     there was none), mae, rmse, mase and rmsse (over the one-step error of the last value before the origins),
-    crps, cov80, cov95, width80, width95, winkler80, winkler95 (of the ensemble; the CRPS of a point forecast
-    is its absolute error), direction (share of right signs where the price moved 0.5 % or more) and dm_p
+    crps, cov80, cov95, width80, width95, winkler80, winkler95 (of the ensemble, and those of 80 % of members
+    that say quantiles; the CRPS of a point forecast is its absolute error), direction (share of right signs where the price moved 0.5 % or more) and dm_p
     (Diebold-Mariano against the last value); then of the ensemble pit80 and pit95 (coverage by randomised PIT,
     which an atom cannot push beyond nominal), p_change (its mean probability of a move of 0.5 % or more),
     changed (how often one came) and brier (of p_change), mape of each, and series_group, in which the offer is
@@ -84,18 +86,17 @@ def walk_forward(
     if tick is not None:
         points["last_tick"] = np.repeat(tick[starts][:, :, None], len(at), axis=2)
     shape = came.shape
-    extra = {
-        f"{what}{level}": np.full(shape, np.nan) for what in ("cov", "width", "winkler") for level in TAILS
-    }
-    extra |= {name: np.full(shape, np.nan) for name in ("pit80", "pit95", "p_change", "changed", "brier")}
-    crps, median, pits = (np.full(shape, np.nan) for _ in range(3))
+    intervals = [f"{what}{level}" for what in ("cov", "width", "winkler") for level in TAILS]
+    of_all = ("pit80", "pit95", "p_change", "changed", "brier")
+    extra = {name: np.full(shape, np.nan) for name in ("crps", *intervals, *of_all)}
+    median, pits = (np.full(shape, np.nan) for _ in range(2))
     rng = np.random.default_rng(seed)
     moved = np.where(np.isfinite(came / now), np.abs(np.log(came / now)) >= STEP_LOG, np.nan)
     for i, origin in enumerate(tqdm(scored, desc="score", unit="origin", disable=None)):
         worlds = np.exp(walk.worlds(int(origin), n_paths=SCORED_PATHS, only=every)[:, :, at])
         median[i] = now[i] * np.median(worlds, axis=1)[of]
         share = came[i] / now[i]
-        crps[i] = now[i] * losses.crps(worlds.transpose(0, 2, 1)[of], share)
+        extra["crps"][i] = now[i] * losses.crps(worlds.transpose(0, 2, 1)[of], share)
         for level in TAILS:
             low, high = (end[of] for end in _interval(worlds, level))
             extra[f"cov{level}"][i] = losses.coverage(low[None], high[None], share[None], axis=0)
@@ -108,7 +109,9 @@ def walk_forward(
         chance = (np.abs(np.log(worlds)) >= STEP_LOG).mean(axis=1)[of]
         extra["p_change"][i] = np.where(np.isfinite(share), chance, np.nan)
         extra["changed"][i], extra["brier"][i] = moved[i], (chance - moved[i]) ** 2
-    points["ensemble"] = median
+    points["ensemble"], more = median, {"ensemble": extra}
+    for name, said in walk.quantiles.items():
+        more[name] = _of_quantiles(now[..., None] * np.exp(said[scored][:, :, at])[:, of], came)
     base = np.abs(now - came)
     rows = []
     for model, forecast in points.items():
@@ -123,23 +126,38 @@ def walk_forward(
                     "n": np.isfinite(error[:, :, k]).sum(0), "scale": scale, "mae": mae, "rmse": np.sqrt(mse),
                     "mase": np.where(naive > 0, mae / naive, np.nan),
                     "rmsse": np.where(naive2 > 0, np.sqrt(mse / naive2), np.nan),
-                    "crps": losses.mean(crps[:, :, k], 0) if model == "ensemble" else mae,
+                    "crps": mae,
                 }  # fmt: skip
-            final = {
-                n: losses.mean(v[:, :, k], 0) if model == "ensemble" else np.nan for n, v in extra.items()
-            }
+            known = {n: losses.mean(v[:, :, k], 0) for n, v in more.get(model, {}).items()}
             dm_p = [
                 losses.diebold_mariano(error[:, s, k], base[:, s, k], overlap=overlap)
                 for s in range(shape[1])
             ]
-            part |= {name: final.pop(name) for name in list(final)[: 3 * len(TAILS)]}
-            part |= {"direction": losses.mean(right[:, :, k], 0), "dm_p": dm_p, **final}
+            part |= {
+                **dict.fromkeys(intervals, np.nan),
+                "direction": losses.mean(right[:, :, k], 0),
+                "dm_p": dm_p,
+            }
+            part |= {**dict.fromkeys(of_all, np.nan), **known}
             with np.errstate(divide="ignore", invalid="ignore"):
                 part["mape"] = losses.mean(error[:, :, k] / came[:, :, k], 0)
             rows.append(pd.DataFrame({**part, "series_group": group}))
     weights = pd.DataFrame(walk.weights[scored, :, -1].mean(axis=2), panel.times[starts], list(walk.members))
     flat = pd.DataFrame({"horizon": np.tile(horizons, pits.size // len(horizons)), "pit": pits.ravel()})
     return Scored(pd.concat(rows, ignore_index=True), weights, flat.dropna())
+
+
+def _of_quantiles(said: np.ndarray, came: np.ndarray) -> dict[str, np.ndarray]:
+    """Return scores of quantiles ``LEVELS`` of prices (..., levels) against what ``came``: straight between them, flat
+    beyond."""
+    low, middle, high = np.moveaxis(said, -1, 0)
+    share = (np.arange(DRAWS) + 0.5) / DRAWS
+    down, up = (np.clip((share - start) / (LEVELS[1] - LEVELS[0]), 0, 1) for start in LEVELS[:2])
+    draws = low[..., None] + (middle - low)[..., None] * down + (high - middle)[..., None] * up
+    return {
+        "crps": losses.crps(draws, came), "width80": np.where(np.isfinite(came), high - low, np.nan),
+        "cov80": losses.coverage(low[None], high[None], came[None], axis=0), "winkler80": losses.winkler(low, high, came, 0.8),
+    }  # fmt: skip
 
 
 def _interval(worlds: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:

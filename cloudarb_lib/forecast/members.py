@@ -1,4 +1,5 @@
-"""The members of the ensemble: functions of a ``Task``, returning (origins, series, steps ahead).
+"""The members of the ensemble: functions of a ``Task``, returning (origins, series, steps ahead), with quantiles of
+``LEVELS`` on a fourth axis where they are fitted for them.
 
 What they return, the log change from an origin, uses only cells up to it (fits: folds of ``splits``).
 """
@@ -26,15 +27,18 @@ from cloudarb_lib.features import (
     review_rate,
     steps,
 )
-from cloudarb_lib.forecast.meta import meta_learner
-from cloudarb_lib.forecast.neural import WINDOW, lstm
+from cloudarb_lib.forecast.meta import in_week_means, meta_learner, read_boosters, write_boosters
+from cloudarb_lib.forecast.neural import LEVELS, WINDOW, in_order, lstm
 from cloudarb_lib.splits import known, walk
 
 TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 """Steps ahead that boosting is trained on; those between are interpolated."""
-MAX_ROWS = 20_000  # rows boosting is trained on, drawn evenly, for speed
+MAX_ROWS = 100_000  # rows boosting is trained on, drawn evenly, for speed
 REFIT_EVERY = 13  # paces that one fit of boosting serves
 PROPHET_REFITS, PROPHET_CELLS = 4, 720  # fits over the span of the origins, and cells that each sees
+LEAST_ROWS = 1_000
+LEAF_SHARE, LEAF_SHARE_HOURLY = 1 / 40, 1 / 500
+"""Least share of the rows in a leaf of boosting: with fewer of a price list a leaf is one date."""
 MIN_STEPS = 100  # steps before a direction is learned from them
 
 M = TypeVar("M")
@@ -104,16 +108,18 @@ class Fitting(Generic[M]):
 
     def walk(self, task: Task) -> np.ndarray:
         """Return the member's forecasts, each part of the origins by a fit at its first one; 0 without one."""
-        out = np.zeros((len(task.origins), len(task.groups), task.horizon))
+        out = None
         file = task.models / self.file if task.models else None
         model = before = _kept(file, file.stat().st_mtime_ns, self.read) if file and file.exists() else None
         for part in walk(task.origins, refit_every=self.every):
             model = before if task.fitted else self.fit(int(part[0]), before)
             if model is not None:
-                out[np.isin(task.origins, part)] = self.predict(model, part)
+                said = self.predict(model, part)
+                out = np.zeros((len(task.origins), *said.shape[1:])) if out is None else out
+                out[np.isin(task.origins, part)] = said
         if file and model is not None and not task.fitted:
             self.write(model, file)
-        return out
+        return last_value(task) if out is None else out
 
 
 @cache
@@ -293,57 +299,62 @@ def damped_trend(task: Task) -> np.ndarray:
 
 
 def boosting(task: Task) -> np.ndarray:
-    """Gradient boosting by LightGBM: one model over all series and steps ahead, absolute loss."""
+    """Gradient boosting by LightGBM, one model of each of ``LEVELS`` over all series and steps ahead: quantile loss, in
+    units of the mean price of the week before."""
     import lightgbm
     from scipy.interpolate import interp1d
 
     seen = list(task.features.values())
     ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
-    rng = np.random.default_rng(task.seed)
-    leaf = 500  # outcomes: fewer, and a leaf is one date
-    options = {"objective": "l1", "learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": leaf,
-               "num_threads": 1, "seed": task.seed, "deterministic": True, "verbose": -1}  # fmt: skip
+    rng, many = np.random.default_rng(task.seed), len(task.groups)
+    share, leaves = (LEAF_SHARE, 15) if task.pace == 1 else (LEAF_SHARE_HOURLY, 31)
+    options = {"objective": "quantile", "learning_rate": 0.1, "num_leaves": leaves, "num_threads": 1,
+               "seed": task.seed, "deterministic": True, "verbose": -1}  # fmt: skip
 
     def rows_of(cell: np.ndarray, series: np.ndarray) -> np.ndarray:
         columns = [each[cell - task.since, series] for each in seen]
         return np.stack([np.zeros(len(cell)), *columns, task.groups[series]], axis=1, dtype=np.float32)
 
-    def fit(at: int, before: lightgbm.Booster | None) -> lightgbm.Booster | None:
-        xs, ys = [], []
+    def fit(at: int, before: list[Any] | None) -> list[Any] | None:
+        xs, ys, units = [], [], []
+        unit = in_week_means(task.log_price[: at + 1], pace=task.pace)
         for h in ahead:
             rows = np.arange(1, at + 1)
             rows = rows[known(rows, int(h), at=at)]
             change = task.log_price[rows + h] - task.log_price[rows]
             take = np.argwhere(np.isfinite(change))
             take = take[rng.permutation(len(take))[: MAX_ROWS // len(ahead)]]
+            cell = rows[take[:, 0]], take[:, 1]
             ys.append(change[take[:, 0], take[:, 1]])
-            xs.append(rows_of(rows[take[:, 0]], take[:, 1]))
+            units.append(unit[cell])
+            xs.append(rows_of(*cell))
             xs[-1][:, 0] = h
-        y = np.concatenate(ys)
-        if len(y) < 2 * leaf:
+        x, y, weight = map(np.concatenate, (xs, ys, units))
+        if len(y) < LEAST_ROWS:
             return None
         if before is not None:  # the same trees, their leaves nearer to what came since
-            return before.refit(np.concatenate(xs), y, decay_rate=0.5)
-        return lightgbm.train(options, lightgbm.Dataset(np.concatenate(xs), y), num_boost_round=60)
+            return [model.refit(x, y, decay_rate=0.5, weight=weight) for model in before]
+        leaf = {"min_data_in_leaf": int(share * len(y)), "feature_pre_filter": False}
+        data = lightgbm.Dataset(x, y, weight=weight)
+        return [lightgbm.train({**options, **leaf, "alpha": q}, data, num_boost_round=60) for q in LEVELS]
 
-    def predict(booster: lightgbm.Booster, part: np.ndarray) -> np.ndarray:
-        many = len(task.groups)
-        x = rows_of(np.repeat(part, many), np.tile(np.arange(many), len(part)))
-        at = []
-        for x[:, 0] in ahead:
-            at.append(np.reshape(booster.predict(x, num_threads=1), (len(part), many)))
-        between = interp1d([0, *ahead], np.stack([np.zeros_like(at[0]), *at], axis=-1))
-        return between(np.arange(1, task.horizon + 1))
+    def predict(models: list[Any], part: np.ndarray) -> np.ndarray:
+        models = models[LEVELS.index(0.5) :][:1] if task.fitted else models  # the others are for scores
+        x = np.tile(rows_of(np.repeat(part, many), np.tile(np.arange(many), len(part))), (len(ahead), 1))
+        x[:, 0] = np.repeat(ahead, len(part) * many)
+        said = np.array([model.predict(x, num_threads=1) for model in models])
+        said = said.reshape(len(models), len(ahead), len(part), many).transpose(2, 3, 1, 0)
+        out = interp1d([0, *ahead], np.insert(said, 0, 0.0, axis=2), axis=2)(np.arange(1, task.horizon + 1))
+        return out[..., 0] if task.fitted else in_order(out)
 
     return Fitting(
-        "boosting.txt", REFIT_EVERY * task.pace, fit, predict, lightgbm.Booster.save_model, _read_booster
+        "boosting.json", REFIT_EVERY * task.pace, fit, predict, write_boosters, read_boosters
     ).walk(task)
 
 
-def _read_booster(file: Path) -> Any:
-    import lightgbm
-
-    return lightgbm.Booster(model_file=file)
+def median(said: np.ndarray) -> np.ndarray:
+    """Return the median of what a member says, (origins, series, steps)."""
+    return said if said.ndim == 3 else said[..., LEVELS.index(0.5)]
 
 
 MEMBERS: dict[str, Callable[[Task], np.ndarray]] = {

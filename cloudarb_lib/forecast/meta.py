@@ -77,16 +77,24 @@ def meta_learner(task: Task) -> np.ndarray:
         out[:, :, : AHEAD[0] - 1] = 0.0
         return out
 
-    def write(models: list[list[Any]], file: Path) -> None:
-        file.write_text(json.dumps([[model.model_to_string() for model in each] for each in models]))
+    return Fitting(
+        "meta_learner.json", REFIT_DAYS * task.pace, fit, predict, write_boosters, read_boosters
+    ).walk(task)
 
-    return Fitting("meta_learner.json", REFIT_DAYS * task.pace, fit, predict, write, _read).walk(task)
+
+def write_boosters(models: list[Any], file: Path) -> None:
+    """Write LightGBM models, or lists of them, to ``file`` as JSON of their text."""
+    file.write_text(json.dumps(models, default=lambda model: model.model_to_string()))
 
 
-def _read(file: Path) -> list[list[Any]]:
+def read_boosters(file: Path) -> list[Any]:
+    """Return what ``write_boosters`` wrote."""
     import lightgbm
 
-    return [[lightgbm.Booster(model_str=text) for text in each] for each in json.loads(file.read_text())]
+    def made(each: Any) -> Any:
+        return list(map(made, each)) if isinstance(each, list) else lightgbm.Booster(model_str=each)
+
+    return made(json.loads(file.read_text()))
 
 
 def in_week_means(log_price: np.ndarray, *, pace: int) -> np.ndarray:

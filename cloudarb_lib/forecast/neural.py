@@ -129,14 +129,24 @@ def fit_predict(task: Task, ready: tuple[np.ndarray, np.ndarray] | None = None) 
     def predict(model: Any, part: np.ndarray) -> np.ndarray:
         rows, series = np.repeat(part, many) - since, np.tile(np.arange(many), len(part))
         pieces = [slice(i, i + 16 * BATCH) for i in range(0, len(rows), 16 * BATCH)]
-        median = np.concatenate([graph(model)(windows(cube, rows[p], series[p]))[:, :, 1] for p in pieces])
-        at = median.reshape(len(part), many, -1) * unit[part - since][..., None]
-        return interp1d([0, *ahead], np.insert(at, 0, 0.0, axis=2))(np.arange(1, task.horizon + 1))
+        said = np.concatenate([graph(model)(windows(cube, rows[p], series[p])) for p in pieces])
+        said = said.reshape(len(part), many, *said.shape[1:]) * unit[part - since][..., None, None]
+        said = (
+            said[..., LEVELS.index(0.5)] if task.fitted else np.sort(said, axis=3)
+        )  # the others are for scores
+        between = interp1d([0, *ahead], np.insert(said, 0, 0.0, axis=2), axis=2)
+        return between(np.arange(1, task.horizon + 1))
 
     every = max(int(np.ptp(task.origins)) // REFITS, 13)
     return Fitting("lstm.keras", every, fit_at, predict, lambda model, file: model.save(file), _read).walk(
         task
     )
+
+
+def in_order(said: np.ndarray) -> np.ndarray:
+    """Return quantiles ``LEVELS`` (..., levels) of which the outer do not lie within the median."""
+    low, middle, high = np.moveaxis(said, -1, 0)
+    return np.stack([np.minimum(low, middle), middle, np.maximum(high, middle)], axis=-1)
 
 
 def _read(file: Path) -> Any:

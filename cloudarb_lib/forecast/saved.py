@@ -21,13 +21,13 @@ from cloudarb_lib.errors import DataError
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.drift import alarms
 from cloudarb_lib.forecast.ensemble import Walk
-from cloudarb_lib.forecast.members import Task
+from cloudarb_lib.forecast.members import Task, median
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns, is_moving
 from cloudarb_lib.handover import digest
 from cloudarb_lib.types import Panel
 
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
-MODELS = ("boosting.txt", "step_process.json", "meta_learner.json", "prophet.json", "lstm.keras")
+MODELS = ("boosting.json", "step_process.json", "meta_learner.json", "prophet.json", "lstm.keras")
 VERSIONS = ("cloudarb", "lightgbm", "prophet", "keras", "tensorflow-cpu", "numpy")
 ANEW = "Fit the models anew (forecast.fit)."
 
@@ -85,8 +85,8 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
     found = alarms(panel.select(is_moving(panel.offers)), ks=ks, page_hinkley=page_hinkley)
     called = found[(found["action"] == "refit") & (found["time_utc"] > pd.Timestamp(state["fitted_at"]))]
     if len(called):
-        fresh, _ = ensemble.run_members(replace(task, fitted=False), skip)
-        said = {name: np.concatenate([said[name][:-1], fresh[name]]) for name in said if name in fresh}
+        anew, _ = ensemble.run_members(replace(task, fitted=False), skip)
+        said = {name: np.concatenate([said[name][:-1], median(anew[name])]) for name in said if name in anew}
         state = {**state, "fitted_at": str(panel.times[-1])}
     old = state["pattern"][np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
     with np.load(folder / ARRAYS, allow_pickle=False) as past:
