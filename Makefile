@@ -62,4 +62,4 @@ lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock and requir
 	@$(BIN)/$(LOCK) --extra bench --constraint requirements.lock -o requirements-bench.lock
 
 clean:  ## remove the environment, the built store and scratch reports
-	rm -rf $(VENV) data/store reports/scratch .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) data/store reports/scratch .snakemake .pytest_cache .mypy_cache .ruff_cache

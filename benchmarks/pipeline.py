@@ -18,15 +18,6 @@ from pathlib import Path
 from pipelines.config import STEPS, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNNER = """
-import json, sys, threading
-from pathlib import Path
-from pipelines.runner import Watch, run
-notebook, run_dir = map(Path, sys.argv[1:3])
-before = [table.stem for table in (run_dir / "tables").glob("*.parquet")]
-status = run(notebook, run_dir, json.loads(sys.argv[3]), Watch(900.0, threading.Event()), before)
-sys.exit(status["exit_code"])
-"""
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -61,9 +52,12 @@ def overhead(steps: list[str]) -> None:
         for step in steps:
             notebook = ROOT / "notebooks" / f"{step}.ipynb"
             script = plain / f"{step}.py"
-            told = {**config.parameters[step], "store_dir": ""}
-            script.write_text(as_script(notebook, {**told, "run_dir": str(plain)}))
-            runner = [sys.executable, "-c", RUNNER, str(notebook), str(run_dir), json.dumps(told)]
+            script.write_text(as_script(notebook, {**config.parameters[step], "run_dir": str(plain)}))
+            parameters = plain / f"{step}.json"
+            parameters.write_text(json.dumps(config.parameters[step]))
+            runner = [sys.executable, "-m", "pipelines.runner", str(notebook), "--run-dir", str(run_dir)]
+            earlier = steps[: steps.index(step)]
+            runner += ["--parameters", str(parameters), "--timeout", "900", "--after", *earlier]
             row = [*timed([sys.executable, str(script)], cwd=plain), *timed(runner)]
             totals = [total + one for total, one in zip(totals, row, strict=True)]
             show(step, row)
@@ -111,7 +105,7 @@ def lines() -> None:
 
 def imports() -> None:
     """Print the median of five fresh interpreters, less that of a bare one."""
-    stub = "import pipelines.runner; import papermill"
+    stub = "import pipelines.runner as r; r.skip_slow_grammar(); import papermill"
     statements = ("import cloudarb_lib", "import pipelines.cli", "import papermill", stub)
     bare = statistics.median(timed([sys.executable, "-c", ""])[0] for _ in range(5))
     for statement in statements:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cloudarb_lib.errors import CloudArbError
+
+_ENDING_S = 15.0
 
 
 @contextmanager
@@ -33,8 +36,8 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, fault: type[CloudArbError], what: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock in file ``path``.
+def locked(path: Path, fault: type[CloudArbError], what: str, *, wait: bool = False) -> Iterator[int]:
+    """Hold the lock in file ``path``; yield its file descriptor, which a child process may inherit.
 
     The system drops it when its last holder ends, however that ends: no lock is ever stale. Raises ``fault``
     about ``what`` where the file cannot be made, or a living process holds it and we are not to ``wait``.
@@ -45,13 +48,18 @@ def locked(path: Path, fault: type[CloudArbError], what: str, *, wait: bool = Fa
     except OSError as cause:
         raise fault(f"{what} cannot be written: {cause.strerror}.", "Name another folder.") from cause
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+        patience = time.monotonic() + _ENDING_S  # one that was killed: what it had started is ending
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
             handle.seek(0)
-            way_out = "Wait for it to end, or stop that process."
-            raise fault(f"{what} is in use already, by process {handle.read()}.", way_out) from None
+            owner = handle.read()
+            if not wait and (Path(f"/proc/{owner}").exists() or time.monotonic() > patience):
+                way_out = "Wait for it to end, or stop that process."
+                raise fault(f"{what} is in use already, by process {owner}.", way_out)
+            time.sleep(0.1)
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
-        yield
+        yield handle.fileno()

@@ -7,11 +7,11 @@ int; so names and types are compared here, before a kernel starts.
 from __future__ import annotations
 
 import ast
+import datetime
 import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -30,11 +30,9 @@ STEPS = {
     "04_risk_and_stress": "Risk",
     "05_summary": "Summary",
 }
-"""The notebooks of a run, in order, and what a reader calls them."""
-AFTER = dict(zip(STEPS, ([], [], list(STEPS)[:2], list(STEPS)[:3], list(STEPS)[:4]), strict=True))
-"""Those that each rests on: it runs after them, and may read their tables."""
-SET_BY_RUN = {"run_dir": "..", "store_dir": "../snapshot"}
-"""Parameters that a run fills in, nobody else may: its folder, and the store that it is pinned to."""
+"""The notebooks of a run, in order, and what a reader calls them. Snakefile has their graph."""
+SET_BY_RUN = ("run_dir", "store_dir")
+"""Parameters that the runner fills in; nobody else may."""
 
 
 class Parameter(NamedTuple):
@@ -44,15 +42,18 @@ class Parameter(NamedTuple):
     default: object
 
 
-_OWN = {
-    **dict.fromkeys(("name", "title", "store_dir"), Parameter("str", "")),
-    "timeout_s": Parameter("int", 1),
+_OWN = dict.fromkeys(("name", "title", "store_dir"), Parameter("str", "")) | {
+    "timeout_s": Parameter("int", 1)
 }
 _NEEDED = ("name", "title", "timeout_s", "as_of")
 
 
+def _dated(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
 _KINDS: dict[str, Any] = {
-    "str": Annotated[StrictStr, BeforeValidator(lambda v: v.isoformat() if isinstance(v, date) else v)],
+    "str": Annotated[StrictStr, BeforeValidator(_dated)],
     "int": StrictInt,
     "float": Number,
     "bool": Flag,
@@ -108,8 +109,7 @@ def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
     told = vars(read(_record({**_OWN, **known}, _NEEDED), path, "pipelines/*.yaml"))
     given = {name: told[name] for name in known if told[name] is not None}
     own = {name: told[name] for name in _OWN if told[name] is not None}
-    filled = given | SET_BY_RUN
-    parameters = {step: {k: v for k, v in filled.items() if k in takes[step]} for step in STEPS}
+    parameters = {step: {k: v for k, v in given.items() if k in takes[step]} for step in STEPS}
     return RunConfig(own, given, parameters)
 
 
@@ -133,7 +133,9 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for line in lines:
         match line:
-            case ast.AnnAssign(ast.Name(name), ast.Name(kind), value) if kind in _KINDS and name not in found:
+            case ast.AnnAssign(ast.Name(name), ast.Name(kind), ast.expr() as value) if (
+                kind in _KINDS and name not in found
+            ):
                 with suppress(ValueError):
                     found[name] = Parameter(kind, ast.literal_eval(value))
                     continue
@@ -143,12 +145,18 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     return found
 
 
-def _record(known: Mapping[str, Parameter], needed: Collection[str] = ()) -> Any:
-    """Return the record type that holds these parameters, None where one is not given.
+def check(values: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return ``values`` as the types that ``known`` declares; ParameterError names the first fault.
 
     An int is accepted for a float and converted, a date for a str (as ISO 8601); a bool is no
     int, and the entries of a list are of the type of the default's.
     """
+    told = _record(known)(**values)
+    return {name: getattr(told, name) for name in values}
+
+
+def _record(known: Mapping[str, Parameter], needed: Collection[str] = ()) -> Any:
+    """Return the record type that holds these parameters, None where one is not given."""
     kinds = {}
     for name in [*needed, *(name for name in known if name not in needed)]:
         kind, default = known[name]

@@ -19,6 +19,11 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
 def read_json(path: Path) -> dict | None:
     """Return the JSON object in ``path``; None where there is none to read."""
     try:

@@ -10,9 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Collection
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -22,10 +21,10 @@ from cloudarb_lib.errors import CloudArbError
 from cloudarb_lib.files import locked
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.units import parse_as_of
-from pipelines import runner
-from pipelines.config import AFTER, NOTEBOOKS, STEPS, RunConfig, load_config
+from pipelines.config import NOTEBOOKS, STEPS, RunConfig, load_config
 from pipelines.doctor import asked_for
-from pipelines.files import digest, read_json, scrub, write_text
+from pipelines.files import digest, read_json, scrub, write_json, write_text
+from pipelines.runner import OWNER, STOPPED, now, skip_slow_grammar
 
 REPORTS = PROJECT / "reports"
 _HERE = Path(__file__).parent
@@ -33,7 +32,7 @@ _CORES = 2
 
 
 class RunError(CloudArbError):
-    """The run cannot go ahead."""
+    """The run cannot go ahead, or its graph could not be carried out."""
 
     exit_code = 6
 
@@ -49,37 +48,45 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
     parameters = handover.digest(json.dumps(config.given, sort_keys=True))[:6]
     run_id = f"{config.own['name']}-{as_of}-{snapshot.stem[:8]}-{parameters}"
-    run_dir = reports.absolute() / run_id
+    run_dir, state = reports.absolute() / run_id, reports.absolute() / ".state" / run_id
     shown = os.path.relpath(run_dir)
-    with locked(run_dir / ".lock", RunError, f"run {run_id}"):
-        for left in run_dir.glob(".work-*"):  # by a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
+    with locked(state / "lock", RunError, f"run {run_id}") as lock:
         _pin(run_dir / "snapshot", snapshot)
-        old = read_json(run_dir / "manifest.json") or {}
+        before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
         manifest = {"run_id": run_id, "title": config.own["title"], "status": "running", **_origin()}
         manifest |= _rests(config, snapshot.stem, notebooks)
-        entries = manifest["notebooks"]
-        stale = _stale(entries, old.get("notebooks", {}), run_dir)
+        graph = _graph(config, manifest["notebooks"], run_dir, state, notebooks)
+        print(
+            f"{manifest['title']}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}",
+            flush=True,
+        )
+        _note(manifest, run_dir)
+        code, said = _carry_out(graph, run_dir, state, lock)
+        ran = {step: status for step, status in _statuses(run_dir).items() if status != before.get(step)}
+        failed = sorted((s for s in ran.values() if s.get("exit_code")), key=lambda s: s["finished_at"])
+        if code not in (0, STOPPED) and failed:
+            code = failed[0]["exit_code"]
+        elif code not in (0, STOPPED):
+            code, manifest["error"] = RunError.exit_code, f"the graph broke, see logs/graph.log: {said}"
+            print(manifest["error"], file=sys.stderr)
         same = (old.get("status"), old.get("drawn_by")) == ("succeeded", manifest["drawn_by"])
-        if same and not stale:
+        if code == 0 and same and not ran:
+            write_json(run_dir / "manifest.json", old)
             print(f"nothing to do: {shown} is up to date ({time.monotonic() - began:.1f} s)")
             return 0
-        print(f"{manifest['title']}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}")
-        stopped = _carry_out(config, stale, manifest, run_dir, notebooks)
-        failed = [step for step in stale if entries[step].get("exit_code")]
-        failed.sort(key=lambda step: entries[step]["finished_at"])
-        code = runner.STOPPED if stopped else entries[failed[0]]["exit_code"] if failed else 0
-        manifest["status"] = {0: "succeeded", runner.STOPPED: "stopped"}.get(code, "failed")
-        manifest |= {"finished_at": runner.now(), "seconds": round(time.monotonic() - began, 1)}
-        _write(manifest, run_dir)
+        manifest["status"] = {0: "succeeded", STOPPED: "stopped"}.get(code, "failed")
+        manifest |= {"finished_at": now(), "seconds": round(time.monotonic() - began, 1)}
+        _note(manifest, run_dir, ran)
+        skip_slow_grammar()
         from pipelines import report
 
         report.export(run_dir)
         report.write_index(reports)
-    for step in failed:
-        if entries[step]["status"] == "failed":
-            print(f"{step}: {entries[step]['error']}\n  kept: {shown}/failed/{step}.html", file=sys.stderr)
-    again = "; the same command takes up where it stopped" if stopped else ""
+    for step in ran:
+        if manifest["notebooks"][step]["status"] == "failed":
+            error = manifest["notebooks"][step]["error"]
+            print(f"{step}: {error}\n  kept: {shown}/failed/{step}.html", file=sys.stderr)
+    again = "; the same command takes up where it stopped" if code == STOPPED else ""
     print(f"{manifest['status']} in {manifest['seconds']:.0f} s: {shown}/index.html{again}")
     return code
 
@@ -113,14 +120,17 @@ def _pin(folder: Path, snapshot: Path) -> None:
 
 def _origin() -> dict:
     """Return what a run is made by: code, packages, machine; git is None where it tells nothing."""
-    git = None
+    git: dict[str, object] | None = None
     with suppress(OSError, subprocess.SubprocessError):
-        words = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
-        git = subprocess.check_output(words, stderr=subprocess.DEVNULL, text=True).strip()
+        said = [
+            subprocess.check_output(["git", "-C", str(PROJECT), *words], stderr=subprocess.DEVNULL, text=True)
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        ]
+        git = {"revision": said[0].strip(), "dirty": bool(said[1])}
     packages = {name: metadata.version(name) for name in ("cloudarb", *asked_for())}
     machine = {"python": platform.python_version(), "platform": platform.platform(), "pid": os.getpid()}
     drawn_by = digest(sorted(_HERE.glob("report.*")))
-    return {"started_at": runner.now(), "git": git, **machine, "packages": packages, "drawn_by": drawn_by}
+    return {"started_at": now(), "git": git, **machine, "packages": packages, "drawn_by": drawn_by}
 
 
 def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
@@ -136,64 +146,59 @@ def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     return {"as_of": str(config.given["as_of"]), **shared, "config": config.given, "notebooks": entries}
 
 
-def _stale(entries: dict, old: dict, run_dir: Path) -> list[str]:
-    """Return the notebooks to run: what they rest on has changed, or what they left is not whole.
+def _graph(config: RunConfig, given: dict, run_dir: Path, state: Path, notebooks: Path) -> list[str]:
+    """Write what the graph is told, and return the command that carries it out."""
+    for step, parameters in config.parameters.items():
+        write_json(state / "parameters" / f"{step}.json", parameters)
+    told = {"python": sys.executable, "run_dir": os.path.relpath(run_dir, state), "notebooks": str(notebooks)}
+    write_json(state / "graph.json", {**told, "timeout_s": config.own["timeout_s"], "given": given})
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(_HERE / "Snakefile"), "--nolock"]
+    command += ["--directory", str(state), "--configfile", "graph.json", "--cores", str(_CORES)]
+    return [*command, "--rerun-incomplete", "--keep-going", "--scheduler", "greedy"]
 
-    The entries of the others are as they were; these are 'not run', and what they left before is taken away.
+
+def _carry_out(graph: list[str], run_dir: Path, state: Path, lock: int) -> tuple[int, str]:
+    """Run the graph, whose runners tell what happens; return its exit code and the end of what it said."""
+    log = state / "graph.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            graph, cwd=state, stderr=out, env={**os.environ, OWNER: str(os.getpid())}, pass_fds=[lock],
+            start_new_session=True,
+        )  # fmt: skip
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        code = STOPPED
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, number)
+                process.wait(10)
+        signal.signal(signal.SIGTERM, previous)
+        text = scrub(log.read_text(errors="replace"), {state: ".", run_dir.parent: ".."})
+        write_text(run_dir / "logs" / "graph.log", text)
+    return code, " ".join(text.splitlines()[-3:])
+
+
+def _statuses(run_dir: Path) -> dict[str, dict]:
+    """Return how each notebook of the run stands, as its runner wrote it."""
+    found = {step: read_json(run_dir / "logs" / f"{step}.json") for step in STEPS}
+    return {step: status for step, status in found.items() if status}
+
+
+def _note(manifest: dict, run_dir: Path, ran: Collection[str] | None = None) -> None:
+    """Write the manifest as things stand; at the end, ``ran`` names what ran this time.
+
+    Then a notebook that did not run, and rests on one that did not succeed, is 'not run'.
     """
-    stale: list[str] = []
-    for step, rests in entries.items():
-        was = old.get(step, {})
-        left = [run_dir / f"notebooks/{step}.ipynb"]
-        left += [run_dir / f"tables/{table}.parquet" for table in was.get("tables", [])]
-        whole = was.get("status") == "succeeded" and all(path.exists() for path in left)
-        if whole and was.items() >= rests.items() and not set(AFTER[step]) & set(stale):
-            rests |= was
-        else:
-            rests["status"] = "not run"
-            stale.append(step)
-            for path in left:
-                path.unlink(missing_ok=True)
-    return stale
-
-
-def _carry_out(config: RunConfig, stale: list[str], manifest: dict, run_dir: Path, notebooks: Path) -> bool:
-    """Run notebooks, each after those it rests on if they succeed, and keep the manifest up to date.
-
-    Return whether a signal stopped it.
-    """
-    entries, stop, writing = manifest["notebooks"], threading.Event(), threading.Lock()
-
-    def one(step: str, before: list[Future]) -> None:
-        wait(before)
-        rests = [entries[name] for name in AFTER[step]]
-        if stop.is_set() or any(entry["status"] != "succeeded" for entry in rests):
-            return
-        note(step, {"status": "running"})
-        tables = [table for entry in rests for table in entry["tables"]]
-        watch = runner.Watch(config.own["timeout_s"], stop)
-        note(step, runner.run(notebooks / f"{step}.ipynb", run_dir, config.parameters[step], watch, tables))
-
-    def note(step: str, told: dict) -> None:
-        with writing:
-            entries[step] |= told
-            _write(manifest, run_dir)
-
-    _write(manifest, run_dir)
-    previous = {n: signal.signal(n, lambda *_: stop.set()) for n in (signal.SIGINT, signal.SIGTERM)}
-    running: dict[str, Future] = {}
-    # one waits in the pool for others only where these were handed in before it, so they go on
-    with ThreadPoolExecutor(_CORES) as pool:
-        for step in stale:
-            running[step] = pool.submit(one, step, [running[name] for name in AFTER[step] if name in running])
-        while wait(running.values(), timeout=0.2).not_done:
-            pass  # a signal that comes just before a wait without an end would be seen at its end only
-    for number, handler in previous.items():
-        signal.signal(number, handler)
-    for future in running.values():
-        future.result()
-    return stop.is_set()
-
-
-def _write(manifest: dict, run_dir: Path) -> None:
+    entries, found = manifest["notebooks"], _statuses(run_dir)
+    for step, entry in entries.items():
+        status = found.get(step, {"status": "not run"})
+        entry |= {key: value for key, value in status.items() if key != "parameters"}
+        if ran is not None and entry["status"] == "running":
+            entry["status"] = "stopped"
+        rested = [entries[name]["status"] for name in entry.get("after", [])]
+        if ran is not None and step not in ran and any(status != "succeeded" for status in rested):
+            entry["status"] = "not run"
     write_text(run_dir / "manifest.json", scrub(json.dumps(manifest, indent=1)) + "\n")

@@ -8,10 +8,9 @@ that the file changes only when the notebook or one of its contract tables does.
 
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
-from pipelines.runner import Watch, execute
+from pipelines.runner import Watch, execute, skip_slow_grammar
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,10 +37,10 @@ def stripped(notebook, executed):
 
 def refresh(path: Path) -> bool:
     """Run the notebook at ``path`` and store it; return whether the file changed."""
+    skip_slow_grammar()
     import nbformat
 
-    watch = Watch(300.0, threading.Event())
-    with tempfile.TemporaryDirectory() as folder, watch:
+    with tempfile.TemporaryDirectory() as folder, Watch(300.0) as watch:
         output = Path(folder) / "tables" / path.name
         output.parent.mkdir()
         execute(path, output, {}, watch)

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines import cli, doctor
 
-HEAVY = {"pandas", "numpy", "duckdb", "papermill", "nbformat", "plotly", "yaml"}
+HEAVY = {"pandas", "numpy", "duckdb", "papermill", "snakemake", "nbformat", "plotly", "yaml"}
 
 
 def test_the_manual_loads_nothing_heavy_and_tells_all_verbs():

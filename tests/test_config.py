@@ -11,7 +11,7 @@ from pipeline_toys import CONFIG, PARAMETERS, notebook, project
 
 from cloudarb_lib.errors import ParameterError
 from cloudarb_lib.handover import PROJECT
-from pipelines.config import NOTEBOOKS, SET_BY_RUN, STEPS, Parameter, _record, declared, load_config
+from pipelines.config import NOTEBOOKS, SET_BY_RUN, STEPS, Parameter, check, declared, load_config
 
 KINDS = {"str": "a", "int": 1, "float": 1.0, "bool": True, "list": ["a"]}
 
@@ -49,10 +49,8 @@ def test_each_notebook_is_given_what_it_declares(toys, tmp_path):
         notebook(tmp_path / f"nb/{step}.ipynb", PARAMETERS)
     (tmp_path / "c.yaml").write_text(CONFIG + "budget_usd: 20\n")
     config = load_config(tmp_path / "c.yaml", tmp_path / "nb")
-    assert config.parameters["01_explore_prices"] == {"as_of": "2026-04-29"}, "it declares no run_dir"
-    assert config.parameters["05_summary"] == {
-        "as_of": "2026-04-29", "seed": 3, "budget_usd": 20.0, "run_dir": "..",
-    }  # fmt: skip
+    assert config.parameters["01_explore_prices"] == {"as_of": "2026-04-29"}
+    assert config.parameters["05_summary"] == {"as_of": "2026-04-29", "seed": 3, "budget_usd": 20.0}
     assert type(config.given["budget_usd"]) is float
 
 
@@ -65,8 +63,6 @@ def test_each_notebook_is_given_what_it_declares(toys, tmp_path):
         (("seed: 3", "seed: yes"), "seed is True.*valid integer"),
         (("seed: 3", "seed:"), "seed is None"),
         (("seed: 3", "budget_usd: .inf"), "budget_usd is inf.*finite number"),
-        (("seed: 3", "budget_usd: '1.0'"), r"budget_usd is '1\.0'\. Way out: Write a number"),
-        (("seed: 3", "budget_usd: yes"), r"budget_usd is True\. Way out: Write a number"),
         (("seed: 3", "names: [a, 1]"), "line 5: names is 1.*Write a text"),
         (("seed: 3", "names: a"), "names is 'a'.*Write a list"),
         (("seed: 3", "run_dir: x"), "key 'run_dir' is not known"),
@@ -113,8 +109,6 @@ def test_a_file_that_is_no_notebook(tmp_path):
     path.write_text("{}")
     with pytest.raises(ParameterError, match="no notebook"):
         declared(path)
-    with pytest.raises(ParameterError, match=r"no notebook none\.ipynb"):
-        declared(tmp_path / "none.ipynb")
 
 
 values = st.one_of(
@@ -126,7 +120,7 @@ values = st.one_of(
 def test_what_passes_has_the_type_declared(value, kind):
     known = {"x": Parameter(kind, KINDS[kind])}
     try:
-        got = _record(known)(x=value).x
+        got = check({"x": value}, known)["x"]
     except ParameterError:
         fits = type(value).__name__ == kind and not (kind == "float" and not math.isfinite(value))
         assert not fits

@@ -16,10 +16,7 @@ from cloudarb_lib.files import locked
 from cloudarb_lib.handover import PROJECT
 from cloudarb_lib.store import open_snapshot
 from pipelines.files import digest, read_json, scrub, write_text
-from pipelines.run import RunError, _stale
-
-SLOW = "import time; time.sleep(60)"
-"""A cell that is running still when it is to be stopped, however busy the machine."""
+from pipelines.run import RunError
 
 
 def statuses(root: Path) -> dict[str, str]:
@@ -35,40 +32,20 @@ def wait_for(text: str, process: subprocess.Popen) -> str:
     raise AssertionError(said)
 
 
-def started_by(process: subprocess.Popen) -> list[Path]:
-    """Return the kernels of a run, as places in /proc."""
-    children = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [Path(f"/proc/{pid}") for listed in children for pid in listed.read_text().split()]
-
-
-def until(holds) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     return project(tmp_path_factory.mktemp("toy"))
 
 
 def test_a_killed_run_is_taken_up_where_it_stood(root):
-    step = "03_allocate"
-    path = root / "notebooks" / f"{step}.ipynb"
-    notebook(path, PARAMETERS, SLOW, write_tables(step))
     first = start(root)
     wait_for("03_allocate         started", first)
     code, said = finish(root)
     assert code == 6
     assert "in use already" in said
-    until(lambda: started_by(first))
-    kernels = started_by(first)
     first.kill()
     first.wait()
-    notebook(path, PARAMETERS, write_tables(step))
     assert manifest(root)["status"] == "running"
-    until(lambda: not any(kernel.exists() for kernel in kernels))  # nobody waits for them any more
     code, said = finish(root)
     assert code == 0, said
     assert "01_explore_prices" not in said
@@ -104,7 +81,7 @@ def test_the_manifest_tells_what_the_run_rests_on(root):
     assert told["seconds"] > 0
     entry = told["notebooks"]["01_explore_prices"]
     assert entry["notebook"] == digest([root / "notebooks/01_explore_prices.ipynb"])
-    assert json.loads(entry["parameters"]) == told["config"] | {"run_dir": ".."}
+    assert json.loads(entry["parameters"]) == told["config"]
     assert (entry["exit_code"], entry["tables"]) == (0, ["offers", "sources"])
     (run_dir,) = (root / "reports").glob("toy-*")
     local = [str(root), sys.prefix, os.path.expanduser("~")]
@@ -142,7 +119,8 @@ def test_a_failure_is_kept_told_and_mended(root):
     assert 'class="failed-row"' in (root / "reports/index.html").read_text()
 
     notebook(path, PARAMETERS, write_tables(step))
-    notebook(root / "notebooks" / "05_summary.ipynb", PARAMETERS, SLOW, write_tables("05_summary"))
+    slow = "import time; time.sleep(60)"  # so that the signal comes in time, however busy the machine
+    notebook(root / "notebooks" / "05_summary.ipynb", PARAMETERS, slow, write_tables("05_summary"))
     process = start(root)
     wait_for("05_summary          started", process)
     process.send_signal(signal.SIGINT)
@@ -150,30 +128,6 @@ def test_a_failure_is_kept_told_and_mended(root):
     assert process.returncode == 130
     assert manifest(root)["status"] == "stopped"
     assert not (run_dir / "failed" / f"{step}.ipynb").exists()
-
-
-def test_what_has_changed_is_run_again_and_what_rests_on_it(tmp_path):
-    done = {step: {"library": "a", "status": "succeeded", "tables": [step]} for step in TABLES}
-
-    def stale(old=done, **changed):
-        for step in TABLES:
-            write_text(tmp_path / f"tables/{step}.parquet", "")
-            write_text(tmp_path / f"notebooks/{step}.ipynb", "")
-        for step in changed.pop("gone", ()):
-            (tmp_path / f"tables/{step}.parquet").unlink()
-        entries = {step: {"library": changed.get(step[3:], "a")} for step in TABLES}
-        found = _stale(entries, old, tmp_path)
-        assert [step for step in TABLES if entries[step]["status"] == "not run"] == found
-        assert [step for step in TABLES if not (tmp_path / f"tables/{step}.parquet").exists()] == found
-        return [step[:2] for step in found]
-
-    assert stale() == []
-    assert stale(train_ensemble="b") == ["02", "03", "04", "05"]
-    assert stale(gone=["04_risk_and_stress"]) == ["04", "05"]
-    assert stale({**done, "05_summary": {**done["05_summary"], "status": "running"}}) == ["05"]
-    for path in tmp_path.rglob("*.*"):
-        path.unlink()
-    assert _stale({step: {} for step in TABLES}, {}, tmp_path) == list(TABLES)
 
 
 def test_a_bad_configuration_starts_nothing(tmp_path):
