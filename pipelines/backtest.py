@@ -81,7 +81,12 @@ def carry_out(given: argparse.Namespace) -> int:
             scores = _scored(prepare(setting._replace(**own), store_dir), place)
             print(f"\n{setting.name}: {scores['series_id'].nunique()} series, by model and horizon (steps)")
             print(headline(scores).round(3).to_string())
-            hour = scores[(scores["horizon"] == 1) & (scores["model"] == "ensemble")]
+            mine = scores[scores["model"] == "ensemble"]
+            held = [(mine[name] * mine["n"]).sum() / mine["n"].sum() for name in ("pit80", "pit95")]
+            print(
+                f"of all outcomes, 80 % intervals hold {held[0]:.1%}, 95 % ones {held[1]:.1%} (randomised PIT)"
+            )
+            hour = mine[mine["horizon"] == 1]
             if setting.freq == "1h" and len(hour):
                 accuracy, rmse, mae = 1 - hour["mape"].mean(), hour["rmse"].mean(), hour["mae"].mean()
                 print(

@@ -160,6 +160,8 @@ def test_the_verb_scores_a_file_of_ones_own(tmp_path, capsys):
     assert list(scores.columns) == COLUMNS
     assert set(scores["horizon"]) == {1, 24}
     assert (scores["n"] == 6).all()
+    held = scores[["pit80", "pit95"]].mean()  # as many outcomes of each series and horizon
+    assert f"80 % intervals hold {held['pit80']:.1%}, 95 % ones {held['pit95']:.1%}" in said
 
 
 def test_a_backtest_cut_short_takes_up_where_it_stopped(tmp_path, monkeypatch, capsys):
