@@ -177,12 +177,12 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("part", nargs="?", choices=["peers", "speed", "inference"])
-    parser.add_argument("--series", type=int, help="24 of a price list, 4 by the hour without it")
-    parser.add_argument("--origins", type=int, help="5 of a price list, 2 by the hour without it")
+    parser.add_argument("--series", type=int, help="24 of a price list, 6 by the hour without it")
+    parser.add_argument("--origins", type=int, help="5 of a price list, 4 by the hour without it")
     given = parser.parse_args()
     if given.part in (None, "peers"):
         for setting in BUNDLED:
-            n_series, n_origins = (4, 2) if setting.freq == "1h" else (24, 5)  # seasons of a day are slow
+            n_series, n_origins = (6, 4) if setting.freq == "1h" else (24, 5)  # seasons of a day are slow
             peers(setting, n_series=given.series or n_series, n_origins=given.origins or n_origins)
     if given.part in (None, "speed"):
         for n in (50, 500, 1500, 5000):
