@@ -18,8 +18,8 @@ from cloudarb_lib.forecast.meta import in_week_means
 HALF_LIFE_STEPS = 13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
 MARKET_HALF_LIFE_DAYS = 7.0
 """The same for prices seen by the hour, or three times the steps ahead: outcomes that overlap teach one lesson."""
-FORGOTTEN_SHARE = 0.25  # what outcomes of a market before its last alarm still count
 HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
+FORGOTTEN_SHARE = 0.25  # what outcomes of a market before its last alarm still count
 SHARES = (0.25, 0.5, 0.75, 1.0)
 TEMPERATURE = 0.01  # in units of the loss ratio: 1 % better weighs e times as much
 PRIOR_SHARE, PRIOR_HANDICAP = 0.2, 0.15
@@ -62,7 +62,8 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all. On a list that is reviewed, until the
     next review after an alarm, ``TREND`` takes what the last value has above ``TURN_SHARE``, from where a review is
     expected on. On a market the weighted mean of all so far competes with the meta-learner in the same way, by losses
-    in units of the mean price of the last week; at steps of which that says nothing it has no share.
+    in units of the mean price of the last week; at steps of which that says nothing it has no share. There, outcomes
+    before the last alarm count ``FORGOTTEN_SHARE``.
     """
     origins, came, names = task.origins, np.expm1(task.truth()), list(members)
     price = np.exp(carry_forward(task.log_price))
