@@ -122,6 +122,19 @@ class Fitting(Generic[M]):
         return last_value(task) if out is None else out
 
 
+def learned_steps(steps: tuple[int, ...], horizon: int) -> np.ndarray:
+    """Return the steps ahead that are learned: those of ``steps`` before ``horizon``, and that."""
+    return np.array([h for h in steps if h < horizon] + [horizon])
+
+
+def every_step(said: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """Return (origins, series, steps, ...) of every step up to the last one ``ahead``, of changes ``said`` of those (origins,
+    series, ahead, ...): in proportion between them, and from 0 at the origin."""
+    from scipy.interpolate import interp1d
+
+    return interp1d([0, *ahead], np.insert(said, 0, 0.0, axis=2), axis=2)(np.arange(1, ahead[-1] + 1))
+
+
 @cache
 def _kept(file: Path, _: int, read: Callable[[Path], Any]) -> Any:
     return read(file)
@@ -302,10 +315,8 @@ def boosting(task: Task) -> np.ndarray:
     """Gradient boosting by LightGBM, one model of each of ``LEVELS`` over all series and steps ahead: quantile loss, in
     units of the mean price of the week before."""
     import lightgbm
-    from scipy.interpolate import interp1d
 
-    seen = list(task.features.values())
-    ahead = np.array([h for h in TRAINED_AHEAD if h < task.horizon] + [task.horizon])
+    seen, ahead = list(task.features.values()), learned_steps(TRAINED_AHEAD, task.horizon)
     rng, many = np.random.default_rng(task.seed), len(task.groups)
     share, leaves = (LEAF_SHARE, 15) if task.pace == 1 else (LEAF_SHARE_HOURLY, 31)
     options = {"objective": "quantile", "learning_rate": 0.1, "num_leaves": leaves, "num_threads": 1,
@@ -344,7 +355,7 @@ def boosting(task: Task) -> np.ndarray:
         x[:, 0] = np.repeat(ahead, len(part) * many)
         said = np.array([model.predict(x, num_threads=1) for model in models])
         said = said.reshape(len(models), len(ahead), len(part), many).transpose(2, 3, 1, 0)
-        out = interp1d([0, *ahead], np.insert(said, 0, 0.0, axis=2), axis=2)(np.arange(1, task.horizon + 1))
+        out = every_step(said, ahead)
         return out[..., 0] if task.fitted else in_order(out)
 
     return Fitting(

@@ -35,14 +35,12 @@ def meta_learner(task: Task) -> np.ndarray:
     Learned from the outcomes of all series, the loss being the absolute error in units of the mean price of the
     week before. Zeros where a cell is a day or longer: price lists have no spikes that end.
     """
-    from scipy.interpolate import interp1d
-
-    from cloudarb_lib.forecast.members import Fitting
+    from cloudarb_lib.forecast.members import Fitting, every_step, learned_steps
 
     if task.pace == 1:
         return np.zeros((len(task.origins), len(task.groups), task.horizon))
     seen = task.features
-    ahead = np.array([h for h in AHEAD if h < task.horizon] + [task.horizon])
+    ahead = learned_steps(AHEAD, task.horizon)
     rng = np.random.default_rng(task.seed)
 
     def state(*at: np.ndarray) -> np.ndarray:
@@ -67,13 +65,13 @@ def meta_learner(task: Task) -> np.ndarray:
         return models
 
     def predict(models: list[list[Any]], part: np.ndarray) -> np.ndarray:
-        said, part = np.zeros((len(part), len(task.groups), len(ahead) + 1)), part - task.since
-        for k, chosen in enumerate(models, start=1):
+        said, part = np.zeros((len(part), len(task.groups), len(ahead))), part - task.since
+        for k, chosen in enumerate(models):
             if chosen:
                 x = state(part)
                 chance = chances(chosen, x.reshape(-1, x.shape[2]))
                 said[:, :, k] = middle(moves(part).reshape(chance.shape), chance).reshape(len(part), -1)
-        out = interp1d([0, *ahead], np.nan_to_num(said))(np.arange(1, task.horizon + 1))
+        out = every_step(np.nan_to_num(said), ahead)
         out[:, :, : AHEAD[0] - 1] = 0.0
         return out
 

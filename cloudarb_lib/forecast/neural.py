@@ -102,16 +102,15 @@ def fit_predict(task: Task, ready: tuple[np.ndarray, np.ndarray] | None = None) 
     """Return the log changes (origins, series, steps), given ``inputs`` where they are ``ready``; runs in the worker, and
     loads TensorFlow there."""
     import keras
-    from scipy.interpolate import interp1d
 
-    from cloudarb_lib.forecast.members import Fitting
+    from cloudarb_lib.forecast.members import Fitting, every_step, learned_steps
 
     one_thread()
     if not task.fitted:
         keras.backend.clear_session()
         keras.utils.set_random_seed(task.seed)
     rng, many = np.random.default_rng(task.seed), len(task.groups)
-    ahead = np.array([h for h in AHEAD if h < task.horizon] + [task.horizon])
+    ahead = learned_steps(AHEAD, task.horizon)
     since = max(task.since - WINDOW + 1, 0)
     cube, unit = ready or all_inputs(task.log_price, task.groups)
     network_now: list[Any] = []  # trained on by the next fit
@@ -134,8 +133,7 @@ def fit_predict(task: Task, ready: tuple[np.ndarray, np.ndarray] | None = None) 
         said = (
             said[..., LEVELS.index(0.5)] if task.fitted else np.sort(said, axis=3)
         )  # the others are for scores
-        between = interp1d([0, *ahead], np.insert(said, 0, 0.0, axis=2), axis=2)
-        return between(np.arange(1, task.horizon + 1))
+        return every_step(said, ahead)
 
     every = max(int(np.ptp(task.origins)) // REFITS, 13)
     return Fitting("lstm.keras", every, fit_at, predict, lambda model, file: model.save(file), _read).walk(
