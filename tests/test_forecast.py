@@ -14,7 +14,7 @@ from cloudarb_lib import features
 from cloudarb_lib import forecast as fc
 from cloudarb_lib.assumptions import Assumptions
 from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.forecast import ensemble, members
+from cloudarb_lib.forecast import ensemble, members, neural
 from cloudarb_lib.forecast import weights as judged
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns
@@ -802,3 +802,10 @@ def test_on_a_market_outcomes_before_an_alarm_count_less():
     np.testing.assert_array_equal(slow[:before], weights[:before])
     sooner, later = (int(np.argmax(each[:, 1, 0, 0] > 0.5)) for each in (weights, slow))
     assert before < sooner < later
+
+
+def test_quantiles_that_cross_leave_the_median_where_it_is():
+    said = np.array([[3.0, 1.0, 2.0], [0.0, 1.0, -1.0], [0.0, 1.0, 2.0]])
+    found = neural.in_order(said)
+    np.testing.assert_array_equal(found[:, 1], said[:, 1])
+    np.testing.assert_array_equal(found, [[1, 1, 2], [0, 1, 1], [0, 1, 2]])

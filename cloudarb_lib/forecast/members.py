@@ -36,7 +36,7 @@ TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 MAX_ROWS = 100_000  # rows boosting is trained on, drawn evenly, for speed
 REFIT_EVERY = 13  # paces that one fit of boosting serves
 PROPHET_REFITS, PROPHET_CELLS = 4, 720  # fits over the span of the origins, and cells that each sees
-LEAST_ROWS = 1_000
+LEAST_ROWS = 1_000  # before boosting is fitted at all
 LEAF_SHARE, LEAF_SHARE_HOURLY = 1 / 40, 1 / 500
 """Least share of the rows in a leaf of boosting: with fewer of a price list a leaf is one date."""
 MIN_STEPS = 100  # steps before a direction is learned from them

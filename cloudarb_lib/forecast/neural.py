@@ -130,10 +130,8 @@ def fit_predict(task: Task, ready: tuple[np.ndarray, np.ndarray] | None = None) 
         pieces = [slice(i, i + 16 * BATCH) for i in range(0, len(rows), 16 * BATCH)]
         said = np.concatenate([graph(model)(windows(cube, rows[p], series[p])) for p in pieces])
         said = said.reshape(len(part), many, *said.shape[1:]) * unit[part - since][..., None, None]
-        said = (
-            said[..., LEVELS.index(0.5)] if task.fitted else np.sort(said, axis=3)
-        )  # the others are for scores
-        return every_step(said, ahead)
+        out = every_step(said, ahead)
+        return out[..., LEVELS.index(0.5)] if task.fitted else in_order(out)  # the others are for scores
 
     every = max(int(np.ptp(task.origins)) // REFITS, 13)
     return Fitting("lstm.keras", every, fit_at, predict, lambda model, file: model.save(file), _read).walk(
