@@ -53,7 +53,7 @@ check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes
 	@$(BIN)/python -m benchmarks.check_long
 
 golden: $(STAMP)  ## run the notebooks and store the outputs of their contract cells
-	@$(BIN)/python tests/refresh_golden.py
+	@$(BIN)/python -m benchmarks.refresh_golden
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
   --custom-compile-command 'make lock' pyproject.toml --extra test

@@ -18,12 +18,14 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib import allocate, assumptions, history, store
-from cloudarb_lib.allocate.build import fits
-from cloudarb_lib.allocate.engine import Solver
-from cloudarb_lib.allocate.milp import separate, to_milp
-from cloudarb_lib.errors import ParameterError
+from cloudarb_lib import allocate, store
+from cloudarb_lib.allocate.problem.build import fits
+from cloudarb_lib.allocate.solver.engine import Solver
+from cloudarb_lib.allocate.solver.milp import separate, to_milp
+from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.market import history
 from cloudarb_lib.risk import simulate_paths
+from cloudarb_lib.tables import assumptions
 
 INSTANCES = Path(__file__).parent / "instances"
 LIMITS = ("none", "cvar", "cvar+diversification")
@@ -32,32 +34,53 @@ LIMITS = ("none", "cvar", "cvar+diversification")
 def load_instance(file: Path, limits: str) -> allocate.Problem:
     """Return the problem of an instance file under ``limits``."""
     d = np.load(file)
-    offers, sites, workloads = len(d["offer_site"]), len(d["site_fee"]), int(d["pair_workload"].max()) + 1
+    offers, sites, workloads = (
+        len(d["offer_site"]),
+        len(d["site_fee"]),
+        int(d["pair_workload"].max()) + 1,
+    )
     mean_price = d["scenario_price"].mean(axis=0)
     hours, offer = d["pair_instance_hours"], d["pair_offer"]
     sure = d["pair_expected_cost"] - mean_price[offer] * hours  # egress and the like
     slots = pd.DataFrame(
         {
-            "offer_id": [f"offer {j}" for j in range(offers)], "period": 0, "pool": np.arange(offers),
-            "provider": d["offer_provider"], "region": d["offer_site"], "site": d["offer_site"],
-            "on_demand": ~d["offer_is_spot"], "gpus": 1.0, "list_price": d["offer_list_price"],
+            "offer_id": [f"offer {j}" for j in range(offers)],
+            "period": 0,
+            "pool": np.arange(offers),
+            "provider": d["offer_provider"],
+            "region": d["offer_site"],
+            "site": d["offer_site"],
+            "on_demand": ~d["offer_is_spot"],
+            "gpus": 1.0,
+            "list_price": d["offer_list_price"],
             "mean_price": mean_price,
         }
-    )  # fmt: skip
+    )
     pairs = pd.DataFrame(
         {
-            "demand": d["pair_workload"], "slot": offer, "cover": 1.0, "hours": hours,
-            "instances": d["pair_instances"].astype(float), "pool_use": d["pair_instances"].astype(float),
-            "sure_usd": np.where(np.abs(sure) < 1e-6, 0.0, sure), "most": 1.0,
+            "demand": d["pair_workload"],
+            "slot": offer,
+            "cover": 1.0,
+            "hours": hours,
+            "instances": d["pair_instances"].astype(float),
+            "pool_use": d["pair_instances"].astype(float),
+            "sure_usd": np.where(np.abs(sure) < 1e-6, 0.0, sure),
+            "most": 1.0,
         }
-    )  # fmt: skip
+    )
     return allocate.Problem(
         demands=pd.DataFrame(
-            {"workload": [f"workload {i}" for i in range(workloads)], "need": 1.0, "unmet_usd": np.inf}
+            {
+                "workload": [f"workload {i}" for i in range(workloads)],
+                "need": 1.0,
+                "unmet_usd": np.inf,
+            }
         ),
         slots=slots,
         pairs=pairs,
-        pools=pd.DataFrame({"name": slots["offer_id"], "capacity": d["offer_capacity"].astype(float)}),
+        pools=pd.DataFrame(
+            {"name": slots["offer_id"], "capacity": d["offer_capacity"].astype(float)}
+        ),
         sites=pd.DataFrame({"name": [f"site {k}" for k in range(sites)], "fee_usd": d["site_fee"]}),
         paths=d["scenario_price"],
         limits=allocate.Limits(
@@ -81,7 +104,10 @@ def one_by_one(problem: allocate.Problem, *, repaired: bool) -> np.ndarray:
     slot = pairs["slot"].to_numpy()
     demand, pool = pairs["demand"].to_numpy(), p.slots["pool"].to_numpy()[slot]
     units = np.ceil(p.demands["need"].to_numpy()[demand] / pairs["cover"].to_numpy() - 1e-9)
-    price = p.slots["list_price"].to_numpy()[slot] * pairs["hours"].to_numpy() + pairs["sure_usd"].to_numpy()
+    price = (
+        p.slots["list_price"].to_numpy()[slot] * pairs["hours"].to_numpy()
+        + pairs["sure_usd"].to_numpy()
+    )
     takes, left = units * pairs["pool_use"].to_numpy(), p.pools["capacity"].to_numpy(float).copy()
     counts = np.zeros(len(pairs))
     for i in range(len(p.demands)):
@@ -140,7 +166,10 @@ def by_gurobi(problem: allocate.Problem, options: allocate.SolveOptions) -> dict
     found: dict[str, object] = {"gurobi_seconds": round(time.perf_counter() - began, 2)}
     if model.SolCount:
         verdict = allocate.check(problem, np.round(milp.counts(z.X)))
-        found |= {"gurobi_objective": round(verdict.objective_usd, 2), "gurobi_check": not verdict.broken}
+        found |= {
+            "gurobi_objective": round(verdict.objective_usd, 2),
+            "gurobi_check": not verdict.broken,
+        }
         found["gurobi_gap"] = float(f"{model.MIPGap:.3g}")
     return found
 
@@ -159,8 +188,12 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
     line |= {"seconds": round(plan.seconds, 2), "cpu_seconds": round(cpu, 2)}
     if plan.has_plan:  # prices move by 2 % each: the plan of before is the one to beat
         moved = np.exp(np.random.default_rng(1).normal(0, 0.02, len(problem.slots)))
-        slots = problem.slots.assign(**{c: problem.slots[c] * moved for c in ("list_price", "mean_price")})
-        again = replace(problem, slots=slots, paths=None if problem.paths is None else problem.paths * moved)
+        slots = problem.slots.assign(
+            **{c: problem.slots[c] * moved for c in ("list_price", "mean_price")}
+        )
+        again = replace(
+            problem, slots=slots, paths=None if problem.paths is None else problem.paths * moved
+        )
         cpu = time.process_time()
         warm = allocate.solve(again, options, start=plan.table)
         line |= {"again_seconds": round(warm.seconds, 2), "again_status": warm.status}
@@ -168,9 +201,11 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
     for name, repaired in (("skypilot", False), ("skypilot_failover", True)):
         verdict = allocate.check(problem, one_by_one(problem, repaired=repaired))
         line[name] = {
-            "objective": round(verdict.objective_usd, 2), "cvar": round(verdict.cvar_usd, 2),
-            "breaks": len(verdict.broken), "such_as": list(verdict.broken[:3]),
-        }  # fmt: skip
+            "objective": round(verdict.objective_usd, 2),
+            "cvar": round(verdict.cvar_usd, 2),
+            "breaks": len(verdict.broken),
+            "such_as": list(verdict.broken[:3]),
+        }
     rival = by_gurobi(problem, options)
     if isinstance(seconds := rival.get("gurobi_seconds"), float):
         rival["times_gurobi"] = round(plan.seconds / seconds, 1)
@@ -179,17 +214,29 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
 
 def compare(files: list[Path], limits: str, options: allocate.SolveOptions) -> None:
     """Print a line for each instance with the options as they are, and with one of them changed at a time."""
-    efforts = [{name: effort} for name in ("presolve", "cuts", "heuristics") for effort in ("off", "high")]
+    efforts = [
+        {name: effort} for name in ("presolve", "cuts", "heuristics") for effort in ("off", "high")
+    ]
     others = [{"solver": name} for name in get_args(Solver) if name != options.solver]
     for changed in [{}, *others, *efforts]:
         for file in files:
             problem, cpu = load_instance(file, limits), time.process_time()
             plan = allocate.solve(problem, replace(options, **changed))
             cpu = time.process_time() - cpu
-            print(json.dumps({
-                "file": file.name, "limits": limits, "changed": changed, "status": plan.status,
-                "gap": float(f"{plan.gap:.3g}"), "seconds": round(plan.seconds, 2), "cpu_seconds": round(cpu, 2),
-            }), flush=True)  # fmt: skip
+            print(
+                json.dumps(
+                    {
+                        "file": file.name,
+                        "limits": limits,
+                        "changed": changed,
+                        "status": plan.status,
+                        "gap": float(f"{plan.gap:.3g}"),
+                        "seconds": round(plan.seconds, 2),
+                        "cpu_seconds": round(cpu, 2),
+                    }
+                ),
+                flush=True,
+            )
 
 
 def real_problem(integers: int, *, worlds: int = 500, seed: int = 1) -> allocate.Problem:
@@ -208,24 +255,31 @@ def real_problem(integers: int, *, worlds: int = 500, seed: int = 1) -> allocate
     offers = allocate.with_places(offers[offers["term"] == ""], grid).reset_index(drop=True)
     panel = history.to_panel(history.fresh(events, sources), looks, freq="7D", as_of=now)
     panel = panel.select(panel.offers.index.isin(offers["offer_id"]))
-    paths, _ = simulate_paths(panel, horizon_steps=13, n_paths=worlds, model="historical", seed=seed)
+    paths, _ = simulate_paths(
+        panel, horizon_steps=13, n_paths=worlds, model="historical", seed=seed
+    )
     models = offers["gpu_model"].value_counts().index[:12]
     workloads: list[allocate.Workload] = []
     size = 0
     while size < integers:
         chosen = rng.choice(models, size=rng.integers(1, 5), replace=False)
         w = allocate.Workload(
-            f"w{len(workloads)}", float(2 ** rng.integers(0, 6)),
+            f"w{len(workloads)}",
+            float(2 ** rng.integers(0, 6)),
             {str(m): round(float(rng.uniform(0.5, 2)), 2) for m in chosen},
-            interruptible=bool(rng.random() < 0.7), restart_minutes=10.0, count=int(rng.integers(1, 5)),
+            interruptible=bool(rng.random() < 0.7),
+            restart_minutes=10.0,
+            count=int(rng.integers(1, 5)),
             regions=(str(rng.choice(["*", "us-*", "europe-*", "asia-*"])),),
-        )  # fmt: skip
+        )
         try:
             size += int(fits(w, offers, known).sum())
         except ParameterError:  # no such model there
             continue
         workloads.append(w)
-    problem = allocate.build_problem(workloads, offers, paths=paths, assumptions=known, hours=13 * 168.0)
+    problem = allocate.build_problem(
+        workloads, offers, paths=paths, assumptions=known, hours=13 * 168.0
+    )
     free = allocate.solve(problem, allocate.SolveOptions(gap=0.01, time_limit_s=300))
     return replace(problem, limits=replace(problem.limits, cvar_usd=free.verdict.cvar_usd))
 
@@ -238,12 +292,23 @@ def growth(sizes: list[int]) -> None:
         cpu = time.process_time()
         plan = allocate.solve(problem, allocate.SolveOptions(gap=gap, time_limit_s=limit))
         cpu = time.process_time() - cpu
-        print(json.dumps({
-            "integers": len(problem.pairs), "offers": len(problem.slots), "workloads": len(problem.demands),
-            "worlds": len(problem.paths), "gap_wanted": gap, "status": plan.status,
-            "gap": float(f"{plan.gap:.3g}"), "seconds": round(plan.seconds, 1), "cpu_seconds": round(cpu, 1),
-            "check": plan.has_plan and not plan.verdict.broken,
-        }), flush=True)  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "integers": len(problem.pairs),
+                    "offers": len(problem.slots),
+                    "workloads": len(problem.demands),
+                    "worlds": len(problem.paths),
+                    "gap_wanted": gap,
+                    "status": plan.status,
+                    "gap": float(f"{plan.gap:.3g}"),
+                    "seconds": round(plan.seconds, 1),
+                    "cpu_seconds": round(cpu, 1),
+                    "check": plan.has_plan and not plan.verdict.broken,
+                }
+            ),
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -256,12 +321,16 @@ def main() -> None:
     parser.add_argument(
         "--options", action="store_true", help="compare solvers and efforts, one changed at a time"
     )
-    parser.add_argument("--scale", nargs="+", type=int, metavar="N", help="so many integers, on real offers")
+    parser.add_argument(
+        "--scale", nargs="+", type=int, metavar="N", help="so many integers, on real offers"
+    )
     given = parser.parse_args()
     if given.scale:
         growth(given.scale)
         return
-    options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit, solver=given.solver)
+    options = allocate.SolveOptions(
+        gap=given.gap, time_limit_s=given.time_limit, solver=given.solver
+    )
     files = given.files or sorted(INSTANCES.glob("*.npz"))
     for limits in [given.limits] if given.limits else LIMITS:
         if given.options:

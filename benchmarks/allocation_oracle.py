@@ -30,11 +30,18 @@ def random_problem(rng: np.random.Generator, size: str) -> allocate.Problem:
     pool = rng.integers(0, n_sites, n_offers)  # some pools span sites
     slots = pd.DataFrame(
         {
-            "offer_id": [f"o{j}" for j in range(n_offers)], "period": 0, "provider": site % 5, "region": site,
-            "on_demand": rng.random(n_offers) < 0.5, "site": site, "pool": pool, "gpus": 1.0,
-            "list_price": price * rng.uniform(1, 1.2, n_offers), "mean_price": paths.mean(axis=0),
+            "offer_id": [f"o{j}" for j in range(n_offers)],
+            "period": 0,
+            "provider": site % 5,
+            "region": site,
+            "on_demand": rng.random(n_offers) < 0.5,
+            "site": site,
+            "pool": pool,
+            "gpus": 1.0,
+            "list_price": price * rng.uniform(1, 1.2, n_offers),
+            "mean_price": paths.mean(axis=0),
         }
-    )  # fmt: skip
+    )
     accepted = rng.random((n_demands, n_offers)) < accepts
     accepted[np.arange(n_demands), rng.integers(0, n_offers, n_demands)] = True
     demand, slot = np.nonzero(accepted)
@@ -44,11 +51,16 @@ def random_problem(rng: np.random.Generator, size: str) -> allocate.Problem:
     most = np.ceil(need[demand] / cover)
     pairs = pd.DataFrame(
         {
-            "demand": demand, "slot": slot, "cover": cover, "hours": rng.uniform(1, 3, len(demand)) * cover,
-            "instances": 1.0, "pool_use": cover, "sure_usd": rng.uniform(0, 1, len(demand)),
+            "demand": demand,
+            "slot": slot,
+            "cover": cover,
+            "hours": rng.uniform(1, 3, len(demand)) * cover,
+            "instances": 1.0,
+            "pool_use": cover,
+            "sure_usd": rng.uniform(0, 1, len(demand)),
             "most": np.minimum(most, 1) if size == "tiny" else most,  # keeps the enumeration short
         }
-    )  # fmt: skip
+    )
     optional = rng.choice([0.0, 0.3])
     unmet = np.where(rng.random(n_demands) < optional, rng.uniform(3, 20, n_demands), np.inf)
     each = paths.mean(axis=0)[slot] * pairs["hours"] / cover
@@ -62,17 +74,28 @@ def random_problem(rng: np.random.Generator, size: str) -> allocate.Problem:
         return None if value is None else value * cheapest
 
     limits = allocate.Limits(
-        budget_usd=of(perhaps(0.6, 0.7, 2.5)), cvar_usd=of(perhaps(0.7, 1.0, 2.5)), cvar_level=0.9,
-        effective_providers=perhaps(0.3, 1.1, 2.5), min_on_demand_share=perhaps(0.3, 0.1, 0.6),
+        budget_usd=of(perhaps(0.6, 0.7, 2.5)),
+        cvar_usd=of(perhaps(0.7, 1.0, 2.5)),
+        cvar_level=0.9,
+        effective_providers=perhaps(0.3, 1.1, 2.5),
+        min_on_demand_share=perhaps(0.3, 0.1, 0.6),
         max_provider_share=perhaps(0.2, 0.4, 0.9),
-    )  # fmt: skip
+    )
     capacity = np.round(rng.dirichlet(np.full(n_sites, 4.0)) * need.sum() * rng.uniform(1, 4))
     return allocate.Problem(
-        pd.DataFrame({"workload": [f"w{i}" for i in range(n_demands)], "need": need, "unmet_usd": unmet}),
-        slots, pairs, pd.DataFrame({"name": [f"p{k}" for k in range(n_sites)], "capacity": capacity}),
-        pd.DataFrame({"name": [f"s{k}" for k in range(n_sites)], "fee_usd": rng.uniform(0, 8, n_sites)}),
-        paths, limits, exact,
-    )  # fmt: skip
+        pd.DataFrame(
+            {"workload": [f"w{i}" for i in range(n_demands)], "need": need, "unmet_usd": unmet}
+        ),
+        slots,
+        pairs,
+        pd.DataFrame({"name": [f"p{k}" for k in range(n_sites)], "capacity": capacity}),
+        pd.DataFrame(
+            {"name": [f"s{k}" for k in range(n_sites)], "fee_usd": rng.uniform(0, 8, n_sites)}
+        ),
+        paths,
+        limits,
+        exact,
+    )
 
 
 def by_hand(problem: allocate.Problem) -> tuple[float, float]:
@@ -85,7 +108,9 @@ def by_hand(problem: allocate.Problem) -> tuple[float, float]:
         return np.column_stack([counts @ (weight * (groups == g)) for g in range(n)])
 
     hours = total(slot, p.pairs["hours"].to_numpy(), len(p.slots))
-    missing = p.demands["need"].to_numpy() - total(demand, p.pairs["cover"].to_numpy(), len(p.demands))
+    missing = p.demands["need"].to_numpy() - total(
+        demand, p.pairs["cover"].to_numpy(), len(p.demands)
+    )
     unmet, worth = np.maximum(missing, 0), p.demands["unmet_usd"].to_numpy()
     good = (unmet[:, np.isinf(worth)] <= 0).all(axis=1) & ~(p.exact & (missing < 0).any(axis=1))
     used = total(p.slots["pool"].to_numpy()[slot], p.pairs["pool_use"].to_numpy(), len(p.pools))
@@ -93,13 +118,19 @@ def by_hand(problem: allocate.Problem) -> tuple[float, float]:
     spend = hours * p.slots["mean_price"].to_numpy()
     whole = spend.sum(axis=1)
     by_provider = np.column_stack(
-        [spend[:, (p.slots["provider"] == g).to_numpy()].sum(axis=1) for g in p.slots["provider"].unique()]
+        [
+            spend[:, (p.slots["provider"] == g).to_numpy()].sum(axis=1)
+            for g in p.slots["provider"].unique()
+        ]
     )
     if limits.budget_usd is not None:
         good &= hours @ p.slots["list_price"].to_numpy() <= limits.budget_usd
     if limits.cvar_usd is not None:
         worst = -np.sort(-(hours @ p.paths.T), axis=1)  # a whole number of worlds is in the tail
-        good &= worst[:, : round((1 - limits.cvar_level) * len(p.paths))].mean(axis=1) <= limits.cvar_usd
+        good &= (
+            worst[:, : round((1 - limits.cvar_level) * len(p.paths))].mean(axis=1)
+            <= limits.cvar_usd
+        )
     if limits.effective_providers is not None:
         good &= whole**2 >= limits.effective_providers * (by_provider**2).sum(axis=1)
     if limits.max_provider_share is not None:
@@ -151,31 +182,50 @@ def by_scipy(problem: allocate.Problem, *, gap: float, time_limit_s: float) -> t
         -np.inf,
         p.pools["capacity"],
     )
-    at_site = sparse.csr_matrix((-np.maximum(most, 1), (x, p.slots["site"].to_numpy()[slot])), (n, k))
+    at_site = sparse.csr_matrix(
+        (-np.maximum(most, 1), (x, p.slots["site"].to_numpy()[slot])), (n, k)
+    )
     rows([(0, sparse.eye(n)), (n, at_site)], -np.inf, 0)
     if limits.budget_usd is not None:
         rows([(0, p.slots["list_price"].to_numpy()[slot] * hours)], -np.inf, limits.budget_usd)
     if limits.min_on_demand_share is not None:
-        rows([(0, (p.slots["on_demand"].to_numpy()[slot] - limits.min_on_demand_share) * hours)], 0, np.inf)
+        rows(
+            [(0, (p.slots["on_demand"].to_numpy()[slot] - limits.min_on_demand_share) * hours)],
+            0,
+            np.inf,
+        )
     provider = p.slots["provider"].to_numpy()[slot]
     if limits.max_provider_share is not None:
         for name in np.unique(provider):
             rows([(0, rent * ((provider == name) - limits.max_provider_share))], -np.inf, 0)
     if limits.cvar_usd is not None:
         rows(
-            [(0, -p.paths[:, slot] * hours), (n + k + d, np.ones((s, 1))), (n + k + d + 1, sparse.eye(s))],
+            [
+                (0, -p.paths[:, slot] * hours),
+                (n + k + d, np.ones((s, 1))),
+                (n + k + d + 1, sparse.eye(s)),
+            ],
             0,
             np.inf,
         )
-        rows([(n + k + d, np.r_[1, np.full(s, 1 / ((1 - limits.cvar_level) * s))])], -np.inf, limits.cvar_usd)
+        rows(
+            [(n + k + d, np.r_[1, np.full(s, 1 / ((1 - limits.cvar_level) * s))])],
+            -np.inf,
+            limits.cvar_usd,
+        )
     finite = np.isfinite(undone)
     upper = np.r_[most, np.ones(k), np.where(finite, need, 0), [np.inf] * (s + 1)]
     cost = np.r_[p.unit_cost, p.sites["fee_usd"], np.where(finite, undone, 0), np.zeros(s + 1)]
     whole = np.r_[np.ones(n + k), np.zeros(d + 1 + s)]
     bound = -np.inf
     for _ in range(100):
-        found = milp(cost, integrality=whole, bounds=(np.zeros(width), upper), constraints=parts,
-                     options={"mip_rel_gap": gap, "time_limit": time_limit_s})  # fmt: skip
+        found = milp(
+            cost,
+            integrality=whole,
+            bounds=(np.zeros(width), upper),
+            constraints=parts,
+            options={"mip_rel_gap": gap, "time_limit": time_limit_s},
+        )
         if found.status == 2:
             return np.inf, np.inf
         bound = max(bound, -np.inf if found.mip_dual_bound is None else found.mip_dual_bound)

@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from benchmarks import allocation_oracle as oracle
 from cloudarb_lib import allocate
-from cloudarb_lib.errors import CloudArbError
-from cloudarb_lib.ingest import ingest_files
+from cloudarb_lib.base.errors import CloudArbError
 from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.store.ingest import ingest_files
 
 RESULTS = Path(__file__).resolve().parent / "results"
 NOW = pd.Timestamp("2026-06-01", tz="UTC")
@@ -38,12 +38,16 @@ def prices(path: Path, rng: np.random.Generator, rows: int) -> Path:
     times = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(
         np.sort(rng.integers(0, 3_000_000, rows)), "s"
     )
-    frame = pd.DataFrame({
-        "provider": "gcp", "region": rng.choice(["us-a", "us-b", "eu-a"], rows),
-        "instance_type": rng.choice([f"m-{i}" for i in range(500)], rows),
-        "purchase_option": rng.choice(["spot", "on_demand"], rows),
-        "effective_at": times.strftime("%Y-%m-%dT%H:%M:%SZ"), "price_usd_per_hour": rng.uniform(0.1, 9.0, rows).round(4),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "provider": "gcp",
+            "region": rng.choice(["us-a", "us-b", "eu-a"], rows),
+            "instance_type": rng.choice([f"m-{i}" for i in range(500)], rows),
+            "purchase_option": rng.choice(["spot", "on_demand"], rows),
+            "effective_at": times.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "price_usd_per_hour": rng.uniform(0.1, 9.0, rows).round(4),
+        }
+    )
     frame.to_csv(path, index=False)
     return path
 
@@ -61,7 +65,15 @@ def writer_kills(rng: np.random.Generator) -> str:
         ingest_files([prices(Path(folder) / "a.csv", rng, 200)], store_dir=store, now=NOW)
         before = stored(store)
         more = prices(Path(folder) / "b.csv", rng, 100_000)
-        command = [sys.executable, "-m", "pipelines.cli", "ingest", "--store", str(store), str(more)]
+        command = [
+            sys.executable,
+            "-m",
+            "pipelines.cli",
+            "ingest",
+            "--store",
+            str(store),
+            str(more),
+        ]
         writer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0.2, 2.5))
         writer.send_signal(signal.SIGKILL)
@@ -141,7 +153,9 @@ def run(name: str, tries: int) -> bool:
     if state.get("source") != source:
         state = {"check": name, "source": source, "tries": 0, "failures": [], "seconds": 0.0}
     state["revision"] = git("rev-parse", "HEAD")
-    for number in tqdm(range(state["tries"], tries), desc=name, initial=state["tries"], total=tries):
+    for number in tqdm(
+        range(state["tries"], tries), desc=name, initial=state["tries"], total=tries
+    ):
         start = time.perf_counter()
         try:
             said = check(np.random.default_rng([number, 7]))
@@ -149,7 +163,10 @@ def run(name: str, tries: int) -> bool:
             said = f"{type(error).__name__}: {error}"
         if said:
             state["failures"].append({"seed": number, "said": said})
-        state |= {"tries": number + 1, "seconds": round(state["seconds"] + time.perf_counter() - start, 1)}
+        state |= {
+            "tries": number + 1,
+            "seconds": round(state["seconds"] + time.perf_counter() - start, 1),
+        }
         part = path.with_suffix(".part")
         part.write_text(json.dumps(state, indent=1) + "\n")
         os.replace(part, path)

@@ -22,13 +22,13 @@ import pandas as pd
 from scipy.signal import lfilter
 from tqdm import tqdm
 
-from cloudarb_lib import forecast, losses
-from cloudarb_lib.assumptions import load_assumptions
-from cloudarb_lib.forecast import ensemble
+from cloudarb_lib import forecast
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast import ensemble, losses
 from cloudarb_lib.forecast.backtest import headline, walk_forward
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.worker import WORKER
-from cloudarb_lib.types import Panel
+from cloudarb_lib.tables.assumptions import load_assumptions
 from pipelines.backtest import BUNDLED, SEED, Setting, prepare
 
 LEVELS, PATHS, BOUND = (10, 20, 30, 40, 50, 60, 70, 80, 90), 200, ensemble.MAX_CHANGE_LOG
@@ -63,8 +63,13 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     scores = scores[scores["series_id"].isin(names)]
     hourly = setting.freq == "1h"
     season, seen = (24, SEEN_HOURLY) if hourly else (1, SEEN)
-    models = [Naive(), SeasonalNaive(24 if hourly else 52), AutoETS(season), AutoARIMA(season_length=season),
-              DynamicOptimizedTheta(season)]  # fmt: skip
+    models = [
+        Naive(),
+        SeasonalNaive(24 if hourly else 52),
+        AutoETS(season),
+        AutoARIMA(season_length=season),
+        DynamicOptimizedTheta(season),
+    ]
     engine = StatsForecast(models, freq=1, n_jobs=1, fallback_model=Naive())
     error: dict[tuple, list] = {}
     share, tails = (np.arange(PATHS) + 0.5) / PATHS, np.array(LEVELS) / 200
@@ -73,7 +78,9 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     for at in tqdm(starts, desc=setting.name, unit="origin", mininterval=5):
         past = panel.price[max(at + 1 - seen, 0) : at + 1, chosen]
         known = np.isfinite(past) & (past > 0)
-        long = pd.DataFrame(np.argwhere((known & (known.cumsum(0) > 0)).T), columns=["series", "ds"])
+        long = pd.DataFrame(
+            np.argwhere((known & (known.cumsum(0) > 0)).T), columns=["series", "ds"]
+        )
         long = long[
             long["series"].map(pd.Series(known[-1]))
             & (long.groupby("series")["ds"].transform("size") >= LEAST)
@@ -91,22 +98,35 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
                 low, high = ([f"{model}-{end}-{level}" for level in LEVELS] for end in ("lo", "hi"))
                 quantiles = rows[[*low[::-1], model, *high]].to_numpy()
                 now = past[-1, rows.index][:, None]
-                quantiles = now * np.exp(np.clip(np.log(np.maximum(quantiles / now, 1e-9)), -BOUND, BOUND))
+                quantiles = now * np.exp(
+                    np.clip(np.log(np.maximum(quantiles / now, 1e-9)), -BOUND, BOUND)
+                )
                 middle = quantiles[:, len(LEVELS)]
-                draws = np.array([np.interp(share, grid, each) for each in np.sort(quantiles, axis=1)])
-                parts = zip(names[rows.index], abs(middle - came), losses.crps(draws, came), strict=True)
+                draws = np.array(
+                    [np.interp(share, grid, each) for each in np.sort(quantiles, axis=1)]
+                )
+                parts = zip(
+                    names[rows.index], abs(middle - came), losses.crps(draws, came), strict=True
+                )
                 for name, mae, crps in parts:
                     if np.isfinite(mae):
                         error.setdefault((model, horizon, name), []).append((mae, crps))
-    flat = pd.DataFrame([(*k, *np.mean(v, axis=0)) for k, v in error.items()],
-                        columns=["model", "horizon", "series_id", "mae", "crps"])  # fmt: skip
+    flat = pd.DataFrame(
+        [(*k, *np.mean(v, axis=0)) for k, v in error.items()],
+        columns=["model", "horizon", "series_id", "mae", "crps"],
+    )
     scale = scores.drop_duplicates("series_id")[["series_id", "scale"]]
     both = pd.concat([scores, flat.merge(scale)], ignore_index=True)
-    complete = both.groupby(["series_id", "horizon"])["model"].transform("nunique") == both["model"].nunique()
+    complete = (
+        both.groupby(["series_id", "horizon"])["model"].transform("nunique")
+        == both["model"].nunique()
+    )
     board = headline(both[complete])[["ratio", "crps_ratio"]].unstack("horizon").round(3)
     counted = both.loc[complete, "series_id"].nunique()
-    print(f"\n{setting.name}: {counted} of {len(panel.offers)} series, {n_origins} origins, "
-          f"peers {time.perf_counter() - began:.0f} s")  # fmt: skip
+    print(
+        f"\n{setting.name}: {counted} of {len(panel.offers)} series, {n_origins} origins, "
+        f"peers {time.perf_counter() - began:.0f} s"
+    )
     shown = ["ensemble", "last_value", "fixed_weights", *map(str, models)]
     print(board.loc[board.index.intersection(shown)].to_string())
 
@@ -117,12 +137,25 @@ def hourly(n_series: int) -> Panel:
     jumps = np.where(rng.random((cells, n_series)) < 0.2, rng.normal(0, 0.05, (cells, n_series)), 0)
     price = np.exp(lfilter([1.0], [1.0, -0.8], jumps, axis=0))
     ids = pd.Index([f"sim/r{k}//m/spot/" for k in range(n_series)], name="offer_id")
-    offers = pd.DataFrame({"provider": "sim", "region": [f"r{k}" for k in range(n_series)], "instance_type": "m",
-                           "purchase_option": "spot", "price_kind": "market",
-                           "gpu_model": [f"G{k % 8}" for k in range(n_series)]}, index=ids)  # fmt: skip
+    offers = pd.DataFrame(
+        {
+            "provider": "sim",
+            "region": [f"r{k}" for k in range(n_series)],
+            "instance_type": "m",
+            "purchase_option": "spot",
+            "price_kind": "market",
+            "gpu_model": [f"G{k % 8}" for k in range(n_series)],
+        },
+        index=ids,
+    )
     times = pd.date_range("2026-01-01", periods=cells, freq="1h", tz="UTC")
     return Panel(
-        times, pd.Timedelta("1h"), offers, price, np.ones(price.shape), np.ones(price.shape, np.int8)
+        times,
+        pd.Timedelta("1h"),
+        offers,
+        price,
+        np.ones(price.shape),
+        np.ones(price.shape, np.int8),
     )
 
 
@@ -132,7 +165,9 @@ def used() -> tuple[float, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if WORKER.process is not None:
         pid = WORKER.process.pid
-        cpu += time.clock_gettime(~pid << 3 | 2)  # its CPU clock, to the nanosecond: clock_getcpuclockid(3)
+        cpu += time.clock_gettime(
+            ~pid << 3 | 2
+        )  # its CPU clock, to the nanosecond: clock_getcpuclockid(3)
         peak += int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
     return cpu, peak
 
@@ -145,9 +180,10 @@ def speed(n_series: int) -> None:
     took, (after, peak) = time.perf_counter() - began, used()
     print(
         f"{n_series:>6} series x 90 days by the hour: {took:6.1f} s to fit, weigh and calibrate, "
-        f"{after - before:6.1f} CPU s, peak {peak:,.0f} MiB" + (f"; failed: {walk.failed}" if walk.failed else ""),
+        f"{after - before:6.1f} CPU s, peak {peak:,.0f} MiB"
+        + (f"; failed: {walk.failed}" if walk.failed else ""),
         flush=True,
-    )  # fmt: skip
+    )
 
 
 def inference(n_series: int, asked: int = 100) -> None:
@@ -155,21 +191,30 @@ def inference(n_series: int, asked: int = 100) -> None:
     panel = hourly(n_series)
     known = load_assumptions()
     with tempfile.TemporaryDirectory() as folder:
-        walk = forecast.fit(panel.until(panel.times[-asked - 1]), Path(folder), horizon_steps=24, seed=SEED)
+        walk = forecast.fit(
+            panel.until(panel.times[-asked - 1]), Path(folder), horizon_steps=24, seed=SEED
+        )
         taken = []
         for k in range(-asked - 3, 0):
-            now, (cpu, _), began = panel.until(panel.times[max(k, -asked)]), used(), time.perf_counter()
+            now, (cpu, _), began = (
+                panel.until(panel.times[max(k, -asked)]),
+                used(),
+                time.perf_counter(),
+            )
             found = forecast.forecast_fitted(
                 now, Path(folder), n_paths=PATHS, assumptions=known, ahead=[1, 6, 24]
             )
             taken.append((time.perf_counter() - began, used()[0] - cpu))
-    asked_members = [n for n, share in zip(walk.members, walk.weights[-1], strict=True) if share.any()]
+    asked_members = [
+        n for n, share in zip(walk.members, walk.weights[-1], strict=True) if share.any()
+    ]
     p50, p99 = 1000 * np.percentile(taken[3:], [50, 99], axis=0)  # the first read the models
     print(
         f"{n_series:>6} series, {len(found.table):,} quantiles: p50 {p50[0]:.1f} ms, p99 {p99[0]:.1f} ms; "
         f"CPU p50 {p50[1]:.1f} ms, p99 {p99[1]:.1f} ms; peak {used()[1]:,.0f} MiB; members with a weight: "
-        f"{', '.join(asked_members)}", flush=True,
-    )  # fmt: skip
+        f"{', '.join(asked_members)}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
@@ -182,7 +227,9 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.part in (None, "peers"):
         for setting in BUNDLED:
-            n_series, n_origins = (6, 4) if setting.freq == "1h" else (24, 5)  # seasons of a day are slow
+            n_series, n_origins = (
+                (6, 4) if setting.freq == "1h" else (24, 5)
+            )  # seasons of a day are slow
             peers(setting, n_series=given.series or n_series, n_origins=given.origins or n_origins)
     if given.part in (None, "speed"):
         for n in (50, 500, 1500, 5000):

@@ -26,7 +26,17 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results" / "golden.json"
 DEMANDS = {
     "demand": ["--as-of", "2026-04-29"],
-    "demand_futures": ["--as-of", "2026-04-29", "--terms", "1y", "3y", "--paths", "history"],
+    "demand_futures": [
+        "--as-of",
+        "2026-04-29",
+        "--terms",
+        "1y",
+        "3y",
+        "--paths",
+        "history",
+        "--periods",
+        "2",
+    ],
     "demand_marketplace": ["--as-of", "2025-11-09", "--freq", "1D", "--horizon-steps", "7"],
 }
 """Arguments of ``cloudarb allocate`` for each demand file of data/."""
@@ -51,12 +61,18 @@ def frame_digest(frame: pd.DataFrame) -> str:
 
 def tables_in(folder: Path) -> dict[str, str]:
     """Return the digest of each Parquet table below ``folder``, by its name."""
-    return {path.stem: frame_digest(pd.read_parquet(path)) for path in sorted(folder.glob("*.parquet"))}
+    return {
+        path.stem: frame_digest(pd.read_parquet(path)) for path in sorted(folder.glob("*.parquet"))
+    }
 
 
 def store(folder: Path) -> dict[str, str]:
     """Return the digest of the snapshot of the bundled history."""
-    return {"snapshot": cloudarb("ingest", "--store", str(folder / "store")).split("snapshot ")[1].split()[0]}
+    return {
+        "snapshot": cloudarb("ingest", "--store", str(folder / "store"))
+        .split("snapshot ")[1]
+        .split()[0]
+    }
 
 
 def instances(_: Path) -> dict[str, str]:
@@ -106,9 +122,13 @@ PARTS: dict[str, Callable[[Path], dict[str, str]]] = {
 
 def main() -> int:
     """Compute the parts asked for, then compare with the file or write it; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--write", action="store_true", help="store what is found instead of comparing")
+    parser.add_argument(
+        "--write", action="store_true", help="store what is found instead of comparing"
+    )
     parser.add_argument("--file", type=Path, default=RESULTS, help="where the digests lie")
     given = parser.parse_args()
     known = json.loads(given.file.read_text()) if given.file.exists() else {}
@@ -125,7 +145,9 @@ def main() -> int:
         known[part] = found
     if given.write:
         given.file.write_text(json.dumps(known, indent=1) + "\n")
-    print(f"{differing} differ" if differing else "all as they were" if not given.write else "written")
+    print(
+        f"{differing} differ" if differing else "all as they were" if not given.write else "written"
+    )
     return int(bool(differing))
 
 

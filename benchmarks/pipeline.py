@@ -26,7 +26,9 @@ def timed(command: list[str], **more: object) -> tuple[float, float]:
     before, began = os.times(), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=ONE_THREAD, **more)
     after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    cpu = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
     return time.perf_counter() - began, cpu
 
 
@@ -52,10 +54,19 @@ def overhead(steps: list[str]) -> None:
         for step in steps:
             notebook = ROOT / "notebooks" / f"{step}.ipynb"
             script = plain / f"{step}.py"
-            script.write_text(as_script(notebook, {**config.parameters[step], "run_dir": str(plain)}))
+            script.write_text(
+                as_script(notebook, {**config.parameters[step], "run_dir": str(plain)})
+            )
             parameters = plain / f"{step}.json"
             parameters.write_text(json.dumps(config.parameters[step]))
-            runner = [sys.executable, "-m", "pipelines.runner", str(notebook), "--run-dir", str(run_dir)]
+            runner = [
+                sys.executable,
+                "-m",
+                "pipelines.runner",
+                str(notebook),
+                "--run-dir",
+                str(run_dir),
+            ]
             earlier = steps[: steps.index(step)]
             runner += ["--parameters", str(parameters), "--timeout", "900", "--after", *earlier]
             row = [*timed([sys.executable, str(script)], cwd=plain), *timed(runner)]
@@ -80,7 +91,11 @@ def nothing_to_do() -> None:
 
 def code_lines(text: str) -> int:
     """Return the lines of a module that hold code: neither blank, nor comment, nor docstring."""
-    bare = {i for i, line in enumerate(text.splitlines(), 1) if not line.strip() or line.lstrip()[0] == "#"}
+    bare = {
+        i
+        for i, line in enumerate(text.splitlines(), 1)
+        if not line.strip() or line.lstrip()[0] == "#"
+    }
     for node in ast.walk(ast.parse(text)):
         if (
             isinstance(node, ast.Expr)
@@ -96,11 +111,15 @@ def lines() -> None:
     for package in ("cloudarb_lib", "pipelines"):
         texts = [p.read_text() for p in (ROOT / package).rglob("*.py")]
         whole, code = sum(len(t.splitlines()) for t in texts), sum(map(code_lines, texts))
-        print(f"{package:<14}{whole:>6} lines, {code:>6} of code (no blank lines, comments, docstrings)")
+        print(
+            f"{package:<14}{whole:>6} lines, {code:>6} of code (no blank lines, comments, docstrings)"
+        )
     for step in STEPS:
         cells = json.loads((ROOT / "notebooks" / f"{step}.ipynb").read_text())["cells"]
         code = ["".join(c["source"]).splitlines() for c in cells if c["cell_type"] == "code"]
-        print(f"  {step:<20}{sum(map(len, code)):>4} lines of code, longest cell {max(map(len, code))}")
+        print(
+            f"  {step:<20}{sum(map(len, code)):>4} lines of code, longest cell {max(map(len, code))}"
+        )
 
 
 def imports() -> None:
@@ -113,7 +132,9 @@ def imports() -> None:
         print(
             f"{statement.partition(';')[0]:<32}{took - bare:6.2f} s{'  (slow grammar skipped, papermill)' if ';' in statement else ''}"
         )
-    check = "import sys, cloudarb_lib; assert not {'tensorflow', 'pandas', 'duckdb'} & set(sys.modules)"
+    check = (
+        "import sys, cloudarb_lib; assert not {'tensorflow', 'pandas', 'duckdb'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", check], check=True)
     print("import cloudarb_lib loads neither tensorflow nor pandas nor duckdb")
 

@@ -13,8 +13,8 @@ from scipy.stats.qmc import Sobol
 from threadpoolctl import threadpool_limits
 
 from cloudarb_lib import risk
+from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk import simulate
-from cloudarb_lib.types import Panel
 
 OFFERS, PATHS, STEPS, MILLION = 100, 10_000, 24, 1_000_000
 
@@ -40,7 +40,9 @@ def history() -> Panel:
     price = 10.0 * np.exp(np.vstack([np.zeros(OFFERS), moves.cumsum(axis=0)]))
     offers = pd.DataFrame(index=pd.Index([f"offer {i}" for i in range(OFFERS)], name="offer_id"))
     times = pd.date_range("2025-01-01", periods=len(price), freq="1h", tz="UTC")
-    return Panel(times, pd.Timedelta("1h"), offers, price, np.ones_like(price), np.ones(price.shape, int))
+    return Panel(
+        times, pd.Timedelta("1h"), offers, price, np.ones_like(price), np.ones(price.shape, int)
+    )
 
 
 def bare(paths: int, steps: int, factor: np.ndarray, draws: str = "random") -> None:
@@ -86,7 +88,10 @@ def simulations() -> None:
     floor = best_of(lambda: bare(PATHS, STEPS, one.factor), 5)
     for name in ("normal", "historical"):
         taken = best_of(
-            lambda name=name: simulate.simulate_paths(panel, horizon_steps=STEPS, model=name, seed=0), 5
+            lambda name=name: simulate.simulate_paths(
+                panel, horizon_steps=STEPS, model=name, seed=0
+            ),
+            5,
         )
         print(
             f"  {name:<12} {taken:7.0f} ms, bare normals and product {floor:7.0f} ms: {taken / floor:.2f} times"

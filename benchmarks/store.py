@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudarb_lib import history, store
-from cloudarb_lib.ingest import BUNDLE, BUNDLED_AT, ingest_files
-from cloudarb_lib.store import BUNDLED, open_snapshot
+from cloudarb_lib import store
+from cloudarb_lib.market import history
+from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.store.ingest import BUNDLE, BUNDLED_AT, ingest_files
+from cloudarb_lib.store.snapshot import BUNDLED
 
 PRICES = ("instances.csv", "looks.parquet", "price_events.parquet")
 
@@ -79,7 +81,10 @@ def main() -> None:
                 def panel(_: Path, options: dict = options, how: str = how) -> history.Panel:
                     with open_snapshot(filled) as snapshot:
                         events = snapshot.events(
-                            as_of="2026-04-29", providers=["gcp"], purchase_options=["spot"], **options
+                            as_of="2026-04-29",
+                            providers=["gcp"],
+                            purchase_options=["spot"],
+                            **options,
                         )
                         looks = snapshot.looks(as_of="2026-04-29")
                     return history.to_panel(events, looks, freq="7D", as_of="2026-04-29", how=how)

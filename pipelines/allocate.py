@@ -13,19 +13,34 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cloudarb_lib.allocate import Demand, Limits, Problem
-    from cloudarb_lib.assumptions import Assumptions
+    from cloudarb_lib.tables.assumptions import Assumptions
 
 INFEASIBLE = 7
 """Exit code where the limits admit no plan."""
 
 _DEFAULTS = {
-    "freq": "7D", "horizon-steps": 13, "periods": 1, "n-paths": 500, "stale-after-days": 14.0, "seed": 7, "store": "",
-    "time-limit": 60.0, "gap": 1e-4,
-}  # fmt: skip
+    "freq": "7D",
+    "horizon-steps": 13,
+    "periods": 1,
+    "n-paths": 500,
+    "stale-after-days": 14.0,
+    "seed": 7,
+    "store": "",
+    "time-limit": 60.0,
+    "gap": 1e-4,
+}
 _NUMBERS = (
-    "var", "budget-usd", "cvar-usd", "cvar-level", "effective-providers", "max-provider-share", "max-region-share",
-    "min-on-demand-share", "carbon-kg", "carbon-usd-per-tonne",
-)  # fmt: skip
+    "var",
+    "budget-usd",
+    "cvar-usd",
+    "cvar-level",
+    "effective-providers",
+    "max-provider-share",
+    "max-region-share",
+    "min-on-demand-share",
+    "carbon-kg",
+    "carbon-usd-per-tonne",
+)
 """Options without a default; those but the first are fields of Limits."""
 _TABLES = ("plan", "plan_summary", "plan_runners_up", "frontier_*", "assumptions")
 """Of an earlier plan, which go before a new one is written."""
@@ -55,9 +70,10 @@ def carry_out(given: argparse.Namespace) -> int:
 
     SolveError where time ran out before any plan was found, or the solver failed.
     """
-    from cloudarb_lib import allocate, assumptions, handover
-    from cloudarb_lib.errors import ParameterError
-    from cloudarb_lib.files import replaced
+    from cloudarb_lib import allocate
+    from cloudarb_lib.base.errors import ParameterError
+    from cloudarb_lib.base.files import replaced
+    from cloudarb_lib.tables import assumptions, run_tables
 
     if min(given.horizon_steps, given.n_paths, given.periods) < 1 or given.seed < 0:
         raise ParameterError(
@@ -68,20 +84,26 @@ def carry_out(given: argparse.Namespace) -> int:
         raise ParameterError(f"--out {given.out} is a file.", "Name a folder.")
     demand, known = allocate.load_demand(given.workloads), assumptions.load_assumptions()
     fields = vars(allocate.Limits())
-    limits = allocate.Limits(**{k: v for k, v in vars(given).items() if k in fields and v is not None})
+    limits = allocate.Limits(
+        **{k: v for k, v in vars(given).items() if k in fields and v is not None}
+    )
     options = allocate.SolveOptions(gap=given.gap, time_limit_s=given.time_limit, progress=_tell)
     problem = _problem(given, demand, limits, known)
     held = given.var is not None
-    plan = allocate.hold_var(problem, given.var, options) if held else allocate.solve(problem, options)
+    plan = (
+        allocate.hold_var(problem, given.var, options) if held else allocate.solve(problem, options)
+    )
     if plan.status == "infeasible":
         print("No plan keeps every limit. What would mend it:")
         print(*(f"  - {said}" for said in allocate.conflicts(problem)), sep="\n")
         return INFEASIBLE
-    table = plan.table  # raises where there is no plan; kept before what explains it, which takes longer
+    table = (
+        plan.table
+    )  # raises where there is no plan; kept before what explains it, which takes longer
     for pattern in (*(f"tables/{name}.parquet" for name in _TABLES), "plan.csv", "sky/*.yaml"):
         for old in given.out.glob(pattern):  # of an earlier plan, which they would mix with
             old.unlink()
-    handover.save_table(table, "plan", given.out)
+    run_tables.save_table(table, "plan", given.out)
     with replaced(given.out / "plan.csv") as part:
         table.to_csv(part, index=False)
     now = table[(table["period"] == 0) & ~table["workload"].str.startswith(allocate.IDLE)]
@@ -89,7 +111,11 @@ def carry_out(given: argparse.Namespace) -> int:
     period = ["period"] * (table["period"].nunique() > 1)
     shown = table[["workload", *period, "offer_id", "instances", "hours", "expected_cost_usd"]]
     print(shown.to_string(index=False, float_format="{:,.1f}".format))
-    print(f"written to {given.out}: tables/, plan.csv and {written} tasks in sky/", *problem.notes, sep="\n")
+    print(
+        f"written to {given.out}: tables/, plan.csv and {written} tasks in sky/",
+        *problem.notes,
+        sep="\n",
+    )
     if demand.scenarios:
         print("a set of tasks for each scenario: launch those of the one that comes")
     if left_out:
@@ -105,28 +131,39 @@ def carry_out(given: argparse.Namespace) -> int:
             tables[f"frontier_{over}"] = allocate.frontier(problem, over, options=quiet)
     _show(tables, safety_usd)
     for name, content in {**tables, "assumptions": known.used}.items():
-        handover.save_table(content, name, given.out)
+        run_tables.save_table(content, name, given.out)
     return 0
 
 
-def _problem(given: argparse.Namespace, demand: Demand, limits: Limits, known: Assumptions) -> Problem:
+def _problem(
+    given: argparse.Namespace, demand: Demand, limits: Limits, known: Assumptions
+) -> Problem:
     """Return the problem at the offers of the day; ParameterError where the record has none then."""
     import pandas as pd
 
-    from cloudarb_lib import advice, allocate, store, units
+    from cloudarb_lib import advice, allocate, store
+    from cloudarb_lib.base import units
 
     now, step = units.parse_as_of(given.as_of), units.parse_freq(given.freq)
     ages = {"providers": given.providers, "stale_after_days": given.stale_after_days}
     with store.open_snapshot(given.store) as snapshot:
         [market] = advice.markets(snapshot, [now], **ages)
     paths = market.paths(
-        market.wanted(demand.workloads, given.terms)["offer_id"], known if given.paths == "forecast" else None,
-        freq=step, horizon_steps=given.horizon_steps, n_paths=given.n_paths, seed=given.seed,
-    )  # fmt: skip
+        market.wanted(demand.workloads, given.terms)["offer_id"],
+        known if given.paths == "forecast" else None,
+        freq=step,
+        horizon_steps=given.horizon_steps,
+        n_paths=given.n_paths,
+        seed=given.seed,
+    )
     return allocate.build_problem(
-        demand, market.offers, paths=paths, limits=limits, assumptions=known,
+        demand,
+        market.offers,
+        paths=paths,
+        limits=limits,
+        assumptions=known,
         hours=[given.horizon_steps * step / pd.Timedelta(hours=1) / given.periods] * given.periods,
-    )  # fmt: skip
+    )
 
 
 def _show(tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
@@ -134,7 +171,9 @@ def _show(tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
         number = "" if text and (unit == "" or value != value) else f"{value:,.2f} {unit}".rstrip()
         print(f"{fact}: {', '.join(part for part in (number, text) if part)}")
     if safety_usd is not None:
-        print(f"price of safety: {safety_usd:,.2f} USD, beside the cheapest plan without risk limits")
+        print(
+            f"price of safety: {safety_usd:,.2f} USD, beside the cheapest plan without risk limits"
+        )
     for name, table in list(tables.items())[1:]:
         print(f"{name.replace('_', ' ')}:")
         print(table.to_string(index=False, float_format="{:,.2f}".format))
@@ -147,8 +186,9 @@ def _tell(seconds: float, cost_usd: float, bound_usd: float) -> None:
 
 
 CLOUDS = {name: name for name in ("aws", "azure", "gcp", "nebius", "runpod")} | {
-    "datacrunch": "verda", "lambdalabs": "lambda",
-}  # fmt: skip
+    "datacrunch": "verda",
+    "lambdalabs": "lambda",
+}
 """Names of our providers in SkyPilot (ALL_CLOUDS of sky/skylet/constants.py); others it does not know."""
 _OWN_MACHINES = ("aws", "azure", "gcp")
 """Clouds whose machines we name as they do; elsewhere GPU model and number tell the machine."""
@@ -169,10 +209,18 @@ def write_tasks(table: pd.DataFrame, folder: Path) -> tuple[int, list[str]]:
         places = [_place(row) for row in rows.to_dict("records")]
         for number, (place, nodes) in enumerate(zip(places, rows["instances"], strict=True), 1):
             size = str(place["accelerators"]).split(":")[1]
-            others = [p for p in places if p != place and str(p["accelerators"]).endswith(f":{size}")]
+            others = [
+                p for p in places if p != place and str(p["accelerators"]).endswith(f":{size}")
+            ]
             name = f"{re.sub('[^A-Za-z0-9.-]+', '-', str(workload)).strip('-.')}-{number}"
-            task = {"name": name, "num_nodes": int(nodes), "resources": {"any_of": [place, *others]}}
-            (folder / f"{name}.yaml").write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")
+            task = {
+                "name": name,
+                "num_nodes": int(nodes),
+                "resources": {"any_of": [place, *others]},
+            }
+            (folder / f"{name}.yaml").write_text(
+                yaml.safe_dump(task, sort_keys=False), encoding="utf-8"
+            )
     return len(list(folder.glob("*.yaml"))), sorted(table.loc[~known, "provider"].unique())
 
 
@@ -180,8 +228,12 @@ def _place(row: dict) -> dict[str, object]:
     """Return an entry of SkyPilot's ``any_of`` for a row of a plan."""
     provider, region, zone, machine, option, _ = str(row["offer_id"]).split("/")
     model = "A100" if row["gpu_model"] == "A100-40GB" else row["gpu_model"]  # SkyPilot's name
-    infra = "/".join([CLOUDS[provider], *(part for part in (region, zone) if part and region != "unstated")])
+    infra = "/".join(
+        [CLOUDS[provider], *(part for part in (region, zone) if part and region != "unstated")]
+    )
     return {
-        "infra": infra, **({"instance_type": machine} if provider in _OWN_MACHINES else {}),
-        "accelerators": f"{model}:{row['gpus'] / row['instances']:g}", "use_spot": option == "spot",
-    }  # fmt: skip
+        "infra": infra,
+        **({"instance_type": machine} if provider in _OWN_MACHINES else {}),
+        "accelerators": f"{model}:{row['gpus'] / row['instances']:g}",
+        "use_spot": option == "spot",
+    }

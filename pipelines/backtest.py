@@ -30,7 +30,15 @@ BUNDLED = (
     Setting("aws-ticks", "auction", "1h", [1, 24, 168], 40, "42d", "2015-09-01T00:00Z"),
     Setting("marketplace", "market", "1h", [1, 6, 24], 40, "7d", "2025-11-09T18:00Z"),
     *(
-        Setting(f"gcp-spot-{kind}{since}", kind, "7d", [1, 2, 4, 8, 13], n, f"{7 * n}d", "2026-04-29T00:00Z")
+        Setting(
+            f"gcp-spot-{kind}{since}",
+            kind,
+            "7d",
+            [1, 2, 4, 8, 13],
+            n,
+            f"{7 * n}d",
+            "2026-04-29T00:00Z",
+        )
         for kind in ("gpu", "other")
         for since, n in (("", 52), ("-from-2025-11", 25))
     ),
@@ -41,8 +49,17 @@ OWN = Setting("file", "own", "1h", [1, 24, 168], 40, "42d")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add("--history", type=Path, metavar="FILE", help="price file as for ingest (default: bundled panels)")
-    add("--panel", choices=[s.name for s in BUNDLED], help="one of the bundled panels (default: all)")
+    add(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="price file as for ingest (default: bundled panels)",
+    )
+    add(
+        "--panel",
+        choices=[s.name for s in BUNDLED],
+        help="one of the bundled panels (default: all)",
+    )
     add("--freq", help=f"step of the grid, with --history (default {OWN.freq})")
     add("--horizons", metavar="STEPS,...", help="steps ahead, with --history (default 1,24,168)")
     add("--origins", type=int, help=f"how many origins, with --history (default {OWN.origins})")
@@ -56,7 +73,7 @@ def carry_out(given: argparse.Namespace) -> int:
 
     ParameterError for settings that do not fit, DataError for a file that cannot be read or is too short.
     """
-    from cloudarb_lib.errors import ParameterError
+    from cloudarb_lib.base.errors import ParameterError
     from cloudarb_lib.forecast import headline
     from pipelines.history_file import store_of
     from pipelines.run import REPORTS
@@ -64,7 +81,9 @@ def carry_out(given: argparse.Namespace) -> int:
     own = {n: getattr(given, n) for n in ("freq", "horizons", "origins", "span")}
     own = {name: value for name, value in own.items() if value is not None}
     if given.history is None and own:
-        raise ParameterError(f"--{next(iter(own))} goes with --history.", "Name a file, or leave it out.")
+        raise ParameterError(
+            f"--{next(iter(own))} goes with --history.", "Name a file, or leave it out."
+        )
     if given.history is not None and given.panel:
         raise ParameterError("--panel and --history exclude each other.", "Leave one out.")
     if "horizons" in own:
@@ -74,12 +93,16 @@ def carry_out(given: argparse.Namespace) -> int:
             what = f"--horizons {own['horizons']!r} are not whole numbers."
             raise ParameterError(what, "Write 1,24.") from None
     out = given.out or REPORTS / "backtest"
-    settings = [s for s in BUNDLED if given.panel in (None, s.name)] if given.history is None else [OWN]
+    settings = (
+        [s for s in BUNDLED if given.panel in (None, s.name)] if given.history is None else [OWN]
+    )
     with store_of(given.history, given.store) as store_dir:
         for setting in settings:
             place = out / setting.name if given.history is None else out
             scores = _scored(prepare(setting._replace(**own), store_dir), place)
-            print(f"\n{setting.name}: {scores['series_id'].nunique()} series, by model and horizon (steps)")
+            print(
+                f"\n{setting.name}: {scores['series_id'].nunique()} series, by model and horizon (steps)"
+            )
             print(headline(scores).round(3).to_string())
             mine = scores[scores["model"] == "ensemble"]
             held = [(mine[name] * mine["n"]).sum() / mine["n"].sum() for name in ("pit80", "pit95")]
@@ -88,7 +111,11 @@ def carry_out(given: argparse.Namespace) -> int:
             )
             hour = mine[mine["horizon"] == 1]
             if setting.freq == "1h" and len(hour):
-                accuracy, rmse, mae = 1 - hour["mape"].mean(), hour["rmse"].mean(), hour["mae"].mean()
+                accuracy, rmse, mae = (
+                    1 - hour["mape"].mean(),
+                    hour["rmse"].mean(),
+                    hour["mae"].mean(),
+                )
                 print(
                     f"1 step ahead: accuracy (1 - MAPE) {accuracy:.1%}, RMSE {rmse:.3f}, MAE {mae:.3f} USD/h "
                     "(published, an hour ahead on other series: 96.7 %, 0.016, 0.012)"
@@ -105,8 +132,9 @@ def _scored(task: dict[str, Any], place: Path) -> pd.DataFrame:
     import pandas as pd
 
     from cloudarb_lib import forecast
-    from cloudarb_lib.files import replaced
-    from cloudarb_lib.handover import PROJECT, digest
+    from cloudarb_lib.base.files import replaced
+    from cloudarb_lib.base.locations import PROJECT
+    from cloudarb_lib.tables.run_tables import digest
     from pipelines import files
 
     code, panel = files.digest(sorted((PROJECT / "cloudarb_lib").rglob("*.py"))), task["panel"]
@@ -142,8 +170,10 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
 
-    from cloudarb_lib import history, splits, store, units
-    from cloudarb_lib.forecast import is_moving
+    from cloudarb_lib import store
+    from cloudarb_lib.base import units
+    from cloudarb_lib.forecast import is_moving, splits
+    from cloudarb_lib.market import history
     from pipelines.history_file import record_end
 
     step, span = units.parse_freq(setting.freq), units.parse_freq(setting.span)
@@ -152,12 +182,18 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
         events, looks = snapshot.events(as_of=as_of), snapshot.looks(as_of=as_of)
     auction, spot = events["source"].eq("aws-spot-2015"), events["purchase_option"].eq("spot")
     listed = spot & events["provider"].eq("gcp")
-    all_listed = events[events["purchase_option"].eq("on_demand") & ~events["price_kind"].eq("market")]
-    events = events[{
-        "auction": auction, "market": events["price_kind"].eq("market") & ~auction,
-        "gpu": listed & events["gpu_model"].notna(), "other": listed & events["gpu_model"].isna(),
-        "own": events["source"].notna(),
-    }[setting.kind]]  # fmt: skip
+    all_listed = events[
+        events["purchase_option"].eq("on_demand") & ~events["price_kind"].eq("market")
+    ]
+    events = events[
+        {
+            "auction": auction,
+            "market": events["price_kind"].eq("market") & ~auction,
+            "gpu": listed & events["gpu_model"].notna(),
+            "other": listed & events["gpu_model"].isna(),
+            "own": events["source"].notna(),
+        }[setting.kind]
+    ]
     end = setting.until or record_end(events, setting.name).floor(step)
     short = step < pd.Timedelta(days=1)
     panel = history.to_panel(events, looks, freq=step, as_of=end, how="mean" if short else "last")
@@ -175,6 +211,10 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
         keep.sort()
     tick, panel = None if ticks is None else ticks.price[:, keep], panel.select(keep)
     machine = ["provider", "region", "instance_type"]
-    same = pd.MultiIndex.from_frame(all_listed[machine]).isin(pd.MultiIndex.from_frame(panel.offers[machine]))
-    listed = history.to_panel(all_listed[same], looks, freq=step, as_of=end, start=panel.times[0] - step)
+    same = pd.MultiIndex.from_frame(all_listed[machine]).isin(
+        pd.MultiIndex.from_frame(panel.offers[machine])
+    )
+    listed = history.to_panel(
+        all_listed[same], looks, freq=step, as_of=end, start=panel.times[0] - step
+    )
     return {"panel": panel, "origins": origins, "tick": tick, "listed": listed}

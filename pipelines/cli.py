@@ -13,7 +13,7 @@ from pipelines import allocate, backtest, risk_backtest
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one verb; return the exit code. What a person can mend ends without a traceback."""
     given = _parser().parse_args(arguments)
-    from cloudarb_lib.errors import CloudArbError
+    from cloudarb_lib.base.errors import CloudArbError
 
     try:
         return int(given.carry_out(given))
@@ -37,16 +37,24 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--reports", type=Path, help="folder of the reports (default: reports/)")
     run.set_defaults(carry_out=_run)
     ingest = verbs.add_parser("ingest", description="Take price files into the store.")
-    ingest.add_argument("files", type=Path, nargs="*", metavar="FILE", help="Parquet, CSV or EC2 JSON")
+    ingest.add_argument(
+        "files", type=Path, nargs="*", metavar="FILE", help="Parquet, CSV or EC2 JSON"
+    )
     ingest.add_argument("--store", default="", help="folder of the store (default: data/store)")
     ingest.set_defaults(carry_out=_ingest)
     doctor = verbs.add_parser("doctor", description="Is everything in place? What to do if not.")
     doctor.set_defaults(carry_out=_doctor)
-    scores = verbs.add_parser("backtest", description="What would the forecasts of the past have been worth?")
-    plan = verbs.add_parser("allocate", description="A plan for a file of workloads at the prices of a day.")
+    scores = verbs.add_parser(
+        "backtest", description="What would the forecasts of the past have been worth?"
+    )
+    plan = verbs.add_parser(
+        "allocate", description="A plan for a file of workloads at the prices of a day."
+    )
     risk = verbs.add_parser("risk", description="Questions on cost-at-risk.")
     questions = risk.add_subparsers(dest="question", metavar="QUESTION", required=True)
-    held = questions.add_parser("backtest", description="Did cost-at-risk hold up against what happened?")
+    held = questions.add_parser(
+        "backtest", description="Did cost-at-risk hold up against what happened?"
+    )
     for verb, module in ((scores, backtest), (plan, allocate), (held, risk_backtest)):
         module.arguments(verb)
         verb.set_defaults(carry_out=module.carry_out)
@@ -62,7 +70,7 @@ def _run(given: argparse.Namespace) -> int:
 def _ingest(given: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from cloudarb_lib.ingest import ingest_files
+    from cloudarb_lib.store.ingest import ingest_files
 
     print(ingest_files(given.files, store_dir=given.store, now=datetime.now(UTC)))
     return 0

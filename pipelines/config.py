@@ -17,10 +17,10 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 
-from cloudarb_lib.documents import Flag, Number, read, record
-from cloudarb_lib.errors import ParameterError
-from cloudarb_lib.handover import PROJECT
-from cloudarb_lib.units import parse_as_of, parse_freq
+from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.base.records import Flag, Number, read, record
+from cloudarb_lib.base.units import parse_as_of, parse_freq
 
 NOTEBOOKS = PROJECT / "notebooks"
 STEPS = {
@@ -84,7 +84,9 @@ _MEANING: dict[str, Any] = {
     "providers": Field(min_length=1),
     "budget_usd": Field(ge=1),
     "stale_after_days": Field(ge=0),
-    **dict.fromkeys(("timeout_s", "horizon_steps", "lookback_steps", "n_paths", "risk_paths"), Field(ge=1)),
+    **dict.fromkeys(
+        ("timeout_s", "horizon_steps", "lookback_steps", "n_paths", "risk_paths"), Field(ge=1)
+    ),
 }
 """What a configuration is told early, where a notebook would only notice late."""
 
@@ -105,7 +107,9 @@ def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
     declares; each notebook is given those it declares. ParameterError names file, line and key.
     """
     takes = {step: declared(notebooks / f"{step}.ipynb") for step in STEPS}
-    known = {name: p for step in takes.values() for name, p in step.items() if name not in SET_BY_RUN}
+    known = {
+        name: p for step in takes.values() for name, p in step.items() if name not in SET_BY_RUN
+    }
     told = vars(read(_record({**_OWN, **known}, _NEEDED), path, "pipelines/*.yaml"))
     given = {name: told[name] for name in known if told[name] is not None}
     own = {name: told[name] for name in _OWN if told[name] is not None}
@@ -126,7 +130,9 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     except FileNotFoundError as cause:
         raise ParameterError(f"no notebook {notebook.name}.", "Is the checkout whole?") from cause
     except (ValueError, KeyError, TypeError, SyntaxError) as cause:
-        raise ParameterError(f"{notebook.name} is no notebook that can be read: {cause!r}.") from cause
+        raise ParameterError(
+            f"{notebook.name} is no notebook that can be read: {cause!r}."
+        ) from cause
     if len(tagged) != 1:
         what = f"{notebook.name} has {len(tagged)} cells tagged 'parameters', not one."
         raise ParameterError(what, "Tag one cell, in JupyterLab under Property Inspector.")

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from cloudarb_lib.errors import CloudArbError
-from cloudarb_lib.handover import PROJECT
+from cloudarb_lib.base.errors import CloudArbError
+from cloudarb_lib.base.locations import PROJECT
 
 Finding = tuple[str, str, str]
 """Level (ok, warn or fail), what was found, and the way out ('' where none is needed)."""
@@ -47,10 +47,16 @@ def _packages(project: Path) -> Iterator[Finding]:
     python = sys.version.split()[0]
     yield _found(python.startswith("3.11."), f"Python {python} (3.11 is wanted)", _INSTALL)
     lock = (project / "requirements.lock").read_text(encoding="utf-8")
-    pinned = re.findall(r"^(\S+)==([^\s;]+)", lock, flags=re.M)  # one for each platform with its own
-    have = {name: found.version for name in asked_for() for found in metadata.distributions(name=name)}
+    pinned = re.findall(
+        r"^(\S+)==([^\s;]+)", lock, flags=re.M
+    )  # one for each platform with its own
+    have = {
+        name: found.version for name in asked_for() for found in metadata.distributions(name=name)
+    }
     missing = ", ".join(name for name in asked_for() if name not in have)
-    other = ", ".join(f"{name} {version}" for name, version in have.items() if (name, version) not in pinned)
+    other = ", ".join(
+        f"{name} {version}" for name, version in have.items() if (name, version) not in pinned
+    )
     yield _found(not missing, f"packages not installed: {missing or 'none'}", _INSTALL)
     yield _found(not other, f"packages not as locked: {other or 'none'}", _INSTALL, "warn")
 
@@ -64,7 +70,9 @@ def _store(project: Path) -> Iterator[Finding]:
     ages = {provider: (datetime.now(UTC) - look).days for provider, look in last.items()}
     old = ", ".join(f"{provider} {age} d" for provider, age in ages.items() if age > _FRESH_DAYS)
     way_out = "Runs state their as_of, so they are sound; for newer prices cloudarb ingest FILE."
-    yield _found(not old, f"sources not looked at for {_FRESH_DAYS} days: {old or 'none'}", way_out, "warn")
+    yield _found(
+        not old, f"sources not looked at for {_FRESH_DAYS} days: {old or 'none'}", way_out, "warn"
+    )
 
 
 def _configurations(project: Path) -> Iterator[Finding]:
@@ -73,7 +81,11 @@ def _configurations(project: Path) -> Iterator[Finding]:
 
     for path in sorted((project / "pipelines").glob("*.yaml")):
         config = load_config(path, project / "notebooks")
-        yield "ok", f"pipelines/{path.name} and the parameters of {len(config.parameters)} notebooks", ""
+        yield (
+            "ok",
+            f"pipelines/{path.name} and the parameters of {len(config.parameters)} notebooks",
+            "",
+        )
 
 
 def _room(project: Path) -> Iterator[Finding]:

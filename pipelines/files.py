@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cloudarb_lib import handover
-from cloudarb_lib.files import replaced
-from cloudarb_lib.handover import PROJECT
+from cloudarb_lib.base.files import replaced
+from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.tables import run_tables
 
 
 def write_text(path: Path, text: str) -> None:
@@ -35,7 +35,9 @@ def read_json(path: Path) -> dict | None:
 
 def digest(paths: Iterable[Path]) -> str:
     """Return 16 hexadecimal digits of SHA-256 over the names and bytes of files, in that order."""
-    return handover.digest(*(part for path in paths for part in (path.name, path.read_bytes())))[:16]
+    return run_tables.digest(*(part for path in paths for part in (path.name, path.read_bytes())))[
+        :16
+    ]
 
 
 def scrub(text: str, local: Mapping[Path, str] | None = None) -> str:

@@ -20,7 +20,7 @@ def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
     """
     from datetime import UTC, datetime
 
-    from cloudarb_lib.ingest import ingest_files
+    from cloudarb_lib.store.ingest import ingest_files
 
     if history is None:
         yield store_dir
@@ -33,7 +33,7 @@ def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
 
 def record_end(events: pd.DataFrame, name: str) -> pd.Timestamp:
     """Return when the last of ``events`` took effect and was seen; DataError, by ``name``, where there is none."""
-    from cloudarb_lib.errors import DataError
+    from cloudarb_lib.base.errors import DataError
 
     if events.empty:
         raise DataError(f"{name}: the history holds no price.", "Give a file with price events.")

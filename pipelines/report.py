@@ -40,7 +40,9 @@ def export(run_dir: Path) -> None:
             page = run_dir / (folder if root else "") / f"{step}.html"
             if told["status"] == state and notebook.exists():
                 body = _body(notebook, failed=state == "failed")
-                write_text(page, _fill(kind="notebook", run=run, current=step, root=root, body=body))
+                write_text(
+                    page, _fill(kind="notebook", run=run, current=step, root=root, body=body)
+                )
             else:
                 page.unlink(missing_ok=True)
     write_text(run_dir / "run.html", _fill(kind="run", run=run, current="run"))
@@ -110,7 +112,9 @@ def _figure(figure: dict) -> str:
     layout = figure["layout"]
     title = layout.pop("title", None) or {}
     text = title if isinstance(title, str) else title.get("text") or ""
-    above = any(a.get("yref") == "paper" and a.get("y", 0) >= 1 for a in layout.get("annotations", []))
+    above = any(
+        a.get("yref") == "paper" and a.get("y", 0) >= 1 for a in layout.get("annotations", [])
+    )
     layout |= {"autosize": True, "margin": {**layout.get("margin", {}), "t": 36 if above else 14}}
     layout.pop("width", None)
     content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")

@@ -19,7 +19,12 @@ TESTS = ["kupiec", "independence", "conditional"]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     add = parser.add_argument
-    add("--history", type=Path, metavar="FILE", help="price file as for ingest (default: bundled history)")
+    add(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="price file as for ingest (default: bundled history)",
+    )
     add("--freq", help="step of the price grid, with --history (default 7D)")
     add("--horizon", type=int, metavar="STEPS", help="steps ahead, with --history (default 1)")
     add("--level", type=float, default=0.95, help="of VaR and CVaR, inside (0, 1) (default 0.95)")
@@ -35,7 +40,7 @@ def carry_out(given: argparse.Namespace) -> int:
     """
     import pandas as pd
 
-    from cloudarb_lib.errors import ParameterError
+    from cloudarb_lib.base.errors import ParameterError
     from pipelines.history_file import store_of
     from pipelines.run import REPORTS
 
@@ -43,10 +48,14 @@ def carry_out(given: argparse.Namespace) -> int:
     if given.history is not None:
         settings = [("", given.freq or "7D", 1 if given.horizon is None else given.horizon)]
     elif given.freq or given.horizon is not None:
-        raise ParameterError("--freq and --horizon go with --history.", "Name a file, or leave them out.")
+        raise ParameterError(
+            "--freq and --horizon go with --history.", "Name a file, or leave them out."
+        )
     with store_of(given.history, given.store) as store_dir:
         results = [_one(store_dir, setting, given.level) for setting in settings]
-    verdicts, windows = (pd.concat(parts, ignore_index=True) for parts in zip(*results, strict=True))
+    verdicts, windows = (
+        pd.concat(parts, ignore_index=True) for parts in zip(*results, strict=True)
+    )
     _say(verdicts, given.level)
     out = given.out or REPORTS / "risk_backtest"
     out.mkdir(parents=True, exist_ok=True)
@@ -63,7 +72,9 @@ def _one(store_dir: str, setting: tuple[str, str, int], level: float) -> list[pd
     import pandas as pd
     from tqdm.auto import tqdm
 
-    from cloudarb_lib import history, store, units
+    from cloudarb_lib import store
+    from cloudarb_lib.base import units
+    from cloudarb_lib.market import history
     from cloudarb_lib.risk.backtest import back_test
     from pipelines.history_file import record_end
 
@@ -71,9 +82,11 @@ def _one(store_dir: str, setting: tuple[str, str, int], level: float) -> list[pd
     name = f"{provider or 'file'} {horizon} x {freq}"
     with store.open_snapshot(store_dir) as snapshot:
         events = snapshot.events(
-            as_of=now, providers=[provider] if provider else None, gpu_only=provider == "gcp",
+            as_of=now,
+            providers=[provider] if provider else None,
+            gpu_only=provider == "gcp",
             purchase_options=["spot"] if provider == "aws" else None,
-        )  # fmt: skip
+        )
         looks = snapshot.looks(as_of=now)
     grid = {"freq": units.parse_freq(freq), "as_of": record_end(events, name)}
     last, mean = (history.to_panel(events, looks, how=how, **grid) for how in ("last", "mean"))
@@ -109,7 +122,9 @@ def _say(verdicts: pd.DataFrame, level: float) -> None:
         loss = board["tick_loss_pct"]
         beaten = " and ".join(m for m in SIMPLE if loss[m] < loss[DEFAULT])
         print(f"tick loss: {DEFAULT} is beaten by {beaten or 'neither ' + ' nor '.join(SIMPLE)}")
-        print("power at 5 %: " + ", ".join(f"{t} {share:.0%}" for t, share in power(n, level).items()))
+        print(
+            "power at 5 %: " + ", ".join(f"{t} {share:.0%}" for t, share in power(n, level).items())
+        )
         pairs += [table] if enough else []
     for model in (DEFAULT, FORECAST, *SIMPLE) if pairs else ():
         passed = pd.concat([table.loc[model, "passed"] for table in pairs])

@@ -16,11 +16,11 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from cloudarb_lib import handover
-from cloudarb_lib.errors import CloudArbError
-from cloudarb_lib.files import locked
-from cloudarb_lib.handover import PROJECT
-from cloudarb_lib.units import parse_as_of
+from cloudarb_lib.base.errors import CloudArbError
+from cloudarb_lib.base.files import locked
+from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.base.units import parse_as_of
+from cloudarb_lib.tables import run_tables
 from pipelines.config import NOTEBOOKS, STEPS, RunConfig, load_config
 from pipelines.doctor import asked_for
 from pipelines.files import digest, read_json, scrub, write_json, write_text
@@ -46,14 +46,19 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
     config, began = load_config(config_path, notebooks), time.monotonic()
     snapshot = _snapshot(config)
     as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
-    parameters = handover.digest(json.dumps(config.given, sort_keys=True))[:6]
+    parameters = run_tables.digest(json.dumps(config.given, sort_keys=True))[:6]
     run_id = f"{config.own['name']}-{as_of}-{snapshot.stem[:8]}-{parameters}"
     run_dir, state = reports.absolute() / run_id, reports.absolute() / ".state" / run_id
     shown = os.path.relpath(run_dir)
     with locked(state / "lock", RunError, f"run {run_id}") as lock:
         _pin(run_dir / "snapshot", snapshot)
         before, old = _statuses(run_dir), read_json(run_dir / "manifest.json") or {}
-        manifest = {"run_id": run_id, "title": config.own["title"], "status": "running", **_origin()}
+        manifest = {
+            "run_id": run_id,
+            "title": config.own["title"],
+            "status": "running",
+            **_origin(),
+        }
         manifest |= _rests(config, snapshot.stem, notebooks)
         graph = _graph(config, manifest["notebooks"], run_dir, state, notebooks)
         print(
@@ -62,12 +67,21 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
         )
         _note(manifest, run_dir)
         code, said = _carry_out(graph, run_dir, state, lock)
-        ran = {step: status for step, status in _statuses(run_dir).items() if status != before.get(step)}
-        failed = sorted((s for s in ran.values() if s.get("exit_code")), key=lambda s: s["finished_at"])
+        ran = {
+            step: status
+            for step, status in _statuses(run_dir).items()
+            if status != before.get(step)
+        }
+        failed = sorted(
+            (s for s in ran.values() if s.get("exit_code")), key=lambda s: s["finished_at"]
+        )
         if code not in (0, STOPPED) and failed:
             code = failed[0]["exit_code"]
         elif code not in (0, STOPPED):
-            code, manifest["error"] = RunError.exit_code, f"the graph broke, see logs/graph.log: {said}"
+            code, manifest["error"] = (
+                RunError.exit_code,
+                f"the graph broke, see logs/graph.log: {said}",
+            )
             print(manifest["error"], file=sys.stderr)
         same = (old.get("status"), old.get("drawn_by")) == ("succeeded", manifest["drawn_by"])
         if code == 0 and same and not ran:
@@ -100,7 +114,10 @@ def _snapshot(config: RunConfig) -> Path:
     from cloudarb_lib.store import open_snapshot
 
     store, given = config.own.get("store_dir"), config.given
-    ages = {"providers": given.get("providers"), "stale_after_days": given.get("stale_after_days", 1.0)}
+    ages = {
+        "providers": given.get("providers"),
+        "stale_after_days": given.get("stale_after_days", 1.0),
+    }
     with open_snapshot(PROJECT / store if store else "") as snapshot:
         markets(snapshot, [parse_as_of(given["as_of"])], **ages)
         return snapshot.path
@@ -123,12 +140,18 @@ def _origin() -> dict:
     git: dict[str, object] | None = None
     with suppress(OSError, subprocess.SubprocessError):
         said = [
-            subprocess.check_output(["git", "-C", str(PROJECT), *words], stderr=subprocess.DEVNULL, text=True)
+            subprocess.check_output(
+                ["git", "-C", str(PROJECT), *words], stderr=subprocess.DEVNULL, text=True
+            )
             for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         ]
         git = {"revision": said[0].strip(), "dirty": bool(said[1])}
     packages = {name: metadata.version(name) for name in ("cloudarb", *asked_for())}
-    machine = {"python": platform.python_version(), "platform": platform.platform(), "pid": os.getpid()}
+    machine = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "pid": os.getpid(),
+    }
     drawn_by = digest(sorted(_HERE.glob("report.*")))
     return {"started_at": now(), "git": git, **machine, "packages": packages, "drawn_by": drawn_by}
 
@@ -143,16 +166,34 @@ def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
         demand = [PROJECT / str(parameters["demand"])] if "demand" in parameters else []
         own = {"notebook": digest([notebooks / f"{step}.ipynb"]), "demand": digest(demand)}
         entries[step] = {**shared, **own, "parameters": json.dumps(parameters, sort_keys=True)}
-    return {"as_of": str(config.given["as_of"]), **shared, "config": config.given, "notebooks": entries}
+    return {
+        "as_of": str(config.given["as_of"]),
+        **shared,
+        "config": config.given,
+        "notebooks": entries,
+    }
 
 
-def _graph(config: RunConfig, given: dict, run_dir: Path, state: Path, notebooks: Path) -> list[str]:
+def _graph(
+    config: RunConfig, given: dict, run_dir: Path, state: Path, notebooks: Path
+) -> list[str]:
     """Write what the graph is told, and return the command that carries it out."""
     for step, parameters in config.parameters.items():
         write_json(state / "parameters" / f"{step}.json", parameters)
-    told = {"python": sys.executable, "run_dir": os.path.relpath(run_dir, state), "notebooks": str(notebooks)}
+    told = {
+        "python": sys.executable,
+        "run_dir": os.path.relpath(run_dir, state),
+        "notebooks": str(notebooks),
+    }
     write_json(state / "graph.json", {**told, "timeout_s": config.own["timeout_s"], "given": given})
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(_HERE / "Snakefile"), "--nolock"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(_HERE / "Snakefile"),
+        "--nolock",
+    ]
     command += ["--directory", str(state), "--configfile", "graph.json", "--cores", str(_CORES)]
     return [*command, "--rerun-incomplete", "--keep-going", "--scheduler", "greedy"]
 
@@ -162,9 +203,13 @@ def _carry_out(graph: list[str], run_dir: Path, state: Path, lock: int) -> tuple
     log = state / "graph.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            graph, cwd=state, stderr=out, env={**os.environ, OWNER: str(os.getpid())}, pass_fds=[lock],
+            graph,
+            cwd=state,
+            stderr=out,
+            env={**os.environ, OWNER: str(os.getpid())},
+            pass_fds=[lock],
             start_new_session=True,
-        )  # fmt: skip
+        )
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = process.wait()

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cloudarb_lib.errors import CloudArbError, ParameterError
+from cloudarb_lib.base.errors import CloudArbError, ParameterError
 from pipelines.config import SET_BY_RUN, check, declared
 from pipelines.files import read_json, scrub, write_json, write_text
 
@@ -108,17 +108,29 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Wat
 
         class PrivateKernel(AsyncKernelManager):
             def __init__(self, **kwargs: Any) -> None:
-                super().__init__(**kwargs, **settings, kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+                super().__init__(
+                    **kwargs, **settings, kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
+                )
                 watch.kernel = self
 
         papermill.execute_notebook(
-            notebook, output, parameters=parameters, progress_bar=False, cwd=output.parent,
-            kernel_manager_class=PrivateKernel, kernel_name="python3",
-        )  # fmt: skip
+            notebook,
+            output,
+            parameters=parameters,
+            progress_bar=False,
+            cwd=output.parent,
+            kernel_manager_class=PrivateKernel,
+            kernel_name="python3",
+        )
 
 
 def run(
-    notebook: Path, run_dir: Path, parameters: dict[str, Any], *, timeout_s: float, after: Sequence[str] = ()
+    notebook: Path,
+    run_dir: Path,
+    parameters: dict[str, Any],
+    *,
+    timeout_s: float,
+    after: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Run ``notebook`` into ``run_dir`` and return its status, as logs/NAME.json keeps it.
 
@@ -126,7 +138,10 @@ def run(
     """
     known, began = declared(notebook), time.monotonic()
     given = check(parameters, {name: p for name, p in known.items() if name not in SET_BY_RUN})
-    pinned = {"run_dir": "..", "store_dir": "../snapshot" if (run_dir / "snapshot").is_dir() else ""}
+    pinned = {
+        "run_dir": "..",
+        "store_dir": "../snapshot" if (run_dir / "snapshot").is_dir() else "",
+    }
     given |= {name: value for name, value in pinned.items() if name in known}
     status: dict[str, Any] = {"status": "running", "started_at": now(), "parameters": given}
     status["after"] = [Path(earlier).stem for earlier in after]
@@ -134,9 +149,14 @@ def run(
     write_json(log, status)
     print(f"  {notebook.stem:<20}started", flush=True)
     code, error = 0, ""
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=run_dir, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=".work-", dir=run_dir, ignore_cleanup_errors=True
+    ) as folder:
         stage = Path(folder)
-        local, output = {stage: ".", notebook.parent: "notebooks"}, stage / "notebooks" / notebook.name
+        local, output = (
+            {stage: ".", notebook.parent: "notebooks"},
+            stage / "notebooks" / notebook.name,
+        )
         _lay_out(stage, run_dir, status["after"])
         with Watch(timeout_s) as watch:
             try:
@@ -192,12 +212,17 @@ def _explain(fault: BaseException, stopped: int, timeout_s: float) -> tuple[int,
     kind = type(fault).__name__
     if kind == "DeadKernelError" or "Kernel died" in str(fault):
         return DEAD_KERNEL, "the kernel died; most often the machine ran out of memory."
-    return NOTEBOOK_ERROR, f"{getattr(fault, 'ename', kind)}: {getattr(fault, 'evalue', fault)}{where}"
+    return (
+        NOTEBOOK_ERROR,
+        f"{getattr(fault, 'ename', kind)}: {getattr(fault, 'evalue', fault)}{where}",
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     manual = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("pipelines.runner", description=__doc__, formatter_class=manual)
+    parser = argparse.ArgumentParser(
+        "pipelines.runner", description=__doc__, formatter_class=manual
+    )
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--parameters", type=Path, help="a file with a JSON object; default: none")

@@ -1,6 +1,5 @@
 """Which offers serve which workloads: the best plan under limits, proven and explained."""
 
-from cloudarb_lib.allocate.build import IDLE, build_problem
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.demand import (
     Commitment,
@@ -11,10 +10,11 @@ from cloudarb_lib.allocate.demand import (
     load_demand,
     load_workloads,
 )
-from cloudarb_lib.allocate.engine import SolveOptions
 from cloudarb_lib.allocate.explain import binding, conflicts, reliefs, runners_up, summary
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
-from cloudarb_lib.allocate.model import Limits, Problem, Row
-from cloudarb_lib.allocate.place import with_places
 from cloudarb_lib.allocate.plan import Plan, changes, counts_of
-from cloudarb_lib.allocate.search import solve
+from cloudarb_lib.allocate.problem.build import IDLE, build_problem
+from cloudarb_lib.allocate.problem.model import Limits, Problem, Row
+from cloudarb_lib.allocate.problem.place import with_places
+from cloudarb_lib.allocate.solver.engine import SolveOptions
+from cloudarb_lib.allocate.solver.search import solve

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.model import Problem, tail_mean
+from cloudarb_lib.allocate.problem.model import Problem, tail_mean
 
 TOLERANCE = 1e-6
 """Relative: what a limit may be exceeded by before a plan counts as breaking it."""
@@ -39,9 +39,13 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
     pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
     ways, of_rows = problem.ways, [row.name for row in problem.rows]
     hours = problem.usage(counts)
-    list_spend, spend = (hours * slots[price].to_numpy(float) for price in ("list_price", "mean_price"))
+    list_spend, spend = (
+        hours * slots[price].to_numpy(float) for price in ("list_price", "mean_price")
+    )
     total = max(spend.sum(), 1e-9)
-    effective = float(total**2 / (np.bincount(problem.groups, spend) ** 2).sum()) if spend.any() else np.inf
+    effective = (
+        float(total**2 / (np.bincount(problem.groups, spend) ** 2).sum()) if spend.any() else np.inf
+    )
     steady = hours[slots["on_demand"].to_numpy(bool)].sum() / hours.sum() if hours.any() else 1.0
     cvar = var = float("nan")
     if problem.paths is not None:
@@ -52,12 +56,21 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
     served = np.bincount(pairs["demand"], counts * pairs["cover"].to_numpy(float), len(demands))
     held = np.bincount(ways["pool"], counts * pairs["pool_use"].to_numpy(float), len(problem.pools))
     sums = problem.sums(counts)
-    shares = [np.bincount(pd.factorize(slots[key])[0], spend).max() / total for key in ("provider", "site")]
+    shares = [
+        np.bincount(pd.factorize(slots[key])[0], spend).max() / total
+        for key in ("provider", "site")
+    ]
     told: list[tuple[str, str, float, float, bool]] = []
     for kind, names, amounts, available, least in (
         ("budget_usd", ["budget"], [list_spend.sum()], [limits.budget_usd], False),
         ("cvar_usd", ["CVaR"], [cvar], [limits.cvar_usd], False),
-        ("max_provider_share", ["share of a provider"], shares[:1], [limits.max_provider_share], False),
+        (
+            "max_provider_share",
+            ["share of a provider"],
+            shares[:1],
+            [limits.max_provider_share],
+            False,
+        ),
         ("max_region_share", ["share of a region"], shares[1:], [limits.max_region_share], False),
         ("min_on_demand_share", ["on-demand share"], [steady], [limits.min_on_demand_share], True),
         ("effective_providers", [problem.spread], [effective], [limits.effective_providers], True),
@@ -68,7 +81,9 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
         ("other", problem.needs if problem.exact else [], served, need, False),
     ):
         told += [
-            (kind, *one, least) for one in zip(names, amounts, available, strict=False) if one[2] is not None
+            (kind, *one, least)
+            for one in zip(names, amounts, available, strict=False)
+            if one[2] is not None
         ]
     broken = [
         f"{name}: {used:,.6g} {'below' if least else 'above'} {available:,.6g}"

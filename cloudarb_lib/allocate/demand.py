@@ -13,10 +13,9 @@ from pydantic import BeforeValidator, Field, StrictFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from cloudarb_lib.documents import Flag, Names, NotNegative, Positive, Share, Text, read, record
-from cloudarb_lib.errors import ParameterError
-from cloudarb_lib.schema import nearest
-from cloudarb_lib.units import HOURS_PER_WEEK
+from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from cloudarb_lib.base.records import Flag, Names, NotNegative, Positive, Share, Text, read, record
+from cloudarb_lib.base.units import HOURS_PER_WEEK
 
 _NUMBER, _REGION = r"([0-9][0-9_,]*(?:\.[0-9]+)?)", r"([\w.-]+/[\w.-]+)"
 _SENTENCES = {
@@ -32,7 +31,9 @@ _SENTENCES = {
             "500 GB a week in gcp/us-east4"
         )
     },
-    "latency": {rf"(?P<latency>{_NUMBER}) ms to (?P<latency_to>{_REGION})": "40 ms to gcp/europe-west3"},
+    "latency": {
+        rf"(?P<latency>{_NUMBER}) ms to (?P<latency_to>{_REGION})": "40 ms to gcp/europe-west3"
+    },
     "worth": {rf"(?P<worth>{_NUMBER}) USD per GPU.hour": "2.50 USD per GPU-hour"},
 }
 """Keys of a workload in a file whose value is a sentence: the fields that it tells, and an example."""
@@ -49,7 +50,9 @@ def _told(key: str, value: object) -> dict[str, Any]:
         raise PydanticCustomError("sentence", "unreadable", {"key": key, "error": fault})
     for pattern in _SENTENCES[key]:
         if found := re.fullmatch(pattern, str(value).strip(), re.IGNORECASE):
-            fields: dict[str, Any] = {name: said for name, said in found.groupdict().items() if said}
+            fields: dict[str, Any] = {
+                name: said for name, said in found.groupdict().items() if said
+            }
             for name, said in fields.items():
                 if name in ("batch", "data_weekly"):
                     fields[name] = True
@@ -104,7 +107,11 @@ class Workload:
     regions: Annotated[Names, Field(alias="in", min_length=1)] = ("*",)
     not_in: Names = ()
     providers: Annotated[Names, Field(min_length=1)] = ("*",)
-    options: tuple[Literal["on_demand", "spot", "reserved"], ...] = ("on_demand", "spot", "reserved")
+    options: tuple[Literal["on_demand", "spot", "reserved"], ...] = (
+        "on_demand",
+        "spot",
+        "reserved",
+    )
     gpu_memory_gib: NotNegative = 0.0
     memory_gib: NotNegative = 0.0
     gpus_per_instance: NotNegative = 0.0
@@ -166,7 +173,8 @@ class Demand:
         names = [w.name for w in self.workloads]
         if not names:
             raise ParameterError(
-                "the demand is empty: no workload to place.", "List at least one '- workload: name'."
+                "the demand is empty: no workload to place.",
+                "List at least one '- workload: name'.",
             )
         for i, name in enumerate(names):
             if name in names[:i]:
@@ -177,7 +185,7 @@ class Demand:
         for scenario in self.scenarios:
             for name in set(scenario.factors) - set(names):
                 raise ParameterError(
-                    f"scenario {scenario.name!r}: no workload {name!r}{nearest(name, names)}."
+                    f"scenario {scenario.name!r}: no workload {name!r}{did_you_mean(name, names)}."
                 )
 
 
@@ -214,7 +222,9 @@ def demand_table(demand: Demand) -> pd.DataFrame:
             {
                 "workload": w.name,
                 "needs": f"{w.count:g} x " * (w.count > 1) + f"{amounts} {unit}",
-                "on": ", ".join(m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()),
+                "on": ", ".join(
+                    m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()
+                ),
                 "where": ", ".join(p for p in where if p != "*") or "anywhere",
                 "interruptible": "yes" if w.interruptible else "no",
             }

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.build import IDLE
 from cloudarb_lib.allocate.check import check
-from cloudarb_lib.allocate.engine import Relaxation, SolveOptions
-from cloudarb_lib.allocate.milp import Milp, to_milp
-from cloudarb_lib.allocate.model import Problem, Row
 from cloudarb_lib.allocate.plan import Plan
-from cloudarb_lib.allocate.search import solve
-from cloudarb_lib.errors import SolveError
+from cloudarb_lib.allocate.problem.build import IDLE
+from cloudarb_lib.allocate.problem.model import Problem, Row
+from cloudarb_lib.allocate.solver.engine import Relaxation, SolveOptions
+from cloudarb_lib.allocate.solver.milp import Milp, to_milp
+from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.base.errors import SolveError
 
 _PATIENCE_S = 30.0
 
@@ -30,7 +30,9 @@ def binding(plan: Plan) -> pd.DataFrame:
     problem, told, milp = plan.problem, plan.verdict.told, to_milp(plan.problem, tight=False)
     relaxation = _relaxed(milp, plan.counts)
     if relaxation is None:
-        raise SolveError("the relaxation has no verdict in time.", "Ask for an explanation of that.")
+        raise SolveError(
+            "the relaxation has no verdict in time.", "Ask for an explanation of that."
+        )
     names = [*milp.row_names, *(name for cuts in relaxation.cuts for name in cuts.names)]
     worth = pd.Series(-relaxation.row_dual[: len(names)]).groupby(names).sum()
     if n := problem.limits.effective_providers:  # one more narrows the row by T / n^2
@@ -53,9 +55,15 @@ def binding(plan: Plan) -> pd.DataFrame:
 
 
 _UNITS = {
-    "capacity": "GPU", "demand": "GPU or GPU-hour a week", "budget": "USD", "CVaR": "USD",
-    "carbon": "kgCO2e", "commitment": "instance", "share": "hundredth", "on-demand": "hundredth",
-}  # fmt: skip
+    "capacity": "GPU",
+    "demand": "GPU or GPU-hour a week",
+    "budget": "USD",
+    "CVaR": "USD",
+    "carbon": "kgCO2e",
+    "commitment": "instance",
+    "share": "hundredth",
+    "on-demand": "hundredth",
+}
 """Of limits, by the first word of their names."""
 
 
@@ -173,8 +181,14 @@ def reliefs(problem: Problem) -> list[tuple[str, Problem | None]]:
 
 
 _KINDS = (
-    "budget_usd", "cvar_usd", "min_on_demand_share", "max_provider_share", "max_region_share", "carbon", "capacity",
-)  # fmt: skip
+    "budget_usd",
+    "cvar_usd",
+    "min_on_demand_share",
+    "max_provider_share",
+    "max_region_share",
+    "carbon",
+    "capacity",
+)
 """Limits that can give way beside the demand."""
 _ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
 """To find out whether there is a plan, whatever it costs."""
@@ -213,9 +227,12 @@ def softened(problem: Problem, kinds: tuple[str, ...]) -> Problem:
         unmet = unmet.where(np.isfinite(unmet), scale / p.demands["need"].clip(lower=1e-9))
     given = dict.fromkeys(vars(limits).keys() & set(kinds) - {"cvar_usd"})
     return replace(
-        p.under(**given), rows=(*rows, *paid), pools=p.pools.assign(capacity=most),
-        cvar_excess_usd=excess, demands=p.demands.assign(unmet_usd=unmet),
-    )  # fmt: skip
+        p.under(**given),
+        rows=(*rows, *paid),
+        pools=p.pools.assign(capacity=most),
+        cvar_excess_usd=excess,
+        demands=p.demands.assign(unmet_usd=unmet),
+    )
 
 
 def _relief(problem: Problem, kinds: tuple[str, ...]) -> list[tuple[str, Problem | None]]:
@@ -238,7 +255,10 @@ def _eased(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
     said = []
     for kind, name, used, available, least in check(problem, counts).told:
         lack = available - used if least else used - available
-        lacks = lack > 1e-6 * max(abs(available), 1e-6) and kind not in ("effective_providers", "other")
+        lacks = lack > 1e-6 * max(abs(available), 1e-6) and kind not in (
+            "effective_providers",
+            "other",
+        )
         lack = _up(lack) if lacks else 0.0
         after.setdefault(kind, []).append(max(available - lack, 0.0) if least else available + lack)
         if lacks:
@@ -247,10 +267,14 @@ def _eased(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
             said.append(f"{name} {_figure(available)} is {word} by {_figure(lack)}{relative}")
     demands, rows = problem.demands, zip(problem.rows, after.get("row", ()), strict=True)
     return "; ".join(said), replace(
-        problem.under(**{kind: told[0] for kind, told in after.items() if hasattr(problem.limits, kind)}),
+        problem.under(
+            **{kind: told[0] for kind, told in after.items() if hasattr(problem.limits, kind)}
+        ),
         pools=problem.pools.assign(capacity=after["capacity"]),
         rows=tuple(replace(row, upper=upper) for row, upper in rows),
-        demands=demands.assign(need=demands["need"].where(demands["unmet_usd"] < np.inf, after["demand"])),
+        demands=demands.assign(
+            need=demands["need"].where(demands["unmet_usd"] < np.inf, after["demand"])
+        ),
     )
 
 

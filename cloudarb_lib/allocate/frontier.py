@@ -8,16 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.engine import SolveOptions
 from cloudarb_lib.allocate.explain import LEAST, softened
-from cloudarb_lib.allocate.model import Problem
 from cloudarb_lib.allocate.plan import Plan
-from cloudarb_lib.allocate.search import solve
-from cloudarb_lib.errors import ParameterError, SolveError
+from cloudarb_lib.allocate.problem.model import Problem
+from cloudarb_lib.allocate.solver.engine import SolveOptions
+from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.base.errors import ParameterError, SolveError
 
 _RISK_LIMITS = (
-    "cvar_usd", "effective_providers", "max_provider_share", "max_region_share", "min_on_demand_share",
-)  # fmt: skip
+    "cvar_usd",
+    "effective_providers",
+    "max_provider_share",
+    "max_region_share",
+    "min_on_demand_share",
+)
 _ROUNDS = 8
 
 
@@ -40,7 +44,9 @@ def frontier(
     if over not in ("cvar_usd", "effective_providers"):
         raise ParameterError(f"no frontier over {over!r}.", "Use cvar_usd or effective_providers.")
     if over == "cvar_usd" and problem.paths is None:
-        raise ParameterError("a frontier over CVaR needs price paths.", "Give paths to the problem.")
+        raise ParameterError(
+            "a frontier over CVaR needs price paths.", "Give paths to the problem."
+        )
     if not len(values) and over == "effective_providers":
         values = range(1, min(5, len(np.unique(problem.groups))) + 1)
     elif not len(values):
@@ -59,7 +65,9 @@ def frontier(
         rows.append((value, plan.status, plan.bound_usd, *told))
     columns = ["limit", "status", "bound_usd", "cost_usd", "cvar_usd", "effective"]
     curve = pd.DataFrame(rows[::-1], columns=columns)  # what bounds the looser bounds the tighter
-    return curve.assign(bound_usd=curve["bound_usd"].cummax()).sort_values("limit", ignore_index=True)
+    return curve.assign(bound_usd=curve["bound_usd"].cummax()).sort_values(
+        "limit", ignore_index=True
+    )
 
 
 def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = None) -> Plan:
@@ -74,7 +82,9 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
     a problem without paths; SolveError where no plan was found, which is no proof that none exists.
     """
     if problem.paths is None or not 0 < var_usd < np.inf:
-        raise ParameterError(f"VaR cannot be held at {var_usd:g} USD.", "Give a cost and price paths.")
+        raise ParameterError(
+            f"VaR cannot be held at {var_usd:g} USD.", "Give a cost and price paths."
+        )
     base = solve(problem, options)
     if not base.has_plan or base.verdict.var_usd <= var_usd:
         return base
@@ -86,7 +96,9 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
         assert plan.counts is not None
         worlds = np.argsort(paths @ problem.usage(plan.counts), kind="stable")[:keep]
         # a tail of half a world: the dearest of the calm worlds must keep the limit
-        return replace(problem.under(cvar_usd=var_usd, cvar_level=1 - 0.5 / keep), paths=paths[worlds])
+        return replace(
+            problem.under(cvar_usd=var_usd, cvar_level=1 - 0.5 / keep), paths=paths[worlds]
+        )
 
     found: Plan | None = None
     left = [problem.under(cvar_usd=min(var_usd, limits.cvar_usd or np.inf)), calm(base)]
@@ -94,8 +106,14 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
         if not left:
             break
         plan = solve(left.pop(0), options)
-        plan = Plan(problem, "var_repaired", base.bound_usd, base.seconds + plan.seconds, plan.counts)
-        kept = plan.has_plan and not plan.verdict.broken and plan.verdict.var_usd <= var_usd * (1 + 1e-6)
+        plan = Plan(
+            problem, "var_repaired", base.bound_usd, base.seconds + plan.seconds, plan.counts
+        )
+        kept = (
+            plan.has_plan
+            and not plan.verdict.broken
+            and plan.verdict.var_usd <= var_usd * (1 + 1e-6)
+        )
         if kept and (found is None or plan.objective_usd < found.objective_usd * (1 - 1e-6)):
             found = plan
             left.append(calm(plan))

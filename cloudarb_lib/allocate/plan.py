@@ -8,13 +8,23 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.check import Verdict, check
-from cloudarb_lib.allocate.model import Problem
-from cloudarb_lib.errors import SolveError
+from cloudarb_lib.allocate.problem.model import Problem
+from cloudarb_lib.base.errors import SolveError
 
 _COLUMNS = [
-    "offer_id", "workload", "period", "instances", "hours", "expected_cost_usd", "provider", "region", "gpu_model",
-    "purchase_option", "gpus", "scenario",
-]  # fmt: skip
+    "offer_id",
+    "workload",
+    "period",
+    "instances",
+    "hours",
+    "expected_cost_usd",
+    "provider",
+    "region",
+    "gpu_model",
+    "purchase_option",
+    "gpus",
+    "scenario",
+]
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,14 @@ class Plan:
         if self.counts is None:
             if self.status == "infeasible":
                 raise SolveError(
-                    "there is no plan: infeasible.", "Ask allocate.conflicts which limits are in the way."
+                    "there is no plan: infeasible.",
+                    "Ask allocate.conflicts which limits are in the way.",
                 )
             raise SolveError(
                 f"no plan was found in {self.seconds:.0f} s ({self.status.replace('_', ' ')}), which is no proof that "
-                "there is none.", "Allow more time, or loosen a limit.",
-            )  # fmt: skip
+                "there is none.",
+                "Allow more time, or loosen a limit.",
+            )
         return check(self.problem, self.counts)
 
     @property
@@ -69,9 +81,11 @@ class Plan:
         ways, units = problem.ways.iloc[at], self.counts[at]
         held = units * ways["instances"]
         rows = ways.assign(
-            instances=held, hours=ways["hours"] / ways["instances"], gpus=held * ways["gpus"],
+            instances=held,
+            hours=ways["hours"] / ways["instances"],
+            gpus=held * ways["gpus"],
             expected_cost_usd=units * problem.unit_cost[at] + fee[at],
-        ).filter(items=_COLUMNS)  # fmt: skip
+        ).filter(items=_COLUMNS)
         order = ["workload", "period", "expected_cost_usd"]
         return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)
 

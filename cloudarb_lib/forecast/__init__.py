@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.assumptions import Assumptions
-from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import Panel, Paths
+from cloudarb_lib.base.units import HOURS_PER_YEAR
 from cloudarb_lib.forecast.backtest import headline, walk_forward
 from cloudarb_lib.forecast.drift import alarms
 from cloudarb_lib.forecast.ensemble import Walk, walk_origins, walk_positions
 from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.patterns import find_patterns, is_moving
 from cloudarb_lib.forecast.saved import fit, load, update
-from cloudarb_lib.types import Panel, Paths
-from cloudarb_lib.units import HOURS_PER_YEAR
+from cloudarb_lib.tables.assumptions import Assumptions
 
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 MAX_AHEAD = pd.Timedelta(days=731)
@@ -50,7 +50,9 @@ class Forecast:
     def _table(self, *, gates: bool) -> pd.DataFrame:
         if self.walk is not None:
             return self.walk.table(-1, gates=gates)
-        return pd.DataFrame(columns=["model", "series_group", "horizon", "reason" if gates else "weight"])
+        return pd.DataFrame(
+            columns=["model", "series_group", "horizon", "reason" if gates else "weight"]
+        )
 
 
 def forecast_offers(
@@ -83,7 +85,12 @@ def forecast_offers(
 
 
 def forecast_panels(
-    panels: Sequence[Panel], *, horizon_steps: int, n_paths: int, assumptions: Assumptions, seed: int
+    panels: Sequence[Panel],
+    *,
+    horizon_steps: int,
+    n_paths: int,
+    assumptions: Assumptions,
+    seed: int,
 ) -> list[Forecast]:
     """Return the forecast from the end of each of ``panels``: one record as it grew, without ``SLOW`` members.
 
@@ -105,12 +112,21 @@ def forecast_panels(
         at = len(then.times) - len(whole.times) - 1
         if then.frame().reindex(columns=panel.offers.index).equals(panel.frame()):
             return _forecast(
-                then, lambda: walk.until(at), ahead=ahead, n_paths=n_paths, lists=lists, paths_for=None
+                then,
+                lambda: walk.until(at),
+                ahead=ahead,
+                n_paths=n_paths,
+                lists=lists,
+                paths_for=None,
             )
         return forecast_offers(
-            panel, horizon_steps=horizon_steps, n_paths=n_paths, assumptions=assumptions, seed=seed,
+            panel,
+            horizon_steps=horizon_steps,
+            n_paths=n_paths,
+            assumptions=assumptions,
+            seed=seed,
             leave_out=SLOW,
-        )  # fmt: skip
+        )
 
     return [from_end(panel) for panel in panels]
 
@@ -133,13 +149,20 @@ def forecast_fitted(
     ahead = list(range(1, horizon + 1)) if ahead is None else ahead
     if not ahead or min(ahead) < 1 or max(ahead) > horizon:
         raise ParameterError(f"ahead {ahead}: the models were fitted for 1 to {horizon} steps.")
-    return _forecast(panel, lambda: walk, ahead=ahead, n_paths=n_paths, lists=lists, paths_for=paths_for)
+    return _forecast(
+        panel, lambda: walk, ahead=ahead, n_paths=n_paths, lists=lists, paths_for=paths_for
+    )
 
 
 def _forecast(
-    panel: Panel, walk_of: Callable[[], Walk], *, ahead: list[int], n_paths: int,
-    lists: tuple[Assumptions, int], paths_for: pd.Index | None,
-) -> Forecast:  # fmt: skip
+    panel: Panel,
+    walk_of: Callable[[], Walk],
+    *,
+    ahead: list[int],
+    n_paths: int,
+    lists: tuple[Assumptions, int],
+    paths_for: pd.Index | None,
+) -> Forecast:
     """Return the forecast of the steps ``ahead`` from the last origin of the walk over the offers that move;
     ``lists`` what list prices jump by: assumptions and seed."""
     if not len(panel.times) or not np.isfinite(panel.price[-1]).any():
@@ -155,9 +178,12 @@ def _forecast(
     moving = is_moving(panel.offers)
     unit = np.zeros(len(rows), int)  # which of the modelled price movements an offer follows
     change, listed = list_jumps(
-        panel.offers.iloc[rows[~moving[rows]]], step=panel.step, shape=(n_paths, max(ahead)),
-        assumptions=lists[0], seed=lists[1],
-    )  # fmt: skip
+        panel.offers.iloc[rows[~moving[rows]]],
+        step=panel.step,
+        shape=(n_paths, max(ahead)),
+        assumptions=lists[0],
+        seed=lists[1],
+    )
     change, at = change[:, :, np.array(ahead) - 1], np.array(ahead) - 1
     unit[~moving[rows]] = listed
     walk = None
@@ -181,13 +207,15 @@ def _forecast(
     paths = Paths(panel.offers.index[rows].astype(object), times, values)
     levels, offers = len(QUANTILES), len(rows)
     codes = np.repeat(np.arange(offers), len(ahead) * levels)
-    table = pd.DataFrame({
-        "offer_id": pd.Categorical.from_codes(codes, categories=paths.offer_ids),
-        "origin_utc": panel.times[-1],
-        "target_utc": times[np.tile(np.repeat(np.arange(len(ahead)), levels), offers)],
-        "quantile": np.tile(QUANTILES, offers * len(ahead)),
-        "price_usd_per_hour": (quantiles[unit] * now).reshape(-1),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "offer_id": pd.Categorical.from_codes(codes, categories=paths.offer_ids),
+            "origin_utc": panel.times[-1],
+            "target_utc": times[np.tile(np.repeat(np.arange(len(ahead)), levels), offers)],
+            "quantile": np.tile(QUANTILES, offers * len(ahead)),
+            "price_usd_per_hour": (quantiles[unit] * now).reshape(-1),
+        }
+    )
     return Forecast(table, paths, left_out, walk)
 
 
@@ -202,9 +230,14 @@ def list_jumps(
     out = np.zeros((0, *shape))
     kind = np.zeros(len(offers), int)
     years = step / pd.Timedelta(hours=HOURS_PER_YEAR)
-    option, provider, model = (offers[c].astype(str) for c in ("purchase_option", "provider", "gpu_model"))
+    option, provider, model = (
+        offers[c].astype(str) for c in ("purchase_option", "provider", "gpu_model")
+    )
     for key, rows in offers.groupby(option + "/" + provider + "/" + model).indices.items():
-        rng, names = np.random.default_rng([seed, zlib.crc32(str(key).encode())]), str(key).split("/")
+        rng, names = (
+            np.random.default_rng([seed, zlib.crc32(str(key).encode())]),
+            str(key).split("/"),
+        )
         hazard, falls, size = (
             assumptions.get(*(f"list_price_jump_{what}/" + "/".join(names[:n]) for n in (2, 1)))
             for what in ("per_year", "down_share", "size")

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from cloudarb_lib import losses
-from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.features import STEP_LOG
-from cloudarb_lib.forecast import ensemble
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast import ensemble, losses
+from cloudarb_lib.forecast.features import STEP_LOG
 from cloudarb_lib.forecast.neural import LEVELS
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.worlds import transform
-from cloudarb_lib.types import Panel
 
 SCORED_PATHS = 200
 DRAWS = 50  # of the distribution between quantiles of a member
@@ -38,9 +37,14 @@ class Scored(NamedTuple):
 
 
 def walk_forward(
-    panel: Panel, *, origins: dict[int, np.ndarray], seed: int, tick: np.ndarray | None = None,
-    keep: Path | None = None, listed: Panel | None = None,
-) -> Scored:  # fmt: skip
+    panel: Panel,
+    *,
+    origins: dict[int, np.ndarray],
+    seed: int,
+    tick: np.ndarray | None = None,
+    keep: Path | None = None,
+    listed: Panel | None = None,
+) -> Scored:
     """Forecast from the positions that ``origins`` names for each horizon (steps ahead), and score what came.
 
     Columns series_id, model, horizon (steps), n, scale (mean price before the origins, USD per hour; NaN where
@@ -56,10 +60,13 @@ def walk_forward(
     """
     if not len(panel.offers):
         raise DataError(
-            "no offer whose price moves (spot or market) to score.", "Choose other providers or as_of."
+            "no offer whose price moves (spot or market) to score.",
+            "Choose other providers or as_of.",
         )
     horizons = sorted(origins)
-    ends = [int(at.max(initial=0)) + h if len(at) else len(panel.times) for h, at in origins.items()]
+    ends = [
+        int(at.max(initial=0)) + h if len(at) else len(panel.times) for h, at in origins.items()
+    ]
     if not horizons or horizons[0] < 1 or max(ends) >= len(panel.times):
         raise ParameterError(
             f"horizons {horizons} do not end inside {len(panel.times)} cells, or have no origin.",
@@ -119,15 +126,22 @@ def walk_forward(
         right = np.where(moved == 1, np.sign(forecast - now) == np.sign(came - now), np.nan)
         for k, h in enumerate(horizons):
             mae, mse = losses.mean(error[:, :, k], 0), losses.mean(error[:, :, k] ** 2, 0)
-            overlap = int(np.ceil(h / max(np.diff(origins[h]).mean(), 1.0))) if len(origins[h]) > 1 else 1
+            overlap = (
+                int(np.ceil(h / max(np.diff(origins[h]).mean(), 1.0))) if len(origins[h]) > 1 else 1
+            )
             with np.errstate(divide="ignore", invalid="ignore"):
                 part = {
-                    "series_id": panel.offers.index.astype(object), "model": model, "horizon": h,
-                    "n": np.isfinite(error[:, :, k]).sum(0), "scale": scale, "mae": mae, "rmse": np.sqrt(mse),
+                    "series_id": panel.offers.index.astype(object),
+                    "model": model,
+                    "horizon": h,
+                    "n": np.isfinite(error[:, :, k]).sum(0),
+                    "scale": scale,
+                    "mae": mae,
+                    "rmse": np.sqrt(mse),
                     "mase": np.where(naive > 0, mae / naive, np.nan),
                     "rmsse": np.where(naive2 > 0, np.sqrt(mse / naive2), np.nan),
                     "crps": mae,
-                }  # fmt: skip
+                }
             known = {n: losses.mean(v[:, :, k], 0) for n, v in more.get(model, {}).items()}
             dm_p = [
                 losses.diebold_mariano(error[:, s, k], base[:, s, k], overlap=overlap)
@@ -142,8 +156,12 @@ def walk_forward(
             with np.errstate(divide="ignore", invalid="ignore"):
                 part["mape"] = losses.mean(error[:, :, k] / came[:, :, k], 0)
             rows.append(pd.DataFrame({**part, "series_group": group}))
-    weights = pd.DataFrame(walk.weights[scored, :, -1].mean(axis=2), panel.times[starts], list(walk.members))
-    flat = pd.DataFrame({"horizon": np.tile(horizons, pits.size // len(horizons)), "pit": pits.ravel()})
+    weights = pd.DataFrame(
+        walk.weights[scored, :, -1].mean(axis=2), panel.times[starts], list(walk.members)
+    )
+    flat = pd.DataFrame(
+        {"horizon": np.tile(horizons, pits.size // len(horizons)), "pit": pits.ravel()}
+    )
     return Scored(pd.concat(rows, ignore_index=True), weights, flat.dropna())
 
 
@@ -155,9 +173,11 @@ def _of_quantiles(said: np.ndarray, came: np.ndarray) -> dict[str, np.ndarray]:
     down, up = (np.clip((share - start) / (LEVELS[1] - LEVELS[0]), 0, 1) for start in LEVELS[:2])
     draws = low[..., None] + (middle - low)[..., None] * down + (high - middle)[..., None] * up
     return {
-        "crps": losses.crps(draws, came), "width80": np.where(np.isfinite(came), high - low, np.nan),
-        "cov80": losses.coverage(low[None], high[None], came[None], axis=0), "winkler80": losses.winkler(low, high, came, 0.8),
-    }  # fmt: skip
+        "crps": losses.crps(draws, came),
+        "width80": np.where(np.isfinite(came), high - low, np.nan),
+        "cov80": losses.coverage(low[None], high[None], came[None], axis=0),
+        "winkler80": losses.winkler(low, high, came, 0.8),
+    }
 
 
 def _interval(worlds: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
@@ -181,9 +201,10 @@ def headline(scores: pd.DataFrame) -> pd.DataFrame:
             each = np.log(part.loc[both, "mae"] / last.loc[both.index[both], "mae"])
             rows[model, horizon] = {
                 "ratio": (part["mae"] / part["scale"]).sum() / total if total > 0 else np.nan,
-                "geometric": float(np.exp(each.mean())), "left_out": int((~both).sum()),
+                "geometric": float(np.exp(each.mean())),
+                "left_out": int((~both).sum()),
                 "crps_ratio": (part["crps"] / part["scale"]).sum() / total if total > 0 else np.nan,
                 **{name: part[name].mean() for name in SHOWN},
-            }  # fmt: skip
+            }
     index = pd.MultiIndex.from_tuples(list(rows), names=["model", "horizon"])
     return pd.DataFrame(list(rows.values()), index).sort_index()

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.errors import ParameterError
-from cloudarb_lib.features import CAP_LOG, REVIEW_SHARE, steps
-from cloudarb_lib.types import Panel
+from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast.features import CAP_LOG, REVIEW_SHARE, steps
 
 ACTIONS = {"ks": "look", "page_hinkley": "re-weight", "adwin": "refit"}
 """What each detector calls for: a look at the data, weights that forget, a new fit."""
@@ -90,12 +90,16 @@ def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = PAGE_HINKLEY)
                 reviews = [m for m in past if _reviewed(m)]
                 reference = np.concatenate(reviews if len(reviews) >= LEAST_REVIEWS else past)
                 distance = float(ks_2samp(now, reference).statistic)
-                chance = 1.63 * np.sqrt(1 / len(now) + 1 / len(reference))  # 1 % level (Smirnov, 1948)
+                chance = 1.63 * np.sqrt(
+                    1 / len(now) + 1 / len(reference)
+                )  # 1 % level (Smirnov, 1948)
                 if distance > max(ks, chance):
                     said["ks"], start = distance, i
             if i >= LEAST_LOOKS:
                 time = times[seen[i]]
-                rows += [(time, group, n, value, thresholds[n], ACTIONS[n]) for n, value in said.items()]
+                rows += [
+                    (time, group, n, value, thresholds[n], ACTIONS[n]) for n, value in said.items()
+                ]
     columns = ["time_utc", "series_group", "detector", "statistic", "threshold", "action"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -14,18 +14,26 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from cloudarb_lib.errors import DataError
-from cloudarb_lib.features import CAP_LOG, STEP_LOG
-from cloudarb_lib.files import replaced
+from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.base.files import replaced
 from cloudarb_lib.forecast import worlds as w
+from cloudarb_lib.forecast.features import CAP_LOG, STEP_LOG
 from cloudarb_lib.forecast.members import KEPT, MEMBERS, Task, median
 from cloudarb_lib.forecast.patterns import Patterns
-from cloudarb_lib.forecast.weights import own_share, recent, reviews_since_alarm, reviews_so_far, weigh
+from cloudarb_lib.forecast.weights import (
+    own_share,
+    recent,
+    reviews_since_alarm,
+    reviews_so_far,
+    weigh,
+)
 from cloudarb_lib.forecast.worker import begin, within
 
 ALL = "all"
 CALIBRATION_PACES = 52  # before the first origin, from which weights and intervals learn
-MOST_FORECASTS = 8_000_000  # of a walk (origins, series, steps), beyond which it learns from fewer origins
+MOST_FORECASTS = (
+    8_000_000  # of a walk (origins, series, steps), beyond which it learns from fewer origins
+)
 CALIBRATION_PATHS, MOST_AT_ONCE = 128, 1_000  # series whose worlds are in memory at once
 MAX_CHANGE_LOG = 1.5  # no forecast goes beyond a price 4.5 times as high, or as low
 LIMIT_S = 900.0
@@ -55,7 +63,12 @@ class Walk:
     quantiles: dict[str, np.ndarray] = field(default_factory=dict)
 
     def worlds(
-        self, origin: int, *, n_paths: int, only: np.ndarray, ahead: np.ndarray | slice = slice(None)
+        self,
+        origin: int,
+        *,
+        n_paths: int,
+        only: np.ndarray,
+        ahead: np.ndarray | slice = slice(None),
     ) -> np.ndarray:
         """Return calibrated log changes (series, paths, steps) of the series ``only`` at an origin, of all steps
         or those at the positions ``ahead``."""
@@ -83,7 +96,9 @@ class Walk:
         out = pd.Series(value[origin].ravel(), index, name=name).reset_index()
         if not gates:
             return out
-        failed = [(name, ALL, h, f"failed: {why}") for name, why in self.failed.items() for h in ahead]
+        failed = [
+            (name, ALL, h, f"failed: {why}") for name, why in self.failed.items() for h in ahead
+        ]
         left = pd.concat([out[out["reason"] != ""], pd.DataFrame(failed, columns=out.columns)])
         return left.astype({"horizon": int})
 
@@ -112,7 +127,9 @@ def limits(task: Task) -> tuple[np.ndarray, np.ndarray]:
     cells = task.origins
     parts = np.concatenate([[0], cells[:-1] + 1])  # between one and the next
     seen = (np.fmin, task.log_price[: cells[-1] + 1]), (np.fmax, task.log_price[: cells[-1] + 1])
-    low, high = (np.nan_to_num(end.accumulate(end.reduceat(price, parts)) - now) for end, price in seen)
+    low, high = (
+        np.nan_to_num(end.accumulate(end.reduceat(price, parts)) - now) for end, price in seen
+    )
     return low - CAP_LOG, high + CAP_LOG
 
 
@@ -146,7 +163,9 @@ def run_members(
     asked = [name for name in MEMBERS if name not in leave_out]
     kept = [name for name in asked if name in files and files[name].exists()]
     begun = {  # what works in another process goes on beside the others
-        name: begin(partial(MEMBERS[name], task)) for name in asked if name == "lstm" and name not in kept
+        name: begin(partial(MEMBERS[name], task))
+        for name in asked
+        if name == "lstm" and name not in kept
     }
     for name in tqdm(asked, desc="members", disable=None):
         try:
@@ -171,9 +190,15 @@ def run_members(
 
 
 def simulated(
-    task: Task, past: Past, origin: int, point: np.ndarray, *, n_paths: int, only: np.ndarray,
+    task: Task,
+    past: Past,
+    origin: int,
+    point: np.ndarray,
+    *,
+    n_paths: int,
+    only: np.ndarray,
     ahead: np.ndarray | slice = slice(None),
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Return worlds of the series ``only`` from an origin, of the steps at the positions ``ahead``, their
     median at ``point``, not yet calibrated."""
     at, size = int(task.origins[origin]), {"n_paths": n_paths, "seed": task.seed}
@@ -188,9 +213,14 @@ def simulated(
 
 
 def walk_origins(
-    patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int, leave_out: tuple[str, ...] = (),
+    patterns: Patterns,
+    origins: np.ndarray,
+    *,
+    horizon: int,
+    seed: int,
+    leave_out: tuple[str, ...] = (),
     keep: Path | None = None,
-) -> Walk:  # fmt: skip
+) -> Walk:
     """Return the walk over ``origins`` (increasing positions in the patterns' cells), members but ``leave_out``;
     ``keep`` as in ``run_members``."""
     task = task_of(patterns, origins, horizon=horizon, seed=seed)
@@ -204,7 +234,9 @@ def task_of(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int)
     return Task(*seen, origins, horizon, seed, patterns.pace, copies, about=patterns.about)
 
 
-def weighed(patterns: Patterns, task: Task, said: dict[str, np.ndarray], failed: dict[str, str]) -> Walk:
+def weighed(
+    patterns: Patterns, task: Task, said: dict[str, np.ndarray], failed: dict[str, str]
+) -> Walk:
     """Return the walk that what members ``said`` at the origins of ``task`` makes: weights, and intervals."""
     origins, horizon, seed = task.origins, task.horizon, task.seed
     members = {name: median(each) for name, each in said.items()}
@@ -225,4 +257,6 @@ def weighed(patterns: Patterns, task: Task, said: dict[str, np.ndarray], failed:
     own = own_share(origins, horizon)
     maps = np.array([w.width_maps(counts, at, own) for at in weight])
     widths = w.adapt(maps, counts, np.sign(weight) * own)
-    return Walk(patterns, task, members, failed, weights, gates, point, truth, widths, past, quantiles)
+    return Walk(
+        patterns, task, members, failed, weights, gates, point, truth, widths, past, quantiles
+    )

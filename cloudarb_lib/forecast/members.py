@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.features import (
+from cloudarb_lib.forecast.features import (
     CAP_LOG,
     MEMORY_CELLS,
     carry_forward,
@@ -29,13 +29,16 @@ from cloudarb_lib.features import (
 )
 from cloudarb_lib.forecast.meta import in_week_means, meta_learner, read_boosters, write_boosters
 from cloudarb_lib.forecast.neural import LEVELS, WINDOW, in_order, lstm
-from cloudarb_lib.splits import known, walk
+from cloudarb_lib.forecast.splits import known, walk
 
 TRAINED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 """Steps ahead that boosting is trained on; those between are interpolated."""
 MAX_ROWS = 100_000  # rows boosting is trained on, drawn evenly, for speed
 REFIT_EVERY = 13  # paces that one fit of boosting serves
-PROPHET_REFITS, PROPHET_CELLS = 4, 720  # fits over the span of the origins, and cells that each sees
+PROPHET_REFITS, PROPHET_CELLS = (
+    4,
+    720,
+)  # fits over the span of the origins, and cells that each sees
 LEAST_ROWS = 1_000  # before boosting is fitted at all
 LEAF_SHARE, LEAF_SHARE_HOURLY = 1 / 40, 1 / 500
 """Least share of the rows in a leaf of boosting: with fewer of a price list a leaf is one date."""
@@ -90,7 +93,10 @@ class Task:
         n = len(self.log_price)
         target = self.origins[:, None] + np.arange(1, self.horizon + 1)
         came = self.log_price[np.minimum(target, n - 1)].transpose(0, 2, 1)
-        return np.where((target < n)[:, None, :], came, np.nan) - self.log_price[self.origins][:, :, None]
+        return (
+            np.where((target < n)[:, None, :], came, np.nan)
+            - self.log_price[self.origins][:, :, None]
+        )
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,9 @@ class Fitting(Generic[M]):
         """Return the member's forecasts, each part of the origins by a fit at its first one; 0 without one."""
         out = None
         file = task.models / self.file if task.models else None
-        model = before = _kept(file, file.stat().st_mtime_ns, self.read) if file and file.exists() else None
+        model = before = (
+            _kept(file, file.stat().st_mtime_ns, self.read) if file and file.exists() else None
+        )
         for part in walk(task.origins, refit_every=self.every):
             model = before if task.fitted else self.fit(int(part[0]), before)
             if model is not None:
@@ -132,7 +140,9 @@ def every_step(said: np.ndarray, ahead: np.ndarray) -> np.ndarray:
     series, ahead, ...): in proportion between them, and from 0 at the origin."""
     from scipy.interpolate import interp1d
 
-    return interp1d([0, *ahead], np.insert(said, 0, 0.0, axis=2), axis=2)(np.arange(1, ahead[-1] + 1))
+    return interp1d([0, *ahead], np.insert(said, 0, 0.0, axis=2), axis=2)(
+        np.arange(1, ahead[-1] + 1)
+    )
 
 
 @cache
@@ -181,14 +191,18 @@ def step_process(task: Task) -> np.ndarray:
     moved[0] = False
     takes = group_means(np.where(known_price & reviewed[:, None], moved, np.nan), task.groups)
     size = group_means(np.where(moved, np.minimum(np.abs(step), CAP_LOG), np.nan), task.groups)
-    mean_size = carry_forward(takes) * carry_forward(size)  # of what a review moves, in each group's last one
+    mean_size = carry_forward(takes) * carry_forward(
+        size
+    )  # of what a review moves, in each group's last one
 
     def signs(*at: np.ndarray) -> np.ndarray:
         size, run, rises, falls, market = (
             seen[name][at] for name in ("last_step", "run", "rises", "falls", "group_change_8")
         )
         before = np.clip(size, -CAP_LOG, CAP_LOG)
-        return np.nan_to_num(np.stack([np.sign(before), before, run, rises - falls, market], axis=-1))
+        return np.nan_to_num(
+            np.stack([np.sign(before), before, run, rises - falls, market], axis=-1)
+        )
 
     def fit(at: int, _: object) -> np.ndarray | None:
         cell, series = np.nonzero(moved[: at + 1])
@@ -207,9 +221,13 @@ def step_process(task: Task) -> np.ndarray:
         return mean[..., None] * np.arange(1, task.horizon + 1)
 
     return Fitting(
-        "step_process.json", REFIT_EVERY * task.pace, fit, predict,
-        lambda way, file: file.write_text(json.dumps(way.tolist())), _read_numbers,
-    ).walk(task)  # fmt: skip
+        "step_process.json",
+        REFIT_EVERY * task.pace,
+        fit,
+        predict,
+        lambda way, file: file.write_text(json.dumps(way.tolist())),
+        _read_numbers,
+    ).walk(task)
 
 
 def _read_numbers(file: Path) -> np.ndarray:
@@ -244,12 +262,16 @@ def prophet(task: Task) -> np.ndarray:
     from prophet import Prophet
     from prophet.serialize import model_to_json
 
-    logging.getLogger("cmdstanpy").disabled = True  # it reports every fit; what fails is raised all the same
+    logging.getLogger(
+        "cmdstanpy"
+    ).disabled = True  # it reports every fit; what fails is raised all the same
 
     known_step = np.where(np.isfinite(task.log_price), task.step, np.nan)
     groups, of = np.unique(task.groups, return_inverse=True)
     index = np.cumsum(np.nan_to_num(group_means(known_step, task.groups)[:, groups]), axis=0)
-    day = pd.Timestamp("2001-01-01")  # time counts from here: only hours of a day and days of a week matter
+    day = pd.Timestamp(
+        "2001-01-01"
+    )  # time counts from here: only hours of a day and days of a week matter
     ds = day + pd.Timedelta(days=1) / task.pace * np.arange(len(index) + task.horizon)
     seasonal = task.pace > 1
 
@@ -260,9 +282,11 @@ def prophet(task: Task) -> np.ndarray:
             models.append(None)
             if np.ptp(y) > 0:
                 models[k] = Prophet(
-                    yearly_seasonality=False, weekly_seasonality=seasonal, daily_seasonality=seasonal,
+                    yearly_seasonality=False,
+                    weekly_seasonality=seasonal,
+                    daily_seasonality=seasonal,
                     uncertainty_samples=0,
-                ).fit(pd.DataFrame({"ds": ds[at + 1 - len(y) : at + 1], "y": y}), seed=task.seed)  # fmt: skip
+                ).fit(pd.DataFrame({"ds": ds[at + 1 - len(y) : at + 1], "y": y}), seed=task.seed)
         return models
 
     def predict(models: list[Prophet | None], part: np.ndarray) -> np.ndarray:
@@ -276,7 +300,9 @@ def prophet(task: Task) -> np.ndarray:
         return change[:, of]
 
     def write(models: list[Prophet | None], file: Path) -> None:
-        file.write_text(json.dumps([model and json.loads(model_to_json(model)) for model in models]))
+        file.write_text(
+            json.dumps([model and json.loads(model_to_json(model)) for model in models])
+        )
 
     every = max(int(np.ptp(task.origins)) // PROPHET_REFITS, REFIT_EVERY)
     return Fitting("prophet.json", every, fit, predict, write, _read_prophet).walk(task)
@@ -319,12 +345,21 @@ def boosting(task: Task) -> np.ndarray:
     seen, ahead = list(task.features.values()), learned_steps(TRAINED_AHEAD, task.horizon)
     rng, many = np.random.default_rng(task.seed), len(task.groups)
     share, leaves = (LEAF_SHARE, 15) if task.pace == 1 else (LEAF_SHARE_HOURLY, 31)
-    options = {"objective": "quantile", "learning_rate": 0.1, "num_leaves": leaves, "num_threads": 1,
-               "seed": task.seed, "deterministic": True, "verbose": -1}  # fmt: skip
+    options = {
+        "objective": "quantile",
+        "learning_rate": 0.1,
+        "num_leaves": leaves,
+        "num_threads": 1,
+        "seed": task.seed,
+        "deterministic": True,
+        "verbose": -1,
+    }
 
     def rows_of(cell: np.ndarray, series: np.ndarray) -> np.ndarray:
         columns = [each[cell - task.since, series] for each in seen]
-        return np.stack([np.zeros(len(cell)), *columns, task.groups[series]], axis=1, dtype=np.float32)
+        return np.stack(
+            [np.zeros(len(cell)), *columns, task.groups[series]], axis=1, dtype=np.float32
+        )
 
     def fit(at: int, before: list[Any] | None) -> list[Any] | None:
         xs, ys, units = [], [], []
@@ -347,11 +382,18 @@ def boosting(task: Task) -> np.ndarray:
             return [model.refit(x, y, decay_rate=0.5, weight=weight) for model in before]
         leaf = {"min_data_in_leaf": int(share * len(y)), "feature_pre_filter": False}
         data = lightgbm.Dataset(x, y, weight=weight)
-        return [lightgbm.train({**options, **leaf, "alpha": q}, data, num_boost_round=60) for q in LEVELS]
+        return [
+            lightgbm.train({**options, **leaf, "alpha": q}, data, num_boost_round=60)
+            for q in LEVELS
+        ]
 
     def predict(models: list[Any], part: np.ndarray) -> np.ndarray:
-        models = models[LEVELS.index(0.5) :][:1] if task.fitted else models  # the others are for scores
-        x = np.tile(rows_of(np.repeat(part, many), np.tile(np.arange(many), len(part))), (len(ahead), 1))
+        models = (
+            models[LEVELS.index(0.5) :][:1] if task.fitted else models
+        )  # the others are for scores
+        x = np.tile(
+            rows_of(np.repeat(part, many), np.tile(np.arange(many), len(part))), (len(ahead), 1)
+        )
         x[:, 0] = np.repeat(ahead, len(part) * many)
         said = np.array([model.predict(x, num_threads=1) for model in models])
         said = said.reshape(len(models), len(ahead), len(part), many).transpose(2, 3, 1, 0)

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.features import WINDOWS_HOURLY, carry_forward
-from cloudarb_lib.splits import known
+from cloudarb_lib.forecast.features import WINDOWS_HOURLY, carry_forward
+from cloudarb_lib.forecast.splits import known
 
 if TYPE_CHECKING:
     from cloudarb_lib.forecast.members import Task
 
-STATE = ("change", "from_median", "drawdown", "volatility")  # features that tell one state from another
+STATE = (
+    "change",
+    "from_median",
+    "drawdown",
+    "volatility",
+)  # features that tell one state from another
 AHEAD = (3, 24)
 """Steps ahead that a choice is learned for, beside the last; those between are interpolated, and before the first
 the price stays: what an hour brings hangs on its last minutes, which a mean of hours does not show."""
@@ -47,7 +52,9 @@ def meta_learner(task: Task) -> np.ndarray:
         return np.stack([seen[name][at] for name in seen if name.startswith(STATE)], axis=-1)
 
     def moves(*at: np.ndarray) -> np.ndarray:
-        back = -np.stack([seen[f"from_median_{n}"][at] for n in WINDOWS_HOURLY], axis=-1, dtype=float)
+        back = -np.stack(
+            [seen[f"from_median_{n}"][at] for n in WINDOWS_HOURLY], axis=-1, dtype=float
+        )
         return np.concatenate([np.zeros_like(back[..., :1]), 0.5 * back, back], axis=-1)
 
     def fit(at: int, _: object) -> list[list[Any]]:
@@ -61,7 +68,9 @@ def meta_learner(task: Task) -> np.ndarray:
             cell = (rows[take[:, 0]], take[:, 1])
             came = np.expm1(change[take[:, 0], take[:, 1]])[:, None]
             loss = np.abs(np.expm1(moves(*cell)) - came) * unit[cell][:, None]
-            models.append(choose(state(*cell), loss, seed=task.seed) if len(take) >= MIN_ROWS else [])
+            models.append(
+                choose(state(*cell), loss, seed=task.seed) if len(take) >= MIN_ROWS else []
+            )
         return models
 
     def predict(models: list[list[Any]], part: np.ndarray) -> np.ndarray:
@@ -70,7 +79,9 @@ def meta_learner(task: Task) -> np.ndarray:
             if chosen:
                 x = state(part)
                 chance = chances(chosen, x.reshape(-1, x.shape[2]))
-                said[:, :, k] = middle(moves(part).reshape(chance.shape), chance).reshape(len(part), -1)
+                said[:, :, k] = middle(moves(part).reshape(chance.shape), chance).reshape(
+                    len(part), -1
+                )
         out = every_step(np.nan_to_num(said), ahead)
         out[:, :, : AHEAD[0] - 1] = 0.0
         return out
@@ -127,16 +138,26 @@ def choose(x: np.ndarray, loss: np.ndarray, *, seed: int) -> list[Any]:
     import lightgbm
     from scipy.special import softmax
 
-    options = {"num_class": loss.shape[1], "num_leaves": 8, "learning_rate": 0.1, "min_data_in_leaf": 300,
-               "feature_pre_filter": False, "num_threads": 1, "seed": seed, "deterministic": True,
-               "verbose": -1}  # fmt: skip
+    options = {
+        "num_class": loss.shape[1],
+        "num_leaves": 8,
+        "learning_rate": 0.1,
+        "min_data_in_leaf": 300,
+        "feature_pre_filter": False,
+        "num_threads": 1,
+        "seed": seed,
+        "deterministic": True,
+        "verbose": -1,
+    }
     loss, rng = loss / max(float(loss[:, 0].mean()), 1e-12), np.random.default_rng(seed)
     models = []
     for _ in range(MODELS):
         half = rng.permutation(len(x))[: len(x) // 2]
         cost = loss[half]
 
-        def gradient(score: np.ndarray, _: object, cost: np.ndarray = cost) -> tuple[np.ndarray, np.ndarray]:
+        def gradient(
+            score: np.ndarray, _: object, cost: np.ndarray = cost
+        ) -> tuple[np.ndarray, np.ndarray]:
             chance = softmax(score, axis=1)
             slope = chance * (cost - (chance * cost).sum(axis=1, keepdims=True))
             return slope, np.maximum(cost.mean(axis=1, keepdims=True) * chance * (1 - chance), 1e-3)

@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cloudarb_lib.features import carry_forward, group_means, motion, steps
+from cloudarb_lib.forecast.features import carry_forward, group_means, motion, steps
+from cloudarb_lib.forecast.splits import known
 from cloudarb_lib.forecast.worker import WORKER
-from cloudarb_lib.splits import known
 
 if TYPE_CHECKING:
     from cloudarb_lib.forecast.members import Task
 
-SIZES = ("step", "market", "change_1", "change_8", "change_26")  # what it sees, in units of the series' steps
+SIZES = (
+    "step",
+    "market",
+    "change_1",
+    "change_8",
+    "change_26",
+)  # what it sees, in units of the series' steps
 AGES = ("since_step", "since_review", "gap")
 SEEN = (*SIZES[2:], *AGES, "rises", "falls")  # of the features
 WINDOW = 32  # cells it sees: most of a year of weeks, more than a day of hours
@@ -48,7 +54,9 @@ def lstm(task: Task) -> np.ndarray:
     if task.fitted:  # what it sees is known here already
         ready = inputs(task.log_price, task.groups, moved=task.motion)
         task = replace(task, log_price=task.log_price[:0])
-    return WORKER.call(replace(task, about=None), ready, limit_s=LIMIT_S)  # without what the task has cached
+    return WORKER.call(
+        replace(task, about=None), ready, limit_s=LIMIT_S
+    )  # without what the task has cached
 
 
 def inputs(
@@ -69,7 +77,9 @@ def inputs(
     total = sums[end - first] - sums[np.maximum(end - SCALE_CELLS, first) - first]
     unit = np.sqrt(total.clip(0) / np.minimum(end, SCALE_CELLS)[:, None]).clip(MIN_SCALE)
     step = step[since - first :]
-    market = group_means(np.where(np.isfinite(level[since - first :]), step, np.nan), groups)[:, groups]
+    market = group_means(np.where(np.isfinite(level[since - first :]), step, np.nan), groups)[
+        :, groups
+    ]
     seen |= {"step": step, "market": market}
     cube = np.empty((*unit.shape, len(SIZES) + len(AGES) + 2), np.float32)
     for k, name in enumerate(SIZES):  # channel by channel, to save memory
@@ -120,7 +130,9 @@ def fit_predict(task: Task, ready: tuple[np.ndarray, np.ndarray] | None = None) 
         if kept and not network_now:
             model.set_weights(kept.get_weights())
         epochs = LATER_EPOCHS if kept or network_now else FIRST_EPOCHS
-        enough = fit(model, (cube, unit, task.log_price), at=at, ahead=ahead, epochs=epochs, rng=rng)
+        enough = fit(
+            model, (cube, unit, task.log_price), at=at, ahead=ahead, epochs=epochs, rng=rng
+        )
         if enough or kept:
             network_now[:] = [model]
         return network_now[0] if network_now else None
@@ -131,12 +143,14 @@ def fit_predict(task: Task, ready: tuple[np.ndarray, np.ndarray] | None = None) 
         said = np.concatenate([graph(model)(windows(cube, rows[p], series[p])) for p in pieces])
         said = said.reshape(len(part), many, *said.shape[1:]) * unit[part - since][..., None, None]
         out = every_step(said, ahead)
-        return out[..., LEVELS.index(0.5)] if task.fitted else in_order(out)  # the others are for scores
+        return (
+            out[..., LEVELS.index(0.5)] if task.fitted else in_order(out)
+        )  # the others are for scores
 
     every = max(int(np.ptp(task.origins)) // REFITS, 13)
-    return Fitting("lstm.keras", every, fit_at, predict, lambda model, file: model.save(file), _read).walk(
-        task
-    )
+    return Fitting(
+        "lstm.keras", every, fit_at, predict, lambda model, file: model.save(file), _read
+    ).walk(task)
 
 
 def in_order(said: np.ndarray) -> np.ndarray:
@@ -182,12 +196,14 @@ def network(channels: int, n_ahead: int) -> Any:
         loss = tf.maximum(levels * error, (levels - 1) * error)
         return tf.reduce_mean(loss, axis=-1) * tf.cast(tf.math.is_finite(truth), tf.float32)
 
-    model = keras.Sequential([
-        layers.Input((WINDOW, channels)),
-        layers.LSTM(UNITS),
-        layers.Dense(n_ahead * len(LEVELS), kernel_initializer="zeros"),
-        layers.Reshape((n_ahead, len(LEVELS))),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            layers.Input((WINDOW, channels)),
+            layers.LSTM(UNITS),
+            layers.Dense(n_ahead * len(LEVELS), kernel_initializer="zeros"),
+            layers.Reshape((n_ahead, len(LEVELS))),
+        ]
+    )
     model.compile(optimizer=keras.optimizers.Adam(3e-3, clipnorm=1.0), loss=pinball)
     return model
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.features import about, steps
-from cloudarb_lib.types import Panel
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast.features import about, steps
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ def is_moving(offers: pd.DataFrame) -> np.ndarray:
     return np.asarray(offers["purchase_option"].eq("spot") | offers["price_kind"].eq("market"))
 
 
-def find_patterns(panel: Panel, *, listed: Panel | None = None, known: Patterns | None = None) -> Patterns:
+def find_patterns(
+    panel: Panel, *, listed: Panel | None = None, known: Patterns | None = None
+) -> Patterns:
     """Put together offers of one group whose steps agree to 1 % in every cell.
 
     The group is the GPU model where there is one, else the provider. A price of zero is unknown. ``listed`` holds the

@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib import features
-from cloudarb_lib.errors import DataError
-from cloudarb_lib.forecast import ensemble
+from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast import ensemble, features
 from cloudarb_lib.forecast.drift import alarms
 from cloudarb_lib.forecast.ensemble import Walk
 from cloudarb_lib.forecast.members import Task, median
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns, is_moving
-from cloudarb_lib.handover import digest
-from cloudarb_lib.types import Panel
+from cloudarb_lib.tables.run_tables import digest
 
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
 MODELS = ("boosting.json", "step_process.json", "meta_learner.json", "prophet.json", "lstm.keras")
@@ -33,13 +32,22 @@ ANEW = "Fit the models anew (forecast.fit)."
 
 
 def fit(
-    panel: Panel, folder: Path | None, *, horizon_steps: int, seed: int, leave_out: tuple[str, ...] = ()
+    panel: Panel,
+    folder: Path | None,
+    *,
+    horizon_steps: int,
+    seed: int,
+    leave_out: tuple[str, ...] = (),
 ) -> Walk:
     """Fit, weigh and calibrate all members but ``leave_out`` for the last cell of ``panel``: models of the offers whose
     price moves, the others tell discounts. In ``folder``, where one is given, they replace what was there."""
     patterns = find_patterns(panel.select(is_moving(panel.offers)), listed=panel)
-    origins = ensemble.walk_positions(patterns, np.array([len(panel.times) - 1]), horizon=horizon_steps)
-    task = replace(ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder)
+    origins = ensemble.walk_positions(
+        patterns, np.array([len(panel.times) - 1]), horizon=horizon_steps
+    )
+    task = replace(
+        ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder
+    )
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (MANIFEST, ARRAYS, *MODELS):
@@ -59,7 +67,9 @@ def load(folder: Path, panel: Panel) -> Walk:
     """
     state, patterns, task, _ = _read(folder, panel)
     weights, widths, gates = (state[name][None] for name in ("weights", "widths", "gates"))
-    idle = [name for name, share in zip(state["members"], weights[0], strict=True) if not share.any()]
+    idle = [
+        name for name, share in zip(state["members"], weights[0], strict=True) if not share.any()
+    ]
     done, failed = ensemble.run_members(task, (*idle, *state["failed"]))
     none = np.zeros((1, len(task.groups), task.horizon))
     # the price stays for a member that fails now
@@ -77,22 +87,33 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
     """
     state, patterns, task, panel = _read(folder, panel)
     before, skip = state["origins"], tuple(state["failed"])
-    origins = ensemble.walk_positions(patterns, task.origins, horizon=task.horizon, first=int(before[0]))
+    origins = ensemble.walk_positions(
+        patterns, task.origins, horizon=task.horizon, first=int(before[0])
+    )
     kept, new = np.isin(before, origins), origins[origins > before[-1]]
     if not len(new):
         return load(folder, panel)
     said, _ = ensemble.run_members(replace(task, origins=new), skip)
     found = alarms(panel.select(is_moving(panel.offers)), ks=ks, page_hinkley=page_hinkley)
-    called = found[(found["action"] == "refit") & (found["time_utc"] > pd.Timestamp(state["fitted_at"]))]
+    called = found[
+        (found["action"] == "refit") & (found["time_utc"] > pd.Timestamp(state["fitted_at"]))
+    ]
     if len(called):
         anew, _ = ensemble.run_members(replace(task, fitted=False), skip)
-        said = {name: np.concatenate([said[name][:-1], median(anew[name])]) for name in said if name in anew}
+        said = {
+            name: np.concatenate([said[name][:-1], median(anew[name])])
+            for name in said
+            if name in anew
+        }
         state = {**state, "fitted_at": str(panel.times[-1])}
     old = state["pattern"][np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
     with np.load(folder / ARRAYS, allow_pickle=False) as past:
         asked = [name for name in state["members"] if name in said]
         members = {name: np.concatenate([past[name][kept][:, old], said[name]]) for name in asked}
-    failed = {**state["failed"], **{n: "failed in an update" for n in state["members"] if n not in members}}
+    failed = {
+        **state["failed"],
+        **{n: "failed in an update" for n in state["members"] if n not in members},
+    }
     task = replace(task, origins=np.concatenate([before[kept], new]))
     walk = ensemble.weighed(patterns, task, members, failed)
     _write(folder, panel, walk, fitted_at=state["fitted_at"])
@@ -102,17 +123,29 @@ def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float =
 def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
     (folder / MANIFEST).unlink(missing_ok=True)
     np.savez_compressed(
-        folder / ARRAYS, allow_pickle=False, weights=walk.weights[-1], widths=walk.widths[-1],
-        gates=walk.gates[-1].astype(str), pattern=walk.patterns.of_offer, origins=walk.task.origins,
+        folder / ARRAYS,
+        allow_pickle=False,
+        weights=walk.weights[-1],
+        widths=walk.widths[-1],
+        gates=walk.gates[-1].astype(str),
+        pattern=walk.patterns.of_offer,
+        origins=walk.task.origins,
         **walk.members,
-    )  # fmt: skip
+    )
     files = [folder / name for name in (ARRAYS, *MODELS) if (folder / name).exists()]
     manifest = {
-        "code": _code(), "prices": _digest(panel), "offers": list(panel.offers.index),
-        "until": str(panel.times[-1]), "fitted_at": fitted_at, "horizon": walk.task.horizon,
-        "seed": walk.task.seed, "members": list(walk.members), "failed": walk.failed, "versions": {name: metadata.version(name) for name in VERSIONS},
+        "code": _code(),
+        "prices": _digest(panel),
+        "offers": list(panel.offers.index),
+        "until": str(panel.times[-1]),
+        "fitted_at": fitted_at,
+        "horizon": walk.task.horizon,
+        "seed": walk.task.seed,
+        "members": list(walk.members),
+        "failed": walk.failed,
+        "versions": {name: metadata.version(name) for name in VERSIONS},
         "files": {file.name: digest(file.read_bytes()) for file in files},
-    }  # fmt: skip
+    }
     (folder / MANIFEST).write_text(json.dumps({**manifest, "digest": digest(manifest)}, indent=1))
 
 
@@ -132,14 +165,23 @@ def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, P
     the models do not know of."""
     if not (folder / MANIFEST).exists():
         raise DataError(f"{folder} holds no fitted models.", ANEW)
-    state = _checked(folder, tuple(sorted((f.name, f.stat().st_mtime_ns) for f in folder.iterdir())))
+    state = _checked(
+        folder, tuple(sorted((f.name, f.stat().st_mtime_ns) for f in folder.iterdir()))
+    )
     panel = panel.select(panel.offers.index.isin(state["offers"]) | is_moving(panel.offers))
-    before, moving = panel.until(pd.Timestamp(state["until"])), panel.select(is_moving(panel.offers))
+    before, moving = (
+        panel.until(pd.Timestamp(state["until"])),
+        panel.select(is_moving(panel.offers)),
+    )
     if "before" not in state and _digest(before) == state["prices"]:
-        state["before"] = replace(before, price=before.price.copy())  # compared in a tenth of a digest's time
+        state["before"] = replace(
+            before, price=before.price.copy()
+        )  # compared in a tenth of a digest's time
         state["patterns"] = find_patterns(before.select(is_moving(before.offers)), listed=before)
     kept: Any = state.get("before")
-    same = kept and before.times.equals(kept.times) and before.offers.index.equals(kept.offers.index)
+    same = (
+        kept and before.times.equals(kept.times) and before.offers.index.equals(kept.offers.index)
+    )
     if not same or not np.array_equal(before.price.view(np.int64), kept.price.view(np.int64)):
         raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
     patterns = find_patterns(moving, listed=panel, known=state["patterns"])
@@ -153,12 +195,16 @@ def _checked(folder: Path, _: tuple) -> dict[str, Any]:
     try:
         state = json.loads((folder / MANIFEST).read_text())
         if state["code"] != _code():
-            raise DataError(f"the models in {folder} were written by another version of the code.", ANEW)
+            raise DataError(
+                f"the models in {folder} were written by another version of the code.", ANEW
+            )
         told = {**state["files"], MANIFEST: state.pop("digest")}
         found = {name: digest((folder / name).read_bytes()) for name in state["files"]}
         for name in told:
             if told[name] != found.get(name, digest(state)):
-                raise DataError(f"{folder / name} is not the file that was kept with the models.", ANEW)
+                raise DataError(
+                    f"{folder / name} is not the file that was kept with the models.", ANEW
+                )
         with np.load(folder / ARRAYS, allow_pickle=False) as past:
             arrays = ("weights", "widths", "gates", "pattern", "origins")
             return state | {name: past[name] for name in arrays}

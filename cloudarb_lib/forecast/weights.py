@@ -9,13 +9,15 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from cloudarb_lib.features import CAP_LOG, RATE_CELLS, carry_forward, review_rate, steps
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.drift import LEAST_REVIEWS, turns
+from cloudarb_lib.forecast.features import CAP_LOG, RATE_CELLS, carry_forward, review_rate, steps
 from cloudarb_lib.forecast.members import Task
 from cloudarb_lib.forecast.meta import in_week_means
 
-HALF_LIFE_STEPS = 13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
+HALF_LIFE_STEPS = (
+    13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
+)
 MARKET_HALF_LIFE_DAYS = 7.0
 """The same for prices seen by the hour, or three times the steps ahead: outcomes that overlap teach one lesson."""
 HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
@@ -39,7 +41,9 @@ NOT_LEADING = "not better than the other members together"
 WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
 
 
-def recent(at: np.ndarray, origins: np.ndarray, horizon: int, half_life: float | np.ndarray) -> np.ndarray:
+def recent(
+    at: np.ndarray, origins: np.ndarray, horizon: int, half_life: float | np.ndarray
+) -> np.ndarray:
     """Return (steps ahead, at, origin): what the outcome of an origin counts at a cell, 0 before it is known;
     ``half_life`` in cells, one or of each step."""
     ahead = np.arange(1, horizon + 1)[:, None, None]
@@ -67,13 +71,19 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     """
     origins, came, names = task.origins, np.expm1(task.truth()), list(members)
     price = np.exp(carry_forward(task.log_price))
-    mean = np.cumsum(np.nan_to_num(price), axis=0) / np.maximum(np.isfinite(price).cumsum(axis=0), 1)
+    mean = np.cumsum(np.nan_to_num(price), axis=0) / np.maximum(
+        np.isfinite(price).cumsum(axis=0), 1
+    )
     unit = np.exp(task.log_price[origins]) / mean[origins]
     group = (task.groups[:, None] == np.arange(task.groups.max() + 2)).astype(float)
     group[:, -1] = 1.0  # the last group is all series
     copies = np.ones(len(group)) if task.copies is None else task.copies
     ahead = np.arange(1, task.horizon + 1)
-    half_life = np.maximum(MARKET_HALF_LIFE_DAYS * task.pace, 3 * ahead) if task.pace > 1 else HALF_LIFE_STEPS
+    half_life = (
+        np.maximum(MARKET_HALF_LIFE_DAYS * task.pace, 3 * ahead)
+        if task.pace > 1
+        else HALF_LIFE_STEPS
+    )
     counts = recent(origins, origins, task.horizon, half_life)
     if task.pace > 1:
         counts = np.where(origins < last_alarm(task)[origins, None], FORGOTTEN_SHARE, 1.0) * counts
@@ -101,7 +111,9 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     )
     total = sums(counts, base)
     reviewed, stepped, rate = _reviews(task)
-    rare = (rate <= 0.5) & (task.pace == 1)  # at most half of the cells are reviews; market prices know none
+    rare = (rate <= 0.5) & (
+        task.pace == 1
+    )  # at most half of the cells are reviews; market prices know none
     expected = np.maximum(rate, 1 / RATE_CELLS)
 
     def lost_at_reviews(forecast: np.ndarray) -> np.ndarray:
@@ -122,7 +134,10 @@ def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
             score[name, share] = with_all(ratio, total)
     weights = np.zeros((len(origins), len(names), group.shape[1], task.horizon))
     best = np.minimum(np.min(list(score.values()), axis=0, initial=1.0), 1.0) if score else 1.0
-    raw = {key: np.where((s < 1) & known, np.exp((best - s) / TEMPERATURE), 0.0) for key, s in score.items()}
+    raw = {
+        key: np.where((s < 1) & known, np.exp((best - s) / TEMPERATURE), 0.0)
+        for key, s in score.items()
+    }
     norm = sum(raw.values()) + np.exp((best - 1.0) / TEMPERATURE)
     for (name, share), z in raw.items():
         weights[:, names.index(name)] += share * z / norm
@@ -165,7 +180,11 @@ def _reviews(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     age = count[origins][:, None] - count[after]
     seen = is_review[after] & (after > origins) & (origins[:, None] >= after)
     counts = np.where(seen, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_REVIEWS), 0.0)[None]
-    return counts, np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)[..., None], rate[origins, None, None]
+    return (
+        counts,
+        np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)[..., None],
+        rate[origins, None, None],
+    )
 
 
 def own_share(origins: np.ndarray, horizon: int) -> np.ndarray:
@@ -190,7 +209,10 @@ def last_alarm(task: Task) -> np.ndarray:
     day where cells are shorter (Page-Hinkley, as in ``drift``); -1 without such an alarm."""
     looks = np.arange(task.pace - 1, len(task.log_price), task.pace)
     log_price = task.log_price[looks]
-    step, offers = steps(log_price), np.isfinite(log_price) * (1.0 if task.copies is None else task.copies)
+    step, offers = (
+        steps(log_price),
+        np.isfinite(log_price) * (1.0 if task.copies is None else task.copies),
+    )
     alarm = turns(list((np.abs(step) * offers).sum(axis=1) / np.maximum(offers.sum(axis=1), 1)))
     out = np.full(len(task.log_price), -1)
     out[looks[alarm]] = looks[alarm]

@@ -21,7 +21,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from cloudarb_lib.errors import WorkerError
+from cloudarb_lib.base.errors import WorkerError
 
 T = TypeVar("T")
 START_LIMIT_S = 120.0  # importing TensorFlow, on top of the time a call may take
@@ -41,7 +41,9 @@ class Worker:
         WorkerError when it raises (its words), dies (its last words) or takes longer than ``limit_s``.
         """
         with self.lock:
-            fresh = self.process is None or self.owner != os.getpid() or self.process.poll() is not None
+            fresh = (
+                self.process is None or self.owner != os.getpid() or self.process.poll() is not None
+            )
             if fresh:
                 self._start()
             try:
@@ -51,7 +53,9 @@ class Worker:
                 out, fault = self.pipe.recv()
             except (OSError, EOFError) as cause:
                 raise WorkerError(f"the TensorFlow worker {self._last_words()}.") from cause
-            except BaseException:  # an interrupt too: its answer would be taken for that of the next call
+            except (
+                BaseException
+            ):  # an interrupt too: its answer would be taken for that of the next call
                 self.close()
                 raise
         if fault:
@@ -71,9 +75,13 @@ class Worker:
         self.pipe, theirs = Pipe()
         code = f"import sys; sys.path[:] = {sys.path!r}; from cloudarb_lib.forecast import worker; "
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{code}worker.serve({theirs.fileno()})"], pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True,
-        )  # own session: Ctrl-C in the parent is the parent's to handle  # fmt: skip
+            [sys.executable, "-c", f"{code}worker.serve({theirs.fileno()})"],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )  # own session: Ctrl-C in the parent is the parent's to handle
         theirs.close()
 
     def _last_words(self) -> str:

@@ -13,11 +13,15 @@ import warnings
 
 import numpy as np
 
-from cloudarb_lib.features import CAP_LOG, STEP_LOG, last_step
+from cloudarb_lib.forecast.features import CAP_LOG, STEP_LOG, last_step
 
 BLOCK_CELLS = 6  # mean length of a block: about one review cycle of weekly prices (42 days in 2025)
-HALF_LIFE_CELLS = 26.0  # age (paces) at which a market's cell, and an outcome in calibration, counts half
-HALF_LIFE_REVIEWS = 3.0  # the same for the past cells of a list, counted in reviews: they are its clock
+HALF_LIFE_CELLS = (
+    26.0  # age (paces) at which a market's cell, and an outcome in calibration, counts half
+)
+HALF_LIFE_REVIEWS = (
+    3.0  # the same for the past cells of a list, counted in reviews: they are its clock
+)
 TREND_SHARE = 0.75
 """Share of worlds of a list in which all steps of a series go one way: prices are moved to their targets in several
 reviews, and whether a trend goes on or turns is not known."""
@@ -56,9 +60,14 @@ def known_steps(step: np.ndarray, log_price: np.ndarray, groups: np.ndarray) -> 
 
 
 def draw_cells(
-    at: int, *, n_paths: int, horizon: int, seed: int, pace: int = 1,
+    at: int,
+    *,
+    n_paths: int,
+    horizon: int,
+    seed: int,
+    pace: int = 1,
     reviews: tuple[np.ndarray, np.ndarray] | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return past cells (paths, steps) up to ``at``, the neighbour offset of each (0: own), and its scale.
 
     Cell 0, which holds no step, where there is no past. ``reviews``: how many a list has had by each cell, and
@@ -123,7 +132,9 @@ def draw_worlds(
     total, own = np.zeros((len(cells), len(only))), not shift.any()
     if own and not np.array_equal(only, np.arange(step.shape[1])):
         step = step[:, only]
-    out = np.empty((len(only), len(wanted), len(cells)))  # paths side by side, since they are sorted later
+    out = np.empty(
+        (len(only), len(wanted), len(cells))
+    )  # paths side by side, since they are sorted later
     for k in range(wanted.max(initial=-1) + 1):
         if own:
             change = step[cells[:, k]]
@@ -132,7 +143,9 @@ def draw_worlds(
             change = step.take(cells[:, k, None] * step.shape[1] + series)
         if ways is not None:
             way = ways.T
-            turned = np.sign(change) * way < 0  # a price cut to a third shows no rise to three times
+            turned = (
+                np.sign(change) * way < 0
+            )  # a price cut to a third shows no rise to three times
             size = np.where(turned, np.minimum(np.abs(change), CAP_LOG), np.abs(change))
             change = np.where(way != 0, size * way, change)
         change *= scale[:, k, None]
@@ -263,7 +276,9 @@ def adapt(maps: np.ndarray, counts: np.ndarray, weight: np.ndarray) -> np.ndarra
     far = np.clip((NATS - nominal[0]) / (nominal[1] - nominal[0]), 0.0, 1.0)
     miss, out = np.zeros((2, *seen.shape)), np.empty_like(maps)
     for i in range(len(maps)):
-        shift = GAIN * np.einsum("oh,logh->lgh", weight[i], miss) / (outside * nominal)[:, None, None]
+        shift = (
+            GAIN * np.einsum("oh,logh->lgh", weight[i], miss) / (outside * nominal)[:, None, None]
+        )
         near, wide = np.clip(shift, -MOST_SHIFT, MOST_SHIFT)[..., None]
         out[i] = np.maximum.accumulate(maps[i] * np.exp(near + far * (wide - near)), axis=2)
         for level in range(2):
@@ -286,7 +301,9 @@ def calibrate(worlds: np.ndarray, maps: np.ndarray, groups: np.ndarray) -> np.nd
     to = -np.sign(level) * np.expm1(-width)
     pick = np.clip(((1 + to) / 2 * n).astype(int), 0, n - 1)[groups]
     beyond = np.maximum(width / np.log(n) - 1, 0.0)[groups]
-    order = np.argsort(worlds + TIE * np.arange(n), axis=2)  # a stable sort takes four times as long
+    order = np.argsort(
+        worlds + TIE * np.arange(n), axis=2
+    )  # a stable sort takes four times as long
     ranked = np.take_along_axis(worlds, order, axis=2)
     middle = (ranked[:, :, [(n - 1) // 2]] + ranked[:, :, [n // 2]]) / 2
     value = np.take_along_axis(ranked, pick, axis=2)

@@ -18,7 +18,14 @@ _template = go.layout.Template(pio.templates["plotly_white"])
 _template.layout.update(
     colorway=list(COLOURS),
     font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 13, "color": "#222"},
-    title={"x": 0.0, "font_size": 17, "automargin": True, "yref": "container", "y": 0.97, "yanchor": "top"},
+    title={
+        "x": 0.0,
+        "font_size": 17,
+        "automargin": True,
+        "yref": "container",
+        "y": 0.97,
+        "yanchor": "top",
+    },
     margin={"l": 70, "r": 30, "t": 70, "b": 85},
     legend={"orientation": "h", "yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0},
     hoverlabel={"namelength": -1},
@@ -27,7 +34,12 @@ px.defaults.template = _template
 
 
 def figure(
-    title: str, *, x_title: str = "", y_title: str = "", height_px: int = 420, drawn: go.Figure | None = None
+    title: str,
+    *,
+    x_title: str = "",
+    y_title: str = "",
+    height_px: int = 420,
+    drawn: go.Figure | None = None,
 ) -> go.Figure:
     """Return ``drawn`` (else an empty figure) in the house style; ``title`` states the finding, axes the units."""
     fig = go.Figure() if drawn is None else drawn
@@ -49,9 +61,14 @@ def label_ends(fig: go.Figure, texts: dict[str, str], *, margin_px: int) -> go.F
     for heights, line in lines:
         height = max(heights[-1], height + apart)
         fig.add_annotation(
-            x=pd.Timestamp(line.x[-1]), y=height, text=texts[line.name], font_color=line.line.color, xanchor="left", xshift=8,
+            x=pd.Timestamp(line.x[-1]),
+            y=height,
+            text=texts[line.name],
+            font_color=line.line.color,
+            xanchor="left",
+            xshift=8,
             showarrow=False,
-        )  # fmt: skip
+        )
     return fig.update_layout(showlegend=False, margin_r=margin_px)
 
 
@@ -60,6 +77,12 @@ def add_band(
 ) -> None:
     """Draw the band between two lines over one index; ``place`` is where in a grid, and what else a trace takes."""
     fig.add_scatter(
-        x=[*low.index, *low.index[::-1]], y=[*low, *high[::-1]], fill="toself", mode="none", name=name,
-        fillcolor=f"rgba(0,114,178,{opacity})", hoverinfo="skip", **place,
-    )  # fmt: skip
+        x=[*low.index, *low.index[::-1]],
+        y=[*low, *high[::-1]],
+        fill="toself",
+        mode="none",
+        name=name,
+        fillcolor=f"rgba(0,114,178,{opacity})",
+        hoverinfo="skip",
+        **place,
+    )

@@ -9,7 +9,12 @@ import plotly.graph_objects as go
 from cloudarb_lib.plots import COLOURS, figure, nothing
 
 _HATCHES = {"on-demand": "", "spot": "/", "reserved": "x", "used": "", "idle": "x"}
-_COLOURS = {"on-demand": COLOURS[0], "spot": COLOURS[1], "reserved": COLOURS[2], "committed": COLOURS[2]}
+_COLOURS = {
+    "on-demand": COLOURS[0],
+    "spot": COLOURS[1],
+    "reserved": COLOURS[2],
+    "committed": COLOURS[2],
+}
 
 
 def _stacked(
@@ -18,15 +23,28 @@ def _stacked(
     """Return bars of ``row``, stacked of ``value`` with ``label``, by two more columns; the longest on top."""
     order = parts.groupby("row")["value"].sum().sort_values()
     drawn = px.bar(
-        parts, x="value", y="row", color=colour, pattern_shape=hatch, text="label",
-        color_discrete_map=None if colour == "workload" else _COLOURS, pattern_shape_map=_HATCHES,
-        orientation="h", category_orders={"row": order.index[::-1]},
-    )  # fmt: skip
+        parts,
+        x="value",
+        y="row",
+        color=colour,
+        pattern_shape=hatch,
+        text="label",
+        color_discrete_map=None if colour == "workload" else _COLOURS,
+        pattern_shape_map=_HATCHES,
+        orientation="h",
+        category_orders={"row": order.index[::-1]},
+    )
     drawn.update_traces(
-        textangle=0, textposition="inside", insidetextanchor="middle", hovertemplate="%{text}: %{x:,.6g}",
-        marker_line={"color": "white", "width": 1.5}, marker_pattern_solidity=0.25,
-    )  # fmt: skip
-    drawn.update_layout(bargap=0.35, uniformtext={"minsize": 9, "mode": "hide"}).update_yaxes(ticksuffix="  ")
+        textangle=0,
+        textposition="inside",
+        insidetextanchor="middle",
+        hovertemplate="%{text}: %{x:,.6g}",
+        marker_line={"color": "white", "width": 1.5},
+        marker_pattern_solidity=0.25,
+    )
+    drawn.update_layout(bargap=0.35, uniformtext={"minsize": 9, "mode": "hide"}).update_yaxes(
+        ticksuffix="  "
+    )
     return figure(title, x_title=x_title, height_px=190 + 54 * len(order), drawn=drawn)
 
 
@@ -43,7 +61,9 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     ``plan`` is ``Plan.table`` (with ``gpus``, ``region``, ``gpu_model``, ``purchase_option``, ``scenario``); its first
     period is drawn, in its first scenario.
     """
-    first = plan[(plan["period"] == plan["period"].min()) & (plan["scenario"] == plan["scenario"].min())]
+    first = plan[
+        (plan["period"] == plan["period"].min()) & (plan["scenario"] == plan["scenario"].min())
+    ]
     place = first["provider"].str.cat(first["region"].where(first["region"] != "unstated", ""), "/")
     keys = [place.str.rstrip("/").rename("row"), "workload", "option", "gpu_model"]
     held = _plain(first).groupby(keys)["gpus"].sum().reset_index(name="value")
@@ -65,7 +85,11 @@ def commit_first(plan: pd.DataFrame) -> go.Figure:
 
     ``plan`` as for ``who_runs_where``: what is committed is the same in all of them, the rest is chosen in each.
     """
-    how = plan["purchase_option"].map({"reserved": "committed", "on_demand": "on-demand"}).fillna("spot")
+    how = (
+        plan["purchase_option"]
+        .map({"reserved": "committed", "on_demand": "on-demand"})
+        .fillna("spot")
+    )
     use = plan["workload"].str.startswith("idle commitment").map({True: "idle", False: "used"})
     when = plan["scenario"].where(plan["scenario"] != "", "the plan")
     if plan["period"].nunique() > 1:
@@ -90,7 +114,9 @@ def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     """Return expected cost of each workload, split by GPU model, option and region."""
     keys = ["workload", "provider", "region", "gpu_model", "option"]
     cost = _plain(plan).groupby(keys)["expected_cost_usd"].sum().reset_index(name="value")
-    where = (cost["provider"] + " " + cost["region"] + " " + cost["gpu_model"]).str.replace(" unstated", "")
+    where = (cost["provider"] + " " + cost["region"] + " " + cost["gpu_model"]).str.replace(
+        " unstated", ""
+    )
     cost = cost.assign(row=cost["workload"], label=where + cost["value"].map("<br>${:,.0f}".format))
     totals = cost.groupby("row")["value"].sum()
     title = f"{totals.idxmax()} takes {totals.max() / totals.sum():.0%} of ${totals.sum():,.0f}"
@@ -107,9 +133,11 @@ def what_binds(limits: pd.DataFrame) -> go.Figure:
     text = saved["worth_usd"].map("${:,.2f} a ".format) + saved["unit"]
     drawn = px.bar(saved, x="worth_usd", y="limit", text=text).update_yaxes(ticksuffix="  ")
     return figure(
-        f"One {top['unit']} more of {top['limit']} would save ${top['worth_usd']:,.2f}", drawn=drawn,
-        x_title="saved by one unit more over the horizon (USD)", height_px=190 + 30 * len(saved),
-    )  # fmt: skip
+        f"One {top['unit']} more of {top['limit']} would save ${top['worth_usd']:,.2f}",
+        drawn=drawn,
+        x_title="saved by one unit more over the horizon (USD)",
+        height_px=190 + 30 * len(saved),
+    )
 
 
 def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
@@ -127,22 +155,37 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     dearer = there["cost_usd"].max() - there["cost_usd"].min()
     fig = figure(
         f"The tightest limit costs ${dearer:,.0f} more than the loosest{more}",
-        x_title=x_title, y_title="expected cost (USD)",
-    )  # fmt: skip
+        x_title=x_title,
+        y_title="expected cost (USD)",
+    )
     fig.add_scatter(
-        x=there["limit"], y=there["bound_usd"], name="proven bound", mode="lines+markers",
+        x=there["limit"],
+        y=there["bound_usd"],
+        name="proven bound",
+        mode="lines+markers",
         line={"color": COLOURS[6], "dash": "dot"},
-    )  # fmt: skip
+    )
     fig.add_scatter(
-        x=there["limit"], y=there["cost_usd"], name="best plan", mode="lines+markers+text",
-        line={"color": COLOURS[0]}, marker={"size": 9}, fill="tonexty", fillcolor="rgba(0, 114, 178, 0.12)",
-        text=[f"${usd:,.0f}" for usd in there["cost_usd"]], cliponaxis=False,
-        textposition="top right" if there["cost_usd"].iloc[-1] < there["cost_usd"].iloc[0] else "bottom right",
+        x=there["limit"],
+        y=there["cost_usd"],
+        name="best plan",
+        mode="lines+markers+text",
+        line={"color": COLOURS[0]},
+        marker={"size": 9},
+        fill="tonexty",
+        fillcolor="rgba(0, 114, 178, 0.12)",
+        text=[f"${usd:,.0f}" for usd in there["cost_usd"]],
+        cliponaxis=False,
+        textposition="top right"
+        if there["cost_usd"].iloc[-1] < there["cost_usd"].iloc[0]
+        else "bottom right",
         customdata=there[["status", "cvar_usd", "effective"]],
         hovertemplate="$%{y:,.0f}, %{customdata[0]}<br>CVaR $%{customdata[1]:,.0f}<br>%{customdata[2]:.2f} effective",
-    )  # fmt: skip
+    )
     low, high = there["bound_usd"].min(), there["cost_usd"].max()
-    room = max(0.1 * (high - low), 0.002 * high)  # in a narrower range rounding would look like a cost
+    room = max(
+        0.1 * (high - low), 0.002 * high
+    )  # in a narrower range rounding would look like a cost
     return fig.update_yaxes(tickformat=",", range=[low - room, high + room])
 
 
@@ -158,15 +201,26 @@ def moved(changes: pd.DataFrame) -> go.Figure:
     fig = figure(
         f"{grown.clip(lower=0).sum():,.0f} machines are taken up, {-grown.clip(upper=0).sum():,.0f} given up against "
         "the last plan",
-        x_title="machines", height_px=190 + 34 * len(changes),
-    )  # fmt: skip
+        x_title="machines",
+        height_px=190 + 34 * len(changes),
+    )
     fig.add_bar(
-        x=grown, y=labels, base=changes["before"], orientation="h", width=0.08, showlegend=False, hoverinfo="skip",
+        x=grown,
+        y=labels,
+        base=changes["before"],
+        orientation="h",
+        width=0.08,
+        showlegend=False,
+        hoverinfo="skip",
         marker_color=(grown > 0).map({True: COLOURS[2], False: COLOURS[3]}),
-    )  # fmt: skip
+    )
     for name, column, fill in (("last plan", "before", "white"), ("this plan", "now", COLOURS[0])):
         fig.add_scatter(
-            x=changes[column], y=labels, name=name, mode="markers", cliponaxis=False,
+            x=changes[column],
+            y=labels,
+            name=name,
+            mode="markers",
+            cliponaxis=False,
             marker={"size": 12, "color": fill, "line": {"color": COLOURS[0], "width": 2}},
-        )  # fmt: skip
+        )
     return fig.update_yaxes(autorange="reversed", ticksuffix="  ").update_xaxes(rangemode="tozero")

@@ -7,10 +7,15 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from cloudarb_lib.explore import ROUND_PCT
+from cloudarb_lib.market.explore import ROUND_PCT
 from cloudarb_lib.plots import COLOURS, figure, label_ends, nothing
 
-_OPTIONS = {"spot": COLOURS[0], "1 year": COLOURS[1], "3 years": COLOURS[2], "on demand": COLOURS[3]}
+_OPTIONS = {
+    "spot": COLOURS[0],
+    "1 year": COLOURS[1],
+    "3 years": COLOURS[2],
+    "on demand": COLOURS[3],
+}
 _MOST_TEXT = 16  # columns of a map up to which its cells have room for a figure
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _DOLLARS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"${t:g}" for t in _TICKS]}
@@ -22,18 +27,27 @@ def price_range(table: pd.DataFrame) -> go.Figure:
     by_model = table.groupby("gpu_model").agg(low=("cheapest", "min"), high=("dearest", "max"))
     widest = str((by_model["high"] / by_model["low"]).idxmax())
     low, high = by_model.loc[widest].to_numpy(float)
-    arms = table.assign(up=table["dearest"] - table["median"], down=table["median"] - table["cheapest"])
+    arms = table.assign(
+        up=table["dearest"] - table["median"], down=table["median"] - table["cheapest"]
+    )
     drawn = px.scatter(
-        arms, x="median", y="gpu_model", color="option", color_discrete_map=_OPTIONS,
-        error_x="up", error_x_minus="down", category_orders={"gpu_model": list(by_model.index), "option": list(_OPTIONS)},
-    )  # fmt: skip
+        arms,
+        x="median",
+        y="gpu_model",
+        color="option",
+        color_discrete_map=_OPTIONS,
+        error_x="up",
+        error_x_minus="down",
+        category_orders={"gpu_model": list(by_model.index), "option": list(_OPTIONS)},
+    )
     drawn.update_traces(marker_size=10, error_x={"thickness": 3, "width": 0})
     drawn.update_layout(scattermode="group", scattergap=0.3, margin_l=120, legend=_ABOVE)
     return figure(
         f"One {widest} costs from ${low:,.2f} to ${high:,.2f} an hour: {high / low:,.1f} times as much",
         x_title="USD per GPU-hour, log scale (line: cheapest to dearest, dot: median)",
-        height_px=170 + 64 * len(by_model), drawn=drawn,
-    ).update_xaxes(_DOLLARS)  # fmt: skip
+        height_px=170 + 64 * len(by_model),
+        drawn=drawn,
+    ).update_xaxes(_DOLLARS)
 
 
 def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
@@ -44,18 +58,31 @@ def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
     order = relative.mean(axis=1).sort_values().index
     dollars, spread = prices.loc[order].T, prices.max() / prices.min()
     drawn = px.imshow(
-        relative.loc[order].T, zmin=-60, zmax=60, aspect="auto", color_continuous_scale=[COLOURS[0], "#f4f4f4", COLOURS[1]]
+        relative.loc[order].T,
+        zmin=-60,
+        zmax=60,
+        aspect="auto",
+        color_continuous_scale=[COLOURS[0], "#f4f4f4", COLOURS[1]],
     ).update_traces(
-        xgap=1, ygap=1, customdata=dollars, text=dollars.map("${:.2f}".format, na_action="ignore").fillna(""),
+        xgap=1,
+        ygap=1,
+        customdata=dollars,
+        text=dollars.map("${:.2f}".format, na_action="ignore").fillna(""),
         texttemplate="%{text}" if len(order) <= _MOST_TEXT else "",
         hovertemplate="%{y}, %{x}: $%{customdata:.3f} per GPU-hour (%{z:+.0f} %)<extra></extra>",
-    )  # fmt: skip
+    )
     drawn.update_coloraxes(colorbar={"title": "against<br>the median", "ticksuffix": " %"})
-    return figure(
-        f"Place matters most for {spread.idxmax()}: the dearest site asks {spread.max():.1f} times "
-        f"the cheapest ({option})",
-        x_title="place, cheap ones first", height_px=330 + 34 * prices.shape[1], drawn=drawn,
-    ).update_xaxes(tickangle=-60).update_layout(margin={"l": 120, "b": 180})  # fmt: skip
+    return (
+        figure(
+            f"Place matters most for {spread.idxmax()}: the dearest site asks {spread.max():.1f} times "
+            f"the cheapest ({option})",
+            x_title="place, cheap ones first",
+            height_px=330 + 34 * prices.shape[1],
+            drawn=drawn,
+        )
+        .update_xaxes(tickangle=-60)
+        .update_layout(margin={"l": 120, "b": 180})
+    )
 
 
 def price_history(history: pd.DataFrame, option: str) -> go.Figure:
@@ -67,10 +94,15 @@ def price_history(history: pd.DataFrame, option: str) -> go.Figure:
     drawn.for_each_trace(lambda line: line.update(mode="lines" if len(line.x) > 1 else "markers"))
     fig = figure(
         f"{most} moved most: its median {option} price changed by {change[most]:+.0f} % over the record",
-        x_title="time (UTC)", y_title="USD per GPU-hour, median offer, log scale", height_px=460, drawn=drawn,
-    )  # fmt: skip
+        x_title="time (UTC)",
+        y_title="USD per GPU-hour, median offer, log scale",
+        height_px=460,
+        drawn=drawn,
+    )
     fig.update_xaxes(range=[history.index[0], history.index[-1]]).update_yaxes(_DOLLARS)
-    return label_ends(fig, {line.name: f"{line.name} ${line.y[-1]:.2f}" for line in fig.data}, margin_px=150)
+    return label_ends(
+        fig, {line.name: f"{line.name} ${line.y[-1]:.2f}" for line in fig.data}, margin_px=150
+    )
 
 
 def steps(moved: pd.DataFrame, option: str) -> go.Figure:
@@ -87,8 +119,11 @@ def steps(moved: pd.DataFrame, option: str) -> go.Figure:
     return figure(
         f"In {years.max()} a price that moved did so every {last['gap_days'].median():.2g} days, by "
         f"{last['change_pct'].abs().median():.1f} % in the median",
-        x_title=f"size of step in {years.max()} (%, at most 25)", y_title="steps", height_px=360, drawn=drawn,
-    ).update_xaxes(range=[sizes.min() - 1, sizes.max() + 1])  # fmt: skip
+        x_title=f"size of step in {years.max()} (%, at most 25)",
+        y_title="steps",
+        height_px=360,
+        drawn=drawn,
+    ).update_xaxes(range=[sizes.min() - 1, sizes.max() + 1])
 
 
 def spreads(table: pd.DataFrame, option: str) -> go.Figure:
@@ -100,38 +135,62 @@ def spreads(table: pd.DataFrame, option: str) -> go.Figure:
     above = rows[["median", "next", "cheapest"]].div(rows["cheapest"], axis=0).sub(1).mul(100)
     drawn = px.scatter(above.set_index(rows["gpu_model"]), orientation="h")
     drawn.update_traces(marker_size=12, mode="markers", cliponaxis=False)
-    arm = {"array": 0 * above["median"], "arrayminus": above["median"], "symmetric": False, "width": 0}
-    drawn.update_traces(error_x=arm | {"color": "#ccc", "thickness": 4}, selector={"name": "median"})
+    arm = {
+        "array": 0 * above["median"],
+        "arrayminus": above["median"],
+        "symmetric": False,
+        "width": 0,
+    }
+    drawn.update_traces(
+        error_x=arm | {"color": "#ccc", "thickness": 4}, selector={"name": "median"}
+    )
     for row in rows.itertuples():
         text = f"{row.cheapest_site} ${row.cheapest:.2f}, then {row.next_site} ${row.next:.2f}"
-        drawn.add_annotation(x=0, y=row.gpu_model, xanchor="left", yshift=18, showarrow=False, text=text)
+        drawn.add_annotation(
+            x=0, y=row.gpu_model, xanchor="left", yshift=18, showarrow=False, text=text
+        )
     far = above["median"].max() + 1
     drawn.update_xaxes(ticksuffix=" %", range=[-0.02 * far, 1.05 * far])
     return figure(
         f"The cheapest {best.gpu_model} is {best.saving_median_pct:.0f} % below the median site; "
         f"{best.cheapest_site} has led for {best.held_days:,.0f} days",
-        x_title="above the cheapest site (%)", height_px=150 + 62 * len(rows), drawn=drawn,
-    ).update_layout(margin_l=120, legend=_ABOVE)  # fmt: skip
+        x_title="above the cheapest site (%)",
+        height_px=150 + 62 * len(rows),
+        drawn=drawn,
+    ).update_layout(margin_l=120, legend=_ABOVE)
 
 
 def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
     """Return when each marketplace offer was on sale (``availability``), steadiest on top."""
     if table.empty:
         return nothing("No marketplace record was known by then")
-    often, seldom = (int(n) for n in ((table["on_sale_pct"] > 99).sum(), (table["on_sale_pct"] < 50).sum()))
-    label = table["provider"] + " " + table["offer"] + table["offers_on_sale"].map(" ({:.0f})".format)
-    drawn = px.imshow(
-        100 * share.T.set_axis(label)[::-1], zmin=0, zmax=100, aspect="auto", origin="lower",
-        color_continuous_scale=["#f4f4f4", COLOURS[0]],
-    ).update_traces(ygap=1).update_layout(margin_l=220)  # fmt: skip
+    often, seldom = (
+        int(n) for n in ((table["on_sale_pct"] > 99).sum(), (table["on_sale_pct"] < 50).sum())
+    )
+    label = (
+        table["provider"] + " " + table["offer"] + table["offers_on_sale"].map(" ({:.0f})".format)
+    )
+    drawn = (
+        px.imshow(
+            100 * share.T.set_axis(label)[::-1],
+            zmin=0,
+            zmax=100,
+            aspect="auto",
+            origin="lower",
+            color_continuous_scale=["#f4f4f4", COLOURS[0]],
+        )
+        .update_traces(ygap=1)
+        .update_layout(margin_l=220)
+    )
     drawn.update_coloraxes(
         colorbar={"title": {"text": "of time on sale", "side": "right"}, "ticksuffix": " %"}
     )
     return figure(
         f"{often} of {len(table)} marketplace offers were on sale 99 % of the time, {seldom} less than half of it",
         x_title=f"time (UTC), {share.index[0]:%d %b} to {share.index[-1]:%d %b %Y}; in brackets: mean number on sale",
-        height_px=150 + 19 * len(table), drawn=drawn,
-    ).update_yaxes(tickfont_size=11, dtick=1)  # fmt: skip
+        height_px=150 + 19 * len(table),
+        drawn=drawn,
+    ).update_yaxes(tickfont_size=11, dtick=1)
 
 
 def changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) -> go.Figure:
@@ -142,17 +201,25 @@ def changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) -> go.Fi
     rows = priced.head(top)[::-1]
     up, down = int((priced["change"] > 0).sum()), int((priced["change"] < 0).sum())
     drawn = px.bar(
-        x=rows["change"], y=rows["gpu_model"] + " " + rows["option"] + ", " + rows["site"], orientation="h",
-        text=rows["change_pct"].map("{:+.1f} % ".format) + rows["kind"].where(rows["kind"] != "step", ""),
-    )  # fmt: skip
+        x=rows["change"],
+        y=rows["gpu_model"] + " " + rows["option"] + ", " + rows["site"],
+        orientation="h",
+        text=rows["change_pct"].map("{:+.1f} % ".format)
+        + rows["kind"].where(rows["kind"] != "step", ""),
+    )
     colours = np.where(rows["change"] > 0, COLOURS[3], COLOURS[2])
     drawn.update_traces(textposition="outside", marker_color=colours)
     low, high = min(rows["change"].min(), 0.0), max(rows["change"].max(), 0.0)
     room = 0.14 * (high - low)  # for the labels
     form = "+$.2f" if high - low > 0.1 else "+$.4~f"
     drawn.update_xaxes(tickformat=form, range=[low - room, high + room])
-    return figure(
-        f"Since {since:%d %b %Y} the price of a GPU rose in {up} places and fell in {down}",
-        x_title="change (USD per GPU-hour); the label says %, and the kind where it is no plain step",
-        height_px=150 + 25 * len(rows), drawn=drawn,
-    ).update_yaxes(tickfont_size=12, dtick=1).update_layout(margin_l=280)  # fmt: skip
+    return (
+        figure(
+            f"Since {since:%d %b %Y} the price of a GPU rose in {up} places and fell in {down}",
+            x_title="change (USD per GPU-hour); the label says %, and the kind where it is no plain step",
+            height_px=150 + 25 * len(rows),
+            drawn=drawn,
+        )
+        .update_yaxes(tickfont_size=12, dtick=1)
+        .update_layout(margin_l=280)
+    )

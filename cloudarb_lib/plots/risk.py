@@ -24,22 +24,32 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
     """Return the histogram of the plan's cost with its mean, VaR 95 %, CVaR 95 % and the budget, USD."""
     total = cost.total
     worst, over = var(total).value, probability_over(total, budget_usd).value
-    bars = px.histogram(x=total, nbins=60, histnorm="probability", color_discrete_sequence=[COLOURS[5]])
+    bars = px.histogram(
+        x=total, nbins=60, histnorm="probability", color_discrete_sequence=[COLOURS[5]]
+    )
     fig = figure(
-        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget", drawn=bars,
-        x_title=f"cost over {cost.horizon_h / 24:g} days, USD", y_title="share of paths",
-    )  # fmt: skip
+        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget",
+        drawn=bars,
+        x_title=f"cost over {cost.horizon_h / 24:g} days, USD",
+        y_title="share of paths",
+    )
     tail = {"expected + VaR 95%": worst, "expected + CVaR 95%": cvar(total).value}
     marks = {"expected": total.mean(), **tail, "budget": budget_usd}
     for (name, at), number in zip(marks.items(), (0, 1, 3, 6), strict=True):
-        line = {"color": COLOURS[number], "width": 2.5, "dash": "dot" if name == "budget" else "solid"}
+        line = {
+            "color": COLOURS[number],
+            "width": 2.5,
+            "dash": "dot" if name == "budget" else "solid",
+        }
         fig.add_vline(x=at, name=f"{name} {usd(at)}", showlegend=True, line=line)
     return fig.update_yaxes(tickformat=".0%")
 
 
 def contribution_bars(table: pd.DataFrame) -> go.Figure:
     """Return the share of expected cost beside the share of CVaR of the ten largest of ``contributions``."""
-    shares = table[["expected_cost_usd", "component_cvar_usd"]].set_axis(["expected cost", "CVaR"], axis=1)
+    shares = table[["expected_cost_usd", "component_cvar_usd"]].set_axis(
+        ["expected cost", "CVaR"], axis=1
+    )
     sums = shares.sum()
     shares = (shares / sums.where(sums.abs() > 0)).fillna(0.0)
     of_cost, of_risk = shares.iloc[0]
@@ -48,7 +58,9 @@ def contribution_bars(table: pd.DataFrame) -> go.Figure:
         title = "The paths show no risk to split"
     shown, colours = shares.head(10)[::-1], [COLOURS[5], COLOURS[3]]
     bars = px.bar(shown, orientation="h", barmode="group", color_discrete_sequence=colours)
-    fig = figure(title, drawn=bars, x_title="share of the plan's total", height_px=160 + 42 * len(shown))
+    fig = figure(
+        title, drawn=bars, x_title="share of the plan's total", height_px=160 + 42 * len(shown)
+    )
     return fig.update_xaxes(tickformat=".0%").update_yaxes(automargin=True)
 
 
@@ -63,15 +75,20 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
         + f"<br>{unmet:,.0f} GPU-h unmet, held" * (unmet >= 0.5)
         for name, held, anew, unmet in rows[columns].itertuples(index=False, name=None)
     ]
-    shown = {"planned anew where that is better": rows["recourse_loss_usd"], "plan held": rows["loss_usd"]}
+    shown = {
+        "planned anew where that is better": rows["recourse_loss_usd"],
+        "plan held": rows["loss_usd"],
+    }
     bars = px.bar(pd.DataFrame(shown).set_axis(names), orientation="h", barmode="group")
     tail = {"type": "data", "array": rows["cvar_usd"], "arrayminus": 0 * rows["cvar_usd"]}
     bars.update_traces(error_x=tail, selector={"name": "plan held"})
     fig = figure(
         f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: {usd(worst['loss_usd'])} more; "
-        f"planning anew saves {usd(saved)} of it", drawn=bars, height_px=160 + 58 * len(rows),
+        f"planning anew saves {usd(saved)} of it",
+        drawn=bars,
+        height_px=160 + 58 * len(rows),
         x_title=f"change of expected cost, USD (whisker: to the CVaR {100 * worst['level']:g} % of the plan held)",
-    )  # fmt: skip
+    )
     return fig.update_layout(legend_traceorder="reversed").update_yaxes(automargin=True)
 
 
@@ -80,12 +97,21 @@ def correlation_map(before: np.ndarray, now: np.ndarray, names: pd.Index, note: 
     change = now - before
     i, j = np.unravel_index(np.abs(np.triu(change, 1)).argmax(), change.shape)
     maps = px.imshow(
-        np.stack([now, change]), x=names, y=names, facet_col=0, zmin=-1, zmax=1, aspect="auto",
-        color_continuous_scale="PuOr", text_auto=".2f" if len(names) <= 12 else False,
-    )  # fmt: skip
+        np.stack([now, change]),
+        x=names,
+        y=names,
+        facet_col=0,
+        zmin=-1,
+        zmax=1,
+        aspect="auto",
+        color_continuous_scale="PuOr",
+        text_auto=".2f" if len(names) <= 12 else False,
+    )
     title = f"{names[i]} and {names[j]} changed most: from {before[i, j]:+.2f} to {now[i, j]:+.2f}"
     fig = figure(title, drawn=maps, height_px=200 + 36 * len(names))
-    for told, text in zip(fig.layout.annotations, (f"now ({note})", "change over the window"), strict=True):
+    for told, text in zip(
+        fig.layout.annotations, (f"now ({note})", "change over the window"), strict=True
+    ):
         told.text = text
     fig.update_layout(coloraxis_colorbar_title="correlation")
     return fig.update_xaxes(showticklabels=False)
@@ -101,13 +127,22 @@ def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
     over, share = rows["exceeded"], 100 / rows["expected_usd"]
     rows = rows.assign(lost=rows["loss_usd"] * share, window=np.where(over, "beyond", "inside"))
     dots = px.scatter(
-        rows, x="origin_utc", y="lost", color="window", symbol="window",
-        symbol_map={"inside": "circle", "beyond": "x"}, color_discrete_map={"inside": COLOURS[6], "beyond": COLOURS[3]},
-    )  # fmt: skip
+        rows,
+        x="origin_utc",
+        y="lost",
+        color="window",
+        symbol="window",
+        symbol_map={"inside": "circle", "beyond": "x"},
+        color_discrete_map={"inside": COLOURS[6], "beyond": COLOURS[3]},
+    )
     dots.update_traces(marker_size=10, selector={"name": "beyond"})
     fig = figure(
         f"{plan.capitalize()}: {over.sum()} of {len(rows)} windows cost more than VaR 95 % ({0.05 * len(rows):.1f} expected)",
-        drawn=dots, x_title="start of the window, UTC", y_title="cost over the expected cost, %",
-    )  # fmt: skip
+        drawn=dots,
+        x_title="start of the window, UTC",
+        y_title="cost over the expected cost, %",
+    )
     line = {"color": COLOURS[0], "shape": "hv"}
-    return fig.add_scatter(x=rows["origin_utc"], y=rows["var_usd"] * share, name="VaR 95 %", line=line)
+    return fig.add_scatter(
+        x=rows["origin_utc"], y=rows["var_usd"] * share, name="VaR 95 %", line=line
+    )

@@ -17,16 +17,22 @@ def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
     end = fan.iloc[-1]
     inside = "inside" if end["p90_usd"] <= budget_usd else "in danger of leaving"
     so_far = fan.set_index("time_utc")
-    drawn = px.line(so_far[["p50_usd"]].rename(columns={"p50_usd": "median"})).update_traces(line_width=3)
+    drawn = px.line(so_far[["p50_usd"]].rename(columns={"p50_usd": "median"})).update_traces(
+        line_width=3
+    )
     add_band(drawn, so_far["p10_usd"], so_far["p90_usd"], name="8 of 10 worlds", opacity=0.22)
     drawn.add_hline(
-        y=budget_usd, line={"color": COLOURS[3], "dash": "dash"},
-        annotation_text=f"budget ${budget_usd:,.0f}", annotation_position="top left",
-    )  # fmt: skip
+        y=budget_usd,
+        line={"color": COLOURS[3], "dash": "dash"},
+        annotation_text=f"budget ${budget_usd:,.0f}",
+        annotation_position="top left",
+    )
     return figure(
         f"Nine times in ten at most ${end['p90_usd']:,.0f} by {end['time_utc']:%d %b %Y}: {inside} the budget",
-        x_title="end of step (UTC)", y_title="cost so far (USD)", drawn=drawn,
-    ).update_yaxes(rangemode="tozero", tickprefix="$")  # fmt: skip
+        x_title="end of step (UTC)",
+        y_title="cost so far (USD)",
+        drawn=drawn,
+    ).update_yaxes(rangemode="tozero", tickprefix="$")
 
 
 def look_back(table: pd.DataFrame) -> go.Figure:
@@ -41,8 +47,11 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     fig = figure(
         f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}, "
         f"{rest.index[0]} ${rest.iloc[0]:,.0f}",
-        x_title="start of step (UTC)", y_title="cost so far (USD)", height_px=470, drawn=drawn,
-    )  # fmt: skip
+        x_title="start of step (UTC)",
+        y_title="cost so far (USD)",
+        height_px=470,
+        drawn=drawn,
+    )
     drawn.update_traces(line_width=2).update_traces(line_width=4, selector={"name": "advice"})
     texts = {str(policy): f"{policy} ${usd:,.0f}" for policy, usd in totals.items()}
     texts["advice"] = f"<b>{texts['advice'].replace(' ', '</b> ', 1)}"

@@ -13,4 +13,11 @@ from cloudarb_lib.risk.cost import PlanCost, World, find_fallbacks, hazards, pla
 from cloudarb_lib.risk.measures import component_cvar, component_var, cvar, probability_over, var
 from cloudarb_lib.risk.report import by_hazard, by_horizon, by_model, contributions, risk_table
 from cloudarb_lib.risk.simulate import simulate_paths
-from cloudarb_lib.risk.stress import Scenario, load_scenarios, plan_on, replan, reverse_stress, stress
+from cloudarb_lib.risk.stress import (
+    Scenario,
+    load_scenarios,
+    plan_on,
+    replan,
+    reverse_stress,
+    stress,
+)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import is_moving
 from cloudarb_lib.forecast.ensemble import walk_origins
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.risk.correlation import LEAST_STEPS
 from cloudarb_lib.risk.measures import cvar, var
 from cloudarb_lib.risk.simulate import N_DRAWS, draw_costs
-from cloudarb_lib.types import Panel
 
 DEFAULT, FORECAST = "combined", "forecast"
 SIMPLE = ("normal", "historical")
@@ -117,22 +117,35 @@ def real_plans(panel: Panel, first: int) -> pd.DataFrame:
     seen = panel.price[: first + 1]
     moves = (np.diff(seen, axis=0) != 0).sum(axis=0)
     whole = np.isfinite(panel.price).all(axis=0) & ~panel.frame().T.duplicated().to_numpy()
-    free = (panel.offers["purchase_option"].eq("spot") | panel.offers["price_kind"].eq("market")).to_numpy()
+    free = (
+        panel.offers["purchase_option"].eq("spot") | panel.offers["price_kind"].eq("market")
+    ).to_numpy()
     listed, moving = whole & ~free, whole & free & (moves >= 2)
     moving &= np.cumsum(moving) % max(1, moving.sum() // MOST_OFFERS) == 0
     if not moving.any():
-        what = "no spot or market offer is priced throughout and moved twice before the first window."
+        what = (
+            "no spot or market offer is priced throughout and moved twice before the first window."
+        )
         raise DataError(what, "Give a longer history, or a finer grid.")
     offers = panel.offers[moving]
     place = (offers["region"].astype(str) + " " + offers["zone"].fillna("").astype(str)).str.strip()
     masks = {f"machine {i}": offers.index == i for i in offers.index[:: -(-len(offers) // 5)]}
-    for kind, values in (("place", place), ("family", offers["instance_type"].str.split("[-.]").str[0])):
+    for kind, values in (
+        ("place", place),
+        ("family", offers["instance_type"].str.split("[-.]").str[0]),
+    ):
         masks |= {f"{kind} {name}": values == name for name in values.value_counts().index[:6]}
     masks["all that moves"] = np.ones(len(offers), dtype=bool)
     even = 1.0 / pd.Series(np.median(seen, axis=0), index=panel.offers.index)
-    plans = pd.DataFrame({name: even[offers.index].where(mask, 0.0) for name, mask in masks.items()})
-    plans = plans.loc[:, ~plans.T.duplicated(keep="last")]  # one machine may be a place and a family
-    listed &= np.cumsum(listed) % max(1, listed.sum() // 10) == 0  # about ten stand for all: they hardly move
+    plans = pd.DataFrame(
+        {name: even[offers.index].where(mask, 0.0) for name, mask in masks.items()}
+    )
+    plans = plans.loc[
+        :, ~plans.T.duplicated(keep="last")
+    ]  # one machine may be a place and a family
+    listed &= (
+        np.cumsum(listed) % max(1, listed.sum() // 10) == 0
+    )  # about ten stand for all: they hardly move
     if listed.any():
         still = even[listed] * (moving.sum() / listed.sum())
         plans = plans.reindex(panel.offers.index[moving | listed]).fillna(0.0)
@@ -149,7 +162,11 @@ def _whole(panel: Panel) -> Panel:
 
 
 def forecast_costs(
-    panel: Panel, offer_ids: pd.Index, origins: np.ndarray, horizon_steps: int, leave_out: tuple[str, ...]
+    panel: Panel,
+    offer_ids: pd.Index,
+    origins: np.ndarray,
+    horizon_steps: int,
+    leave_out: tuple[str, ...],
 ) -> Iterator[np.ndarray]:
     """Yield at each of ``origins`` (cells of ``panel``) what ``draw_costs`` returns, from the forecast's joint paths.
 
@@ -193,7 +210,9 @@ def combine(drawn: list[np.ndarray], paid: np.ndarray, level: float) -> np.ndarr
         return mixed
     middle, n = np.median(mixed, axis=2), mixed.shape[2]
     gap = np.quantile(mixed, level, axis=2, method="inverted_cdf") / middle - 1.0
-    lift = np.maximum(np.arange(1, n + 1) / n - 0.5, 0.0) / (level - 0.5)  # 0 at the median, 1 at the VaR
+    lift = np.maximum(np.arange(1, n + 1) / n - 0.5, 0.0) / (
+        level - 0.5
+    )  # 0 at the median, 1 at the VaR
     shift = widest = np.zeros(mixed.shape[1])
     for i, came in enumerate(paid / middle - 1.0):
         shift = np.maximum(shift, -gap[i])
@@ -220,19 +239,29 @@ def _judge(cost: np.ndarray, paid: np.ndarray, level: float) -> tuple[dict[str, 
     independence, conditional = christoffersen(hits, level)
     z, tail = acerbi_szekely(loss, away, level)
     verdict = {
-        "windows": len(hits), "exceedances": int(hits.sum()), "kupiec": kupiec(hits, level),
-        "independence": independence, "conditional": conditional,
-        "binomial": binomtest(int(hits.sum()), len(hits), 1.0 - level).pvalue, "z": z, "acerbi_szekely": tail,
+        "windows": len(hits),
+        "exceedances": int(hits.sum()),
+        "kupiec": kupiec(hits, level),
+        "independence": independence,
+        "conditional": conditional,
+        "binomial": binomtest(int(hits.sum()), len(hits), 1.0 - level).pvalue,
+        "z": z,
+        "acerbi_szekely": tail,
         "tick_loss_pct": 100 * _tick_loss(loss - at, level).mean() / paid.mean(),
-    }  # fmt: skip
+    }
     known = {"expected_usd": expected, "var_usd": at, "cvar_usd": cvar(away.T, level).value}
     return verdict, pd.DataFrame({**known, "loss_usd": loss, "exceeded": hits})
 
 
 def back_test(
-    last: Panel, mean: Panel, *, horizon_steps: int, level: float = 0.95, leave_out: tuple[str, ...] = (),
+    last: Panel,
+    mean: Panel,
+    *,
+    horizon_steps: int,
+    level: float = 0.95,
+    leave_out: tuple[str, ...] = (),
     tick: Callable = lambda items: items,
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the verdict on each plan, model and start, and the windows behind it.
 
     ``last`` and ``mean`` are the panels of ``history.to_panel`` with ``how`` last and mean over one grid, cut to where
@@ -261,7 +290,11 @@ def back_test(
     full, last = last, _whole(last)
     first, cells = int(WARM_UP * len(last.times)), len(last.times)
     apart = max(horizon_steps // STARTS, 1)
-    starts = [s for s in range(0, horizon_steps, apart) if first + s + horizon_steps < cells - horizon_steps]
+    starts = [
+        s
+        for s in range(0, horizon_steps, apart)
+        if first + s + horizon_steps < cells - horizon_steps
+    ]
     if not starts:
         what = f"{cells} cells hold less than 2 windows of {horizon_steps} steps."
         raise DataError(what, "Take a shorter horizon or a longer history.")

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk.measures import cvar, var
-from cloudarb_lib.types import Panel
 
 LEAST_STEPS = 12
 EWMA = 0.94  # RiskMetrics (1996), daily
@@ -27,10 +27,10 @@ class Correlation(NamedTuple):
 def enough(count: int, what: str) -> int:
     """Return ``count``; DataError where it is below ``LEAST_STEPS``."""
     if count < LEAST_STEPS:
-        way_out = (
-            "Take a longer history, a finer grid or a shorter horizon, or leave the youngest offers out."
+        way_out = "Take a longer history, a finer grid or a shorter horizon, or leave the youngest offers out."
+        raise DataError(
+            f"only {max(count, 0)} {what} are known, {LEAST_STEPS} are needed.", way_out
         )
-        raise DataError(f"only {max(count, 0)} {what} are known, {LEAST_STEPS} are needed.", way_out)
     return count
 
 
@@ -84,7 +84,9 @@ def nearest(matrix: np.ndarray) -> Correlation:
     from statsmodels.stats.correlation_tools import corr_clipped, corr_nearest
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it always runs to its limit: its own stop compares with rounding
+        warnings.simplefilter(
+            "ignore"
+        )  # it always runs to its limit: its own stop compares with rounding
         near = corr_nearest(matrix, threshold=1e-8, n_fact=-(-300 // len(matrix)))
     near = corr_clipped(near, threshold=1e-8)
     return Correlation(near, f"; repaired, as its lowest eigenvalue was {lowest:.1e}")
@@ -150,7 +152,9 @@ def dcc(returns: np.ndarray) -> Correlation:
         fit = np.einsum("ti,ti->", z, np.linalg.solve(matrices, z[:, :, None])[:, :, 0])
         return float(np.linalg.slogdet(matrices)[1].sum() + fit)
 
-    a, b = minimize(misfit, (0.05, 0.9), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3}).x
+    a, b = minimize(
+        misfit, (0.05, 0.9), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3}
+    ).x
     return Correlation(run(a, b), f"DCC with a = {a:.3f}, b = {b:.3f}{missing}")
 
 
@@ -169,7 +173,9 @@ def rolling(returns: np.ndarray, *, window_steps: int = 252, every_steps: int = 
     return np.array([correlation(returns[end - window_steps : end]).matrix for end in ends])
 
 
-def largest_shifts(before: np.ndarray, after: np.ndarray, *, steps: int, names: pd.Index) -> pd.DataFrame:
+def largest_shifts(
+    before: np.ndarray, after: np.ndarray, *, steps: int, names: pd.Index
+) -> pd.DataFrame:
     """Return each pair of offers with its correlation before and after, the largest shift first.
 
     ``z`` is the shift in standard errors, by Fisher's transform of two independent windows of ``steps`` each
@@ -179,14 +185,22 @@ def largest_shifts(before: np.ndarray, after: np.ndarray, *, steps: int, names: 
     from scipy.stats import norm
 
     if steps < LEAST_STEPS or before.shape != after.shape or len(names) != len(before):
-        raise ParameterError(f"{len(names)} names, {before.shape} and {after.shape}, {steps} steps.")
+        raise ParameterError(
+            f"{len(names)} names, {before.shape} and {after.shape}, {steps} steps."
+        )
     i, j = np.triu_indices(len(before), 1)
     low, high = (np.arctanh(np.clip(m[i, j], -0.999999, 0.999999)) for m in (before, after))
     z = (high - low) / np.sqrt(2.0 / (steps - 3))
-    table = pd.DataFrame({
-        "offer": names[i], "other": names[j], "before": before[i, j], "after": after[i, j], "z": z,
-        "flagged": np.abs(z) > norm.isf(0.025 / max(len(z), 1)),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "offer": names[i],
+            "other": names[j],
+            "before": before[i, j],
+            "after": after[i, j],
+            "z": z,
+            "flagged": np.abs(z) > norm.isf(0.025 / max(len(z), 1)),
+        }
+    )
     return table.sort_values("z", key=np.abs, ascending=False, ignore_index=True)
 
 
@@ -209,7 +223,9 @@ def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.S
     now = {
         "whole record": correlation(changes).matrix,
         f"last {window_steps} looks": rolling(changes, window_steps=window_steps)[-1],
-        "exponentially weighted": correlation(changes, half_life_steps=np.log(0.5) / np.log(EWMA)).matrix,
+        "exponentially weighted": correlation(
+            changes, half_life_steps=np.log(0.5) / np.log(EWMA)
+        ).matrix,
         "DCC": dcc(changes).matrix[-1],
     }
     pairs = np.triu_indices(changes.shape[1], 1)
@@ -229,6 +245,8 @@ def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:
     moves = usual > STILL**2
     moving = (r[:, moves] ** 2 / usual[moves]).sum(axis=1) > moves.sum()
     masks = {"calm": ~moving, "moving": moving, "all": np.ones(len(r), dtype=bool)}
-    rows = {n: (m.sum(), var(loss[m]).value, cvar(loss[m]).value) for n, m in masks.items() if m.any()}
+    rows = {
+        n: (m.sum(), var(loss[m]).value, cvar(loss[m]).value) for n, m in masks.items() if m.any()
+    }
     columns = ["steps", "var_usd", "cvar_usd"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("regime")

@@ -13,10 +13,10 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.build import IDLE
-from cloudarb_lib.assumptions import Assumptions
-from cloudarb_lib.errors import DataError, ParameterError
-from cloudarb_lib.types import OFFER_PARTS, Panel, Paths
+from cloudarb_lib.allocate.problem.build import IDLE
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import OFFER_PARTS, Panel, Paths
+from cloudarb_lib.tables.assumptions import Assumptions
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
     known = known.assign(kind=kind, rate=rate, stale=stale)
     there = (known["purchase_option"] == "on_demand") & (known.get("available_share", 1.0) == 1.0)
     cheapest = defaultdict(list)
-    for offer_id, *machine, kind in known[there].sort_values(["stale", "rate"])[parts].itertuples(name=None):
+    for offer_id, *machine, kind in (
+        known[there].sort_values(["stale", "rate"])[parts].itertuples(name=None)
+    ):
         cheapest[tuple(machine)].append(offer_id)
         cheapest[kind].append(offer_id)
     found = [
@@ -105,8 +107,11 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
 
 
 PRESETS = {
-    "advisor-implied": "calm", "typical": "typical", "trace-calibrated": "trace", "stressed": "stressed",
-}  # fmt: skip
+    "advisor-implied": "calm",
+    "typical": "typical",
+    "trace-calibrated": "trace",
+    "stressed": "stressed",
+}
 """Hazard of spot machines, and the last part of its rows among the assumptions, which say where they are from."""
 
 
@@ -121,14 +126,21 @@ def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.D
     are never taken away (0). ParameterError for another preset.
     """
     if preset not in PRESETS:
-        raise ParameterError(f"hazard preset {preset!r} is unknown.", f"Use one of {', '.join(PRESETS)}.")
+        raise ParameterError(
+            f"hazard preset {preset!r} is unknown.", f"Use one of {', '.join(PRESETS)}."
+        )
     kinds = np.select(
         [offers["purchase_option"] == "spot", offers["price_kind"] == "market"],
-        [f"spot/{PRESETS[preset]}", "market"], "",
-    )  # fmt: skip
+        [f"spot/{PRESETS[preset]}", "market"],
+        "",
+    )
     return pd.DataFrame(
-        {name: [assumptions.get(f"{name}/{kind}") if kind else 0.0 for kind in kinds] for name in HAZARDS}, offers.index
-    )  # fmt: skip
+        {
+            name: [assumptions.get(f"{name}/{kind}") if kind else 0.0 for kind in kinds]
+            for name in HAZARDS
+        },
+        offers.index,
+    )
 
 
 def _held(world: World, plan: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
@@ -142,11 +154,15 @@ def _held(world: World, plan: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     known = world.offers.set_index("offer_id")
     for offer_id in set(held["offer_id"]) - set(known.index):
         way_out = "Plan again on the offers of this snapshot."
-        raise DataError(f"the plan names offer {offer_id}, which is not among the offers on sale.", way_out)
+        raise DataError(
+            f"the plan names offer {offer_id}, which is not among the offers on sale.", way_out
+        )
     steps, periods = len(world.paths.times), int(held["period"].max()) + 1
     if periods > steps:
         raise DataError(f"the plan has {periods} periods but the paths {steps} steps.")
-    hours = held.pivot_table("instance_hours", "offer_id", "period", "sum", fill_value=0.0, observed=True)
+    hours = held.pivot_table(
+        "instance_hours", "offer_id", "period", "sum", fill_value=0.0, observed=True
+    )
     hours = hours.reindex(columns=range(periods), fill_value=0.0)
     period_of_step = np.arange(steps) * periods // steps
     weight = hours.div(hours.sum(axis=1), axis=0).to_numpy()[:, period_of_step]
@@ -155,7 +171,9 @@ def _held(world: World, plan: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     columns = [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model", "available_share"]
     table = known.reindex(hours.index, columns=columns).fillna({"available_share": 1.0})
     idle = held[held["workload"] == IDLE].groupby("offer_id", observed=True)["instance_hours"].sum()
-    table = table.assign(instance_hours=hours.sum(axis=1), idle_hours=idle).fillna({"idle_hours": 0.0})
+    table = table.assign(instance_hours=hours.sum(axis=1), idle_hours=idle).fillna(
+        {"idle_hours": 0.0}
+    )
     table["committed"] = table["purchase_option"] == "reserved"
     table = table.join(find_fallbacks(world.offers, table.index))
     return table.join(hazards(table, world.assumptions, world.preset)), unit
@@ -176,9 +194,20 @@ def plan_cost(world: World, plan: pd.DataFrame, *, demand_factor: float = 1.0) -
     if not demand_factor >= 1.0:
         raise ParameterError(f"demand_factor is {demand_factor!r}.", "Give 1 or more.")
     table, unit = _held(world, plan)
-    columns = ["instance_hours", "idle_hours", "gpus", "fallback_usd_per_hour", "price_usd_per_hour"]
-    hours, idle, gpus, fallback, now, standing = table[[*columns, "available_share"]].to_numpy(float).T
-    committed, listed = table["committed"].to_numpy(), (table["purchase_option"] == "on_demand").to_numpy()
+    columns = [
+        "instance_hours",
+        "idle_hours",
+        "gpus",
+        "fallback_usd_per_hour",
+        "price_usd_per_hour",
+    ]
+    hours, idle, gpus, fallback, now, standing = (
+        table[[*columns, "available_share"]].to_numpy(float).T
+    )
+    committed, listed = (
+        table["committed"].to_numpy(),
+        (table["purchase_option"] == "on_demand").to_numpy(),
+    )
     unit = np.ascontiguousarray(np.where(committed, now, unit))
     nothing, n = np.isnan(fallback), len(unit)
     more = (demand_factor - 1.0) * hours

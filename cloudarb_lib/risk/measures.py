@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.base.errors import DataError, ParameterError
 
 BATCHES = 20
 
@@ -33,7 +33,9 @@ def _checked(losses: np.ndarray, level: float) -> np.ndarray:
         raise DataError(f"samples have shape {x.shape}.", "Give (n,) or (n, offers), n >= 1.")
     if not np.isfinite(x).all():
         way_out = "Find out why those paths failed; they are not left out."
-        raise DataError(f"{(~np.isfinite(x)).sum()} of {x.size} samples are missing or infinite.", way_out)
+        raise DataError(
+            f"{(~np.isfinite(x)).sum()} of {x.size} samples are missing or infinite.", way_out
+        )
     if not 0.0 < level < 1.0:
         raise ParameterError(f"level {level!r} is not inside (0, 1).", "Write 95 % as 0.95.")
     return x
@@ -71,7 +73,9 @@ def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
     at = np.partition(x, _rank(len(x), level), axis=0)[_rank(len(x), level)]
     excess = np.maximum(x - at, 0.0)
     error = excess.std(axis=0) / (tail * np.sqrt(len(x)))
-    return Estimate(at + excess.mean(axis=0) / tail, error if len(x) * tail >= 1.0 else error * np.nan)
+    return Estimate(
+        at + excess.mean(axis=0) / tail, error if len(x) * tail >= 1.0 else error * np.nan
+    )
 
 
 def mean(samples: np.ndarray) -> Estimate:
@@ -91,7 +95,9 @@ def probability_over(costs: np.ndarray, budget_usd: float) -> Estimate:
     return Estimate(over, np.sqrt(softened * (1.0 - softened) / (len(x) + 4.0)))
 
 
-def _total(parts: np.ndarray, level: float, total: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _total(
+    parts: np.ndarray, level: float, total: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     x = _checked(parts, level)
     whole = x.sum(axis=1) if total is None else _checked(total, level)
     if whole.shape != (len(x),):
@@ -99,7 +105,9 @@ def _total(parts: np.ndarray, level: float, total: np.ndarray | None) -> tuple[n
     return x, whole
 
 
-def component_cvar(parts: np.ndarray, level: float = 0.95, *, total: np.ndarray | None = None) -> Estimate:
+def component_cvar(
+    parts: np.ndarray, level: float = 0.95, *, total: np.ndarray | None = None
+) -> Estimate:
     """Return the part of the total's CVaR that each column of ``parts`` (n, k) brings, (k,).
 
     Euler allocation: the mean of the part over the tail of the sum (Tasche, Capital Allocation to Business
@@ -123,7 +131,9 @@ def component_cvar(parts: np.ndarray, level: float = 0.95, *, total: np.ndarray 
     return Estimate(weights @ x, excess.std(axis=0) / ((1.0 - level) * np.sqrt(n)))
 
 
-def component_var(parts: np.ndarray, level: float = 0.95, *, total: np.ndarray | None = None) -> Estimate:
+def component_var(
+    parts: np.ndarray, level: float = 0.95, *, total: np.ndarray | None = None
+) -> Estimate:
     """Return the part of the total's VaR that each column of ``parts`` (n, k) brings, (k,).
 
     Euler allocation: the mean of the part given that the total is at its VaR (Tasche 2007), by a triangular
@@ -143,9 +153,13 @@ def component_var(parts: np.ndarray, level: float = 0.95, *, total: np.ndarray |
     y, middle = x[near], weight @ total[near]
     away, mean = total[near] - middle, weight @ y
     spread = weight @ away**2
-    slope = (weight * away) @ y / spread if spread > (1e-9 * np.abs(ordered).max()) ** 2 else 0.0 * mean
+    slope = (
+        (weight * away) @ y / spread if spread > (1e-9 * np.abs(ordered).max()) ** 2 else 0.0 * mean
+    )
     residual = y - mean - np.outer(away, slope)
-    return Estimate(mean + slope * (at - middle), np.sqrt(weight**2 @ residual**2 + (slope * error) ** 2))
+    return Estimate(
+        mean + slope * (at - middle), np.sqrt(weight**2 @ residual**2 + (slope * error) ** 2)
+    )
 
 
 def incremental(parts: np.ndarray, level: float = 0.95) -> Estimate:
@@ -174,9 +188,13 @@ def liquidity(unmet: np.ndarray, wanted: float, level: float = 0.95) -> dict[str
     the others are shares of what is wanted. Raises ParameterError where nothing is wanted.
     """
     if not 0.0 < wanted < np.inf:
-        raise ParameterError(f"wanted is {wanted!r}.", "Give the hours that the plan has to serve, above 0.")
+        raise ParameterError(
+            f"wanted is {wanted!r}.", "Give the hours that the plan has to serve, above 0."
+        )
     share = _checked(unmet, level) / wanted
     return {
-        "probability": probability_over(share, 0.0), "mean": mean(share), "var": var(share, level),
+        "probability": probability_over(share, 0.0),
+        "mean": mean(share),
+        "var": var(share, level),
         "cvar": cvar(share, level),
-    }  # fmt: skip
+    }

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.risk import measures
 from cloudarb_lib.risk.correlation import LEAST_STEPS
 from cloudarb_lib.risk.cost import PRESETS, PlanCost, World, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, mean, probability_over, var
 from cloudarb_lib.risk.simulate import MODELS, N_DRAWS, draw_costs
-from cloudarb_lib.schema import validate
-from cloudarb_lib.types import Panel, Paths
+from cloudarb_lib.tables.schema import validate
 
 SCOPES = {"provider": "provider", "region": "region", "gpu_model": "gpu", "offer_id": "offer"}
 """Columns of a cost's table by which risk is split, and their prefix in ``scope``."""
@@ -45,7 +45,9 @@ def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFra
     mean = parts.mean(axis=0)
     table = pd.DataFrame({"expected_cost_usd": mean}, index=pd.Index(names, name=by))
     split = {name: measure(parts - mean, level) for name, measure in PARTS.items()}
-    split[MARGINAL] = Estimate(*(v / np.where(mean > 0, mean, np.nan) for v in split["component_cvar"]))
+    split[MARGINAL] = Estimate(
+        *(v / np.where(mean > 0, mean, np.nan) for v in split["component_cvar"])
+    )
     for name, (value, error) in split.items():
         table[f"{name}_usd"], table[f"{name}_error_usd"] = value, error
     return table.sort_values("component_cvar_usd", ascending=False)
@@ -53,12 +55,17 @@ def contributions(cost: PlanCost, by: str, *, level: float = 0.95) -> pd.DataFra
 
 def _tail(samples: np.ndarray, level: float, scope: str) -> list[_Row]:
     increase = samples - samples.mean()
-    return [("var", level, var(increase, level), scope), ("cvar", level, cvar(increase, level), scope)]
+    return [
+        ("var", level, var(increase, level), scope),
+        ("cvar", level, cvar(increase, level), scope),
+    ]
 
 
 def _risk(rows: list[_Row], horizon_h: float) -> pd.DataFrame:
     columns = ["measure", "level", "horizon_h", "value_usd", "standard_error_usd", "scope"]
-    table = pd.DataFrame([(m, at, horizon_h, *e, scope) for m, at, e, scope in rows], columns=columns)
+    table = pd.DataFrame(
+        [(m, at, horizon_h, *e, scope) for m, at, e, scope in rows], columns=columns
+    )
     return validate(table, "risk")
 
 
@@ -84,7 +91,11 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
         shares = liquidity(cost.unmet_gpu_hours, wanted, level).items()
         rows += [(f"unmet_share_{n}", level if "var" in n else none, e, "total") for n, e in shares]
     price, capacity = cost.price.sum(axis=1), cost.capacity.sum(axis=1)
-    for scope, samples in {"total": cost.total, "risk:price": price, "risk:capacity": capacity}.items():
+    for scope, samples in {
+        "total": cost.total,
+        "risk:price": price,
+        "risk:capacity": capacity,
+    }.items():
         for at in dict.fromkeys((level, 0.99)):
             rows += _tail(samples, at, scope)
     for column, prefix in SCOPES.items():
@@ -96,7 +107,11 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
 
 
 def by_horizon(
-    world: World, plan: pd.DataFrame, *, horizons_h: Iterable[float] = HORIZONS_H, level: float = 0.95
+    world: World,
+    plan: pd.DataFrame,
+    *,
+    horizons_h: Iterable[float] = HORIZONS_H,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Return rows of table ``risk``, scope horizon: expected_cost, var and cvar of each horizon within the world's,
     and of its own.
@@ -117,13 +132,18 @@ def by_horizon(
         paths = Paths(world.paths.offer_ids, world.paths.times[cut], values)
         part = plan.assign(hours=plan["hours"] * share, period=0)
         total = plan_cost(replace(world, paths=paths, horizon_h=horizon_h), part).total
-        rows = [("expected_cost", float("nan"), mean(total), "horizon"), *_tail(total, level, "horizon")]
+        rows = [
+            ("expected_cost", float("nan"), mean(total), "horizon"),
+            *_tail(total, level, "horizon"),
+        ]
         tables.append(_risk(rows, horizon_h))
     return pd.concat(tables, ignore_index=True)
 
 
 def _tails(costs: dict[str, np.ndarray], level: float, name: str) -> pd.DataFrame:
-    rows = {n: (c.mean(), *(e.value for _, _, e, _ in _tail(c, level, ""))) for n, c in costs.items()}
+    rows = {
+        n: (c.mean(), *(e.value for _, _, e, _ in _tail(c, level, ""))) for n, c in costs.items()
+    }
     columns = ["expected_cost_usd", "var_usd", "cvar_usd"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis(name)
 
@@ -144,7 +164,9 @@ def by_model(
     if len(now) >= horizon_steps + LEAST_STEPS:
         units |= {m: draw_costs(now, within, horizon_steps, model=m, seed=seed) for m in MODELS}
     fixed, hours = table["price_usd_per_hour"].to_numpy(), table["instance_hours"].to_numpy()
-    costs = {name: np.where(table["committed"], fixed, unit) @ hours for name, unit in units.items()}
+    costs = {
+        name: np.where(table["committed"], fixed, unit) @ hours for name, unit in units.items()
+    }
     if "filtered" in costs:
         share = np.arange(1, N_DRAWS + 1) / N_DRAWS
         ours = np.quantile(costs["these paths"], share, method="inverted_cdf")

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.errors import DataError, ParameterError
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.risk.correlation import STILL, correlation, enough, known_steps, variances
-from cloudarb_lib.types import Panel, Paths
 
 DRAWS = ("random", "antithetic", "sobol")
 BLOCK = 2048
@@ -18,7 +18,9 @@ BLOCK = 2048
 MODELS = ("filtered", "garch", "historical", "normal")
 N_DRAWS = 2000
 HALF_LIFE_WINDOWS = 45.0
-MOST_SCALING = 2.0  # a residual of a quiet day says little about a wild one: prices of 2015 rose thirtyfold
+MOST_SCALING = (
+    2.0  # a residual of a quiet day says little about a wild one: prices of 2015 rose thirtyfold
+)
 
 
 class Normal(NamedTuple):
@@ -92,16 +94,25 @@ def simulate_paths(
     there = np.isfinite(panel.price) & (panel.price > 0)
     if not there[-1:].all():
         gone = panel.offers.index[int(there[-1].argmin())]
-        raise DataError(f"{gone} has no price at {panel.times[-1]:%Y-%m-%d %H:%M}.", "Leave it out.")
+        raise DataError(
+            f"{gone} has no price at {panel.times[-1]:%Y-%m-%d %H:%M}.", "Leave it out."
+        )
     returns = np.diff(np.log(np.where(there, panel.price, np.nan)), axis=0)
     if model == "normal":
         fitted = fit_normal(returns)
-        note, drawn = fitted.note, draw_normal(fitted, n_paths=n_paths, steps=horizon_steps, seed=seed)
+        note, drawn = (
+            fitted.note,
+            draw_normal(fitted, n_paths=n_paths, steps=horizon_steps, seed=seed),
+        )
         values = np.concatenate(list(drawn), axis=1)
     else:
         count = enough(len(returns) - horizon_steps + 1, f"past windows of {horizon_steps} cells")
-        at = np.random.default_rng(seed).integers(0, count, n_paths)[:, None] + np.arange(horizon_steps)
-        values = np.ascontiguousarray(np.nan_to_num(returns).astype(np.float32)[at].transpose(2, 0, 1))
+        at = np.random.default_rng(seed).integers(0, count, n_paths)[:, None] + np.arange(
+            horizon_steps
+        )
+        values = np.ascontiguousarray(
+            np.nan_to_num(returns).astype(np.float32)[at].transpose(2, 0, 1)
+        )
         note = f"{count} past windows of {horizon_steps} steps"
     for offer, now in zip(
         values, panel.price[-1].astype(np.float32), strict=True
@@ -112,7 +123,9 @@ def simulate_paths(
     return Paths(panel.offers.index, pd.DatetimeIndex(times), values), note
 
 
-def draw_costs(now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, seed: int) -> np.ndarray:
+def draw_costs(
+    now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, seed: int
+) -> np.ndarray:
     """Return samples (N_DRAWS, offers) of the mean price over the next ``horizon`` cells, USD per hour.
 
     ``now`` and ``mean`` (cells, offers) are the price at the end of each past cell and its mean over it; where
@@ -126,7 +139,9 @@ def draw_costs(now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, s
     DataError for fewer than 12, ParameterError for an unknown model.
     """
     if model not in MODELS or horizon < 1:
-        raise ParameterError(f"model {model!r} over {horizon!r} steps.", f"Take one of {MODELS}, 1 or more.")
+        raise ParameterError(
+            f"model {model!r} over {horizon!r} steps.", f"Take one of {MODELS}, 1 or more."
+        )
     last = len(now)
     stride = horizon if (last - 1) // horizon >= 30 else 1
     at = np.arange(last - horizon, 0, -stride)[::-1]
@@ -137,7 +152,9 @@ def draw_costs(now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, s
     ahead, before = np.log((total[at + horizon] - total[at]) / horizon), np.log(now[at - 1])
     change, centre, rng = ahead - before, np.log(now[-1]), np.random.default_rng(seed)
     if model == "normal":
-        drawn = np.concatenate(list(draw_normal(fit_normal(change), n_paths=N_DRAWS, seed=seed)), axis=1)
+        drawn = np.concatenate(
+            list(draw_normal(fit_normal(change), n_paths=N_DRAWS, seed=seed)), axis=1
+        )
         return np.exp(centre + drawn[:, :, 0].T.astype(float))
     weight = np.ones(len(at))
     if model != "historical":

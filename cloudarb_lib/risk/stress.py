@@ -14,15 +14,15 @@ import pandas as pd
 from pydantic import BeforeValidator, Field
 
 from cloudarb_lib import allocate
-from cloudarb_lib.assumptions import Assumptions
-from cloudarb_lib.documents import NotNegative, Number, Positive, Text, read, read_yaml, record
-from cloudarb_lib.errors import ParameterError
-from cloudarb_lib.handover import PROJECT
+from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.base.records import NotNegative, Number, Positive, Text, read, read_yaml, record
+from cloudarb_lib.base.types import Paths
+from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.risk.cost import PlanCost, World, find_fallbacks, plan_cost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
-from cloudarb_lib.schema import validate
-from cloudarb_lib.types import Paths
-from cloudarb_lib.units import parse_as_of
+from cloudarb_lib.tables.assumptions import Assumptions
+from cloudarb_lib.tables.schema import validate
 
 WHOM = ("purchase_option", "gpu_model", "provider", "region")
 """Who is hit, narrowed down in this order: the largest region is the largest of what is left."""
@@ -100,7 +100,9 @@ def load_scenarios(path: str | Path = "") -> list[Scenario]:
             what = f"all_of: {unknown[0]!r} is not an entry above" if unknown else "name repeats"
             at = read_yaml(path, ours)[1]("scenarios", i, "all_of" if unknown else "name")
             raise ParameterError(f"{at}: scenario {scenario.name!r}: {what}.")
-        found[scenario.name] = replace(scenario, all_of=tuple(found[str(name)] for name in scenario.all_of))
+        found[scenario.name] = replace(
+            scenario, all_of=tuple(found[str(name)] for name in scenario.all_of)
+        )
     return list(found.values())
 
 
@@ -127,7 +129,12 @@ def _replayed(scenario: Scenario, world: World, ids: pd.Index) -> np.ndarray | N
     """Return by what the prices of ``ids`` move, (offers, steps), or None where the record does not hold it."""
     record, steps = world.record, len(world.paths.times)
     since, until = parse_as_of(scenario.since), parse_as_of(scenario.until)
-    if record is None or not len(record.times) or since < record.times[0] or until > record.times[-1]:
+    if (
+        record is None
+        or not len(record.times)
+        or since < record.times[0]
+        or until > record.times[-1]
+    ):
         return None
     pace = max(world.horizon_h / steps * pd.Timedelta(hours=1), (until - since) / steps)
     at = [int(record.times.searchsorted(min(since + k * pace, until))) for k in range(steps + 1)]
@@ -153,7 +160,12 @@ def _shock(scenario: Scenario, world: World, plan: pd.DataFrame) -> _Shock | Non
         for column in WHOM:
             whom = getattr(part, column)
             if whom == "largest":
-                by = spend[hit].groupby(offers.loc[hit, column]).sum().drop("unstated", errors="ignore")
+                by = (
+                    spend[hit]
+                    .groupby(offers.loc[hit, column])
+                    .sum()
+                    .drop("unstated", errors="ignore")
+                )
                 whom = by.idxmax() if len(by) else "none"
             hit &= (offers[column] == whom).to_numpy() | (not whom)
         moves = hit & (offers["purchase_option"] != "reserved").to_numpy()
@@ -173,7 +185,10 @@ def _struck(world: World, shock: _Shock) -> World:
     price = world.offers["price_usd_per_hour"] * shock.price.mean(axis=1)
     offers = world.offers.assign(price_usd_per_hour=price, available_share=shock.available)
     at = pd.Index(offers["offer_id"]).get_indexer(world.paths.offer_ids)
-    values, wild = world.paths.values * shock.price[at, None, :], np.flatnonzero(shock.volatility[at] != 1.0)
+    values, wild = (
+        world.paths.values * shock.price[at, None, :],
+        np.flatnonzero(shock.volatility[at] != 1.0),
+    )
     mean = values[wild].mean(axis=1, keepdims=True)
     wide = (np.maximum(values[wild], 1e-12) / mean) ** shock.volatility[at[wild], None, None]
     values[wild] = wide * (mean / wide.mean(axis=1, keepdims=True))
@@ -193,9 +208,14 @@ def _cost(
 
 
 def plan_on(
-    offers: pd.DataFrame, workloads: list[allocate.Workload], paths: Paths | None, *,
-    assumptions: Assumptions, hours: float, gap: float,
-) -> pd.DataFrame | None:  # fmt: skip
+    offers: pd.DataFrame,
+    workloads: list[allocate.Workload],
+    paths: Paths | None,
+    *,
+    assumptions: Assumptions,
+    hours: float,
+    gap: float,
+) -> pd.DataFrame | None:
     """Return the cheapest plan on ``offers`` to a relative ``gap``, None where they cannot serve the workloads."""
     limits = allocate.Limits(terms=("1y",))
     try:
@@ -209,7 +229,10 @@ def plan_on(
 
 
 def replan(
-    world: World, scenarios: Iterable[Scenario], plan: pd.DataFrame, workloads: list[allocate.Workload]
+    world: World,
+    scenarios: Iterable[Scenario],
+    plan: pd.DataFrame,
+    workloads: list[allocate.Workload],
 ) -> dict[str, pd.DataFrame]:
     """Return by scenario the plan that would be made once it has struck, table ``plan``, as far as there is one.
 
@@ -220,7 +243,9 @@ def replan(
     stay paid beside the new plan.
     """
     kept, plans = plan[plan["offer_id"].str.contains("/reserved/")], {}
-    mean = world.paths.values.mean(axis=1, keepdims=True)  # without limits of risk nothing else counts
+    mean = world.paths.values.mean(
+        axis=1, keepdims=True
+    )  # without limits of risk nothing else counts
     world = replace(world, paths=replace(world.paths, values=mean))
     for scenario in scenarios:
         if (shock := _shock(scenario, world, plan)) is None:
@@ -260,9 +285,14 @@ def _recourse(
     held, taken = (table.groupby("offer_id")["instances"].sum() for table in (plan, anew))
     taken = taken.sub(held, fill_value=0.0).clip(lower=0.0)
     price = _struck(world, shock.seen()).offers.set_index("offer_id")["price_usd_per_hour"]
-    move = np.array([0.0, world.assumptions.get("move_overlap_h") * (taken * price[taken.index]).sum()])
+    move = np.array(
+        [0.0, world.assumptions.get("move_overlap_h") * (taken * price[taken.index]).sum()]
+    )
     rest = slice(shown, None)
-    believed = means(anew, 1.0, rest, shock.seen()) + move, means(plan, shock.demand, rest, shock.seen())
+    believed = (
+        means(anew, 1.0, rest, shock.seen()) + move,
+        means(plan, shock.demand, rest, shock.seen()),
+    )
     if tuple(believed[0]) >= tuple(believed[1]):
         return None
     after = means(anew, 1.0, rest) + move
@@ -271,9 +301,14 @@ def _recourse(
 
 
 def stress(
-    world: World, scenarios: Iterable[Scenario], plan: pd.DataFrame, *,
-    replanned: dict[str, pd.DataFrame], budget_usd: float, level: float = 0.95,
-) -> pd.DataFrame:  # fmt: skip
+    world: World,
+    scenarios: Iterable[Scenario],
+    plan: pd.DataFrame,
+    *,
+    replanned: dict[str, pd.DataFrame],
+    budget_usd: float,
+    level: float = 0.95,
+) -> pd.DataFrame:
     """Return table ``stress``: a row per scenario, first the base, VaR and CVaR at ``level``; scenarios that hit no
     offer and episodes that the record lacks are left out.
 
@@ -292,20 +327,32 @@ def stress(
         anew = replanned.get(scenario.name)
         moved = None if anew is None else _recourse(world, shock, plan, anew)
         left, least = moved or (unmet, expected)
-        rows.append({
-            "scenario": scenario.name, "expected_cost_usd": expected, "loss_usd": expected,
-            "recourse_loss_usd": least, "level": level, "var_usd": var(total - expected, level).value,
-            "cvar_usd": cvar(total - expected, level).value,
-            "probability_over_budget": probability_over(total, budget_usd).value,
-            "unmet_gpu_hours": unmet, "recourse_unmet_gpu_hours": left,
-        })  # fmt: skip
+        rows.append(
+            {
+                "scenario": scenario.name,
+                "expected_cost_usd": expected,
+                "loss_usd": expected,
+                "recourse_loss_usd": least,
+                "level": level,
+                "var_usd": var(total - expected, level).value,
+                "cvar_usd": cvar(total - expected, level).value,
+                "probability_over_budget": probability_over(total, budget_usd).value,
+                "unmet_gpu_hours": unmet,
+                "recourse_unmet_gpu_hours": left,
+            }
+        )
     table = pd.DataFrame(rows)
     table[["loss_usd", "recourse_loss_usd"]] -= table["expected_cost_usd"].iloc[0]
     return validate(table, "stress")
 
 
 def reverse_stress(
-    world: World, plan: pd.DataFrame, *, budget_usd: float, cvar_limit_usd: float = 0.0, level: float = 0.95
+    world: World,
+    plan: pd.DataFrame,
+    *,
+    budget_usd: float,
+    cvar_limit_usd: float = 0.0,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Return table ``reverse_stress``: the smallest change of each factor that breaks a limit, the plan held.
 
@@ -339,7 +386,12 @@ def reverse_stress(
 
     rows = []
     for limit in ("budget", "cvar"):
-        alone = {factor: (end - 1.0) * least({factor: end - 1.0}, limit) for factor, end in FURTHEST.items()}
+        alone = {
+            factor: (end - 1.0) * least({factor: end - 1.0}, limit)
+            for factor, end in FURTHEST.items()
+        }
         rows += [(limit, factor, change) for factor, change in alone.items()]
-        rows.append((limit, "together", least({f: c for f, c in alone.items() if np.isfinite(c)}, limit)))
+        rows.append(
+            (limit, "together", least({f: c for f, c in alone.items() if np.isfinite(c)}, limit))
+        )
     return validate(pd.DataFrame(rows, columns=["limit", "factor", "change"]), "reverse_stress")

@@ -1,0 +1,58 @@
+"""Run every notebook with its defaults and store the outputs of its contract cells, no others.
+
+usage: python -m benchmarks.refresh_golden [NAME ...]      (make golden)
+
+Outputs stay only in cells tagged keep_output; execution counts, timings and widget state go, so
+that the file changes only when the notebook or one of its contract tables does.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from pipelines.runner import Watch, execute, skip_slow_grammar
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def stripped(notebook, executed):
+    """Return ``notebook`` with the outputs that ``executed`` has in its contract cells."""
+    results = {cell.id: cell for cell in executed.cells}
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type == "code":
+            # nbval refuses an output without a count; any number does, as long as it stays
+            cell.execution_count = 1 if "keep_output" in tags else None
+            cell.outputs = results[cell.id].outputs if "keep_output" in tags else []
+            for output in cell.outputs:
+                output.pop("execution_count", None)
+                if output.output_type == "execute_result":
+                    output.execution_count = 1
+    kept = ("kernelspec", "language_info")
+    notebook.metadata = {key: value for key, value in notebook.metadata.items() if key in kept}
+    notebook.metadata.get("language_info", {}).pop("version", None)
+    return notebook
+
+
+def refresh(path: Path) -> bool:
+    """Run the notebook at ``path`` and store it; return whether the file changed."""
+    skip_slow_grammar()
+    import nbformat
+
+    with tempfile.TemporaryDirectory() as folder, Watch(300.0) as watch:
+        output = Path(folder) / "tables" / path.name
+        output.parent.mkdir()
+        execute(path, output, {}, watch)
+        executed = nbformat.read(output, as_version=4)
+    before = path.read_text(encoding="utf-8")
+    nbformat.write(stripped(nbformat.read(path, as_version=4), executed), path)
+    return path.read_text(encoding="utf-8") != before
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or ["*"]
+    for path in sorted(
+        p for name in names for p in (ROOT / "notebooks").glob(f"{Path(name).stem}.ipynb")
+    ):
+        print(f"{path.name:<26}{'changed' if refresh(path) else 'as before'}", flush=True)

@@ -1,0 +1,58 @@
+"""Units and times: the constants of the cloud calendar, and the door for every time."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from cloudarb_lib.base.errors import ParameterError
+
+HOURS_PER_YEAR = 8760.0
+"""Cloud compute trades every hour of the year."""
+HOURS_PER_WEEK = 168.0
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def ensure_utc(value: object, name: str = "time") -> pd.Timestamp:
+    """Return ``value`` as a UTC timestamp; refuse a naive one instead of assuming a zone."""
+    try:
+        stamp: Any = pd.Timestamp(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        stamp = pd.NaT
+    if stamp is pd.NaT:
+        raise ParameterError(
+            f"{name} {value!r} is not a time.", "Write it as 2026-04-29T18:00:00Z."
+        )
+    if stamp.tzinfo is None:
+        raise ParameterError(
+            f"{name} {value!r} has no time zone.", "Add one, such as a trailing Z for UTC."
+        )
+    return stamp.tz_convert("UTC")
+
+
+def parse_as_of(value: object) -> pd.Timestamp:
+    """Return the instant up to which a run may know things.
+
+    A plain date such as ``2026-04-29`` means the end of that day in UTC; anything finer
+    must name its zone (``ensure_utc``).
+    """
+    text = str(value)
+    if _DATE.fullmatch(text):
+        return ensure_utc(f"{text}T00:00Z", "as_of") + pd.Timedelta(days=1)
+    return ensure_utc(value, "as_of")
+
+
+def parse_freq(value: str) -> pd.Timedelta:
+    """Return a fixed grid step (``1h``, ``1D``, ``7D``, ``weekly``...) as a positive Timedelta."""
+    named = {"hourly": "1h", "daily": "1D", "weekly": "7D"}
+    try:
+        step: Any = pd.Timedelta(named.get(value, value))
+    except ValueError:
+        step = pd.NaT
+    if step is pd.NaT or step < pd.Timedelta("1min"):
+        what = f"freq {value!r} is no fixed step of a minute or more."
+        raise ParameterError(what, "Use for instance 1h, 1D or 7D.")
+    return step

@@ -1,0 +1,1 @@
+"""What brings prices in: one file a source or format."""

@@ -1,0 +1,128 @@
+"""The price store: immutable DuckDB snapshots, a pointer to the newest, reads as of a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from cloudarb_lib.base.errors import ParameterError, StoreError, did_you_mean
+from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.base.types import OFFER_PARTS
+from cloudarb_lib.base.units import parse_as_of
+from cloudarb_lib.tables.schema import PURCHASE_OPTIONS, STORED
+
+BUNDLED = PROJECT / "data"
+_SPECS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
+WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
+
+
+def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection whose session is UTC; StoreError if the file cannot be opened."""
+    try:
+        con = duckdb.connect(str(path), read_only=read_only, config={"threads": 2})
+        con.execute("SET TimeZone = 'UTC'")
+    except duckdb.Error as cause:
+        what = str(cause).splitlines()[0]
+        raise StoreError(f"snapshot {path} cannot be opened: {what}", WAY_OUT) from cause
+    return con
+
+
+def store_folder(store_dir: str | Path) -> Path:
+    """Return the folder of a store; '' means data/store."""
+    return Path(store_dir) if str(store_dir) else BUNDLED / "store"
+
+
+def current(folder: Path) -> Path | None:
+    """Return the newest snapshot of a store, None where there is none yet; StoreError if damaged."""
+    try:
+        name = (folder / "current").read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as cause:
+        raise StoreError(f"store {folder} cannot be read: {cause.strerror}.", WAY_OUT) from cause
+    path = folder / "snapshots" / f"{name}.duckdb"
+    if not re.fullmatch("[0-9a-f]{16}", name) or not path.is_file():
+        others = sorted(p.stem for p in (folder / "snapshots").glob("*.duckdb"))
+        way_out = f"Write one of {', '.join(others)} into that file." if others else WAY_OUT
+        raise StoreError(
+            f"{folder / 'current'} names {name[:40]!r}, which is no snapshot.", way_out
+        )
+    return path
+
+
+class Snapshot(AbstractContextManager["Snapshot"]):
+    """One immutable state of the price store, read only: ``digest`` names its content, ``path``
+    its file. Close it, or use it in a with statement."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.digest = path.stem
+        self._con = connect(path, read_only=True)
+        there = {row[0] for row in self._con.execute("SHOW TABLES").fetchall()}
+        if not set(STORED) <= there:
+            raise StoreError(f"snapshot {path} was written by another version.", WAY_OUT)
+
+    def close(self, *_: object) -> None:
+        """Let go of the file."""
+        self._con.close()
+
+    __exit__ = close
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a whole stored table of ``schema.STORED``, times in UTC."""
+        if name not in STORED:
+            raise ParameterError(f"no stored table {name!r}{did_you_mean(name, list(STORED))}.")
+        return self._con.execute(f"SELECT {', '.join(STORED[name].names)} FROM {name}").df()
+
+    def looks(self, *, as_of: object) -> pd.DataFrame:
+        """Return table ``looks`` up to ``as_of``."""
+        query = "SELECT * FROM looks WHERE looked_at <= ? ORDER BY provider, source, looked_at"
+        return self._con.execute(query, [parse_as_of(as_of)]).df()
+
+    def events(
+        self,
+        *,
+        as_of: object,
+        providers: Sequence[str] | None = None,
+        purchase_options: Sequence[str] | None = None,
+        gpu_only: bool = False,
+        include_flagged: bool = False,
+    ) -> pd.DataFrame:
+        """Return the price events known at ``as_of``, sorted by offer_id and effective_at.
+
+        Columns of table ``price_events``, offer_id (a category) and the machine's specification
+        (null where unknown). Of several observations of one (offer, effective_at) the latest known
+        stands. Flagged glitches are left out from flagged_at on, unless ``include_flagged``.
+        """
+        unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
+        if unknown:
+            raise ParameterError(
+                f"purchase option {min(unknown)!r} is unknown.", f"Use {PURCHASE_OPTIONS}."
+            )
+        told = {
+            "providers": providers,
+            "options": purchase_options,
+            "gpus": gpu_only,
+            "flagged": include_flagged,
+        }
+        known, parts, specs = "flagged_at <= $as_of", ", ".join(OFFER_PARTS), ", ".join(_SPECS)
+        events = self._con.execute(
+            f"""SELECT price_events.* REPLACE (CASE WHEN {known} THEN quality ELSE 'ok' END AS quality,
+              CASE WHEN {known} THEN flagged_at END AS flagged_at), concat_ws('/', {parts}) AS offer_id, {specs}
+            FROM price_events LEFT JOIN instances USING (provider, instance_type)
+            WHERE observed_at <= $as_of AND ($providers IS NULL OR provider IN $providers)
+              AND ($options IS NULL OR purchase_option IN $options) AND (NOT $gpus OR gpu_count > 0)
+              AND ($flagged OR flagged_at IS NULL OR flagged_at > $as_of)
+            ORDER BY offer_id, effective_at, observed_at""",
+            {"as_of": parse_as_of(as_of), **told},
+        ).df()
+        ids = pd.Index(events["offer_id"].unique(), dtype=object)
+        events["offer_id"] = pd.Categorical(events["offer_id"], categories=ids)
+        events["offer_count"] = events["offer_count"].astype("Int32")
+        late = events.duplicated(["offer_id", "effective_at"], keep="last")
+        return events[~late].reset_index(drop=True) if late.any() else events

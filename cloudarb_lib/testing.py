@@ -1,0 +1,187 @@
+"""Builders with good defaults, for tests: what a valid table, panel, workload or plan looks like, to be changed in one place.
+
+Tests import builders from here, never from one another. What a single test file needs stays in that file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib import allocate
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast import members
+from cloudarb_lib.tables.assumptions import Assumptions
+
+# Assumptions
+
+FIGURES = {
+    "capacity_gpus/spot": 32,
+    "capacity_gpus/on_demand": 64,
+    "capacity_gpus/reserved": 64,
+    "capacity_gpus_per_market_offer": 8,
+    "interruption_per_hour/spot/calm": 0.0,
+    "interruption_per_hour/spot/typical": 0.002,
+    "interruption_per_hour/spot/stressed": 0.02,
+    "interruption_per_hour/market": 0.0,
+    "site_fee_usd_per_week": 0,
+    "boot_disk_usd_per_week": 0,
+}
+
+
+def figures(**changes) -> Assumptions:
+    rows = [(n, float(v), "", "test", "2026-01-01") for n, v in {**FIGURES, **changes}.items()]
+    return Assumptions(pd.DataFrame(rows, columns=["name", "value", "unit", "source", "date"]))
+
+
+# Offers and prices
+
+
+def offers(*rows) -> pd.DataFrame:
+    """Rows: provider, region, machine, option, GPU model, GPUs, price."""
+    columns = [
+        "provider",
+        "region",
+        "instance_type",
+        "purchase_option",
+        "gpu_model",
+        "gpu_count",
+        "price_usd_per_hour",
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    table["term"] = np.where(table["purchase_option"] == "reserved", "1y", "")
+    parts = ["provider", "region", "term", "instance_type", "purchase_option", "term"]
+    table["offer_id"] = table[parts].agg("/".join, axis=1)
+    table["price_kind"], table["offer_count"] = "administered", np.nan
+    return table.assign(gpu_memory_gib=80.0, memory_gib=200.0)
+
+
+OFFERS = offers(
+    ("gcp", "us-a", "h8", "spot", "H100", 8.0, 16.0),
+    ("gcp", "us-a", "h8", "on_demand", "H100", 8.0, 80.0),
+    ("gcp", "us-b", "h8", "spot", "H100", 8.0, 20.0),
+    ("aws", "us-a", "h1", "on_demand", "H100", 1.0, 9.0),
+    ("gcp", "eu-a", "a1", "spot", "A100-80GB", 1.0, 1.5),
+    ("gcp", "us-a", "h8", "reserved", "H100", 8.0, 8.0),
+)
+
+
+# Demand
+
+GOOD = "demand:\n  - workload: a\n    needs: 3 x 8 H100\n"
+
+
+def work(amount=8.0, **changes) -> allocate.Workload:
+    return allocate.Workload(
+        "w", amount, **({"throughput": {"H100": 1.0}, "interruptible": True} | changes)
+    )
+
+
+def load(tmp_path: Path, text: str) -> list[allocate.Workload]:
+    file = tmp_path / "demand.yaml"
+    file.write_text(text)
+    return allocate.load_workloads(file)
+
+
+def plan_for(
+    *workloads, table=OFFERS, options=None, hours=168.0, paths=None, limits=None, **changes
+):
+    problem = allocate.build_problem(
+        list(workloads),
+        table,
+        assumptions=figures(**changes),
+        hours=hours,
+        paths=paths,
+        limits=limits,
+    )
+    return allocate.solve(problem, options)
+
+
+# Panels and tasks of the forecast
+
+
+def a_panel(price, options="spot", models="H100", providers="gcp", step="7D"):
+    price = np.asarray(price, float)
+    n = price.shape[1]
+    offers = pd.DataFrame(
+        {
+            "provider": providers,
+            "region": [f"r{i}" for i in range(n)],
+            "zone": "",
+            "instance_type": "m",
+            "purchase_option": options,
+            "term": "",
+            "gpu_model": models,
+            "price_kind": "administered",
+        },
+        index=pd.Index([f"o{i}" for i in range(n)], name="offer_id"),
+    )
+    times = pd.date_range("2025-01-01", periods=len(price), freq=step, tz="UTC")
+    known = np.isfinite(price)
+    return Panel(
+        times, pd.Timedelta(step), offers, price, known.astype(float), np.where(known, 2, 0)
+    )
+
+
+def stepping(seed=0, times=80, series=12, drift=0.0, every=4):
+    """Prices that step together every few cells, as administered prices do."""
+    rng = np.random.default_rng(seed)
+    review = (np.arange(times) % every == 0)[:, None] & (rng.random((times, series)) < 0.8)
+    shock = rng.normal(drift, 0.05, (times, 1)) + rng.normal(0, 0.02, (times, series))
+    return np.exp(np.cumsum(np.where(review, shock, 0), axis=0)) * np.linspace(1, 40, series)
+
+
+def some_assumptions(per_year=0.0, down=1.0, size=0.3):
+    rows = [
+        (f"list_price_jump_{what}/{option}", value)
+        for what, value in (("per_year", per_year), ("down_share", down), ("size", size))
+        for option in ("on_demand", "reserved")
+    ]
+    return Assumptions(
+        pd.DataFrame(rows, columns=["name", "value"]).assign(unit="1", source="test", date="2026")
+    )
+
+
+def a_task(price, groups=None, origins=None, horizon=4):
+    log_price = np.log(price)
+    groups = np.zeros(log_price.shape[1], int) if groups is None else groups
+    origins = np.arange(20, len(log_price)) if origins is None else origins
+    return members.Task(log_price, groups, origins, horizon, 1)
+
+
+def damaged(times=110, step="7D"):
+    """Prices of 20 series: one point, constant, a gap of months, withdrawn, all missing, new at the end, and sound."""
+    price = stepping(times=times, series=20, drift=-0.02)
+    price[:-1, 1] = np.nan
+    price[:, 2] = 5.0
+    price[30:55, 3] = np.nan
+    price[times - 10 :, 4] = np.nan
+    price[:, 5] = np.nan
+    price[: times - 4, 6] = np.nan
+    return a_panel(price, step=step)
+
+
+SPIKING_HOURS = 600
+SPIKING_SERIES = 16
+
+
+def spiking(seed=0, times=SPIKING_HOURS):
+    """Hourly prices at 1 that rise tenfold for half of a day, some once in two days, at random."""
+    rng = np.random.default_rng(seed)
+    start = rng.integers(0, 36, (SPIKING_SERIES, times // 48 + 1)) + 48 * np.arange(times // 48 + 1)
+    hour = np.arange(times)[:, None, None]
+    high = ((hour >= start) & (hour < start + 12)).any(axis=2)
+    return np.where(high, 10.0, 1.0) * np.linspace(1, 5, SPIKING_SERIES)
+
+
+# Risk
+
+
+def shuffled(x, shuffle):
+    """Return the paths and offers of ``x`` in another order, and that of the offers."""
+    rows, columns = list(range(x.shape[0])), list(range(x.shape[1]))
+    shuffle.shuffle(rows)
+    shuffle.shuffle(columns)
+    return x[rows][:, columns], columns

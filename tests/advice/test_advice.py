@@ -1,0 +1,319 @@
+"""The look-back sees only the past, and pays what the prices that came ask for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloudarb_lib import advice, allocate, forecast
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import OFFER_PARTS, Paths
+from cloudarb_lib.market import history
+from cloudarb_lib.plots import summary
+from cloudarb_lib.tables.assumptions import load_assumptions
+from cloudarb_lib.tables.run_tables import save_table
+from cloudarb_lib.tables.schema import STORED
+
+WEEK = pd.Timedelta("7D")
+END = pd.Timestamp("2026-03-05", tz="UTC")
+START = END - 30 * WEEK
+
+
+class Record:
+    """A snapshot of a few H100 offers, honest about as_of, that notes what it was asked."""
+
+    def __init__(self, prices: dict[str, list[tuple[int, float]]]) -> None:
+        rows = []
+        for place, steps in prices.items():
+            region, option = place.split(":")
+            parts = (
+                "gcp",
+                region,
+                "",
+                "a3-highgpu-8g",
+                option.split("-")[0],
+                option.partition("-")[2],
+            )
+            for week, price in steps:
+                rows.append(
+                    dict(zip(OFFER_PARTS, parts, strict=True))
+                    | {
+                        "offer_id": "/".join(parts),
+                        "price_usd_per_hour": price,
+                        "effective_at": START + week * WEEK,
+                    }
+                )
+        table = pd.DataFrame(rows).sort_values(["offer_id", "effective_at"], ignore_index=True)
+        table["observed_at"] = table["effective_at"]
+        constants = {
+            "currency": "USD",
+            "source": "test",
+            "price_kind": "administered",
+            "quality": "ok",
+        }
+        specs = {
+            "gpu_model": "H100",
+            "gpu_count": 8.0,
+            "gpu_memory_gib": 80.0,
+            "vcpus": 208.0,
+            "memory_gib": 1872.0,
+        }
+        self.rows = table.assign(
+            offer_count=pd.array([None] * len(table), dtype="Int32"), **constants, **specs
+        )
+        self.asked: list[pd.Timestamp] = []
+
+    def events(self, *, as_of, gpu_only, providers=("gcp",)):
+        assert gpu_only
+        self.asked.append(as_of)
+        mine = self.rows["provider"].isin(providers) & (self.rows["observed_at"] <= as_of)
+        return self.rows[mine].reset_index(drop=True)
+
+    def table(self, name):
+        return pd.DataFrame(columns=STORED[name].names)
+
+    def looks(self, *, as_of):
+        times = pd.date_range(START, END, freq="7D")
+        looks = pd.DataFrame(
+            {"provider": "gcp", "source": "test", "looked_at": times, "covers_from": times}
+        )
+        return looks[looks["looked_at"] <= as_of]
+
+
+PRICES = {
+    "us-a:spot": [(0, 10.0), (24, 20.0)],
+    "us-b:spot": [(0, 12.0), (24, 11.0)],
+    "us-a:on_demand": [(0, 80.0)],
+    "us-a:reserved-1y": [(0, 50.0)],
+}
+WORKLOAD = allocate.Workload(
+    name="train", amount=16, throughput={"H100": 1.0}, hours_a_week=168, interruptible=True
+)
+
+
+def looked_back(prices=PRICES, steps=8, record=None):
+    record = record or Record(prices)
+    past = advice.markets(
+        record,
+        pd.date_range(end=END, periods=steps + 1, freq=WEEK),
+        providers=["gcp"],
+        stale_after_days=14.0,
+    )
+    paid, advised = advice.look_back(
+        past, [WORKLOAD], horizon_steps=13, assumptions=load_assumptions(), seed=1
+    )
+    return paid, advised, record
+
+
+@pytest.fixture(scope="module")
+def result():
+    return looked_back()
+
+
+def test_each_policy_pays_what_came(result):
+    paid, _, record = result
+    assert record.asked == [END - k * WEEK for k in range(8, -1, -1)]
+    assert set(paid["policy"]) == {
+        "advice",
+        "stay put",
+        "cheapest now",
+        "all on-demand",
+        "one-year commitment",
+    }
+    book = load_assumptions()
+    fee = book.get("site_fee_usd_per_week")
+    by = paid.set_index(["policy", "period_utc"])["cost_usd"].unstack()
+    two = 2 * 168.0  # two machines of eight, every hour of a week
+    assert by.loc["all on-demand"].to_numpy() == pytest.approx(80 * two + fee)
+    assert by.loc["one-year commitment"].to_numpy() == pytest.approx(50 * two + fee)
+    # Week 24 of the record is the third of the look-back: us-a doubles, us-b becomes cheaper.
+    stay = by.loc["stay put"].to_numpy() - fee
+    assert stay[2] / stay[0] == pytest.approx(2.0)
+    move = 11 * 2 * book.get("move_overlap_h")
+    now = by.loc["cheapest now"].to_numpy() - fee
+    assert now[2] == pytest.approx(stay[0] * 11 / 10 + move)
+    assert now[3] == pytest.approx(stay[0] * 11 / 10)
+    assert paid.loc[paid["policy"] == "cheapest now", "moves"].tolist() == [0, 0, 16, 0, 0, 0, 0, 0]
+
+
+def test_a_record_that_has_gone_stale_takes_no_part():
+    record = Record({**PRICES, "us-c:spot": [(0, 1.0)]})
+    gone = record.rows["region"] == "us-c"
+    record.rows.loc[gone, "source"] = "given up"  # its provider has another record, which is fresh
+    record.rows.loc[gone, ["effective_at", "observed_at"]] = END - 8 * WEEK
+    _, advised, _ = looked_back(record=record)
+    assert set(advised["offer_id"].str.split("/").str[1]) <= {"us-a", "us-b"}
+
+
+def test_a_change_of_the_future_changes_no_decision(result):
+    _, advised, _ = result
+    later = {**PRICES, "us-b:spot": [*PRICES["us-b:spot"], (28, 500.0)]}
+    _, other, _ = looked_back(later)
+    past = advised["period_utc"] < START + 28 * WEEK
+    pd.testing.assert_frame_equal(advised[past], other[past])
+
+
+def test_one_walk_forecasts_from_every_origin_and_what_was_corrected_is_forecast_by_itself():
+    prices = {
+        "us-a:spot": [(0, 10.0), (9, 10.5), (18, 9.5), (27, 10.0)],
+        "us-b:spot": PRICES["us-b:spot"],
+    }
+    terms = {"horizon_steps": 4, "n_paths": 50, "assumptions": load_assumptions(), "seed": 1}
+
+    def panel(weeks, record=None, **changes):
+        at, record = START + weeks * WEEK, record or Record(prices)
+        events, looks = record.events(as_of=at, gpu_only=True), record.looks(as_of=at)
+        return history.to_panel(events.assign(**changes), looks, freq=WEEK, as_of=at, start=START)
+
+    early, late = forecast.forecast_panels([panel(20), panel(29)], **terms)
+    assert (early.paths.times[0], late.paths.times[0]) == (START + 21 * WEEK, START + 30 * WEEK)
+    other = Record({**prices, "us-a:spot": [*prices["us-a:spot"][:3], (27, 500.0)]})
+    same, changed = forecast.forecast_panels([panel(20, other), panel(29, other)], **terms)
+    np.testing.assert_array_equal(same.paths.values, early.paths.values)
+    assert changed.paths.values.max() > late.paths.values.max() + 100
+    wrong = panel(20, price_usd_per_hour=7.0)  # corrected since
+    alone, _ = forecast.forecast_panels([wrong, panel(29)], **terms)
+    by_itself = forecast.forecast_offers(wrong, leave_out=forecast.SLOW, **terms)
+    pd.testing.assert_frame_equal(alone.table, by_itself.table)
+    assert set(np.unique(alone.paths.values)) == {7.0}
+
+
+def test_a_withdrawn_offer_is_bought_on_demand():
+    gone = {**PRICES, "us-a:spot": [(0, 10.0), (25, np.nan)]}
+    paid, _, _ = looked_back(gone)
+    stay = paid[paid["policy"] == "stay put"].set_index("period_utc")["cost_usd"]
+    fee = load_assumptions().get("site_fee_usd_per_week")
+    ratio = (stay.iloc[-1] - fee) / (stay.iloc[0] - fee)
+    assert ratio == pytest.approx(8.0)  # 80 an hour on demand in place of 10
+
+
+def test_a_policy_nobody_sells_is_left_out():
+    paid, _, _ = looked_back(
+        {"us-a:spot": PRICES["us-a:spot"], "us-b:spot": PRICES["us-b:spot"]}, steps=3
+    )
+    assert set(paid["policy"]) == {"advice", "stay put", "cheapest now"}
+
+
+def test_a_plan_of_the_run_is_taken_and_else_made(tmp_path):
+    record = Record(PRICES)
+    events, looks = record.events(as_of=END, gpu_only=True), record.looks(as_of=END)
+    offers, _ = history.current_offers(events, looks, as_of=END, stale_after_days=14.0)
+    ids = offers["offer_id"].to_numpy()
+    price = offers["price_usd_per_hour"].to_numpy()[:, None, None] * np.ones((1, 3, 1))
+    paths = Paths(pd.Index(ids), pd.DatetimeIndex([END + WEEK]), price)
+    terms = {"assumptions": load_assumptions(), "hours": 168.0}
+    plan, binding = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    assert set(plan["offer_id"]) == {"gcp/us-b//a3-highgpu-8g/spot/"}
+    kept = plan.assign(workload="kept")
+    save_table(kept, "plan", tmp_path)
+    made, _ = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    assert set(made["workload"]) == {"train"}  # a plan without what binds is none
+    save_table(binding, "plan_binding", tmp_path)
+    taken, _ = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    assert set(taken["workload"]) == {"kept"}
+
+
+def test_a_short_record_is_refused():
+    with pytest.raises(ParameterError, match="does not reach back 40 steps"):
+        looked_back(steps=40)
+
+
+def test_a_demand_nobody_could_serve_at_first_is_refused():
+    late = {"us-a:spot": [(26, 10.0)], "us-a:reserved-1y": [(0, 5.0)]}
+    with pytest.raises(ParameterError, match="no offer could serve the demand"):
+        looked_back(late)
+
+
+def test_an_offer_gone_without_a_stand_in_is_named():
+    with pytest.raises(DataError, match="nothing on demand replaces it"):
+        looked_back({"us-a:spot": [(0, 10.0), (25, np.nan)], "us-b:spot": [(0, 12.0)]})
+
+
+def test_an_offer_gone_cannot_be_kept():
+    paths = Paths(pd.Index(["a"]), pd.DatetimeIndex([END]), np.ones((1, 1, 1)))
+    plan = pd.DataFrame(
+        {"workload": "w", "period": 0, "offer_id": ["a"], "instances": [1.0], "hours": [10.0]}
+    )
+    _, keep, move = advice.compare(plan.assign(offer_id="gone"), plan, paths, scale=1.0)
+    assert np.isnan(keep)
+    assert move == 10.0
+
+
+def test_the_fan_adds_up():
+    times = pd.date_range(END, periods=3, freq="7D")
+    paths = Paths(
+        pd.Index(["a", "b"]), times, np.stack([np.full((5, 3), 2.0), np.full((5, 3), 4.0)])
+    )
+    plan = pd.DataFrame({"offer_id": ["a", "a"], "instances": [1.0, 2.0], "hours": [300.0, 300.0]})
+    fan = advice.cost_fan(plan, paths)
+    assert fan["p50_usd"].tolist() == [600.0, 1200.0, 1800.0]
+    assert fan["p10_usd"].tolist() == fan["p90_usd"].tolist()
+    with pytest.raises(DataError, match="no paths for offer c"):
+        advice.cost_fan(plan.assign(offer_id="c"), paths)
+    figure = summary.budget_fan(fan, 1000.0)
+    assert "in danger" in figure.layout.title.text
+
+
+def test_moving_is_weighed_against_keeping():
+    paths = Paths(pd.Index(["a", "b"]), pd.DatetimeIndex([END]), np.array([[[2.0]], [[3.0]]]))
+    before = pd.DataFrame(
+        {"workload": "w", "period": 0, "offer_id": ["b"], "instances": [2.0], "hours": [168.0]}
+    )
+    plan = pd.DataFrame(
+        {
+            "workload": "w",
+            "period": 0,
+            "offer_id": ["a", "b"],
+            "instances": [1.0, 1.0],
+            "hours": [1680.0] * 2,
+        }
+    )
+    changed, keep, move = advice.compare(before, plan, paths, scale=10.0)
+    assert keep == pytest.approx(2 * 1680 * 3)
+    assert move == pytest.approx(1680 * 5)
+    assert changed[["offer_id", "before", "now"]].to_numpy().tolist() == [
+        ["a", 0.0, 1.0],
+        ["b", 2.0, 1.0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "says"), [(101.0, "made no difference"), (120.0, "**paid**"), (90.0, "did not pay")]
+)
+def test_the_verdict_is_what_the_numbers_say(other, says):
+    weeks = pd.to_datetime(["2026-01-01", "2026-01-08"], utc=True)
+    paid = pd.DataFrame(
+        {
+            "policy": ["advice"] * 2 + ["stay put"] * 2,
+            "period_utc": [*weeks, *weeks],
+            "cost_usd": [40.0, 60.0, other / 2, other / 2],
+            "moves": [0.0, 8.0, 0.0, 0.0],
+        }
+    )
+    board = advice.scoreboard(paid)
+    assert board.loc[
+        "advice", ["total_usd", "worst_step_usd", "worst_step", "gpus_moved"]
+    ].tolist() == [100.0, 60.0, "2026-01-08", 8.0]
+    assert board.loc["stay put", "over_advice"] == pytest.approx(other / 100 - 1)
+    assert says in advice.verdict(board)
+
+
+def test_the_figure_ends_each_line_in_its_total(result):
+    figure = summary.look_back(result[0])
+    texts = [a.text for a in figure.layout.annotations]
+    assert len(texts) == 5
+    assert sum("advice" in t for t in texts) == 1
+    heights = sorted(a.y for a in figure.layout.annotations)
+    assert min(np.diff(heights)) > 0
+
+
+def test_history_is_what_the_record_says():
+    record = Record(PRICES)
+    offers, _ = history.current_offers(
+        record.events(as_of=END, gpu_only=True),
+        record.looks(as_of=END),
+        as_of=END,
+        stale_after_days=14,
+    )
+    assert (
+        offers.set_index("offer_id")["price_usd_per_hour"]["gcp/us-b//a3-highgpu-8g/spot/"] == 11.0
+    )

@@ -1,0 +1,269 @@
+"""Panels and current offers against slow oracles."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import (
+    STATE_ABSENT,
+    STATE_CHANGED,
+    STATE_NOT_LOOKED,
+    STATE_UNCHANGED,
+    Panel,
+)
+from cloudarb_lib.market.history import cheapest, current_offers, fresh, to_panel
+from cloudarb_lib.tables import schema
+
+T0 = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+def at(minute: int) -> pd.Timestamp:
+    return T0 + pd.Timedelta(minutes=minute)
+
+
+def make_events(rows: list[tuple]) -> pd.DataFrame:
+    """(offer, effective minute, observed minute, price or NaN, source) as a frame of events."""
+    frame = pd.DataFrame(rows, columns=["offer", "e", "o", "price_usd_per_hour", "source"])
+    frame = frame.sort_values(["offer", "e", "o"], kind="stable", ignore_index=True)
+    out = pd.DataFrame(
+        {
+            "provider": "gcp",
+            "region": "r",
+            "zone": "",
+            "instance_type": frame["offer"].map("m{}".format),
+            "purchase_option": "spot",
+            "term": "",
+            "price_usd_per_hour": frame["price_usd_per_hour"].astype(float),
+            "effective_at": pd.DatetimeIndex([at(e) for e in frame["e"]], tz="UTC"),
+            "observed_at": pd.DatetimeIndex([at(o) for o in frame["o"]], tz="UTC"),
+            "source": frame["source"],
+            "price_kind": "administered",
+            "offer_count": pd.array([pd.NA] * len(frame), "Int32"),
+            "vcpus": 8.0,
+            "memory_gib": 32.0,
+            "gpu_model": "H100",
+            "gpu_count": 2.0,
+            "gpu_memory_gib": 80.0,
+        }
+    )
+    out["offer_id"] = pd.Categorical("gcp/r//" + out["instance_type"] + "/spot/")
+    return out
+
+
+def make_looks(rows: list[tuple[str, int, int]]) -> pd.DataFrame:
+    """(source, covers from, looked at) as a frame of looks."""
+    return pd.DataFrame(
+        {
+            "provider": "gcp",
+            "source": [s for s, _, _ in rows],
+            "looked_at": pd.DatetimeIndex([at(u) for _, _, u in rows], tz="UTC"),
+            "covers_from": pd.DatetimeIndex([at(f) for _, f, _ in rows], tz="UTC"),
+        }
+    )
+
+
+def same(a: float, b: float) -> bool:
+    return a == b or (np.isnan(a) and np.isnan(b))
+
+
+events_of = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.integers(0, 60),
+        st.sampled_from([0, 0, 0, 5, 20]),
+        st.sampled_from([1.0, 2.0, 3.5, float("nan")]),
+        st.sampled_from("ab"),
+    ),
+    min_size=1,
+    max_size=14,
+    unique_by=lambda row: (row[0], row[1], row[2]),
+)
+looks_of = st.lists(
+    st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.sampled_from([0, 0, 12])), max_size=8
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    events_of,
+    looks_of,
+    st.integers(20, 75),
+    st.sampled_from([3, 7, 20]),
+    st.sampled_from([None, 11]),
+)
+def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, start) -> None:
+    rows = [(offer, e, e + lag, price, source) for offer, e, lag, price, source in rows]
+    looks = [(source, u - lag, u) for source, u, lag in look_rows]
+    frame, look_frame = make_events(rows), make_looks(looks)
+    options = {
+        "freq": pd.Timedelta(minutes=width),
+        "as_of": at(end),
+        "start": None if start is None else at(start),
+    }
+    last = to_panel(frame, look_frame, how="last", **options)
+    mean = to_panel(frame, look_frame, how="mean", **options)
+    known = [(o, max(e, s), e, p, src) for o, e, s, p, src in rows if max(e, s) <= end]
+    assert list(last.offers.index) == sorted({f"gcp/r//m{o}/spot/" for o, *_ in known})
+    if not known:
+        return
+    assert last.times[-1] == at(end)
+    begin = min(s for _, s, *_ in known) if start is None else start
+    first = (last.times[0] - T0) // pd.Timedelta(minutes=1)
+    assert first - width < begin <= first if start is None else first - width <= begin < first
+    for j, name in enumerate(last.offers.index):
+        mine = [row[1:] for row in known if f"gcp/r//m{row[0]}/spot/" == name]
+
+        def in_force(t, mine=mine):
+            started = [(e, s, p, src) for s, e, p, src in mine if s <= t]
+            return max(started, key=lambda known: known[:2])[2:] if started else (np.nan, None)
+
+        for i in range(len(last.times)):
+            right = first + i * width
+            price, source = in_force(right)
+            assert same(last.price[i, j], price)
+            minutes = [in_force(t)[0] for t in range(right - width, right)]
+            sold = [p for p in minutes if not np.isnan(p)]
+            expected = np.nan if source is None else len(sold) / width
+            np.testing.assert_allclose(last.available[i, j], expected)
+            np.testing.assert_allclose(mean.price[i, j], np.mean(sold) if sold else price)
+            inside = [
+                t for t in range(right - width + 1, right + 1) if any(s == t for s, *_ in mine)
+            ]
+            moved = any(not same(in_force(t)[0], in_force(t - 1)[0]) for t in inside)
+            begun = any(in_force(t)[1] and not in_force(t - 1)[1] for t in inside)
+            arrived = any(
+                s == t and e >= max(f for u, f, *_ in mine if u <= s)
+                for t in inside
+                for s, e, *_ in mine
+            )
+            looked = any(
+                src == source and u <= end and f <= right and u > right - width
+                for src, f, u in looks
+            )
+            if np.isnan(price):
+                assert last.state[i, j] == STATE_ABSENT
+            elif moved or begun:
+                assert last.state[i, j] == STATE_CHANGED
+            elif len({s for s, *_ in mine}) == len(
+                mine
+            ):  # simultaneous rows may change and change back
+                assert last.state[i, j] == (
+                    STATE_UNCHANGED if looked or arrived else STATE_NOT_LOOKED
+                )
+
+
+def test_cells_told_apart() -> None:
+    events = make_events(
+        [(1, 0, 0, 2.0, "a"), (1, 25, 25, float("nan"), "a"), (1, 45, 45, 4.0, "a")]
+    )
+    panel = to_panel(
+        events, make_looks([("a", 12, 12), ("b", 33, 33)]), freq="10min", as_of=at(50), start=at(0)
+    )
+    assert panel.state[:, 0].tolist() == [
+        STATE_NOT_LOOKED,
+        STATE_UNCHANGED,
+        STATE_ABSENT,
+        STATE_ABSENT,
+        STATE_CHANGED,
+    ]
+    np.testing.assert_allclose(panel.available[:, 0], [1, 1, 0.5, 0, 0.5])
+    np.testing.assert_allclose(panel.price[:, 0], [2, 2, np.nan, np.nan, 4])
+    assert panel.offers.loc["gcp/r//m1/spot/", "gpu_model"] == "H100"
+
+
+def test_a_cell_uses_nothing_seen_after_it() -> None:
+    seen_late = make_events([(1, 0, 0, 2.0, "a"), (1, 5, 35, 9.0, "a")])
+    panel = to_panel(seen_late, make_looks([]), freq="10min", as_of=at(40), start=at(0))
+    assert panel.price[:, 0].tolist() == [2.0, 2.0, 2.0, 9.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(events_of, st.integers(10, 60))
+def test_a_panel_cut_early_is_the_start_of_the_later_one(rows, cut) -> None:
+    events = make_events(
+        [(offer, e, e + lag, price, source) for offer, e, lag, price, source in rows]
+    )
+    options = {"freq": pd.Timedelta(minutes=5), "start": at(-5)}
+    late = to_panel(events, make_looks([]), as_of=at(cut + 20), **options).frame()
+    early = to_panel(events, make_looks([]), as_of=at(cut), **options).frame()
+    late = late.loc[early.index, early.columns]
+    pd.testing.assert_frame_equal(early, late, check_freq=False)
+
+
+def test_nothing_known_gives_an_empty_panel() -> None:
+    panel = to_panel(make_events([(1, 30, 30, 2.0, "a")]), make_looks([]), freq="1D", as_of=at(10))
+    assert panel.price.shape == (0, 0)
+
+
+def test_doors() -> None:
+    events, looks = make_events([(1, 0, 0, 2.0, "a")]), make_looks([])
+    with pytest.raises(ParameterError, match="how"):
+        to_panel(events, looks, freq="1D", as_of=at(10), how="median")
+    naive = events.assign(effective_at=events["effective_at"].dt.tz_localize(None))
+    with pytest.raises(DataError, match="naive"):
+        to_panel(naive, looks, freq="1D", as_of=at(10))
+    with pytest.raises(ParameterError, match="stale_after_days"):
+        current_offers(events, looks, as_of=at(10), stale_after_days=-1)
+
+
+def test_current_offers_are_fresh_and_not_withdrawn() -> None:
+    day = 24 * 60
+    events = make_events(
+        [
+            (1, 0, 0, 2.0, "a"),
+            (1, 60, 60, 3.0, "a"),  # in force
+            (2, 0, 0, 2.0, "a"),
+            (2, 90, 90, float("nan"), "a"),  # withdrawn
+            (3, 0, 0, 5.0, "b"),  # its source was last looked at long ago
+            (4, 8 * day, 8 * day, 7.0, "a"),  # later
+        ]
+    )
+    looks = make_looks(
+        [("a", 6 * day, 6 * day), ("b", day, day), ("a", 9 * day, 9 * day), ("c", 5 * day, 5 * day)]
+    )
+    offers, sources = current_offers(events, looks, as_of=at(7 * day), stale_after_days=3)
+    schema.validate(offers, "offers")
+    schema.validate(sources, "sources")
+    assert offers["offer_id"].tolist() == ["gcp/r//m1/spot/"]
+    row = offers.iloc[0]
+    assert (row["price_usd_per_hour"], row["price_usd_per_gpu_hour"]) == (3.0, 1.5)
+    assert (row["changed_at"], row["looked_at"]) == (at(60), at(6 * day))
+    told = sources.set_index("source")
+    assert told["offers"].to_dict() == {"a": 1, "b": 1, "c": 0}
+    assert told["stale"].to_dict() == {"a": False, "b": True, "c": False}
+    assert told.loc["b", "age_days"] == pytest.approx(6.0)
+    empty, _ = current_offers(events, looks, as_of=at(-10), stale_after_days=3)
+    assert empty.empty
+
+
+def test_a_record_for_models_is_never_an_offer():
+    events = make_events([(0, 1, 1, 2.0, "aws-spot-2015"), (1, 1, 1, 3.0, "a")])
+    offers, sources = current_offers(events, make_looks([]), as_of=at(5), stale_after_days=14)
+    assert offers["source"].tolist() == ["a"]
+    assert sources.set_index("source")["stale"].to_dict() == {"a": False, "aws-spot-2015": True}
+    assert fresh(events, sources)["source"].tolist() == ["a"]
+
+
+def test_the_cheapest_of_several_offers_is_one_series_per_gpu() -> None:
+    times = pd.date_range("2025-01-01", periods=3, freq="1h", tz="UTC")
+    offers = pd.DataFrame(
+        {
+            "provider": ["a", "a", "b"],
+            "gpu_model": ["H100", "H100", "H100"],
+            "gpu_count": [1, 8, 2],
+        },
+        index=pd.Index(["x", "y", "z"], name="offer_id"),
+    )
+    price = np.array([[3.0, 16.0, 5.0], [3.0, 32.0, np.nan], [np.nan, np.nan, 4.0]])
+    state = np.array([[2, 1, 2], [2, 3, 0], [0, 0, 1]])
+    available = np.where(np.isfinite(price), 1.0, np.nan)
+    low = cheapest(
+        Panel(times, times[1] - times[0], offers, price, available, state),
+        ["provider", "gpu_model"],
+    )
+    assert list(low.offers.index) == ["a/H100", "b/H100"]
+    np.testing.assert_array_equal(low.price, [[2.0, 2.5], [3.0, np.nan], [np.nan, 2.0]])
+    np.testing.assert_array_equal(low.state, [[1, 2], [2, 0], [0, 1]])

@@ -1,0 +1,358 @@
+"""``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
+
+import argparse
+import os
+import signal
+import sys
+from dataclasses import replace
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cloudarb_lib import allocate as library
+from cloudarb_lib.base.errors import SolveError
+from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.tables.schema import validate
+from pipelines import allocate, cli
+
+PLACE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["infra", "accelerators", "use_spot"],
+    "properties": {
+        "infra": {
+            "type": "string",
+            "pattern": "^(aws|azure|gcp|lambda|nebius|runpod|verda)(/[^/]+(/[^/]+)?)?$",
+        },
+        "instance_type": {"type": "string", "pattern": "^[^/ ]+$"},
+        "accelerators": {"type": "string", "pattern": "^[A-Za-z0-9-]+:[0-9]+(\\.[0-9]+)?$"},
+        "use_spot": {"type": "boolean"},
+    },
+}
+TASK = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?$"},
+        "num_nodes": {"type": "integer", "minimum": 1},
+        "resources": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"any_of": {"type": "array", "minItems": 1, "items": PLACE}},
+        },
+    },
+}
+"""What of SkyPilot's task schema (sky/utils/schemas.py, ALL_CLOUDS and CLUSTER_NAME_VALID_REGEX of
+sky/skylet/constants.py) our tasks may use; clouds are those of it whose prices the record holds."""
+
+DEMAND = (
+    "demand:\n  - workload: train\n    needs: 64 H100\n    interruptible: yes\n    in: [europe-*]\n"
+)
+
+
+def run(tmp_path, *more, demand=DEMAND):
+    file = tmp_path / "demand.yaml"
+    file.write_text(demand)
+    given = ["allocate", str(file), "--as-of", "2026-04-29", "--out", str(tmp_path / "out")]
+    return cli.main([*given, "--paths", "history", "--n-paths", "40", *more])
+
+
+def test_help_names_every_option_and_its_default(capsys):
+    parser = argparse.ArgumentParser()
+    allocate.arguments(parser)
+    with pytest.raises(SystemExit):
+        cli.main(["allocate", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for action in parser._actions[2:]:
+        (option,) = action.option_strings
+        entry = told.split(f" {option} ", 1)[1].split(" --", 1)[0]
+        if isinstance(action.default, int | float) and not isinstance(action.default, bool):
+            assert f"(default {action.default})" in entry, option
+
+
+def test_a_plan_is_printed_and_written(tmp_path, capsys):
+    assert run(tmp_path, "--budget", "250000", "--cvar", "250000") == 0
+    said, told = capsys.readouterr()
+    assert "s: a plan of" in told
+    for word in (
+        "status: optimal",
+        "proven bound:",
+        "gap:",
+        "CVaR 0.95",
+        "VaR 0.95",
+        "binds: capacity of",
+    ):
+        assert word in said
+    out = tmp_path / "out"
+    plan = validate(pd.read_parquet(out / "tables" / "plan.parquet"), "plan")
+    assert plan["gpus"].sum() == 64
+    assert len(pd.read_csv(out / "plan.csv")) == len(plan)
+    tasks = [yaml.safe_load(file.read_text()) for file in sorted((out / "sky").glob("*.yaml"))]
+    assert sum(task["num_nodes"] for task in tasks) == plan["instances"].sum()
+    for task in tasks:
+        jsonschema.validate(task, TASK)
+        for place in task["resources"]["any_of"]:
+            assert place["infra"].startswith("gcp/europe-")
+            assert place["accelerators"] == "H100:8"
+    assert "\nplan runners up:\n" in said
+    assert "frontier" not in said
+    assert len(pd.read_parquet(out / "tables" / "plan_runners_up.parquet")) == 1
+
+
+def test_var_is_held_on_request_and_safety_has_its_price(tmp_path, capsys):
+    assert run(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "price of safety" not in said
+    var = float(said.split("VaR 0.95 of rent: ")[-1].split(" ")[0].replace(",", ""))
+    assert run(tmp_path, "--var", str(1.01 * var)) == 0
+    assert "price of safety: 0.00 USD" in capsys.readouterr().out
+    assert run(tmp_path, "--var", str(0.1 * var)) == 5
+    assert "no plan with VaR 0.95 up to" in capsys.readouterr().err
+    assert run(tmp_path, "--diversify", "region", "--effective-providers", "3") == 0
+    said = capsys.readouterr().out
+    assert float(said.split("price of safety: ")[1].split(" ")[0].replace(",", "")) > 0
+
+
+def test_commitments_held_and_carbon_are_taken_into_account(tmp_path, capsys):
+    held = "commitments:\n  - machine: gcp/us-central1/a3-highgpu-8g\n    instances: 3\n    usd_per_hour: 55\n"
+    assert run(tmp_path, "--carbon-usd-per-tonne", "80", demand=DEMAND + held) == 0
+    said = capsys.readouterr().out
+    assert "idle commitment gcp/us-central1//a3-highgpu-8g/reserved/held" in " ".join(said.split())
+    kg = float(said.split("\ncarbon: ")[1].split(" kgCO2e")[0].replace(",", ""))
+    charged = float(said.split("\ncharges: ")[1].split(" USD")[0].replace(",", ""))
+    assert charged == pytest.approx(kg * 0.08, abs=0.01)
+    assert run(tmp_path, "--carbon-kg", str(kg / 1e3)) == allocate.INFEASIBLE
+    assert f"carbon {kg / 1e3:,.6g} is short by" in capsys.readouterr().out
+
+
+def test_periods_and_futures_are_planned_together(tmp_path, capsys):
+    futures = (PROJECT / "data" / "demand_futures.yaml").read_text()
+    assert run(tmp_path, "--periods", "2", "--terms", "1y", demand=futures) == 0
+    plan = validate(pd.read_parquet(tmp_path / "out" / "tables" / "plan.parquet"), "plan")
+    gpus = (
+        plan[~plan["workload"].str.startswith("idle")].groupby(["workload", "period"])["gpus"].sum()
+    )
+    train = {key: held for key, held in gpus.items() if key[0].startswith("train")}
+    assert train == {
+        ("train-llm in base", 0): 32,
+        ("train-llm in base", 1): 64,
+        ("train-llm in surge", 0): 48,
+        ("train-llm in surge", 1): 96,
+    }
+    committed = (
+        plan[plan["purchase_option"] == "reserved"].groupby(["scenario", "period"])["gpus"].sum()
+    )
+    assert committed.nunique() == 1, "the same whatever comes"
+    assert committed.iloc[0] >= 48
+    said = capsys.readouterr().out
+    assert "status: " in said
+    assert "a set of tasks for each scenario" in said
+
+
+def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
+    assert run(tmp_path, "--budget", "1000") == allocate.INFEASIBLE
+    said = capsys.readouterr().out
+    assert "budget 1,000 is short by" in said
+    assert not (tmp_path / "out" / "plan.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "demand", "said"),
+    [
+        (["--budget", "-1"], DEMAND, "budget_usd is -1"),
+        (["--periods", "0"], DEMAND, "must be 1 or more"),
+        (["--var", "0"], DEMAND, "VaR cannot be held at 0 USD"),
+        (["--horizon-steps", "0"], DEMAND, "must be 1 or more"),
+        (
+            [],
+            DEMAND + "    intrruptible: yes\n",
+            "line 6: key 'intrruptible' is not known (did you mean 'interruptible'?)",
+        ),
+        ([], DEMAND.replace("europe-*", "mars-*"), "region mars-*: 0 left"),
+        ([], DEMAND.replace("H100", "H999"), "GPU model H999"),
+        (["--seed", "-1"], DEMAND, "--seed not below 0"),
+        (
+            ["--providers", "gpc"],
+            DEMAND,
+            "nothing is recorded of provider 'gpc' by 2026-04-29 (did you mean 'gcp'?)",
+        ),
+        (["--as-of", "2030-01-01"], DEMAND, "fresh on 2030-01-01: the last look is of 2026-04-30"),
+        (["--as-of", "2010-01-01"], DEMAND, "fresh on 2010-01-01: the first look is later"),
+        (["--out", __file__], DEMAND, "test_allocate_cli.py is a file. Way out: Name a folder"),
+        (["--cvar-level", "95"], DEMAND, "cvar_level is 95"),
+        (["--gap", "5"], DEMAND, "gap is 5"),
+        (["--budget", "nan"], DEMAND, "budget_usd is nan"),
+        (["--store", "/nowhere"], DEMAND, "no store at /nowhere"),
+        (["--hazard", "mild"], DEMAND, "hazard is 'mild'"),
+    ],
+)
+def test_a_mistake_ends_with_code_2_and_a_sentence(tmp_path, capsys, more, demand, said):
+    assert run(tmp_path, *more, demand=demand) == (4 if "--store" in more else 2)
+    assert said in capsys.readouterr().err
+
+
+def test_no_time_is_no_proof(tmp_path, capsys):
+    assert run(tmp_path, "--time-limit", "0.001") == 5
+    assert (
+        "no plan was found in 0 s (time limit without plan), which is no proof that there is none"
+        in (capsys.readouterr().err)
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise SolveError("the solver crashed.", "Try another solver.")
+
+    monkeypatch.setattr("cloudarb_lib.allocate.solve", fail)
+    assert run(tmp_path) == 5
+    assert "the solver crashed" in capsys.readouterr().err
+
+
+def test_an_interrupted_search_keeps_its_plan_and_explains_no_further(
+    tmp_path, capsys, monkeypatch
+):
+    search = library.solve
+    monkeypatch.setattr(
+        "cloudarb_lib.allocate.solve", lambda *a: replace(search(*a), status="interrupted")
+    )
+    monkeypatch.setattr("cloudarb_lib.allocate.runners_up", lambda plan: pytest.fail("solved on"))
+    assert run(tmp_path, "--effective-providers", "1") == 0
+    said = capsys.readouterr().out
+    assert "status: interrupted" in said
+    assert "price of safety" not in said
+    assert len(pd.read_csv(tmp_path / "out" / "plan.csv"))
+
+
+def test_ctrl_c_in_mid_solve_gives_the_best_plan_so_far(tmp_path, capsys, monkeypatch):
+    told = []
+
+    def stop(*said):
+        told.append(said)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(allocate, "_tell", stop)
+    more = (
+        "--gap",
+        "0",
+        "--time-limit",
+        "300",
+        "--diversify",
+        "region",
+        "--effective-providers",
+        "2.5",
+    )
+    assert run(tmp_path, *more) == 0
+    said = capsys.readouterr().out
+    assert "status: interrupted" in said
+    assert float(said.split("\ngap: ")[1].split("%")[0]) > 0
+    assert pd.read_csv(tmp_path / "out" / "plan.csv")["gpus"].sum() == 64
+    assert not (tmp_path / "out" / "tables" / "plan_runners_up.parquet").exists()
+    assert told
+
+
+def test_what_explained_an_older_plan_goes_and_other_files_stay(tmp_path, monkeypatch):
+    assert run(tmp_path) == 0
+    tables = tmp_path / "out" / "tables"
+    for name in ("frontier_cvar_usd.parquet", "plan_binding.parquet"):
+        (tables / name).write_text("old")
+    (tmp_path / "out" / "sky" / "old-1.yaml").write_text("name: old\n")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloudarb_lib.allocate.runners_up", stop)
+    assert run(tmp_path) == 130
+    assert sorted(p.name for p in tables.iterdir()) == ["plan.parquet", "plan_binding.parquet"]
+    assert sorted(p.name for p in (tmp_path / "out" / "sky").iterdir()) == [
+        "train-1.yaml",
+        "train-2.yaml",
+    ]
+
+
+def test_what_stops_the_explanation_leaves_the_plan(tmp_path, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloudarb_lib.allocate.runners_up", stop)
+    assert run(tmp_path) == 130
+    assert (tmp_path / "out" / "tables" / "plan.parquet").exists()
+    assert len(list((tmp_path / "out" / "sky").glob("*.yaml"))) == 2
+    said, told = capsys.readouterr()
+    assert "a3-highgpu-8g" in said
+    assert "plan.csv and 2 tasks in sky/" in said
+    assert told.endswith("stopped\n")
+
+
+def test_a_missing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "highspy", None)
+    assert run(tmp_path) == 5
+    assert "highspy is not installed. Way out: pip install highspy" in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloudarb_lib.allocate.solve", stop)
+    assert run(tmp_path) == 130
+    assert not (tmp_path / "out").exists()
+
+
+def test_tasks_of_machines_of_other_sizes_are_kept_apart(tmp_path):
+    ids = [
+        "gcp/us-a/z/h8/spot/",
+        "runpod/unstated//x1/on_demand/",
+        "lambdalabs/us/z/x8/spot/",
+        "vultr/a//b/spot/",
+    ]
+    rows = pd.DataFrame(
+        {
+            "workload": "w in a/b",
+            "offer_id": ids,
+            "provider": [i.split("/")[0] for i in ids],
+            "instances": [2.0, 3.0, 1.0, 1.0],
+            "gpu_model": "A100-40GB",
+            "gpus": [16.0, 3.0, 8.0, 1.0],
+        }
+    )
+    assert allocate.write_tasks(rows, tmp_path) == (3, ["vultr"])
+    first, second, third = (
+        yaml.safe_load((tmp_path / f"w-in-a-b-{n}.yaml").read_text()) for n in (1, 2, 3)
+    )
+    for task in (first, second, third):
+        jsonschema.validate(task, TASK)
+    spot = {"accelerators": "A100:8", "use_spot": True}
+    gcp, lambda_ = (
+        {"infra": "gcp/us-a/z", "instance_type": "h8", **spot},
+        {"infra": "lambda/us/z", **spot},
+    )
+    assert first["resources"]["any_of"] == [gcp, lambda_]
+    assert third["resources"]["any_of"] == [lambda_, gcp]
+    assert second["num_nodes"] == 3
+    assert second["resources"]["any_of"] == [
+        {"infra": "runpod", "accelerators": "A100:1", "use_spot": False}
+    ]
+
+
+@pytest.mark.parametrize(
+    "change", [{"infra": "vultr"}, {"use_spot": "yes"}, {"accelerators": "A100"}, {"spot": True}]
+)
+def test_what_skypilot_would_refuse_fails_the_schema(change):
+    place = {"infra": "gcp/us-a", "accelerators": "A100:8", "use_spot": True, **change}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"name": "w-1", "num_nodes": 1, "resources": {"any_of": [place]}}, TASK)
+
+
+def test_frontiers_are_printed_and_kept(tmp_path, capsys):
+    small = DEMAND.replace("64 H100", "16 H100")
+    assert run(tmp_path, "--frontier", "--diversify", "region", "--gap", "0.01", demand=small) == 0
+    said = capsys.readouterr().out
+    for over, rows in (("cvar_usd", 6), ("effective_providers", 5)):
+        assert f"frontier {over.replace('_', ' ')}:" in said
+        curve = pd.read_parquet(tmp_path / "out" / "tables" / f"frontier_{over}.parquet")
+        assert len(curve) == rows
+        assert (curve["bound_usd"] <= curve["cost_usd"].fillna(np.inf) * (1 + 1e-9)).all()

@@ -1,0 +1,125 @@
+"""The weekly configuration on the bundled history: from prices to a report that holds together."""
+
+import json
+import os
+import re
+import shutil
+import sys
+
+import pandas as pd
+import pytest
+
+from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.tables.schema import HANDED_OVER, validate
+from pipelines.cli import main
+from pipelines.config import STEPS
+
+pytestmark = pytest.mark.slow
+TABLES = [
+    "offers",
+    "sources",
+    "forecast",
+    "paths",
+    "scores",
+    "weights",
+    "plan",
+    "assumptions",
+    "risk",
+    "lookback",
+]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    reports = tmp_path_factory.mktemp("reports")
+    assert main(["run", str(PROJECT / "pipelines/weekly.yaml"), "--reports", str(reports)]) == 0
+    (path,) = reports.glob("weekly-2026-04-29-*")
+    return path
+
+
+def table(run_dir, name):
+    return pd.read_parquet(run_dir / "tables" / f"{name}.parquet")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_there_and_as_the_schema_says(run_dir, name):
+    assert name in HANDED_OVER
+    assert len(validate(table(run_dir, name), name))
+
+
+def test_the_tables_fit_together(run_dir):
+    offers, plan, paths = (table(run_dir, name) for name in ("offers", "plan", "paths"))
+    assert set(plan["offer_id"]) <= set(offers["offer_id"]) & set(paths["offer_id"])
+    sources = table(run_dir, "sources")
+    assert set(offers["provider"]) <= set(sources.loc[~sources["stale"], "provider"])
+    assert "aws-spot-2015" not in set(sources.loc[~sources["stale"], "source"])
+    assert paths["path"].nunique() == 500
+    assert table(run_dir, "lookback").groupby("policy").size().eq(26).all()
+    risk = table(run_dir, "risk")
+    total = risk[risk["scope"] == "total"].set_index(["measure", "level"])["value_usd"]
+    assert 0 <= total["var", 0.95] <= total["cvar", 0.95]
+
+
+def test_the_manifest_says_that_all_is_well(run_dir):
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    assert manifest["status"] == "succeeded"
+    assert manifest["snapshot"][:8] in run_dir.name
+    for told in manifest["notebooks"].values():
+        assert (told["status"], told["exit_code"], told["error"]) == ("succeeded", 0, "")
+
+
+def test_every_page_draws_a_figure_and_says_something(run_dir):
+    local = (str(PROJECT), sys.prefix, os.path.expanduser("~"), str(run_dir.parent))
+    for step in STEPS:
+        text = (run_dir / f"{step}.html").read_text()
+        assert 'class="plot"' in text
+        assert 'output_error"' not in text
+        assert not re.search(r"""(src|href)=["']https?:""", text)
+        assert not [name for name in local if name in text]
+
+
+def test_the_second_time_there_is_nothing_to_do(run_dir, capsys):
+    arguments = ["run", str(PROJECT / "pipelines/weekly.yaml"), "--reports", str(run_dir.parent)]
+    assert main(arguments) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def faults_in_browser(page, path):
+    """Open a page without a network; return what went wrong and how many figures were drawn."""
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(request.url))
+    page.goto(path.as_uri(), wait_until="load")
+    page.wait_for_timeout(1500)
+    drawn = page.locator(".plot .main-svg:first-of-type").count()
+    return faults, drawn, page.locator(".plot").count()
+
+
+@pytest.fixture(scope="module")
+def page():
+    browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser_path is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        yield browser.new_context(offline=True).new_page()
+        browser.close()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_browser_draws_every_figure_without_a_network(run_dir, page, step):
+    faults, drawn, wanted = faults_in_browser(page, run_dir / f"{step}.html")
+    assert faults == []
+    assert drawn >= wanted >= 1
+
+
+def test_a_page_that_draws_nothing_is_noticed(page, tmp_path):
+    bad = tmp_path / "bad.html"
+    bad.write_text(
+        '<div class="plot"></div><script src="https://example.invalid/plotly.js"></script><script>x()</script>'
+    )
+    faults, drawn, wanted = faults_in_browser(page, bad)
+    assert (drawn, wanted) == (0, 1)
+    assert len(faults) == 2

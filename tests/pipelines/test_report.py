@@ -1,0 +1,146 @@
+"""Pages: figures drawn from files beside them, text escaped, failed runs in red, nothing stale left."""
+
+import json
+import re
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, writes
+
+from cloudarb_lib.plots import figure
+from pipelines import report
+from pipelines.config import STEPS
+
+
+def manifest(**changes):
+    told = {"status": "succeeded", "seconds": 1.25, "tables": ["offers"], "error": ""}
+    run = {
+        "run_id": "toy-1",
+        "title": "Toy & <script>",
+        "status": "succeeded",
+        "as_of": "2026-04-29",
+        "pid": 1,
+        "snapshot": "abcdef0123",
+        "started_at": "2026-05-01T10:00:00+00:00",
+        "seconds": 61.2,
+        "git": None,
+        "library": "f00",
+        "python": "3.11",
+        "platform": "x",
+        "packages": {"pandas": "2"},
+        "config": {"providers": ["gcp", "aws"], "seed": 7},
+        "notebooks": {step: dict(told) for step in STEPS},
+    }
+    return {**run, **changes}
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    fig = figure("Spot <b>fell</b>; 3 < 4 </script>", y_title="USD").add_scatter(
+        y=[1, 2], name="</script>"
+    )
+    outputs = [
+        new_output("display_data", {"application/vnd.plotly.v1+json": json.loads(fig.to_json())}),
+        new_output("stream", name="stderr", text="progress 3 %"),
+        new_output("stream", name="stdout", text="\n"),
+        new_output(
+            "display_data",
+            {
+                "application/vnd.jupyter.widget-view+json": {"model_id": "m"},
+                "text/plain": "bar 4 %",
+            },
+        ),
+        new_output("display_data", {"text/markdown": "It costs **$5** and then $6."}),
+    ]
+    cells = [new_markdown_cell("# Title, at $7"), new_code_cell("secret_code()", outputs=outputs)]
+    whole = new_notebook(cells=cells, metadata={"widgets": {"application/x": {"state": "heavy"}}})
+    for step in STEPS:
+        path = tmp_path / "toy-1/notebooks" / f"{step}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(writes(whole))
+    return tmp_path / "toy-1"
+
+
+def export(run_dir, run):
+    (run_dir / "manifest.json").write_text(json.dumps(run))
+    report.export(run_dir)
+    report.write_index(run_dir.parent)
+
+
+def test_pages_stand_by_themselves(run_dir):
+    export(run_dir, manifest())
+    pages = sorted(run_dir.glob("*.html"))
+    assert len(pages) == len(STEPS) + 2
+    for page in pages:
+        text = page.read_text()
+        assert not re.search(r"""(src|href)=["'](https?:|//|/)""", text)
+        for link in re.findall(r'(?:src|href)="([^"#]+)"', text):
+            if not link.startswith(("tables/", "logs/")):
+                assert (page.parent / link).exists(), link
+    assert "url=05_summary.html" in (run_dir / "index.html").read_text()
+    script = next((run_dir.parent / "assets").iterdir())
+    assert "plotly.js v" in script.read_text()[:200]
+
+
+def test_figures_text_and_noise(run_dir):
+    export(run_dir, manifest())
+    text = (run_dir / "01_explore_prices.html").read_text()
+    assert "<figcaption>Spot <b>fell</b>; 3 &lt; 4 &lt;/script&gt;</figcaption>" in text
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.S)[1])
+    assert data["data"][0]["name"] == "</script>"
+    assert "title" not in data["layout"]
+    assert data["layout"]["yaxis"]["title"]["text"] == "USD"
+    assert "<strong>$5</strong> and then $6" in text.replace("&#36;", "$")
+    assert "Title, at $7" in text.replace("&#36;", "$")
+    assert "Toy &amp; &lt;script&gt;" in text
+    assert "progress 3 %" not in text
+    assert "bar 4 %" not in text
+    assert "heavy" not in text
+    assert 'aria-current="page">Prices</a>' in text
+
+
+def test_a_failed_notebook_has_its_page_and_stale_ones_go(run_dir):
+    export(run_dir, manifest())
+    run = manifest(status="failed")
+    run["notebooks"]["04_risk_and_stress"] |= {"status": "failed", "error": "no <b>way</b>"}
+    run["notebooks"]["05_summary"] = {"status": "not run"}
+    (run_dir / "failed").mkdir()
+    (run_dir / "notebooks/04_risk_and_stress.ipynb").rename(
+        run_dir / "failed/04_risk_and_stress.ipynb"
+    )
+    export(run_dir, run)
+    assert not (run_dir / "04_risk_and_stress.html").exists()
+    assert not (run_dir / "05_summary.html").exists()
+    failed = (run_dir / "failed/04_risk_and_stress.html").read_text()
+    assert "no &lt;b&gt;way" in failed
+    assert "progress 3 %" in failed, "what it said on the way may explain the failure"
+    assert 'href="../01_explore_prices.html"' in failed
+    assert 'src="../../assets/plotly' in failed
+    assert "url=run.html" in (run_dir / "index.html").read_text()
+    overview = (run_dir / "run.html").read_text()
+    assert overview.count('class="failed-row"') == 1
+    assert "not run" in overview
+    export(run_dir, manifest())
+    assert not (run_dir / "failed/04_risk_and_stress.html").exists()
+
+
+def test_the_list_of_runs_is_newest_first_and_tells_the_dead_from_the_living(tmp_path):
+    dead = manifest(run_id="dead", status="running", pid=2**30, started_at="2026-05-03T00:00:00")
+    for run in (
+        manifest(run_id="old"),
+        manifest(run_id="new", status="failed", started_at="2026-05-02"),
+        dead,
+    ):
+        (tmp_path / run["run_id"]).mkdir()
+        (tmp_path / run["run_id"] / "manifest.json").write_text(json.dumps(run))
+    report.write_index(tmp_path)
+    text = (tmp_path / "index.html").read_text()
+    assert re.findall(r'href="(\w+)/index.html"', text) == ["dead", "new", "old"]
+    rows = dict(zip(["dead", "new", "old"], text.split("<tr ")[1:], strict=True))
+    assert "stopped" in rows["dead"]
+    assert 'class="failed-row"' in "<tr " + rows["new"]
+    assert "succeeded" in rows["old"]
+
+
+def test_no_runs_yet(tmp_path):
+    report.write_index(tmp_path)
+    assert "None yet" in (tmp_path / "index.html").read_text()

@@ -1,0 +1,81 @@
+"""Spellings of GPU models as providers, catalogues and marketplaces write them."""
+
+import pandas as pd
+import pytest
+
+from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.sources.gpus import canonical
+
+SPELLINGS = {
+    "A100-40GB": [
+        "nvidia-tesla-a100",
+        "NVIDIA A100-SXM4-40GB",
+        "A100-PCIE-40GB",
+        "A100_40G",
+        "a100 40gb",
+    ],
+    "A100-80GB": [
+        "A100-SXM4-80GB",
+        "A100_80G",
+        "nvidia-a100-80gb",
+        "NVIDIA A100 80GB PCIe",
+        "A100-80GB-SXM",
+    ],
+    "H100": [
+        "NVIDIA H100 80GB HBM3",
+        "nvidia-h100-80gb",
+        "nvidia-h100-mega-80gb",
+        "H100 PCIe",
+        "H100_SXM5",
+        "H100-SXM",
+        "NVIDIA H100 Tensor Core GPU",
+    ],
+    "H100-NVL": ["NVIDIA H100 NVL", "H100NVL", "H100-94GB", "H100 NVL 94GB"],
+    "H200": ["nvidia-h200-141gb", "H200-SXM", "NVIDIA H200"],
+    "GH200": ["NVIDIA GH200 480GB", "gh200"],
+    "B200": ["nvidia-b200", "B200 180GB"],
+    "V100": ["Tesla V100-SXM2-16GB", "V100-32GB", "nvidia-tesla-v100"],
+    "T4": ["Tesla T4", "nvidia-tesla-t4-vws", "NVIDIA T4"],
+    "T4G": ["NVIDIA T4G Tensor Core"],
+    "L4": ["nvidia-l4", "NVIDIA L4 Tensor Core GPU"],
+    "L40S": ["NVIDIA L40S", "l40s-48gb"],
+    "A10": ["NVIDIA A10"],
+    "A10G": ["NVIDIA A10G"],
+    "K520": ["GRID K520"],
+    "V520": ["AMD Radeon Pro V520"],
+    "RTX-6000-ADA": ["RTX 6000 Ada", "RTX6000-Ada", "NVIDIA RTX 6000 Ada Generation"],
+    "RTX-A6000": ["RTX A6000", "A6000", "RTXA6000"],
+    "RTX-4090": ["GeForce RTX 4090", "RTX4090", "rtx-4090"],
+    "RTX-PRO-6000": ["NVIDIA RTX PRO 6000 Blackwell Server Edition", "nvidia-rtx-pro-6000"],
+    "MI300X": ["AMD Instinct MI300X", "mi300x"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling"), [(n, s) for n, all_ in SPELLINGS.items() for s in all_]
+)
+def test_spellings_come_to_one_name(name: str, spelling: str) -> None:
+    assert canonical(spelling) == name
+    assert canonical(name) == name
+
+
+def test_names_of_the_bundled_machines_are_canonical() -> None:
+    machines = pd.read_csv(PROJECT / "data" / "instances.csv").dropna(subset="gpu_model")
+    for model, memory in set(zip(machines["gpu_model"], machines["gpu_memory_gib"], strict=True)):
+        assert canonical(model, memory) == model
+
+
+def test_memory_settles_what_the_name_leaves_open() -> None:
+    assert canonical("A100", 80) == "A100-80GB"
+    assert canonical("A100-PCIE", 40.0) == "A100-40GB"
+    assert canonical("H100", 94) == "H100-NVL"
+    assert canonical("A100") == "A100"
+    assert canonical("A100", float("nan")) == "A100"
+
+
+def test_unknown_names_are_normalised_not_guessed() -> None:
+    assert canonical("Gaudi HL-205") == "GAUDI-HL-205"
+    assert canonical("h100x") == "H100X"
+    assert canonical("nvidia") == "NVIDIA"
+    for nothing in (None, "", "  ", float("nan"), "--"):
+        assert canonical(nothing) is None

@@ -1,0 +1,202 @@
+"""Snapshots: what was known when, and what happens to a damaged store."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloudarb_lib import store
+from cloudarb_lib.base.errors import ParameterError, StoreError
+from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.store.ingest import BUNDLE, BUNDLED_AT, ingest_files
+from cloudarb_lib.store.snapshot import BUNDLED
+from cloudarb_lib.tables import schema
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundled")
+    report = ingest_files([], store_dir=folder, now=BUNDLED_AT)
+    assert report.quarantined.total() == 0
+    assert report.read == report.new > 500_000
+    return folder
+
+
+def test_stored_tables_are_the_schema(bundled: Path) -> None:
+    kinds = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
+    with open_snapshot(bundled) as snapshot:
+        con = store.connect(snapshot.path, read_only=True)
+        for table in schema.STORED.values():
+            stored = con.execute(f"DESCRIBE {table.name}").fetchall()
+            assert [(row[0], row[1]) for row in stored] == [
+                (c.name, kinds.get(c.dtype, c.dtype)) for c in table.columns
+            ]
+        for name in ("looks", "instances", "interruption_bands", "grid_carbon", "ingest_log"):
+            schema.validate(snapshot.table(name), name)
+
+
+def test_bundled_events_are_the_bundled_files(bundled: Path) -> None:
+    files = pd.concat([pd.read_parquet(BUNDLED / name) for name in BUNDLE[-3:]])
+    with open_snapshot(bundled) as snapshot:
+        events = snapshot.events(as_of="2026-05-01", include_flagged=True)
+        kept = snapshot.events(as_of="2026-05-01")
+    schema.validate(events.drop(columns="offer_id"), "price_events")
+    assert events["offer_id"].cat.categories.is_monotonic_increasing
+    order = [*store.OFFER_PARTS, "effective_at"]
+    ids = files["provider"].str.cat(files[list(store.OFFER_PARTS[1:])], sep="/")
+    files = files.assign(offer_id=ids).sort_values(["offer_id", "effective_at"], ignore_index=True)
+    for column in (
+        *order,
+        "price_usd_per_hour",
+        "observed_at",
+        "source",
+        "price_kind",
+        "offer_count",
+    ):
+        expected = files[column].to_numpy(dtype=object, na_value=None)
+        assert (events[column].to_numpy(dtype=object, na_value=None) == expected).all(), column
+    assert (events["offer_id"].astype(str) == files["offer_id"]).all()
+    assert len(kept) == (events["quality"] == "ok").sum()
+    gpus = events[events["gpu_count"] > 0]
+    assert gpus["gpu_model"].notna().all()
+    assert {"H100", "A100-80GB", "L4"} <= set(gpus["gpu_model"])
+
+
+def test_as_of_shows_nothing_later(bundled: Path) -> None:
+    with open_snapshot(bundled) as snapshot:
+        late = snapshot.events(
+            as_of="2026-04-29", providers=["gcp"], gpu_only=True, include_flagged=True
+        )
+        moment = pd.Timestamp("2023-05-09T18:00Z")
+        early = snapshot.events(
+            as_of=moment, providers=["gcp"], gpu_only=True, include_flagged=True
+        )
+        looks = snapshot.looks(as_of=moment)
+    expected = late[late["observed_at"] <= moment].reset_index(drop=True)
+    assert len(early) == len(expected) > 0
+    for column in ("price_usd_per_hour", "effective_at", "instance_type", "purchase_option"):
+        assert (early[column] == expected[column])[expected[column].notna()].all()
+    assert looks["looked_at"].max() <= moment
+
+
+def test_the_error_of_9_may_2023_is_caught(bundled: Path) -> None:
+    with open_snapshot(bundled) as snapshot:
+        events = snapshot.events(
+            as_of="2026-04-29", providers=["gcp"], gpu_only=True, include_flagged=True
+        )
+    day = events[events["effective_at"].dt.strftime("%Y-%m-%d") == "2023-05-09"]
+    wrong = day[day["quality"] != "ok"]
+    for option in ("spot", "on_demand"):
+        assert wrong.loc[wrong["purchase_option"] == option, "region"].nunique() == 37
+    assert set(wrong["instance_type"]) == {"a2-ultragpu-2g"}
+    # Regions whose H100 spot price fell by three quarters, all sizes alike, moved in earnest.
+    fallen = events[
+        (events["instance_type"] == "a3-highgpu-8g") & (events["purchase_option"] == "spot")
+    ]
+    assert (fallen["quality"] == "ok").all()
+
+
+def test_flags_are_left_out_from_flagged_at_on(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    rows = "".join(
+        f"gcp,r,m,spot,2026-01-0{d}T12:00:00Z,{p}\n" for d, p in ((1, 10), (2, 1), (3, 10))
+    )
+    file.write_text(
+        "provider,region,instance_type,purchase_option,effective_at,price_usd_per_hour\n" + rows
+    )
+    ingest_files([file], store_dir=tmp_path / "s", now=BUNDLED_AT)
+    with open_snapshot(tmp_path / "s") as snapshot:
+        assert snapshot.events(as_of="2026-01-02")["price_usd_per_hour"].tolist() == [10, 1]
+        assert snapshot.events(as_of="2026-01-02")["quality"].tolist() == ["ok", "ok"]
+        assert snapshot.events(as_of="2026-01-03")["price_usd_per_hour"].tolist() == [10, 10]
+        shown = snapshot.events(as_of="2026-01-03", include_flagged=True)
+    assert shown["quality"].tolist() == ["ok", "glitch_reverted", "ok"]
+    assert shown["flagged_at"][1] == pd.Timestamp("2026-01-03T12:00Z")
+
+
+def test_doors(bundled: Path) -> None:
+    with open_snapshot(bundled) as snapshot:
+        with pytest.raises(ParameterError, match="reservd"):
+            snapshot.events(as_of="2026-04-29", purchase_options=["reservd"])
+        with pytest.raises(ParameterError, match="did you mean 'looks'"):
+            snapshot.table("look")
+        with pytest.raises(ParameterError, match="time zone"):
+            snapshot.events(as_of="2026-04-29 10:00")
+        nothing = snapshot.events(as_of="2026-04-29", providers=["nobody"])
+    assert nothing.empty
+    assert "gpu_model" in nothing
+
+
+@pytest.mark.parametrize("name", ["", "0123456789abcdef", "../../etc/passwd", "\x00\xff"])
+def test_a_damaged_pointer_says_the_way_out(tmp_path: Path, name: str) -> None:
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "current").write_text(name)
+    for use in (open_snapshot, lambda s: ingest_files([], store_dir=s, now=BUNDLED_AT)):
+        with pytest.raises(StoreError, match="Way out"):
+            use(tmp_path)
+
+
+def test_a_damaged_snapshot_says_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "current").write_text("0123456789abcdef")
+    path = tmp_path / "snapshots" / "0123456789abcdef.duckdb"
+    path.write_bytes(os.urandom(20_000))
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_snapshot(tmp_path)
+    path.unlink()
+    store.connect(path).close()
+    with pytest.raises(StoreError, match="another version"):
+        open_snapshot(tmp_path)
+    with pytest.raises(StoreError, match="no store"):
+        open_snapshot(tmp_path / "none")
+
+
+def test_the_session_is_utc_wherever_it_runs(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    head = "provider,region,instance_type,purchase_option,effective_at,price_usd_per_hour\n"
+    file.write_text(
+        head + "gcp,r,m,spot,2026-01-01T12:00:00Z,1\ngcp,r,m,spot,2026-07-01T12:00:00+02:00,2\n"
+    )
+    code = (
+        "import sys, pandas as pd; from cloudarb_lib import store, ingest\n"
+        "now = pd.Timestamp('2026-08-01', tz='UTC')\n"
+        "print(ingest.ingest_files([sys.argv[1]], store_dir=sys.argv[2], now=now).digest)\n"
+        "with store.open_snapshot(sys.argv[2]) as s:\n"
+        "    print(s.events(as_of='2026-07-02')[['effective_at', 'observed_at']].to_string())\n"
+        "    print(s.table('price_events')['effective_at'].astype(str).tolist())\n"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(file), str(tmp_path / zone.replace("/", "_"))],
+            env={**os.environ, "TZ": zone},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for zone in ("UTC", "America/New_York")
+    }
+    assert len(told) == 1
+    assert "2026-07-01 10:00:00+00:00" in told.pop()
+
+
+def test_the_default_store_builds_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = tmp_path / "data"
+    small.mkdir()
+    for name in BUNDLE:
+        source = BUNDLED / name
+        frame = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
+        frame = frame.head(50)
+        frame.to_csv(small / name, index=False) if source.suffix == ".csv" else frame.to_parquet(
+            small / name
+        )
+    monkeypatch.setattr("cloudarb_lib.store.BUNDLED", small)
+    monkeypatch.setattr("cloudarb_lib.store.ingest.BUNDLED", small)
+    with open_snapshot() as first, open_snapshot() as second:
+        assert first.digest == second.digest
+        assert len(first.events(as_of="2026-05-01")) == 150
+        assert np.isfinite(first.table("looks")["looked_at"].astype("int64")).all()
+    assert (small / "store" / "current").exists()
