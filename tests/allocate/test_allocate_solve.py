@@ -321,7 +321,7 @@ def test_effort_changes_no_optimum(solver, effort):
 def test_the_cost_of_sites_decided_first_is_the_cost_of_all_at_once(monkeypatch):
     problems = [drawn(seed, "small") for seed in range(6)]
     by_sites = [allocate.solve(problem, OPTIONS) for problem in problems]
-    monkeypatch.setattr("cloudarb_lib.allocate.search._FEW_SITES", 0)
+    monkeypatch.setattr("cloudarb_lib.allocate.solver.search._FEW_SITES", 0)
     for plan, problem in zip(by_sites, problems, strict=True):
         whole = allocate.solve(problem, OPTIONS)
         assert (whole.status == "infeasible") == (plan.status == "infeasible")
