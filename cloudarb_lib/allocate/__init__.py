@@ -15,6 +15,6 @@ from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limi
 from cloudarb_lib.allocate.plan import Plan, changes, counts_of
 from cloudarb_lib.allocate.problem.build import IDLE, build_problem
 from cloudarb_lib.allocate.problem.model import Limits, Problem, Row
-from cloudarb_lib.allocate.problem.place import with_places
 from cloudarb_lib.allocate.solver.engine import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.market.places import with_places

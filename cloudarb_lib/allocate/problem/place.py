@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.demand import Demand, Workload
 from cloudarb_lib.allocate.problem.model import Limits, Row
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.base.units import HOURS_PER_WEEK, HOURS_PER_YEAR
+from cloudarb_lib.market.places import regions
 from cloudarb_lib.tables.assumptions import Assumptions
 
 _EARTH_KM = 6371.0
-
-
-@cache
-def _places() -> pd.DataFrame:
-    """Return data/regions.csv, read once: a plan asks for it with every workload."""
-    return pd.read_csv(PROJECT / "data" / "regions.csv", keep_default_na=False)
-
-
-def with_places(offers: pd.DataFrame, grid_carbon: pd.DataFrame) -> pd.DataFrame:
-    """Return offers with what is known of their region: ``country``, ``union``, ``latitude``,
-    ``longitude`` (data/regions.csv) and ``grid_gco2e_per_kwh`` (table grid_carbon); null where unknown."""
-    key = ["provider", "region"]
-    return offers.merge(_places().drop(columns="place"), how="left", on=key).merge(
-        grid_carbon[[*key, "grid_gco2e_per_kwh"]], how="left", on=key
-    )
 
 
 def known(offers: pd.DataFrame, column: str) -> np.ndarray:
@@ -51,7 +34,7 @@ def near(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
 
     Round trips are estimated from the great circle (haversine), not measured.
     """
-    places = _places()
+    places = regions()
     places = places.set_index(places["provider"] + "/" + places["region"])[
         ["latitude", "longitude"]
     ]
