@@ -1,4 +1,4 @@
-"""The tree keeps to the house rules that a tool can check; each rule has a source that breaks it."""
+"""The tree keeps to the house rules that a tool can check; each has a source that breaks it."""
 
 from __future__ import annotations
 

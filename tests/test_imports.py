@@ -1,10 +1,11 @@
-"""Who may import whom, and which rooms hold the database, the network, the clock and the environment."""
+"""Who may import whom, and who may use the database, the network, the clock, the environment."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,29 @@ FLOORS = (
 """Packages of cloudarb_lib from the ground up: each imports only from floors below its own."""
 FLOOR = {name: k for k, floor in enumerate(FLOORS) for name in floor}
 OUTSIDE = ("sources", "store", "testing")
-"""What brings prices in, reader and writer of the store, and the builders for tests: no floor imports them."""
+"""What brings prices in, the store, and the builders for tests: no floor imports them."""
+FLOORS_INSIDE = (
+    (
+        "cloudarb_lib.allocate.demand",
+        "cloudarb_lib.allocate.problem",
+        "cloudarb_lib.allocate.check",
+        "cloudarb_lib.allocate.plan",
+        "cloudarb_lib.allocate.solver",
+        "cloudarb_lib.allocate.explain",
+        "cloudarb_lib.allocate.frontier",
+    ),
+    (
+        "cloudarb_lib.allocate.solver.milp",
+        "cloudarb_lib.allocate.solver.engine",
+        "cloudarb_lib.allocate.solver.search",
+    ),
+    ("cloudarb_lib.sources", "cloudarb_lib.store"),
+    ("cloudarb_lib.store.snapshot", "cloudarb_lib.store.ingest"),
+    ("cloudarb_lib.risk.measures", "cloudarb_lib.risk.cost", "cloudarb_lib.risk.report"),
+    ("cloudarb_lib.risk.cost", "cloudarb_lib.risk.stress"),
+    ("pipelines.config", "pipelines.runner", "pipelines.run", "pipelines.cli"),
+)
+"""From the ground up: each module or package imports none that stands after it here."""
 DUCKDB_ROOM = ("store",)
 NETWORK_ROOM = ("sources",)
 NETWORK = (
@@ -52,8 +75,8 @@ CLOCK_OWNERS = ("datetime", "date", "Timestamp", "time", "pd", "dt")
 ENVIRONMENT = ("environ", "getenv", "environb")
 
 
-def sources():
-    """Yield module name (dotted, with its package) and source of every file of the packages."""
+def modules():
+    """Yield dotted name and source of every module of the packages."""
     for package in ("cloudarb_lib", "pipelines"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
@@ -71,89 +94,113 @@ def imported(tree):
     return names
 
 
-def starts(name, prefixes):
-    return any(name == p or name.startswith(p + ".") for p in prefixes)
+def lies_in(name, packages):
+    return any(name == package or name.startswith(package + ".") for package in packages)
 
 
 def breaches(module, source):
     """Return a sentence for each rule on imports, clock and environment that ``source`` breaks."""
     tree = ast.parse(source)
-    package, _, rest = module.partition(".")
-    own = rest.partition(".")[0]
-    found = [f"{module} has a relative import" for name in imported(tree) if name.startswith(".")]
-    if package == "pipelines":
+    names = imported(tree)
+    found = [f"{module} has a relative import" for name in names if name.startswith(".")]
+    found += wrong_floor_inside(module, names)
+    if module.startswith("pipelines"):
         return found + [
-            f"{module} imports {n}" for n in imported(tree) if starts(n, ("duckdb", *NETWORK))
+            f"{module} imports {name}" for name in names if lies_in(name, ("duckdb", *NETWORK))
         ]
-    if own and own not in FLOOR and own not in OUTSIDE:
+    room = module.partition(".")[2].partition(".")[0]
+    if room and room not in FLOOR and room not in OUTSIDE:
         found.append(f"{module} has no floor: name it in FLOORS")
-    for name in imported(tree):
-        if starts(name, ("pipelines",)):
+    for name in names:
+        if lies_in(name, ("cloudarb_lib",)):
+            found += wrong_floor(module, room, name.split(".")[1])
+        if (
+            lies_in(name, ("pipelines",))
+            or (lies_in(name, ("duckdb",)) and room not in DUCKDB_ROOM)
+            or (lies_in(name, NETWORK) and room not in NETWORK_ROOM)
+        ):
             found.append(f"{module} imports {name}")
-        if starts(name, ("cloudarb_lib",)):
-            found += _one_way(module, own, name.split(".")[1])
-        if starts(name, ("duckdb",)) and own not in DUCKDB_ROOM:
-            found.append(f"{module} imports {name}")
-        if starts(name, NETWORK) and own not in NETWORK_ROOM:
-            found.append(f"{module} imports {name}")
-    for node in tree.body:
-        for name in imported(node) if isinstance(node, ast.Import | ast.ImportFrom) else []:
-            heavy = name.partition(".")[0]
-            if heavy in HEAVY and own not in TOP_LEVEL_ROOM.get(heavy, ()):
-                found.append(f"{module} loads {heavy} when it is loaded")
-    return found + [f"{module} reads {what}" for what in _outer_world(tree)]
+    found += [f"{module} loads {heavy} when it is loaded" for heavy in loaded_first(tree, room)]
+    return found + [f"{module} reads {what}" for what in clock_and_environment(tree)]
 
 
-def _one_way(module, own, other):
-    if other == own or own in OUTSIDE:
+def wrong_floor(module, room, other):
+    if other == room or room in OUTSIDE:
         return []
-    if other in OUTSIDE or FLOOR.get(other, -1) >= FLOOR.get(own, -1):
+    if other in OUTSIDE or FLOOR.get(other, -1) >= FLOOR.get(room, -1):
         return [f"{module} imports {other}, which does not lie below it"]
     return []
 
 
-def _outer_world(tree):
+def wrong_floor_inside(module, names):
+    """Return where a module imports what stands above it in one of FLOORS_INSIDE."""
+    found = []
+    for floors in FLOORS_INSIDE:
+        own = next((k for k, floor in enumerate(floors) if lies_in(module, (floor,))), None)
+        if own is not None:
+            above = floors[own + 1 :]
+            found += [f"{module} imports {n} from above it" for n in names if lies_in(n, above)]
+    return found
+
+
+def loaded_first(tree, room):
+    """Yield the heavy packages that a module loads when it is itself loaded."""
+    for node in tree.body:
+        for name in imported(node) if isinstance(node, ast.Import | ast.ImportFrom) else []:
+            package = name.partition(".")[0]
+            if package in HEAVY and room not in TOP_LEVEL_ROOM.get(package, ()):
+                yield package
+
+
+def clock_and_environment(tree):
+    """Yield where a module asks for the time, or for what stands in the environment."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             owner = ast.unparse(node.value).rpartition(".")[2]
-            if (node.attr in CLOCK and owner in CLOCK_OWNERS) or (
-                node.attr in ENVIRONMENT and owner == "os"
-            ):
+            is_clock = node.attr in CLOCK and owner in CLOCK_OWNERS
+            if is_clock or (node.attr in ENVIRONMENT and owner == "os"):
                 yield ast.unparse(node)
         elif isinstance(node, ast.ImportFrom) and node.module in ("time", "os"):
             yield from (a.name for a in node.names if a.name in (*CLOCK, *ENVIRONMENT))
 
 
-@pytest.mark.parametrize(("module", "source"), [pytest.param(m, s, id=m) for m, s in sources()])
+@pytest.mark.parametrize(("module", "source"), [pytest.param(m, s, id=m) for m, s in modules()])
 def test_the_module_keeps_to_its_room(module, source):
     assert breaches(module, source) == []
 
 
 def test_every_floor_exists():
-    there = {module.split(".")[1] for module, _ in sources() if module.startswith("cloudarb_lib.")}
+    there = {module.split(".")[1] for module, _ in modules() if module.startswith("cloudarb_lib.")}
     assert set(FLOOR) <= there
 
 
+def test_every_floor_inside_a_package_exists():
+    names = [name for name, _ in modules()]
+    floors = {floor for inside in FLOORS_INSIDE for floor in inside}
+    assert {f for f in floors if not any(lies_in(name, (f,)) for name in names)} == set()
+
+
+HISTORY = "cloudarb_lib.market.history"
 BAD = {
-    "cloudarb_lib.market.history imports forecast": "from cloudarb_lib import forecast",
-    "cloudarb_lib.market.history imports risk": "from cloudarb_lib.risk.cost import plan_cost",
-    "cloudarb_lib.market.history imports store": "def f():\n    from cloudarb_lib.store import open_snapshot",
-    "cloudarb_lib.market.history imports sources": "from cloudarb_lib.sources.files import pieces",
-    "cloudarb_lib.market.history imports pipelines": "from pipelines import run",
-    "cloudarb_lib.market.history imports duckdb": "def f():\n    import duckdb",
-    "cloudarb_lib.market.history imports requests": "import requests",
-    "cloudarb_lib.market.history imports urllib.request": "from urllib.request import urlopen",
-    "cloudarb_lib.market.history has a relative import": "from . import units",
-    "cloudarb_lib.market.history loads ortools": "from ortools.math_opt.python import mathopt",
-    "cloudarb_lib.market.history loads plotly": "import plotly.graph_objects as go",
-    "cloudarb_lib.market.history reads datetime.now": "from datetime import datetime\nx = datetime.now()",
-    "cloudarb_lib.market.history reads datetime.datetime.now": "import datetime\nx = datetime.datetime.now()",
-    "cloudarb_lib.market.history reads pd.Timestamp.now": "import pandas as pd\nx = pd.Timestamp.now('UTC')",
-    "cloudarb_lib.market.history reads date.today": "from datetime import date\nx = date.today()",
-    "cloudarb_lib.market.history reads time.time": "import time\nx = time.time()",
-    "cloudarb_lib.market.history reads time": "from time import time",
-    "cloudarb_lib.market.history reads os.environ": "import os\nx = os.environ['HOME']",
-    "cloudarb_lib.market.history reads getenv": "from os import getenv",
+    f"{HISTORY} imports forecast": "from cloudarb_lib import forecast",
+    f"{HISTORY} imports risk": "from cloudarb_lib.risk.cost import plan_cost",
+    f"{HISTORY} imports store": "def f():\n    from cloudarb_lib.store import open_snapshot",
+    f"{HISTORY} imports sources": "from cloudarb_lib.sources.files import pieces",
+    f"{HISTORY} imports pipelines": "from pipelines import run",
+    f"{HISTORY} imports duckdb": "def f():\n    import duckdb",
+    f"{HISTORY} imports requests": "import requests",
+    f"{HISTORY} imports urllib.request": "from urllib.request import urlopen",
+    f"{HISTORY} has a relative import": "from . import units",
+    f"{HISTORY} loads ortools": "from ortools.math_opt.python import mathopt",
+    f"{HISTORY} loads plotly": "import plotly.graph_objects as go",
+    f"{HISTORY} reads datetime.now": "from datetime import datetime\nx = datetime.now()",
+    f"{HISTORY} reads datetime.datetime.now": "import datetime\nx = datetime.datetime.now()",
+    f"{HISTORY} reads pd.Timestamp.now": "import pandas as pd\nx = pd.Timestamp.now('UTC')",
+    f"{HISTORY} reads date.today": "from datetime import date\nx = date.today()",
+    f"{HISTORY} reads time.time": "import time\nx = time.time()",
+    f"{HISTORY} reads time": "from time import time",
+    f"{HISTORY} reads os.environ": "import os\nx = os.environ['HOME']",
+    f"{HISTORY} reads getenv": "from os import getenv",
     "cloudarb_lib.newcomer has no floor": "x = 1",
     "cloudarb_lib.advice.a imports plots": "from cloudarb_lib.plots import figure",
     "cloudarb_lib.allocate.a imports risk": "from cloudarb_lib.risk import var",
@@ -162,10 +209,10 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("says", BAD)
-def test_each_guard_fires(says):
-    found = breaches(says.split()[0], BAD[says])
-    assert any(breach.startswith(says) for breach in found), found
+@pytest.mark.parametrize("breach", BAD)
+def test_each_guard_fires(breach):
+    found = breaches(breach.split()[0], BAD[breach])
+    assert any(sentence.startswith(breach) for sentence in found), found
 
 
 @pytest.mark.parametrize(
@@ -186,9 +233,22 @@ def test_what_is_allowed_passes(module, source):
     assert breaches(module, source) == []
 
 
+@pytest.mark.parametrize(
+    ("lower", "upper"), [pair for inside in FLOORS_INSIDE for pair in pairwise(inside)]
+)
+def test_the_guard_of_each_floor_inside_a_package_fires(lower, upper):
+    package, _, name = upper.rpartition(".")
+    for source in (f"from {package} import {name}", f"def f():\n    import {upper}.part"):
+        for module in (lower, f"{lower}.part"):
+            found = breaches(module, source)
+            assert any("from above it" in sentence for sentence in found), found
+    assert not any("from above it" in s for s in breaches(upper, f"import {lower}"))
+
+
 def loaded(statement):
     """Return which heavy packages a fresh interpreter holds after ``statement``."""
-    code = f"{statement}\nimport sys\nprint([m for m in {(*HEAVY, 'pandas', 'scipy')} if m in sys.modules])"
+    packages = (*HEAVY, "pandas", "scipy")
+    code = f"{statement}\nimport sys\nprint([m for m in {packages} if m in sys.modules])"
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
