@@ -77,7 +77,7 @@ def load_instance(file: Path, limits: str) -> allocate.Problem:
             }
         ),
         slots=slots,
-        pairs=pairs,
+        assignments=pairs,
         pools=pd.DataFrame(
             {"name": slots["offer_id"], "capacity": d["offer_capacity"].astype(float)}
         ),
@@ -100,7 +100,7 @@ def one_by_one(problem: allocate.Problem, *, repaired: bool) -> np.ndarray:
     offer full fail over to its next cheapest, as its provisioning does. One that finds all full
     stays undone.
     """
-    p, pairs = problem, problem.pairs
+    p, pairs = problem, problem.assignments
     slot = pairs["slot"].to_numpy()
     demand, pool = pairs["demand"].to_numpy(), p.slots["pool"].to_numpy()[slot]
     units = np.ceil(p.demands["need"].to_numpy()[demand] / pairs["cover"].to_numpy() - 1e-9)
@@ -295,7 +295,7 @@ def growth(sizes: list[int]) -> None:
         print(
             json.dumps(
                 {
-                    "integers": len(problem.pairs),
+                    "integers": len(problem.assignments),
                     "offers": len(problem.slots),
                     "workloads": len(problem.demands),
                     "worlds": len(problem.paths),

@@ -101,19 +101,23 @@ def random_problem(rng: np.random.Generator, size: str) -> allocate.Problem:
 def by_hand(problem: allocate.Problem) -> tuple[float, float]:
     """Return the least cost over every combination of counts, twice (cost, bound); inf for no plan."""
     p, limits = problem, problem.limits
-    slot, demand = p.pairs["slot"].to_numpy(), p.pairs["demand"].to_numpy()
-    counts = np.array(list(itertools.product(*(range(int(m) + 1) for m in p.pairs["most"]))), float)
+    slot, demand = p.assignments["slot"].to_numpy(), p.assignments["demand"].to_numpy()
+    counts = np.array(
+        list(itertools.product(*(range(int(m) + 1) for m in p.assignments["most"]))), float
+    )
 
     def total(groups: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
         return np.column_stack([counts @ (weight * (groups == g)) for g in range(n)])
 
-    hours = total(slot, p.pairs["hours"].to_numpy(), len(p.slots))
+    hours = total(slot, p.assignments["hours"].to_numpy(), len(p.slots))
     missing = p.demands["need"].to_numpy() - total(
-        demand, p.pairs["cover"].to_numpy(), len(p.demands)
+        demand, p.assignments["cover"].to_numpy(), len(p.demands)
     )
     unmet, worth = np.maximum(missing, 0), p.demands["unmet_usd"].to_numpy()
     good = (unmet[:, np.isinf(worth)] <= 0).all(axis=1) & ~(p.exact & (missing < 0).any(axis=1))
-    used = total(p.slots["pool"].to_numpy()[slot], p.pairs["pool_use"].to_numpy(), len(p.pools))
+    used = total(
+        p.slots["pool"].to_numpy()[slot], p.assignments["pool_use"].to_numpy(), len(p.pools)
+    )
     good &= (used <= p.pools["capacity"].to_numpy()).all(axis=1)
     spend = hours * p.slots["mean_price"].to_numpy()
     whole = spend.sum(axis=1)
@@ -152,9 +156,13 @@ def by_scipy(problem: allocate.Problem, *, gap: float, time_limit_s: float) -> t
     inf where no plan was found, and the bound too where there is none.
     """
     p, limits = problem, problem.limits
-    n, k, d, s = len(p.pairs), len(p.sites), len(p.demands), len(p.paths)
-    slot, demand = p.pairs["slot"].to_numpy(), p.pairs["demand"].to_numpy()
-    hours, x, undone = p.pairs["hours"].to_numpy(), np.arange(n), p.demands["unmet_usd"].to_numpy()
+    n, k, d, s = len(p.assignments), len(p.sites), len(p.demands), len(p.paths)
+    slot, demand = p.assignments["slot"].to_numpy(), p.assignments["demand"].to_numpy()
+    hours, x, undone = (
+        p.assignments["hours"].to_numpy(),
+        np.arange(n),
+        p.demands["unmet_usd"].to_numpy(),
+    )
     width = n + k + d + 1 + s  # counts, sites, undone, VaR, excess of each world
     need, rent = p.demands["need"].to_numpy(), p.slots["mean_price"].to_numpy()[slot] * hours
     parts: list[LinearConstraint] = []
@@ -171,14 +179,23 @@ def by_scipy(problem: allocate.Problem, *, gap: float, time_limit_s: float) -> t
     def each(groups: np.ndarray, values: np.ndarray, count: int) -> sparse.csr_matrix:
         return sparse.csr_matrix((values, (groups, np.arange(n))), (count, n))
 
-    most = p.pairs["most"].to_numpy(float)
+    most = p.assignments["most"].to_numpy(float)
     rows(
-        [(0, each(demand, p.pairs["cover"].to_numpy(), d)), (n + k, sparse.eye(d))],
+        [(0, each(demand, p.assignments["cover"].to_numpy(), d)), (n + k, sparse.eye(d))],
         need,
         need if p.exact else np.inf,
     )
     rows(
-        [(0, each(p.slots["pool"].to_numpy()[slot], p.pairs["pool_use"].to_numpy(), len(p.pools)))],
+        [
+            (
+                0,
+                each(
+                    p.slots["pool"].to_numpy()[slot],
+                    p.assignments["pool_use"].to_numpy(),
+                    len(p.pools),
+                ),
+            )
+        ],
         -np.inf,
         p.pools["capacity"],
     )

@@ -4,7 +4,7 @@ from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.demand import (
     Commitment,
     Demand,
-    Scenario,
+    DemandScenario,
     Workload,
     demand_table,
     load_demand,

@@ -36,8 +36,13 @@ class Verdict:
 
 def check(problem: Problem, counts: np.ndarray) -> Verdict:
     """Return the verdict on a plan of ``counts`` units of each pair."""
-    pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
-    ways, of_rows = problem.ways, [row.name for row in problem.rows]
+    pairs, slots, demands, limits = (
+        problem.assignments,
+        problem.slots,
+        problem.demands,
+        problem.limits,
+    )
+    ways, of_rows = problem.assignment_details, [row.name for row in problem.rows]
     hours = problem.usage(counts)
     list_spend, spend = (
         hours * slots[price].to_numpy(float) for price in ("list_price", "mean_price")
@@ -92,7 +97,7 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
         and (kind != "cvar_usd" or problem.cvar_excess_usd == np.inf)
     ]
     if (counts > pairs["most"].to_numpy(float)).any():
-        broken.insert(0, "more units of a pair than its bound")
+        broken.insert(0, "more units of an assignment than its bound")
     if not np.isfinite(counts).all() or (counts < 0).any() or (counts != np.round(counts)).any():
         broken.insert(0, "counts are not whole numbers from 0 up")
     charges = np.zeros(len(sums))

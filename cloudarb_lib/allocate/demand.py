@@ -149,7 +149,7 @@ class Commitment:
 
 
 @record
-class Scenario:
+class DemandScenario:
     """A future of the demand: its probability, and by what each workload's need is multiplied there."""
 
     name: Annotated[str, Field(alias="scenario")]
@@ -167,7 +167,7 @@ class Demand:
 
     workloads: Annotated[list[Workload], Field(alias="demand")]
     commitments: tuple[Commitment, ...] = ()
-    scenarios: tuple[Scenario, ...] = ()
+    scenarios: tuple[DemandScenario, ...] = ()
 
     def __post_init__(self) -> None:
         names = [w.name for w in self.workloads]

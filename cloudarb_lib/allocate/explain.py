@@ -47,7 +47,7 @@ def binding(plan: Plan) -> pd.DataFrame:
         unit=rows["limit"].str.split(" ").str[0].map(_UNITS).fillna(""),
     )
     # a pool in which one more machine would still fit does not bind
-    machine = problem.ways.groupby("pool")["pool_use"].min()
+    machine = problem.assignment_details.groupby("pool")["pool_use"].min()
     machine.index = [problem.capacities[k] for k in machine.index]
     loose = rows["available"] - rows["used"] >= rows["limit"].map(machine).fillna(np.inf)
     rows = rows[~loose & ~rows["limit"].str.endswith("goes on") & (rows["worth_usd"].abs() >= 0.01)]
@@ -69,7 +69,7 @@ _UNITS = {
 
 def _relaxed(milp: Milp, counts: np.ndarray | None = None) -> Relaxation | None:
     """Return the relaxation solved with every cut it needs, or None; with ``counts`` of a plan its sites are open."""
-    relaxation, most = Relaxation(milp), milp.problem.pairs["most"].to_numpy(float)
+    relaxation, most = Relaxation(milp), milp.problem.assignments["most"].to_numpy(float)
     if counts is not None:
         site, most = milp.site_columns, milp.counts(milp.upper)
         relaxation.bound(site, milp.point(counts)[site], milp.upper[site])
@@ -88,13 +88,13 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     """
     options = replace(options or SolveOptions(), time_limit_s=_PATIENCE_S)
     problem, rows = plan.problem, []
-    pairs, pool = problem.pairs, problem.ways["pool"].map(problem.pools["name"])
+    pairs, pool = problem.assignments, problem.assignment_details["pool"].map(problem.pools["name"])
     for workload, held in _by_pool(plan).groupby(level=0, sort=False):
         if str(workload).startswith(IDLE):
             continue
         main = str(held.droplevel(0).idxmax())
-        gone = (problem.ways["workload"] == workload) & (pool == main)
-        left = replace(problem, pairs=pairs.assign(most=pairs["most"].where(~gone, 0.0)))
+        gone = (problem.assignment_details["workload"] == workload) & (pool == main)
+        left = replace(problem, assignments=pairs.assign(most=pairs["most"].where(~gone, 0.0)))
         other = solve(left, options)
         taken, extra = "none within the limits", np.nan
         if other.has_plan:
@@ -108,7 +108,9 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
 def _by_pool(plan: Plan) -> pd.Series:
     """Cost by workload and pool."""
     assert plan.counts is not None
-    ways = plan.problem.ways.assign(cost=plan.counts * plan.problem.unit_cost)[plan.counts > 0]
+    ways = plan.problem.assignment_details.assign(cost=plan.counts * plan.problem.unit_cost)[
+        plan.counts > 0
+    ]
     pool = ways["pool"].map(plan.problem.pools["name"])
     return ways.groupby(["workload", pool])["cost"].sum()
 
@@ -201,11 +203,11 @@ one is taken."""
 def softened(problem: Problem, kinds: tuple[str, ...]) -> Problem:
     """Return the problem whose limits of ``kinds`` may be exceeded at a price, beside which other costs are next to
     nothing: that of the demand at its cheapest, times ``_DEAR``, for all of a limit's size. Without such limits, ``problem`` itself."""
-    p, pairs, limits = problem, problem.pairs, problem.limits
+    p, pairs, limits = problem, problem.assignments, problem.limits
     serves = pairs[pairs["cover"] > 0]
     rate = (p.unit_cost[serves.index] / serves["cover"]).groupby(serves["demand"]).min()
     scale = _DEAR * max(float((rate * p.demands["need"]).sum()), 1.0)
-    pool, use = p.ways["pool"].to_numpy(), pairs["pool_use"].to_numpy(float)
+    pool, use = p.assignment_details["pool"].to_numpy(), pairs["pool_use"].to_numpy(float)
     room = [
         Row(name, at := np.flatnonzero(pool == k), use[at], upper=capacity)
         for k, (name, capacity) in enumerate(zip(p.capacities, p.pools["capacity"], strict=True))

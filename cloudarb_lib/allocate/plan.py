@@ -78,7 +78,7 @@ class Plan:
         fee, problem = self._fees(), self.problem
         assert self.counts is not None
         at = np.flatnonzero(self.counts)
-        ways, units = problem.ways.iloc[at], self.counts[at]
+        ways, units = problem.assignment_details.iloc[at], self.counts[at]
         held = units * ways["instances"]
         rows = ways.assign(
             instances=held,
@@ -94,7 +94,7 @@ class Plan:
         charges, counts = self.verdict.charges_usd, self.counts
         assert counts is not None
         cost = counts * self.problem.unit_cost
-        site = self.problem.ways["site"].to_numpy()
+        site = self.problem.assignment_details["site"].to_numpy()
         total = np.bincount(site, cost, len(self.problem.sites))
         fee = self.problem.sites["fee_usd"].to_numpy(float)
         shared = cost * (fee / np.where(total > 0, total, 1.0))[site]
@@ -119,8 +119,9 @@ def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 def counts_of(problem: Problem, table: pd.DataFrame) -> np.ndarray:
     """Return the counts of each pair that a plan table holds; offers gone are left out."""
     held = table.set_index(["workload", "offer_id", "period"])["instances"]
-    key = pd.MultiIndex.from_frame(problem.ways[["workload", "offer_id", "period"]])
+    key = pd.MultiIndex.from_frame(problem.assignment_details[["workload", "offer_id", "period"]])
     units = held.groupby(level=[0, 1, 2]).sum().reindex(key).fillna(0.0).to_numpy()
     return np.minimum(
-        np.floor(units / problem.pairs["instances"].to_numpy(float) + 1e-9), problem.pairs["most"]
+        np.floor(units / problem.assignments["instances"].to_numpy(float) + 1e-9),
+        problem.assignments["most"],
     ).to_numpy(float)

@@ -197,7 +197,7 @@ def test_a_class_of_workloads_alike_has_the_optimum_of_them_one_by_one(amount, c
     apart = plan_for(*(replace(work(amount), name=f"w{k}") for k in range(count)), **fee)
     assert together.status == apart.status == "optimal"
     assert together.objective_usd == pytest.approx(apart.objective_usd, rel=1e-9)
-    assert len(together.problem.pairs) * count == len(apart.problem.pairs)
+    assert len(together.problem.assignments) * count == len(apart.problem.assignments)
 
 
 def test_commitments_are_bought_only_where_asked_for():
@@ -462,7 +462,7 @@ def nearer(tight: allocate.Problem, loose: allocate.Problem) -> allocate.Problem
 def test_a_demand_of_which_nothing_can_be_met_is_no_demand(need):
     """Rounded to figures that a sentence shows, what is too much may be more than there is by a rounding error."""
     nothing = plan_for(work(float(need)), limits=allocate.Limits(budget_usd=1.0)).problem
-    told, less = explain._eased(nothing, np.zeros(len(nothing.pairs)))
+    told, less = explain._eased(nothing, np.zeros(len(nothing.assignments)))
     assert told == f"demand of w {need} is too much by {need} (100.0%)"
     assert less.demands["need"].tolist() == [0.0]
 
@@ -670,7 +670,7 @@ def test_where_data_lies_and_how_near_reads(tmp_path):
 def test_a_charge_is_the_sum_over_its_tiers(tiers, value, usd):
     base = random_problem(3, small=True)
     base = replace(base, demands=base.demands.assign(unmet_usd=9.0))
-    counts = np.zeros(len(base.pairs))
+    counts = np.zeros(len(base.assignments))
     counts[0] = 1
     row = allocate.Row("r", np.array([0]), np.array([value]), tiers=tiers)
     verdict = allocate.check(replace(base, rows=(row,)), counts)
@@ -759,7 +759,7 @@ def random_problem(seed: int, *, small: bool) -> allocate.Problem:
 
 def by_hand(problem: allocate.Problem) -> float:
     """The least cost over every combination of counts that the check accepts; inf for none."""
-    most = problem.pairs["most"].to_numpy(int)
+    most = problem.assignments["most"].to_numpy(int)
     best = np.inf
     for counts in itertools.product(*(range(m + 1) for m in most)):
         verdict = allocate.check(problem, np.array(counts, float))
@@ -782,14 +782,16 @@ def agrees(plan: allocate.Plan, best: float) -> None:
 @example(2778)  # HiGHS 1.16 called its start optimal at a cost that the start does not have
 def test_small_problems_equal_brute_force(seed):
     problem = random_problem(seed, small=True)
-    most = np.minimum(problem.pairs["most"], 1)  # two units at most keep the enumeration short
-    problem = replace(problem, pairs=problem.pairs.assign(most=most))
+    most = np.minimum(
+        problem.assignments["most"], 1
+    )  # two units at most keep the enumeration short
+    problem = replace(problem, assignments=problem.assignments.assign(most=most))
     agrees(allocate.solve(problem, allocate.SolveOptions(gap=1e-6)), by_hand(problem))
 
 
 def with_rows(problem: allocate.Problem, seed: int) -> allocate.Problem:
     """The problem with a limit, a floor, an equality and charges of each shape, some loose."""
-    rng, n = np.random.default_rng(seed), len(problem.pairs)
+    rng, n = np.random.default_rng(seed), len(problem.assignments)
     rows = []
     for tiers in (
         (),
@@ -810,9 +812,9 @@ def with_rows(problem: allocate.Problem, seed: int) -> allocate.Problem:
 @pytest.mark.parametrize("seed", range(40))
 def test_limits_and_charges_on_sums_equal_brute_force(seed):
     problem = with_rows(random_problem(seed, small=True), seed)
-    most = np.minimum(problem.pairs["most"], 1 + seed % 2)
+    most = np.minimum(problem.assignments["most"], 1 + seed % 2)
     most[4:] = np.minimum(most[4:], 1)
-    problem = replace(problem, pairs=problem.pairs.assign(most=most))
+    problem = replace(problem, assignments=problem.assignments.assign(most=most))
     plan = allocate.solve(problem, allocate.SolveOptions(gap=1e-6))
     agrees(plan, by_hand(problem))
     if plan.has_plan:
@@ -849,7 +851,7 @@ def test_the_check_finds_each_broken_limit():
         max_region_share=0.01,
         min_on_demand_share=1.0,
     )
-    verdict = allocate.check(replace(base, limits=strict), base.pairs["most"].to_numpy() + 1)
+    verdict = allocate.check(replace(base, limits=strict), base.assignments["most"].to_numpy() + 1)
     said = " ".join(verdict.broken)
     for word in [
         "bound",
@@ -863,13 +865,17 @@ def test_the_check_finds_each_broken_limit():
     ]:
         assert word in said
     undone = replace(base, demands=base.demands.assign(unmet_usd=np.inf))
-    assert "demand of" in allocate.check(undone, np.zeros(len(base.pairs))).broken[0]
-    assert "whole numbers" in allocate.check(base, np.full(len(base.pairs), 0.5)).broken[0]
+    assert "demand of" in allocate.check(undone, np.zeros(len(base.assignments))).broken[0]
+    assert "whole numbers" in allocate.check(base, np.full(len(base.assignments), 0.5)).broken[0]
 
 
 @pytest.mark.parametrize(
     ("name", "column", "value"),
-    [("slots", "mean_price", np.nan), ("pairs", "hours", np.inf), ("pools", "capacity", -1.0)],
+    [
+        ("slots", "mean_price", np.nan),
+        ("assignments", "hours", np.inf),
+        ("pools", "capacity", -1.0),
+    ],
 )
 def test_a_problem_refuses_the_impossible(name, column, value):
     base = random_problem(3, small=True)
@@ -1056,10 +1062,10 @@ def test_without_risk_limits_only_budget_and_capacity_stay():
 @pytest.mark.parametrize("seed", range(12))
 def test_var_is_held_and_the_repair_is_sound(seed):
     problem = random_problem(seed, small=True)
-    most = np.minimum(problem.pairs["most"], 1)
+    most = np.minimum(problem.assignments["most"], 1)
     problem = replace(
         problem,
-        pairs=problem.pairs.assign(most=most),
+        assignments=problem.assignments.assign(most=most),
         demands=problem.demands.assign(unmet_usd=30.0),
         limits=allocate.Limits(cvar_level=0.9),
     )
@@ -1118,7 +1124,7 @@ def test_a_demand_is_told_with_its_futures_and_commitments():
     demand = allocate.Demand(
         [work(16.0, amounts=(8.0, 16.0), count=2)],
         (allocate.Commitment("gcp/us-a/h8", 3, 55.0),),
-        (allocate.Scenario("base", 0.7), allocate.Scenario("surge", 0.3, {"w": 1.5})),
+        (allocate.DemandScenario("base", 0.7), allocate.DemandScenario("surge", 0.3, {"w": 1.5})),
     )
     table = allocate.demand_table(demand)
     assert table["needs"].tolist() == [

@@ -88,7 +88,7 @@ def test_a_commitment_is_held_through_every_period(commitment, bought):
     assert plan.objective_usd == pytest.approx(min(costs))
     for row in plan.problem.rows:
         assert row.name.startswith("commitment to gcp/us-a/1y/h8/reserved/1y goes on")
-    alone = np.where(plan.problem.pairs["case"] == 0, plan.problem.pairs["most"], 0.0)
+    alone = np.where(plan.problem.assignments["case"] == 0, plan.problem.assignments["most"], 0.0)
     assert any("goes on" in said for said in allocate.check(plan.problem, alone).broken)
 
 
@@ -118,8 +118,8 @@ def test_work_with_a_deadline_waits_for_the_cheap_week():
 def test_commit_first_then_recourse(probability):
     """One machine for sure, three with a probability: commit while it pays against on demand at 80."""
     futures = (
-        allocate.Scenario("calm", 1 - probability),
-        allocate.Scenario("surge", probability, {"w": 3.0}),
+        allocate.DemandScenario("calm", 1 - probability),
+        allocate.DemandScenario("surge", probability, {"w": 3.0}),
     )
     w = work(8.0, interruptible=False)
     limits = allocate.Limits(terms=("1y",))
@@ -137,7 +137,10 @@ def test_commit_first_then_recourse(probability):
 
 
 def test_the_tail_is_taken_over_prices_and_futures():
-    futures = (allocate.Scenario("calm", 0.8), allocate.Scenario("surge", 0.2, {"w": 3.0}))
+    futures = (
+        allocate.DemandScenario("calm", 0.8),
+        allocate.DemandScenario("surge", 0.2, {"w": 3.0}),
+    )
     times = pd.date_range("2026-01-01", periods=1, freq="7D", tz="UTC")
     price = np.full((1, 10, 1), 16.0)
     paths = Paths(pd.Index([SPOT]), times, price)
@@ -150,7 +153,10 @@ def test_the_tail_is_taken_over_prices_and_futures():
 
 
 def test_egress_and_carbon_count_by_probability():
-    futures = (allocate.Scenario("calm", 0.75), allocate.Scenario("surge", 0.25, {"w": 2.0}))
+    futures = (
+        allocate.DemandScenario("calm", 0.75),
+        allocate.DemandScenario("surge", 0.25, {"w": 2.0}),
+    )
     more = {
         "egress_usd_per_gb/0": 0.1,
         "egress_usd_per_gb/aws/0": 0.1,
@@ -181,16 +187,16 @@ def test_periods_and_futures_that_do_not_fit_are_refused():
     with pytest.raises(ParameterError, match="the plan covers"):
         built(work(8.0), hours=(168.0, 0.0))
     wrong = [
-        ((allocate.Scenario("a", 0.5),), "add up to 0.5"),
-        ((allocate.Scenario("a", 1.0, {"v": 1.0}),), "no workload 'v'"),
+        ((allocate.DemandScenario("a", 0.5),), "add up to 0.5"),
+        ((allocate.DemandScenario("a", 1.0, {"v": 1.0}),), "no workload 'v'"),
     ]
     for futures, said in wrong:
         with pytest.raises(ParameterError, match=said):
             built(work(8.0), scenarios=futures)
     with pytest.raises(ParameterError, match="probability is 0"):
-        allocate.Scenario("a", 0.0)
+        allocate.DemandScenario("a", 0.0)
     with pytest.raises(ParameterError, match=r"factors\.w is -1"):
-        allocate.Scenario("a", 1.0, {"w": -1.0})
+        allocate.DemandScenario("a", 1.0, {"w": -1.0})
 
 
 def test_needs_over_time_and_futures_read(tmp_path):
@@ -205,7 +211,7 @@ def test_needs_over_time_and_futures_read(tmp_path):
     a, b = demand.workloads
     assert (a.amounts, a.amount, a.start_minutes) == ((64.0, 96.0), 96.0, 30.0)
     assert (b.batch, b.amount, b.deadline_weeks) == (True, 2250.0, 4.0)
-    assert demand.scenarios[1] == allocate.Scenario("surge", 0.3, {"a": 2.0})
+    assert demand.scenarios[1] == allocate.DemandScenario("surge", 0.3, {"a": 2.0})
     for old, new, said in (
         ("0.7", "0.6", "line 1: probabilities of the scenarios add up to 0.9"),
         ("96 H100", "96 H200", "line 3: needs: .* differs in more than its amounts"),

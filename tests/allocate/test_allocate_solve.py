@@ -121,10 +121,10 @@ def with_twins(problem: allocate.Problem, rng: np.random.Generator) -> allocate.
             mean_price=paths.mean(axis=0),
         )
     )
-    same = problem.pairs.groupby(["demand", first[problem.pairs["slot"]]])[
+    same = problem.assignments.groupby(["demand", first[problem.assignments["slot"]]])[
         ["hours", "sure_usd", "cover"]
     ]
-    pairs = problem.pairs.assign(**same.transform("first"), most=2.0)
+    pairs = problem.assignments.assign(**same.transform("first"), most=2.0)
     limits = replace(
         problem.limits, effective_providers=None, max_provider_share=None, min_on_demand_share=None
     )
@@ -132,14 +132,15 @@ def with_twins(problem: allocate.Problem, rng: np.random.Generator) -> allocate.
         problem,
         slots=slots,
         paths=paths,
-        pairs=pairs.assign(pool_use=pairs["cover"]),
+        assignments=pairs.assign(pool_use=pairs["cover"]),
         limits=limits,
     )
 
 
 def without(problem: allocate.Problem, gone: np.ndarray) -> allocate.Problem:
     return replace(
-        problem, pairs=problem.pairs.assign(most=problem.pairs["most"].where(~gone, 0.0))
+        problem,
+        assignments=problem.assignments.assign(most=problem.assignments["most"].where(~gone, 0.0)),
     )
 
 
@@ -163,17 +164,17 @@ def test_an_offer_better_in_any_respect_is_not_dominated(reason):
     base = with_twins(drawn(0, "tiny"), np.random.default_rng(0))
     paths = base.paths[:, [0, 0, 2, 2]] * np.array([1.0, 1.1, 1.0, 1.1])
     slots = base.slots.assign(mean_price=paths.mean(axis=0), list_price=paths.mean(axis=0))
-    pairs = base.pairs.assign(most=9.0)
+    pairs = base.assignments.assign(most=9.0)
     pools = base.pools.assign(capacity=9.0)
     base = replace(
         base,
         slots=slots,
         paths=paths,
-        pairs=pairs,
+        assignments=pairs,
         pools=pools,
         limits=allocate.Limits(cvar_usd=1e9),
     )
-    twin = np.isin(base.pairs["slot"], (1, 3))
+    twin = np.isin(base.assignments["slot"], (1, 3))
     assert (dominated(base) == twin).all()
     other = np.isin(np.arange(4), (1, 3))
     changed = {
@@ -197,10 +198,10 @@ def test_an_offer_better_in_any_respect_is_not_dominated(reason):
             sites=pd.DataFrame({"name": list("abcd"), "fee_usd": 1.0}),
         ),
         "cover": lambda: replace(
-            base, pairs=pairs.assign(cover=pairs["cover"] * np.where(twin, 1.05, 1.0))
+            base, assignments=pairs.assign(cover=pairs["cover"] * np.where(twin, 1.05, 1.0))
         ),
         "use": lambda: replace(
-            base, pairs=pairs.assign(pool_use=pairs["pool_use"] * np.where(twin, 0.5, 1.0))
+            base, assignments=pairs.assign(pool_use=pairs["pool_use"] * np.where(twin, 0.5, 1.0))
         ),
         "most": lambda: without(base, ~twin),
         "row": lambda: replace(
@@ -247,8 +248,8 @@ def test_tangents_leave_next_to_nothing_between_them_and_the_limit():
     """Each square a group takes at most (step / 2)^2 more than its tangents say."""
     problem = load_instance(INSTANCE, "cvar+diversification")
     search = _Search(to_milp(problem), OPTIONS, np.inf)
-    counts = np.zeros(len(problem.pairs))
-    counts[problem.pairs.groupby("demand").head(1).index] = 1
+    counts = np.zeros(len(problem.assignments))
+    counts[problem.assignments.groupby("demand").head(1).index] = 1
     (fan,) = search._fan(counts)
     middle = spends(problem, problem.usage(counts))
     for seed in range(20):
@@ -282,7 +283,9 @@ def test_yesterdays_plan_is_repaired_where_it_breaks_a_limit_today(monkeypatch):
     problem = load_instance(INSTANCE, "cvar")
     plan = allocate.solve(problem, replace(OPTIONS, gap=0.01))
     used = np.bincount(
-        problem.pairs["slot"], plan.counts * problem.pairs["pool_use"], len(problem.slots)
+        problem.assignments["slot"],
+        plan.counts * problem.assignments["pool_use"],
+        len(problem.slots),
     )
     fullest = int(used.argmax())  # in an instance file, each offer is a pool of its own
     capacity = problem.pools["capacity"].where(np.arange(len(used)) != fullest, used[fullest] - 1)

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import Commitment, Demand, Scenario, Workload
+from cloudarb_lib.allocate.demand import Commitment, Demand, DemandScenario, Workload
 from cloudarb_lib.allocate.problem import place
 from cloudarb_lib.allocate.problem.model import Limits, Problem, Row
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
@@ -173,7 +173,7 @@ def build_problem(
     disk, gpus = assumptions.get("boot_disk_usd_per_week"), offers["gpu_count"].to_numpy(float)
     committed = (offers["purchase_option"] == "reserved").to_numpy()
     ends = np.cumsum(spans) / HOURS_PER_WEEK
-    futures = demand.scenarios or (Scenario("", 1.0, {}),)
+    futures = demand.scenarios or (DemandScenario("", 1.0, {}),)
     cases = [(t, f) for f in range(len(futures)) for t in range(len(spans))]
     demands: list[tuple] = []
     pairs = []
@@ -283,7 +283,7 @@ def build_problem(
             demands, columns=["workload", "period", "need", "unmet_usd", "scenario"]
         ),
         slots=slots,
-        pairs=table.drop(columns="workload").assign(
+        assignments=table.drop(columns="workload").assign(
             most=table["most"].where(np.isfinite(table["most"]), room)
         ),
         pools=pd.DataFrame(

@@ -15,12 +15,14 @@ def dominated(problem: Problem) -> np.ndarray:
     dominated where limits weigh shares of the spend, which a dearer offer may even out, nor where a row binds it.
     """
     p, limits = problem, problem.limits
-    none = np.zeros(len(p.pairs), bool)
+    none = np.zeros(len(p.assignments), bool)
     shares = (limits.effective_providers, limits.max_provider_share, limits.max_region_share)
     weighed = any(share is not None for share in (*shares, limits.min_on_demand_share))
     if weighed or any(row.on_usage for row in p.rows):
         return none
-    pairs = p.ways.assign(cost=p.unit_cost, listed=p.ways["hours"] * p.ways["list_price"])
+    pairs = p.assignment_details.assign(
+        cost=p.unit_cost, listed=p.assignment_details["hours"] * p.assignment_details["list_price"]
+    )
     pairs["capacity"] = pairs["pool"].map(p.pools["capacity"])
     per_unit = pairs["cost"] / pairs["cover"].where(pairs["cover"] > 0)
     key = [pairs["demand"], pairs["pool"], pairs["site"]]

@@ -101,7 +101,7 @@ class Problem:
 
     demands: pd.DataFrame
     slots: pd.DataFrame
-    pairs: pd.DataFrame
+    assignments: pd.DataFrame
     pools: pd.DataFrame
     sites: pd.DataFrame
     paths: np.ndarray | None = None
@@ -122,7 +122,7 @@ class Problem:
             "pools": ["capacity"],
             "sites": ["fee_usd"],
             "demands": ["need"],
-            "pairs": ["cover", "hours", "instances", "pool_use", "sure_usd", "most"],
+            "assignments": ["cover", "hours", "instances", "pool_use", "sure_usd", "most"],
         }.items():
             values = getattr(self, name)[columns].to_numpy(float)
             for row, column in np.argwhere(~np.isfinite(values) | (values < 0))[:1]:
@@ -145,15 +145,15 @@ class Problem:
             )
 
     @cached_property
-    def ways(self) -> pd.DataFrame:
+    def assignment_details(self) -> pd.DataFrame:
         """The pairs, each with what its slot and its demand say, numbered from 0."""
         demands = self.demands.drop(columns="period", errors="ignore")  # a slot's tells when
-        return self.pairs.join(self.slots, on="slot").join(demands, on="demand")
+        return self.assignments.join(self.slots, on="slot").join(demands, on="demand")
 
     @cached_property
     def unit_cost(self) -> np.ndarray:
         """Expected USD of one unit of each pair: rent, rework and certain costs."""
-        ways = self.ways
+        ways = self.assignment_details
         return (ways["mean_price"] * ways["hours"] + ways["sure_usd"]).to_numpy(float)
 
     @cached_property
@@ -221,8 +221,8 @@ class Problem:
     def usage(self, counts: np.ndarray) -> np.ndarray:
         """Instance-hours bought on each slot by a plan of ``counts`` of each pair."""
         return np.bincount(
-            self.pairs["slot"].to_numpy(),
-            weights=counts * self.pairs["hours"].to_numpy(float),
+            self.assignments["slot"].to_numpy(),
+            weights=counts * self.assignments["hours"].to_numpy(float),
             minlength=len(self.slots),
         )
 

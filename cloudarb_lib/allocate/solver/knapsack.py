@@ -34,13 +34,13 @@ class Pools:
     def __init__(self, milp: Milp) -> None:
         self.milp = milp
         use, most = (
-            milp.problem.pairs["pool_use"].to_numpy(float),
-            milp.upper[: len(milp.problem.pairs)],
+            milp.problem.assignments["pool_use"].to_numpy(float),
+            milp.upper[: len(milp.problem.assignments)],
         )
         need = milp.problem.demands["need"].to_numpy(float)
         capacity = np.minimum(np.floor(milp.problem.pools["capacity"].to_numpy(float)), _LARGEST)
-        pools: Any = milp.problem.ways.groupby("pool").indices
-        demands: Any = milp.problem.pairs.groupby("demand").indices
+        pools: Any = milp.problem.assignment_details.groupby("pool").indices
+        demands: Any = milp.problem.assignments.groupby("demand").indices
         self.each: list[tuple[np.ndarray, np.ndarray, int, int, list[np.ndarray]]] = []
         for pool, columns in pools.items():
             columns = columns[(most[columns] > 0) & (use[columns] > 0)]
@@ -51,7 +51,7 @@ class Pools:
         self.demands = [
             (
                 columns,
-                milp.problem.pairs["cover"].to_numpy(float)[columns],
+                milp.problem.assignments["cover"].to_numpy(float)[columns],
                 need[i],
                 milp.unmet_columns[i],
             )

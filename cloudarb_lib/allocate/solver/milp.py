@@ -58,15 +58,15 @@ class Milp:
     """Column of the site of each pool; -1 where it has no fee, or the pool spans sites."""
 
     def counts(self, z: np.ndarray) -> np.ndarray:
-        return z[: len(self.problem.pairs)]
+        return z[: len(self.problem.assignments)]
 
     def point(self, counts: np.ndarray) -> np.ndarray:
         """Return the point of the program at which the plan of ``counts`` stands."""
         p = self.problem
-        used = np.bincount(p.ways["site"], counts, len(p.sites)) > 0
+        used = np.bincount(p.assignment_details["site"], counts, len(p.sites)) > 0
         need = p.demands["need"].to_numpy(float)
         served = np.bincount(
-            p.pairs["demand"], counts * p.pairs["cover"].to_numpy(float), len(need)
+            p.assignments["demand"], counts * p.assignments["cover"].to_numpy(float), len(need)
         )
         optional = np.isfinite(p.demands["unmet_usd"].to_numpy(float))
         paid = p.sites["fee_usd"].to_numpy(float) > 0
@@ -143,11 +143,19 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
 
     ``tight`` adds rows that whole counts keep anyway; without them every row has one meaning.
     """
-    pairs, slots, demands, limits = problem.pairs, problem.slots, problem.demands, problem.limits
+    pairs, slots, demands, limits = (
+        problem.assignments,
+        problem.slots,
+        problem.demands,
+        problem.limits,
+    )
     demand, slot = pairs["demand"].to_numpy(), pairs["slot"].to_numpy()
     cover, use = pairs["cover"].to_numpy(float), pairs["pool_use"].to_numpy(float)
     need, unmet_usd = demands["need"].to_numpy(float), demands["unmet_usd"].to_numpy(float)
-    pool, site = problem.ways["pool"].to_numpy(), problem.ways["site"].to_numpy()
+    pool, site = (
+        problem.assignment_details["pool"].to_numpy(),
+        problem.assignment_details["site"].to_numpy(),
+    )
     capacity, fee = (
         problem.pools["capacity"].to_numpy(float),
         problem.sites["fee_usd"].to_numpy(float),

@@ -201,7 +201,7 @@ class _Search:
         Columns whose reduced cost no plan worth having can pay are left out. A plan that breaks a limit
         by a little, as tail cuts and tangents may let it, is repaired: few machines must move.
         """
-        milp, x, status = self.milp, np.arange(len(self.milp.problem.pairs)), "optimal"
+        milp, x, status = self.milp, np.arange(len(self.milp.problem.assignments)), "optimal"
         reduced = node.reduced_cost[x]
         reach = _FIRST_REACH * abs(node.floor)
         if len(x) > _MANY_COLUMNS:
