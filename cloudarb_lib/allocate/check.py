@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.problem.model import Problem, tail_mean
+from cloudarb_lib.allocate.problem.model import Problem
+from cloudarb_lib.base.measures import conditional_value_at_risk, value_at_risk
 
 TOLERANCE = 1e-6
 """Relative: what a limit may be exceeded by before a plan counts as breaking it."""
@@ -55,8 +56,8 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
     cvar = var = float("nan")
     if problem.paths is not None:
         samples = problem.paths @ hours
-        cvar = tail_mean(samples, limits.cvar_level)
-        var = float(np.quantile(samples, limits.cvar_level, method="inverted_cdf"))
+        cvar = float(conditional_value_at_risk(samples, limits.cvar_level))
+        var = float(value_at_risk(samples, limits.cvar_level))
     need, worth = demands["need"].to_numpy(float), demands["unmet_usd"].to_numpy(float)
     served = np.bincount(pairs["demand"], counts * pairs["cover"].to_numpy(float), len(demands))
     held = np.bincount(ways["pool"], counts * pairs["pool_use"].to_numpy(float), len(problem.pools))

@@ -14,6 +14,7 @@ from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.solver.engine import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.base.errors import ParameterError, SolveError
+from cloudarb_lib.base.measures import quantile_rank
 
 _RISK_LIMITS = (
     "cvar_usd",
@@ -89,7 +90,7 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
     if not base.has_plan or base.verdict.var_usd <= var_usd:
         return base
     limits, paths = problem.limits, problem.paths
-    keep = int(np.ceil(limits.cvar_level * len(paths) - 1e-9))  # worlds within the limit
+    keep = quantile_rank(len(paths), limits.cvar_level) + 1  # paths within the limit
 
     def calm(plan: Plan) -> Problem:
         """The problem whose worlds that may cost more are the dearest of ``plan``."""

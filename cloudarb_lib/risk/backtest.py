@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.measures import value_at_risk
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import is_moving
 from cloudarb_lib.forecast.ensemble import walk_origins
@@ -201,7 +202,7 @@ def combine(drawn: list[np.ndarray], paid: np.ndarray, level: float) -> np.ndarr
     change. What lies above the median moves in proportion, but never below it.
     """
     each = np.array(drawn)
-    at = np.quantile(each, level, axis=3, method="inverted_cdf")
+    at = value_at_risk(each, level, axis=3)
     lost = _tick_loss((paid - at) / paid[0], level).mean(axis=2)  # plans in like units
     before = np.cumsum(lost, axis=1) - lost
     share = 1.0 / np.maximum(before, 1e-9)
@@ -209,7 +210,7 @@ def combine(drawn: list[np.ndarray], paid: np.ndarray, level: float) -> np.ndarr
     if level <= 0.5:
         return mixed
     middle, n = np.median(mixed, axis=2), mixed.shape[2]
-    gap = np.quantile(mixed, level, axis=2, method="inverted_cdf") / middle - 1.0
+    gap = value_at_risk(mixed, level, axis=2) / middle - 1.0
     lift = np.maximum(np.arange(1, n + 1) / n - 0.5, 0.0) / (
         level - 0.5
     )  # 0 at the median, 1 at the VaR

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.measures import conditional_value_at_risk, quantile_rank, value_at_risk
 
 BATCHES = 20
 
@@ -41,13 +42,8 @@ def _checked(losses: np.ndarray, level: float) -> np.ndarray:
     return x
 
 
-def _rank(n: int, level: float) -> int:
-    """Return the 0-based order statistic that estimates the quantile (inverse of the ECDF)."""
-    return min(max(int(np.ceil(n * level - 1e-9)) - 1, 0), n - 1)
-
-
 def var(losses: np.ndarray, level: float = 0.95) -> Estimate:
-    """Return value-at-risk: the smallest sample with at least ``level`` of the mass at or below.
+    """Return value-at-risk, as of ``base.measures.value_at_risk``, with its standard error.
 
     Standard error: half the distance between the order statistics one binomial standard deviation either
     side, which needs no density and is 0 on an atom (David and Nagaraja, Order Statistics, 3rd ed. 2003,
@@ -58,24 +54,21 @@ def var(losses: np.ndarray, level: float = 0.95) -> Estimate:
     spread = np.sqrt(n * level * (1.0 - level))
     low, high = int(np.floor(n * level - spread)) - 1, int(np.ceil(n * level + spread))
     error = (x[min(high, n - 1)] - x[max(low, 0)]) / 2.0
-    return Estimate(x[_rank(n, level)], error if n * (1.0 - level) >= 1.0 else error * np.nan)
+    at = value_at_risk(x, level)
+    return Estimate(at, error if n * (1.0 - level) >= 1.0 else error * np.nan)
 
 
 def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
-    """Return conditional value-at-risk (expected shortfall): VaR + mean excess / (1 - level).
+    """Return conditional value-at-risk, as of ``base.measures.conditional_value_at_risk``, with its standard error.
 
-    This is the minimum of Rockafellar and Uryasev (Journal of Risk 2, 2000) and equals the tail mean of
-    Acerbi and Tasche (2002), which splits an atom at the VaR. Standard error: the asymptotic sqrt((tail
-    variance + level (CVaR - VaR)^2) / (n (1 - level))) of Manistre and Hancock (North American Actuarial
-    Journal 9, 2005).
+    Standard error: the asymptotic sqrt((tail variance + level (CVaR - VaR)^2) / (n (1 - level))) of Manistre and
+    Hancock (North American Actuarial Journal 9, 2005).
     """
     x, tail = _checked(losses, level), 1.0 - level
-    at = np.partition(x, _rank(len(x), level), axis=0)[_rank(len(x), level)]
-    excess = np.maximum(x - at, 0.0)
+    excess = np.maximum(x - value_at_risk(x, level), 0.0)
     error = excess.std(axis=0) / (tail * np.sqrt(len(x)))
-    return Estimate(
-        at + excess.mean(axis=0) / tail, error if len(x) * tail >= 1.0 else error * np.nan
-    )
+    value = conditional_value_at_risk(x, level)
+    return Estimate(value, error if len(x) * tail >= 1.0 else error * np.nan)
 
 
 def mean(samples: np.ndarray) -> Estimate:
@@ -121,7 +114,7 @@ def component_cvar(
     """
     x, total = _total(parts, level, total)
     n = len(x)
-    rank, near = _rank(n, level), int(np.sqrt(n))
+    rank, near = quantile_rank(n, level), int(np.sqrt(n))
     order = np.argsort(total)
     at = total[order[rank]]
     weights = (total > at) / (n * (1.0 - level))
@@ -144,7 +137,7 @@ def component_var(
     """
     x, total = _total(parts, level, total)
     n, (at, error), ordered = len(x), var(total, level), np.sort(total)
-    rank = _rank(n, level)
+    rank = quantile_rank(n, level)
     reach = max(min(int(n**0.8 / 2), rank, (n - 1 - rank) // 2), 1)
     width = (ordered[min(rank + reach, n - 1)] - ordered[max(rank - reach, 0)]) / 2.0
     near = np.abs(total - at) <= width

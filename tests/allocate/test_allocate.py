@@ -15,7 +15,6 @@ from benchmarks.allocation_oracle import by_scipy
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate import explain
 from cloudarb_lib.allocate.problem.build import rework_factor
-from cloudarb_lib.allocate.problem.model import tail_mean
 from cloudarb_lib.allocate.solver import engine, search
 from cloudarb_lib.base.errors import DataError, ParameterError, SolveError
 from cloudarb_lib.base.locations import PROJECT
@@ -832,13 +831,6 @@ def test_larger_problems_equal_another_formulation(seed):
     problem = replace(problem, limits=replace(problem.limits, effective_providers=None))
     best, _ = by_scipy(problem, gap=1e-9, time_limit_s=60)
     agrees(allocate.solve(problem, allocate.SolveOptions(gap=1e-6)), best)
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=30), st.floats(0.05, 0.95))
-def test_tail_mean_is_the_least_rockafellar_uryasev_bound(samples, level):
-    values = np.array(samples)
-    bounds = [t + np.maximum(values - t, 0).mean() / (1 - level) for t in values]
-    assert tail_mean(values, level) == pytest.approx(min(bounds), abs=1e-6)
 
 
 def test_the_check_finds_each_broken_limit():

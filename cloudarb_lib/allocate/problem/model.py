@@ -225,15 +225,3 @@ class Problem:
             weights=counts * self.assignments["hours"].to_numpy(float),
             minlength=len(self.slots),
         )
-
-
-def tail_mean(samples: np.ndarray, level: float) -> float:
-    """Return CVaR at ``level``: the mean of the worst (1 - level) share of equally likely samples.
-
-    A share that is no whole number of samples takes a part of the last one (Rockafellar and
-    Uryasev 2002, proposition 8).
-    """
-    worst = np.sort(samples)[::-1]
-    mass = np.minimum(np.arange(1, len(worst) + 1), (1 - level) * len(worst))
-    weights = np.diff(mass, prepend=0.0)
-    return float(weights @ worst / weights.sum())

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from cloudarb_lib.allocate.problem.dominance import dominated
-from cloudarb_lib.allocate.problem.model import Problem, Row, tail_mean
+from cloudarb_lib.allocate.problem.model import Problem, Row
+from cloudarb_lib.base.measures import conditional_value_at_risk, tail_weights
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Milp:
             spend = spends(p, usage)
             charged.append([*spend, spend.sum(), *(spend**2 / max(spend.sum(), 1e-9))])
         if p.cvar_excess_usd < np.inf and p.paths is not None:
-            over = tail_mean(p.paths @ usage, p.limits.cvar_level) - (p.limits.cvar_usd or np.inf)
+            cvar = float(conditional_value_at_risk(p.paths @ usage, p.limits.cvar_level))
+            over = cvar - (p.limits.cvar_usd or np.inf)
             charged.append([max(over, 0.0)])
         return np.concatenate(
             [counts, used[paid], np.maximum(need - served, 0)[optional], usage, *charged]
@@ -333,10 +335,7 @@ def tail_row(paths: np.ndarray, usage: np.ndarray, level: float) -> tuple[np.nda
     """Return the mean price row over the worst worlds of a usage, and its cost (the CVaR)."""
     cost = paths @ usage
     order = np.argsort(-cost, kind="stable")
-    size = (1 - level) * len(cost)
-    whole = int(np.ceil(size - 1e-9))
-    weights = np.ones(whole)
-    weights[-1] = size - (whole - 1)
+    weights = tail_weights(len(cost), level)
     weights /= weights.sum()
-    row = weights @ paths[order[:whole]]
+    row = weights @ paths[order[: len(weights)]]
     return row, float(row @ usage)
