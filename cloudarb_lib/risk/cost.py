@@ -16,14 +16,14 @@ import pandas as pd
 from cloudarb_lib.allocate.problem.build import IDLE
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Panel, Paths
-from cloudarb_lib.tables.assumptions import Assumptions
+from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, Assumptions, HazardPreset
 
 
 @dataclass(frozen=True)
 class World:
     """What plans are met with: table ``offers`` with all that may replace an hour, joint ``paths`` of those that
     plans may use, the assumptions, the horizon in hours (the span of the paths), the seed of outages, their
-    hazard, one of ``PRESETS``, and the ``record`` that episodes are taken from (a panel of mean prices).
+    hazard, one of ``HAZARD_PRESETS``, and the ``record`` that episodes are taken from (a panel of mean prices).
 
     Offers marked in column ``stale`` replace only what no other does; ``available_share``, 1 where there is no such
     column, is the share of its hours in which an offer can be had.
@@ -34,7 +34,7 @@ class World:
     assumptions: Assumptions
     horizon_h: float
     seed: int
-    preset: str = "typical"
+    preset: HazardPreset = "typical"
     record: Panel | None = None
 
     def __post_init__(self) -> None:
@@ -106,32 +106,23 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(table, index=wanted)
 
 
-PRESETS = {
-    "advisor-implied": "calm",
-    "typical": "typical",
-    "trace-calibrated": "trace",
-    "stressed": "stressed",
-}
-"""Hazard of spot machines, and the last part of its rows among the assumptions, which say where they are from."""
-
-
 HAZARDS = ("interruption_per_hour", "outage_hours")
 
 
-def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: str) -> pd.DataFrame:
-    """Return ``interruption_per_hour`` and ``outage_hours`` of each offer under one of ``PRESETS``.
+def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: HazardPreset) -> pd.DataFrame:
+    """Return ``interruption_per_hour`` and ``outage_hours`` of each offer under one of ``HAZARD_PRESETS``.
 
     Spot offers take the rows ``interruption_per_hour/spot`` and ``outage_hours/spot`` of the preset from
     the assumptions, other offers of moving price those of ``market``; on-demand list prices and commitments
     are never taken away (0). ParameterError for another preset.
     """
-    if preset not in PRESETS:
+    if preset not in HAZARD_PRESETS:
         raise ParameterError(
-            f"hazard preset {preset!r} is unknown.", f"Use one of {', '.join(PRESETS)}."
+            f"hazard preset {preset!r} is unknown.", f"Use one of {', '.join(HAZARD_PRESETS)}."
         )
     kinds = np.select(
         [offers["purchase_option"] == "spot", offers["price_kind"] == "market"],
-        [f"spot/{PRESETS[preset]}", "market"],
+        [f"spot/{HAZARD_PRESETS[preset]}", "market"],
         "",
     )
     return pd.DataFrame(

@@ -11,9 +11,10 @@ import pandas as pd
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.risk import measures
 from cloudarb_lib.risk.correlation import LEAST_STEPS
-from cloudarb_lib.risk.cost import PRESETS, PlanCost, World, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, World, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, mean, probability_over, var
 from cloudarb_lib.risk.simulate import MODELS, N_DRAWS, draw_costs
+from cloudarb_lib.tables.assumptions import HAZARD_PRESETS
 from cloudarb_lib.tables.schema import validate
 
 SCOPES = {"provider": "provider", "region": "region", "gpu_model": "gpu", "offer_id": "offer"}
@@ -175,7 +176,8 @@ def by_model(
 
 
 def by_hazard(world: World, plan: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
-    """Return the cost of price alone, then with the capacity risk of each of ``PRESETS``; columns as of ``by_model``."""
-    costs = {preset: plan_cost(replace(world, preset=preset), plan) for preset in PRESETS}
+    """Return the cost of price alone, then with the capacity risk of each of ``HAZARD_PRESETS`` (under its last name where it has two); columns as of ``by_model``."""
+    by_rows = {rows: name for name, rows in HAZARD_PRESETS.items()}
+    costs = {name: plan_cost(replace(world, preset=name), plan) for name in by_rows.values()}
     totals = {"price alone": next(iter(costs.values())).price.sum(axis=1)}
     return _tails(totals | {name: cost.total for name, cost in costs.items()}, level, "hazard")

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.tables.schema import validate
+
+HazardPreset = Literal["calm", "advisor-implied", "typical", "trace-calibrated", "stressed"]
+HAZARD_PRESETS: dict[HazardPreset, str] = {
+    "calm": "calm",
+    "advisor-implied": "calm",
+    "typical": "typical",
+    "trace-calibrated": "trace",
+    "stressed": "stressed",
+}
+"""How often spot machines are taken away: the names that people give, and the last part of the rows
+``interruption_per_hour/spot/...`` and ``outage_hours/spot/...``, which say where each is from."""
 
 
 class Assumptions:

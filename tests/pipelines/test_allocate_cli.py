@@ -60,6 +60,12 @@ def run(tmp_path, *more, demand=DEMAND):
     return cli.main([*given, "--paths", "history", "--n-paths", "40", *more])
 
 
+def test_every_hazard_preset_that_risk_knows_can_be_asked_for(tmp_path):
+    assert run(tmp_path, "--hazard", "trace-calibrated") == 0
+    used = pd.read_parquet(tmp_path / "out/tables/assumptions.parquet").set_index("name")["value"]
+    assert used["interruption_per_hour/spot/trace"] == 0.45
+
+
 def test_help_names_every_option_and_its_default(capsys):
     parser = argparse.ArgumentParser()
     allocate.arguments(parser)

@@ -17,7 +17,7 @@ from cloudarb_lib.allocate.problem.model import Limits, Problem, Row
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.base.units import HOURS_PER_WEEK
-from cloudarb_lib.tables.assumptions import Assumptions
+from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, Assumptions
 
 IDLE = "idle commitment"
 """Stands in a plan where a workload's name would: what is paid for and used by none."""
@@ -167,7 +167,9 @@ def build_problem(
         (offers["price_kind"] == "market") & offers["held"].isna(),
     )
     if spot.any():
-        hazard[spot] = assumptions.get(f"interruption_per_hour/spot/{limits.hazard}")
+        hazard[spot] = assumptions.get(
+            f"interruption_per_hour/spot/{HAZARD_PRESETS[limits.hazard]}"
+        )
     if market.any():
         hazard[market] = assumptions.get("interruption_per_hour/market")
     disk, gpus = assumptions.get("boot_disk_usd_per_week"), offers["gpu_count"].to_numpy(float)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.records import Number, Positive, Share, record
+from cloudarb_lib.tables.assumptions import HazardPreset
 
 
 @record
@@ -25,7 +26,7 @@ class Limits:
     ``diversify="region"``. ``max_provider_share`` and ``max_region_share``: of expected spend.
     ``min_on_demand_share``: of instance-hours. ``carbon_kg``: kgCO2e of the electricity over the
     horizon, at the grid's average intensity; ``carbon_usd_per_tonne``: its price, part of the cost.
-    ``hazard``: the preset of spot interruptions (calm, typical, stressed). ``terms``: the
+    ``hazard``: the preset of spot interruptions, one of ``HAZARD_PRESETS``. ``terms``: the
     commitments that may be bought anew (1y, 3y).
     """
 
@@ -39,7 +40,7 @@ class Limits:
     min_on_demand_share: Share | None = None
     carbon_kg: Positive | None = None
     carbon_usd_per_tonne: Positive | None = None
-    hazard: Literal["calm", "typical", "stressed"] = "typical"
+    hazard: HazardPreset = "typical"
     terms: tuple[Literal["1y", "3y"], ...] = ()
 
 

@@ -1,0 +1,29 @@
+"""One set of names for how often spot machines are taken away, in allocation and in risk."""
+
+from typing import get_args
+
+import pytest
+
+from cloudarb_lib import allocate, risk
+from cloudarb_lib.allocate.problem.build import rework_factor
+from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, HazardPreset, load_assumptions
+from cloudarb_lib.testing import OFFERS, plan_for, work
+
+
+@pytest.mark.parametrize("preset", HAZARD_PRESETS)
+def test_both_rooms_take_every_name_to_the_same_row_of_the_assumptions(preset):
+    wanted = load_assumptions().get(f"interruption_per_hour/spot/{HAZARD_PRESETS[preset]}")
+    spot = OFFERS[OFFERS["purchase_option"] == "spot"]
+    assert set(risk.hazards(spot, load_assumptions(), preset)["interruption_per_hour"]) == {wanted}
+    rows = {f"interruption_per_hour/spot/{HAZARD_PRESETS[preset]}": wanted}
+    limits = allocate.Limits(hazard=preset)
+    paid = plan_for(work(restart_minutes=60), table=spot, limits=limits, **rows).table
+    rework = rework_factor(wanted, checkpoint_h=work().checkpoint_minutes / 60, restart_h=1.0)
+    assert paid["hours"].iloc[0] == pytest.approx(168.0 * rework)
+
+
+def test_the_type_and_the_table_hold_the_same_names():
+    assert get_args(HazardPreset) == tuple(HAZARD_PRESETS)
+    for rows in HAZARD_PRESETS.values():
+        for name in risk.cost.HAZARDS:
+            assert load_assumptions().get(f"{name}/spot/{rows}") > 0
