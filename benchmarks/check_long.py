@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from benchmarks import allocation_oracle as oracle
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import CloudArbError
+from cloudarb_lib.base.progress import progress
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.store.ingest import ingest_files
 
@@ -153,9 +153,7 @@ def run(name: str, tries: int) -> bool:
     if state.get("source") != source:
         state = {"check": name, "source": source, "tries": 0, "failures": [], "seconds": 0.0}
     state["revision"] = git("rev-parse", "HEAD")
-    for number in tqdm(
-        range(state["tries"], tries), desc=name, initial=state["tries"], total=tries
-    ):
+    for number in progress(range(state["tries"], tries), name, unit="try", done=state["tries"]):
         start = time.perf_counter()
         try:
             said = check(np.random.default_rng([number, 7]))

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
-from tqdm import tqdm
 
 from cloudarb_lib import forecast
+from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble, losses
 from cloudarb_lib.forecast.backtest import headline, walk_forward
@@ -75,7 +75,7 @@ def peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
     share, tails = (np.arange(PATHS) + 0.5) / PATHS, np.array(LEVELS) / 200
     grid = np.concatenate([0.5 - tails[::-1], [0.5], 0.5 + tails])
     began = time.perf_counter()
-    for at in tqdm(starts, desc=setting.name, unit="origin", mininterval=5):
+    for at in progress(starts, setting.name, unit="origin"):
         past = panel.price[max(at + 1 - seen, 0) : at + 1, chosen]
         known = np.isfinite(past) & (past > 0)
         long = pd.DataFrame(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from cloudarb_lib import allocate, forecast
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
+from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 from cloudarb_lib.market import history
@@ -234,7 +234,7 @@ def look_back(
     terms: dict[str, Any] = {"assumptions": assumptions, "hours": hours}
     held: dict[str, pd.DataFrame] = {}
     rows, advised = [], []
-    for market, told in zip(tqdm(starts, "look back", unit="step"), forecasts, strict=True):
+    for market, told in zip(progress(starts, "look back", unit="step"), forecasts, strict=True):
         offers, ahead = market.wanted(workloads, ("1y",)), told.paths
         offers = offers[offers["offer_id"].isin(came.offers.index)]
         if held:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble, losses
 from cloudarb_lib.forecast.features import STEP_LOG
@@ -99,7 +99,7 @@ def walk_forward(
     median, pits = (np.full(shape, np.nan) for _ in range(2))
     rng = np.random.default_rng(seed)
     moved = np.where(np.isfinite(came / now), np.abs(np.log(came / now)) >= STEP_LOG, np.nan)
-    for i, origin in enumerate(tqdm(scored, desc="score", unit="origin", disable=None)):
+    for i, origin in enumerate(progress(scored, "score", unit="origin")):
         worlds = np.exp(walk.worlds(int(origin), n_paths=SCORED_PATHS, only=every)[:, :, at])
         median[i] = now[i] * np.median(worlds, axis=1)[of]
         share = came[i] / now[i]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.files import replaced
+from cloudarb_lib.base.progress import progress
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.features import CAP_LOG, STEP_LOG
 from cloudarb_lib.forecast.members import KEPT, MEMBERS, Task, median
@@ -167,7 +167,7 @@ def run_members(
         for name in asked
         if name == "lstm" and name not in kept
     }
-    for name in tqdm(asked, desc="members", disable=None):
+    for name in progress(asked, "members", unit="member"):
         try:
             if name in kept:
                 done[name] = np.load(files[name], allow_pickle=False)
@@ -248,7 +248,7 @@ def weighed(
     past, many = Past.of(task), len(task.groups)
     parts = np.array_split(np.arange(many), -(-many // MOST_AT_ONCE))
     needed, rng = np.full(truth.shape, np.nan), np.random.default_rng(seed)
-    for i in tqdm(range(len(origins)), desc="calibrate", unit="origin", disable=None):
+    for i in progress(range(len(origins)), "calibrate", unit="origin"):
         for some in parts:
             worlds = simulated(task, past, i, point[i, some], n_paths=CALIBRATION_PATHS, only=some)
             needed[i, some] = w.needed_width(worlds, truth[i, some], rng=rng)
