@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudarb_lib import store
+from cloudarb_lib.base import locations
 from cloudarb_lib.market import history
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.store.ingest import BUNDLE, BUNDLED_AT, ingest_files
-from cloudarb_lib.store.snapshot import BUNDLED
 
 PRICES = ("instances.csv", "looks.parquet", "price_events.parquet")
 
@@ -60,12 +60,20 @@ def main() -> None:
         with open_snapshot(filled) as snapshot:
             con = store.connect(snapshot.path, read_only=True)
             csv = Path(folder) / "price_events.csv"
-            con.execute(f"COPY (SELECT * FROM '{BUNDLED / 'price_events.parquet'}') TO '{csv}'")
+            con.execute(
+                f"COPY (SELECT * FROM '{locations.data() / 'price_events.parquet'}') TO '{csv}'"
+            )
             con.close()
         print("ingestion into an empty store, beside a bare DuckDB COPY of the same files")
         for name, files in (
-            ("price events with machines and looks, flags included", [BUNDLED / n for n in PRICES]),
-            ("the whole bundled history, 2015 ticks included", [BUNDLED / n for n in BUNDLE]),
+            (
+                "price events with machines and looks, flags included",
+                [locations.data() / n for n in PRICES],
+            ),
+            (
+                "the whole bundled history, 2015 ticks included",
+                [locations.data() / n for n in BUNDLE],
+            ),
             ("the price events as CSV", [csv]),
         ):
             ours = best(lambda d, files=files: ingest_files(files, store_dir=d, now=BUNDLED_AT))

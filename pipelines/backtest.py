@@ -73,10 +73,10 @@ def carry_out(given: argparse.Namespace) -> int:
 
     ParameterError for settings that do not fit, DataError for a file that cannot be read or is too short.
     """
+    from cloudarb_lib.base import locations
     from cloudarb_lib.base.errors import ParameterError
     from cloudarb_lib.forecast import headline
     from pipelines.history_file import store_of
-    from pipelines.run import REPORTS
 
     own = {n: getattr(given, n) for n in ("freq", "horizons", "origins", "span")}
     own = {name: value for name, value in own.items() if value is not None}
@@ -92,7 +92,7 @@ def carry_out(given: argparse.Namespace) -> int:
         except ValueError:
             what = f"--horizons {own['horizons']!r} are not whole numbers."
             raise ParameterError(what, "Write 1,24.") from None
-    out = given.out or REPORTS / "backtest"
+    out = given.out or locations.reports() / "backtest"
     settings = (
         [s for s in BUNDLED if given.panel in (None, s.name)] if given.history is None else [OWN]
     )
@@ -132,12 +132,12 @@ def _scored(task: dict[str, Any], place: Path) -> pd.DataFrame:
     import pandas as pd
 
     from cloudarb_lib import forecast
+    from cloudarb_lib.base import locations
     from cloudarb_lib.base.files import replaced
-    from cloudarb_lib.base.locations import PROJECT
     from cloudarb_lib.tables.run_tables import digest
     from pipelines import files
 
-    code, panel = files.digest(sorted((PROJECT / "cloudarb_lib").rglob("*.py"))), task["panel"]
+    code, panel = files.digest(sorted(locations.library().rglob("*.py"))), task["panel"]
     known = digest(
         code,
         panel.price,

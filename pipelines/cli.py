@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from pipelines.run import REPORTS, run
+    from pipelines.run import run
 
-    return run(given.config, reports=given.reports or REPORTS)
+    return run(given.config, reports=given.reports)
 
 
 def _ingest(given: argparse.Namespace) -> int:

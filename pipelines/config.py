@@ -17,12 +17,11 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.base.records import Flag, Number, read, record
 from cloudarb_lib.base.units import parse_as_of, parse_freq
 
-NOTEBOOKS = PROJECT / "notebooks"
 STEPS = {
     "01_explore_prices": "Prices",
     "02_train_ensemble": "Forecast",
@@ -68,11 +67,11 @@ def _kept(parse: Callable[[str], object]) -> AfterValidator:
 
 def _demand(value: str) -> str:
     """Refuse a demand file that the notebooks would refuse."""
-    if not (PROJECT / value).is_file():
+    if not locations.find(value).is_file():
         raise ParameterError(f"no demand file {value!r}.", "Give its path from the project's root.")
     from cloudarb_lib.allocate.demand import load_workloads  # slow to import, so only now
 
-    load_workloads(PROJECT / value)
+    load_workloads(locations.find(value))
     return value
 
 
@@ -100,12 +99,13 @@ class RunConfig:
     parameters: dict[str, dict[str, Any]]
 
 
-def load_config(path: Path, notebooks: Path = NOTEBOOKS) -> RunConfig:
+def load_config(path: Path, notebooks: Path | None = None) -> RunConfig:
     """Read and check a configuration against the notebooks that it will drive.
 
     Every key is the run's own (name, title, timeout_s, store_dir) or a parameter that some notebook
     declares; each notebook is given those it declares. ParameterError names file, line and key.
     """
+    notebooks = notebooks or locations.notebooks()
     takes = {step: declared(notebooks / f"{step}.ipynb") for step in STEPS}
     known = {
         name: p for step in takes.values() for name, p in step.items() if name not in SET_BY_RUN

@@ -9,10 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import CloudArbError
-from cloudarb_lib.base.locations import PROJECT
 
 Finding = tuple[str, str, str]
 """Level (ok, warn or fail), what was found, and the way out ('' where none is needed)."""
@@ -21,11 +20,11 @@ _DISK_GIB = 1.0
 _FRESH_DAYS = 14
 
 
-def examine(project: Path = PROJECT) -> Iterator[Finding]:
+def examine() -> Iterator[Finding]:
     """Yield what was found, check by check; a check that itself breaks is a fail."""
     for check in (_packages, _store, _configurations, _room):
         try:
-            yield from check(project)
+            yield from check()
         except CloudArbError as fault:
             yield "fail", fault.what, fault.way_out
         except Exception as fault:
@@ -42,11 +41,11 @@ def _found(good: bool, what: str, way_out: str, bad: str = "fail") -> Finding:
     return ("ok", what, "") if good else (bad, what, way_out)
 
 
-def _packages(project: Path) -> Iterator[Finding]:
+def _packages() -> Iterator[Finding]:
     """Compare Python, and the packages that the project asks for itself, with the lock."""
     python = sys.version.split()[0]
     yield _found(python.startswith("3.11."), f"Python {python} (3.11 is wanted)", _INSTALL)
-    lock = (project / "requirements.lock").read_text(encoding="utf-8")
+    lock = locations.requirements_lock().read_text(encoding="utf-8")
     pinned = re.findall(
         r"^(\S+)==([^\s;]+)", lock, flags=re.M
     )  # one for each platform with its own
@@ -61,7 +60,7 @@ def _packages(project: Path) -> Iterator[Finding]:
     yield _found(not other, f"packages not as locked: {other or 'none'}", _INSTALL, "warn")
 
 
-def _store(project: Path) -> Iterator[Finding]:
+def _store() -> Iterator[Finding]:
     from cloudarb_lib.store import open_snapshot
 
     with open_snapshot() as snapshot:
@@ -75,12 +74,12 @@ def _store(project: Path) -> Iterator[Finding]:
     )
 
 
-def _configurations(project: Path) -> Iterator[Finding]:
+def _configurations() -> Iterator[Finding]:
     """Check each configuration, and with it the parameters cells of the notebooks it drives."""
     from pipelines.config import load_config
 
-    for path in sorted((project / "pipelines").glob("*.yaml")):
-        config = load_config(path, project / "notebooks")
+    for path in sorted(locations.configurations().glob("*.yaml")):
+        config = load_config(path)
         yield (
             "ok",
             f"pipelines/{path.name} and the parameters of {len(config.parameters)} notebooks",
@@ -88,10 +87,11 @@ def _configurations(project: Path) -> Iterator[Finding]:
         )
 
 
-def _room(project: Path) -> Iterator[Finding]:
-    free = shutil.disk_usage(project).free / 2**30
+def _room() -> Iterator[Finding]:
+    locations.home().mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(locations.home()).free / 2**30
     yield _found(free > _DISK_GIB, f"{free:.1f} GiB free ({_DISK_GIB:g} is wanted)", "Make room.")
-    for folder in (project / "reports", project / "data"):
-        folder.mkdir(exist_ok=True)
+    for folder in (locations.reports(), locations.store().parent):
+        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             yield "ok", f"{folder.name}/ is writable", ""

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.files import replaced
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.tables import run_tables
 
 
@@ -47,7 +47,9 @@ def scrub(text: str, local: Mapping[Path, str] | None = None) -> str:
     from there), the environment <python>, the home folder ~.
     """
     swaps = [(str(path), name) for path, name in (local or {}).items()]
-    swaps += [(f"{PROJECT}/", ""), (str(PROJECT), "."), (sys.prefix, "<python>")]
+    for ours in (locations.home(), locations.bundled()):
+        swaps += [(f"{ours}/", ""), (str(ours), ".")]
+    swaps += [(sys.prefix, "<python>")]
     swaps += [(sys.base_prefix, "<python>"), (os.path.expanduser("~"), "~")]
     for path, name in swaps:
         if path not in ("", "/", "/usr"):

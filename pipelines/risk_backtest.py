@@ -40,9 +40,9 @@ def carry_out(given: argparse.Namespace) -> int:
     """
     import pandas as pd
 
+    from cloudarb_lib.base import locations
     from cloudarb_lib.base.errors import ParameterError
     from pipelines.history_file import store_of
-    from pipelines.run import REPORTS
 
     settings: list[tuple[str, str, int]] = list(BUNDLED)
     if given.history is not None:
@@ -57,7 +57,7 @@ def carry_out(given: argparse.Namespace) -> int:
         pd.concat(parts, ignore_index=True) for parts in zip(*results, strict=True)
     )
     _say(verdicts, given.level)
-    out = given.out or REPORTS / "risk_backtest"
+    out = given.out or locations.reports() / "risk_backtest"
     out.mkdir(parents=True, exist_ok=True)
     verdicts.to_parquet(out / "backtest.parquet", index=False)
     windows.to_parquet(out / "backtest_windows.parquet", index=False)
@@ -70,10 +70,10 @@ def _one(store_dir: str, setting: tuple[str, str, int], level: float) -> list[pd
     from functools import partial
 
     import pandas as pd
-    from tqdm.auto import tqdm
 
     from cloudarb_lib import store
     from cloudarb_lib.base import units
+    from cloudarb_lib.base.progress import progress
     from cloudarb_lib.market import history
     from cloudarb_lib.risk.backtest import back_test
     from pipelines.history_file import record_end
@@ -90,7 +90,13 @@ def _one(store_dir: str, setting: tuple[str, str, int], level: float) -> list[pd
         looks = snapshot.looks(as_of=now)
     grid = {"freq": units.parse_freq(freq), "as_of": record_end(events, name)}
     last, mean = (history.to_panel(events, looks, how=how, **grid) for how in ("last", "mean"))
-    found = back_test(last, mean, horizon_steps=horizon, level=level, tick=partial(tqdm, desc=name))
+    found = back_test(
+        last,
+        mean,
+        horizon_steps=horizon,
+        level=level,
+        tick=partial(progress, label=name, unit="origin"),
+    )
     return [table.assign(history=name) for table in found]
 
 

@@ -16,17 +16,16 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import CloudArbError
 from cloudarb_lib.base.files import locked
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.tables import run_tables
-from pipelines.config import NOTEBOOKS, STEPS, RunConfig, load_config
+from pipelines.config import STEPS, RunConfig, load_config
 from pipelines.doctor import asked_for
 from pipelines.files import digest, read_json, scrub, write_json, write_text
 from pipelines.runner import OWNER, STOPPED, now, skip_slow_grammar
 
-REPORTS = PROJECT / "reports"
 _HERE = Path(__file__).parent
 _CORES = 2
 
@@ -37,13 +36,14 @@ class RunError(CloudArbError):
     exit_code = 6
 
 
-def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOOKS) -> int:
+def run(config_path: Path, *, reports: Path | None = None) -> int:
     """Carry out a configuration and return the exit code: 0, or that of the notebook that failed.
 
     What is up to date is not run again. ParameterError before anything starts; RunError when
     the same run is in progress already.
     """
-    config, began = load_config(config_path, notebooks), time.monotonic()
+    config, began = load_config(config_path), time.monotonic()
+    reports = reports or locations.reports()
     snapshot = _snapshot(config)
     as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
     parameters = run_tables.digest(json.dumps(config.given, sort_keys=True))[:6]
@@ -59,8 +59,8 @@ def run(config_path: Path, *, reports: Path = REPORTS, notebooks: Path = NOTEBOO
             "status": "running",
             **_origin(),
         }
-        manifest |= _rests(config, snapshot.stem, notebooks)
-        graph = _graph(config, manifest["notebooks"], run_dir, state, notebooks)
+        manifest |= _rests(config, snapshot.stem)
+        graph = _graph(config, manifest["notebooks"], run_dir, state)
         print(
             f"{manifest['title']}\n{len(STEPS)} notebooks on snapshot {snapshot.stem[:8]}, into {shown}",
             flush=True,
@@ -118,7 +118,7 @@ def _snapshot(config: RunConfig) -> Path:
         "providers": given.get("providers"),
         "stale_after_days": given.get("stale_after_days", 1.0),
     }
-    with open_snapshot(PROJECT / store if store else "") as snapshot:
+    with open_snapshot(locations.home() / store if store else "") as snapshot:
         markets(snapshot, [parse_as_of(given["as_of"])], **ages)
         return snapshot.path
 
@@ -139,9 +139,10 @@ def _origin() -> dict:
     """Return what a run is made by: code, packages, machine; git is None where it tells nothing."""
     git: dict[str, object] | None = None
     with suppress(OSError, subprocess.SubprocessError):
+        root = str(locations.checkout() or os.devnull)
         said = [
             subprocess.check_output(
-                ["git", "-C", str(PROJECT), *words], stderr=subprocess.DEVNULL, text=True
+                ["git", "-C", root, *words], stderr=subprocess.DEVNULL, text=True
             )
             for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         ]
@@ -156,15 +157,18 @@ def _origin() -> dict:
     return {"started_at": now(), "git": git, **machine, "packages": packages, "drawn_by": drawn_by}
 
 
-def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
+def _rests(config: RunConfig, snapshot: str) -> dict:
     """Return what the results rest on, by value or digest: of the run, and of each notebook."""
-    code = sorted(p for p in (PROJECT / "cloudarb_lib").rglob("*") if p.suffix in (".py", ".txt"))
-    figures = [*sorted((PROJECT / "data").glob("*.csv")), PROJECT / "data/scenarios.yaml"]
+    code = sorted(p for p in locations.library().rglob("*") if p.suffix in (".py", ".txt"))
+    figures = [*sorted(locations.data().glob("*.csv")), locations.data() / "scenarios.yaml"]
     shared = {"snapshot": snapshot, "library": digest([*code, *figures])}
     entries = {}
     for step, parameters in config.parameters.items():
-        demand = [PROJECT / str(parameters["demand"])] if "demand" in parameters else []
-        own = {"notebook": digest([notebooks / f"{step}.ipynb"]), "demand": digest(demand)}
+        demand = [locations.find(str(parameters["demand"]))] if "demand" in parameters else []
+        own = {
+            "notebook": digest([locations.notebooks() / f"{step}.ipynb"]),
+            "demand": digest(demand),
+        }
         entries[step] = {**shared, **own, "parameters": json.dumps(parameters, sort_keys=True)}
     return {
         "as_of": str(config.given["as_of"]),
@@ -174,16 +178,14 @@ def _rests(config: RunConfig, snapshot: str, notebooks: Path) -> dict:
     }
 
 
-def _graph(
-    config: RunConfig, given: dict, run_dir: Path, state: Path, notebooks: Path
-) -> list[str]:
+def _graph(config: RunConfig, given: dict, run_dir: Path, state: Path) -> list[str]:
     """Write what the graph is told, and return the command that carries it out."""
     for step, parameters in config.parameters.items():
         write_json(state / "parameters" / f"{step}.json", parameters)
     told = {
         "python": sys.executable,
         "run_dir": os.path.relpath(run_dir, state),
-        "notebooks": str(notebooks),
+        "notebooks": str(locations.notebooks()),
     }
     write_json(state / "graph.json", {**told, "timeout_s": config.own["timeout_s"], "given": given})
     command = [

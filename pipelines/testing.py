@@ -1,11 +1,14 @@
 """Small notebooks, and a small project around them, for the tests of the pipeline."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
+
+from cloudarb_lib.base import locations
 
 TABLES = {
     "01_explore_prices": ["offers", "sources"],
@@ -19,12 +22,15 @@ CONFIG = "name: toy\ntitle: Toy\ntimeout_s: 60\nas_of: 2026-04-29\nseed: 3\n"
 _DRIVER = """
 import sys
 from pathlib import Path
-import pipelines.run as r
-root = Path(sys.argv[1])
-r.PROJECT = root
+from cloudarb_lib.base import locations
 from pipelines.cli import main
-r.NOTEBOOKS = root / "notebooks"
-r.run.__kwdefaults__["notebooks"] = root / "notebooks"
+from cloudarb_lib.store import open_snapshot
+open_snapshot().close()
+store = locations.store()
+root = Path(sys.argv[1])
+locations.store = lambda: store
+locations.home = locations.bundled = lambda: root
+locations.library = lambda: root / "cloudarb_lib"
 sys.exit(main(["run", str(root / "toy.yaml"), "--reports", str(root / "reports")]))
 """
 
@@ -61,6 +67,7 @@ def project(root: Path) -> Path:
     for name in ("cloudarb_lib/code.py", "data/assumptions.csv", "data/scenarios.yaml"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("one\n")
+    shutil.copy(locations.data() / "regions.csv", root / "data")
     return root
 
 

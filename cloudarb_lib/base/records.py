@@ -16,8 +16,8 @@ from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from yaml.constructor import ConstructorError
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
-from cloudarb_lib.base.locations import PROJECT
 
 T = TypeVar("T")
 
@@ -137,6 +137,8 @@ def read_yaml(path: str | Path, ours: str) -> tuple[dict[str, object], Callable[
     YAML, not a mapping, or a key of a mapping repeats.
     """
     path = Path(path)
+    if not path.exists() and locations.find(path).exists():
+        path = locations.find(path)
     root: Any = None
 
     def where(*keys: object) -> str:
@@ -158,7 +160,8 @@ def read_yaml(path: str | Path, ours: str) -> tuple[dict[str, object], Callable[
             raise ParameterError(f"{path.name} holds no 'key: value' lines.")
         return {str(key): value for key, value in loader.construct_document(root).items()}, where
     except FileNotFoundError as cause:
-        known = ", ".join(sorted(str(p.relative_to(PROJECT)) for p in PROJECT.glob(ours)))
+        root = locations.bundled()
+        known = ", ".join(sorted(str(p.relative_to(root)) for p in root.glob(ours)))
         raise ParameterError(f"no file {path}.", f"There are {known}.") from cause
     except yaml.MarkedYAMLError as cause:
         line = cause.problem_mark.line + 1 if cause.problem_mark else 1

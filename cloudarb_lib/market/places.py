@@ -6,7 +6,7 @@ from functools import cache
 
 import pandas as pd
 
-from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.base import locations
 
 PLACE_COLUMNS = ["country", "union", "latitude", "longitude", "grid_gco2e_per_kwh"]
 """What ``with_places`` adds to offers."""
@@ -23,7 +23,7 @@ def regions() -> pd.DataFrame:
         ``provider``, ``region``, ``place``, ``country``, ``union``, ``latitude`` and ``longitude``
         (degrees). One object for all callers: copy it before a change.
     """
-    return pd.read_csv(PROJECT / "data" / "regions.csv", keep_default_na=False)
+    return pd.read_csv(locations.data() / "regions.csv", keep_default_na=False)
 
 
 def with_places(offers: pd.DataFrame, grid_carbon: pd.DataFrame) -> pd.DataFrame:

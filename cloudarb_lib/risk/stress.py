@@ -14,8 +14,8 @@ import pandas as pd
 from pydantic import BeforeValidator, Field
 
 from cloudarb_lib import allocate
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.base.records import NotNegative, Number, Positive, Text, read, read_yaml, record
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.base.units import parse_as_of
@@ -92,7 +92,7 @@ def load_scenarios(path: str | Path = "") -> list[Scenario]:
     The keys of an entry are the fields of ``Scenario``. Raises ParameterError with file and line for a key
     that is not known (naming the nearest), a value of the wrong kind, a missing or repeated name, and what cannot be.
     """
-    path, ours = path or PROJECT / "data" / "scenarios.yaml", "data/scenarios*.yaml"
+    path, ours = path or locations.data() / "scenarios.yaml", "data/scenarios*.yaml"
     found: dict[str, Scenario] = {}
     for i, scenario in enumerate(read(_File, path, ours).scenarios):
         unknown = [name for name in scenario.all_of if str(name) not in found]

@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.base.files import locked, replaced
 from cloudarb_lib.base.types import OFFER_PARTS
@@ -23,7 +24,7 @@ from cloudarb_lib.sources.files import EC2_SOURCE, LINE, pieces
 from cloudarb_lib.sources.gpus import canonical
 from cloudarb_lib.store import glitches
 from cloudarb_lib.store.rows import REASONS, check
-from cloudarb_lib.store.snapshot import BUNDLED, WAY_OUT, Snapshot, connect, current, store_folder
+from cloudarb_lib.store.snapshot import WAY_OUT, Snapshot, connect, current, store_folder
 from cloudarb_lib.tables.schema import QUALITIES, STORED
 
 BUNDLE = (
@@ -81,7 +82,7 @@ def ingest_files(
     disk is full or the store damaged; the last snapshot then stays.
     """
     folder = store_folder(store_dir)
-    files = [Path(p) for p in paths] or [BUNDLED / name for name in BUNDLE]
+    files = [Path(p) for p in paths] or [locations.data() / name for name in BUNDLE]
     if paths and not str(store_dir):
         build_bundled(folder)
     with locked(folder / "lock", StoreError, f"store {folder}"):
@@ -92,7 +93,7 @@ def build_bundled(folder: Path) -> None:
     """Build the store from the bundled history; wait for another process that is doing so."""
     with locked(folder / "lock", StoreError, f"store {folder}", wait=True):
         if not (folder / "current").exists():
-            _ingest([BUNDLED / name for name in BUNDLE], folder, BUNDLED_AT)
+            _ingest([locations.data() / name for name in BUNDLE], folder, BUNDLED_AT)
 
 
 def _ingest(paths: list[Path], folder: Path, now: pd.Timestamp) -> IngestReport:

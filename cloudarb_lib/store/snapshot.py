@@ -10,13 +10,12 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, StoreError, did_you_mean
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS, STORED
 
-BUNDLED = PROJECT / "data"
 _SPECS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
 WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
 
@@ -34,7 +33,7 @@ def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb
 
 def store_folder(store_dir: str | Path) -> Path:
     """Return the folder of a store; '' means data/store."""
-    return Path(store_dir) if str(store_dir) else BUNDLED / "store"
+    return Path(store_dir) if str(store_dir) else locations.store()
 
 
 def current(folder: Path) -> Path | None:

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.tables.schema import validate
 
 HazardPreset = Literal["calm", "advisor-implied", "typical", "trace-calibrated", "stressed"]
@@ -62,7 +62,7 @@ class Assumptions:
 
 def load_assumptions(path: str | Path = "") -> Assumptions:
     """Read an assumption file; '' means data/assumptions.csv."""
-    file = Path(path) if str(path) else PROJECT / "data" / "assumptions.csv"
+    file = Path(path) if str(path) else locations.data() / "assumptions.csv"
     try:
         return Assumptions(pd.read_csv(file, dtype={"date": str, "name": str}))
     except FileNotFoundError as cause:

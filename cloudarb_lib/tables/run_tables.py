@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, did_you_mean
 from cloudarb_lib.base.files import replaced
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.tables.schema import HANDED_OVER, validate
 
 
 def folder(run_dir: str | Path = "") -> Path:
     """Return the folder of a run, '' being reports/scratch."""
-    return Path(run_dir) if str(run_dir) else PROJECT / "reports" / "scratch"
+    return Path(run_dir) if str(run_dir) else locations.scratch()
 
 
 def _path(name: str, run_dir: str | Path) -> Path:

@@ -16,8 +16,8 @@ from cloudarb_lib import allocate
 from cloudarb_lib.allocate import explain
 from cloudarb_lib.allocate.problem.build import rework_factor
 from cloudarb_lib.allocate.solver import engine, search
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, ParameterError, SolveError
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.plots import allocation as plots
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
@@ -27,12 +27,12 @@ from cloudarb_lib.testing import GOOD, OFFERS, figures, load, plan_for, work
 
 
 def test_bundled_demand_reads_like_a_sentence():
-    train, serve, batch = allocate.load_workloads(PROJECT / "data" / "demand.yaml")
+    train, serve, batch = allocate.load_workloads(locations.data() / "demand.yaml")
     assert (train.amount, train.throughput, train.together) == (64.0, {"H100": 1.0}, True)
     assert (serve.amount, serve.interruptible, serve.regions) == (32.0, False, ("us-*",))
     assert (batch.batch, batch.amount) == (True, 4000)
     assert batch.throughput["H100"] == 2.0
-    assert len(allocate.load_workloads(PROJECT / "data" / "demand_marketplace.yaml")) == 3
+    assert len(allocate.load_workloads(locations.data() / "demand_marketplace.yaml")) == 3
 
 
 def test_every_key_reads(tmp_path):

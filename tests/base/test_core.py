@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudarb_lib.base import units
+from cloudarb_lib.base import locations, units
 from cloudarb_lib.base.errors import CloudArbError, DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Panel, Paths
 from cloudarb_lib.tables import assumptions, run_tables, schema
@@ -180,7 +180,7 @@ def test_tables_of_a_run(tmp_path):
 
 
 def test_scratch_tables_are_never_handed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_tables, "PROJECT", tmp_path)
+    monkeypatch.setenv(locations.HOME_VARIABLE, str(tmp_path))
     path = run_tables.save_table(weights(), "weights")
     assert path == tmp_path / "reports" / "scratch" / "tables" / "weights.parquet"
     assert run_tables.load_table("weights") is None

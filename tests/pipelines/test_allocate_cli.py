@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from cloudarb_lib import allocate as library
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import SolveError
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.tables.schema import validate
 from pipelines import allocate, cli
 
@@ -135,7 +135,7 @@ def test_commitments_held_and_carbon_are_taken_into_account(tmp_path, capsys):
 
 
 def test_periods_and_futures_are_planned_together(tmp_path, capsys):
-    futures = (PROJECT / "data" / "demand_futures.yaml").read_text()
+    futures = (locations.data() / "demand_futures.yaml").read_text()
     assert run(tmp_path, "--periods", "2", "--terms", "1y", demand=futures) == 0
     plan = validate(pd.read_parquet(tmp_path / "out" / "tables" / "plan.parquet"), "plan")
     gpus = (

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from cloudarb_lib.base import locations
 from pipelines import cli, doctor
 
 HEAVY = {"pandas", "numpy", "duckdb", "papermill", "snakemake", "nbformat", "plotly", "yaml"}
@@ -77,7 +78,9 @@ def test_the_doctor_finds_what_is_broken(tmp_path, monkeypatch, capsys):
     (tmp_path / "pipelines/bad.yaml").write_text("name: x\n")
     (tmp_path / "reports").write_text("a file, not a folder")
     (tmp_path / "requirements.lock").write_text("pandas==0.1\n")
-    found = {what: (level, way_out) for level, what, way_out in doctor.examine(tmp_path)}
+    monkeypatch.setattr(locations, "bundled", lambda: tmp_path)
+    monkeypatch.setenv(locations.HOME_VARIABLE, str(tmp_path))
+    found = {what: (level, way_out) for level, what, way_out in doctor.examine()}
     levels = {level for level, _ in found.values()}
     assert levels == {"ok", "warn", "fail"}
     assert any(what.startswith("packages not as locked") and "pandas" in what for what in found)

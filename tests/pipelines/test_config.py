@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.base.locations import PROJECT
-from pipelines.config import NOTEBOOKS, SET_BY_RUN, STEPS, Parameter, check, declared, load_config
+from pipelines.config import SET_BY_RUN, STEPS, Parameter, check, declared, load_config
 from pipelines.testing import CONFIG, PARAMETERS, notebook, project
 
 KINDS = {"str": "a", "int": 1, "float": 1.0, "bool": True, "list": ["a"]}
@@ -29,7 +29,7 @@ def load(toys, tmp_path, text):
 
 @pytest.mark.parametrize("name", ["weekly", "marketplace"])
 def test_the_configurations_that_we_ship_fit_the_notebooks(name):
-    config = load_config(NOTEBOOKS.parent / f"pipelines/{name}.yaml")
+    config = load_config(locations.configurations() / f"{name}.yaml")
     assert config.own["name"] == name
     assert all(config.parameters[step]["as_of"] == config.given["as_of"] for step in STEPS)
 
@@ -37,7 +37,7 @@ def test_the_configurations_that_we_ship_fit_the_notebooks(name):
 def test_notebooks_that_share_a_parameter_agree_on_it():
     known: dict[str, Parameter] = {}
     for step in STEPS:
-        for name, parameter in declared(NOTEBOOKS / f"{step}.ipynb").items():
+        for name, parameter in declared(locations.notebooks() / f"{step}.ipynb").items():
             if name != "budget_usd":  # in 03 a limit, in 04 a mark in the figure
                 assert known.setdefault(name, parameter) == parameter, f"{step}: {name}"
     assert set(SET_BY_RUN) <= set(known)
@@ -148,7 +148,7 @@ def test_what_passes_has_the_type_declared(value, kind):
     ],
 )
 def test_a_value_out_of_range_starts_nothing(tmp_path, key, value):
-    text = yaml.safe_load((PROJECT / "pipelines/weekly.yaml").read_text()) | {key: value}
+    text = yaml.safe_load((locations.configurations() / "weekly.yaml").read_text()) | {key: value}
     path = tmp_path / "weekly.yaml"
     path.write_text(yaml.safe_dump(text))
     with pytest.raises(ParameterError, match=f"weekly.yaml, line .*{key}"):
@@ -158,7 +158,9 @@ def test_a_value_out_of_range_starts_nothing(tmp_path, key, value):
 def test_a_mistake_in_the_demand_file_starts_nothing(tmp_path):
     demand = tmp_path / "demand.yaml"
     demand.write_text("demand:\n  - workload: a\n    nedds: 8 H100\n")
-    text = yaml.safe_load((PROJECT / "pipelines/weekly.yaml").read_text()) | {"demand": str(demand)}
+    text = yaml.safe_load((locations.configurations() / "weekly.yaml").read_text()) | {
+        "demand": str(demand)
+    }
     path = tmp_path / "weekly.yaml"
     path.write_text(yaml.safe_dump(text))
     with pytest.raises(ParameterError, match=r"line 3: key 'nedds'.*did you mean 'needs'"):

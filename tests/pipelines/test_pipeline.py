@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.files import locked
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.store import open_snapshot
 from pipelines.files import digest, read_json, scrub, write_text
 from pipelines.run import RunError
@@ -238,4 +238,6 @@ def test_scrub_names_no_place_of_this_machine():
     said = scrub(text, {Path("/elsewhere/run"): "."})
     assert said.startswith("~/x ")
     assert said.endswith("/lib ./tables")
-    assert not [place for place in (str(Path.home()), sys.prefix, str(PROJECT)) if place in said]
+    assert not [
+        place for place in (str(Path.home()), sys.prefix, str(locations.bundled())) if place in said
+    ]

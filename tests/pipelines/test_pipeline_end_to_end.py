@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 import pytest
 
-from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.base import locations
 from cloudarb_lib.tables.schema import HANDED_OVER, validate
 from pipelines.cli import main
 from pipelines.config import STEPS
@@ -32,7 +32,10 @@ TABLES = [
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     reports = tmp_path_factory.mktemp("reports")
-    assert main(["run", str(PROJECT / "pipelines/weekly.yaml"), "--reports", str(reports)]) == 0
+    assert (
+        main(["run", str(locations.configurations() / "weekly.yaml"), "--reports", str(reports)])
+        == 0
+    )
     (path,) = reports.glob("weekly-2026-04-29-*")
     return path
 
@@ -69,7 +72,7 @@ def test_the_manifest_says_that_all_is_well(run_dir):
 
 
 def test_every_page_draws_a_figure_and_says_something(run_dir):
-    local = (str(PROJECT), sys.prefix, os.path.expanduser("~"), str(run_dir.parent))
+    local = (str(locations.bundled()), sys.prefix, os.path.expanduser("~"), str(run_dir.parent))
     for step in STEPS:
         text = (run_dir / f"{step}.html").read_text()
         assert 'class="plot"' in text
@@ -79,7 +82,12 @@ def test_every_page_draws_a_figure_and_says_something(run_dir):
 
 
 def test_the_second_time_there_is_nothing_to_do(run_dir, capsys):
-    arguments = ["run", str(PROJECT / "pipelines/weekly.yaml"), "--reports", str(run_dir.parent)]
+    arguments = [
+        "run",
+        str(locations.configurations() / "weekly.yaml"),
+        "--reports",
+        str(run_dir.parent),
+    ]
     assert main(arguments) == 0
     assert "nothing to do" in capsys.readouterr().out
 

@@ -10,8 +10,8 @@ from scipy import stats
 
 from cloudarb_lib import allocate, risk
 from cloudarb_lib.allocate.problem.build import IDLE
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, ParameterError
-from cloudarb_lib.base.locations import PROJECT
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.risk import simulate
 from cloudarb_lib.tables import assumptions
@@ -218,7 +218,7 @@ def world(
     *, spread: float = 0.1, n: int = 2000, outages: tuple[float, float] = (0.0, 0.0), **changes
 ) -> risk.World:
     """Return a world whose spot machines are taken away so often an hour, for so many hours."""
-    table = pd.read_csv(PROJECT / "data/assumptions.csv", dtype={"date": str})
+    table = pd.read_csv(locations.data() / "assumptions.csv", dtype={"date": str})
     for name, value in zip(("interruption_per_hour", "outage_hours"), outages, strict=True):
         table.loc[table["name"].str.startswith(name), "value"] = value
     given = {"offers": OFFERS.reset_index(), "paths": paths(spread=spread, n=n), "record": record()}

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cloudarb_lib.base.locations import PROJECT
+from cloudarb_lib.base import locations
 from cloudarb_lib.sources.gpus import canonical
 
 SPELLINGS = {
@@ -60,7 +60,7 @@ def test_spellings_come_to_one_name(name: str, spelling: str) -> None:
 
 
 def test_names_of_the_bundled_machines_are_canonical() -> None:
-    machines = pd.read_csv(PROJECT / "data" / "instances.csv").dropna(subset="gpu_model")
+    machines = pd.read_csv(locations.data() / "instances.csv").dropna(subset="gpu_model")
     for model, memory in set(zip(machines["gpu_model"], machines["gpu_memory_gib"], strict=True)):
         assert canonical(model, memory) == model
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from cloudarb_lib import store
+from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, StoreError
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.store.ingest import BUNDLE, BUNDLED_AT, ingest_files
-from cloudarb_lib.store.snapshot import BUNDLED
 from cloudarb_lib.tables import schema
 
 
@@ -40,7 +40,7 @@ def test_stored_tables_are_the_schema(bundled: Path) -> None:
 
 
 def test_bundled_events_are_the_bundled_files(bundled: Path) -> None:
-    files = pd.concat([pd.read_parquet(BUNDLED / name) for name in BUNDLE[-3:]])
+    files = pd.concat([pd.read_parquet(locations.data() / name) for name in BUNDLE[-3:]])
     with open_snapshot(bundled) as snapshot:
         events = snapshot.events(as_of="2026-05-01", include_flagged=True)
         kept = snapshot.events(as_of="2026-05-01")
@@ -187,14 +187,14 @@ def test_the_default_store_builds_itself(tmp_path: Path, monkeypatch: pytest.Mon
     small = tmp_path / "data"
     small.mkdir()
     for name in BUNDLE:
-        source = BUNDLED / name
+        source = locations.data() / name
         frame = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
         frame = frame.head(50)
         frame.to_csv(small / name, index=False) if source.suffix == ".csv" else frame.to_parquet(
             small / name
         )
-    monkeypatch.setattr("cloudarb_lib.store.BUNDLED", small)
-    monkeypatch.setattr("cloudarb_lib.store.ingest.BUNDLED", small)
+    monkeypatch.setattr(locations, "data", lambda: small)
+    monkeypatch.setenv(locations.HOME_VARIABLE, str(tmp_path))
     with open_snapshot() as first, open_snapshot() as second:
         assert first.digest == second.digest
         assert len(first.events(as_of="2026-05-01")) == 150

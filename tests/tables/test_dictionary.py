@@ -1,7 +1,6 @@
 """data/README.md holds the dictionary of the schema, which this prints: ``python tests/test_dictionary.py``."""
 
-from cloudarb_lib.base.locations import PROJECT
-from cloudarb_lib.store.snapshot import BUNDLED
+from cloudarb_lib.base import locations
 from cloudarb_lib.tables.schema import HANDED_OVER, STORED
 
 BEGIN, END = "<!-- dictionary: python tests/test_dictionary.py -->", "<!-- end of dictionary -->"
@@ -31,7 +30,7 @@ def dictionary() -> str:
 
 
 def test_the_readme_holds_the_generated_dictionary() -> None:
-    text = (PROJECT / "data" / "README.md").read_text()
+    text = (locations.data() / "README.md").read_text()
     kept = text[text.index(BEGIN) + len(BEGIN) : text.index(END)].strip()
     assert kept == dictionary().strip(), (
         f"put what `python tests/test_dictionary.py` prints between {BEGIN} and {END}"
@@ -39,11 +38,11 @@ def test_the_readme_holds_the_generated_dictionary() -> None:
 
 
 def test_every_bundled_file_has_its_source() -> None:
-    text = (PROJECT / "data" / "README.md").read_text()
-    for path in BUNDLED.iterdir():
+    text = (locations.data() / "README.md").read_text()
+    for path in locations.data().iterdir():
         if path.suffix in (".parquet", ".csv"):
             assert f"| {path.name} |" in text
-    assert sum(p.stat().st_size for p in BUNDLED.glob("*.*") if p.is_file()) < 5_000_000
+    assert sum(p.stat().st_size for p in locations.data().glob("*.*") if p.is_file()) < 5_000_000
 
 
 if __name__ == "__main__":
