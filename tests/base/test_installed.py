@@ -30,11 +30,16 @@ DOCTOR = """
 from pipelines.cli import main
 code = main(["doctor"])
 from cloudarb_lib.allocate import load_workloads
-from cloudarb_lib.base import locations
 from cloudarb_lib.store import open_snapshot
 with open_snapshot() as snapshot:
     print("snapshot in", snapshot.path.parent)
 print("workloads", len(load_workloads("data/demand.yaml")))
+ours = {
+    name: module.__file__
+    for name, module in sys.modules.items()
+    if name.startswith(("cloudarb", "pipelines"))
+}
+print("from elsewhere:", [name for name, file in ours.items() if sys.argv[2] not in file])
 sys.exit(code)
 """
 
@@ -52,9 +57,8 @@ def installed(tmp_path_factory) -> Path:
     """The folder into which a wheel of this checkout is installed."""
     source = tmp_path_factory.mktemp("source")
     for name in BUILT_FROM:
-        shutil.copytree(
-            ROOT / name, source / name, ignore=shutil.ignore_patterns("store", "__pycache__")
-        )
+        without = shutil.ignore_patterns("store" if name == "data" else "__pycache__")
+        shutil.copytree(ROOT / name, source / name, ignore=without)
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.lock"):
         shutil.copy(ROOT / name, source)
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
@@ -76,7 +80,7 @@ def installed(tmp_path_factory) -> Path:
 
 def test_the_doctor_finds_an_installed_package_usable(installed, tmp_path):
     said = run(
-        *(sys.executable, "-c", GUARD + DOCTOR, str(ROOT)),
+        *(sys.executable, "-c", GUARD + DOCTOR, str(ROOT), str(installed)),
         cwd=tmp_path,
         PYTHONPATH=str(installed),
         HOME=str(tmp_path),
@@ -85,6 +89,7 @@ def test_the_doctor_finds_an_installed_package_usable(installed, tmp_path):
     assert "ok    pipelines/weekly.yaml and the parameters of 5 notebooks" in said
     assert f"snapshot in {tmp_path}/work/data/store/snapshots" in said
     assert "workloads 3" in said
+    assert "from elsewhere: []" in said
     assert (tmp_path / "work" / "reports").is_dir()
 
 
