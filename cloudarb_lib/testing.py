@@ -36,6 +36,20 @@ def figures(**changes) -> Assumptions:
     return Assumptions(pd.DataFrame(rows, columns=["name", "value", "unit", "source", "date"]))
 
 
+# Run tables
+
+
+def some_weights() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "series_group": ["all", "all"],
+            "horizon": [1, 1],
+            "model": ["a", "b"],
+            "weight": [0.4, 0.6],
+        }
+    )
+
+
 # Offers and prices
 
 

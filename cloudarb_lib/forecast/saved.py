@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble, features
@@ -23,7 +24,6 @@ from cloudarb_lib.forecast.drift import alarms
 from cloudarb_lib.forecast.ensemble import Walk
 from cloudarb_lib.forecast.members import Task, median
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns, is_moving
-from cloudarb_lib.tables.run_tables import digest
 
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
 MODELS = ("boosting.json", "step_process.json", "meta_learner.json", "prophet.json", "lstm.keras")
@@ -135,7 +135,7 @@ def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
     files = [folder / name for name in (ARRAYS, *MODELS) if (folder / name).exists()]
     manifest = {
         "code": _code(),
-        "prices": _digest(panel),
+        "prices": _panel_digest(panel),
         "offers": list(panel.offers.index),
         "until": str(panel.times[-1]),
         "fitted_at": fitted_at,
@@ -144,20 +144,24 @@ def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
         "members": list(walk.members),
         "failed": walk.failed,
         "versions": {name: metadata.version(name) for name in VERSIONS},
-        "files": {file.name: digest(file.read_bytes()) for file in files},
+        "files": {file.name: digest_values(file.read_bytes()) for file in files},
     }
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "digest": digest(manifest)}, indent=1))
+    (folder / MANIFEST).write_text(
+        json.dumps({**manifest, "digest": digest_values(manifest)}, indent=1)
+    )
 
 
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Return the digest of the code that forecasts: of another version models, weights and features may be others."""
     files = Path(features.__file__), *sorted(Path(__file__).parent.glob("*.py"))
-    return digest(*(file.read_bytes() for file in files))
+    return digest_values(*(file.read_bytes() for file in files))
 
 
-def _digest(panel: Panel) -> str:
-    return digest(panel.price, list(panel.offers.index), str(panel.times[-1:]), str(panel.step))
+def _panel_digest(panel: Panel) -> str:
+    return digest_values(
+        panel.price, list(panel.offers.index), str(panel.times[-1:]), str(panel.step)
+    )
 
 
 def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, Panel]:
@@ -173,7 +177,7 @@ def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, P
         panel.until(pd.Timestamp(state["until"])),
         panel.select(is_moving(panel.offers)),
     )
-    if "before" not in state and _digest(before) == state["prices"]:
+    if "before" not in state and _panel_digest(before) == state["prices"]:
         state["before"] = replace(
             before, price=before.price.copy()
         )  # compared in a tenth of a digest's time
@@ -199,9 +203,9 @@ def _checked(folder: Path, _: tuple) -> dict[str, Any]:
                 f"the models in {folder} were written by another version of the code.", ANEW
             )
         told = {**state["files"], MANIFEST: state.pop("digest")}
-        found = {name: digest((folder / name).read_bytes()) for name in state["files"]}
+        found = {name: digest_values((folder / name).read_bytes()) for name in state["files"]}
         for name in told:
-            if told[name] != found.get(name, digest(state)):
+            if told[name] != found.get(name, digest_values(state)):
                 raise DataError(
                     f"{folder / name} is not the file that was kept with the models.", ANEW
                 )

@@ -8,7 +8,7 @@ import pandas as pd
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, STATES, Panel
 from cloudarb_lib.base.units import parse_as_of, parse_freq
-from cloudarb_lib.tables.schema import HANDED_OVER
+from cloudarb_lib.tables.run_schema import RUN_TABLES
 
 _ABOUT = [
     *OFFER_PARTS,
@@ -209,4 +209,4 @@ def current_offers(
     )
     offers = now.merge(sources.loc[~sources["stale"], [*_SOURCE, "looked_at"]], on=_SOURCE)
     offers = offers.sort_values("offer_id", ignore_index=True)
-    return offers[[*HANDED_OVER["offers"].names, "source"]], sources[HANDED_OVER["sources"].names]
+    return offers[[*RUN_TABLES["offers"].names, "source"]], sources[RUN_TABLES["sources"].names]

@@ -15,7 +15,7 @@ from cloudarb_lib.risk.cost import PlanCost, World, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, mean, probability_over, var
 from cloudarb_lib.risk.simulate import MODELS, N_DRAWS, draw_costs
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS
-from cloudarb_lib.tables.schema import validate
+from cloudarb_lib.tables.validation import validate
 
 SCOPES = {"provider": "provider", "region": "region", "gpu_model": "gpu", "offer_id": "offer"}
 """Columns of a cost's table by which risk is split, and their prefix in ``scope``."""

@@ -22,7 +22,7 @@ from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.risk.cost import PlanCost, World, find_fallbacks, plan_cost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
 from cloudarb_lib.tables.assumptions import Assumptions
-from cloudarb_lib.tables.schema import validate
+from cloudarb_lib.tables.validation import validate
 
 WHOM = ("purchase_option", "gpu_model", "provider", "region")
 """Who is hit, narrowed down in this order: the largest region is the largest of what is left."""

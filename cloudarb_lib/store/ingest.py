@@ -25,7 +25,8 @@ from cloudarb_lib.sources.gpus import canonical
 from cloudarb_lib.store import glitches
 from cloudarb_lib.store.rows import REASONS, check
 from cloudarb_lib.store.snapshot import WAY_OUT, Snapshot, connect, current, store_folder
-from cloudarb_lib.tables.schema import QUALITIES, STORED
+from cloudarb_lib.tables.schema import QUALITIES
+from cloudarb_lib.tables.stored_schema import STORED
 
 BUNDLE = (
     "instances.csv",

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from cloudarb_lib.base.errors import DataError, did_you_mean
 from cloudarb_lib.sources.files import LINE
-from cloudarb_lib.tables.schema import STORED, Column
+from cloudarb_lib.tables.schema import Column
+from cloudarb_lib.tables.stored_schema import STORED
 
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
 _IGNORED = {"offer_id", "quality", "flagged_at"}  # of our own exports: ingestion works them out

@@ -14,7 +14,8 @@ from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, StoreError, did_you_mean
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import parse_as_of
-from cloudarb_lib.tables.schema import PURCHASE_OPTIONS, STORED
+from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
+from cloudarb_lib.tables.stored_schema import STORED
 
 _SPECS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
 WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
@@ -73,7 +74,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
     __exit__ = close
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a whole stored table of ``schema.STORED``, times in UTC."""
+        """Return a whole stored table of ``STORED``, times in UTC."""
         if name not in STORED:
             raise ParameterError(f"no stored table {name!r}{did_you_mean(name, list(STORED))}.")
         return self._con.execute(f"SELECT {', '.join(STORED[name].names)} FROM {name}").df()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
-from cloudarb_lib.tables.schema import validate
+from cloudarb_lib.tables.validation import validate
 
 HazardPreset = Literal["calm", "advisor-implied", "typical", "trace-calibrated", "stressed"]
 HAZARD_PRESETS: dict[HazardPreset, str] = {

@@ -1,18 +1,37 @@
-"""The tables of one run: where they lie, how they are written, read and checked."""
+"""The tables of one run: where they lie, how they are written and read, what they rest on."""
 
 from __future__ import annotations
 
-import hashlib
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base import locations
+from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import DataError, did_you_mean
 from cloudarb_lib.base.files import replaced
-from cloudarb_lib.tables.schema import HANDED_OVER, validate
+from cloudarb_lib.tables.run_schema import RUN_TABLES
+from cloudarb_lib.tables.validation import validate
+
+DECIDING_PACKAGES = (
+    "cloudarb",
+    "arch",
+    "duckdb",
+    "highspy",
+    "keras",
+    "lightgbm",
+    "numpy",
+    "ortools",
+    "pandas",
+    "prophet",
+    "river",
+    "scikit-learn",
+    "scipy",
+    "statsmodels",
+    "tensorflow-cpu",
+)
+"""Distributions whose version can change a figure of a run."""
 
 
 def folder(run_dir: str | Path = "") -> Path:
@@ -21,56 +40,88 @@ def folder(run_dir: str | Path = "") -> Path:
 
 
 def _path(name: str, run_dir: str | Path) -> Path:
+    """Return the file of a table of a run."""
     return folder(run_dir) / "tables" / f"{name}.parquet"
 
 
 def save_table(frame: pd.DataFrame, name: str, run_dir: str | Path = "") -> Path:
-    """Validate ``frame`` as table ``name`` and write it into the run's folder, '' being reports/scratch.
+    """Check a table and write it into the folder of a run.
 
-    Tables that ``schema.HANDED_OVER`` fixes are checked against it; other names are free, for
-    what a single notebook keeps. Returns the path written.
+    Parameters
+    ----------
+    frame : DataFrame
+        The table. One of ``RUN_TABLES`` is checked; other names are free, for what a single
+        notebook keeps.
+    name : str
+        Its name.
+    run_dir : str or Path
+        The folder of the run, '' being reports/scratch.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    DataError
+        Where the table is not what its schema says, or the name is not a plain one.
     """
-    if name in HANDED_OVER:
+    if name in RUN_TABLES:
         frame = validate(frame, name)
     elif not name.isidentifier():
         raise DataError(
-            f"table name {name!r} is not a plain name{did_you_mean(name, list(HANDED_OVER))}."
+            f"table name {name!r} is not a plain name{did_you_mean(name, list(RUN_TABLES))}."
         )
     path = _path(name, run_dir)
-    with replaced(path) as part:
-        frame.to_parquet(part, index=False)
+    with replaced(path) as unfinished:
+        frame.to_parquet(unfinished, index=False)
     return path
 
 
 def load_table(name: str, run_dir: str | Path = "") -> pd.DataFrame | None:
-    """Return table ``name`` of the run, checked where the schema fixes it; None if not there.
+    """Read a table of a run.
 
-    Without a run folder the answer is None: what lies in reports/scratch may come from other
-    parameters, so a notebook run alone computes what it needs.
+    Parameters
+    ----------
+    name : str
+        Its name.
+    run_dir : str or Path
+        The folder of the run.
+
+    Returns
+    -------
+    DataFrame or None
+        The table, checked where it is one of ``RUN_TABLES``; None where it is not there. Without a
+        run folder the answer is None: what lies in reports/scratch may come from other parameters,
+        so a notebook run alone computes what it needs.
     """
     path = _path(name, run_dir)
     if not str(run_dir) or not path.exists():
         return None
     frame = pd.read_parquet(path)
-    return validate(frame, name) if name in HANDED_OVER else frame
-
-
-def digest(*parts: object) -> str:
-    """Return the SHA-256 of numbers, texts and arrays, the latter by type, shape and bytes."""
-    found = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            found.update(
-                repr((part.dtype, part.shape)).encode() + np.ascontiguousarray(part).tobytes()
-            )
-        else:
-            found.update(repr(part).encode())
-    return found.hexdigest()
+    return validate(frame, name) if name in RUN_TABLES else frame
 
 
 def provenance(snapshot_digest: str, as_of: pd.Timestamp) -> pd.DataFrame:
-    """Return what a notebook's tables rest on: snapshot, as_of and package versions."""
-    rows = {"snapshot": snapshot_digest, "as_of": as_of.isoformat()}
-    for package in ("cloudarb", "numpy", "pandas", "duckdb", "ortools", "statsmodels"):
-        rows[package] = metadata.version(package)
+    """Return what the tables of a notebook rest on.
+
+    Parameters
+    ----------
+    snapshot_digest : str
+        Names the content of the price store.
+    as_of : Timestamp
+        Up to when prices were known.
+
+    Returns
+    -------
+    DataFrame
+        Column ``value``, indexed by ``what``: snapshot, as_of, and the version of each package
+        that can change a figure.
+    """
+    versions = {package: metadata.version(package) for package in DECIDING_PACKAGES}
+    rows = {"snapshot": snapshot_digest, "as_of": as_of.isoformat(), **versions}
     return pd.DataFrame({"value": rows}).rename_axis("what")
+
+
+digest = digest_values

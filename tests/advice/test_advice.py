@@ -11,7 +11,7 @@ from cloudarb_lib.market import history
 from cloudarb_lib.plots import summary
 from cloudarb_lib.tables.assumptions import load_assumptions
 from cloudarb_lib.tables.run_tables import save_table
-from cloudarb_lib.tables.schema import STORED
+from cloudarb_lib.tables.stored_schema import STORED
 
 WEEK = pd.Timedelta("7D")
 END = pd.Timestamp("2026-03-05", tz="UTC")

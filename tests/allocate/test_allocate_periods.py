@@ -9,7 +9,7 @@ import pytest
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Paths
-from cloudarb_lib.tables.schema import validate
+from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import GOOD, OFFERS, figures, load, work
 
 SPOT, STEADY = "gcp/us-a//h8/spot/", "gcp/us-a//h8/on_demand/"

@@ -6,7 +6,7 @@ import pytest
 
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.forecast import ensemble, headline, losses, members, walk_forward
-from cloudarb_lib.tables.schema import validate
+from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import a_panel, stepping
 from pipelines import cli
 

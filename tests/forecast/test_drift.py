@@ -9,7 +9,7 @@ from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.forecast.drift import ACTIONS, alarms
 from cloudarb_lib.market import history
 from cloudarb_lib.plots import forecast as figures
-from cloudarb_lib.tables.schema import validate
+from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import a_panel, stepping
 
 

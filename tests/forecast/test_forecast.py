@@ -18,7 +18,7 @@ from cloudarb_lib.forecast import weights as judged
 from cloudarb_lib.forecast import worlds as w
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns
 from cloudarb_lib.forecast.splits import spaced
-from cloudarb_lib.tables.schema import validate
+from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import a_panel, a_task, damaged, some_assumptions, stepping
 
 MEMBERS = dict(members.MEMBERS)  # the slow ones too

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from cloudarb_lib import forecast as fc
+from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.forecast import ensemble, members, neural, saved
 from cloudarb_lib.testing import a_panel, damaged, some_assumptions, spiking, stepping
@@ -229,7 +230,7 @@ def rewritten(folder, **changes):
         for name, value in {**told, **changes}.items()
         if name != "digest" and value is not None
     }
-    (folder / "manifest.json").write_text(json.dumps({**told, "digest": saved.digest(told)}))
+    (folder / "manifest.json").write_text(json.dumps({**told, "digest": digest_values(told)}))
 
 
 @pytest.mark.parametrize("changes", [{"code": "other"}, {"code": None}, {"files": None}])
@@ -246,7 +247,7 @@ def test_arrays_of_another_version_are_refused(prices, fitted, gone):
     with np.load(fitted / "arrays.npz") as kept:
         others = {name: kept[name] for name in kept if name != gone}
     np.savez(fitted / "arrays.npz", **others)
-    rewritten(fitted, files={"arrays.npz": saved.digest((fitted / "arrays.npz").read_bytes())})
+    rewritten(fitted, files={"arrays.npz": digest_values((fitted / "arrays.npz").read_bytes())})
     with pytest.raises(DataError, match=f"{gone}.*Fit the models anew"):
         fc.load(fitted, a_panel(prices[:CELLS]))
 
@@ -261,7 +262,7 @@ def test_a_manifest_that_was_tampered_with_is_refused(prices, fitted):
 def test_no_pickle_is_read(prices, fitted):
     """An array of objects in the place of forecasts is refused, also where its digest was put right."""
     np.savez(fitted / "arrays.npz", weights=np.array([{}], dtype=object))
-    rewritten(fitted, files={"arrays.npz": saved.digest((fitted / "arrays.npz").read_bytes())})
+    rewritten(fitted, files={"arrays.npz": digest_values((fitted / "arrays.npz").read_bytes())})
     with pytest.raises(DataError, match="allow_pickle=False"):
         fc.update(fitted, a_panel(prices[: CELLS + 1]))
     for source in Path(saved.__file__).parent.glob("*.py"):

@@ -15,7 +15,7 @@ from cloudarb_lib.base.types import (
     Panel,
 )
 from cloudarb_lib.market.history import cheapest, current_offers, fresh, to_panel
-from cloudarb_lib.tables import schema
+from cloudarb_lib.tables.validation import validate
 
 T0 = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -225,8 +225,8 @@ def test_current_offers_are_fresh_and_not_withdrawn() -> None:
         [("a", 6 * day, 6 * day), ("b", day, day), ("a", 9 * day, 9 * day), ("c", 5 * day, 5 * day)]
     )
     offers, sources = current_offers(events, looks, as_of=at(7 * day), stale_after_days=3)
-    schema.validate(offers, "offers")
-    schema.validate(sources, "sources")
+    validate(offers, "offers")
+    validate(sources, "sources")
     assert offers["offer_id"].tolist() == ["gcp/r//m1/spot/"]
     row = offers.iloc[0]
     assert (row["price_usd_per_hour"], row["price_usd_per_gpu_hour"]) == (3.0, 1.5)

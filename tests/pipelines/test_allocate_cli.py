@@ -15,7 +15,7 @@ import yaml
 from cloudarb_lib import allocate as library
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import SolveError
-from cloudarb_lib.tables.schema import validate
+from cloudarb_lib.tables.validation import validate
 from pipelines import allocate, cli
 
 PLACE = {

@@ -14,7 +14,8 @@ from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, StoreError
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.store.ingest import BUNDLE, BUNDLED_AT, ingest_files
-from cloudarb_lib.tables import schema
+from cloudarb_lib.tables.stored_schema import STORED
+from cloudarb_lib.tables.validation import validate
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +31,13 @@ def test_stored_tables_are_the_schema(bundled: Path) -> None:
     kinds = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
     with open_snapshot(bundled) as snapshot:
         con = store.connect(snapshot.path, read_only=True)
-        for table in schema.STORED.values():
+        for table in STORED.values():
             stored = con.execute(f"DESCRIBE {table.name}").fetchall()
             assert [(row[0], row[1]) for row in stored] == [
                 (c.name, kinds.get(c.dtype, c.dtype)) for c in table.columns
             ]
         for name in ("looks", "instances", "interruption_bands", "grid_carbon", "ingest_log"):
-            schema.validate(snapshot.table(name), name)
+            validate(snapshot.table(name), name)
 
 
 def test_bundled_events_are_the_bundled_files(bundled: Path) -> None:
@@ -44,7 +45,7 @@ def test_bundled_events_are_the_bundled_files(bundled: Path) -> None:
     with open_snapshot(bundled) as snapshot:
         events = snapshot.events(as_of="2026-05-01", include_flagged=True)
         kept = snapshot.events(as_of="2026-05-01")
-    schema.validate(events.drop(columns="offer_id"), "price_events")
+    validate(events.drop(columns="offer_id"), "price_events")
     assert events["offer_id"].cat.categories.is_monotonic_increasing
     order = [*store.OFFER_PARTS, "effective_at"]
     ids = files["provider"].str.cat(files[list(store.OFFER_PARTS[1:])], sep="/")

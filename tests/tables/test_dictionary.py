@@ -1,7 +1,8 @@
 """data/README.md holds the dictionary of the schema, which this prints: ``python tests/test_dictionary.py``."""
 
 from cloudarb_lib.base import locations
-from cloudarb_lib.tables.schema import HANDED_OVER, STORED
+from cloudarb_lib.tables.run_schema import RUN_TABLES
+from cloudarb_lib.tables.stored_schema import STORED
 
 BEGIN, END = "<!-- dictionary: python tests/test_dictionary.py -->", "<!-- end of dictionary -->"
 
@@ -9,7 +10,7 @@ BEGIN, END = "<!-- dictionary: python tests/test_dictionary.py -->", "<!-- end o
 def dictionary() -> str:
     """Return the data dictionary as Markdown."""
     lines: list[str] = []
-    for title, tables in (("Stored tables", STORED), ("Tables that stages hand over", HANDED_OVER)):
+    for title, tables in (("Stored tables", STORED), ("Tables that stages hand over", RUN_TABLES)):
         lines += [f"### {title}", ""]
         for table in tables.values():
             lines += [

@@ -1,0 +1,352 @@
+"""The tables of a run, which one stage writes and later ones read."""
+
+from __future__ import annotations
+
+from cloudarb_lib.tables.schema import OFFER, OFFER_ID, Column, Table
+
+OFFERS = Table(
+    name="offers",
+    meaning="What can be rented at as_of, from sources that are fresh; one row per offer.",
+    key=("offer_id",),
+    columns=(
+        OFFER_ID,
+        *OFFER,
+        Column("price_kind", "VARCHAR", "", "administered or market"),
+        Column(
+            "gpu_model", "VARCHAR", "", "name as in cloudarb_lib.gpus; null: no GPU", nullable=True
+        ),
+        Column("gpu_count", "DOUBLE", "GPU", "GPUs of the instance", nullable=True),
+        Column("gpu_memory_gib", "DOUBLE", "GiB", "memory of one GPU", nullable=True),
+        Column("vcpus", "DOUBLE", "vCPU", "virtual processors", nullable=True),
+        Column("memory_gib", "DOUBLE", "GiB", "main memory", nullable=True),
+        Column("price_usd_per_hour", "DOUBLE", "USD/h", "whole instance"),
+        Column("price_usd_per_gpu_hour", "DOUBLE", "USD/GPU-h", "null: no GPU", nullable=True),
+        Column("offer_count", "DOUBLE", "offers", "on sale, where told", nullable=True),
+        Column("changed_at", "TIMESTAMPTZ", "UTC", "when the price last changed"),
+        Column("looked_at", "TIMESTAMPTZ", "UTC", "last look at its source"),
+    ),
+)
+
+SOURCES = Table(
+    name="sources",
+    meaning="How fresh each source is at as_of, and whether the run used it.",
+    key=("provider", "source"),
+    columns=(
+        Column("provider", "VARCHAR", "", "as in price_events"),
+        Column("source", "VARCHAR", "", "as in price_events"),
+        Column("looked_at", "TIMESTAMPTZ", "UTC", "last look"),
+        Column("age_days", "DOUBLE", "days", "from the last look to as_of"),
+        Column("offers", "BIGINT", "offers", "with a price in force"),
+        Column(
+            "stale",
+            "BOOLEAN",
+            "",
+            "older than the run allows, or a record for models only: left out",
+        ),
+    ),
+)
+
+FORECAST = Table(
+    name="forecast",
+    meaning="Predicted price distribution.",
+    key=("offer_id", "origin_utc", "target_utc", "quantile"),
+    columns=(
+        OFFER_ID,
+        Column("origin_utc", "TIMESTAMPTZ", "UTC", "what was known when it was made"),
+        Column("target_utc", "TIMESTAMPTZ", "UTC", "time forecast"),
+        Column("quantile", "DOUBLE", "0 to 1", "probability of a price at or below"),
+        Column("price_usd_per_hour", "DOUBLE", "USD/h", "whole instance"),
+    ),
+)
+
+PATHS = Table(
+    name="paths",
+    meaning="Joint sample paths: the same path number is the same world across offers.",
+    key=("offer_id", "path", "target_utc"),
+    columns=(
+        OFFER_ID,
+        Column("path", "INTEGER", "", "number of the world, from 0"),
+        Column("target_utc", "TIMESTAMPTZ", "UTC", "time"),
+        Column("price_usd_per_hour", "DOUBLE", "USD/h", "whole instance"),
+    ),
+)
+
+SCORES = Table(
+    name="scores",
+    meaning="Walk-forward scores of each model; of intervals and moves for the ensemble alone.",
+    key=("series_id", "model", "horizon"),
+    columns=(
+        Column("series_id", "VARCHAR", "", "offer_id"),
+        Column("model", "VARCHAR", "", "member, ensemble or peer"),
+        Column("horizon", "INTEGER", "steps", "steps ahead"),
+        Column("n", "BIGINT", "forecasts", "number scored"),
+        Column("scale", "DOUBLE", "USD/h", "mean price before the first origin", nullable=True),
+        Column("mae", "DOUBLE", "USD/h", "mean absolute error", nullable=True),
+        Column("rmse", "DOUBLE", "USD/h", "root mean square error", nullable=True),
+        Column(
+            "mase",
+            "DOUBLE",
+            "ratio",
+            "mae over that of the last value, one step ahead before the origins",
+            nullable=True,
+        ),
+        Column("rmsse", "DOUBLE", "ratio", "the same of squares, rooted", nullable=True),
+        Column(
+            "crps",
+            "DOUBLE",
+            "USD/h",
+            "continuous ranked probability score; of a point, mae",
+            nullable=True,
+        ),
+        Column("cov80", "DOUBLE", "0 to 1", "share inside the 80 and 95 % interval", nullable=True),
+        Column("cov95", "DOUBLE", "0 to 1", "share inside the 80 and 95 % interval", nullable=True),
+        Column("width80", "DOUBLE", "USD/h", "mean width of the interval", nullable=True),
+        Column("width95", "DOUBLE", "USD/h", "mean width of the interval", nullable=True),
+        Column("winkler80", "DOUBLE", "USD/h", "interval score", nullable=True),
+        Column("winkler95", "DOUBLE", "USD/h", "interval score", nullable=True),
+        Column(
+            "direction",
+            "DOUBLE",
+            "0 to 1",
+            "share of right signs where the price moved 0.5 % or more",
+            nullable=True,
+        ),
+        Column(
+            "dm_p",
+            "DOUBLE",
+            "0 to 1",
+            "Diebold-Mariano: probability of such a gap to the last value by chance",
+            nullable=True,
+        ),
+        Column("pit80", "DOUBLE", "0 to 1", "coverage by randomised PIT", nullable=True),
+        Column("pit95", "DOUBLE", "0 to 1", "coverage by randomised PIT", nullable=True),
+        Column(
+            "p_change",
+            "DOUBLE",
+            "0 to 1",
+            "forecast and observed share of moves, Brier score of it",
+            nullable=True,
+        ),
+        Column(
+            "changed",
+            "DOUBLE",
+            "0 to 1",
+            "forecast and observed share of moves, Brier score of it",
+            nullable=True,
+        ),
+        Column(
+            "brier",
+            "DOUBLE",
+            "0 to 1",
+            "forecast and observed share of moves, Brier score of it",
+            nullable=True,
+        ),
+        Column("mape", "DOUBLE", "0 to 1", "mean absolute error over the price", nullable=True),
+        Column("series_group", "VARCHAR", "", "in which it is forecast: GPU model or provider"),
+    ),
+)
+
+WEIGHTS = Table(
+    name="weights",
+    meaning="Weight of each ensemble member.",
+    key=("series_group", "horizon", "model"),
+    columns=(
+        Column("series_group", "VARCHAR", "", "as in scores, or all"),
+        Column("horizon", "INTEGER", "steps", "steps ahead"),
+        Column("model", "VARCHAR", "", "member"),
+        Column("weight", "DOUBLE", "0 to 1", "weights of a group and horizon sum to 1"),
+    ),
+)
+
+GATES = Table(
+    name="gates",
+    meaning="Members left out, and why.",
+    key=("series_group", "horizon", "model"),
+    columns=(
+        Column("model", "VARCHAR", "", "member"),
+        Column("series_group", "VARCHAR", "", "as in scores"),
+        Column("horizon", "INTEGER", "steps", "steps ahead"),
+        Column(
+            "reason",
+            "VARCHAR",
+            "",
+            "not better than last value, no outcomes to judge it by, or how it failed",
+        ),
+    ),
+)
+
+ALARMS = Table(
+    name="alarms",
+    meaning="Drift of prices or of losses.",
+    key=("time_utc", "series_group", "detector"),
+    columns=(
+        Column("time_utc", "TIMESTAMPTZ", "UTC", "look at which it was raised"),
+        Column("series_group", "VARCHAR", "", "provider/purchase option/GPU model"),
+        Column(
+            "detector",
+            "VARCHAR",
+            "",
+            "ks (moves unlike those of the reference), page_hinkley (losses above usual), adwin "
+            "(losses at a new mean)",
+        ),
+        Column(
+            "statistic",
+            "DOUBLE",
+            "see detector",
+            "ks: distance, 0 to 1; else the loss of the look, mean absolute log change",
+        ),
+        Column(
+            "threshold",
+            "DOUBLE",
+            "see detector",
+            "ks: distance; page_hinkley: usual losses, summed up; adwin: probability",
+        ),
+        Column("action", "VARCHAR", "", "what it calls for: look, re-weight or refit"),
+    ),
+)
+
+PLAN = Table(
+    name="plan",
+    meaning="What to rent for whom.",
+    key=("offer_id", "workload", "period"),
+    columns=(
+        OFFER_ID,
+        Column("workload", "VARCHAR", "", "name in the demand file"),
+        Column("period", "INTEGER", "", "number of the period, from 0"),
+        Column("instances", "DOUBLE", "instances", "held in the period"),
+        Column("hours", "DOUBLE", "h", "hours each instance is paid for in the period"),
+        Column(
+            "expected_cost_usd", "DOUBLE", "USD", "expected cost in the period, rework included"
+        ),
+    ),
+)
+
+RISK = Table(
+    name="risk",
+    meaning="Risk of the plan. Cost and loss are positive; VaR at 0.95 is the 95 % quantile of "
+    "the cost increase over the expected cost.",
+    key=("measure", "level", "horizon_h", "scope"),
+    columns=(
+        Column(
+            "measure",
+            "VARCHAR",
+            "",
+            "expected_cost, budget, var, cvar, probability_over_budget, unmet_gpu_hours, "
+            "unmet_share_*, commitment_paid, commitment_unused; by name component_var, "
+            "component_cvar (they sum to the whole), incremental_cvar (what goes with the name) "
+            "and marginal_cvar (of a dollar more spent there)",
+        ),
+        Column("level", "DOUBLE", "0 to 1", "confidence; null where none applies", nullable=True),
+        Column("horizon_h", "DOUBLE", "h", "hours ahead"),
+        Column(
+            "value_usd",
+            "DOUBLE",
+            "USD",
+            "the measure; probability_over_budget and unmet_share_* are shares, unmet_gpu_hours "
+            "are hours",
+        ),
+        Column("standard_error_usd", "DOUBLE", "USD", "sampling error", nullable=True),
+        Column(
+            "scope",
+            "VARCHAR",
+            "",
+            "total, horizon (the total at another horizon), risk:price, risk:capacity, "
+            "risk:commitment, provider:x, region:x, gpu:x or offer:x",
+        ),
+    ),
+)
+
+STRESS = Table(
+    name="stress",
+    meaning="What shocks and episodes of the record cost, with the plan held and with recourse. "
+    "USD over the horizon.",
+    key=("scenario",),
+    columns=(
+        Column("scenario", "VARCHAR", "", "base, or a scenario of data/scenarios.yaml"),
+        Column("expected_cost_usd", "DOUBLE", "USD", "the plan held"),
+        Column("loss_usd", "DOUBLE", "USD", "expected cost above the base's, the plan held"),
+        Column(
+            "recourse_loss_usd",
+            "DOUBLE",
+            "USD",
+            "the same where the plan may be made anew, moves included",
+        ),
+        Column("level", "DOUBLE", "0 to 1", "confidence of VaR and CVaR"),
+        Column("var_usd", "DOUBLE", "USD", "over the scenario's own expected cost, the plan held"),
+        Column("cvar_usd", "DOUBLE", "USD", "over the scenario's own expected cost, the plan held"),
+        Column("probability_over_budget", "DOUBLE", "0 to 1", "share of worlds, the plan held"),
+        Column("unmet_gpu_hours", "DOUBLE", "GPU-h", "expected, the plan held; not priced"),
+        Column("recourse_unmet_gpu_hours", "DOUBLE", "GPU-h", "expected, with recourse"),
+    ),
+)
+
+REVERSE_STRESS = Table(
+    name="reverse_stress",
+    meaning="The smallest change that breaks a limit, the plan held.",
+    key=("limit", "factor"),
+    columns=(
+        Column(
+            "limit",
+            "VARCHAR",
+            "",
+            "budget (expected cost) or cvar (mean of the worst worlds, 5 % unless asked otherwise)",
+        ),
+        Column(
+            "factor", "VARCHAR", "", "price, volatility, availability, demand, cost, or together"
+        ),
+        Column(
+            "change",
+            "DOUBLE",
+            "share",
+            "of the factor, 0.2 is 20 % more; for together the share of each one's own change; "
+            "null where none breaks it",
+            nullable=True,
+        ),
+    ),
+)
+
+LOOKBACK = Table(
+    name="lookback",
+    meaning="What each policy would have paid, step by step, at the prices that came.",
+    key=("policy", "period_utc"),
+    columns=(
+        Column("policy", "VARCHAR", "", "advice or an alternative"),
+        Column("period_utc", "TIMESTAMPTZ", "UTC", "start of the step"),
+        Column("cost_usd", "DOUBLE", "USD", "paid in the step: rent, rework, site fees and moves"),
+        Column("moves", "DOUBLE", "GPU", "GPUs taken up at an offer where they were not before"),
+    ),
+)
+
+ASSUMPTIONS = Table(
+    name="assumptions",
+    meaning="Figures no record gives, used by the run.",
+    key=("name",),
+    columns=(
+        Column("name", "VARCHAR", "", "what is assumed"),
+        Column("value", "DOUBLE", "see unit", "the figure"),
+        Column("unit", "VARCHAR", "", "of the value"),
+        Column("source", "VARCHAR", "", "where it comes from, or why it was chosen"),
+        Column("date", "VARCHAR", "", "when it was noted"),
+    ),
+)
+
+RUN_TABLES = {
+    table.name: table
+    for table in (
+        OFFERS,
+        SOURCES,
+        FORECAST,
+        PATHS,
+        SCORES,
+        WEIGHTS,
+        GATES,
+        ALARMS,
+        PLAN,
+        RISK,
+        STRESS,
+        REVERSE_STRESS,
+        LOOKBACK,
+        ASSUMPTIONS,
+    )
+}
+"""The tables of a run, by name."""

@@ -1,0 +1,153 @@
+"""The tables of the price store."""
+
+from __future__ import annotations
+
+from cloudarb_lib.base.types import OFFER_PARTS
+from cloudarb_lib.tables.schema import OFFER, Column, Table
+
+PRICE_EVENTS = Table(
+    name="price_events",
+    meaning="Prices as they were published: one row where a price begins. It holds until the next"
+    " row of the same offer; a null price withdraws the offer.",
+    key=(*OFFER_PARTS, "effective_at", "observed_at"),
+    columns=(
+        *OFFER,
+        Column("currency", "VARCHAR", "", "ISO 4217; only USD is accepted"),
+        Column(
+            "price_usd_per_hour",
+            "DOUBLE",
+            "USD/h",
+            "whole instance; null: withdrawn",
+            nullable=True,
+        ),
+        Column("effective_at", "TIMESTAMPTZ", "UTC", "when the price took effect"),
+        Column("observed_at", "TIMESTAMPTZ", "UTC", "when it was first seen; as_of reads use it"),
+        Column("source", "VARCHAR", "", "the record it came from"),
+        Column("price_kind", "VARCHAR", "", "administered (a price list) or market (moves freely)"),
+        Column(
+            "offer_count", "INTEGER", "offers", "how many were on sale, where told", nullable=True
+        ),
+        Column("quality", "VARCHAR", "", "ok, glitch_reverted or glitch_low_for_gpu"),
+        Column(
+            "flagged_at", "TIMESTAMPTZ", "UTC", "when the flag could first be known", nullable=True
+        ),
+    ),
+)
+
+LOOKS = Table(
+    name="looks",
+    meaning="When a source was looked at. Between two looks without an event nothing changed; "
+    "without a look nothing is known.",
+    key=("provider", "source", "looked_at"),
+    columns=(
+        Column("provider", "VARCHAR", "", "whose offers the look covers"),
+        Column("source", "VARCHAR", "", "the record, as in price_events"),
+        Column("looked_at", "TIMESTAMPTZ", "UTC", "time of the look"),
+        Column(
+            "covers_from",
+            "TIMESTAMPTZ",
+            "UTC",
+            "start of what the look vouches for: looked_at for a price list, earlier for a log of"
+            " every change",
+        ),
+    ),
+)
+
+INSTANCES = Table(
+    name="instances",
+    meaning="Machine specifications.",
+    key=("provider", "instance_type"),
+    columns=(
+        Column("provider", "VARCHAR", "", "as in price_events"),
+        Column("instance_type", "VARCHAR", "", "as in price_events"),
+        Column("vcpus", "DOUBLE", "vCPU", "virtual processors", nullable=True),
+        Column("memory_gib", "DOUBLE", "GiB", "main memory", nullable=True),
+        Column(
+            "gpu_model", "VARCHAR", "", "name as in cloudarb_lib.gpus; null: no GPU", nullable=True
+        ),
+        Column(
+            "gpu_count", "DOUBLE", "GPU", "may be a fraction: a share of one GPU", nullable=True
+        ),
+        Column("gpu_memory_gib", "DOUBLE", "GiB", "memory of one GPU", nullable=True),
+    ),
+)
+
+INTERRUPTION_BANDS = Table(
+    name="interruption_bands",
+    meaning="Share of spot instances reclaimed in the trailing month, as published in bands.",
+    key=("provider", "region", "instance_type", "as_of"),
+    columns=(
+        Column("provider", "VARCHAR", "", "as in price_events"),
+        Column("region", "VARCHAR", "", "as in price_events"),
+        Column("instance_type", "VARCHAR", "", "as in price_events"),
+        Column("interruption_band_monthly", "VARCHAR", "", "<5%, 5-10%, 10-15%, 15-20% or >20%"),
+        Column("spot_savings_pct", "DOUBLE", "%", "spot price below on-demand"),
+        Column("as_of", "TIMESTAMPTZ", "UTC", "date of the record"),
+    ),
+)
+
+GRID_CARBON = Table(
+    name="grid_carbon",
+    meaning="Carbon intensity of the electricity of a region.",
+    key=("provider", "region"),
+    columns=(
+        Column("provider", "VARCHAR", "", "as in price_events"),
+        Column("region", "VARCHAR", "", "as in price_events"),
+        Column("location", "VARCHAR", "", "place, for people", nullable=True),
+        Column("grid_gco2e_per_kwh", "DOUBLE", "gCO2e/kWh", "yearly average intensity"),
+        Column("carbon_free_energy_share", "DOUBLE", "0 to 1", "carbon-free share", nullable=True),
+        Column(
+            "year",
+            "INTEGER",
+            "year",
+            "of the figures; null: not stated by the record",
+            nullable=True,
+        ),
+    ),
+)
+
+INGEST_LOG = Table(
+    name="ingest_log",
+    meaning="One row per file taken in.",
+    key=("file_sha256", "ingested_at"),
+    columns=(
+        Column("file", "VARCHAR", "", "file name, without its folder"),
+        Column("file_sha256", "VARCHAR", "", "digest of its bytes"),
+        Column("target", "VARCHAR", "", "table the rows went to"),
+        Column("ingested_at", "TIMESTAMPTZ", "UTC", "when"),
+        Column("rows_read", "BIGINT", "rows", "rows in the file"),
+        Column("rows_new", "BIGINT", "rows", "not known before"),
+        Column("rows_unchanged", "BIGINT", "rows", "already stored, alike"),
+        Column("rows_superseded", "BIGINT", "rows", "a later look corrects a stored row"),
+        Column("rows_quarantined", "BIGINT", "rows", "refused, see quarantine"),
+    ),
+)
+
+QUARANTINE = Table(
+    name="quarantine",
+    meaning="Rows refused, with the reason; nothing reads them but people.",
+    key=("file_sha256", "line", "reason"),
+    columns=(
+        Column("file", "VARCHAR", "", "file name, without its folder"),
+        Column("file_sha256", "VARCHAR", "", "digest of its bytes"),
+        Column("line", "BIGINT", "", "line of a text file (first is 1), else row (first is 1)"),
+        Column("reason", "VARCHAR", "", "a code such as price_negative"),
+        Column("detail", "VARCHAR", "", "the sentence: what, where, the way out"),
+        Column("row_text", "VARCHAR", "", "the row as read"),
+        Column("ingested_at", "TIMESTAMPTZ", "UTC", "when"),
+    ),
+)
+
+STORED = {
+    table.name: table
+    for table in (
+        PRICE_EVENTS,
+        LOOKS,
+        INSTANCES,
+        INTERRUPTION_BANDS,
+        GRID_CARBON,
+        INGEST_LOG,
+        QUARANTINE,
+    )
+}
+"""The tables of a snapshot, by name."""
