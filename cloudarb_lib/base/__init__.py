@@ -1,1 +1,1 @@
-"""The ground floor: errors, units, the nouns that stages share, folders, files, records that people write."""
+"""The ground floor: errors, units, nouns that stages share, folders, files, records."""

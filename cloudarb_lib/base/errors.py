@@ -9,7 +9,12 @@ from collections.abc import Sequence
 class CloudArbError(Exception):
     """Base of every error raised on purpose.
 
-    ``what`` names the problem and the offending value, ``way_out`` what to do about it.
+    Parameters
+    ----------
+    what : str
+        Names the problem and the offending value.
+    way_out : str
+        What to do about it.
     """
 
     exit_code = 1

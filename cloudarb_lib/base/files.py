@@ -1,4 +1,4 @@
-"""Small rules for files that several processes share: one holder of a lock, a file replaced whole."""
+"""Files that several processes share: one holder of a lock, a file replaced whole."""
 
 from __future__ import annotations
 
@@ -8,64 +8,103 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from cloudarb_lib.base.errors import CloudArbError
 
 _ENDING_S = 15.0
+"""How long we wait for what a killed owner had started, and which still holds its lock."""
+_LOOK_AGAIN_S = 0.1
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield where to write what becomes ``path`` at the end: a reader sees the old file or the new one,
-    never a part, also after a crash, and the old one stays where writing fails. Its folder is made if need be."""
+    """Replace a file whole.
+
+    A reader sees the old file or the new one, never a part, also after a crash; the old one stays
+    where writing fails.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made if need be.
+
+    Yields
+    ------
+    Path
+        Where to write what becomes ``path`` at the end.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield part
-        _sync(part)
-        os.replace(part, path)
+        yield unfinished
+        _sync(unfinished)
+        os.replace(unfinished, path)
         _sync(path.parent)
     finally:
-        part.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 @contextmanager
 def locked(
     path: Path, fault: type[CloudArbError], what: str, *, wait: bool = False
 ) -> Iterator[int]:
-    """Hold the lock in file ``path``; yield its file descriptor, which a child process may inherit.
+    """Hold a lock, which the system drops when its last holder ends: no lock is ever stale.
 
-    The system drops it when its last holder ends, however that ends: no lock is ever stale. Raises ``fault``
-    about ``what`` where the file cannot be made, or a living process holds it and we are not to ``wait``.
+    Parameters
+    ----------
+    path : Path
+        File of the lock, made if need be; it names the process that holds it.
+    fault : type
+        What to raise.
+    what : str
+        What the lock is on, for the message.
+    wait : bool
+        Whether to wait for a living process that holds it.
+
+    Yields
+    ------
+    int
+        File descriptor of the lock, which a child process may inherit.
+
+    Raises
+    ------
+    CloudArbError
+        Of the type ``fault``, where the file cannot be made, or a living process holds it and we
+        are not to wait.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a+")
+        file = path.open("a+")
     except OSError as cause:
-        raise fault(
-            f"{what} cannot be written: {cause.strerror}.", "Name another folder."
-        ) from cause
-    with handle:
-        patience = (
-            time.monotonic() + _ENDING_S
-        )  # one that was killed: what it had started is ending
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            handle.seek(0)
-            owner = handle.read()
-            if not wait and (Path(f"/proc/{owner}").exists() or time.monotonic() > patience):
+        what_failed = f"{what} cannot be written: {cause.strerror}."
+        raise fault(what_failed, "Name another folder.") from cause
+    with file:
+        deadline = time.monotonic() + _ENDING_S
+        while not _take(file):
+            file.seek(0)
+            owner = file.read()
+            owner_lives = Path(f"/proc/{owner}").exists()
+            if not wait and (owner_lives or time.monotonic() > deadline):
                 way_out = "Wait for it to end, or stop that process."
                 raise fault(f"{what} is in use already, by process {owner}.", way_out)
-            time.sleep(0.1)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield handle.fileno()
+            time.sleep(_LOOK_AGAIN_S)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield file.fileno()
+
+
+def _take(file: TextIO) -> bool:
+    """Try to take the lock on a file; say whether we hold it now."""
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

@@ -1,6 +1,7 @@
 """Value-at-risk and conditional value-at-risk of equally likely samples: the one home of both.
 
-Samples are costs or losses: large is bad. Sampling errors and contributions stand in ``risk.measures``.
+Samples are costs or losses: large is bad. Sampling errors and contributions stand in
+``risk.measures``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 WHOLE = 1e-9
-"""So near to a whole number of samples a share of them is that number: 0.05 * 500 is 25.000000000000021."""
+"""So near to a whole number of samples a share of them is that number: 0.05 * 500 is
+25.000000000000021."""
 
 
 def quantile_rank(n: int, level: float) -> int:
@@ -26,14 +28,14 @@ def quantile_rank(n: int, level: float) -> int:
     Returns
     -------
     int
-        The first rank that has at least ``level`` of the samples at or below it (inverse of the empirical
-        distribution function).
+        The first rank that has at least ``level`` of the samples at or below it (inverse of the
+        empirical distribution function).
     """
     return min(max(int(np.ceil(n * level - WHOLE)) - 1, 0), n - 1)
 
 
 def tail_weights(n: int, level: float) -> np.ndarray:
-    """Return how much each of the worst samples counts in the tail beyond ``level``, the worst first.
+    """Return how much each of the worst samples counts in the tail beyond ``level``.
 
     Parameters
     ----------
@@ -45,8 +47,8 @@ def tail_weights(n: int, level: float) -> np.ndarray:
     Returns
     -------
     np.ndarray of shape (samples in the tail,)
-        1 for a sample that lies in the tail whole; the last counts with what is left of (1 - level) n, the sum
-        of all weights (Rockafellar and Uryasev 2002, proposition 8).
+        The worst first: 1 for a sample that lies in the tail whole; the last counts with what is
+        left of (1 - level) n, the sum of all weights (Rockafellar and Uryasev 2002, proposition 8).
     """
     mass = (1 - level) * n
     size = max(int(np.ceil(mass - WHOLE)), 1)
@@ -77,14 +79,14 @@ def value_at_risk(samples: np.ndarray, level: float, *, axis: int = 0) -> Any:
 
 
 def conditional_value_at_risk(samples: np.ndarray, level: float) -> Any:
-    """Return conditional value-at-risk (expected shortfall): the mean of the worst 1 - ``level`` of all.
+    """Return conditional value-at-risk (expected shortfall): the mean of the worst samples.
 
     Parameters
     ----------
     samples : np.ndarray of shape (n,) or (n, k)
         Equally likely costs or losses.
     level : float
-        Inside (0, 1).
+        Inside (0, 1): the worst 1 - ``level`` of all count.
 
     Returns
     -------
@@ -93,14 +95,15 @@ def conditional_value_at_risk(samples: np.ndarray, level: float) -> Any:
 
     Notes
     -----
-    A share that is no whole number of samples takes a part of the last one (``tail_weights``), which makes this
-    the least value over t of t + mean(max(samples - t, 0)) / (1 - level).
+    A share that is no whole number of samples takes a part of the last one (``tail_weights``),
+    which makes this the least value over t of t + mean(max(samples - t, 0)) / (1 - level).
 
     References
     ----------
-    Rockafellar and Uryasev, Optimization of conditional value-at-risk, Journal of Risk 2 (2000); Conditional
-    value-at-risk for general loss distributions, Journal of Banking and Finance 26 (2002). Acerbi and Tasche,
-    On the coherence of expected shortfall, Journal of Banking and Finance 26 (2002).
+    Rockafellar and Uryasev, Optimization of conditional value-at-risk, Journal of Risk 2 (2000);
+    Conditional value-at-risk for general loss distributions, Journal of Banking and Finance 26
+    (2002). Acerbi and Tasche, On the coherence of expected shortfall, Journal of Banking and
+    Finance 26 (2002).
     """
     weights = tail_weights(len(samples), level)
     beyond = len(samples) - len(weights)

@@ -12,7 +12,10 @@ from cloudarb_lib.base.errors import DataError
 OFFER_PARTS = ("provider", "region", "zone", "instance_type", "purchase_option", "term")
 """What identifies an offer; ``offer_id`` is these joined by slashes, empty parts kept."""
 
-STATE_ABSENT, STATE_CHANGED, STATE_UNCHANGED, STATE_NOT_LOOKED = 0, 1, 2, 3
+STATE_ABSENT = 0
+STATE_CHANGED = 1
+STATE_UNCHANGED = 2
+STATE_NOT_LOOKED = 3
 STATES = ("absent", "changed", "unchanged", "not_looked")
 """Meaning of the codes in ``Panel.state``.
 
@@ -22,17 +25,34 @@ unchanged: the source was looked at in the cell and nothing had changed;
 not_looked: nobody looked, the price is carried forward (a filled cell).
 """
 
+_CELLS = ("price", "available", "state")
+"""The arrays of a panel."""
+
 
 @dataclass(frozen=True)
 class Panel:
     """Prices on a regular grid.
 
-    ``times`` holds the right end of each cell, in UTC: a cell covers (time - step, time] and
-    what stands in it was known at ``time``. ``price``, ``available`` and ``state`` have shape
-    (len(times), len(offers)). ``price`` is USD per hour of the whole instance, NaN where no
-    price is known; ``available`` the share of the cell in which the offer was on sale (0 to 1,
-    NaN before its first event); ``state`` the code of ``STATES``. ``offers`` is indexed by
-    offer_id and carries the offer's parts and machine specification.
+    Parameters
+    ----------
+    times : DatetimeIndex
+        Right end of each cell, in UTC: a cell covers (time - step, time], and what stands in it
+        was known at ``time``.
+    step : Timedelta
+        Length of a cell.
+    offers : DataFrame
+        Parts and machine specification of each offer, indexed by offer_id.
+    price : ndarray of shape (times, offers)
+        USD per hour of the whole instance; NaN where no price is known.
+    available : ndarray of shape (times, offers)
+        Share of the cell in which the offer was on sale, 0 to 1; NaN before its first event.
+    state : ndarray of shape (times, offers)
+        Codes of ``STATES``.
+
+    Raises
+    ------
+    DataError
+        Where shapes do not agree, times are naive or do not increase, or an offer repeats.
     """
 
     times: pd.DatetimeIndex
@@ -43,12 +63,11 @@ class Panel:
     state: np.ndarray
 
     def __post_init__(self) -> None:
-        shape = (len(self.times), len(self.offers))
-        for name in ("price", "available", "state"):
-            if getattr(self, name).shape != shape:
-                raise DataError(
-                    f"Panel.{name} has shape {getattr(self, name).shape}, expected {shape}."
-                )
+        expected = (len(self.times), len(self.offers))
+        for name in _CELLS:
+            shape = getattr(self, name).shape
+            if shape != expected:
+                raise DataError(f"Panel.{name} has shape {shape}, expected {expected}.")
         if self.times.tz is None:
             raise DataError("Panel.times are naive.", "Build panels with history.to_panel.")
         if len(self.times) > 1 and not (np.diff(self.times.asi8) > 0).all():
@@ -71,7 +90,23 @@ class Panel:
         return pd.DataFrame(getattr(self, what), index=self.times, columns=self.offers.index)
 
     def select(self, keep: object) -> Panel:
-        """Return the panel of the offers in ``keep`` (boolean mask, positions or offer_ids)."""
+        """Return the panel of some offers.
+
+        Parameters
+        ----------
+        keep : array_like
+            A boolean mask, positions, or offer_ids.
+
+        Returns
+        -------
+        Panel
+            The same panel where every offer is kept.
+
+        Raises
+        ------
+        DataError
+            Where an offer_id is not in the panel.
+        """
         positions = np.asarray(keep)
         if positions.dtype == bool:
             if positions.all():
@@ -85,13 +120,12 @@ class Panel:
 
     def until(self, time: pd.Timestamp) -> Panel:
         """Return the panel of the cells that end at or before ``time``."""
-        return self.cut(slice(int(self.times.searchsorted(time, side="right"))), slice(None))
+        count = int(self.times.searchsorted(time, side="right"))
+        return self.cut(slice(count), slice(None))
 
     def cut(self, rows: slice, columns: slice | np.ndarray) -> Panel:
         """Return the panel of some cells and offers, by position."""
-        cells = {
-            name: getattr(self, name)[rows][:, columns] for name in ("price", "available", "state")
-        }
+        cells = {name: getattr(self, name)[rows][:, columns] for name in _CELLS}
         return replace(self, times=self.times[rows], offers=self.offers.iloc[columns], **cells)
 
 
@@ -99,8 +133,19 @@ class Panel:
 class Paths:
     """Joint sample paths of prices.
 
-    ``values`` has shape (offers, paths, steps), USD per hour of the whole instance; the same
-    path number is the same world across offers. ``times`` holds the target of each step, in UTC.
+    Parameters
+    ----------
+    offer_ids : Index
+        The offers.
+    times : DatetimeIndex
+        Target of each step, in UTC.
+    values : ndarray of shape (offers, paths, steps)
+        USD per hour of the whole instance; the same path number is the same sample across offers.
+
+    Raises
+    ------
+    DataError
+        Where shapes do not agree, there is no path, or a price is missing, infinite or negative.
     """
 
     offer_ids: pd.Index
@@ -108,7 +153,9 @@ class Paths:
     values: np.ndarray
 
     def __post_init__(self) -> None:
-        shape, (offers, steps) = self.values.shape, (len(self.offer_ids), len(self.times))
+        shape = self.values.shape
+        offers = len(self.offer_ids)
+        steps = len(self.times)
         if len(shape) != 3 or shape[::2] != (offers, steps):
             raise DataError(f"Paths.values has shape {shape}, expected ({offers}, paths, {steps}).")
         if shape[1] == 0:
@@ -135,19 +182,20 @@ class Paths:
     def table(self) -> pd.DataFrame:
         """Return them as table ``paths``, offer_id as a category."""
         ids = pd.CategoricalIndex(self.offer_ids, categories=self.offer_ids)
-        worlds = np.arange(self.values.shape[1], dtype=np.int32)
+        numbers = np.arange(self.values.shape[1], dtype=np.int32)
         names = ["offer_id", "path", "target_utc"]
-        index = pd.MultiIndex.from_product([ids, worlds, self.times], names=names)
+        index = pd.MultiIndex.from_product([ids, numbers, self.times], names=names)
         return pd.Series(self.values.reshape(-1), index, name="price_usd_per_hour").reset_index()
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Paths:
-        """Return the paths of a table ``paths``; DataError if a world or a time is missing."""
-        code, ids = pd.factorize(table["offer_id"])
+        """Return the paths of a table ``paths``; DataError if a path or a time is missing."""
+        offer, ids = pd.factorize(table["offer_id"])
         step, times = pd.factorize(table["target_utc"], sort=True)
         path = table["path"].to_numpy(np.int64)
-        values = np.full((len(ids), int(path.max(initial=-1)) + 1, len(times)), np.nan)
-        values[code, path, step] = table["price_usd_per_hour"]
+        n_paths = int(path.max(initial=-1)) + 1
+        values = np.full((len(ids), n_paths, len(times)), np.nan)
+        values[offer, path, step] = table["price_usd_per_hour"]
         if len(table) != values.size or np.isnan(values).any():
             raise DataError("table paths is not complete: an offer lacks a path or a time.")
         return cls(pd.Index(ids, dtype=object), pd.DatetimeIndex(times), values)

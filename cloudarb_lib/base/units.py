@@ -14,10 +14,30 @@ HOURS_PER_YEAR = 8760.0
 HOURS_PER_WEEK = 168.0
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NAMED_STEPS = {"hourly": "1h", "daily": "1D", "weekly": "7D"}
+_LEAST_STEP = pd.Timedelta("1min")
 
 
 def ensure_utc(value: object, name: str = "time") -> pd.Timestamp:
-    """Return ``value`` as a UTC timestamp; refuse a naive one instead of assuming a zone."""
+    """Return a time in UTC; a naive one is refused, since its zone could only be guessed.
+
+    Parameters
+    ----------
+    value : object
+        What pandas can read as a time.
+    name : str
+        What the time is called, for the message.
+
+    Returns
+    -------
+    Timestamp
+        The same instant, in UTC.
+
+    Raises
+    ------
+    ParameterError
+        Where it is no time, or has no zone.
+    """
     try:
         stamp: Any = pd.Timestamp(value)  # type: ignore[arg-type]
     except (ValueError, TypeError):
@@ -36,8 +56,21 @@ def ensure_utc(value: object, name: str = "time") -> pd.Timestamp:
 def parse_as_of(value: object) -> pd.Timestamp:
     """Return the instant up to which a run may know things.
 
-    A plain date such as ``2026-04-29`` means the end of that day in UTC; anything finer
-    must name its zone (``ensure_utc``).
+    Parameters
+    ----------
+    value : object
+        A plain date such as ``2026-04-29`` means the end of that day in UTC; anything finer must
+        name its zone.
+
+    Returns
+    -------
+    Timestamp
+        The instant, in UTC.
+
+    Raises
+    ------
+    ParameterError
+        Where it is no instant.
     """
     text = str(value)
     if _DATE.fullmatch(text):
@@ -46,13 +79,28 @@ def parse_as_of(value: object) -> pd.Timestamp:
 
 
 def parse_freq(value: str) -> pd.Timedelta:
-    """Return a fixed grid step (``1h``, ``1D``, ``7D``, ``weekly``...) as a positive Timedelta."""
-    named = {"hourly": "1h", "daily": "1D", "weekly": "7D"}
+    """Return the step of a regular grid.
+
+    Parameters
+    ----------
+    value : str
+        A fixed step such as ``1h``, ``1D``, ``7D`` or ``weekly``.
+
+    Returns
+    -------
+    Timedelta
+        A minute or more.
+
+    Raises
+    ------
+    ParameterError
+        Where it is no fixed step, or too short a one.
+    """
     try:
-        step: Any = pd.Timedelta(named.get(value, value))
+        step: Any = pd.Timedelta(_NAMED_STEPS.get(value, value))
     except ValueError:
         step = pd.NaT
-    if step is pd.NaT or step < pd.Timedelta("1min"):
+    if step is pd.NaT or step < _LEAST_STEP:
         what = f"freq {value!r} is no fixed step of a minute or more."
         raise ParameterError(what, "Use for instance 1h, 1D or 7D.")
     return step

@@ -16,9 +16,10 @@ from pydantic import BeforeValidator, Field
 from cloudarb_lib import allocate
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.base.records import NotNegative, Number, Positive, Text, read, read_yaml, record
+from cloudarb_lib.base.records import NotNegative, Number, Positive, Text, read, record
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.base.units import parse_as_of
+from cloudarb_lib.base.yaml_files import read_yaml
 from cloudarb_lib.risk.cost import PlanCost, World, find_fallbacks, plan_cost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -98,7 +99,7 @@ def load_scenarios(path: str | Path = "") -> list[Scenario]:
         unknown = [name for name in scenario.all_of if str(name) not in found]
         if unknown or scenario.name in found:
             what = f"all_of: {unknown[0]!r} is not an entry above" if unknown else "name repeats"
-            at = read_yaml(path, ours)[1]("scenarios", i, "all_of" if unknown else "name")
+            at = read_yaml(path, ours).where("scenarios", i, "all_of" if unknown else "name")
             raise ParameterError(f"{at}: scenario {scenario.name!r}: {what}.")
         found[scenario.name] = replace(
             scenario, all_of=tuple(found[str(name)] for name in scenario.all_of)

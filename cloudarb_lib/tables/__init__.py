@@ -1,1 +1,1 @@
-"""Every table by its columns: what is stored, what stages hand over, and the figures no record gives."""
+"""Every table by its columns, the tables of a run, and the figures no record gives."""

@@ -19,15 +19,23 @@ HAZARD_PRESETS: dict[HazardPreset, str] = {
     "trace-calibrated": "trace",
     "stressed": "stressed",
 }
-"""How often spot machines are taken away: the names that people give, and the last part of the rows
-``interruption_per_hour/spot/...`` and ``outage_hours/spot/...``, which say where each is from."""
+"""How often spot machines are taken away: the names that people give, and the last part of the
+rows ``interruption_per_hour/spot/...`` and ``outage_hours/spot/...``, which say where each is from.
+"""
 
 
 class Assumptions:
     """The assumption file, remembering which figures were asked for.
 
-    ``get`` returns a figure and notes its use; ``used`` is the table of those noted, which
-    every plan and report lists.
+    Parameters
+    ----------
+    table : DataFrame
+        Table ``assumptions``.
+
+    Raises
+    ------
+    DataError
+        Where it is no such table.
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
@@ -35,24 +43,52 @@ class Assumptions:
         self._used: set[str] = set()
 
     def get(self, *names: str) -> float:
-        """Return the first of ``names`` that the file has: the specific before the general."""
+        """Return a figure, and note its use.
+
+        Parameters
+        ----------
+        *names : str
+            Names of the figure, the specific before the general.
+
+        Returns
+        -------
+        float
+            That of the first name that the file has, in the unit that its row states.
+
+        Raises
+        ------
+        ParameterError
+            Where the file has none of them.
+        """
         for name in names:
             if name in self._table.index:
                 self._used.add(name)
                 return float(self._table["value"].loc[name])
+        wanted = names[-1]
         raise ParameterError(
-            f"no assumption named {names[-1]!r}{did_you_mean(names[-1], list(self._table.index))}.",
+            f"no assumption named {wanted!r}{did_you_mean(wanted, list(self._table.index))}.",
             "Add a row to data/assumptions.csv: name, value, unit, source, date.",
         )
 
     def tiers(self, name: str) -> list[tuple[float, float]]:
-        """Return the figures named ``name``/number, as (number, figure) by rising number; none: empty."""
-        numbers = [
-            n
-            for n in self._table.index
-            if n.rpartition("/")[0] == name and n.rpartition("/")[2].isdigit()
-        ]
-        return sorted((float(n.rpartition("/")[2]), self.get(n)) for n in numbers)
+        """Return the figures that hold from a number on, and note their use.
+
+        Parameters
+        ----------
+        name : str
+            What stands before the number: rows are named ``name``/number.
+
+        Returns
+        -------
+        list of (float, float)
+            Number and figure, by rising number; empty where there is none.
+        """
+        tiers = []
+        for row in self._table.index:
+            start, _, number = row.rpartition("/")
+            if start == name and number.isdigit():
+                tiers.append((float(number), self.get(row)))
+        return sorted(tiers)
 
     @property
     def used(self) -> pd.DataFrame:
@@ -61,7 +97,23 @@ class Assumptions:
 
 
 def load_assumptions(path: str | Path = "") -> Assumptions:
-    """Read an assumption file; '' means data/assumptions.csv."""
+    """Read an assumption file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; '' means data/assumptions.csv.
+
+    Returns
+    -------
+    Assumptions
+        Its figures, none of them used yet.
+
+    Raises
+    ------
+    ParameterError
+        Where there is no such file.
+    """
     file = Path(path) if str(path) else locations.data() / "assumptions.csv"
     try:
         return Assumptions(pd.read_csv(file, dtype={"date": str, "name": str}))

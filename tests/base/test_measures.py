@@ -1,4 +1,4 @@
-"""VaR and CVaR of equally likely samples: against definitions computed slowly, in fractions, and a library."""
+"""VaR and CVaR of equally likely samples, against slow definitions in fractions and a library."""
 
 from fractions import Fraction
 
