@@ -32,10 +32,18 @@ FLOORS_INSIDE = (
         "cloudarb_lib.allocate.plan",
         "cloudarb_lib.allocate.solver",
         "cloudarb_lib.allocate.explain",
+        "cloudarb_lib.allocate.relax",
         "cloudarb_lib.allocate.frontier",
     ),
     (
+        "cloudarb_lib.allocate.problem.row",
+        "cloudarb_lib.allocate.problem.model",
+        "cloudarb_lib.allocate.problem.limits",
+        "cloudarb_lib.allocate.problem.build",
+    ),
+    (
         "cloudarb_lib.allocate.solver.milp",
+        "cloudarb_lib.allocate.solver.program",
         "cloudarb_lib.allocate.solver.engine",
         "cloudarb_lib.allocate.solver.search",
     ),

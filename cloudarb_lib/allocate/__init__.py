@@ -10,11 +10,14 @@ from cloudarb_lib.allocate.demand import (
     load_demand,
     load_workloads,
 )
-from cloudarb_lib.allocate.explain import binding, conflicts, reliefs, runners_up, summary
+from cloudarb_lib.allocate.explain import binding, runners_up, summary
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
 from cloudarb_lib.allocate.plan import Plan, changes, counts_of
 from cloudarb_lib.allocate.problem.build import IDLE, build_problem
-from cloudarb_lib.allocate.problem.model import Limits, Problem, Row
+from cloudarb_lib.allocate.problem.limits import StatedLimit
+from cloudarb_lib.allocate.problem.model import Limit, Limits, Problem
+from cloudarb_lib.allocate.problem.row import Row
+from cloudarb_lib.allocate.relax import conflicts, reliefs
 from cloudarb_lib.allocate.solver.engine import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.market.places import with_places

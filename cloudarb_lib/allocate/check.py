@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.base.measures import conditional_value_at_risk, value_at_risk
+from cloudarb_lib.allocate.problem.limits import limits_of
+from cloudarb_lib.allocate.problem.model import Consumption, Problem, Use
 
 TOLERANCE = 1e-6
 """Relative: what a limit may be exceeded by before a plan counts as breaking it."""
@@ -16,102 +15,98 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Verdict:
-    """Cost of a plan, and every limit it breaks, in words.
-
-    ``told``: of each limit its kind (a field of ``Limits``, or capacity, row (its upper end), demand (what must be
-    served), other), its name as in the program, what is used and available, and whether so much must be used at
-    least, not at most.
-    """
+    """Cost of a plan, what it uses of every limit, and in words each limit that it breaks."""
 
     objective_usd: float
     broken: tuple[str, ...]
     cvar_usd: float
+    """NaN without price paths, as VaR."""
     var_usd: float
     effective: float
+    """Effective providers, or regions; infinite where nothing is spent."""
     list_spend_usd: float
     sums: np.ndarray
     """Of each of the problem's rows."""
     charges_usd: np.ndarray
-    told: list[tuple[str, str, float, float, bool]]
+    """For each of the problem's rows."""
+    uses: tuple[Use, ...]
+    """Of each kind of limit."""
 
 
 def check(problem: Problem, counts: np.ndarray) -> Verdict:
-    """Return the verdict on a plan of ``counts`` units of each pair."""
-    pairs, slots, demands, limits = (
-        problem.assignments,
-        problem.slots,
-        problem.demands,
-        problem.limits,
+    """Return the verdict on a plan.
+
+    Parameters
+    ----------
+    problem
+        What has to be served, within which limits.
+    counts
+        Units of each assignment, shape (assignments,).
+
+    Returns
+    -------
+    Verdict
+        ``broken`` is empty for a plan that keeps every limit to within ``TOLERANCE``.
+    """
+    plan = Consumption(problem, counts)
+    limits = limits_of(problem)
+    uses = tuple(limit.use(plan) for limit in limits)
+    conditions = []
+    for use in uses:
+        conditions += [use, *use.limit.conditions(plan)]
+    charges = np.array(
+        [row.charge_usd(total) for row, total in zip(problem.rows, plan.sums, strict=True)], float
     )
-    ways, of_rows = problem.assignment_details, [row.name for row in problem.rows]
-    hours = problem.usage(counts)
-    list_spend, spend = (
-        hours * slots[price].to_numpy(float) for price in ("list_price", "mean_price")
+    cvar, var = plan.tail_usd
+    return Verdict(
+        objective_usd=_objective_usd(plan, charges, cvar),
+        broken=(*_impossible_counts(plan), *_broken(problem, conditions)),
+        cvar_usd=cvar,
+        var_usd=var,
+        effective=plan.effective_groups,
+        list_spend_usd=float(plan.list_spend_usd.sum()),
+        sums=plan.sums,
+        charges_usd=charges,
+        uses=uses,
     )
-    total = max(spend.sum(), 1e-9)
-    effective = (
-        float(total**2 / (np.bincount(problem.groups, spend) ** 2).sum()) if spend.any() else np.inf
-    )
-    steady = hours[slots["on_demand"].to_numpy(bool)].sum() / hours.sum() if hours.any() else 1.0
-    cvar = var = float("nan")
-    if problem.paths is not None:
-        samples = problem.paths @ hours
-        cvar = float(conditional_value_at_risk(samples, limits.cvar_level))
-        var = float(value_at_risk(samples, limits.cvar_level))
-    need, worth = demands["need"].to_numpy(float), demands["unmet_usd"].to_numpy(float)
-    served = np.bincount(pairs["demand"], counts * pairs["cover"].to_numpy(float), len(demands))
-    held = np.bincount(ways["pool"], counts * pairs["pool_use"].to_numpy(float), len(problem.pools))
-    sums = problem.sums(counts)
-    shares = [
-        np.bincount(pd.factorize(slots[key])[0], spend).max() / total
-        for key in ("provider", "site")
-    ]
-    told: list[tuple[str, str, float, float, bool]] = []
-    for kind, names, amounts, available, least in (
-        ("budget_usd", ["budget"], [list_spend.sum()], [limits.budget_usd], False),
-        ("cvar_usd", ["CVaR"], [cvar], [limits.cvar_usd], False),
-        (
-            "max_provider_share",
-            ["share of a provider"],
-            shares[:1],
-            [limits.max_provider_share],
-            False,
-        ),
-        ("max_region_share", ["share of a region"], shares[1:], [limits.max_region_share], False),
-        ("min_on_demand_share", ["on-demand share"], [steady], [limits.min_on_demand_share], True),
-        ("effective_providers", [problem.spread], [effective], [limits.effective_providers], True),
-        ("capacity", problem.capacities, held, problem.pools["capacity"], False),
-        ("row", of_rows, sums, [row.upper for row in problem.rows], False),
-        ("other", of_rows, sums, [row.lower for row in problem.rows], True),
-        ("demand", problem.needs, served, np.where(np.isinf(worth), need, 0.0), True),
-        ("other", problem.needs if problem.exact else [], served, need, False),
-    ):
-        told += [
-            (kind, *one, least)
-            for one in zip(names, amounts, available, strict=False)
-            if one[2] is not None
-        ]
-    broken = [
-        f"{name}: {used:,.6g} {'below' if least else 'above'} {available:,.6g}"
-        for kind, name, used, available, least in told
-        if (available - used if least else used - available) > TOLERANCE * max(1.0, abs(available))
-        and (kind != "cvar_usd" or problem.cvar_excess_usd == np.inf)
-    ]
-    if (counts > pairs["most"].to_numpy(float)).any():
-        broken.insert(0, "more units of an assignment than its bound")
+
+
+def _impossible_counts(plan: Consumption) -> list[str]:
+    """Say where counts are no counts."""
+    counts = plan.counts
+    wrong = []
     if not np.isfinite(counts).all() or (counts < 0).any() or (counts != np.round(counts)).any():
-        broken.insert(0, "counts are not whole numbers from 0 up")
-    charges = np.zeros(len(sums))
-    for i, (row, value) in enumerate(zip(problem.rows, sums, strict=True)):
-        for start, end, usd in row.pieces:
-            charges[i] += usd * max(min(value, end) - start, 0.0)
-    used = np.bincount(ways["site"], counts, len(problem.sites)) > 0
-    unmet = np.maximum(need - served, 0.0)
+        wrong.append("counts are not whole numbers from 0 up")
+    if (counts > plan.problem.assignments["most"].to_numpy(float)).any():
+        wrong.append("more units of an assignment than its bound")
+    return wrong
+
+
+def _broken(problem: Problem, uses: list[Use]) -> list[str]:
+    """Say of each limit that is broken what is used and what is available."""
+    said = []
+    for use in uses:
+        tolerance = TOLERANCE * np.maximum(1.0, abs(use.available))
+        at = np.flatnonzero(use.beyond > tolerance)
+        names = use.limit.names(problem) if len(at) else []
+        side = "below" if use.at_least else "above"
+        said += [f"{names[i]}: {use.used[i]:,.6g} {side} {use.available[i]:,.6g}" for i in at]
+    return said
+
+
+def _objective_usd(plan: Consumption, charges: np.ndarray, cvar_usd: float) -> float:
+    """Return rent, certain costs, fees of the sites used, what is left undone, and charges."""
+    problem = plan.problem
+    need = problem.demands["need"].to_numpy(float)
+    worth = problem.demands["unmet_usd"].to_numpy(float)
+    site = problem.assignment_details["site"]
+    is_used = np.bincount(site, plan.counts, len(problem.sites)) > 0
+    unmet = np.maximum(need - plan.served, 0.0)
     undone = unmet > TOLERANCE * np.maximum(1.0, need)
-    objective = float(counts @ problem.unit_cost + problem.sites["fee_usd"].to_numpy(float) @ used)
+    fees = problem.sites["fee_usd"].to_numpy(float) @ is_used
+    objective = float(plan.counts @ problem.unit_cost + fees)
     objective += float(unmet[undone] @ worth[undone] + charges.sum())
     if problem.cvar_excess_usd < np.inf:
-        objective += problem.cvar_excess_usd * max(cvar - (limits.cvar_usd or np.inf), 0.0)
-    return Verdict(
-        objective, tuple(broken), cvar, var, effective, float(list_spend.sum()), sums, charges, told
-    )
+        limit = problem.limits.cvar_usd or np.inf
+        objective += problem.cvar_excess_usd * max(cvar_usd - limit, 0.0)
+    return objective

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.allocation_oracle import by_scipy
 from cloudarb_lib import allocate
-from cloudarb_lib.allocate import explain
+from cloudarb_lib.allocate import relax
 from cloudarb_lib.allocate.problem.build import rework_factor
 from cloudarb_lib.allocate.solver import engine, search
 from cloudarb_lib.base import locations
@@ -422,7 +422,7 @@ def test_each_relief_mends_it_and_less_would_not(limits, said):
 def test_without_a_plan_of_whole_machines_in_time_the_least_is_told_as_such(monkeypatch):
     late = "time_limit_without_plan"
     monkeypatch.setattr(
-        explain, "solve", lambda problem, _: allocate.Plan(problem, late, 0.0, 30.0, None)
+        relax, "solve", lambda problem, _: allocate.Plan(problem, late, 0.0, 30.0, None)
     )
     tight = plan_for(
         work(60),
@@ -461,7 +461,7 @@ def nearer(tight: allocate.Problem, loose: allocate.Problem) -> allocate.Problem
 def test_a_demand_of_which_nothing_can_be_met_is_no_demand(need):
     """Rounded to figures that a sentence shows, what is too much may be more than there is by a rounding error."""
     nothing = plan_for(work(float(need)), limits=allocate.Limits(budget_usd=1.0)).problem
-    told, less = explain._eased(nothing, np.zeros(len(nothing.assignments)))
+    told, less = relax.relaxed_for(nothing, np.zeros(len(nothing.assignments)))
     assert told == f"demand of w {need} is too much by {need} (100.0%)"
     assert less.demands["need"].tolist() == [0.0]
 

@@ -18,7 +18,8 @@ from cloudarb_lib.allocate.problem.dominance import dominated
 from cloudarb_lib.allocate.solver import engine
 from cloudarb_lib.allocate.solver.engine import Relaxation
 from cloudarb_lib.allocate.solver.knapsack import Pools
-from cloudarb_lib.allocate.solver.milp import separate, spends, to_milp
+from cloudarb_lib.allocate.solver.milp import separate, spends
+from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.search import _Search
 from cloudarb_lib.base.errors import SolveError
 
@@ -270,7 +271,7 @@ def test_what_one_effective_provider_more_costs():
     costs = []
     for more in (-0.01, 0.01):
         limits = replace(problem.limits, effective_providers=n + more)
-        relaxation = explain._relaxed(
+        relaxation = explain.relaxation_at(
             to_milp(replace(problem, limits=limits), tight=False), plan.counts
         )
         costs.append(relaxation.value)

@@ -13,7 +13,8 @@ import pandas as pd
 
 from cloudarb_lib.allocate.demand import Commitment, Demand, DemandScenario, Workload
 from cloudarb_lib.allocate.problem import place
-from cloudarb_lib.allocate.problem.model import Limits, Problem, Row
+from cloudarb_lib.allocate.problem.model import Limits, Problem
+from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.base.units import HOURS_PER_WEEK
@@ -223,7 +224,7 @@ def build_problem(
             if not (dated and t):
                 hours_of_unit = 1.0 if dated else weeks * (1.0 if w.batch else week)
                 unmet = np.inf if worth is None else worth * hours_of_unit * futures[f].probability
-                demands.append((w.name + futures[f].suffix, t, need, unmet, futures[f].name))
+                demands.append((w.name + futures[f].suffix, t, need, unmet, futures[f].name, False))
             # a batch fits its week: lost work means more machines; what is held around the clock
             # keeps its machines and runs on: lost work means more hours
             cover = gpus[j] * rate * (week * unit / rework if w.batch else 1.0)
@@ -246,7 +247,7 @@ def build_problem(
     for c, (t, f) in enumerate(cases):
         if len(binds):
             if not t:
-                demands.append((IDLE + futures[f].suffix, 0, 0.0, np.inf, futures[f].name))
+                demands.append((IDLE + futures[f].suffix, 0, 0.0, np.inf, futures[f].name, True))
             add(c, -1, binds, 0.0, cover=0.0, rework=1.0, most=np.inf, share=0.0, sure_usd=0.0)
     table = pd.concat(pairs, ignore_index=True)
     slot, case = table["slot"].to_numpy(), table["case"].to_numpy()
@@ -282,7 +283,7 @@ def build_problem(
         rows.append(place.carbon(ways, limits, assumptions))
     return Problem(
         demands=pd.DataFrame(
-            demands, columns=["workload", "period", "need", "unmet_usd", "scenario"]
+            demands, columns=["workload", "period", "need", "unmet_usd", "scenario", "idle"]
         ),
         slots=slots,
         assignments=table.drop(columns="workload").assign(
@@ -331,11 +332,29 @@ def _commitments(pairs: pd.DataFrame, offers: pd.DataFrame, binds: np.ndarray) -
         case, (name, held) = pairs["case"].to_numpy()[mine], offers[["offer_id", "held"]].iloc[j]
         first = mine[case == 0]
         if held > 0:
-            rows.append(Row(f"commitment to {name}", first, np.ones(len(first)), held, held))
+            rows.append(
+                Row(
+                    f"commitment to {name}",
+                    first,
+                    np.ones(len(first)),
+                    held,
+                    held,
+                    kind="commitment",
+                )
+            )
         for c in range(1, case.max() + 1):
             now = mine[case == c]
             values = np.r_[np.ones(len(now)), -np.ones(len(first))]
-            rows.append(Row(f"commitment to {name} goes on", np.r_[now, first], values, 0.0, 0.0))
+            rows.append(
+                Row(
+                    f"commitment to {name} goes on",
+                    np.r_[now, first],
+                    values,
+                    0.0,
+                    0.0,
+                    kind="continuation",
+                )
+            )
     return rows
 
 

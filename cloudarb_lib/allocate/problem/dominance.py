@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cloudarb_lib.allocate.problem.limits import limits_of, sum_rows
 from cloudarb_lib.allocate.problem.model import Problem
 
 
@@ -16,9 +17,7 @@ def dominated(problem: Problem) -> np.ndarray:
     """
     p, limits = problem, problem.limits
     none = np.zeros(len(p.assignments), bool)
-    shares = (limits.effective_providers, limits.max_provider_share, limits.max_region_share)
-    weighed = any(share is not None for share in (*shares, limits.min_on_demand_share))
-    if weighed or any(row.on_usage for row in p.rows):
+    if any(limit.dearer_may_help(problem) for limit in limits_of(problem)):
         return none
     pairs = p.assignment_details.assign(
         cost=p.unit_cost, listed=p.assignment_details["hours"] * p.assignment_details["list_price"]
@@ -30,8 +29,8 @@ def dominated(problem: Problem) -> np.ndarray:
     j = np.flatnonzero((best >= 0) & (best != np.arange(len(best))))
     bound = [
         row.at[row.values != 0]
-        for row in p.rows
-        if row.tiers or np.isfinite((row.lower, row.upper)).any()
+        for row in sum_rows(problem)
+        if not row.on_usage and (row.tiers or row.is_limited)
     ]
     free = np.ones(len(best), bool)
     free[np.concatenate([np.zeros(0, int), *bound])] = False

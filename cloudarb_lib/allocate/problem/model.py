@@ -2,18 +2,90 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
+from cloudarb_lib.allocate.problem.row import Key, Row
 from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.measures import conditional_value_at_risk, value_at_risk
 from cloudarb_lib.base.records import Number, Positive, Share, record
 from cloudarb_lib.tables.assumptions import HazardPreset
+
+
+class Limit(ABC):
+    """One kind of limit of a problem; docs/add-a-limit.md adds one step by step.
+
+    A limit tells its names, what a plan uses of it and what is available (``use``), which rows of
+    the program hold it, what one unit more is worth and how it gives way. A kind may hold many
+    limits (a capacity for each pool): what a method returns for each comes in the order of
+    ``names``.
+    """
+
+    kind: ClassVar[str]
+    """Key of the kind; of a figure that a user states, its field in ``Limits``."""
+    unit: ClassVar[str] = ""
+    is_risk: ClassVar[bool] = False
+    """Whether it is for safety: ``without_risk_limits`` leaves it out."""
+    is_listed: ClassVar[bool] = True
+    """Whether ``binding`` lists it."""
+    relief_order: ClassVar[int | None] = None
+    """Its place among the limits that give way when there is no plan; None: it does not."""
+    cuts: ClassVar[str] = ""
+    """Family of the cuts of ``solver.milp.separate`` that hold it, where no row can."""
+
+    @abstractmethod
+    def names(self, problem: Problem) -> list[str]:
+        """Return the name of each limit for people."""
+
+    @abstractmethod
+    def use(self, plan: Consumption) -> Use:
+        """Return what a plan uses of each limit, and what is available."""
+
+    def keys(self, problem: Problem) -> list[Key]:
+        """Return the key of each limit: by it, not by its name, its rows are found."""
+        return [(self.kind, name) for name in self.names(problem)]
+
+    def rows(self, problem: Problem) -> list[Row]:
+        """Return the rows that hold the limit beside ``problem.rows``: sums, at most so much each.
+
+        Demand, capacity, spread and CVaR are no plain sums: ``solver.milp`` has a family for each.
+        """
+        return []
+
+    def conditions(self, plan: Consumption) -> list[Use]:
+        """Return what a plan must keep beside ``use``: checked, but neither explained nor eased."""
+        return []
+
+    def worth(self, dual: np.ndarray, margin: Margin) -> np.ndarray:
+        """Return the USD that one ``unit`` more would save, from the saving of its rows' ends."""
+        return dual
+
+    def steps(self, problem: Problem) -> np.ndarray | float:
+        """Return the least amount in which each is used: where as much is left, it does not bind."""
+        return np.inf
+
+    def dearer_may_help(self, problem: Problem) -> bool:
+        """Return whether renting a dearer offer in the place of a cheaper one may help keep it."""
+        return any(row.on_usage for row in self.rows(problem))
+
+    def without(self, problem: Problem) -> Problem:
+        """Return the problem without the limit."""
+        raise NotImplementedError(f"{self.kind} cannot be left out")
+
+    def elastic(self, problem: Problem, usd: float) -> Problem:
+        """Return the problem in which exceeding the limit by all of its size costs ``usd``."""
+        raise NotImplementedError(f"{self.kind} has no price")
+
+    def relaxed(self, problem: Problem, available: np.ndarray) -> Problem:
+        """Return the problem with as much ``available`` of each limit."""
+        raise NotImplementedError(f"{self.kind} does not give way")
 
 
 @record
@@ -21,13 +93,14 @@ class Limits:
     """What a plan must respect, each optional, and how it is costed.
 
     ``budget_usd``: spend at today's list prices over the horizon. ``cvar_usd``: conditional
-    value at risk, at ``cvar_level``, of the rental cost over the price paths. ``effective_providers``: at least so many by the
-    inverse of the sum of squared spend shares (Herfindahl); over regions with
-    ``diversify="region"``. ``max_provider_share`` and ``max_region_share``: of expected spend.
-    ``min_on_demand_share``: of instance-hours. ``carbon_kg``: kgCO2e of the electricity over the
-    horizon, at the grid's average intensity; ``carbon_usd_per_tonne``: its price, part of the cost.
-    ``hazard``: the preset of spot interruptions, one of ``HAZARD_PRESETS``. ``terms``: the
-    commitments that may be bought anew (1y, 3y).
+    value at risk, at ``cvar_level``, of the rental cost over the price paths.
+    ``effective_providers``: at least so many by the inverse of the sum of squared spend shares
+    (Herfindahl); over regions with ``diversify="region"``. ``max_provider_share`` and
+    ``max_region_share``: of expected spend. ``min_on_demand_share``: of instance-hours.
+    ``carbon_kg``: kgCO2e of the electricity over the horizon, at the grid's average intensity;
+    ``carbon_usd_per_tonne``: its price, part of the cost. ``hazard``: the preset of spot
+    interruptions, one of ``HAZARD_PRESETS``. ``terms``: the commitments that may be bought anew
+    (1y, 3y). ``further``: limits of kinds that have no field here.
     """
 
     budget_usd: Positive | None = None
@@ -42,62 +115,51 @@ class Limits:
     carbon_usd_per_tonne: Positive | None = None
     hazard: HazardPreset = "typical"
     terms: tuple[Literal["1y", "3y"], ...] = ()
-
-
-@dataclass(frozen=True)
-class Row:
-    """A sum over counts of pairs, ``values @ counts[at]``, that is limited, charged for, or both; with ``on_usage``
-    over the instance-hours of slots.
-
-    ``tiers`` are (from, USD per unit from there on), from 0 up: what lies between two is charged at
-    the first's rate, what lies below zero not at all. Rates all rise, or all fall.
-    """
-
-    name: str
-    at: np.ndarray
-    values: np.ndarray
-    lower: float = -np.inf
-    upper: float = np.inf
-    tiers: tuple[tuple[float, float], ...] = ()
-    unit: str = ""
-    on_usage: bool = False
-
-    @property
-    def pieces(self) -> list[tuple[float, float, float]]:
-        """The tiers as (from, to, USD per unit)."""
-        ends = [*(start for start, _ in self.tiers), np.inf][1:]
-        return [(start, end, usd) for (start, usd), end in zip(self.tiers, ends, strict=True)]
-
-    @property
-    def falls(self) -> bool:
-        """Whether the rate falls from tier to tier."""
-        return bool(self.tiers) and self.tiers[-1][1] < self.tiers[0][1]
-
-    def __post_init__(self) -> None:
-        starts, rates = [t[0] for t in self.tiers], [t[1] for t in self.tiers]
-        if any(s < 0 for s in starts) or starts != sorted(set(starts)) or any(r < 0 for r in rates):
-            raise DataError(f"{self.name}: tiers {self.tiers} are not rising from 0, or pay back.")
-        if rates != sorted(rates) and (rates != sorted(rates, reverse=True) or starts[0] > 0):
-            raise DataError(f"{self.name}: rates of {self.tiers} neither rise nor fall.")
+    further: tuple[InstanceOf[Limit], ...] = ()
 
 
 @dataclass(frozen=True)
 class Problem:
     """One allocation problem.
 
-    ``demands``: a row per thing to be served, with ``workload``, ``period``, ``need`` and
-    ``unmet_usd`` (per unit of need left undone; infinite: must be met). ``slots``: a row per
-    offer and period, with ``offer_id``, ``provider``, ``region``, ``site``, ``pool``,
-    ``on_demand``, ``list_price`` and ``mean_price`` (USD per instance-hour), ``gpus``.
-    ``pairs``: a row per way to serve a demand, an integer count in the plan: ``demand``,
-    ``slot``, ``cover`` (of the need, per unit), ``hours`` (instance-hours paid per unit, rework
-    included), ``instances`` and ``pool_use`` (of the pool's capacity) per unit, ``sure_usd``
-    (certain cost per unit, such as disks), ``most`` (upper bound).
-    ``pools``: ``name`` and ``capacity``. ``sites``: ``name`` and ``fee_usd`` when used.
-    ``paths``: price of each slot in each world, USD per instance-hour averaged over the
-    slot's period, shape (worlds, slots), or None.
-    ``rows``: further limits and charges on the counts. ``elsewhere``: yields the problem with one
-    region more allowed to one workload, each with a sentence.
+    Parameters
+    ----------
+    demands
+        A row per thing to be served: ``workload``, ``need``, ``unmet_usd`` (per unit of need left
+        undone; infinite: must be met); perhaps ``period``, ``scenario`` and ``idle`` (true of a
+        commitment's unused machines, which stand in a plan as work would).
+    slots
+        A row per offer, period and future: ``offer_id``, ``provider``, ``region``, ``site``,
+        ``pool``, ``on_demand``, ``list_price`` and ``mean_price`` (USD per instance-hour), ``gpus``.
+    assignments
+        A row per way to serve a demand, an integer count in the plan: ``demand``, ``slot``,
+        ``cover`` (of the need, per unit), ``hours`` (instance-hours paid per unit, rework
+        included), ``instances`` and ``pool_use`` (of the pool's capacity) per unit, ``sure_usd``
+        (certain cost per unit, such as disks), ``most`` (upper bound).
+    pools, sites
+        ``name`` and ``capacity``; ``name`` and ``fee_usd`` when used.
+    paths
+        Price of each slot in each sample path, USD per instance-hour averaged over the slot's
+        period, shape (sample paths, slots), or None.
+    limits
+        What the user states.
+    exact
+        Whether a demand must be covered exactly (each workload takes one assignment) or at least.
+    notes
+        What a reader of the plan should know of its prices.
+    rows
+        Further limits and charges on the counts.
+    cvar_excess_usd
+        What a USD of CVaR beyond its limit costs; infinite: none may be.
+    elsewhere
+        Yields the problem with one region more allowed to one workload, each with a sentence.
+
+    Raises
+    ------
+    DataError
+        For a figure that is missing, infinite or negative, and for paths that fit no slots.
+    ParameterError
+        Without a demand, and for a limit on risk without paths.
     """
 
     demands: pd.DataFrame
@@ -108,23 +170,15 @@ class Problem:
     paths: np.ndarray | None = None
     limits: Limits = field(default_factory=Limits)
     exact: bool = False
-    """Whether a demand must be covered exactly (each workload takes one pair) or at least."""
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     cvar_excess_usd: float = np.inf
-    """What a USD of CVaR beyond its limit costs; infinite: none may be."""
     elsewhere: Callable[[], Iterator[tuple[str, Problem]]] = field(
         default=lambda: iter(()), repr=False
     )
 
     def __post_init__(self) -> None:
-        for name, columns in {
-            "slots": ["list_price", "mean_price"],
-            "pools": ["capacity"],
-            "sites": ["fee_usd"],
-            "demands": ["need"],
-            "assignments": ["cover", "hours", "instances", "pool_use", "sure_usd", "most"],
-        }.items():
+        for name, columns in _FIGURES.items():
             values = getattr(self, name)[columns].to_numpy(float)
             for row, column in np.argwhere(~np.isfinite(values) | (values < 0))[:1]:
                 raise DataError(
@@ -147,15 +201,16 @@ class Problem:
 
     @cached_property
     def assignment_details(self) -> pd.DataFrame:
-        """The pairs, each with what its slot and its demand say, numbered from 0."""
+        """The assignments, each with what its slot and its demand say, numbered from 0."""
         demands = self.demands.drop(columns="period", errors="ignore")  # a slot's tells when
         return self.assignments.join(self.slots, on="slot").join(demands, on="demand")
 
     @cached_property
     def unit_cost(self) -> np.ndarray:
-        """Expected USD of one unit of each pair: rent, rework and certain costs."""
-        ways = self.assignment_details
-        return (ways["mean_price"] * ways["hours"] + ways["sure_usd"]).to_numpy(float)
+        """Expected USD of one unit of each assignment: rent, rework and certain costs."""
+        details = self.assignment_details
+        rent = details["mean_price"] * details["hours"]
+        return (rent + details["sure_usd"]).to_numpy(float)
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -163,66 +218,124 @@ class Problem:
         key = "provider" if self.limits.diversify == "provider" else "site"
         return pd.factorize(self.slots[key])[0]
 
-    @cached_property
-    def limit_rows(self) -> list[tuple[str, Row]]:
-        """The limits on spend and shares as rows, each sum at most so much (of a share, what is more than it), by the
-        fields that set them."""
-        limits, slots = self.limits, self.slots
-        price, share = slots["mean_price"].to_numpy(float), slots["on_demand"].to_numpy(float)
-        told: list[tuple[str, str, np.ndarray, float]] = []
-        if limits.budget_usd is not None:
-            told.append(
-                ("budget_usd", "budget", slots["list_price"].to_numpy(float), limits.budget_usd)
-            )
-        for limit, what, key in (
-            ("max_provider_share", "provider", "provider"),
-            ("max_region_share", "region", "site"),
-        ):
-            if (most := getattr(limits, limit)) is not None:
-                each = [(slots[key] == name).to_numpy() for name in slots[key].unique()]
-                told += [(limit, f"share of a {what}", price * (mine - most), 0.0) for mine in each]
-        if (least := limits.min_on_demand_share) is not None:
-            told.append(("min_on_demand_share", "on-demand share", least - share, 0.0))
-        every = np.arange(len(slots))
-        return [
-            (limit, Row(name, every, values, upper=most, on_usage=True))
-            for limit, name, values, most in told
-        ]
-
     def under(self, **limits: Any) -> Problem:
         """Return the problem with some of its limits changed."""
         return replace(self, limits=replace(self.limits, **limits))
 
-    def sums(self, counts: np.ndarray) -> np.ndarray:
-        """Return the sum of each of the rows."""
-        usage = self.usage(counts)
-        return np.array(
-            [float(r.values @ (usage if r.on_usage else counts)[r.at]) for r in self.rows]
-        )
-
-    @cached_property
-    def needs(self) -> list[str]:
-        """Name of the limit that each demand is: with its period, where there are several."""
-        periods = self.demands.get("period", pd.Series(0, self.demands.index)).astype(int)
-        when = [f" in period {t + 1}" * bool(periods.max()) for t in periods]
-        return [
-            f"demand of {name}{at}" for name, at in zip(self.demands["workload"], when, strict=True)
-        ]
-
-    @cached_property
-    def capacities(self) -> list[str]:
-        """Name of the limit that each pool is."""
-        return [f"capacity of {name}" for name in self.pools["name"]]
-
-    @property
-    def spread(self) -> str:
-        """Name of the limit on effective providers, or regions."""
-        return f"effective {self.limits.diversify}s"
-
     def usage(self, counts: np.ndarray) -> np.ndarray:
-        """Instance-hours bought on each slot by a plan of ``counts`` of each pair."""
+        """Instance-hours bought on each slot by a plan of ``counts`` of each assignment."""
         return np.bincount(
             self.assignments["slot"].to_numpy(),
             weights=counts * self.assignments["hours"].to_numpy(float),
             minlength=len(self.slots),
         )
+
+
+_FIGURES = {
+    "slots": ["list_price", "mean_price"],
+    "pools": ["capacity"],
+    "sites": ["fee_usd"],
+    "demands": ["need"],
+    "assignments": ["cover", "hours", "instances", "pool_use", "sure_usd", "most"],
+}
+"""Columns of a problem's tables that must be finite and not negative."""
+
+
+@dataclass(frozen=True)
+class Consumption:
+    """What a plan uses of all that a limit can bound: each figure worked out when asked for."""
+
+    problem: Problem
+    counts: np.ndarray
+    """Units of each assignment."""
+
+    @cached_property
+    def hours(self) -> np.ndarray:
+        """Instance-hours of each slot."""
+        return self.problem.usage(self.counts)
+
+    @cached_property
+    def list_spend_usd(self) -> np.ndarray:
+        """Spend on each slot at list prices."""
+        return self.hours * self.problem.slots["list_price"].to_numpy(float)
+
+    @cached_property
+    def spend_usd(self) -> np.ndarray:
+        """Expected spend on each slot."""
+        return self.hours * self.problem.slots["mean_price"].to_numpy(float)
+
+    @cached_property
+    def tail_usd(self) -> tuple[float, float]:
+        """CVaR and VaR of rent over the sample paths, at the limits' level; NaN without paths."""
+        if self.problem.paths is None:
+            return np.nan, np.nan
+        costs = self.problem.paths @ self.hours
+        level = self.problem.limits.cvar_level
+        return float(conditional_value_at_risk(costs, level)), float(value_at_risk(costs, level))
+
+    @cached_property
+    def served(self) -> np.ndarray:
+        """Need of each demand that is met."""
+        table = self.problem.assignments
+        cover = self.counts * table["cover"].to_numpy(float)
+        return np.bincount(table["demand"], cover, len(self.problem.demands))
+
+    @cached_property
+    def pool_use(self) -> np.ndarray:
+        """Capacity of each pool that is taken."""
+        taken = self.counts * self.problem.assignments["pool_use"].to_numpy(float)
+        pool = self.problem.assignment_details["pool"]
+        return np.bincount(pool, taken, len(self.problem.pools))
+
+    @cached_property
+    def sums(self) -> np.ndarray:
+        """Sum of each of the problem's rows."""
+        return np.array([row.total(self.counts, self.hours) for row in self.problem.rows])
+
+    def largest_share(self, key: str) -> float:
+        """Return the largest share of expected spend that a provider, or a site, has."""
+        each = np.bincount(pd.factorize(self.problem.slots[key])[0], self.spend_usd)
+        return float(each.max() / max(self.spend_usd.sum(), 1e-9))
+
+    @cached_property
+    def effective_groups(self) -> float:
+        """Effective providers (or regions) by expected spend; infinite where nothing is spent."""
+        if not self.spend_usd.any():
+            return np.inf
+        total = max(self.spend_usd.sum(), 1e-9)
+        return float(total**2 / (np.bincount(self.problem.groups, self.spend_usd) ** 2).sum())
+
+    @cached_property
+    def on_demand_share(self) -> float:
+        """Share of instance-hours that is on demand; 1 where none are bought."""
+        if not self.hours.any():
+            return 1.0
+        steady = self.problem.slots["on_demand"].to_numpy(bool)
+        return float(self.hours[steady].sum() / self.hours.sum())
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a plan uses of the limits of one kind, and what is available: an entry for each."""
+
+    limit: Limit
+    used: np.ndarray
+    available: np.ndarray
+    at_least: bool = False
+    """Whether so much must be used at least, not at most."""
+
+    @property
+    def beyond(self) -> np.ndarray:
+        """By how much each limit is broken; negative where something is left."""
+        return self.available - self.used if self.at_least else self.used - self.available
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The relaxation at whose margin limits have their worth."""
+
+    problem: Problem
+    hours: np.ndarray
+    """Instance-hours of each slot."""
+    spread_spend_usd: float
+    """Expected spend as the rows of effective providers have it; 0 without them."""

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.demand import Demand, Workload
-from cloudarb_lib.allocate.problem.model import Limits, Row
+from cloudarb_lib.allocate.problem.model import Limits
+from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.units import HOURS_PER_WEEK, HOURS_PER_YEAR
 from cloudarb_lib.market.places import regions
@@ -121,4 +122,5 @@ def carbon(ways: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> Row:
         upper=limits.carbon_kg or np.inf,
         tiers=((0.0, usd / 1e3),) if usd else (),
         unit="kgCO2e",
+        kind="carbon",
     )

@@ -1,4 +1,4 @@
-"""The problem as a mixed-integer program: named rows, and three families added when violated."""
+"""The problem as a mixed-integer program, and the families of rows added when violated."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from cloudarb_lib.allocate.problem.dominance import dominated
-from cloudarb_lib.allocate.problem.model import Problem, Row
-from cloudarb_lib.base.measures import conditional_value_at_risk, tail_weights
+from cloudarb_lib.allocate.problem.limits.cvar import Cvar
+from cloudarb_lib.allocate.problem.model import Consumption, Problem
+from cloudarb_lib.allocate.problem.row import Key, Row
+from cloudarb_lib.base.measures import tail_weights
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Milp:
     rows: sparse.csr_matrix
     row_lower: np.ndarray
     row_upper: np.ndarray
-    row_names: list[str]
+    row_keys: list[Key | None]
+    """Of the limit that each row holds; None for rows that hold none."""
     links: Cuts
     site_columns: np.ndarray
     unmet_columns: np.ndarray
@@ -63,26 +65,22 @@ class Milp:
 
     def point(self, counts: np.ndarray) -> np.ndarray:
         """Return the point of the program at which the plan of ``counts`` stands."""
-        p = self.problem
-        used = np.bincount(p.assignment_details["site"], counts, len(p.sites)) > 0
-        need = p.demands["need"].to_numpy(float)
-        served = np.bincount(
-            p.assignments["demand"], counts * p.assignments["cover"].to_numpy(float), len(need)
-        )
-        optional = np.isfinite(p.demands["unmet_usd"].to_numpy(float))
-        paid = p.sites["fee_usd"].to_numpy(float) > 0
-        charged = [_split(row, value) for row, value in zip(p.rows, p.sums(counts), strict=True)]
-        usage = p.usage(counts)
-        if p.limits.effective_providers is not None:
-            spend = spends(p, usage)
-            charged.append([*spend, spend.sum(), *(spend**2 / max(spend.sum(), 1e-9))])
-        if p.cvar_excess_usd < np.inf and p.paths is not None:
-            cvar = float(conditional_value_at_risk(p.paths @ usage, p.limits.cvar_level))
-            over = cvar - (p.limits.cvar_usd or np.inf)
-            charged.append([max(over, 0.0)])
-        return np.concatenate(
-            [counts, used[paid], np.maximum(need - served, 0)[optional], usage, *charged]
-        )
+        problem = self.problem
+        plan = Consumption(problem, counts)
+        site = problem.assignment_details["site"]
+        is_used = np.bincount(site, counts, len(problem.sites)) > 0
+        is_paid = problem.sites["fee_usd"].to_numpy(float) > 0
+        unmet = np.maximum(problem.demands["need"].to_numpy(float) - plan.served, 0)
+        is_optional = np.isfinite(problem.demands["unmet_usd"].to_numpy(float))
+        charged = [_split(row, total) for row, total in zip(problem.rows, plan.sums, strict=True)]
+        if problem.limits.effective_providers is not None:
+            spend = spends(problem, plan.hours)
+            total = spend.sum()
+            charged.append([*spend, total, *(spend**2 / max(total, 1e-9))])
+        if problem.cvar_excess_usd < np.inf and problem.paths is not None:
+            cvar, _ = plan.tail_usd
+            charged.append([max(cvar - (problem.limits.cvar_usd or np.inf), 0.0)])
+        return np.concatenate([counts, is_used[is_paid], unmet[is_optional], plan.hours, *charged])
 
 
 def _split(row: Row, value: float) -> list[float]:
@@ -91,173 +89,6 @@ def _split(row: Row, value: float) -> list[float]:
         return [min(max(value - start, 0.0), end - start) for start, end, _ in row.pieces]
     here = [start <= value < end for start, end, _ in row.pieces]
     return [part for is_it in here for part in (value * is_it, float(is_it))]
-
-
-class _Program:
-    """Collects columns, and rows in coordinate form, each with its sentence."""
-
-    def __init__(self) -> None:
-        self.cost, self.upper, self.whole = ([np.zeros(0)] for _ in range(3))
-        self.at, self.where, self.values, self.lower, self.most = ([np.zeros(0)] for _ in range(5))
-        self.width, self.names = 0, list[str]()
-
-    def columns(self, cost, upper, *, whole: bool = False) -> np.ndarray:
-        """Add a column for each of ``upper``; return their numbers."""
-        upper = np.atleast_1d(np.asarray(upper, float))
-        self.cost.append(np.broadcast_to(cost, len(upper)))
-        self.upper.append(upper)
-        self.whole.append(np.full(len(upper), whole))
-        self.width += len(upper)
-        return np.arange(self.width - len(upper), self.width)
-
-    def row(self, names, at, columns, values, *, lower=-np.inf, upper=np.inf) -> None:
-        """Add rows lower <= sum of values * columns <= upper, ``at`` being the row, from 0, of each entry."""
-        columns, n = np.asarray(columns), len(names)
-        self.at.append(len(self.names) + np.broadcast_to(at, columns.shape))
-        self.where.append(columns)
-        self.values.append(np.broadcast_to(np.asarray(values, float), columns.shape))
-        self.lower.append(np.broadcast_to(lower, n))
-        self.most.append(np.broadcast_to(upper, n))
-        self.names.extend(names)
-
-    def charge(self, row: Row, columns: np.ndarray, most: float) -> None:
-        """Add the columns and rows by which a row's sum, ``most`` at most, is charged for.
-
-        Rising rates fill one tier after the other by themselves; of falling ones, whose charge is
-        the least of lines, fixed + rate * value, a switch takes one line (two would cost more).
-        """
-        parts, fixed = [], 0.0
-        for start, end, rate in row.pieces:
-            reach = min(end, max(most, start))
-            parts.append(int(self.columns(rate, reach if row.falls else reach - start)[0]))
-            if row.falls:
-                (switch,) = self.columns(fixed - rate * start, 1.0, whole=True)
-                self.row([""], 0, [parts[-1], switch], [1.0, -reach], upper=0.0)
-                fixed += rate * (end - start)
-        free = 0.0 if row.falls else row.pieces[0][0]
-        self.row(
-            [""], 0, np.r_[columns, parts], np.r_[row.values, -np.ones(len(parts))], upper=free
-        )
-
-
-def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
-    """Return the program of a problem, without the cuts that are added when violated.
-
-    ``tight`` adds rows that whole counts keep anyway; without them every row has one meaning.
-    """
-    pairs, slots, demands, limits = (
-        problem.assignments,
-        problem.slots,
-        problem.demands,
-        problem.limits,
-    )
-    demand, slot = pairs["demand"].to_numpy(), pairs["slot"].to_numpy()
-    cover, use = pairs["cover"].to_numpy(float), pairs["pool_use"].to_numpy(float)
-    need, unmet_usd = demands["need"].to_numpy(float), demands["unmet_usd"].to_numpy(float)
-    pool, site = (
-        problem.assignment_details["pool"].to_numpy(),
-        problem.assignment_details["site"].to_numpy(),
-    )
-    capacity, fee = (
-        problem.pools["capacity"].to_numpy(float),
-        problem.sites["fee_usd"].to_numpy(float),
-    )
-    with np.errstate(divide="ignore"):
-        most = np.minimum(pairs["most"].to_numpy(float), np.floor(capacity[pool] / use + 1e-9))
-    if tight:
-        most[dominated(problem)] = 0.0
-    program = _Program()
-    x = program.columns(problem.unit_cost, most, whole=True)
-    y_of_site, unmet = np.full(len(fee), -1), np.full(len(demands), -1)
-    paid, optional = np.flatnonzero(fee > 0), np.flatnonzero(np.isfinite(unmet_usd))
-    y_of_site[paid] = program.columns(fee[paid], np.ones(len(paid)), whole=True)
-    unmet[optional] = program.columns(unmet_usd[optional], need[optional])
-    u = program.columns(0.0, np.full(len(slots), np.inf))
-
-    program.row(
-        problem.needs,
-        np.r_[demand, optional],
-        np.r_[x, unmet[optional]],
-        np.r_[cover, np.ones(len(optional))],
-        lower=need,
-        upper=need if problem.exact else np.inf,
-    )
-    first_site = np.full(len(capacity), -1)
-    first_site[pool] = site
-    alone = np.bincount(pool, site != first_site[pool], len(capacity)) == 0
-    switch = np.where(alone & (first_site >= 0) & tight, y_of_site[first_site], -1)
-    tied_pool = np.flatnonzero(switch >= 0)
-    # a pool is closed with its site; dividing by a machine size and rounding down stays valid
-    # for whole counts, and cuts off what no whole machines can be
-    sizes = sorted(set(use[(use > 1) & (use == np.round(use))]))[:8] if tight else []
-    for divisor in (1.0, *sizes):
-        part = use if divisor == 1 else np.floor(use / divisor)
-        limit = capacity if divisor == 1 else np.floor(capacity / divisor + 1e-9)
-        at = np.flatnonzero(part > 0)
-        program.row(
-            problem.capacities if divisor == 1 else [""] * len(capacity),
-            np.r_[pool[at], tied_pool],
-            np.r_[x[at], switch[tied_pool]],
-            np.r_[part[at], -limit[tied_pool]],
-            upper=np.where(switch >= 0, 0.0, limit),
-        )
-    every = np.arange(len(slots))
-    paid_h = np.r_[np.ones(len(slots)), -pairs["hours"].to_numpy(float)]
-    program.row([""] * len(slots), np.r_[every, slot], np.r_[u, x], paid_h, lower=0.0, upper=0.0)
-    for row in (*(row for _, row in problem.limit_rows), *problem.rows):
-        columns = (u if row.on_usage else x)[row.at]
-        if np.isfinite((row.lower, row.upper)).any():
-            program.row([row.name], 0, columns, row.values, lower=row.lower, upper=row.upper)
-        if row.tiers:
-            reach = np.inf if row.on_usage else np.maximum(row.values * most[row.at], 0.0).sum()
-            program.charge(row, columns, float(reach))
-    spread = np.zeros(0, int)
-    if limits.effective_providers is not None:
-        g = int(problem.groups.max()) + 1
-        spread, ones = program.columns(0.0, np.full(2 * g + 1, np.inf)), np.ones(g)
-        s, total, q = spread[:g], spread[g], spread[g + 1 :]
-        of_slot = np.r_[problem.groups, np.arange(g)], np.r_[slots["mean_price"], -ones]
-        program.row([""] * g, of_slot[0], np.r_[u, s], of_slot[1], lower=0.0, upper=0.0)
-        program.row([""], 0, np.r_[s, total], np.r_[ones, -1.0], lower=0.0, upper=0.0)
-        program.row(
-            [problem.spread],
-            0,
-            np.r_[q, total],
-            np.r_[ones, -1 / limits.effective_providers],
-            upper=0.0,
-        )
-    if problem.cvar_excess_usd < np.inf:
-        program.columns(problem.cvar_excess_usd, np.inf)
-    width = program.width
-
-    # what one demand takes at one site cannot exceed the demand, where it must be covered exactly
-    tied = np.flatnonzero((y_of_site[site] >= 0) & (most > 0))
-    key = demand[tied] * len(fee) + site[tied] if problem.exact else tied
-    _, first, link = np.unique(key, return_index=True, return_inverse=True)
-    part = cover[tied] / need[demand[tied]] if problem.exact else 1 / most[tied]
-    at = np.r_[link, np.arange(len(first))]
-    entries = np.r_[part, -np.ones(len(first))], (at, np.r_[tied, y_of_site[site[tied[first]]]])
-    links = sparse.csr_matrix(entries, (len(first), width))
-    where = np.concatenate(program.at), np.concatenate(program.where)
-    return Milp(
-        problem=problem,
-        cost=np.concatenate(program.cost),
-        lower=np.zeros(width),
-        upper=np.concatenate(program.upper),
-        integer=np.concatenate(program.whole) > 0,
-        rows=sparse.csr_matrix(
-            (np.concatenate(program.values), where), (len(program.names), width)
-        ),
-        row_lower=np.concatenate(program.lower),
-        row_upper=np.concatenate(program.most),
-        row_names=program.names,
-        links=Cuts(links, np.zeros(len(first)), ["link"] * len(first)),
-        site_columns=y_of_site[paid],
-        unmet_columns=unmet,
-        pool_switch=switch,
-        usage_columns=u,
-        spread_columns=spread,
-    )
 
 
 def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True) -> Cuts:
@@ -279,7 +110,7 @@ def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True)
         if problem.cvar_excess_usd < np.inf:  # the last column tells how much is paid for
             columns, row, excess = np.r_[columns, width - 1], np.r_[row, -1.0], z[-1]
         if value > excess + limits.cvar_usd * (1 + tolerance):
-            found.append(rows_of(milp, [(columns, row, -1)], "CVaR", limits.cvar_usd))
+            found.append(rows_of(milp, [(columns, row, -1)], Cvar.cuts, limits.cvar_usd))
     if limits.effective_providers is not None:
         spend = spends(problem, u)
         if np.linalg.norm(spend) > limits.effective_providers**-0.5 * spend.sum() * (1 + tolerance):

@@ -13,16 +13,8 @@ from cloudarb_lib.allocate.plan import Plan, counts_of
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.solver.engine import Answer, Relaxation, SolveOptions, solve_mip
 from cloudarb_lib.allocate.solver.knapsack import Pools
-from cloudarb_lib.allocate.solver.milp import (
-    Cuts,
-    Milp,
-    join,
-    rows_of,
-    separate,
-    spends,
-    tangents,
-    to_milp,
-)
+from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, rows_of, separate, spends, tangents
+from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.base.errors import SolveError
 
 _FIRST_REACH, _LAST_REACH = 0.002, 0.1

@@ -1,0 +1,239 @@
+"""Without a plan: the least that limits must give for one, by exceeding them at a price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from cloudarb_lib.allocate.check import check
+from cloudarb_lib.allocate.explain import PATIENCE_S, relaxation_at
+from cloudarb_lib.allocate.problem.limits import limits_of, stated_limits
+from cloudarb_lib.allocate.problem.limits.served import Served
+from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
+from cloudarb_lib.allocate.problem.model import Limit, Problem, Use
+from cloudarb_lib.allocate.problem.row import DEAR
+from cloudarb_lib.allocate.solver.engine import SolveOptions
+from cloudarb_lib.allocate.solver.program import to_milp
+from cloudarb_lib.allocate.solver.search import solve
+
+Relief = tuple[str, Problem | None]
+"""A change that makes a plan possible: in words, and the problem so changed (None: not known)."""
+LEAST = SolveOptions(gap=0.01, time_limit_s=PATIENCE_S)
+"""To find the least that limits must give, to 1 %."""
+_ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
+"""To find out whether there is a plan, whatever it costs."""
+_LACKING = 1e-6
+"""Relative: so little beyond a limit is no lack."""
+
+
+def conflicts(problem: Problem) -> list[str]:
+    """Return, in words, what alone would make a plan possible: the sentences of ``reliefs``."""
+    return [sentence for sentence, _ in reliefs(problem)]
+
+
+def reliefs(problem: Problem) -> list[Relief]:
+    """Return the least changes that make a plan possible.
+
+    Each kind of limit in turn gives way, in proportion to its size and for whole machines, while
+    the others hold: as much more as told admits a plan, to 1 % the least such. Then how far spend
+    can be spread, regions that alone would mend it (the five cheapest of each workload are tried),
+    and by how much less demand would, where some is left. Where no kind suffices alone, all give
+    way together.
+
+    Parameters
+    ----------
+    problem
+        A problem without a plan.
+
+    Returns
+    -------
+    list of (str, Problem or None)
+        Each change in words and as the problem so changed. None where no plan of whole machines
+        was found in time: the change told is then the least for parts of machines.
+    """
+    giving = [limit for limit in limits_of(problem) if limit.relief_order is not None]
+    in_turn = sorted(giving, key=lambda limit: limit.relief_order or 0)
+    found = [relief for limit in in_turn for relief in _relief(problem, [limit])]
+    found += _less_spread(problem)
+    found += _elsewhere(problem)
+    if not found:
+        found = _together(problem, giving)
+    for sentence, less in _relief(problem, [Served()]):
+        if less is None or less.demands["need"].sum() > 0.001 * problem.demands["need"].sum():
+            found.append((sentence, less))
+    if relaxation_at(to_milp(problem, tight=False)) is not None:
+        parts = "Parts of machines would fit: only whole machines are in the way."
+        found.insert(0, (parts, None))
+    return found
+
+
+def elastic(problem: Problem, limits: Iterable[Limit]) -> Problem:
+    """Return the problem in which some limits may be exceeded at a price.
+
+    Beside it other costs are next to nothing: for all of a limit's size it is the cost of the
+    demand at its cheapest, times ``DEAR``.
+
+    Parameters
+    ----------
+    problem
+        The problem.
+    limits
+        Those of its limits that give way.
+
+    Returns
+    -------
+    Problem
+        ``problem`` itself where none of ``limits`` has an end that could be exceeded.
+    """
+    serving = problem.assignments[problem.assignments["cover"] > 0]
+    unit_cost = problem.unit_cost[serving.index] / serving["cover"]
+    cheapest = unit_cost.groupby(serving["demand"]).min()
+    price_usd = DEAR * max(float((cheapest * problem.demands["need"]).sum()), 1.0)
+    for limit in limits:
+        problem = limit.elastic(problem, price_usd)
+    return problem
+
+
+def relaxed_for(problem: Problem, counts: np.ndarray) -> Relief:
+    """Return what the limits of a problem lack for a plan, and the problem with limits that admit it.
+
+    Parameters
+    ----------
+    problem
+        The problem, whose limits the plan may break.
+    counts
+        Units of each assignment, shape (assignments,).
+
+    Returns
+    -------
+    str
+        Empty where the plan keeps all limits.
+    Problem
+        With no more of each limit than the sentence says: rounded up to six figures.
+    """
+    sentences = []
+    relaxed = problem
+    for use in check(problem, counts).uses:
+        lack = _lack(use)
+        if isinstance(use.limit, EffectiveProviders) or not lack.any():
+            continue
+        names = use.limit.names(problem)
+        sentences += [
+            _lack_in_words(names[i], use.available[i], lack[i], use.at_least)
+            for i in np.flatnonzero(lack)
+        ]
+        available = use.available + lack
+        if use.at_least:
+            available = np.maximum(use.available - lack, 0.0)
+        relaxed = use.limit.relaxed(relaxed, available)
+    return "; ".join(sentences), relaxed
+
+
+def most_effective(problem: Problem) -> float | None:
+    """Return over how many effective providers (or regions) a plan can spread spend.
+
+    Parameters
+    ----------
+    problem
+        The problem; its own limit on effective providers does not count.
+
+    Returns
+    -------
+    float or None
+        Within 0.5 % by bisection, with whole machines; None where the other limits admit none.
+    """
+    least = _spread_at(problem, 1.0)
+    most = float(problem.groups.max() + 1)
+    level = most
+    while least and most - least > 0.005 * least:
+        reached = _spread_at(problem, level)
+        if reached:
+            least = reached
+        else:
+            most = level
+        level = (least + most) / 2
+    return float(np.floor(100 * least + 1e-6) / 100) or None
+
+
+def _spread_at(problem: Problem, level: float) -> float:
+    """Return how many effective providers a plan with at least ``level`` has; 0 without a plan."""
+    plan = solve(problem.under(effective_providers=level), _ANY)
+    return plan.verdict.effective if plan.has_plan else 0.0
+
+
+def _relief(problem: Problem, limits: list[Limit]) -> list[Relief]:
+    """Return what limits that give way must give for a plan, if that suffices."""
+    soft = elastic(problem, limits)
+    plan = None if soft is problem else solve(soft, LEAST)
+    if plan is None or plan.status == "infeasible":
+        return []
+    if plan.counts is not None:
+        sentence, relaxed = relaxed_for(problem, plan.counts)
+        return [(sentence, relaxed)] if sentence else []
+    parts = relaxation_at(to_milp(soft, tight=False))
+    if parts is None:
+        return []
+    sentence, _ = relaxed_for(problem, parts.milp.counts(parts.z))
+    return [(f"{sentence}, or more for whole machines", None)] if sentence else []
+
+
+def _less_spread(problem: Problem) -> list[Relief]:
+    """Return over how many providers spend can be spread, where that is too few for the limit."""
+    spread = [limit for limit in stated_limits(problem) if isinstance(limit, EffectiveProviders)]
+    found: list[Relief] = []
+    for limit in spread:
+        if most := most_effective(problem):
+            sentence = f"{most:.2f} {limit.name(problem)} can be had, not {limit.bound:g}"
+            found.append((sentence, limit.relaxed(problem, np.array([most]))))
+    return found
+
+
+def _elsewhere(problem: Problem) -> list[Relief]:
+    """Return the regions of which one more allowed would mend it."""
+    found: list[Relief] = []
+    for sentence, wider in problem.elsewhere():
+        under_our_limits = replace(wider, limits=problem.limits)
+        if solve(under_our_limits, _ANY).has_plan:
+            found.append((sentence, under_our_limits))
+    return found
+
+
+def _together(problem: Problem, giving: list[Limit]) -> list[Relief]:
+    """Return what limits must give together, spend being spread as it may."""
+    fewer = ""
+    free = problem
+    for limit in stated_limits(problem):
+        if isinstance(limit, EffectiveProviders):
+            fewer = f"; fewer {limit.name(problem)}"
+            free = limit.without(problem)
+    return [
+        (f"no limit alone is at fault; together: {sentence}{fewer}", relaxed)
+        for sentence, relaxed in _relief(free, giving)
+    ]
+
+
+def _lack(use: Use) -> np.ndarray:
+    """Return how much each limit lacks for a plan; 0 where it keeps it."""
+    is_lacking = use.beyond > _LACKING * np.maximum(abs(use.available), 1e-6)
+    lack = np.zeros(len(use.used))
+    for i in np.flatnonzero(is_lacking):
+        lack[i] = _rounded_up(use.beyond[i])
+    return lack
+
+
+def _lack_in_words(name: str, available: float, lack: float, at_least: bool) -> str:
+    relative = f" ({lack / available:.1%})" if available else ""
+    word = "too much" if at_least else "short"
+    return f"{name} {_figure(available)} is {word} by {_figure(lack)}{relative}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1e5 else f"{value:,.6g}"
+
+
+def _rounded_up(value: float) -> float:
+    """Return a positive value rounded up to the six figures that a sentence shows."""
+    unit = 10.0 ** (np.floor(np.log10(value)) - 5)
+    return float(np.ceil(value / unit - 1e-9) * unit)
