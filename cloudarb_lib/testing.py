@@ -6,6 +6,7 @@ Tests import builders from here, never from one another. What a single test file
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,9 +89,8 @@ GOOD = "demand:\n  - workload: a\n    needs: 3 x 8 H100\n"
 
 
 def work(amount=8.0, **changes) -> allocate.Workload:
-    return allocate.Workload(
-        "w", amount, **({"throughput": {"H100": 1.0}, "interruptible": True} | changes)
-    )
+    given: dict[str, Any] = {"throughput": {"H100": 1.0}, "interruptible": True, **changes}
+    return allocate.Workload("w", amount, **given)
 
 
 def load(tmp_path: Path, text: str) -> list[allocate.Workload]:

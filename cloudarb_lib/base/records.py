@@ -8,7 +8,7 @@ import itertools
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 import pydantic
 from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
@@ -81,7 +81,7 @@ def record(cls: type[T]) -> type[T]:
             raise ParameterError(f"{cls.__name__.lower()}: {fault.what}", fault.way_out) from None
 
     checked.__init__ = init
-    return checked
+    return cast(type[T], checked)
 
 
 def read(kind: type[T], path: str | Path, ours: str = "") -> T:
@@ -160,9 +160,9 @@ def _keys(kind: type, place: Place) -> list[str]:
     schema = TypeAdapter(kind).json_schema()
 
     def resolved(node: dict[str, Any]) -> dict[str, Any]:
-        if "$ref" not in node:
-            return node
-        return schema["$defs"][node["$ref"].rpartition("/")[2]]
+        reference = node.get("$ref")
+        definitions: dict[str, dict[str, Any]] = schema.get("$defs", {})
+        return definitions[reference.rpartition("/")[2]] if reference else node
 
     node = resolved(schema)
     for key in place:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -12,6 +13,8 @@ from cloudarb_lib.base.errors import ParameterError
 HOURS_PER_YEAR = 8760.0
 """Cloud compute trades every hour of the year."""
 HOURS_PER_WEEK = 168.0
+
+T = TypeVar("T", pd.Timestamp, pd.Timedelta)
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NAMED_STEPS = {"hourly": "1h", "daily": "1D", "weekly": "7D"}
@@ -38,11 +41,8 @@ def ensure_utc(value: object, name: str = "time") -> pd.Timestamp:
     ParameterError
         Where it is no time, or has no zone.
     """
-    try:
-        stamp: Any = pd.Timestamp(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
-        stamp = pd.NaT
-    if stamp is pd.NaT:
+    stamp = _parsed(pd.Timestamp, value)
+    if stamp is None:
         raise ParameterError(
             f"{name} {value!r} is not a time.", "Write it as 2026-04-29T18:00:00Z."
         )
@@ -96,11 +96,17 @@ def parse_freq(value: str) -> pd.Timedelta:
     ParameterError
         Where it is no fixed step, or too short a one.
     """
-    try:
-        step: Any = pd.Timedelta(_NAMED_STEPS.get(value, value))
-    except ValueError:
-        step = pd.NaT
-    if step is pd.NaT or step < _LEAST_STEP:
+    step = _parsed(pd.Timedelta, _NAMED_STEPS.get(value, value))
+    if step is None or step < _LEAST_STEP:
         what = f"freq {value!r} is no fixed step of a minute or more."
         raise ParameterError(what, "Use for instance 1h, 1D or 7D.")
     return step
+
+
+def _parsed(kind: Callable[[Any], T], value: object) -> T | None:
+    """Return ``value`` as pandas reads it, None where it is no time or no duration."""
+    try:
+        parsed = kind(value)
+    except (ValueError, TypeError):
+        return None
+    return None if parsed is pd.NaT else parsed
