@@ -81,8 +81,8 @@ TOP_LEVEL_ROOM = {"plotly": ("plots",), "duckdb": DUCKDB_ROOM}
 CLOCK = ("now", "utcnow", "today", "time", "time_ns", "localtime", "gmtime")
 CLOCK_OWNERS = ("datetime", "date", "Timestamp", "time", "pd", "dt")
 ENVIRONMENT = ("environ", "getenv", "environb")
-ENVIRONMENT_ROOM = "cloudarb_lib.base.locations"
-"""The one module of the library that may read the environment: where the working folder lies."""
+LOCATIONS = "cloudarb_lib.base.locations"
+"""The one module that knows folders, and the one of the library that may read the environment."""
 
 
 def modules():
@@ -114,6 +114,8 @@ def breaches(module, source):
     names = imported(tree)
     found = [f"{module} has a relative import" for name in names if name.startswith(".")]
     found += wrong_floor_inside(module, names)
+    if module != LOCATIONS:
+        found += [f"{module} computes {what}" for what in folders_above(tree)]
     if module.startswith("pipelines"):
         return found + [
             f"{module} imports {name}" for name in names if lies_in(name, ("duckdb", *NETWORK))
@@ -131,7 +133,7 @@ def breaches(module, source):
         ):
             found.append(f"{module} imports {name}")
     found += [f"{module} loads {heavy} when it is loaded" for heavy in loaded_first(tree, room)]
-    environment = () if module == ENVIRONMENT_ROOM else ENVIRONMENT
+    environment = () if module == LOCATIONS else ENVIRONMENT
     return found + [f"{module} reads {what}" for what in clock_and_environment(tree, environment)]
 
 
@@ -161,6 +163,16 @@ def loaded_first(tree, room):
             package = name.partition(".")[0]
             if package in HEAVY and room not in TOP_LEVEL_ROOM.get(package, ()):
                 yield package
+
+
+def folders_above(tree):
+    """Yield where a module climbs from its own file to a folder above its own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            text = ast.unparse(node)
+            climbs = node.attr == "parents" or text.endswith(".parent.parent")
+            if climbs and "__file__" in text:
+                yield text
 
 
 def clock_and_environment(tree, environment):
@@ -212,6 +224,8 @@ BAD = {
     f"{HISTORY} reads time": "from time import time",
     f"{HISTORY} reads os.environ": "import os\nx = os.environ['HOME']",
     f"{HISTORY} reads getenv": "from os import getenv",
+    f"{HISTORY} computes Path(__file__).parents": "x = Path(__file__).parents[2]",
+    "pipelines.run computes Path(__file__).parent.parent": "x = Path(__file__).parent.parent / 'data'",
     "cloudarb_lib.base.files reads os.getenv": "import os\nx = os.getenv('CLOUDARB_HOME')",
     "cloudarb_lib.base.locations reads time.time": "import time\nx = time.time()",
     "cloudarb_lib.newcomer has no floor": "x = 1",
@@ -239,6 +253,8 @@ def test_each_guard_fires(breach):
         ("cloudarb_lib.store.writer", "import duckdb\nfrom cloudarb_lib.store import snapshot"),
         ("cloudarb_lib.allocate.solver.search", "import time\nbegan = time.perf_counter()"),
         ("cloudarb_lib.risk.cost", "from cloudarb_lib.risk import measures\nx = frame.offers.now"),
+        ("cloudarb_lib.base.locations", "x = Path(__file__).resolve().parent.parent"),
+        ("pipelines.report", "x = Path(__file__).parent / 'report.css'"),
         ("cloudarb_lib.base.locations", "import os\nx = os.environ['CLOUDARB_HOME']"),
         ("pipelines.run", "from datetime import UTC, datetime\nx = datetime.now(UTC)"),
     ],
