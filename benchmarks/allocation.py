@@ -20,8 +20,8 @@ import pandas as pd
 
 from cloudarb_lib import allocate, store
 from cloudarb_lib.allocate.problem.build import fits
-from cloudarb_lib.allocate.solver.engine import Solver
 from cloudarb_lib.allocate.solver.milp import separate
+from cloudarb_lib.allocate.solver.options import Solver
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.market import history

@@ -18,6 +18,6 @@ from cloudarb_lib.allocate.problem.limits import StatedLimit
 from cloudarb_lib.allocate.problem.model import Limit, Limits, Problem
 from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.relax import conflicts, reliefs
-from cloudarb_lib.allocate.solver.engine import SolveOptions
+from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.market.places import with_places

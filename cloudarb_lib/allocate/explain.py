@@ -14,9 +14,10 @@ from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
 from cloudarb_lib.allocate.problem.model import Margin, Problem, Use
 from cloudarb_lib.allocate.problem.row import Key
-from cloudarb_lib.allocate.solver.engine import Relaxation, SolveOptions
 from cloudarb_lib.allocate.solver.milp import Milp
+from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
+from cloudarb_lib.allocate.solver.relaxation import Relaxation
 from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.base.errors import SolveError
 
@@ -132,7 +133,7 @@ def relaxation_at(milp: Milp, counts: np.ndarray | None = None) -> Relaxation | 
     # bounds repeat what rows say; without them the worth falls to the rows, which have limits
     no_bound = np.where(most > 0, np.inf, 0.0)
     relaxation.bound(np.arange(len(most)), np.zeros(len(most)), no_bound)
-    status = relaxation.settle(time.perf_counter() + PATIENCE_S)
+    status = relaxation.solve_with_cuts(time.perf_counter() + PATIENCE_S)
     return relaxation if status == "optimal" else None
 
 

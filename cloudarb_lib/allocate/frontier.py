@@ -14,7 +14,7 @@ from cloudarb_lib.allocate.problem.limits.cvar import Cvar
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.relax import LEAST, elastic
-from cloudarb_lib.allocate.solver.engine import SolveOptions
+from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.base.errors import ParameterError, SolveError
 from cloudarb_lib.base.measures import quantile_rank

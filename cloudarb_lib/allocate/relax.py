@@ -14,7 +14,7 @@ from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
 from cloudarb_lib.allocate.problem.model import Limit, Problem, Use
 from cloudarb_lib.allocate.problem.row import DEAR
-from cloudarb_lib.allocate.solver.engine import SolveOptions
+from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.search import solve
 

@@ -15,7 +15,9 @@ from benchmarks.allocation_oracle import by_scipy
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate import relax
 from cloudarb_lib.allocate.problem.build import rework_factor
-from cloudarb_lib.allocate.solver import engine, search
+from cloudarb_lib.allocate.solver import engine, search, state
+from cloudarb_lib.allocate.solver.answer import Answer
+from cloudarb_lib.allocate.solver.options import Solver
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, ParameterError, SolveError
 from cloudarb_lib.base.types import Paths
@@ -251,7 +253,7 @@ def test_lost_work_is_bought_again():
     assert rough.objective_usd == pytest.approx(calm.objective_usd / (1 - 0.02))
 
 
-@pytest.mark.parametrize("solver", get_args(engine.Solver))
+@pytest.mark.parametrize("solver", get_args(Solver))
 def test_each_status_fires(solver):
     options = allocate.SolveOptions(solver=solver)
     assert plan_for(work(64), options=options).status == "optimal"
@@ -270,9 +272,9 @@ def test_each_status_fires(solver):
 
 
 def test_a_broken_plan_is_never_returned(monkeypatch):
-    wrong = engine.Answer("optimal", np.zeros(200), 0.0, 0.0)
+    wrong = Answer("optimal", np.zeros(200), 0.0, 0.0)
     monkeypatch.setattr(
-        search, "solve_mip", lambda *a, **k: replace(wrong, z=np.zeros(len(k["upper"])))
+        state, "solve_mip", lambda *a, **k: replace(wrong, z=np.zeros(len(k["upper"])))
     )
     assert plan_for(work()).status == "time_limit_without_plan"
 
@@ -286,9 +288,9 @@ def test_impossible_options_are_refused(bad):
 
 
 def test_a_cost_that_the_point_does_not_have_is_refused(monkeypatch):
-    wrong = engine.Answer("optimal", np.zeros(0), 5.0, 5.0)
+    wrong = Answer("optimal", np.zeros(0), 5.0, 5.0)
     monkeypatch.setattr(
-        engine, "_with_highspy", lambda m, *a: replace(wrong, z=np.zeros(len(m.cost)))
+        engine, "solve_with_highs", lambda m, *a: replace(wrong, z=np.zeros(len(m.cost)))
     )
     with pytest.raises(SolveError, match="reports a cost of 5 for a point of 0"):
         plan_for(work(64))

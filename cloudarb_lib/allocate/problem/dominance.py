@@ -1,56 +1,98 @@
-"""Which ways of serving a demand no best plan needs."""
+"""Which assignments, that is ways of serving a demand, no best plan needs."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from cloudarb_lib.allocate.problem.limits import limits_of, sum_rows
 from cloudarb_lib.allocate.problem.model import Problem
 
+_TOLERANCE = 1e-9
+
 
 def dominated(problem: Problem) -> np.ndarray:
-    """Return which pairs no best plan needs: another of the same demand, pool and site does as much with no more.
+    """Return which assignments no best plan needs, because the cheapest like them replaces them.
 
-    The other is the cheapest there. It must cover as much, take no more of the pool and cost no more at list
-    prices and in every world, and as many of it as the demand or the pool takes must be allowed. None is
-    dominated where limits weigh shares of the spend, which a dearer offer may even out, nor where a row binds it.
+    That one serves the same demand in the same pool and at the same site. It must cover as much,
+    take no more of the pool and cost no more at list prices and on every sample path, and as many
+    of it as the demand or the pool takes must be allowed. None is dominated where a limit may be
+    kept by a dearer offer (it weighs shares of the spend), nor where a row binds it.
+
+    Returns
+    -------
+    np.ndarray
+        Booleans, one an assignment.
     """
-    p, limits = problem, problem.limits
-    none = np.zeros(len(p.assignments), bool)
+    is_dominated = np.zeros(len(problem.assignments), bool)
     if any(limit.dearer_may_help(problem) for limit in limits_of(problem)):
-        return none
-    pairs = p.assignment_details.assign(
-        cost=p.unit_cost, listed=p.assignment_details["hours"] * p.assignment_details["list_price"]
+        return is_dominated
+    assignments = _with_costs(problem)
+    cheapest = _cheapest_alike(assignments)
+    is_free = ~_bound_by_a_row(problem)
+    has_rival = (cheapest >= 0) & (cheapest != np.arange(len(cheapest)))
+    candidates = np.flatnonzero(has_rival & is_free & is_free[cheapest])
+    rivals = cheapest[candidates]
+    is_replaced = _does_as_much(problem, assignments, candidates, rivals)
+    candidates = candidates[is_replaced]
+    rivals = rivals[is_replaced]
+    if problem.limits.cvar_usd is not None and problem.paths is not None:
+        is_replaced = _costs_no_more_on_every_path(problem, assignments, candidates, rivals)
+        candidates = candidates[is_replaced]
+    is_dominated[candidates] = True
+    return is_dominated
+
+
+def _with_costs(problem: Problem) -> pd.DataFrame:
+    """The assignments with their expected cost, cost at list prices and capacity of the pool."""
+    details = problem.assignment_details
+    return details.assign(
+        cost=problem.unit_cost,
+        listed=details["hours"] * details["list_price"],
+        capacity=details["pool"].map(problem.pools["capacity"]),
     )
-    pairs["capacity"] = pairs["pool"].map(p.pools["capacity"])
-    per_unit = pairs["cost"] / pairs["cover"].where(pairs["cover"] > 0)
-    key = [pairs["demand"], pairs["pool"], pairs["site"]]
-    best = per_unit.groupby(key).transform("idxmin").fillna(-1).to_numpy(int)
-    j = np.flatnonzero((best >= 0) & (best != np.arange(len(best))))
-    bound = [
-        row.at[row.values != 0]
-        for row in sum_rows(problem)
-        if not row.on_usage and (row.tiers or row.is_limited)
-    ]
-    free = np.ones(len(best), bool)
-    free[np.concatenate([np.zeros(0, int), *bound])] = False
-    j = j[free[j] & free[best[j]]]
-    mine, other = pairs.iloc[j], pairs.iloc[best[j]].set_axis(j)
-    wanted = np.ceil(other["need"] / other["cover"] - 1e-9)
-    room = np.floor(other["capacity"].clip(lower=1e-9) / other["pool_use"] + 1e-9)
-    no_more = ["pool_use", "cost", "listed"]
-    kept = (other[no_more] <= mine[no_more]).all(axis=1) & (
-        other["most"] >= np.minimum(wanted, room)
-    )
-    kept &= other["cover"].eq(mine["cover"]) if p.exact else other["cover"].ge(mine["cover"])
-    gone = j[kept].tolist()
-    if limits.cvar_usd is not None and p.paths is not None:
-        slot, hours = pairs["slot"].to_numpy(), pairs["hours"].to_numpy(float)
-        both = zip(gone, best[gone], strict=True)
-        gone = [
-            a
-            for a, b in both
-            if (hours[b] * p.paths[:, slot[b]] <= hours[a] * p.paths[:, slot[a]]).all()
-        ]
-    none[gone] = True
-    return none
+
+
+def _cheapest_alike(assignments: pd.DataFrame) -> np.ndarray:
+    """The number of the cheapest with the same demand, pool and site as each; -1 where none is."""
+    per_unit = assignments["cost"] / assignments["cover"].where(assignments["cover"] > 0)
+    alike = [assignments["demand"], assignments["pool"], assignments["site"]]
+    return per_unit.groupby(alike).transform("idxmin").fillna(-1).to_numpy(int)
+
+
+def _bound_by_a_row(problem: Problem) -> np.ndarray:
+    is_bound = np.zeros(len(problem.assignments), bool)
+    for row in sum_rows(problem):
+        if not row.on_usage and (row.tiers or row.is_limited):
+            is_bound[row.at[row.values != 0]] = True
+    return is_bound
+
+
+def _does_as_much(
+    problem: Problem, assignments: pd.DataFrame, candidates: np.ndarray, rivals: np.ndarray
+) -> np.ndarray:
+    """Whether each rival covers as much as its candidate, with no more of the pool and the cost."""
+    own = assignments.iloc[candidates]
+    rival = assignments.iloc[rivals].set_axis(candidates)
+    wanted = np.ceil(rival["need"] / rival["cover"] - _TOLERANCE)
+    room = np.floor(rival["capacity"].clip(lower=_TOLERANCE) / rival["pool_use"] + _TOLERANCE)
+    takes = ["pool_use", "cost", "listed"]
+    takes_no_more = (rival[takes] <= own[takes]).all(axis=1)
+    is_allowed = rival["most"] >= np.minimum(wanted, room)
+    compare = pd.Series.eq if problem.exact else pd.Series.ge
+    covers = compare(rival["cover"], own["cover"])
+    return (takes_no_more & is_allowed & covers).to_numpy(bool)
+
+
+def _costs_no_more_on_every_path(
+    problem: Problem, assignments: pd.DataFrame, candidates: np.ndarray, rivals: np.ndarray
+) -> np.ndarray:
+    assert problem.paths is not None
+    slot = assignments["slot"].to_numpy()
+    hours = assignments["hours"].to_numpy(float)
+    is_no_dearer = np.zeros(len(candidates), bool)
+    for i, (own, rival) in enumerate(zip(candidates, rivals, strict=True)):
+        own_cost = hours[own] * problem.paths[:, slot[own]]
+        rival_cost = hours[rival] * problem.paths[:, slot[rival]]
+        is_no_dearer[i] = (rival_cost <= own_cost).all()
+    return is_no_dearer

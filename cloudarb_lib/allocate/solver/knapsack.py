@@ -12,158 +12,226 @@ machines; on 100,000 integers of real offers it takes the gap at the root from 5
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from cloudarb_lib.allocate.solver.highs import add_rows, silent_highs
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, rows_of
 
-_DEEP_ENOUGH = 1e-4
-_LARGEST = 4096
+_LEAST_VIOLATION = 1e-4
+_LARGEST_CAPACITY = 4096
+_MOST_CHOICES = 60
+"""So many knapsack choices at most are generated for one cut."""
 
 
-class Pools:
-    """The pools whose counts are 0 or 1 and whose sizes are whole: columns, sizes, capacity, switch,
-    and the choices that fit, as far as an earlier cut asked for them.
+@dataclass
+class _Pool:
+    """A pool whose counts are 0 or 1 and whose sizes are whole numbers."""
 
-    Beside them the demands that may be served by more than one machine: columns, cover, need, and
-    the column of what is left undone.
-    """
+    columns: np.ndarray
+    sizes: np.ndarray
+    capacity: int
+    switch: int
+    """Column of its site, or -1."""
+    choices: list[np.ndarray] = field(default_factory=list)
+    """Which columns fit together, as far as a cut asked for them."""
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """A demand that more than one machine may serve."""
+
+    columns: np.ndarray
+    cover: np.ndarray
+    need: float
+    unmet: int
+    """Column of what is left undone, or -1."""
+
+
+Part = tuple[np.ndarray, np.ndarray, int]
+"""Columns, their values and a switch, as ``rows_of`` takes them."""
+
+
+class MachineCuts:
+    """Finds the knapsack cut of each pool and the rounding of each demand that a point violates."""
 
     def __init__(self, milp: Milp) -> None:
         self.milp = milp
-        use, most = (
-            milp.problem.assignments["pool_use"].to_numpy(float),
-            milp.upper[: len(milp.problem.assignments)],
-        )
-        need = milp.problem.demands["need"].to_numpy(float)
-        capacity = np.minimum(np.floor(milp.problem.pools["capacity"].to_numpy(float)), _LARGEST)
-        pools: Any = milp.problem.assignment_details.groupby("pool").indices
-        demands: Any = milp.problem.assignments.groupby("demand").indices
-        self.each: list[tuple[np.ndarray, np.ndarray, int, int, list[np.ndarray]]] = []
-        for pool, columns in pools.items():
-            columns = columns[(most[columns] > 0) & (use[columns] > 0)]
-            whole = (use[columns] == np.round(use[columns])).all() and (most[columns] <= 1).all()
-            if whole and len(columns) > 1 and capacity[pool] < _LARGEST:
-                sizes, switch = use[columns].astype(int), int(milp.pool_switch[pool])
-                self.each.append((columns, sizes, int(capacity[pool]), switch, []))
-        self.demands = [
-            (
-                columns,
-                milp.problem.assignments["cover"].to_numpy(float)[columns],
-                need[i],
-                milp.unmet_columns[i],
-            )
-            for i, columns in demands.items()
-            if need[i] > 0 and not milp.problem.exact
-        ]
+        self._pools = _zero_one_pools(milp)
+        self._demands = [] if milp.problem.exact else _demands(milp)
 
     def separate(self, z: np.ndarray) -> Cuts:
         """Return the cuts that ``z`` violates, at most one a pool and one a demand."""
-        parts = []
-        for columns, size, capacity, switch, choices in self.each:
-            open_ = z[switch] if switch >= 0 else 1.0
-            if open_ < 1e-3 or size @ z[columns] < 0.8 * capacity * open_:
-                continue
-            x = np.minimum(z[columns] / open_, 1.0)
-            if ((x > 1e-6) & (x < 1 - 1e-6)).any():
-                row = _facet(x, size, capacity, choices)
-                if row is not None:
-                    at = np.flatnonzero(row)
-                    parts.append((columns[at], row[at], switch))
-        found = [_rounded(z, *demand) for demand in self.demands]
-        machines = rows_of(self.milp, [part for part in found if part], "whole machines", -1.0)
-        return join([rows_of(self.milp, parts, "knapsack"), machines], len(z))
+        facets = [_knapsack_cut(pool, z) for pool in self._pools]
+        roundings = [_rounding_cut(demand, z) for demand in self._demands]
+        knapsacks = rows_of(self.milp, [part for part in facets if part], "knapsack")
+        machines = [part for part in roundings if part]
+        return join([knapsacks, rows_of(self.milp, machines, "whole machines", -1.0)], len(z))
 
 
-def _rounded(
-    z: np.ndarray, columns: np.ndarray, cover: np.ndarray, need: float, unmet: int
-) -> tuple[np.ndarray, np.ndarray, int] | None:
+def _zero_one_pools(milp: Milp) -> list[_Pool]:
+    problem = milp.problem
+    use = problem.assignments["pool_use"].to_numpy(float)
+    most = milp.upper[: len(problem.assignments)]
+    capacity = np.floor(problem.pools["capacity"].to_numpy(float))
+    capacity = np.minimum(capacity, _LARGEST_CAPACITY)
+    columns_of_pool: Any = problem.assignment_details.groupby("pool").indices
+    pools = []
+    for pool, columns in columns_of_pool.items():
+        columns = columns[(most[columns] > 0) & (use[columns] > 0)]
+        is_whole = (use[columns] == np.round(use[columns])).all()
+        is_zero_one = is_whole and (most[columns] <= 1).all()
+        if is_zero_one and len(columns) > 1 and capacity[pool] < _LARGEST_CAPACITY:
+            sizes = use[columns].astype(int)
+            switch = int(milp.pool_switch[pool])
+            pools.append(_Pool(columns, sizes, int(capacity[pool]), switch))
+    return pools
+
+
+def _demands(milp: Milp) -> list[_Demand]:
+    need = milp.problem.demands["need"].to_numpy(float)
+    cover = milp.problem.assignments["cover"].to_numpy(float)
+    columns_of_demand: Any = milp.problem.assignments.groupby("demand").indices
+    return [
+        _Demand(columns, cover[columns], need[i], milp.unmet_columns[i])
+        for i, columns in columns_of_demand.items()
+        if need[i] > 0
+    ]
+
+
+# Whole machines of a demand
+
+
+def _rounding_cut(demand: _Demand, z: np.ndarray) -> Part | None:
     """Return the most violated rounding of a demand's row, as columns @ values <= -1, or None.
 
     cover @ x + v >= need, divided by a size: with f the fraction of need / size and whole x,
     sum of (floor(a) + min(1, frac(a) / f)) x + v / (size f) >= ceil(need / size), a = cover / size.
+    Each row is then divided by its right-hand side.
     """
-    x = z[columns]
-    broken = np.abs(x - np.round(x)) > 1e-6
-    size = np.unique(np.r_[cover[broken], cover.max()]) if broken.any() else np.zeros(0)
-    ratio = need / size[size > 0]
+    x = z[demand.columns]
+    size = _divisors(demand, x)
+    ratio = demand.need / size
     fraction = ratio - np.floor(ratio)
-    clear = (fraction > 1e-4) & (fraction < 1 - 1e-4)  # nearer to whole, rounding errors decide
-    size, ratio, fraction = size[size > 0][clear], np.ceil(ratio[clear]), fraction[clear]
-    if not len(size):
+    is_clear = (fraction > 1e-4) & (fraction < 1 - 1e-4)  # nearer to whole, rounding errors decide
+    if not is_clear.any():
         return None
-    part = cover / size[:, None]
-    whole = np.floor(part + 1e-9)
-    rows = (whole + np.minimum(1.0, np.maximum(part - whole, 0.0) / fraction[:, None])) / ratio[
-        :, None
-    ]
-    undone = 1 / (size * fraction * ratio) if unmet >= 0 else np.zeros(len(size))
-    covered = rows @ x + undone * (z[unmet] if unmet >= 0 else 0.0)
+    size = size[is_clear]
+    fraction = fraction[is_clear]
+    machines = np.ceil(ratio[is_clear])
+    rows = _rounded_rows(demand.cover, size, fraction, machines)
+    is_optional = demand.unmet >= 0
+    undone = 1 / (size * fraction * machines) if is_optional else np.zeros(len(size))
+    covered = rows @ x + undone * (z[demand.unmet] if is_optional else 0.0)
     worst = int(covered.argmin())
-    if covered[worst] > 1 - _DEEP_ENOUGH:
+    if covered[worst] > 1 - _LEAST_VIOLATION:
         return None
-    if unmet >= 0:
-        return np.r_[columns, unmet], -np.r_[rows[worst], undone[worst]], -1
-    return columns, -rows[worst], -1
+    if is_optional:
+        columns = np.r_[demand.columns, demand.unmet]
+        return columns, -np.r_[rows[worst], undone[worst]], -1
+    return demand.columns, -rows[worst], -1
 
 
-def _facet(
-    x: np.ndarray, size: np.ndarray, capacity: int, choices: list[np.ndarray]
-) -> np.ndarray | None:
+def _divisors(demand: _Demand, x: np.ndarray) -> np.ndarray:
+    """Sizes of machines of which ``x`` takes a part, and the largest; none, where all are whole."""
+    is_part = np.abs(x - np.round(x)) > 1e-6
+    if not is_part.any():
+        return np.zeros(0)
+    sizes = np.unique(np.r_[demand.cover[is_part], demand.cover.max()])
+    return sizes[sizes > 0]
+
+
+def _rounded_rows(
+    cover: np.ndarray, size: np.ndarray, fraction: np.ndarray, machines: np.ndarray
+) -> np.ndarray:
+    """The coefficients of the counts for each divisor, shape (divisors, counts)."""
+    multiple = cover / size[:, None]
+    whole = np.floor(multiple + 1e-9)
+    rest = np.maximum(multiple - whole, 0.0)
+    return (whole + np.minimum(1.0, rest / fraction[:, None])) / machines[:, None]
+
+
+# Knapsacks of a pool
+
+
+def _knapsack_cut(pool: _Pool, z: np.ndarray) -> Part | None:
+    is_open = z[pool.switch] if pool.switch >= 0 else 1.0
+    if is_open < 1e-3 or pool.sizes @ z[pool.columns] < 0.8 * pool.capacity * is_open:
+        return None
+    x = np.minimum(z[pool.columns] / is_open, 1.0)
+    if not ((x > 1e-6) & (x < 1 - 1e-6)).any():
+        return None
+    row = _facet(pool, x)
+    if row is None:
+        return None
+    at = np.flatnonzero(row)
+    return pool.columns[at], row[at], pool.switch
+
+
+def _facet(pool: _Pool, x: np.ndarray) -> np.ndarray | None:
     """Return ``row`` with row @ v <= 1 for every 0-1 choice v that fits and row @ x > 1, or None.
 
-    The deepest such row over the columns that ``x`` uses, found by an LP against all choices,
-    which a knapsack generates as needed (Boyd 1993) and adds to ``choices``; the other columns are
-    lifted one by one.
+    The deepest such row over the columns that ``x`` uses; the other columns are lifted one by one.
+    """
+    used = np.flatnonzero(x > 1e-6)
+    row_of_used = _deepest_row(pool, x, used)
+    if row_of_used is None or row_of_used @ x[used] <= 1 + _LEAST_VIOLATION:
+        return None
+    row = np.zeros(len(x))
+    row[used] = row_of_used
+    lifted = list(used)
+    for j in np.setdiff1d(np.arange(len(x)), used):
+        room = pool.capacity - pool.sizes[j]
+        value, _ = _best_choice(row[lifted], pool.sizes[lifted], room)
+        row[j] = max(0.0, 1.0 - value)
+        lifted.append(j)
+    value, _ = _best_choice(row, pool.sizes, pool.capacity)
+    return row / max(1.0, value)
+
+
+def _deepest_row(pool: _Pool, x: np.ndarray, used: np.ndarray) -> np.ndarray | None:
+    """Return the row over ``used`` that ``x`` violates most, by an LP against all choices that fit.
+
+    A knapsack generates the choices as needed (Boyd 1993) and adds them to those of the pool.
     """
     import highspy
 
-    from cloudarb_lib.allocate.solver.engine import add_rows, silent_highs
-
-    used = np.flatnonzero(x > 1e-6)
     highs = silent_highs()
     for value in x[used]:
         highs.addCol(-float(value), 0.0, 1.0, 0, [], [])
-
-    known = sparse.csr_matrix(np.reshape(choices, (-1, len(x)))[:, used].astype(float))
-    add_rows(highs, known, np.full(len(choices), -np.inf), np.ones(len(choices)))
-    for _ in range(60):
+    choices = np.reshape(pool.choices, (-1, len(x)))[:, used].astype(float)
+    count = len(pool.choices)
+    add_rows(highs, sparse.csr_matrix(choices), np.full(count, -np.inf), np.ones(count))
+    for _ in range(_MOST_CHOICES):
         highs.run()
         row = np.array(highs.getSolution().col_value)
-        if row @ x[used] <= 1 + _DEEP_ENOUGH:
+        if row @ x[used] <= 1 + _LEAST_VIOLATION:
             return None
-        value, choice = _fill(row, size[used], capacity)
+        value, choice = _best_choice(row, pool.sizes[used], pool.capacity)
         if value <= 1 + 1e-9:
             break
         at = np.flatnonzero(choice).astype(np.int32)
         highs.addRow(-highspy.kHighsInf, 1.0, len(at), at, np.ones(len(at)))
-        choices.append(np.isin(np.arange(len(x)), used[choice]))
-    row = row / max(value, 1.0)
-    if row @ x[used] <= 1 + _DEEP_ENOUGH:
-        return None
-    full = np.zeros(len(x))
-    full[used] = row
-    lifted = list(used)
-    for j in np.setdiff1d(np.arange(len(x)), used):
-        full[j] = max(0.0, 1.0 - _fill(full[lifted], size[lifted], capacity - size[j])[0])
-        lifted.append(j)
-    return full / max(1.0, _fill(full, size, capacity)[0])
+        pool.choices.append(np.isin(np.arange(len(x)), used[choice]))
+    return row / max(value, 1.0)
 
 
-def _fill(value: np.ndarray, size: np.ndarray, capacity: int) -> tuple[float, np.ndarray]:
-    """Return the best total ``value`` of items that fit, and which they are (dynamic program)."""
+def _best_choice(values: np.ndarray, sizes: np.ndarray, capacity: int) -> tuple[float, np.ndarray]:
+    """Return the best total value of items that fit, and which they are (dynamic program)."""
     best = np.zeros(capacity + 1)
-    taken = np.zeros((len(value), capacity + 1), bool)
-    for i, (v, s) in enumerate(zip(value, size, strict=True)):
-        if s <= capacity and v > 0:
-            gain = best[: capacity + 1 - s] + v
-            taken[i, s:] = gain > best[s:] + 1e-12
-            best[s:] = np.maximum(best[s:], gain)
-    choice, at = np.zeros(len(value), bool), int(best.argmax())
-    for i in range(len(value) - 1, -1, -1):
-        if taken[i, at]:
+    is_taken = np.zeros((len(values), capacity + 1), bool)
+    for i, (value, size) in enumerate(zip(values, sizes, strict=True)):
+        if size <= capacity and value > 0:
+            gain = best[: capacity + 1 - size] + value
+            is_taken[i, size:] = gain > best[size:] + 1e-12
+            best[size:] = np.maximum(best[size:], gain)
+    choice = np.zeros(len(values), bool)
+    load = int(best.argmax())
+    for i in range(len(values) - 1, -1, -1):
+        if is_taken[i, load]:
             choice[i] = True
-            at -= size[i]
+            load -= sizes[i]
     return float(best.max()), choice

@@ -1,0 +1,188 @@
+"""The search below one node: its columns opened as they pay, plans that break a limit repaired."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cloudarb_lib.allocate.solver.answer import Answer
+from cloudarb_lib.allocate.solver.milp import Cuts, Milp, rows_of, separate, spends, tangents
+from cloudarb_lib.allocate.solver.state import Node, Search
+
+_FIRST_REACH = 0.002
+_LAST_REACH = 0.1
+"""Columns dearer than this share of the relaxation wait until a plan proves which can be left out;
+past the last reach all are opened."""
+_MANY_COLUMNS = 20_000
+"""So many columns are tried at first where more lie within the first reach."""
+_SHARE_SHIFTS = np.arange(-8, 9)[:, None] * 0.005
+"""Around a relaxation's shares, where the square of each provider's share is linearised."""
+_KEPT_SHARES = (0.97, 0.9, 0.7, 0.4)
+"""Shares of the machines of a plan that a repair tries to keep."""
+
+
+@dataclass
+class _Descent:
+    """How far the search below a node has come."""
+
+    node: Node
+    bound_elsewhere: float
+    """No plan outside the node costs less."""
+    reduced_cost: np.ndarray
+    """Of the counts: a plan that uses one costs at least this above the relaxation."""
+    reach: float
+    """Columns of a larger reduced cost are closed."""
+    is_first_round: bool = True
+    last_counts: np.ndarray | None = None
+    rounds_without_news: int = 0
+
+    def narrow(self, cost: float) -> None:
+        """Close the columns that no plan cheaper than ``cost`` can use.
+
+        The first reach holds in the first round: yesterday's plan may lie far above.
+        """
+        affordable = cost - self.node.relaxed_cost
+        self.reach = min(self.reach, affordable) if self.is_first_round else affordable
+
+    def widen(self) -> None:
+        if self.reach >= _LAST_REACH * abs(self.node.relaxed_cost):
+            self.reach = np.inf
+        else:
+            self.reach = max(10 * self.reach, 1e-9)
+
+    def column_bounds(self) -> np.ndarray:
+        """The upper bounds of the node, 0 for columns out of reach."""
+        upper = self.node.upper.copy()
+        upper[np.flatnonzero(self.reduced_cost > self.reach)] = 0.0
+        return upper
+
+    def proven_by(self, bound: float) -> float:
+        """What a bound on the plans within reach proves for all plans of the node."""
+        return max(self.node.bound, min(bound, self.node.relaxed_cost + self.reach))
+
+
+def search_node(search: Search, node: Node, bound_elsewhere: float) -> str:
+    """Search the plans of ``node`` until the gap is proven there.
+
+    A plan that breaks a limit by a little, as tail cuts and tangents may let it, is cut off and
+    repaired: few machines must move.
+
+    Parameters
+    ----------
+    bound_elsewhere
+        No plan outside the node costs less.
+
+    Returns
+    -------
+    str
+        ``optimal``, or the solver's status where it finds no plan and none is ruled out.
+    """
+    node.cuts += tangents_near(search.milp, search.milp.counts(node.z))
+    reduced_cost = node.reduced_cost[: len(search.milp.problem.assignments)]
+    descent = _Descent(node, bound_elsewhere, reduced_cost, _first_reach(node, reduced_cost))
+    while _is_open(search, node):
+        if search.incumbent is not None:
+            descent.narrow(search.cost)
+        descent.is_first_round = False
+        upper = descent.column_bounds()
+        answer = _best_within(search, descent, upper)
+        counts = None if answer.z is None else search.whole_counts(answer.z)
+        keeps_limits = counts is not None and search.offer(counts)
+        node.bound = descent.proven_by(answer.bound if answer.status != "infeasible" else np.inf)
+        search.prove(min(bound_elsewhere, node.bound))
+        if counts is None:
+            if answer.status != "infeasible" or np.isinf(descent.reach):
+                return answer.status
+            descent.widen()
+            continue
+        is_news = _is_new(descent, counts)
+        if not keeps_limits:
+            is_news &= _cut_off(search, node, upper, counts)
+        descent.rounds_without_news += not is_news
+        if descent.rounds_without_news > 1:
+            break  # what is left of the gap is the solver's own tolerance
+        descent.last_counts = counts
+    return "optimal"
+
+
+def _is_open(search: Search, node: Node) -> bool:
+    """Whether the node may still hold a plan that matters, and time is left to look for it."""
+    least_gain = 0.95 * search.options.gap
+    return not search.done and search.left_s > 0 and node.bound < search.cost * (1 - least_gain)
+
+
+def _first_reach(node: Node, reduced_cost: np.ndarray) -> float:
+    reach = _FIRST_REACH * abs(node.relaxed_cost)
+    if len(reduced_cost) > _MANY_COLUMNS:
+        reach = min(reach, float(np.partition(reduced_cost, _MANY_COLUMNS)[_MANY_COLUMNS]))
+    return max(reach, 0.0)
+
+
+def _best_within(search: Search, descent: _Descent, upper: np.ndarray) -> Answer:
+    """Ask for the best plan of the node within the column bounds ``upper``."""
+    milp = search.milp
+    node = descent.node
+    cuts = node.cuts
+    if search.incumbent is not None and (milp.point(search.incumbent) > upper + 1e-6).any():
+        columns = np.arange(len(milp.cost))  # the incumbent stands elsewhere: ask for a better one
+        cuts = [*cuts, rows_of(milp, [(columns, milp.cost, -1)], "cost", search.cost)]
+
+    def on_better(z: np.ndarray, bound: float) -> bool:
+        search.offer(search.whole_counts(z))
+        search.prove(min(descent.bound_elsewhere, descent.proven_by(bound)))
+        return search.done
+
+    program = replace(milp, lower=node.lower)
+    return search.ask(program, cuts, upper, gap=0.9 * search.options.gap, on_better=on_better)
+
+
+def _is_new(descent: _Descent, counts: np.ndarray) -> bool:
+    return descent.last_counts is None or not bool((counts == descent.last_counts).all())
+
+
+def _cut_off(search: Search, node: Node, upper: np.ndarray, counts: np.ndarray) -> bool:
+    """Cut off a plan that breaks a limit, and repair it; return whether a cut was found."""
+    milp = search.milp
+    cuts = separate(milp, milp.point(counts), tolerance=1e-7, links=False)
+    node.cuts.append(cuts)
+    if cuts.names and not search.done:
+        repair(search, node, upper, counts, gap=search.options.gap / 2)
+    return bool(cuts.names)
+
+
+def tangents_near(milp: Milp, counts: np.ndarray) -> list[Cuts]:
+    """Return the tangents around the shares of a plan's spend; none, without a limit on them.
+
+    Plans near it that keep these keep the limit on effective providers, or break it by next to
+    nothing.
+    """
+    spend = spends(milp.problem, milp.problem.usage(counts))
+    if milp.problem.limits.effective_providers is None or not spend.sum():
+        return []
+    return [tangents(milp, np.clip(spend / spend.sum() + _SHARE_SHIFTS, 0.0, 1.0))]
+
+
+def repair(search: Search, node: Node, upper: np.ndarray, plan: np.ndarray, *, gap: float) -> None:
+    """Offer the cheapest plan within ``upper`` that keeps most of ``plan``, which breaks a limit."""
+    milp = search.milp
+    columns = np.flatnonzero(plan)
+    machines = plan.sum()
+    near = upper.copy()
+    near[columns] = np.minimum(near[columns], plan[columns])
+
+    def on_better(z: np.ndarray, _: float) -> bool:
+        return search.offer(search.whole_counts(z)) and search.done
+
+    program: Milp = replace(milp, lower=node.lower)
+    cuts = [*node.cuts, *tangents_near(milp, plan)]
+    for share in _KEPT_SHARES:
+        cuts.append(separate(milp, milp.point(plan), tolerance=1e-7, links=False))
+        keep = rows_of(milp, [(columns, -np.ones(len(columns)), -1)], "kept", -share * machines)
+        answer = search.ask(
+            program, [*cuts, keep], near, gap=gap, time_share=0.1, on_better=on_better
+        )
+        if answer.z is not None:
+            plan = search.whole_counts(answer.z)
+            if search.offer(plan):
+                return

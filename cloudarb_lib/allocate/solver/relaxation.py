@@ -1,0 +1,89 @@
+"""The linear relaxation of a program, solved again and again as cuts are added to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from cloudarb_lib.allocate.solver.highs import add_rows, load_relaxation, status_of
+from cloudarb_lib.allocate.solver.milp import Cuts, Milp, separate
+
+_MOST_STALLED_ROUNDS = 3
+"""So many rounds of cuts may go by without raising the bound."""
+_LEAST_RAISE = 1e-5
+"""By less than this share of its value, a round of cuts does not raise the bound."""
+
+
+class Relaxation:
+    """The linear relaxation, warm from call to call; rows are added, bounds tightened.
+
+    Kept in HiGHS through highspy, which re-solves in place with the dual simplex.
+    """
+
+    def __init__(self, milp: Milp) -> None:
+        self.milp = milp
+        self.highs = load_relaxation(milp)
+        self.cuts: list[Cuts] = []
+        self.value = -np.inf
+        self.z = np.zeros(len(milp.cost))
+        self.reduced_cost = np.zeros(len(milp.cost))
+        self.row_dual = np.zeros(0)
+
+    def add(self, cuts: Cuts) -> None:
+        self.cuts.append(cuts)
+        add_rows(self.highs, cuts.matrix, np.full(len(cuts.upper), -np.inf), cuts.upper)
+
+    def bound(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+        self.highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+
+    def solve_with_cuts(
+        self, deadline: float, strengthen: Callable[[np.ndarray], Cuts] | None = None
+    ) -> str:
+        """Solve with every cut that is violated.
+
+        Parameters
+        ----------
+        deadline
+            By ``time.perf_counter``.
+        strengthen
+            Returns further cuts for a point, asked for as long as they raise the bound.
+
+        Returns
+        -------
+        str
+            As ``solve`` does. The cuts stay, in ``cuts`` too.
+        """
+        stalled_rounds = 0
+        value_before = -np.inf
+        while (status := self.solve(deadline - time.perf_counter())) == "optimal":
+            cuts = separate(self.milp, self.z, tolerance=1e-7)
+            if strengthen and not cuts.names and stalled_rounds < _MOST_STALLED_ROUNDS:
+                is_raised = self.value - value_before > _LEAST_RAISE * abs(self.value)
+                stalled_rounds = 0 if is_raised else stalled_rounds + 1
+                value_before = self.value
+                cuts = strengthen(self.z)
+            if not cuts.names:
+                break
+            self.add(cuts)
+        return status
+
+    def solve(self, time_limit_s: float) -> str:
+        """Solve; return optimal, infeasible, unbounded, limit, or unknown: HiGHS has no verdict."""
+        self.highs.setOptionValue("time_limit", self.highs.getRunTime() + max(time_limit_s, 0.01))
+        self.highs.run()
+        status = status_of(self.highs)
+        if status == "unknown":
+            self.highs.clearSolver()  # a basis gone stale: begin anew
+            self.highs.run()
+            status = status_of(self.highs)
+        if status == "unknown":
+            self.highs.clearSolver()
+        if status == "optimal":
+            solution = self.highs.getSolution()
+            self.value = self.highs.getObjectiveValue()
+            self.z = np.array(solution.col_value)
+            self.reduced_cost = np.array(solution.col_dual)
+            self.row_dual = np.array(solution.row_dual)
+        return status

@@ -1,0 +1,139 @@
+"""Where a search stands: the best plan so far, the bound proven so far, and the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cloudarb_lib.allocate.check import check
+from cloudarb_lib.allocate.solver.answer import Answer
+from cloudarb_lib.allocate.solver.engine import solve_mip
+from cloudarb_lib.allocate.solver.knapsack import MachineCuts
+from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join
+from cloudarb_lib.allocate.solver.options import SolveOptions
+from cloudarb_lib.allocate.solver.relaxation import Relaxation
+
+_TIGHT = 1e-5
+"""A row with less slack than this share of its size holds the relaxation where it is."""
+_LEAST_TIME_S = 0.05
+
+OnBetter = Callable[[np.ndarray, float], bool]
+"""Is called with a better point and the bound proven by then; true ends the solve."""
+
+
+@dataclass
+class Node:
+    """A part of the problem: plans between column bounds, their relaxation, what they must cost."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    relaxed_cost: float
+    z: np.ndarray
+    reduced_cost: np.ndarray
+    cuts: list[Cuts]
+    bound: float
+    """No plan of the node costs less."""
+
+
+class Search:
+    """Holds the incumbent and the bound, and keeps bound <= optimum <= cost of the incumbent."""
+
+    def __init__(self, milp: Milp, options: SolveOptions, deadline: float) -> None:
+        self.milp = milp
+        self.options = options
+        self.deadline = deadline
+        self.began = deadline - options.time_limit_s
+        self.incumbent: np.ndarray | None = None
+        self.cost = np.inf
+        self.bound = -np.inf
+        self.relaxation = Relaxation(milp)
+        self.strengthen = None if options.cuts == "off" else MachineCuts(milp).separate
+
+    @property
+    def left_s(self) -> float:
+        return self.deadline - time.perf_counter()
+
+    @property
+    def done(self) -> bool:
+        """Whether the incumbent is proven to lie within the gap."""
+        near = self.options.gap * max(abs(self.cost), 1e-9)
+        return self.incumbent is not None and self.cost - self.bound <= near
+
+    def offer(self, counts: np.ndarray) -> bool:
+        """Return whether ``counts`` keep every limit; they become the incumbent if they cost less."""
+        verdict = check(self.milp.problem, counts)
+        if not verdict.broken and verdict.objective_usd < self.cost:
+            self.incumbent = counts
+            self.cost = verdict.objective_usd
+            if self.options.progress:
+                self.options.progress(time.perf_counter() - self.began, self.cost, self.bound)
+        return not verdict.broken
+
+    def prove(self, bound: float) -> None:
+        """Take a bound on the cost of every plan that could still be better."""
+        self.bound = max(self.bound, min(bound, self.cost))
+
+    def whole_counts(self, z: np.ndarray) -> np.ndarray:
+        """Return the counts of a point that a MIP solver calls whole."""
+        return np.round(self.milp.counts(z))
+
+    def solve_relaxation(self) -> str:
+        return self.relaxation.solve_with_cuts(self.deadline, self.strengthen)
+
+    def node_here(self, lower: np.ndarray, upper: np.ndarray) -> Node:
+        """Return the node at the relaxation just solved, with only those cuts that hold it there."""
+        relaxed = self.relaxation
+        cuts = join(relaxed.cuts, len(self.milp.cost))
+        slack = cuts.upper - cuts.matrix @ relaxed.z
+        size = abs(cuts.matrix) @ abs(relaxed.z)
+        kept = cuts.only((slack <= _TIGHT * size) | np.isin(cuts.names, ("link", "CVaR")))
+        return Node(
+            lower=lower,
+            upper=upper,
+            relaxed_cost=relaxed.value,
+            z=relaxed.z,
+            reduced_cost=relaxed.reduced_cost,
+            cuts=[kept],
+            bound=relaxed.value,
+        )
+
+    def ask(
+        self,
+        program: Milp,
+        cuts: list[Cuts],
+        upper: np.ndarray,
+        *,
+        gap: float,
+        time_share: float = 1.0,
+        on_better: OnBetter | None = None,
+    ) -> Answer:
+        """Solve a program for a share of the time left; an interrupt ends the search.
+
+        Without ``on_better`` it is asked for its bound alone, and looks for no plans on the way.
+        """
+        time_limit_s = max(self.left_s * time_share, _LEAST_TIME_S)
+        options = replace(self.options, gap=gap, time_limit_s=time_limit_s)
+        start = None
+        if on_better is None:
+            options = replace(options, heuristics="off")
+        else:
+            start = self._start_within(program.lower, upper)
+        answer = solve_mip(
+            program, cuts, upper=upper, options=options, start=start, on_better=on_better
+        )
+        if answer.stopped:
+            if on_better is not None and answer.z is not None:
+                self.offer(self.whole_counts(answer.z))
+            raise KeyboardInterrupt
+        return answer
+
+    def _start_within(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray | None:
+        """The point of the incumbent, if it lies within the column bounds."""
+        if self.incumbent is None:
+            return None
+        start = self.milp.point(self.incumbent)
+        is_outside = (start > upper + 1e-6) | (start < lower - 1e-6)
+        return None if is_outside.any() else start

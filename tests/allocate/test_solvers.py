@@ -1,0 +1,78 @@
+"""Each solver that ``SolveOptions`` offers, its options, and interrupts."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from benchmarks import allocation_oracle as oracle
+from benchmarks.allocation import load_instance
+from cloudarb_lib import allocate
+from cloudarb_lib.allocate.solver.options import Effort, Solver
+from cloudarb_lib.allocate.solver.relaxation import Relaxation
+
+INSTANCE = Path(__file__).parents[2] / "benchmarks" / "instances" / "seed_size_0.npz"
+OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
+
+
+def drawn(seed: int, size: str) -> allocate.Problem:
+    return oracle.random_problem(np.random.default_rng([seed, 11]), size)
+
+
+@pytest.mark.parametrize("solver", get_args(Solver))
+def test_every_solver_finds_the_best_plan(solver):
+    """Plans with and without risk and share limits, and one that has none."""
+    statuses = set()
+    for seed in range(12):
+        problem = drawn(seed, "tiny")
+        cost, _ = oracle.by_hand(problem)
+        plan = allocate.solve(problem, replace(OPTIONS, solver=solver))
+        statuses.add(plan.status)
+        assert plan.has_plan == np.isfinite(cost)
+        if plan.has_plan:
+            assert plan.objective_usd == pytest.approx(cost, rel=1e-5)
+    assert {"optimal", "infeasible"} <= statuses
+
+
+@pytest.mark.parametrize("effort", get_args(Effort))
+@pytest.mark.parametrize("solver", get_args(Solver))
+def test_effort_changes_no_optimum(solver, effort):
+    problem = drawn(6, "tiny")
+    options = replace(OPTIONS, solver=solver, presolve=effort, cuts=effort, heuristics=effort)
+    plan = allocate.solve(problem, options)
+    assert plan.objective_usd == pytest.approx(oracle.by_hand(problem)[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("solver", "limits"), [("highs", "cvar"), ("highs", "cvar+diversification")]
+)
+def test_an_interrupt_ends_with_the_best_plan_so_far(solver, limits):
+    told = []
+
+    def stop(seconds, cost, bound):
+        told.append((seconds, cost, bound))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    problem = load_instance(INSTANCE, limits)
+    options = allocate.SolveOptions(gap=0.0, time_limit_s=300, solver=solver, progress=stop)
+    plan = allocate.solve(problem, options)
+    assert plan.status == "interrupted"
+    assert not plan.verdict.broken
+    assert 0 < plan.gap < 0.2
+    assert plan.bound_usd <= plan.objective_usd <= told[0][1] + 1e-6
+    assert all(0 < seconds < 300 and bound <= cost for seconds, cost, bound in told)
+
+
+def test_an_interrupt_before_any_plan_is_an_interrupt(monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Relaxation, "solve", stop)
+    with pytest.raises(KeyboardInterrupt):
+        allocate.solve(drawn(0, "small"), OPTIONS)
