@@ -44,7 +44,11 @@ FLOORS_INSIDE = (
     (
         "cloudarb_lib.allocate.solver.milp",
         "cloudarb_lib.allocate.solver.program",
-        "cloudarb_lib.allocate.solver.engine",
+        "cloudarb_lib.allocate.solver.highs",
+        "cloudarb_lib.allocate.solver.relaxation",
+        "cloudarb_lib.allocate.solver.state",
+        "cloudarb_lib.allocate.solver.descent",
+        "cloudarb_lib.allocate.solver.sites",
         "cloudarb_lib.allocate.solver.search",
     ),
     ("cloudarb_lib.sources", "cloudarb_lib.store"),
