@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib import allocate, store
-from cloudarb_lib.allocate.problem.build import fits
+from cloudarb_lib.allocate.problem.eligible import fits
 from cloudarb_lib.allocate.solver.milp import separate
 from cloudarb_lib.allocate.solver.options import Solver
 from cloudarb_lib.allocate.solver.program import to_milp

@@ -106,7 +106,7 @@ def carry_out(given: argparse.Namespace) -> int:
     run_tables.save_table(table, "plan", given.out)
     with replaced(given.out / "plan.csv") as part:
         table.to_csv(part, index=False)
-    now = table[(table["period"] == 0) & ~table["workload"].str.startswith(allocate.IDLE)]
+    now = table[(table["period"] == 0) & ~allocate.is_idle(table)]
     written, left_out = write_tasks(now, given.out / "sky")
     period = ["period"] * (table["period"].nunique() > 1)
     shown = table[["workload", *period, "offer_id", "instances", "hours", "expected_cost_usd"]]

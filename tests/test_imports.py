@@ -39,6 +39,7 @@ FLOORS_INSIDE = (
         "cloudarb_lib.allocate.problem.row",
         "cloudarb_lib.allocate.problem.model",
         "cloudarb_lib.allocate.problem.limits",
+        "cloudarb_lib.allocate.problem.charges",
         "cloudarb_lib.allocate.problem.build",
     ),
     (

@@ -17,10 +17,12 @@ from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.records import Flag, Names, NotNegative, Positive, Share, Text, read, record
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 
-_NUMBER, _REGION = r"([0-9][0-9_,]*(?:\.[0-9]+)?)", r"([\w.-]+/[\w.-]+)"
+_NUMBER = r"([0-9][0-9_,]*(?:\.[0-9]+)?)"
+_REGION = r"([\w.-]+/[\w.-]+)"
+_COUNT = r"(?:(?P<count>[0-9]+)\s*x\s*)?"
 _SENTENCES = {
     "needs": {
-        rf"(?:(?P<count>[0-9]+)\s*x\s*)?(?P<needs>{_NUMBER}) (?P<accepts>(?!GPU.hours)[\w.-]+)": "64 H100",
+        rf"{_COUNT}(?P<needs>{_NUMBER}) (?P<accepts>(?!GPU.hours)[\w.-]+)": "64 H100",
         rf"(?P<needs>{_NUMBER}) (?P<batch>GPU.hours) a week": "4000 GPU-hours a week",
         rf"(?P<needs>{_NUMBER}) (?P<batch>GPU.hours) in (?P<deadline_weeks>{_NUMBER}) weeks?": (
             "9000 GPU-hours in 4 weeks"
@@ -36,35 +38,42 @@ _SENTENCES = {
     },
     "worth": {rf"(?P<worth>{_NUMBER}) USD per GPU.hour": "2.50 USD per GPU-hour"},
 }
-"""Keys of a workload in a file whose value is a sentence: the fields that it tells, and an example."""
+"""Keys of a workload whose value in a file is a sentence: the patterns that read it, whose groups
+are fields, each with an example."""
+_FLAGS = ("batch", "data_weekly")
+"""Groups of the patterns that are true where their words stand."""
 
 
-def _told(key: str, value: object) -> dict[str, Any]:
-    """Return the fields that a sentence tells; numbers as numbers, and whether the words of a flag stand there."""
-    if key == "needs" and isinstance(value, list) and value:  # a need for each period
-        each = [_told(key, item) for item in value]
-        amounts = tuple(item.pop("needs") for item in each)
-        if all(item == each[0] for item in each):
-            return {**each[0], "needs": max(amounts), "amounts": amounts}
-        fault = ParameterError(f"needs: {value!r} differs in more than its amounts.")
-        raise PydanticCustomError("sentence", "unreadable", {"key": key, "error": fault})
+def _fields_in(key: str, value: object) -> dict[str, Any]:
+    """Return the fields that a sentence tells; those of a list of needs, one for each period."""
+    if key == "needs" and isinstance(value, list) and value:
+        each = [_fields_in(key, item) for item in value]
+        amounts = tuple(fields.pop("needs") for fields in each)
+        if any(fields != each[0] for fields in each):
+            raise _unreadable(key, f"{value!r} differs in more than its amounts.")
+        return {**each[0], "needs": max(amounts), "amounts": amounts}
     for pattern in _SENTENCES[key]:
         if found := re.fullmatch(pattern, str(value).strip(), re.IGNORECASE):
-            fields: dict[str, Any] = {
-                name: said for name, said in found.groupdict().items() if said
-            }
-            for name, said in fields.items():
-                if name in ("batch", "data_weekly"):
-                    fields[name] = True
-                elif re.fullmatch(_NUMBER, said):
-                    fields[name] = float(re.sub("[,_]", "", said))
+            fields = {name: _typed(name, text) for name, text in found.groupdict().items() if text}
             if weeks := fields.get("deadline_weeks"):
                 fields["needs"] /= weeks
             return fields
-    fault = ParameterError(
-        f"{key}: {value!r} does not read like {' or '.join(map(repr, _SENTENCES[key].values()))}."
-    )
-    raise PydanticCustomError("sentence", "unreadable", {"key": key, "error": fault})
+    examples = " or ".join(map(repr, _SENTENCES[key].values()))
+    raise _unreadable(key, f"{value!r} does not read like {examples}.")
+
+
+def _typed(name: str, text: str) -> Any:
+    """Return a group of a sentence as a flag, a number or a text."""
+    if name in _FLAGS:
+        return True
+    if re.fullmatch(_NUMBER, text):
+        return float(re.sub("[,_]", "", text))
+    return text
+
+
+def _unreadable(key: str, fault: str) -> PydanticCustomError:
+    error = ParameterError(f"{key}: {fault}")
+    return PydanticCustomError("sentence", "unreadable", {"key": key, "error": error})
 
 
 def _rates(value: object) -> object:
@@ -78,16 +87,47 @@ def _rates(value: object) -> object:
 class Workload:
     """Something that has to run; in a file its keys are the aliases (docs/allocation.md).
 
-    ``amount`` is GPUs held at the same time or, for a ``batch``, GPU-hours of work a week;
-    ``amounts``: of each period, where they differ; with ``deadline_weeks`` the work of these weeks may be done in any
-    of them. ``throughput`` maps each acceptable GPU model to the work that one of its hours does.
-    ``together`` means that all machines wait when one is taken away. ``regions``, ``not_in``
-    and ``providers`` are shell patterns on region, provider/region and provider. ``count``
-    workloads alike are placed as one class. ``data_gb`` lie in region ``data_in`` and are read once, or every week
-    (``data_weekly``), from wherever the work runs. ``latency_ms``: longest round trip to region ``latency_to``;
-    ``start_minutes``, ``stop_minutes``: paid for, without work, when a machine is taken up or given up between periods;
-    ``residency``: countries, or unions of countries, it must run in. ``worth_usd_per_gpu_hour`` is what an hour of work
-    is worth: dearer work is left undone; None means that all of it must run.
+    Parameters
+    ----------
+    name
+        Tells it from the other workloads.
+    amount
+        GPUs held at the same time or, for a ``batch``, GPU-hours of work a week; with
+        ``deadline_weeks`` the work of these weeks may be done in any of them.
+    throughput
+        Acceptable GPU models, with the work that an hour of each does.
+    batch
+        Whether ``amount`` is work to be done, not GPUs to be held.
+    count
+        So many workloads alike are placed as one class.
+    amounts
+        Amount of each period, where they differ.
+    deadline_weeks
+        When the work of a batch must be done.
+    hours_a_week
+        Hours in which the GPUs are held.
+    interruptible
+        Whether spot machines may serve it.
+    together
+        Whether all machines wait when one is taken away.
+    checkpoint_minutes, restart_minutes
+        What writing a checkpoint, and starting again after an interruption, take.
+    regions, not_in, providers
+        Shell patterns on region or provider/region, and on provider.
+    options
+        Purchase options that may serve it.
+    gpu_memory_gib, memory_gib, gpus_per_instance
+        Least of each machine.
+    data_gb, data_weekly, data_in
+        So much data lies in a region and is read once, or every week, from wherever the work runs.
+    latency_ms, latency_to
+        Longest round trip to a region.
+    start_minutes, stop_minutes
+        Paid for, without work, when a machine is taken up or given up between periods.
+    residency
+        Countries, or unions of countries, it must run in.
+    worth_usd_per_gpu_hour
+        What an hour of work is worth: dearer work is left undone; None: all of it must run.
     """
 
     name: Annotated[Text, Field(alias="workload")]
@@ -130,17 +170,24 @@ class Workload:
     def _sentences(cls, given: Any) -> Any:
         if not isinstance(given, dict):  # made from Python, in fields
             return given
-        told: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for key in _SENTENCES.keys() & given.keys():
-            told |= _told(key, given[key])
-        return told | {key: value for key, value in given.items() if key not in _SENTENCES}
+            fields |= _fields_in(key, given[key])
+        return fields | {key: value for key, value in given.items() if key not in _SENTENCES}
 
 
 @record
 class Commitment:
     """Instances of a machine already committed to, paid for every hour of the plan, used or not.
 
-    ``machine`` is provider/region/instance type; ``usd_per_hour`` of each, as contracted.
+    Parameters
+    ----------
+    machine
+        provider/region/instance type.
+    instances
+        How many.
+    usd_per_hour
+        Of each, as contracted.
     """
 
     machine: Text
@@ -150,7 +197,17 @@ class Commitment:
 
 @record
 class DemandScenario:
-    """A future of the demand: its probability, and by what each workload's need is multiplied there."""
+    """A future of the demand.
+
+    Parameters
+    ----------
+    name
+        Stands in the plan behind the names of workloads.
+    probability
+        Of this future.
+    factors
+        By what the need of each workload is multiplied there; of others it stays.
+    """
 
     name: Annotated[str, Field(alias="scenario")]
     probability: Share
@@ -158,6 +215,7 @@ class DemandScenario:
 
     @property
     def suffix(self) -> str:
+        """What tells its workloads from those of other futures."""
         return f" in {self.name}" if self.name else ""
 
 
@@ -190,17 +248,36 @@ class Demand:
 
 
 def load_demand(path: str | Path) -> Demand:
-    """Return what a demand file says (YAML: lists under ``demand``, ``commitments`` and ``scenarios``).
+    """Return what a demand file says.
 
-    Raises ParameterError with file and line for a key that is not known (naming the nearest),
-    a value that does not read, a missing ``needs``, a repeated name, and an empty demand.
+    Parameters
+    ----------
+    path
+        YAML: lists under ``demand``, ``commitments`` and ``scenarios``.
+
+    Raises
+    ------
+    ParameterError
+        With file and line for a key that is not known (naming the nearest), a value that does not
+        read, a missing ``needs``, a repeated name, and an empty demand.
     """
     return read(Demand, path, "data/demand*.yaml")
 
 
 def load_workloads(path: str | Path) -> list[Workload]:
-    """Return the workloads of a demand file; ParameterError where it also lists commitments or scenarios, which
-    only ``load_demand`` and the command ``cloudarb allocate`` take into account."""
+    """Return the workloads of a demand file.
+
+    Parameters
+    ----------
+    path
+        As of ``load_demand``.
+
+    Raises
+    ------
+    ParameterError
+        As ``load_demand``, and where it also lists commitments or scenarios, which only
+        ``load_demand`` and the command ``cloudarb allocate`` take into account.
+    """
     demand = load_demand(path)
     if demand.commitments or demand.scenarios:
         raise ParameterError(
@@ -211,27 +288,46 @@ def load_workloads(path: str | Path) -> list[Workload]:
 
 
 def demand_table(demand: Demand) -> pd.DataFrame:
-    """Return the demand as a table for people: ``workload``, ``needs``, ``on``, ``where``, ``interruptible``; for each
-    scenario by what it multiplies the need; what is committed to already below."""
-    rows = []
-    for w in demand.workloads:
-        unit = "GPU-hours a week" if w.batch else f"GPUs, {w.hours_a_week:g} h a week"
-        amounts = ", then ".join(f"{amount:g}" for amount in w.amounts or (w.amount,))
-        where = [*w.providers, *w.regions, *(f"not {p}" for p in w.not_in)]
-        rows.append(
-            {
-                "workload": w.name,
-                "needs": f"{w.count:g} x " * (w.count > 1) + f"{amounts} {unit}",
-                "on": ", ".join(
-                    m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()
-                ),
-                "where": ", ".join(p for p in where if p != "*") or "anywhere",
-                "interruptible": "yes" if w.interruptible else "no",
-            }
-        )
-        for s in demand.scenarios:
-            rows[-1][f"{s.name} ({s.probability:.0%})"] = f"x {s.factors.get(w.name, 1.0):g}"
-    for c in demand.commitments:
-        each = f"{c.instances:g} machines at {c.usd_per_hour:g} USD/h each"
-        rows.append({"workload": "committed already", "needs": each, "on": c.machine})
+    """Return the demand as a table for people.
+
+    Parameters
+    ----------
+    demand
+        What has to run.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``workload``, ``needs``, ``on``, ``where``, ``interruptible``; for each scenario by what it
+        multiplies the need; what is committed to already below.
+    """
+    rows = [_workload_in_words(w, demand.scenarios) for w in demand.workloads]
+    rows += [
+        {
+            "workload": "committed already",
+            "needs": f"{held.instances:g} machines at {held.usd_per_hour:g} USD/h each",
+            "on": held.machine,
+        }
+        for held in demand.commitments
+    ]
     return pd.DataFrame(rows).fillna("")
+
+
+def _workload_in_words(w: Workload, scenarios: tuple[DemandScenario, ...]) -> dict[str, str]:
+    """Return a workload's row of ``demand_table``."""
+    unit = "GPU-hours a week" if w.batch else f"GPUs, {w.hours_a_week:g} h a week"
+    amounts = ", then ".join(f"{amount:g}" for amount in w.amounts or (w.amount,))
+    count = f"{w.count:g} x " if w.count > 1 else ""
+    models = [m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()]
+    places = [*w.providers, *w.regions, *(f"not {place}" for place in w.not_in)]
+    row = {
+        "workload": w.name,
+        "needs": f"{count}{amounts} {unit}",
+        "on": ", ".join(models),
+        "where": ", ".join(place for place in places if place != "*") or "anywhere",
+        "interruptible": "yes" if w.interruptible else "no",
+    }
+    for future in scenarios:
+        column = f"{future.name} ({future.probability:.0%})"
+        row[column] = f"x {future.factors.get(w.name, 1.0):g}"
+    return row

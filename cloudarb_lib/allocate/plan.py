@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.check import Verdict, check
+from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.base.errors import SolveError
 
@@ -31,8 +32,21 @@ _COLUMNS = [
 class Plan:
     """The outcome of a solve: a plan, or the reason why there is none.
 
-    ``bound_usd`` is a proven lower bound of the cost. Reading ``table``, ``objective_usd`` or
-    ``verdict`` where there is no plan raises SolveError.
+    Reading ``table``, ``objective_usd`` or ``verdict`` where there is no plan raises SolveError.
+
+    Parameters
+    ----------
+    problem
+        What was solved.
+    status
+        ``optimal``, ``within_gap``, ``time_limit_with_plan``, ``time_limit_without_plan``,
+        ``infeasible``, ``unbounded``, ``interrupted`` or ``var_repaired``.
+    bound_usd
+        A proven lower bound of the cost.
+    seconds
+        That the solve took.
+    counts
+        Units of each assignment; None where there is no plan.
     """
 
     problem: Problem = field(repr=False)
@@ -47,18 +61,25 @@ class Plan:
 
     @property
     def verdict(self) -> Verdict:
-        if self.counts is None:
-            if self.status == "infeasible":
-                raise SolveError(
-                    "there is no plan: infeasible.",
-                    "Ask allocate.conflicts which limits are in the way.",
-                )
+        """What ``check`` says of the plan."""
+        return check(self.problem, self._units)
+
+    @property
+    def _units(self) -> np.ndarray:
+        """The counts; SolveError where there are none."""
+        if self.counts is not None:
+            return self.counts
+        if self.status == "infeasible":
             raise SolveError(
-                f"no plan was found in {self.seconds:.0f} s ({self.status.replace('_', ' ')}), which is no proof that "
-                "there is none.",
-                "Allow more time, or loosen a limit.",
+                "there is no plan: infeasible.",
+                "Ask allocate.conflicts which limits are in the way.",
             )
-        return check(self.problem, self.counts)
+        reason = self.status.replace("_", " ")
+        raise SolveError(
+            f"no plan was found in {self.seconds:.0f} s ({reason}), "
+            "which is no proof that there is none.",
+            "Allow more time, or loosen a limit.",
+        )
 
     @property
     def objective_usd(self) -> float:
@@ -74,54 +95,100 @@ class Plan:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The plan as table ``plan``, with provider, region, GPUs and scenario of the demand beside."""
-        fee, problem = self._fees(), self.problem
-        assert self.counts is not None
-        at = np.flatnonzero(self.counts)
-        ways, units = problem.assignment_details.iloc[at], self.counts[at]
-        held = units * ways["instances"]
-        rows = ways.assign(
-            instances=held,
-            hours=ways["hours"] / ways["instances"],
-            gpus=held * ways["gpus"],
-            expected_cost_usd=units * problem.unit_cost[at] + fee[at],
+        """The plan as table ``plan``, with provider, region, GPUs and scenario of the demand."""
+        units = self._units
+        fees = self._fees_usd()
+        at = np.flatnonzero(units)
+        details = self.problem.assignment_details.iloc[at]
+        instances = units[at] * details["instances"]
+        rows = details.assign(
+            instances=instances,
+            hours=details["hours"] / details["instances"],
+            gpus=instances * details["gpus"],
+            expected_cost_usd=units[at] * self.problem.unit_cost[at] + fees[at],
         ).filter(items=_COLUMNS)
         order = ["workload", "period", "expected_cost_usd"]
         return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)
 
-    def _fees(self) -> np.ndarray:
-        """Site fees shared among the pairs at a site, by rent; charges by what each pair adds to the sum."""
-        charges, counts = self.verdict.charges_usd, self.counts
-        assert counts is not None
-        cost = counts * self.problem.unit_cost
-        site = self.problem.assignment_details["site"].to_numpy()
-        total = np.bincount(site, cost, len(self.problem.sites))
-        fee = self.problem.sites["fee_usd"].to_numpy(float)
-        shared = cost * (fee / np.where(total > 0, total, 1.0))[site]
-        for row, usd in zip(self.problem.rows, charges, strict=True):
+    def _fees_usd(self) -> np.ndarray:
+        """Return what each assignment bears of fees and charges.
+
+        Fees of a site are shared by rent, charges by what each assignment adds to the sum.
+        """
+        units = self._units
+        problem = self.problem
+        cost = units * problem.unit_cost
+        site = problem.assignment_details["site"].to_numpy()
+        total = np.bincount(site, cost, len(problem.sites))
+        fee = problem.sites["fee_usd"].to_numpy(float)
+        borne = cost * (fee / np.where(total > 0, total, 1.0))[site]
+        for row, usd in zip(problem.rows, self.verdict.charges_usd, strict=True):
             if usd > 0:
-                part = np.maximum(row.values * counts[row.at], 0.0)
-                np.add.at(shared, row.at, usd * part / part.sum())
-        return shared
+                added = np.maximum(row.values * units[row.at], 0.0)
+                np.add.at(borne, row.at, usd * added / added.sum())
+        return borne
 
 
 def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Return what differs between two plans (tables ``plan``) in their first period: ``workload``, ``offer_id``,
-    instances ``before`` and ``now``."""
-    held = {
-        name: table[table["period"] == 0].groupby(["workload", "offer_id"])["instances"].sum()
-        for name, table in (("before", before), ("now", now))
-    }
-    both = pd.concat(held, axis=1).fillna(0.0).sort_index()
+    """Return what differs between two plans in their first period.
+
+    Parameters
+    ----------
+    before, now
+        Tables ``plan``.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``workload``, ``offer_id``, and instances ``before`` and ``now``, where they differ.
+    """
+    instances = {}
+    for name, table in (("before", before), ("now", now)):
+        first = table[table["period"] == 0]
+        instances[name] = first.groupby(["workload", "offer_id"])["instances"].sum()
+    both = pd.concat(instances, axis=1).fillna(0.0).sort_index()
     return both[both["before"] != both["now"]].reset_index()
 
 
 def counts_of(problem: Problem, table: pd.DataFrame) -> np.ndarray:
-    """Return the counts of each pair that a plan table holds; offers gone are left out."""
-    held = table.set_index(["workload", "offer_id", "period"])["instances"]
-    key = pd.MultiIndex.from_frame(problem.assignment_details[["workload", "offer_id", "period"]])
-    units = held.groupby(level=[0, 1, 2]).sum().reindex(key).fillna(0.0).to_numpy()
-    return np.minimum(
-        np.floor(units / problem.assignments["instances"].to_numpy(float) + 1e-9),
-        problem.assignments["most"],
-    ).to_numpy(float)
+    """Return the counts of each assignment that a plan holds.
+
+    Parameters
+    ----------
+    problem
+        Perhaps of another day: offers gone are left out.
+    table
+        Table ``plan``.
+
+    Returns
+    -------
+    np.ndarray
+        Whole units, no more than each assignment's bound, shape (assignments,).
+    """
+    keys = ["workload", "offer_id", "period"]
+    instances = table.set_index(keys)["instances"].groupby(level=[0, 1, 2]).sum()
+    wanted = pd.MultiIndex.from_frame(problem.assignment_details[keys])
+    planned = instances.reindex(wanted).fillna(0.0).to_numpy()
+    units = np.floor(planned / problem.assignments["instances"].to_numpy(float) + 1e-9)
+    return np.minimum(units, problem.assignments["most"]).to_numpy(float)
+
+
+def is_idle(table: pd.DataFrame) -> pd.Series:
+    """Return which rows of a plan are machines committed to that no work uses.
+
+    Parameters
+    ----------
+    table
+        Table ``plan``.
+
+    Returns
+    -------
+    pd.Series
+        Boolean. By the whole label, which names the scenario where the demand has some: a workload
+        whose name begins alike is work.
+    """
+    if "scenario" not in table:
+        return table["workload"] == IDLE
+    scenario = table["scenario"].fillna("").astype(str)
+    label = IDLE + (" in " + scenario).where(scenario != "", "")
+    return table["workload"].astype(str) == label

@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
+from cloudarb_lib.allocate.plan import is_idle
 from cloudarb_lib.plots import COLOURS, figure, nothing
 
 _HATCHES = {"on-demand": "", "spot": "/", "reserved": "x", "used": "", "idle": "x"}
@@ -90,7 +91,7 @@ def commit_first(plan: pd.DataFrame) -> go.Figure:
         .map({"reserved": "committed", "on_demand": "on-demand"})
         .fillna("spot")
     )
-    use = plan["workload"].str.startswith("idle commitment").map({True: "idle", False: "used"})
+    use = is_idle(plan).map({True: "idle", False: "used"})
     when = plan["scenario"].where(plan["scenario"] != "", "the plan")
     if plan["period"].nunique() > 1:
         when = when + ", period " + (plan["period"] + 1).astype(str)

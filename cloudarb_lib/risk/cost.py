@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.problem.build import IDLE
+from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Panel, Paths
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, Assumptions, HazardPreset

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks.allocation_oracle import by_scipy
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate import relax
-from cloudarb_lib.allocate.problem.build import rework_factor
+from cloudarb_lib.allocate.problem.assign import rework_factor
 from cloudarb_lib.allocate.solver import engine, search, state
 from cloudarb_lib.allocate.solver.answer import Answer
 from cloudarb_lib.allocate.solver.options import Solver

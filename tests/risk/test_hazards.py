@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from cloudarb_lib import allocate, risk
-from cloudarb_lib.allocate.problem.build import rework_factor
+from cloudarb_lib.allocate.problem.assign import rework_factor
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, HazardPreset, load_assumptions
 from cloudarb_lib.testing import OFFERS, plan_for, work
 

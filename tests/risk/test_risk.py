@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from cloudarb_lib import allocate, risk
-from cloudarb_lib.allocate.problem.build import IDLE
+from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel, Paths
