@@ -37,7 +37,7 @@ def test_tiny_problems_equal_brute_force(seed):
 
 
 @pytest.mark.parametrize(
-    ("seed", "size"), [(0, "small"), (1, "small"), (2, "small"), (3, "small"), (4, "middle")]
+    ("seed", "size"), [(0, "small"), (1, "small"), (2, "small"), (3, "small"), (4, "medium")]
 )
 def test_larger_problems_agree_with_another_formulation(seed, size):
     problem = drawn(seed, size)
@@ -166,7 +166,7 @@ def test_whole_machines_bound_better_than_parts_of_them():
     """On real problems this takes the gap at the root from 5 % to under 0.5 %."""
     gained = 0
     for seed in range(10):
-        program = to_milp(drawn(seed, "middle"))
+        program = to_milp(drawn(seed, "medium"))
         relaxation = Relaxation(program)
         machine_cuts = MachineCuts(program)
         if relaxation.solve(5.0) == "optimal":
