@@ -148,7 +148,7 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
 
 
 def compare(files: list[Path], limits: str, options: allocate.SolveOptions) -> None:
-    """Print a line for each instance with the options as they are, and with one changed at a time."""
+    """Print a line for each instance: options as they are, then with one changed at a time."""
     efforts = [
         {name: effort} for name in ("presolve", "cuts", "heuristics") for effort in ("off", "high")
     ]
@@ -227,7 +227,7 @@ def _draw_workloads(
 
 
 def growth(sizes: list[int]) -> None:
-    """Print a line for each size: to 0.5 % in 60 s up to 10,000 integers, to 1 % in 300 s beyond."""
+    """Print a line a size: to 0.5 % in 60 s up to 10,000 integers, to 1 % in 300 s beyond."""
     for integers in sizes:
         problem = real_problem(integers)
         if integers <= 10_000:

@@ -1,4 +1,4 @@
-"""Checks too long for CI: thousands of faults and random allocations. They resume where they stopped.
+"""Checks too long for CI: thousands of faults and random allocations, resumed where they stopped.
 
 Run with ``python -m benchmarks.check_long`` (or ``make check-long``), or name checks and a number
 of tries: ``python -m benchmarks.check_long writer_kills 50``. Each writes
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def writer_kills(rng: np.random.Generator) -> str:
         store = Path(folder) / "store"
         ingest_files([prices(Path(folder) / "a.csv", rng, 200)], store_dir=store, now=NOW)
         before = stored(store)
-        more = prices(Path(folder) / "b.csv", rng, 100_000)
+        second_file = prices(Path(folder) / "b.csv", rng, 100_000)
         command = [
             sys.executable,
             "-m",
@@ -72,48 +73,51 @@ def writer_kills(rng: np.random.Generator) -> str:
             "ingest",
             "--store",
             str(store),
-            str(more),
+            str(second_file),
         ]
         writer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0.2, 2.5))
         writer.send_signal(signal.SIGKILL)
         writer.wait()
-        left = stored(store)
-        ingest_files([more], store_dir=store, now=NOW)
-        whole = stored(store)
-        if left not in (before, whole):
-            return f"the kill left {left}, neither {before} nor {whole}"
-        if whole[1] < before[1] + 90_000:
-            return f"the run after the kill did not finish the file: {whole[1]} rows"
+        after_kill = stored(store)
+        ingest_files([second_file], store_dir=store, now=NOW)
+        finished = stored(store)
+        if after_kill not in (before, finished):
+            return f"the kill left {after_kill}, neither {before} nor {finished}"
+        if finished[1] < before[1] + 90_000:
+            return f"the run after the kill did not finish the file: {finished[1]} rows"
     return ""
 
 
 def broken_files(rng: np.random.Generator) -> str:
     """Damage a file at random: it lands in part or is refused, and nothing stored is lost."""
     with tempfile.TemporaryDirectory() as folder:
-        store, file = Path(folder) / "store", Path(folder) / "b.csv"
+        store = Path(folder) / "store"
+        file = Path(folder) / "b.csv"
         ingest_files([prices(Path(folder) / "a.csv", rng, 50)], store_dir=store, now=NOW)
         before = stored(store)
         data = bytearray(prices(file, rng, 60).read_bytes())
         for _ in range(rng.integers(1, 12)):
-            at, n = int(rng.integers(len(data))), int(rng.integers(1, 40))
+            at = int(rng.integers(len(data)))
+            length = int(rng.integers(1, 40))
             damage = (
-                bytes(rng.integers(0, 256, n).astype(np.uint8)),
+                bytes(rng.integers(0, 256, length).astype(np.uint8)),
                 b"",
-                data[at : at + n] * 2,
+                data[at : at + length] * 2,
                 b'"',
                 b"\n",
                 b",,",
             )
-            data[at : at + int(rng.choice([0, 1, n]))] = damage[rng.integers(len(damage))]
+            data[at : at + int(rng.choice([0, 1, length]))] = damage[rng.integers(len(damage))]
         file.write_bytes(data)
         try:
             report = ingest_files([file], store_dir=store, now=NOW)
         except CloudArbError:
             return "" if stored(store) == before else "a refused file changed the store"
-        parts = report.new + report.unchanged + report.superseded + sum(report.quarantined.values())
-        if parts != report.read:
-            return f"{report.read} rows read, {parts} accounted for"
+        kept = report.new + report.unchanged + report.superseded
+        accounted = kept + sum(report.quarantined.values())
+        if accounted != report.read:
+            return f"{report.read} rows read, {accounted} accounted for"
         return "" if stored(store)[1] >= before[1] + report.new else "rows were lost"
 
 
@@ -123,18 +127,29 @@ def allocations(rng: np.random.Generator) -> str:
     problem = oracle.random_problem(rng, size)
     plan = allocate.solve(problem, allocate.SolveOptions(gap=1e-3, time_limit_s=60))
     if size == "tiny":
-        known = oracle.by_hand(problem)
+        answer = oracle.by_hand(problem)
     else:
-        known = oracle.by_scipy(problem, gap=1e-4, time_limit_s=20)
-    said = oracle.disagreement(problem, plan, known)
-    return f"{said} ({size})" if said else ""
+        answer = oracle.by_scipy(problem, gap=1e-4, time_limit_s=20)
+    finding = oracle.disagreement(problem, plan, answer)
+    return f"{finding} ({size})" if finding else ""
 
 
-# the check, how often, the part of the repository it is about, share of tries that time may run out on
-CHECKS: dict[str, tuple[Callable[[np.random.Generator], str], int, str, float]] = {
-    "writer_kills": (writer_kills, 200, "cloudarb_lib", 0.0),
-    "broken_files": (broken_files, 1000, "cloudarb_lib", 0.0),
-    "allocations": (allocations, 1000, "cloudarb_lib/allocate", 0.008),
+@dataclass(frozen=True)
+class Check:
+    """Returns what is wrong, from random draws, or an empty text."""
+
+    run: Callable[[np.random.Generator], str]
+    tries: int
+    folder: str
+    """The part of the repository that it is about."""
+    unsolved_share: float = 0.0
+    """Share of tries that time may run out on."""
+
+
+CHECKS = {
+    "writer_kills": Check(writer_kills, 200, "cloudarb_lib"),
+    "broken_files": Check(broken_files, 1000, "cloudarb_lib"),
+    "allocations": Check(allocations, 1000, "cloudarb_lib/allocate", unsolved_share=0.008),
 }
 
 
@@ -147,8 +162,8 @@ def git(*words: str) -> str:
 def run(name: str, tries: int) -> bool:
     """Run one check up to ``tries`` tries, going on from its file; return whether all held."""
     path = RESULTS / f"{name}.json"
-    check, _, part_of, may_run_out = CHECKS[name]
-    source = git("rev-parse", f"HEAD:{part_of}")
+    check = CHECKS[name]
+    source = git("rev-parse", f"HEAD:{check.folder}")
     state = json.loads(path.read_text()) if path.exists() else {}
     if state.get("source") != source:
         state = {"check": name, "source": source, "tries": 0, "failures": [], "seconds": 0.0}
@@ -156,30 +171,28 @@ def run(name: str, tries: int) -> bool:
     for number in progress(range(state["tries"], tries), name, unit="try", done=state["tries"]):
         start = time.perf_counter()
         try:
-            said = check(np.random.default_rng([number, 7]))
+            finding = check.run(np.random.default_rng([number, 7]))
         except Exception as error:  # any crash is a finding
-            said = f"{type(error).__name__}: {error}"
-        if said:
-            state["failures"].append({"seed": number, "said": said})
-        state |= {
-            "tries": number + 1,
-            "seconds": round(state["seconds"] + time.perf_counter() - start, 1),
-        }
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(state, indent=1) + "\n")
-        os.replace(part, path)
-    print(
-        f"{name}: {state['tries'] - len(state['failures'])} of {state['tries']} held ({state['revision'][:8]})"
-    )
-    unsolved = sum(f["said"].startswith("unsolved") for f in state["failures"])
-    return unsolved == len(state["failures"]) and unsolved <= may_run_out * state["tries"]
+            finding = f"{type(error).__name__}: {error}"
+        if finding:
+            state["failures"].append({"seed": number, "said": finding})
+        state["tries"] = number + 1
+        state["seconds"] = round(state["seconds"] + time.perf_counter() - start, 1)
+        unfinished = path.with_suffix(".part")
+        unfinished.write_text(json.dumps(state, indent=1) + "\n")
+        os.replace(unfinished, path)
+    failures = len(state["failures"])
+    passed = state["tries"] - failures
+    print(f"{name}: {passed} of {state['tries']} held ({state['revision'][:8]})")
+    unsolved = sum(failure["said"].startswith("unsolved") for failure in state["failures"])
+    return unsolved == failures and unsolved <= check.unsolved_share * state["tries"]
 
 
 def main() -> int:
     names = [word for word in sys.argv[1:] if word in CHECKS] or list(CHECKS)
     tries = next((int(word) for word in sys.argv[1:] if word.isdigit()), None)
-    held = [run(name, tries or CHECKS[name][1]) for name in names]
-    return 0 if all(held) else 1
+    passed = [run(name, tries or CHECKS[name].tries) for name in names]
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 usage: python -m benchmarks.pipeline [NOTEBOOK ...]      (default: all five; several minutes)
 
-Also printed: what `cloudarb run` takes when there is nothing to do, lines of code, import times.
+Also printed: what `cloudarb run` takes when there is nothing to do, how the code reads, import
+times.
 """
 
-import ast
 import json
 import os
 import statistics
@@ -15,21 +15,22 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import house
 from pipelines.config import STEPS, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def timed(command: list[str], **more: object) -> tuple[float, float]:
+def timed(command: list[str], **options: object) -> tuple[float, float]:
     """Run a command; return wall-clock and CPU seconds, those of its children included."""
-    before, began = os.times(), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=ONE_THREAD, **more)
+    began = time.perf_counter()
+    before = os.times()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=ONE_THREAD, **options)
     after = os.times()
-    cpu = (
-        after.children_user + after.children_system - before.children_user - before.children_system
-    )
-    return time.perf_counter() - began, cpu
+    user_s = after.children_user - before.children_user
+    system_s = after.children_system - before.children_system
+    return time.perf_counter() - began, user_s + system_s
 
 
 def as_script(notebook: Path, values: dict[str, object]) -> str:
@@ -49,7 +50,8 @@ def overhead(steps: list[str]) -> None:
     print(f"{'notebook':<22}{'script s':>10}{'CPU':>8}{'runner s':>10}{'CPU':>8}{'overhead s':>12}")
     totals = [0.0] * 4
     with tempfile.TemporaryDirectory() as folder:
-        plain, run_dir = Path(folder) / "plain", Path(folder) / "run"
+        plain = Path(folder) / "plain"
+        run_dir = Path(folder) / "run"
         (plain / "tables").mkdir(parents=True)
         for step in steps:
             notebook = ROOT / "notebooks" / f"{step}.ipynb"
@@ -76,50 +78,33 @@ def overhead(steps: list[str]) -> None:
 
 
 def show(name: str, row: list[float]) -> None:
-    a, b, c, d = row
-    print(f"{name:<22}{a:>10.1f}{b:>8.1f}{c:>10.1f}{d:>8.1f}{c - a:>12.1f}", flush=True)
+    script_s, script_cpu_s, runner_s, runner_cpu_s = row
+    print(
+        f"{name:<22}{script_s:>10.1f}{script_cpu_s:>8.1f}{runner_s:>10.1f}{runner_cpu_s:>8.1f}"
+        f"{runner_s - script_s:>12.1f}",
+        flush=True,
+    )
 
 
 def nothing_to_do() -> None:
     """Print what a second `cloudarb run` takes; the first brings the report up to date."""
     command = [sys.executable, "-m", "pipelines.cli", "run", str(ROOT / "pipelines/weekly.yaml")]
-    first, second = timed(command, cwd=ROOT), timed(command, cwd=ROOT)
+    first_s, _ = timed(command, cwd=ROOT)
+    again_s, again_cpu_s = timed(command, cwd=ROOT)
     print(
-        f"cloudarb run: {first[0]:.1f} s, then with nothing to do {second[0]:.1f} s ({second[1]:.1f} CPU s)"
+        f"cloudarb run: {first_s:.1f} s, "
+        f"then with nothing to do {again_s:.1f} s ({again_cpu_s:.1f} CPU s)"
     )
 
 
-def code_lines(text: str) -> int:
-    """Return the lines of a module that hold code: neither blank, nor comment, nor docstring."""
-    bare = {
-        i
-        for i, line in enumerate(text.splitlines(), 1)
-        if not line.strip() or line.lstrip()[0] == "#"
-    }
-    for node in ast.walk(ast.parse(text)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            bare |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return len(text.splitlines()) - len(bare)
-
-
-def lines() -> None:
-    """Print lines of Python of the two packages (whole files, and code alone), and of the notebooks."""
-    for package in ("cloudarb_lib", "pipelines"):
-        texts = [p.read_text() for p in (ROOT / package).rglob("*.py")]
-        whole, code = sum(len(t.splitlines()) for t in texts), sum(map(code_lines, texts))
-        print(
-            f"{package:<14}{whole:>6} lines, {code:>6} of code (no blank lines, comments, docstrings)"
-        )
+def sizes() -> None:
+    """Print how the two packages read, and the lines of code of the notebooks."""
+    house.main(["cloudarb_lib", "pipelines"])
     for step in STEPS:
         cells = json.loads((ROOT / "notebooks" / f"{step}.ipynb").read_text())["cells"]
         code = ["".join(c["source"]).splitlines() for c in cells if c["cell_type"] == "code"]
-        print(
-            f"  {step:<20}{sum(map(len, code)):>4} lines of code, longest cell {max(map(len, code))}"
-        )
+        lengths = [len(cell) for cell in code]
+        print(f"  {step:<20}{sum(lengths):>4} lines of code, longest cell {max(lengths)}")
 
 
 def imports() -> None:
@@ -140,7 +125,7 @@ def imports() -> None:
 
 
 if __name__ == "__main__":
-    lines()
+    sizes()
     imports()
     overhead(sys.argv[1:] or list(STEPS))
     if not sys.argv[1:]:

@@ -16,7 +16,10 @@ from cloudarb_lib import risk
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk import simulate
 
-OFFERS, PATHS, STEPS, MILLION = 100, 10_000, 24, 1_000_000
+OFFERS = 100
+PATHS = 10_000
+STEPS = 24
+MILLION = 1_000_000
 
 
 def best_of(work: Callable[[], object], rounds: int = 20) -> float:
@@ -72,18 +75,21 @@ def simulations() -> None:
     panel = history()
     one = simulate.fit_normal(np.diff(np.log(panel.price), axis=0))
     print(
-        f"{MILLION:,} one-step paths x {OFFERS} offers, streamed, to VaR and CVaR; bar 3 s, 1 GB, 1.5 times bare"
+        f"{MILLION:,} one-step paths x {OFFERS} offers, streamed, to VaR and CVaR; "
+        "bar 3 s, 1 GB, 1.5 times bare"
     )
     for draws in simulate.DRAWS:
         floor = best_of(lambda draws=draws: bare(MILLION, 1, one.factor, draws), 3)
         taken = best_of(lambda draws=draws: million(one, draws), 3)
         peer = "Sobol normals" if draws == "sobol" else "normals"
         print(
-            f"  {draws:<12} {taken:7.0f} ms, bare {peer} and product {floor:7.0f} ms: {taken / floor:.2f} times"
+            f"  {draws:<12} {taken:7.0f} ms, bare {peer} and product {floor:7.0f} ms: "
+            f"{taken / floor:.2f} times"
         )
     print(f"  peak memory of this process so far {peak_mb():6.0f} MB")
     print(
-        f"{PATHS:,} paths x {OFFERS} offers x {STEPS} steps, from prices to prices; bar 500 ms, 1.5 times bare"
+        f"{PATHS:,} paths x {OFFERS} offers x {STEPS} steps, from prices to prices; "
+        "bar 500 ms, 1.5 times bare"
     )
     floor = best_of(lambda: bare(PATHS, STEPS, one.factor), 5)
     for name in ("normal", "historical"):
@@ -94,7 +100,8 @@ def simulations() -> None:
             5,
         )
         print(
-            f"  {name:<12} {taken:7.0f} ms, bare normals and product {floor:7.0f} ms: {taken / floor:.2f} times"
+            f"  {name:<12} {taken:7.0f} ms, bare normals and product {floor:7.0f} ms: "
+            f"{taken / floor:.2f} times"
         )
 
 
