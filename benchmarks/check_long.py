@@ -27,8 +27,7 @@ from benchmarks import allocation_oracle as oracle
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import CloudArbError
 from cloudarb_lib.base.progress import progress
-from cloudarb_lib.store import open_snapshot
-from cloudarb_lib.store.ingest import ingest_files
+from cloudarb_lib.store import ingest_files, open_snapshot
 
 RESULTS = Path(__file__).resolve().parent / "results"
 NOW = pd.Timestamp("2026-06-01", tz="UTC")

@@ -15,8 +15,7 @@ from pathlib import Path
 from cloudarb_lib import store
 from cloudarb_lib.base import locations
 from cloudarb_lib.market import history
-from cloudarb_lib.store import open_snapshot
-from cloudarb_lib.store.ingest import BUNDLE, BUNDLED_AT, ingest_files
+from cloudarb_lib.store import BUNDLED_AT, BUNDLED_FILES, ingest_files, open_snapshot
 
 PRICES = ("instances.csv", "looks.parquet", "price_events.parquet")
 
@@ -72,7 +71,7 @@ def main() -> None:
             ),
             (
                 "the whole bundled history, 2015 ticks included",
-                [locations.data() / n for n in BUNDLE],
+                [locations.data() / n for n in BUNDLED_FILES],
             ),
             ("the price events as CSV", [csv]),
         ):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib import allocate
+from cloudarb_lib import allocate, store
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import members
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -199,3 +199,34 @@ def shuffled(x, shuffle):
     shuffle.shuffle(rows)
     shuffle.shuffle(columns)
     return x[rows][:, columns], columns
+
+
+# Price files and stores
+
+INGESTED_AT = pd.Timestamp("2026-06-01", tz="UTC")
+PRICE_HEADER = "provider,region,instance_type,purchase_option,effective_at,price_usd_per_hour\n"
+PRICE_ROW = "gcp,us-east1,n2-standard-4,spot,2026-01-05T00:00:00Z,0.05\n"
+EC2_ENTRY = {
+    "AvailabilityZone": "us-east-1a",
+    "InstanceType": "m5.large",
+    "ProductDescription": "Linux/UNIX",
+    "SpotPrice": "0.034500",
+    "Timestamp": "2026-03-01T10:00:00+00:00",
+}
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text, its line ends as they are."""
+    path.write_text(text, newline="")
+    return path
+
+
+def ingest(store_dir: Path, *paths: Path, now: pd.Timestamp = INGESTED_AT) -> store.IngestReport:
+    """Take files into a store."""
+    return store.ingest_files(paths, store_dir=store_dir, now=now)
+
+
+def quarantine(store_dir: Path) -> pd.DataFrame:
+    """Return the rows that a store held back, by line."""
+    with store.open_snapshot(store_dir) as snapshot:
+        return snapshot.table("quarantine").sort_values("line", ignore_index=True)

@@ -70,7 +70,7 @@ def _run(given: argparse.Namespace) -> int:
 def _ingest(given: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from cloudarb_lib.store.ingest import ingest_files
+    from cloudarb_lib.store import ingest_files
 
     print(ingest_files(given.files, store_dir=given.store, now=datetime.now(UTC)))
     return 0

@@ -20,7 +20,7 @@ def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
     """
     from datetime import UTC, datetime
 
-    from cloudarb_lib.store.ingest import ingest_files
+    from cloudarb_lib.store import ingest_files
 
     if history is None:
         yield store_dir

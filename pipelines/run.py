@@ -159,7 +159,7 @@ def _origin() -> dict:
 
 def _rests(config: RunConfig, snapshot: str) -> dict:
     """Return what the results rest on, by value or digest: of the run, and of each notebook."""
-    code = sorted(p for p in locations.library().rglob("*") if p.suffix in (".py", ".txt"))
+    code = sorted(p for p in locations.library().rglob("*") if p.suffix in (".py", ".csv"))
     figures = [*sorted(locations.data().glob("*.csv")), locations.data() / "scenarios.yaml"]
     shared = {"snapshot": snapshot, "library": digest([*code, *figures])}
     entries = {}

@@ -1,22 +1,27 @@
-"""Rows of our own tables: what makes one good, as conditions that the store checks all rows by at once."""
+"""Rows of a file as one of our tables has them, each judged by the rules: one query for all."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from string import Template
 
 import pandas as pd
 import pyarrow as pa
 
 from cloudarb_lib.base.errors import DataError, did_you_mean
-from cloudarb_lib.sources.files import LINE
+from cloudarb_lib.sources.base import LINE, MISSING_COLUMN, UNKNOWN_COLUMN, Reason
+from cloudarb_lib.store.rules import KEY, NEEDED, reading_of, rules_for
 from cloudarb_lib.tables.schema import Column
 from cloudarb_lib.tables.stored_schema import STORED
 
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
-_IGNORED = {"offer_id", "quality", "flagged_at"}  # of our own exports: ingestion works them out
-_NEEDED = (
+"""Other names of our columns, as files may have them."""
+_WORKED_OUT = {"offer_id", "quality", "flagged_at"}
+"""Columns of our own exports that ingestion works out itself."""
+_NOT_GIVEN = ("ingest_log", "quarantine")
+"""Stored tables that no file brings."""
+_NEEDED_OF_PRICES = (
     "provider",
     "region",
     "instance_type",
@@ -24,102 +29,158 @@ _NEEDED = (
     "effective_at",
     "price_usd_per_hour",
 )
-_LINES = Path(__file__).with_name("rules.txt").read_text(encoding="utf-8").splitlines()
-_PARTS = [
-    [part.strip() for part in line.split(" | ")] for line in _LINES if line[:1] not in ("", "#")
-]
-_READ = {parts[0]: parts[1] for parts in _PARTS if len(parts) == 2}
-_RULES = [parts for parts in _PARTS if len(parts) == 4]
-REASONS = {reason: way_out for reason, *_, way_out in _RULES}
-"""Why a row goes to quarantine, and the way out."""
 
 
-def fit(columns: Collection[str]) -> tuple[str, tuple[str, str] | None]:
-    """Return the stored table that the columns of a file belong to, and (reason, what) where they
-    do not quite fit; DataError if no table is likely."""
-    names = [ALIASES.get(c, c) for c in columns]
-    needed = {n: t.names for n, t in STORED.items() if n not in ("ingest_log", "quarantine")}
-    needed["price_events"] = list(_NEEDED)
-    share = {n: len(set(names) & set(c)) / len(c) for n, c in needed.items()}
-    table = max(share, key=lambda n: share[n])
+@dataclass(frozen=True)
+class Misfit:
+    """Why the columns of a file do not quite fit a table, and which column that is about."""
+
+    reason: Reason
+    subject: str
+
+
+@dataclass(frozen=True)
+class ColumnQuery:
+    """SQL of one stored column: what the file holds, its value, and the faults it may have."""
+
+    written: str
+    value: str
+    faults: list[str]
+
+
+def table_of(columns: Sequence[str]) -> tuple[str, Misfit | None]:
+    """Return the stored table that the columns of a file belong to, and whether they fit it.
+
+    Raises
+    ------
+    DataError
+        Where no table is likely.
+    """
+    names = [ALIASES.get(column, column) for column in columns]
+    needed = {name: table.names for name, table in STORED.items() if name not in _NOT_GIVEN}
+    needed["price_events"] = list(_NEEDED_OF_PRICES)
+    share = {name: len(set(names) & set(of)) / len(of) for name, of in needed.items()}
+    table = max(share, key=lambda name: share[name])
     if share[table] < 0.5:
         what = f"its columns, which begin {', '.join(names)[:80]!r}, are no table of ours."
         raise DataError(
             what, "See data/README.md for the tables; CSV needs a header line and commas."
         )
-    known = STORED[table].names
+    ours = STORED[table].names
     for name in names:
-        if (name not in known and name not in _IGNORED) or names.count(name) > 1:
-            return table, ("unknown_column", f"column {name!r}{did_you_mean(name, known)}")
-    missing = [n for n in needed[table] if n not in names]
-    return table, ("missing_column", f"column {missing[0]!r}") if missing else None
+        if (name not in ours and name not in _WORKED_OUT) or names.count(name) > 1:
+            return table, Misfit(UNKNOWN_COLUMN, f"column {name!r}{did_you_mean(name, ours)}")
+    missing = [name for name in needed[table] if name not in names]
+    return table, Misfit(MISSING_COLUMN, f"column {missing[0]!r}") if missing else None
 
 
-def check(columns: pa.Schema, *, source: str, now: pd.Timestamp) -> tuple[str, str]:
-    """Return the stored table that a file's columns belong to, and the query of its rows as that has them.
+def rows_query(schema: pa.Schema, *, source: str, now: pd.Timestamp) -> tuple[str, str]:
+    """Return the stored table that parsed rows belong to, and the query that reads and judges them.
 
-    The query reads ``raw``, which has these columns as c0, c1 ..., the last as ``LINE``; it gives line, the
-    stored columns and ``wrong``: the first fault of a row, its reason and a sentence, null where the row is
-    good. Columns that do not quite fit are a fault of every row; DataError if no table is likely. A price
-    file may leave out zone and term '', region unstated, currency USD, observed_at = effective_at,
-    ``source``, price_kind market for AWS spot, else administered, and offer_count. The function
-    canonical() names GPU models.
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Columns of the parsed rows, the last one ``LINE``.
+    source : str
+        What column source says where the file does not.
+    now : pandas.Timestamp
+        Time of ingestion: no price is of later.
+
+    Returns
+    -------
+    table : str
+        Name of the stored table.
+    query : str
+        SQL over a table ``raw``, which has the columns of the schema as c0, c1 ..., the last as
+        ``LINE``, and over a function canonical(), which names GPU models. It gives line, the
+        stored columns and ``wrong``: reason and detail of the first fault of a row, null where
+        the row is good. Columns that do not quite fit are a fault of every row.
+
+    Raises
+    ------
+    DataError
+        Where no table is likely.
+
+    Notes
+    -----
+    A price file may leave out zone and term (''), region (unstated), currency (USD), observed_at
+    (effective_at), source, price_kind (market for AWS spot, else administered) and offer_count.
     """
-    table, misfit = fit(columns.names[:-1])
+    table, misfit = table_of(schema.names[:-1])
     if misfit:
-        return (
-            table,
-            f"SELECT {LINE} AS line, {_fault(misfit[0], _literal(misfit[1]))} AS wrong FROM raw",
-        )
-    given = {ALIASES.get(f.name, f.name): (f"c{i}", f.type) for i, f in enumerate(columns)}
+        fault = _fault(misfit.reason, _literal(misfit.subject))
+        return table, f"SELECT {LINE} AS line, {fault} AS wrong FROM raw"
+    given = {
+        ALIASES.get(field.name, field.name): (f"c{i}", field.type) for i, field in enumerate(schema)
+    }
     if table == "price_events":
         given.setdefault("observed_at", given["effective_at"])
-    kept = [c for c in STORED[table].columns if c.name not in _IGNORED]
-    own = {about for _, about, *_ in _RULES} & {c.name for c in kept}
-    reads, values, faults = [], [], []
-    for column in kept:
-        name, read = column.name, f"{column.name}_read"
-        place, kind = given.get(name, ("NULL", pa.null()))
-        typed = _typed(kind, column)
-        reads.append(
-            f"{place} AS {read}" if typed else f"nullif(trim({place}::VARCHAR), '') AS {read}"
-        )
-        told = {
-            "x": name,
-            "r": read,
-            "source": _literal(source),
-            "now": f"TIMESTAMPTZ '{now.isoformat()}'",
-        }
-        dtype = f"{column.dtype} as such" if typed else column.dtype
-        how = next(_READ[about] for about in (f"{table}.{name}", name, dtype) if about in _READ)
-        values.append(f"{Template(how).substitute(told)} AS {name}")
-        kinds = {column.dtype}
-        if column.dtype != "TIMESTAMPTZ" and not column.nullable and name != "zone":
-            kinds.add("key" if name in STORED[table].key else "needed")
-        what = f"concat('{name} ''', left({read}::VARCHAR, 60), '''')"
-        for reason, about, condition, _ in _RULES:
-            if about in ({name} & own or kinds):
-                faults.append(
-                    f"WHEN {Template(condition).substitute(told)} THEN {_fault(reason, what)}"
-                )
-    names = ", ".join(c.name for c in kept)
-    names += ", 'ok' AS quality" if table == "price_events" else ""
-    typed_rows = (
-        f"SELECT *, {', '.join(values)} FROM (SELECT {LINE} AS line, {', '.join(reads)} FROM raw)"
+    kept = [column for column in STORED[table].columns if column.name not in _WORKED_OUT]
+    context = {"source": _literal(source), "now": f"TIMESTAMPTZ '{now.isoformat()}'"}
+    queries = [
+        _column_query(table, column, *given.get(column.name, ("NULL", pa.null())), context)
+        for column in kept
+    ]
+    names = [column.name for column in kept]
+    if table == "price_events":
+        names.append("'ok' AS quality")
+    faults = [fault for query in queries for fault in query.faults]
+    written = ", ".join(query.written for query in queries)
+    values = ", ".join(query.value for query in queries)
+    return (
+        table,
+        f"""
+        SELECT line, {", ".join(names)}, CASE {" ".join(faults)} END AS wrong
+        FROM (SELECT *, {values} FROM (SELECT {LINE} AS line, {written} FROM raw))
+        """,
     )
-    return table, f"SELECT line, {names}, CASE {' '.join(faults)} END AS wrong FROM ({typed_rows})"
 
 
-def _typed(kind: pa.DataType, column: Column) -> bool:
-    """Tell whether a file holds the values of a column as such, so that no text has to be understood."""
+def _column_query(
+    table: str, column: Column, place: str, arrow_type: pa.DataType, context: dict[str, str]
+) -> ColumnQuery:
+    """Return the SQL of a column that stands at ``place`` in the file."""
+    name = column.name
+    written = f"{name}_read"
+    is_typed = _holds_type(arrow_type, column)
+    reading = reading_of(table, name, column.dtype)
+    words = {"value": name, "written": written, **context}
+    value = Template(reading.of_type if is_typed else reading.of_text).substitute(words)
+    shown = f"concat('{name} ''', left({written}::VARCHAR, 60), '''')"
+    faults = [
+        f"WHEN {Template(rule.condition).substitute(words)} THEN {_fault(rule, shown)}"
+        for rule in rules_for(name, _kinds(table, column))
+    ]
+    text = f"nullif(trim({place}::VARCHAR), '')"
+    return ColumnQuery(
+        written=f"{place if is_typed else text} AS {written}",
+        value=f"{value} AS {name}",
+        faults=faults,
+    )
+
+
+def _kinds(table: str, column: Column) -> set[str]:
+    """Return by which general rules a column goes."""
+    kinds: set[str] = {column.dtype}
+    # Of a time without a value the rules of its type speak; the zone of a regional price is ''.
+    if column.dtype != "TIMESTAMPTZ" and not column.nullable and column.name != "zone":
+        kinds.add(KEY if column.name in STORED[table].key else NEEDED)
+    return kinds
+
+
+def _holds_type(arrow_type: pa.DataType, column: Column) -> bool:
+    """Tell whether a file holds the values of a column as such: no text has to be understood."""
     if column.dtype == "TIMESTAMPTZ":
-        return pa.types.is_timestamp(kind) and kind.tz is not None
-    return column.dtype != "VARCHAR" and (pa.types.is_integer(kind) or pa.types.is_floating(kind))
+        return pa.types.is_timestamp(arrow_type) and arrow_type.tz is not None
+    is_number = pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type)
+    return column.dtype != "VARCHAR" and is_number
 
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _fault(reason: str, what: str) -> str:
-    return f"{{'reason': '{reason}', 'detail': concat({what}, {_literal(f' {REASONS[reason]}.')})}}"
+def _fault(reason: Reason, subject: str) -> str:
+    """Return SQL of a fault; ``subject`` is SQL too, of what the reason is about."""
+    sentence = f"concat({subject}, {_literal(f' {reason.predicate}.')})"
+    return f"{{'reason': '{reason.name}', 'detail': {sentence}}}"

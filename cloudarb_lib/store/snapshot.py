@@ -1,4 +1,4 @@
-"""The price store: immutable DuckDB snapshots, a pointer to the newest, reads as of a time."""
+"""Immutable DuckDB snapshots of the price store, a pointer to the newest, reads as of a time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,29 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, StoreError, did_you_mean
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 from cloudarb_lib.tables.stored_schema import STORED
 
-_SPECS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
+_MACHINE_COLUMNS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
+_EVENTS = f"""
+    SELECT
+        price_events.* REPLACE (
+            CASE WHEN flagged_at <= $as_of THEN quality ELSE 'ok' END AS quality,
+            CASE WHEN flagged_at <= $as_of THEN flagged_at END AS flagged_at
+        ),
+        concat_ws('/', {", ".join(OFFER_PARTS)}) AS offer_id,
+        {", ".join(_MACHINE_COLUMNS)}
+    FROM price_events LEFT JOIN instances USING (provider, instance_type)
+    WHERE observed_at <= $as_of
+        AND ($providers IS NULL OR provider IN $providers)
+        AND ($options IS NULL OR purchase_option IN $options)
+        AND (NOT $gpu_only OR gpu_count > 0)
+        AND ($include_flagged OR flagged_at IS NULL OR flagged_at > $as_of)
+    ORDER BY offer_id, effective_at, observed_at
+"""
 WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
 
 
@@ -32,13 +47,8 @@ def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb
     return con
 
 
-def store_folder(store_dir: str | Path) -> Path:
-    """Return the folder of a store; '' means data/store."""
-    return Path(store_dir) if str(store_dir) else locations.store()
-
-
 def current(folder: Path) -> Path | None:
-    """Return the newest snapshot of a store, None where there is none yet; StoreError if damaged."""
+    """Return the newest snapshot of a store, None where there is none; StoreError if damaged."""
     try:
         name = (folder / "current").read_text(errors="replace").strip()
     except FileNotFoundError:
@@ -47,7 +57,7 @@ def current(folder: Path) -> Path | None:
         raise StoreError(f"store {folder} cannot be read: {cause.strerror}.", WAY_OUT) from cause
     path = folder / "snapshots" / f"{name}.duckdb"
     if not re.fullmatch("[0-9a-f]{16}", name) or not path.is_file():
-        others = sorted(p.stem for p in (folder / "snapshots").glob("*.duckdb"))
+        others = sorted(path.stem for path in (folder / "snapshots").glob("*.duckdb"))
         way_out = f"Write one of {', '.join(others)} into that file." if others else WAY_OUT
         raise StoreError(
             f"{folder / 'current'} names {name[:40]!r}, which is no snapshot.", way_out
@@ -56,15 +66,24 @@ def current(folder: Path) -> Path | None:
 
 
 class Snapshot(AbstractContextManager["Snapshot"]):
-    """One immutable state of the price store, read only: ``digest`` names its content, ``path``
-    its file. Close it, or use it in a with statement."""
+    """One immutable state of the price store, read only.
+
+    Close it, or use it in a with statement.
+
+    Attributes
+    ----------
+    digest : str
+        Names its content.
+    path : Path
+        Its file.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.digest = path.stem
         self._con = connect(path, read_only=True)
-        there = {row[0] for row in self._con.execute("SHOW TABLES").fetchall()}
-        if not set(STORED) <= there:
+        tables = {row[0] for row in self._con.execute("SHOW TABLES").fetchall()}
+        if not set(STORED) <= tables:
             raise StoreError(f"snapshot {path} was written by another version.", WAY_OUT)
 
     def close(self, *_: object) -> None:
@@ -93,36 +112,43 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         gpu_only: bool = False,
         include_flagged: bool = False,
     ) -> pd.DataFrame:
-        """Return the price events known at ``as_of``, sorted by offer_id and effective_at.
+        """Return the price events known at a time.
 
-        Columns of table ``price_events``, offer_id (a category) and the machine's specification
-        (null where unknown). Of several observations of one (offer, effective_at) the latest known
-        stands. Flagged glitches are left out from flagged_at on, unless ``include_flagged``.
+        Parameters
+        ----------
+        as_of : str or Timestamp
+            Neither later prices nor later corrections nor later flags are seen.
+        providers, purchase_options : sequence of str, optional
+            Only these.
+        gpu_only : bool
+            Only machines known to have a GPU.
+        include_flagged : bool
+            Keep the errors of lists, which are otherwise left out from ``flagged_at`` on.
+
+        Returns
+        -------
+        DataFrame
+            Columns of table ``price_events``, ``offer_id`` (a category) and the specification of
+            the machine (null where unknown), sorted by offer_id and effective_at. Of several
+            observations of one (offer, effective_at) the latest one stands.
         """
         unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
         if unknown:
             raise ParameterError(
                 f"purchase option {min(unknown)!r} is unknown.", f"Use {PURCHASE_OPTIONS}."
             )
-        told = {
-            "providers": providers,
-            "options": purchase_options,
-            "gpus": gpu_only,
-            "flagged": include_flagged,
-        }
-        known, parts, specs = "flagged_at <= $as_of", ", ".join(OFFER_PARTS), ", ".join(_SPECS)
         events = self._con.execute(
-            f"""SELECT price_events.* REPLACE (CASE WHEN {known} THEN quality ELSE 'ok' END AS quality,
-              CASE WHEN {known} THEN flagged_at END AS flagged_at), concat_ws('/', {parts}) AS offer_id, {specs}
-            FROM price_events LEFT JOIN instances USING (provider, instance_type)
-            WHERE observed_at <= $as_of AND ($providers IS NULL OR provider IN $providers)
-              AND ($options IS NULL OR purchase_option IN $options) AND (NOT $gpus OR gpu_count > 0)
-              AND ($flagged OR flagged_at IS NULL OR flagged_at > $as_of)
-            ORDER BY offer_id, effective_at, observed_at""",
-            {"as_of": parse_as_of(as_of), **told},
+            _EVENTS,
+            {
+                "as_of": parse_as_of(as_of),
+                "providers": providers,
+                "options": purchase_options,
+                "gpu_only": gpu_only,
+                "include_flagged": include_flagged,
+            },
         ).df()
-        ids = pd.Index(events["offer_id"].unique(), dtype=object)
-        events["offer_id"] = pd.Categorical(events["offer_id"], categories=ids)
+        offer_ids = pd.Index(events["offer_id"].unique(), dtype=object)
+        events["offer_id"] = pd.Categorical(events["offer_id"], categories=offer_ids)
         events["offer_count"] = events["offer_count"].astype("Int32")
-        late = events.duplicated(["offer_id", "effective_at"], keep="last")
-        return events[~late].reset_index(drop=True) if late.any() else events
+        corrected = events.duplicated(["offer_id", "effective_at"], keep="last")
+        return events[~corrected].reset_index(drop=True) if corrected.any() else events

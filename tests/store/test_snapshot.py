@@ -5,17 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from cloudarb_lib import store
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError, StoreError
-from cloudarb_lib.store import open_snapshot
-from cloudarb_lib.store.ingest import BUNDLE, BUNDLED_AT, ingest_files
+from cloudarb_lib.base.types import OFFER_PARTS
+from cloudarb_lib.store import BUNDLED_AT, BUNDLED_FILES, connect, ingest_files, open_snapshot
 from cloudarb_lib.tables.stored_schema import STORED
 from cloudarb_lib.tables.validation import validate
+from cloudarb_lib.testing import PRICE_HEADER, write_text
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stored_tables_are_the_schema(bundled: Path) -> None:
     kinds = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
     with open_snapshot(bundled) as snapshot:
-        con = store.connect(snapshot.path, read_only=True)
+        con = connect(snapshot.path, read_only=True)
         for table in STORED.values():
             stored = con.execute(f"DESCRIBE {table.name}").fetchall()
             assert [(row[0], row[1]) for row in stored] == [
@@ -41,14 +40,14 @@ def test_stored_tables_are_the_schema(bundled: Path) -> None:
 
 
 def test_bundled_events_are_the_bundled_files(bundled: Path) -> None:
-    files = pd.concat([pd.read_parquet(locations.data() / name) for name in BUNDLE[-3:]])
+    files = pd.concat([pd.read_parquet(locations.data() / name) for name in BUNDLED_FILES[-3:]])
     with open_snapshot(bundled) as snapshot:
         events = snapshot.events(as_of="2026-05-01", include_flagged=True)
         kept = snapshot.events(as_of="2026-05-01")
     validate(events.drop(columns="offer_id"), "price_events")
     assert events["offer_id"].cat.categories.is_monotonic_increasing
-    order = [*store.OFFER_PARTS, "effective_at"]
-    ids = files["provider"].str.cat(files[list(store.OFFER_PARTS[1:])], sep="/")
+    order = [*OFFER_PARTS, "effective_at"]
+    ids = files["provider"].str.cat(files[list(OFFER_PARTS[1:])], sep="/")
     files = files.assign(offer_id=ids).sort_values(["offer_id", "effective_at"], ignore_index=True)
     for column in (
         *order,
@@ -102,13 +101,10 @@ def test_the_error_of_9_may_2023_is_caught(bundled: Path) -> None:
 
 
 def test_flags_are_left_out_from_flagged_at_on(tmp_path: Path) -> None:
-    file = tmp_path / "p.csv"
     rows = "".join(
         f"gcp,r,m,spot,2026-01-0{d}T12:00:00Z,{p}\n" for d, p in ((1, 10), (2, 1), (3, 10))
     )
-    file.write_text(
-        "provider,region,instance_type,purchase_option,effective_at,price_usd_per_hour\n" + rows
-    )
+    file = write_text(tmp_path / "p.csv", PRICE_HEADER + rows)
     ingest_files([file], store_dir=tmp_path / "s", now=BUNDLED_AT)
     with open_snapshot(tmp_path / "s") as snapshot:
         assert snapshot.events(as_of="2026-01-02")["price_usd_per_hour"].tolist() == [10, 1]
@@ -149,7 +145,7 @@ def test_a_damaged_snapshot_says_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
         open_snapshot(tmp_path)
     path.unlink()
-    store.connect(path).close()
+    connect(path).close()
     with pytest.raises(StoreError, match="another version"):
         open_snapshot(tmp_path)
     with pytest.raises(StoreError, match="no store"):
@@ -157,20 +153,21 @@ def test_a_damaged_snapshot_says_the_way_out(tmp_path: Path) -> None:
 
 
 def test_the_session_is_utc_wherever_it_runs(tmp_path: Path) -> None:
-    file = tmp_path / "p.csv"
-    head = "provider,region,instance_type,purchase_option,effective_at,price_usd_per_hour\n"
-    file.write_text(
-        head + "gcp,r,m,spot,2026-01-01T12:00:00Z,1\ngcp,r,m,spot,2026-07-01T12:00:00+02:00,2\n"
+    file = write_text(
+        tmp_path / "p.csv",
+        PRICE_HEADER
+        + "gcp,r,m,spot,2026-01-01T12:00:00Z,1\n"
+        + "gcp,r,m,spot,2026-07-01T12:00:00+02:00,2\n",
     )
     code = (
-        "import sys, pandas as pd; from cloudarb_lib import store, ingest\n"
+        "import sys, pandas as pd; from cloudarb_lib import store\n"
         "now = pd.Timestamp('2026-08-01', tz='UTC')\n"
-        "print(ingest.ingest_files([sys.argv[1]], store_dir=sys.argv[2], now=now).digest)\n"
+        "print(store.ingest_files([sys.argv[1]], store_dir=sys.argv[2], now=now).digest)\n"
         "with store.open_snapshot(sys.argv[2]) as s:\n"
         "    print(s.events(as_of='2026-07-02')[['effective_at', 'observed_at']].to_string())\n"
         "    print(s.table('price_events')['effective_at'].astype(str).tolist())\n"
     )
-    told = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code, str(file), str(tmp_path / zone.replace("/", "_"))],
             env={**os.environ, "TZ": zone},
@@ -180,24 +177,5 @@ def test_the_session_is_utc_wherever_it_runs(tmp_path: Path) -> None:
         ).stdout
         for zone in ("UTC", "America/New_York")
     }
-    assert len(told) == 1
-    assert "2026-07-01 10:00:00+00:00" in told.pop()
-
-
-def test_the_default_store_builds_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = tmp_path / "data"
-    small.mkdir()
-    for name in BUNDLE:
-        source = locations.data() / name
-        frame = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
-        frame = frame.head(50)
-        frame.to_csv(small / name, index=False) if source.suffix == ".csv" else frame.to_parquet(
-            small / name
-        )
-    monkeypatch.setattr(locations, "data", lambda: small)
-    monkeypatch.setenv(locations.HOME_VARIABLE, str(tmp_path))
-    with open_snapshot() as first, open_snapshot() as second:
-        assert first.digest == second.digest
-        assert len(first.events(as_of="2026-05-01")) == 150
-        assert np.isfinite(first.table("looks")["looked_at"].astype("int64")).all()
-    assert (small / "store" / "current").exists()
+    assert len(outputs) == 1
+    assert "2026-07-01 10:00:00+00:00" in outputs.pop()

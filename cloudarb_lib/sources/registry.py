@@ -1,0 +1,72 @@
+"""Which sources there are, and which of them a file belongs to."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cloudarb_lib.sources as package
+from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.sources.base import Match, Parsed, Source
+
+_HEAD_BYTES = 4096
+
+
+def registered() -> list[Source[Any]]:
+    """Return a source of each kind that a module of this package defines, by name."""
+    found = []
+    for entry in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{entry.name}")
+        found += [source() for source in _sources_of(module)]
+    return sorted(found, key=lambda source: source.name)
+
+
+def _sources_of(module: ModuleType) -> list[type[Source[Any]]]:
+    """Return the sources that a module defines, those that it imports left out."""
+    return [
+        item
+        for item in vars(module).values()
+        if inspect.isclass(item)
+        and issubclass(item, Source)
+        and not inspect.isabstract(item)
+        and item.__module__ == module.__name__
+    ]
+
+
+def source_of(path: Path) -> Source[Any]:
+    """Return the source that recognises a file best.
+
+    Raises
+    ------
+    DataError
+        Where none does.
+    OSError
+        Where the system cannot read the file.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    best = max(registered(), key=lambda source: source.recognises(head))
+    if best.recognises(head) is Match.NO:  # our own CSV takes any other text
+        raise DataError("it is empty, or UTF-16 text.", "Save it with rows, as UTF-8.")
+    return best
+
+
+def read(path: Path) -> Iterator[Parsed]:
+    """Yield what a file holds, piece by piece.
+
+    Raises
+    ------
+    DataError
+        Where it cannot be read to its end: the caller then drops what it was given of it.
+    """
+    try:
+        source = source_of(path)
+        for piece in source.fetch(path):
+            yield source.parse(piece)
+    except OSError as cause:
+        raise DataError(f"it cannot be read: {cause.strerror}.", "Check the path.") from cause

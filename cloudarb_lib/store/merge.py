@@ -1,0 +1,203 @@
+"""How the rows of a file enter a table: what clashes, what corrects, what is there already.
+
+Temporary tables of the writer's connection, from the first step to the last:
+
+- ``staged``: the rows of the file as the table has them, with ``line`` and ``wrong``, their fault;
+- ``held_back``: line, reason, detail and row_text of the rows that go to quarantine;
+- ``clashing``: keys whose rows disagree;
+- ``judged``: line of each row of the file that stays, whether it ``corrects`` an earlier row, and
+  whether it says the ``same`` as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from cloudarb_lib.store.rules import DUPLICATE_DISAGREES
+from cloudarb_lib.tables.stored_schema import STORED
+
+
+@dataclass(frozen=True)
+class MergeCounts:
+    """Rows of a file that were not known before, that say what is stored, and that correct it."""
+
+    new: int
+    unchanged: int
+    superseded: int
+
+
+@dataclass(frozen=True)
+class MergeColumns:
+    """Columns of a table by their part in a merge, as SQL lists.
+
+    Parameters
+    ----------
+    everything : str
+        All columns.
+    key : str
+        Those that name a row.
+    content : str
+        Those in which two rows of one key must agree.
+    subject : str
+        What a row is about: a later row about the same corrects an earlier one.
+    order : str
+        Which of two rows about the same is the later one.
+    """
+
+    everything: str
+    key: str
+    content: str
+    subject: str
+    order: str
+
+
+def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
+    """Move ``staged`` into a table, and into ``held_back`` what disagrees; count what came of it.
+
+    A price stays: of several rows for one effective_at each later look corrects the one before,
+    and one that says the same is not kept. In other tables a later file replaces what is there.
+    Rows of one key that disagree are held back, prices also where they disagree with what is
+    there.
+    """
+    columns = _merge_columns(table)
+    is_prices = table == "price_events"
+    con.execute("DELETE FROM staged WHERE wrong IS NOT NULL")  # they are held back already
+    con.execute(_find_clashing(columns, table, with_stored=is_prices))
+    con.execute(_hold_back_clashing(columns))
+    con.execute(_judge(columns, table))
+    if not is_prices:
+        con.execute(_delete_corrected(columns, table))
+    con.execute(_insert(columns, table))
+    counts = con.execute(_COUNT).fetchall()[0]
+    return MergeCounts(*counts)
+
+
+def _merge_columns(table: str) -> MergeColumns:
+    names = STORED[table].names
+    key = STORED[table].key
+    if table == "price_events":
+        return MergeColumns(
+            everything=", ".join(names),
+            key=", ".join(key),
+            content="price_usd_per_hour, offer_count",
+            subject=", ".join(name for name in key if name != "observed_at"),
+            order="observed_at, line NULLS FIRST",
+        )
+    return MergeColumns(
+        everything=", ".join(names),
+        key=", ".join(key),
+        content=", ".join(name for name in names if name not in key),
+        subject=", ".join(key),
+        order="line NULLS FIRST",
+    )
+
+
+def _find_clashing(columns: MergeColumns, table: str, *, with_stored: bool) -> str:
+    stored = f"""
+        UNION ALL
+        SELECT {columns.key}, {columns.content}
+        FROM {table} SEMI JOIN staged USING ({columns.key})
+    """
+    return f"""
+        CREATE OR REPLACE TEMP TABLE clashing AS
+        SELECT {columns.key}
+        FROM (
+            SELECT {columns.key}, {columns.content} FROM staged
+            {stored if with_stored else ""}
+        )
+        GROUP BY ALL
+        HAVING min(hash({columns.content})) <> max(hash({columns.content}))
+    """
+
+
+def _hold_back_clashing(columns: MergeColumns) -> str:
+    return f"""
+        INSERT INTO held_back
+        SELECT
+            line,
+            '{DUPLICATE_DISAGREES.name}' AS reason,
+            'the row {DUPLICATE_DISAGREES.predicate}.' AS detail,
+            concat_ws(',', {columns.key}, {columns.content}) AS row_text
+        FROM staged SEMI JOIN clashing USING ({columns.key})
+    """
+
+
+def _judge(columns: MergeColumns, table: str) -> str:
+    """Return SQL that sets each staged row beside the one before it on the same subject.
+
+    A row that is stored already has no line: it stands first among those of its time.
+    """
+    return f"""
+        CREATE OR REPLACE TEMP TABLE judged AS
+        SELECT
+            line,
+            lag(true, 1, false) OVER earlier AS corrects,
+            corrects AND hash({columns.content}) = lag(hash({columns.content})) OVER earlier AS same
+        FROM (
+            SELECT line, {columns.everything}
+            FROM staged ANTI JOIN clashing USING ({columns.key})
+            UNION ALL
+            SELECT NULL, {columns.everything}
+            FROM {table} SEMI JOIN staged USING ({columns.subject})
+        )
+        WINDOW earlier AS (PARTITION BY {columns.subject} ORDER BY {columns.order});
+        DELETE FROM judged WHERE line IS NULL
+    """
+
+
+def _delete_corrected(columns: MergeColumns, table: str) -> str:
+    return f"""
+        DELETE FROM {table}
+        WHERE ({columns.key}) IN (
+            SELECT ({columns.key})
+            FROM staged JOIN judged USING (line)
+            WHERE NOT same AND corrects
+        )
+    """
+
+
+def _insert(columns: MergeColumns, table: str) -> str:
+    return f"""
+        INSERT INTO {table}
+        SELECT {columns.everything}
+        FROM staged JOIN judged USING (line)
+        WHERE NOT same
+    """
+
+
+_COUNT = """
+    SELECT
+        count(*) FILTER (NOT corrects),
+        count(*) FILTER (same),
+        count(*) FILTER (corrects AND NOT same)
+    FROM judged
+"""
+
+
+def record_looks(con: duckdb.DuckDBPyConnection, sources: Sequence[str]) -> None:
+    """Note that each of ``sources`` in ``staged`` vouches for all from its first price to its last.
+
+    Where two files end at the same time, the one that begins earlier stands.
+    """
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE vouched AS
+        SELECT
+            provider, source, max(effective_at) AS looked_at, min(effective_at) AS covers_from
+        FROM staged
+        WHERE list_contains(?, source)
+        GROUP BY ALL
+        """,
+        [list(sources)],
+    )
+    con.execute("""
+        DELETE FROM looks USING vouched
+        WHERE (looks.provider, looks.source, looks.looked_at)
+            = (vouched.provider, vouched.source, vouched.looked_at)
+            AND looks.covers_from > vouched.covers_from;
+        INSERT INTO looks
+        SELECT * FROM vouched ANTI JOIN looks USING (provider, source, looked_at)
+    """)

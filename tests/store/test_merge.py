@@ -1,0 +1,107 @@
+"""Rows of a file meet what is stored: new, unchanged, correcting, or disagreeing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.testing import (
+    INGESTED_AT,
+    PRICE_HEADER,
+    PRICE_ROW,
+    ingest,
+    quarantine,
+    write_text,
+)
+
+
+def test_the_same_file_twice_changes_nothing(tmp_path: Path) -> None:
+    file = write_text(
+        tmp_path / "p.csv",
+        PRICE_HEADER + PRICE_ROW + "gcp,r,m,spot,2026-01-05T00:00:00Z,-1\n" + PRICE_ROW,
+    )
+    first = ingest(tmp_path / "s", file)
+    again = ingest(tmp_path / "s", file, now=INGESTED_AT + pd.Timedelta(days=1))
+    assert (first.new, first.unchanged, again.new, again.unchanged) == (1, 1, 0, 2)
+    assert again.digest == first.digest
+    assert (first.published, again.published) == (True, False)
+    assert len(quarantine(tmp_path / "s")) == 1
+
+
+def test_parquet_and_csv_of_the_same_rows_are_the_same_store(tmp_path: Path) -> None:
+    times = pd.date_range("2026-01-01", periods=40, freq="6h", tz="UTC")
+    frame = pd.DataFrame(
+        {
+            "provider": "gcp",
+            "region": "r",
+            "instance_type": "m",
+            "purchase_option": "on_demand",
+            "effective_at": times,
+            "price_usd_per_hour": np.linspace(1.0, 1.3, 40),
+        }
+    )
+    frame.loc[7, "price_usd_per_hour"] = None
+    (tmp_path / "a").mkdir()
+    frame.to_parquet(tmp_path / "a" / "p.parquet")
+    frame.sample(frac=1, random_state=1).to_csv(tmp_path / "p.csv", index=False)
+    digests = {
+        ingest(tmp_path / s, tmp_path / f).digest for s, f in (("1", "a/p.parquet"), ("2", "p.csv"))
+    }
+    assert len(digests) == 1
+
+
+def seen(price: float, observed: str, effective: str = "2026-01-05") -> str:
+    return f"gcp,us-east1,n2,spot,{effective}T00:00:00Z,{price},{observed}T00:00:00Z\n"
+
+
+def test_later_looks_supersede_and_disagreeing_rows_are_held_back(tmp_path: Path) -> None:
+    store, head = tmp_path / "s", PRICE_HEADER.strip() + ",observed_at\n"
+    one = write_text(
+        tmp_path / "1.csv",
+        head + seen(1, "2026-01-06") + seen(1, "2026-01-09") + seen(2, "2026-01-12"),
+    )
+    report = ingest(store, one)
+    assert (report.new, report.unchanged, report.superseded) == (1, 1, 1)
+    two = write_text(
+        tmp_path / "2.csv",
+        head + seen(3, "2026-01-06") + seen(4, "2026-01-20") + seen(5, "2026-01-20"),
+    )
+    report = ingest(store, two)
+    assert (report.new, dict(report.quarantined)) == (0, {"duplicate_disagrees": 3})
+    three = write_text(
+        tmp_path / "3.csv", head + seen(2, "2026-01-25") + seen(7, "2026-01-25", "2026-01-20")
+    )
+    report = ingest(store, three)
+    assert (report.new, report.unchanged, report.superseded) == (1, 1, 0)
+    with open_snapshot(store) as snapshot:
+        for day, prices in (
+            ("2026-01-04", []),
+            ("2026-01-07", [1]),
+            ("2026-01-13", [2]),
+            ("2026-01-26", [2, 7]),
+        ):
+            assert snapshot.events(as_of=day)["price_usd_per_hour"].tolist() == prices
+
+
+def test_machine_tables_are_corrected_and_named_alike(tmp_path: Path) -> None:
+    head = "provider,instance_type,vcpus,memory_gib,gpu_model,gpu_count,gpu_memory_gib\n"
+    a = write_text(
+        tmp_path / "a.csv",
+        head + "gcp,x,8,32,NVIDIA A100,1,80\ngcp,y,8,,,0,\ngcp,z,8,1,,0,\ngcp,z,9,1,,0,\n",
+    )
+    report = ingest(tmp_path / "s", a)
+    assert (report.new, dict(report.quarantined)) == (2, {"duplicate_disagrees": 2})
+    b = write_text(
+        tmp_path / "b.csv",
+        head + "gcp,x,8,64,A100-SXM4-80GB,1,80\ngcp,y,8,,,0,\ngcp,q,eight,,,0,\n",
+    )
+    report = ingest(tmp_path / "s", b)
+    assert (report.superseded, report.unchanged) == (1, 1)
+    assert dict(report.quarantined) == {"value_not_a_number": 1}
+    with open_snapshot(tmp_path / "s") as snapshot:
+        table = snapshot.table("instances").set_index("instance_type")
+    assert table.loc["x", ["gpu_model", "memory_gib"]].tolist() == ["A100-80GB", 64]
+    assert table.loc["y", "gpu_model"] is None

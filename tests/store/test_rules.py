@@ -1,0 +1,143 @@
+"""Rows that break a rule are held back; what a file leaves out has its default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, ingest, quarantine, write_text
+
+BAD = {
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,cheap": "price_not_a_number",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,NaN": "price_not_a_number",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,1_0": "price_not_a_number",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,-0.1": "price_negative",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,0": "price_zero",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,inf": "price_infinite",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,1e999": "price_infinite",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,100000.01": "price_beyond_reason",
+    "gcp,r,m,spot,2026-01-05T00:00:00,1": "time_naive",
+    "gcp,r,m,spot,2026-01-05,1": "time_naive",
+    "gcp,r,m,spot,soon,1": "time_unreadable",
+    "gcp,r,m,spot,2026-13-05T00:00:00Z,1": "time_unreadable",
+    "gcp,r,m,spot,,1": "time_unreadable",
+    "gcp,r,m,spot,2026-06-01T00:00:01Z,1": "time_future",
+    "gcp,r,m,sp0t,2026-01-05T00:00:00Z,1": "unknown_purchase_option",
+    "gcp,r,m,reserved,2026-01-05T00:00:00Z,1": "unknown_term",
+    ",r,m,spot,2026-01-05T00:00:00Z,1": "empty_key",
+    "gcp,r,,spot,2026-01-05T00:00:00Z,1": "empty_key",
+    "gcp,r,m/x,spot,2026-01-05T00:00:00Z,1": "key_not_plain",
+    "gcp,r,m\x00,spot,2026-01-05T00:00:00Z,1": "key_not_plain",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z": "missing_column",
+    "gcp,r,m,spot,2026-01-05T00:00:00Z,1,2": "unknown_column",
+    'gcp,r,"m,spot,2026-01-05T00:00:00Z,1': "row_unreadable",
+}
+
+
+def test_each_bad_row_is_held_back_with_line_and_reason(tmp_path: Path) -> None:
+    file = write_text(
+        tmp_path / "prices.csv", PRICE_HEADER + "".join(f"{row}\n{PRICE_ROW}" for row in BAD)
+    )
+    report = ingest(tmp_path / "s", file)
+    held = quarantine(tmp_path / "s")
+    assert dict(zip(held["line"], held["reason"], strict=True)) == {
+        2 + 2 * i: reason for i, reason in enumerate(BAD.values())
+    }
+    assert held["detail"].str.len().min() > 10
+    assert set(held["file"]) == {"prices.csv"}
+    assert held.loc[0, "row_text"] == next(iter(BAD))
+    assert (report.new, report.unchanged) == (1, len(BAD) - 1)
+    assert (
+        report.read
+        == report.new + report.unchanged + report.superseded + report.quarantined.total()
+    )
+
+
+def test_other_columns_are_checked_too(tmp_path: Path) -> None:
+    more = PRICE_HEADER.strip() + ",term,currency,observed_at,price_kind,offer_count,quality\n"
+    rows = [
+        "2y,USD,2026-01-05T00:00:00Z,,,ok",
+        "1y,EUR,2026-01-05T00:00:00Z,,,ok",
+        "1y,,2026-01-05T00:00:00Z,bid,,ok",
+        "1y,,2026-01-05T00:00:00Z,,-1,ok",
+        "1y,,2026-01-05T00:00:00Z,,2.5,ok",
+        "1y,,2027-01-05T00:00:00Z,,,ok",
+        "1y,usd,2026-01-06T00:00:00Z,market,3,odd",
+    ]
+    begin = "gcp,r,m,reserved,2026-01-05T00:00:00Z,1,"
+    report = ingest(
+        tmp_path / "s",
+        write_text(tmp_path / "p.csv", more + "".join(f"{begin}{row}\n" for row in rows)),
+    )
+    assert quarantine(tmp_path / "s")["reason"].tolist() == [
+        "unknown_term",
+        "currency_not_usd",
+        "unknown_price_kind",
+        "value_not_a_number",
+        "value_not_a_number",
+        "time_future",
+    ]
+    assert report.new == 1
+    with open_snapshot(tmp_path / "s") as snapshot:
+        row = snapshot.table("price_events").iloc[0]
+    assert (row["term"], row["price_kind"], row["offer_count"], row["quality"]) == (
+        "1y",
+        "market",
+        3,
+        "ok",
+    )
+
+
+def test_defaults_and_raw_names(tmp_path: Path) -> None:
+    text = (
+        "provider,region,instance_type,purchase_option,effective_at,price_usd_hour\r\n"
+        '"AWS",us-east-1,m5.large,spot,2026-01-05T01:00:00+02:00,0.03\r\n'
+        "gcp,,n2-standard-4,reserved_3y,2026-01-05 00:00:00Z,\r\n\r\n"
+        '"az\nure",x,y,on_demand,2026-01-05T00:00:00Z,1\r\n'
+        "azure,x,y,on_demand,2026-01-05T00:00:00Z,2\r\n"
+    )
+    file = tmp_path / "mine.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    ingest(tmp_path / "s", file)
+    with open_snapshot(tmp_path / "s") as snapshot:
+        table = snapshot.table("price_events").set_index("provider")
+    assert table.loc["aws", ["price_kind", "source", "zone"]].tolist() == ["market", "mine", ""]
+    assert table.loc["aws", "effective_at"] == pd.Timestamp("2026-01-04T23:00Z")
+    assert (table["observed_at"] == table["effective_at"]).all()
+    gcp = table.loc["gcp"]
+    assert gcp[["region", "purchase_option", "term", "price_kind"]].tolist() == [
+        "unstated",
+        "reserved",
+        "3y",
+        "administered",
+    ]
+    assert np.isnan(gcp["price_usd_per_hour"])
+    assert table.loc["azure", "price_usd_per_hour"] == 2
+    held = quarantine(tmp_path / "s")
+    assert held[["line", "reason"]].to_numpy().tolist() == [
+        [5, "row_unreadable"],
+        [6, "row_unreadable"],
+    ]
+
+
+def test_a_header_that_does_not_fit_holds_back_every_row(tmp_path: Path) -> None:
+    wrong = write_text(
+        tmp_path / "a.csv", PRICE_HEADER.replace("region", "regin") + PRICE_ROW + PRICE_ROW
+    )
+    assert dict(ingest(tmp_path / "s", wrong).quarantined) == {"unknown_column": 2}
+    assert "did you mean 'region'" in quarantine(tmp_path / "s")["detail"][0]
+    short = write_text(
+        tmp_path / "b.csv",
+        PRICE_HEADER.replace(",price_usd_per_hour", "") + PRICE_ROW.rsplit(",", 1)[0] + "\n",
+    )
+    assert dict(ingest(tmp_path / "s", short).quarantined) == {"missing_column": 1}
+    twice = write_text(tmp_path / "c.csv", PRICE_HEADER.replace("region", "provider") + PRICE_ROW)
+    assert dict(ingest(tmp_path / "s", twice).quarantined) == {"unknown_column": 1}
+    for odd in ("", '"a""b"', "a\x00b", "line_read", "c0"):
+        file = write_text(
+            tmp_path / "d.csv", PRICE_HEADER.strip() + f",{odd}\n" + PRICE_ROW.strip() + ",1\n"
+        )
+        assert dict(ingest(tmp_path / "s", file).quarantined) == {"unknown_column": 1}, odd
