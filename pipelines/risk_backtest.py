@@ -107,7 +107,8 @@ def _say(verdicts: pd.DataFrame, level: float) -> None:
     """
     import pandas as pd
 
-    from cloudarb_lib.risk.backtest import DEFAULT, FORECAST, SIMPLE, power
+    from cloudarb_lib.risk.backtest import DEFAULT, FORECAST, SIMPLE
+    from cloudarb_lib.risk.coverage import power
 
     pairs: list[pd.DataFrame] = []
     for name, group in verdicts.groupby("history", sort=False):

@@ -63,8 +63,24 @@ FLOORS_INSIDE = (
         "cloudarb_lib.store.entry",
     ),
     ("cloudarb_lib.store.snapshot", "cloudarb_lib.store.writer"),
-    ("cloudarb_lib.risk.measures", "cloudarb_lib.risk.cost", "cloudarb_lib.risk.report"),
-    ("cloudarb_lib.risk.cost", "cloudarb_lib.risk.stress"),
+    (
+        "cloudarb_lib.risk.measures",
+        "cloudarb_lib.risk.cost",
+        "cloudarb_lib.risk.shocks",
+        "cloudarb_lib.risk.scenarios",
+        "cloudarb_lib.risk.impact",
+        "cloudarb_lib.risk.recourse",
+        "cloudarb_lib.risk.stress",
+    ),
+    ("cloudarb_lib.risk.impact", "cloudarb_lib.risk.reverse_stress"),
+    (
+        "cloudarb_lib.risk.measures",
+        "cloudarb_lib.risk.returns",
+        "cloudarb_lib.risk.correlation",
+        "cloudarb_lib.risk.simulate",
+        "cloudarb_lib.risk.risk_tables",
+    ),
+    ("cloudarb_lib.risk.coverage", "cloudarb_lib.risk.backtest"),
     ("pipelines.config", "pipelines.runner", "pipelines.run", "pipelines.cli"),
 )
 """From the ground up: each module or package imports none that stands after it here."""

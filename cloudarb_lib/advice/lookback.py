@@ -15,7 +15,7 @@ from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 from cloudarb_lib.market import history
-from cloudarb_lib.risk import plan_on, simulate_paths
+from cloudarb_lib.risk import cheapest_plan, simulate_paths
 from cloudarb_lib.tables.assumptions import Assumptions
 from cloudarb_lib.tables.run_tables import load_table
 
@@ -252,7 +252,7 @@ def look_back(
         plans = dict(held)
         for policy in [name for name in choices if not held or name in held]:
             paths = ahead if policy == "advice" else None
-            plan = plan_on(offers[choices[policy]], workloads, paths, gap=GAP, **terms)
+            plan = cheapest_plan(offers[choices[policy]], workloads, paths, gap=GAP, **terms)
             if plan is not None:
                 plans[policy] = plan
         if "advice" not in plans:

@@ -9,15 +9,12 @@ from cloudarb_lib.risk.correlation import (
     regimes,
     rolling,
 )
-from cloudarb_lib.risk.cost import PlanCost, World, find_fallbacks, hazards, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, RiskInputs, find_fallbacks, hazards, plan_cost
 from cloudarb_lib.risk.measures import component_cvar, component_var, cvar, probability_over, var
-from cloudarb_lib.risk.report import by_hazard, by_horizon, by_model, contributions, risk_table
+from cloudarb_lib.risk.recourse import cheapest_plan, replan
+from cloudarb_lib.risk.reverse_stress import reverse_stress
+from cloudarb_lib.risk.risk_tables import by_hazard, by_horizon, by_model, contributions, risk_table
+from cloudarb_lib.risk.scenarios import StressScenario, load_scenarios
+from cloudarb_lib.risk.shocks import Effect, Shock, shock_kind
 from cloudarb_lib.risk.simulate import simulate_paths
-from cloudarb_lib.risk.stress import (
-    Scenario,
-    load_scenarios,
-    plan_on,
-    replan,
-    reverse_stress,
-    stress,
-)
+from cloudarb_lib.risk.stress import stress

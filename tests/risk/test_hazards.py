@@ -25,5 +25,5 @@ def test_both_rooms_take_every_name_to_the_same_row_of_the_assumptions(preset):
 def test_the_type_and_the_table_hold_the_same_names():
     assert get_args(HazardPreset) == tuple(HAZARD_PRESETS)
     for rows in HAZARD_PRESETS.values():
-        for name in risk.cost.HAZARDS:
+        for name in risk.cost.HAZARD_COLUMNS:
             assert load_assumptions().get(f"{name}/spot/{rows}") > 0

@@ -14,6 +14,14 @@ from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.risk import simulate
+from cloudarb_lib.risk.scenarios import OffersHit
+from cloudarb_lib.risk.shocks import (
+    AvailabilityShock,
+    CostShock,
+    DemandShock,
+    PriceShock,
+    VolatilityShock,
+)
 from cloudarb_lib.tables import assumptions
 from cloudarb_lib.testing import shuffled
 
@@ -216,14 +224,14 @@ def paths(*, n: int = 2000, seed: int = 0, spread: float = 0.1) -> Paths:
 
 def world(
     *, spread: float = 0.1, n: int = 2000, outages: tuple[float, float] = (0.0, 0.0), **changes
-) -> risk.World:
+) -> risk.RiskInputs:
     """Return a world whose spot machines are taken away so often an hour, for so many hours."""
     table = pd.read_csv(locations.data() / "assumptions.csv", dtype={"date": str})
     for name, value in zip(("interruption_per_hour", "outage_hours"), outages, strict=True):
         table.loc[table["name"].str.startswith(name), "value"] = value
     given = {"offers": OFFERS.reset_index(), "paths": paths(spread=spread, n=n), "record": record()}
     given["assumptions"] = assumptions.Assumptions(table)
-    return risk.World(**(given | {"horizon_h": 672.0, "seed": 0} | changes))
+    return risk.RiskInputs(**(given | {"horizon_h": 672.0, "seed": 0} | changes))
 
 
 def plan_cost(
@@ -345,10 +353,12 @@ def test_no_path_no_horizon_and_a_wrong_size_are_refused():
 def test_the_four_named_scenarios_hold_their_parameters():
     four = {s.name: s for s in risk.load_scenarios()[:4]}
     assert list(four) == ["market_crash", "provider_outage", "demand_spike", "regulatory_change"]
-    assert (four["market_crash"].price, four["market_crash"].volatility) == (0.7, 2.0)
-    assert four["provider_outage"].availability == 0.5
-    assert four["demand_spike"].demand == 2.0
-    assert four["regulatory_change"].cost == 1.2
+    crash = (PriceShock(0.7), VolatilityShock(2.0))
+    assert four["market_crash"].shocks == crash
+    assert four["provider_outage"].shocks == (AvailabilityShock(0.5),)
+    assert four["provider_outage"].offers_hit == OffersHit(provider="largest")
+    assert four["demand_spike"].shocks == (DemandShock(2.0),)
+    assert four["regulatory_change"].shocks == (CostShock(1.2),)
 
 
 RECORD_TIMES = pd.date_range("2025-06-05", periods=30, freq="7D", tz="UTC")
@@ -370,7 +380,7 @@ def record() -> Panel:
 
 
 def run_stress(
-    *scenarios: risk.Scenario, instances=None, replanned=None, **changes
+    *scenarios: risk.StressScenario, instances=None, replanned=None, **changes
 ) -> pd.DataFrame:
     held = plan(instances or {GCP: 4.0, AWS: 2.0, COMMIT: 1.0})
     table = risk.stress(
@@ -380,7 +390,7 @@ def run_stress(
 
 
 def test_what_each_factor_does_to_a_held_plan():
-    table = run_stress(*risk.load_scenarios()[:4], risk.Scenario("wild", volatility=2.0))
+    table = run_stress(*risk.load_scenarios()[:4], risk.StressScenario.of("wild", volatility=2.0))
     base = table.loc["base"]
     committed = 50.0 * 672
     floating = base["expected_cost_usd"] - committed
@@ -404,21 +414,25 @@ def test_what_each_factor_does_to_a_held_plan():
 
 
 def test_an_outage_hits_the_largest_provider_and_is_bought_elsewhere():
-    table = run_stress(risk.Scenario("out", availability=0.5, provider="largest"))
+    table = run_stress(risk.StressScenario.of("out", availability=0.5, provider="largest"))
     hours = 0.5 * 672
     away = hours * (4 * (60.0 - 20.0) + 1 * 60.0)  # the commitment stays paid
     assert table.loc["out", "loss_usd"] == pytest.approx(away, rel=0.01)
-    gone = run_stress(risk.Scenario("out", availability=0.0, provider="nebula"), instances={ODD: 1})
+    gone = run_stress(
+        risk.StressScenario.of("out", availability=0.0, provider="nebula"), instances={ODD: 1}
+    )
     assert gone.loc["out", "unmet_gpu_hours"] == pytest.approx(672)
 
 
 def test_the_largest_region_is_that_of_the_offers_hit():
     spot = {"purchase_option": "spot", "region": "largest"}
     table = run_stress(
-        risk.Scenario("dear", price=2.0, **spot), instances={GCP_OD: 9.0, AWS: 2.0, GCP: 1.0}
+        risk.StressScenario.of("dear", price=2.0, **spot),
+        instances={GCP_OD: 9.0, AWS: 2.0, GCP: 1.0},
     )
     only = run_stress(
-        risk.Scenario("dear", price=2.0, region="eu"), instances={GCP_OD: 9.0, AWS: 2.0, GCP: 1.0}
+        risk.StressScenario.of("dear", price=2.0, region="eu"),
+        instances={GCP_OD: 9.0, AWS: 2.0, GCP: 1.0},
     )
     assert table.loc["dear", "loss_usd"] == pytest.approx(only.loc["dear", "loss_usd"])
 
@@ -428,7 +442,9 @@ SINCE = {"since": "2025-08-06", "until": "2025-09-10"}  # cells 9 and 14 of the 
 
 def test_an_episode_moves_each_offer_as_its_own_record_did():
     table = run_stress(
-        risk.Scenario("again", **SINCE), spread=0.0, instances={GCP: 1.0, AWS: 1.0, COMMIT: 1.0}
+        risk.StressScenario.of("again", **SINCE),
+        spread=0.0,
+        instances={GCP: 1.0, AWS: 1.0, COMMIT: 1.0},
     )
     # five weeks within four steps: sampled every 8.75 days, in the cells 11, 12, 13 and 14
     gcp, aws = np.array([1.25, 1.5, 1.75, 2.0]), np.array([1.0, 0.5, 0.5, 0.5])
@@ -437,12 +453,12 @@ def test_an_episode_moves_each_offer_as_its_own_record_did():
 
 
 def test_an_episode_of_another_record_and_of_offers_without_one():
-    other = risk.Scenario("as gcp", record="gcp/*/spot/", provider="aws", **SINCE)
+    other = risk.StressScenario.of("as gcp", record="gcp/*/spot/", provider="aws", **SINCE)
     table = run_stress(other, spread=0.0, instances={AWS: 1.0})
     assert table.loc["as gcp", "loss_usd"] == pytest.approx(672 * 30.0 * 0.625)
     younger = record().select([GCP])
     table = run_stress(
-        risk.Scenario("again", **SINCE), spread=0.0, instances={AWS: 1.0}, record=younger
+        risk.StressScenario.of("again", **SINCE), spread=0.0, instances={AWS: 1.0}, record=younger
     )
     assert table.loc["again", "loss_usd"] == pytest.approx(672 * 30.0 * 0.625)
 
@@ -458,20 +474,22 @@ def test_an_episode_of_another_record_and_of_offers_without_one():
     ],
 )
 def test_an_episode_that_the_record_lacks_is_left_out(lacking):
-    alone = risk.Scenario("gone", **lacking)
-    table = run_stress(alone, risk.Scenario("both", all_of=(alone, risk.Scenario("x", cost=2.0))))
+    alone = risk.StressScenario.of("gone", **lacking)
+    table = run_stress(
+        alone, risk.StressScenario.of("both", all_of=(alone, risk.StressScenario.of("x", cost=2.0)))
+    )
     assert list(table.index) == ["base"]
     assert risk.replan(world(), [alone], plan({GCP: 1.0}), WORK) == {}
 
 
 def test_scenarios_combine_by_multiplying():
     dear, short = (
-        risk.Scenario("dear", cost=1.5),
-        risk.Scenario("short", availability=0.5, provider="gcp"),
+        risk.StressScenario.of("dear", cost=1.5),
+        risk.StressScenario.of("short", availability=0.5, provider="gcp"),
     )
-    more = risk.Scenario("more", demand=2.0, cost=1.1)
+    more = risk.StressScenario.of("more", demand=2.0, cost=1.1)
     table = run_stress(
-        risk.Scenario("all", cost=2.0, all_of=(dear, short, more)), instances={GCP: 1.0}
+        risk.StressScenario.of("all", cost=2.0, all_of=(dear, short, more)), instances={GCP: 1.0}
     )
     hours = 672 * (
         0.5 * 20.0 + 0.5 * 60.0 + 60.0
@@ -485,8 +503,8 @@ WORK = [allocate.Workload("train", 16.0, {"H100": 1.0}, interruptible=True)]
 def test_recourse_moves_away_from_what_is_short_and_pays_for_the_move():
     here = world(spread=0.0)
     shocks = [
-        risk.Scenario("gone", availability=0.0, provider="gcp"),
-        risk.Scenario("dear", cost=2.0),
+        risk.StressScenario.of("gone", availability=0.0, provider="gcp"),
+        risk.StressScenario.of("dear", cost=2.0),
     ]
     held = plan({GCP: 2.0})
     anew = risk.replan(here, shocks, held, WORK)
@@ -502,7 +520,7 @@ def test_recourse_moves_away_from_what_is_short_and_pays_for_the_move():
 
 def test_recourse_is_taken_where_it_serves_more_though_it_costs_more():
     here = world(spread=0.0)
-    gone = risk.Scenario("gone", availability=0.0, provider="nebula")
+    gone = risk.StressScenario.of("gone", availability=0.0, provider="nebula")
     table = risk.stress(
         here, [gone], plan({ODD: 1.0}), replanned={"gone": plan({AWS: 1.0})}, budget_usd=1e5
     )
@@ -512,7 +530,7 @@ def test_recourse_is_taken_where_it_serves_more_though_it_costs_more():
 
 def test_recourse_acts_on_what_a_shock_has_shown_not_on_how_it_goes_on():
     here, held = world(spread=0.0), plan({GCP: 2.0})
-    again = risk.Scenario("again", **SINCE)
+    again = risk.StressScenario.of("again", **SINCE)
     # GCP goes to 25, 30, 35, 40 and AWS from 30 to 15 in the second step: at first GCP still is the cheapest
     anew = risk.replan(here, [again], held, WORK)
     assert anew["again"]["offer_id"].tolist() == [GCP]
@@ -522,7 +540,7 @@ def test_recourse_acts_on_what_a_shock_has_shown_not_on_how_it_goes_on():
         anew["again"]
     )
     # alone, the fall of AWS shows in the second of four steps: the plan is held in the first
-    fall = risk.Scenario("fall", provider="aws", **SINCE)
+    fall = risk.StressScenario.of("fall", provider="aws", **SINCE)
     moved = risk.replan(here, [fall], held, WORK)
     assert moved["fall"]["offer_id"].tolist() == [AWS]
     table = risk.stress(here, [fall], held, replanned=moved, budget_usd=1e5).set_index("scenario")
@@ -538,19 +556,19 @@ def test_recourse_acts_on_what_a_shock_has_shown_not_on_how_it_goes_on():
 
 
 def test_demand_is_scaled_stale_offers_wait_and_what_fits_nothing_has_no_plan():
-    spike = risk.Scenario("spike", demand=2.0)
+    spike = risk.StressScenario.of("spike", demand=2.0)
     offers = OFFERS.reset_index().assign(stale=OFFERS.index == GCP)
     anew = risk.replan(world(offers=offers), [spike], plan({GCP: 2.0}), WORK)["spike"]
     assert anew.groupby("offer_id")["gpus"].sum().to_dict() == {AWS: 32.0}
     only = world(offers=OFFERS.reset_index().assign(stale=True))
     assert risk.replan(only, [spike], plan({GCP: 2.0}), WORK)["spike"]["gpus"].sum() == 32.0
-    away = risk.Scenario("away", availability=0.0)
+    away = risk.StressScenario.of("away", availability=0.0)
     assert risk.replan(world(), [away], plan({GCP: 2.0}), WORK) == {}
 
 
 def test_an_offer_half_there_costs_half_its_fallback_and_commitments_stay_paid():
     here = world(spread=0.0)
-    half = risk.Scenario("half", availability=0.5, provider="gcp")
+    half = risk.StressScenario.of("half", availability=0.5, provider="gcp")
     anew = risk.replan(here, [half], plan({GCP: 2.0, COMMIT: 1.0}), WORK)["half"]
     assert set(anew["offer_id"]) == {AWS, COMMIT}  # 30 against (20 + 60) / 2
 
@@ -575,7 +593,7 @@ def test_reverse_stress_finds_the_change_that_breaks_the_limit():
     just = found["budget", "price"]
     for share, breaks in ((1.0, True), (0.9, False)):
         after = run_stress(
-            risk.Scenario("x", price=1 + share * just), instances={GCP: 4.0, AWS: 2.0}
+            risk.StressScenario.of("x", price=1 + share * just), instances={GCP: 4.0, AWS: 2.0}
         )
         assert (after.loc["x", "expected_cost_usd"] > 1.2 * expected) == breaks
     already = risk.reverse_stress(here, held, budget_usd=1e9, cvar_limit_usd=expected)
@@ -601,7 +619,7 @@ def test_reverse_stress_finds_the_change_that_breaks_the_limit():
 )
 def test_a_scenario_that_cannot_be_is_refused(bad):
     with pytest.raises(ParameterError, match=f"scenario: .*{next(iter(bad))}"):
-        risk.Scenario("x", **bad)
+        risk.StressScenario.of("x", **bad)
 
 
 @pytest.mark.parametrize(
@@ -693,7 +711,7 @@ def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
     ]
     assert hazard["expected_cost_usd"].nunique() == 1  # these assumptions take nothing away
     models = risk.by_model(cost, record(), record(), horizon_steps=4, seed=0)
-    assert list(models.index) == ["these paths", *simulate.MODELS, "combined"]
+    assert list(models.index) == ["these paths", *simulate.SIMULATORS, "combined"]
     worst = models["expected_cost_usd"] + models["var_usd"]
     assert worst["combined"] == pytest.approx(worst[["these paths", "filtered"]].mean())
     assert (models["cvar_usd"] >= models["var_usd"]).all()
@@ -798,7 +816,7 @@ def test_figures_say_what_they_show():
     fig = figures.contribution_bars(by_region)
     assert fig.layout.title.text.startswith(by_region.index[0])
     assert sum(fig.data[1].x) == pytest.approx(1.0)
-    table = run_stress(*risk.load_scenarios()[:4], risk.Scenario("none", availability=0.0))
+    table = run_stress(*risk.load_scenarios()[:4], risk.StressScenario.of("none", availability=0.0))
     fig = figures.stress_bars(table.reset_index())
     assert fig.layout.title.text.startswith("Demand spike")
     assert list(fig.data[1].x) == sorted(fig.data[1].x)

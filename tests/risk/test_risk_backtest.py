@@ -8,7 +8,7 @@ import pytest
 
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.risk import backtest
+from cloudarb_lib.risk import backtest, coverage
 from pipelines import cli
 
 
@@ -23,7 +23,7 @@ def hits(n: int, x: int) -> np.ndarray:
 @pytest.mark.parametrize(("n", "low", "high"), [(255, 6, 21), (510, 16, 36), (1000, 37, 65)])
 def test_kupiec_rejects_where_the_published_table_does(n, low, high):
     # Kupiec, Journal of Derivatives 3 (1995), non-rejection at 5 % for p = 0.05: low < failures < high
-    kept = [x for x in range(n // 4) if backtest.kupiec(hits(n, x), 0.95) >= 0.05]
+    kept = [x for x in range(n // 4) if coverage.kupiec(hits(n, x), 0.95) >= 0.05]
     assert (min(kept), max(kept)) == (low + 1, high - 1)
 
 
@@ -39,7 +39,7 @@ def test_christoffersen_against_the_likelihoods_written_out():
     rate = sum(b for _, b in pairs) / len(pairs)
     chain = sum(np.log(moved[int(a)] if b else 1 - moved[int(a)]) for a, b in pairs)
     flat = sum(np.log(rate if b else 1 - rate) for _, b in pairs)
-    independence, conditional = backtest.christoffersen(row, 0.95)
+    independence, conditional = coverage.christoffersen(row, 0.95)
     assert independence == pytest.approx(chi2.sf(2 * (chain - flat), 1))
     kupiec = 2 * sum(
         np.log((row.mean() if h else 1 - row.mean()) / (0.05 if h else 0.95)) for h in row
@@ -48,24 +48,24 @@ def test_christoffersen_against_the_likelihoods_written_out():
 
 
 def test_clustered_hits_fail_independence_and_spread_ones_do_not():
-    assert backtest.christoffersen(np.arange(200) < 10, 0.95)[0] < 1e-6
-    assert backtest.christoffersen(hits(200, 10), 0.95)[0] > 0.05
+    assert coverage.christoffersen(np.arange(200) < 10, 0.95)[0] < 1e-6
+    assert coverage.christoffersen(hits(200, 10), 0.95)[0] > 0.05
 
 
 def test_acerbi_szekely_is_near_zero_under_the_model_and_finds_a_thin_tail():
     rng = np.random.default_rng(0)
     samples = rng.standard_normal((400, 2000))
-    z, p = backtest.acerbi_szekely(rng.standard_normal(400), samples, 0.95)
+    z, p = coverage.acerbi_szekely(rng.standard_normal(400), samples, 0.95)
     assert abs(z) < 0.5
     assert p > 0.05
-    z, p = backtest.acerbi_szekely(2 * rng.standard_normal(400), samples, 0.95)
+    z, p = coverage.acerbi_szekely(2 * rng.standard_normal(400), samples, 0.95)
     assert z > 1
     assert p < 0.01
-    assert np.isnan(backtest.acerbi_szekely(np.ones(3), -np.ones((3, 50)), 0.95)).all()
+    assert np.isnan(coverage.acerbi_szekely(np.ones(3), -np.ones((3, 50)), 0.95)).all()
 
 
 def test_power_grows_with_the_windows():
-    few, many = backtest.power(30), backtest.power(250)
+    few, many = coverage.power(30), coverage.power(250)
     assert all(few[test] < many[test] for test in few)
 
 
@@ -96,7 +96,7 @@ def with_price(p: Panel, price: np.ndarray) -> Panel:
 def test_windows_do_not_overlap_and_the_table_adds_up():
     p = panel()
     verdicts, windows = backtest.back_test(p, p, horizon_steps=3)
-    assert list(verdicts["model"].unique()) == list(backtest.MODELS)
+    assert list(verdicts["model"].unique()) == list(backtest.TESTED_MODELS)
     assert {"all that moves", "mixed"} <= set(verdicts["plan"])
     one = windows[(windows["model"] == "normal") & (windows["plan"] == "mixed")]
     assert list(one["start"].unique()) == [0, 1, 2]
@@ -125,7 +125,7 @@ def test_prices_after_the_origin_change_nothing_before():
     known = ["var_usd", "cvar_usd", "expected_usd"]
     # the forecast made at the last cell before the change sees none of it; the one a cell later must
     early = before["origin_utc"] <= p.times[cut - 1]
-    assert set(before.loc[early, "model"]) == set(backtest.MODELS)
+    assert set(before.loc[early, "model"]) == set(backtest.TESTED_MODELS)
     pd.testing.assert_frame_equal(before.loc[early, known], after.loc[early, known])
     late = before["origin_utc"] == p.times[cut]
     assert (before.loc[late, "expected_usd"] != after.loc[late, "expected_usd"]).all()

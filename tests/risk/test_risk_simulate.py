@@ -11,6 +11,7 @@ from cloudarb_lib import risk
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk import correlation as corr
+from cloudarb_lib.risk import returns as returns_of
 from cloudarb_lib.risk import simulate as sim
 
 TRUTH = np.array([[1.0, 0.7, 0.0], [0.7, 1.0, -0.4], [0.0, -0.4, 1.0]])
@@ -72,7 +73,7 @@ def test_few_looks_at_many_offers_still_give_a_definite_matrix_nearer_the_truth(
 
 def test_repair_finds_the_published_nearest_matrix():
     # Higham, IMA J. Numer. Anal. 22 (2002), section 4: entries 0.7607 and 0.1573
-    found = corr.nearest(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]]))
+    found = corr.nearest_correlation(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]]))
     expected = [[1.0, 0.7607, 0.1573], [0.7607, 1.0, 0.7607], [0.1573, 0.7607, 1.0]]
     np.testing.assert_allclose(found.matrix, expected, atol=1e-4)
     assert "repaired" in found.note
@@ -270,13 +271,13 @@ def test_a_normal_says_that_it_moves_what_stands_still():
 def test_volatility_equals_that_of_arch():
     r = returns()[:, 1].copy()
     process = EWMAVariance(0.94)
-    ours = corr.variances(r[:, None], "ewma")[:, 0]
+    ours = returns_of.variances(r[:, None], "ewma")[:, 0]
     theirs = np.empty(len(r))
     process.compute_variance(
         np.empty(0), r, theirs, float(ours[0]), np.tile([0.0, np.inf], (len(r), 1))
     )
     np.testing.assert_allclose(ours[:-1], theirs, rtol=1e-9)
-    found = corr.variances(r[:, None], "garch")[:, 0]
+    found = returns_of.variances(r[:, None], "garch")[:, 0]
     fitted = ZeroMean(r * 50.0)
     fitted.volatility = GARCH()
     result = fitted.fit(disp="off")
@@ -296,7 +297,7 @@ def test_filtered_changes_are_as_wide_as_today_is(model):
     assert (wild > 1.2 * changes(r, model="historical").std(axis=0)).all()
 
 
-@pytest.mark.parametrize("model", sim.MODELS)
+@pytest.mark.parametrize("model", sim.SIMULATORS)
 def test_costs_are_mean_prices_over_the_horizon(model):
     p = panel(returns(300)).price
     cost = sim.draw_costs(p, p, 4, model=model, seed=0)
