@@ -1,0 +1,102 @@
+"""Figures of a plan, of what changed and of a frontier."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloudarb_lib import allocate
+from cloudarb_lib.plots import allocation as plots
+from cloudarb_lib.testing import plan_for, work
+
+
+def test_who_runs_where_and_what_it_costs_are_drawn():
+    table = plan_for(work(40), allocate.Workload("v", 4.0, {"H100": 1.0})).table
+    where = plots.who_runs_where(table)
+    assert where.layout.title.text == "44 GPUs in 3 places; gcp/us-a holds 73%"
+    bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in where.data}
+    assert bars == {
+        "v, on-demand": {"aws/us-a": 4.0},
+        "w, spot": {"gcp/us-a": 32.0, "gcp/us-b": 8.0},
+    }
+    cost = plots.cost_breakdown(table)
+    assert cost.layout.title.text.startswith("w takes ")
+    assert sum(sum(bar.x) for bar in cost.data) == pytest.approx(table["expected_cost_usd"].sum())
+    assert {bar.name for bar in cost.data} == {"on-demand", "spot"}
+
+
+def test_what_is_committed_and_what_comes_on_top_are_drawn():
+    rows = [
+        ("base", 0, "w in base", "reserved", 40.0),
+        ("base", 0, "idle commitment in base", "reserved", 8.0),
+        ("surge", 0, "w in surge", "reserved", 48.0),
+        ("surge", 0, "w in surge", "on_demand", 16.0),
+        ("surge", 1, "w in surge", "spot", 63.0),
+        ("base", 1, "w in base", "reserved", 48.0),
+    ]
+    table = pd.DataFrame(
+        rows, columns=["scenario", "period", "workload", "purchase_option", "gpus"]
+    )
+    drawn = plots.commit_first(table)
+    assert (
+        drawn.layout.title.text
+        == "48 GPUs committed whatever comes, then 0 to 63 rented by the hour"
+    )
+    bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in drawn.data}
+    assert bars == {
+        "committed, used": {
+            "base, period 1": 40.0,
+            "base, period 2": 48.0,
+            "surge, period 1": 48.0,
+        },
+        "committed, idle": {"base, period 1": 8.0},
+        "on-demand, used": {"surge, period 1": 16.0},
+        "spot, used": {"surge, period 2": 63.0},
+    }
+    table = table.assign(provider="gcp", region="us", gpu_model="H100", expected_cost_usd=1.0)
+    where, cost = plots.who_runs_where(table), plots.cost_breakdown(table)
+    assert where.layout.title.text == "48 GPUs in 1 place at first in base; gcp/us holds 100%"
+    assert {bar.name for bar in where.data} == {"w, reserved", "idle commitment, reserved"}
+    assert cost.layout.title.text == "w takes 83% of $6"
+
+
+def test_what_changed_is_drawn():
+    changes = pd.DataFrame(
+        {
+            "workload": ["a", "a"],
+            "offer_id": ["gcp/r//m/spot/", "gcp/s//m/spot/"],
+            "before": [4.0, 0.0],
+            "now": [1.0, 2.0],
+        }
+    )
+    drawn = plots.moved(changes)
+    assert drawn.layout.title.text == "2 machines are taken up, 3 given up against the last plan"
+    before, now = drawn.data[-2:]
+    assert (list(before.x), list(now.x)) == ([4.0, 0.0], [1.0, 2.0])
+    assert list(now.y) == ["a: gcp/r/m/spot", "a: gcp/s/m/spot"]
+    assert "Nothing changed" in plots.moved(changes.iloc[:0]).layout.title.text
+
+
+def test_the_picture_of_a_frontier_says_what_safety_costs():
+    curve = pd.DataFrame(
+        {
+            "limit": [1.0, 2.0, 3.0],
+            "cost_usd": [np.nan, 150.0, 100.0],
+            "bound_usd": [np.nan, 149.0, 100.0],
+            "status": ["infeasible", "within_gap", "optimal"],
+            "cvar_usd": 2.0,
+            "effective": 1.5,
+        }
+    )
+    drawn = plots.frontier(curve, x_title="CVaR (USD)")
+    assert drawn.layout.title.text == (
+        "The tightest limit costs $50 more than the loosest; at 1 no plan exists"
+    )
+    assert [(trace.name, list(trace.x), list(trace.y)) for trace in drawn.data] == [
+        ("proven bound", [2.0, 3.0], [149.0, 100.0]),
+        ("best plan", [2.0, 3.0], [150.0, 100.0]),
+    ]
+    assert drawn.data[1].customdata[0].tolist() == ["within_gap", 2.0, 1.5]
+    assert "(USD)" in drawn.layout.yaxis.title.text
+    late = plots.frontier(curve.assign(status="time_limit_without_plan"), x_title="CVaR (USD)")
+    assert late.layout.title.text.endswith("than the loosest; at 1 none was found in time")
+    assert "No limit tried" in plots.frontier(curve.iloc[:1], x_title="").layout.title.text
