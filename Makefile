@@ -9,7 +9,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint lab bench check-long golden lock clean
+.PHONY: help report test quick lab bench check-long golden lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,13 @@ test: $(STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n 2 --dist loadscope tests
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+
+QUICK := not (slow or fit or solver or kernel)
+quick: $(STAMP)  ## while you work, under a minute: lint, types, tests without a fit, kernel or long solve
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "$(QUICK)" tests
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only, with a token
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks

@@ -13,6 +13,8 @@ from cloudarb_lib.tables.assumptions import load_assumptions
 from cloudarb_lib.tables.run_tables import save_table
 from cloudarb_lib.tables.stored_schema import STORED
 
+pytestmark = pytest.mark.fit
+
 WEEK = pd.Timedelta("7D")
 END = pd.Timestamp("2026-03-05", tz="UTC")
 START = END - 30 * WEEK

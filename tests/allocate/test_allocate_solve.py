@@ -18,6 +18,8 @@ from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
 from cloudarb_lib.base.errors import SolveError
 
+pytestmark = pytest.mark.solver
+
 INSTANCE = Path(__file__).parents[2] / "benchmarks" / "instances" / "seed_size_0.npz"
 OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
 

@@ -34,6 +34,7 @@ def agrees(plan: allocate.Plan, best: float) -> None:
         assert plan.bound_usd <= best + 1e-4 * abs(best) + 1e-6
 
 
+@pytest.mark.solver
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 @example(2778)  # HiGHS 1.16 called its start optimal at a cost that the start does not have
@@ -66,6 +67,7 @@ def with_rows(problem: allocate.Problem, seed: int) -> allocate.Problem:
     return replace(problem, rows=tuple(rows))
 
 
+@pytest.mark.solver
 @pytest.mark.parametrize("seed", range(40))
 def test_limits_and_charges_on_sums_equal_brute_force(seed):
     problem = with_rows(random_allocation(seed, small=True), seed)
@@ -82,6 +84,7 @@ def test_limits_and_charges_on_sums_equal_brute_force(seed):
         assert plan.table["expected_cost_usd"].sum() <= plan.objective_usd + 1e-6
 
 
+@pytest.mark.solver
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_larger_problems_equal_another_formulation(seed):

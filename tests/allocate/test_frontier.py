@@ -33,6 +33,7 @@ def test_a_frontier_falls_and_ends_where_no_plan_is():
         allocate.frontier(replace(base, paths=None), "cvar_usd", [1.0])
 
 
+@pytest.mark.solver
 def test_a_frontier_chooses_its_limits_and_tightens_its_bounds():
     base = random_allocation(11, small=False)
     base = allocate.without_risk_limits(replace(base, limits=replace(base.limits, budget_usd=None)))

@@ -49,6 +49,7 @@ def test_effort_changes_no_optimum(solver, effort):
     assert plan.objective_usd == pytest.approx(oracle.by_hand(problem)[0], rel=1e-5)
 
 
+@pytest.mark.solver
 @pytest.mark.parametrize(
     ("solver", "limits"), [("highs", "cvar"), ("highs", "cvar+diversification")]
 )

@@ -10,6 +10,8 @@ import pytest
 
 from cloudarb_lib.base import locations
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BUILT_FROM = ("cloudarb_lib", "pipelines", "data", "notebooks")
 GUARD = """

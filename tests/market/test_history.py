@@ -86,6 +86,7 @@ looks_of = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     events_of,

@@ -18,6 +18,8 @@ from cloudarb_lib.base.errors import SolveError
 from cloudarb_lib.tables.validation import validate
 from pipelines import allocate, cli
 
+pytestmark = pytest.mark.solver
+
 PLACE = {
     "type": "object",
     "additionalProperties": False,

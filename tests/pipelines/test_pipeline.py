@@ -28,6 +28,8 @@ from pipelines.testing import (
     write_tables,
 )
 
+pytestmark = pytest.mark.kernel
+
 
 def statuses(root: Path) -> dict[str, str]:
     return {step: told["status"] for step, told in manifest(root)["notebooks"].items()}

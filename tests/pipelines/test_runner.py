@@ -12,6 +12,8 @@ from cloudarb_lib.base.errors import ParameterError
 from pipelines import runner
 from pipelines.testing import notebook
 
+pytestmark = pytest.mark.kernel
+
 PARAMETERS = "x: float = 1.0\nrun_dir: str = ''"
 
 

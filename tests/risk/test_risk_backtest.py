@@ -11,6 +11,8 @@ from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk import backtest, coverage
 from pipelines import cli
 
+pytestmark = pytest.mark.fit
+
 
 def hits(n: int, x: int) -> np.ndarray:
     return (

@@ -12,6 +12,8 @@ from cloudarb_lib.base import locations
 from cloudarb_lib.store import BUNDLED_FILES, ingest_files, open_snapshot
 from cloudarb_lib.testing import INGESTED_AT, PRICE_HEADER, write_text
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_default_store_builds_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = tmp_path / "data"

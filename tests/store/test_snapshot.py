@@ -39,6 +39,7 @@ def test_stored_tables_are_the_schema(bundled: Path) -> None:
             validate(snapshot.table(name), name)
 
 
+@pytest.mark.slow
 def test_bundled_events_are_the_bundled_files(bundled: Path) -> None:
     files = pd.concat([pd.read_parquet(locations.data() / name) for name in BUNDLED_FILES[-3:]])
     with open_snapshot(bundled) as snapshot:

@@ -66,6 +66,7 @@ def distributions(source: str) -> set[str]:
     return {name.lower().replace("_", "-") for root in roots for name in by_root[root]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("floor", ["store", "forecast", "allocate", "risk"])
 def test_provenance_lists_every_package_that_decides(floor):
     folder = Path(cloudarb_lib.__file__).parent / floor
