@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib import allocate, store
-from cloudarb_lib.base.types import Panel
+from cloudarb_lib import allocate, risk, store
+from cloudarb_lib.base import locations
+from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.forecast import members
+from cloudarb_lib.risk import simulate
 from cloudarb_lib.tables.assumptions import Assumptions
 
 # Assumptions
@@ -271,6 +273,163 @@ def shuffled(x, shuffle):
     shuffle.shuffle(rows)
     shuffle.shuffle(columns)
     return x[rows][:, columns], columns
+
+
+# Two spot offers, their on-demand peers, one commitment, and one that nothing replaces
+
+RISK_TIMES = pd.date_range("2026-05-07", periods=4, freq="7D", tz="UTC")
+
+
+def risk_offer(provider: str, region: str, option: str, price: float, **changes) -> dict:
+    row = {
+        "provider": provider,
+        "region": region,
+        "zone": "",
+        "instance_type": "h100-8",
+        "purchase_option": option,
+        "term": "1y" if option == "reserved" else "",
+        "price_kind": "administered",
+        "gpu_model": "H100",
+        "gpu_count": 8.0,
+        "vcpus": 96.0,
+        "offer_count": np.nan,
+        "price_usd_per_hour": price,
+    } | changes
+    row["offer_id"] = "/".join(
+        str(row[p])
+        for p in ("provider", "region", "zone", "instance_type", "purchase_option", "term")
+    )
+    return row
+
+
+RISK_OFFERS = pd.DataFrame(
+    [
+        risk_offer("gcp", "us", "spot", 20.0),
+        risk_offer("gcp", "us", "on_demand", 80.0),
+        risk_offer("aws", "eu", "spot", 30.0),
+        risk_offer("aws", "eu", "on_demand", 60.0),
+        risk_offer("gcp", "us", "reserved", 50.0),
+        risk_offer(
+            "nebula", "unstated", "spot", 5.0, instance_type="odd", gpu_model="TPU", gpu_count=1.0
+        ),
+    ]
+).set_index("offer_id")
+
+
+GCP_SPOT, GCP_ON_DEMAND, AWS_SPOT, AWS_ON_DEMAND, GCP_COMMITMENT, ODD_SPOT = RISK_OFFERS.index
+
+
+def planned(instances: dict[str, float], *, periods: int = 1, hours: float = 672.0) -> pd.DataFrame:
+    rows = [
+        {
+            "offer_id": o,
+            "workload": "train",
+            "period": p,
+            "instances": n,
+            "hours": hours / periods,
+            "expected_cost_usd": 0.0,
+        }
+        for o, n in instances.items()
+        for p in range(periods)
+    ]
+    return pd.DataFrame(rows)
+
+
+def risk_paths(*, n: int = 2000, seed: int = 0, spread: float = 0.1) -> Paths:
+    rng = np.random.default_rng(seed)
+    start = RISK_OFFERS["price_usd_per_hour"].to_numpy()[:, None, None]
+    steps = spread * rng.standard_normal((len(RISK_OFFERS), n, 4))
+    return Paths(RISK_OFFERS.index, RISK_TIMES, start * np.exp(steps.cumsum(axis=2) - spread**2))
+
+
+def risk_inputs(
+    *, spread: float = 0.1, n: int = 2000, outages: tuple[float, float] = (0.0, 0.0), **changes
+) -> risk.RiskInputs:
+    """Return inputs whose spot machines are taken away so often an hour, for so many hours."""
+    table = pd.read_csv(locations.data() / "assumptions.csv", dtype={"date": str})
+    for name, value in zip(("interruption_per_hour", "outage_hours"), outages, strict=True):
+        table.loc[table["name"].str.startswith(name), "value"] = value
+    given: dict[str, Any] = {
+        "offers": RISK_OFFERS.reset_index(),
+        "paths": risk_paths(spread=spread, n=n),
+        "assumptions": Assumptions(table),
+        "horizon_h": 672.0,
+        "seed": 0,
+        "record": price_record(),
+    }
+    return risk.RiskInputs(**(given | changes))
+
+
+def cost_of(instances=None, *, shares: dict[str, float] | None = None, **changes) -> risk.PlanCost:
+    held = planned(instances or {GCP_SPOT: 4.0, AWS_SPOT: 2.0, GCP_COMMITMENT: 1.0})
+    share = RISK_OFFERS.index.map(shares or {}).to_numpy(float)
+    offers = RISK_OFFERS.assign(available_share=np.where(np.isnan(share), 1.0, share)).reset_index()
+    return risk.plan_cost(risk_inputs(**{"offers": offers} | changes), held)
+
+
+RECORD_TIMES = pd.date_range("2025-06-05", periods=30, freq="7D", tz="UTC")
+
+
+def price_record() -> Panel:
+    """GCP spot doubles over cells 10 to 14, AWS spot falls by half in cell 12; the rest stands."""
+    price = np.tile(RISK_OFFERS["price_usd_per_hour"].to_numpy(), (30, 1))
+    price[10:, 0] *= np.minimum(1.0 + 0.25 * np.arange(20), 2.0)
+    price[12:, 2] *= 0.5
+    return Panel(
+        RECORD_TIMES,
+        pd.Timedelta("7D"),
+        RISK_OFFERS,
+        price,
+        np.ones_like(price),
+        np.ones(price.shape, int),
+    )
+
+
+def stressed(
+    *scenarios: risk.StressScenario, instances=None, replanned=None, **changes
+) -> pd.DataFrame:
+    held = planned(instances or {GCP_SPOT: 4.0, AWS_SPOT: 2.0, GCP_COMMITMENT: 1.0})
+    table = risk.stress(
+        risk_inputs(**changes), scenarios, held, replanned=replanned or {}, budget_usd=1e5
+    )
+    return table.set_index("scenario")
+
+
+# Returns
+
+JOINT_CORRELATION = np.array([[1.0, 0.7, 0.0], [0.7, 1.0, -0.4], [0.0, -0.4, 1.0]])
+
+
+JOINT_SPREAD = np.array([0.02, 0.05, 0.1])
+
+
+def joint_returns(n: int = 2000, seed: int = 0) -> np.ndarray:
+    z = np.random.default_rng(seed).standard_normal((n, 3))
+    return z @ np.linalg.cholesky(JOINT_CORRELATION).T * JOINT_SPREAD
+
+
+def repricing_returns(n: int = 200, seed: int = 0) -> np.ndarray:
+    """Two offers of one seller that move together every 10th step, and one that moves alone."""
+    r = np.zeros((n, 3))
+    r[9::10, :2] = np.random.default_rng(seed).choice([-0.1, 0.1], (len(r[9::10]), 1)) * [1.0, 0.5]
+    r[:, 2] = joint_returns(n, seed)[:, 1]
+    return r
+
+
+def panel_of_returns(r: np.ndarray) -> Panel:
+    price = np.exp(np.vstack([np.zeros(r.shape[1]), np.cumsum(r, axis=0)])) * 10.0
+    times = pd.date_range("2025-01-01", periods=len(price), freq="7D", tz="UTC")
+    offers = pd.DataFrame(index=pd.Index([f"o{i}" for i in range(r.shape[1])], name="offer_id"))
+    return Panel(
+        times, pd.Timedelta("7D"), offers, price, np.ones_like(price), np.ones(price.shape, int)
+    )
+
+
+def normal_changes(r, *, seed=0, **changes) -> np.ndarray:
+    """Return normal log changes (paths, offers), or (paths, offers, steps)."""
+    blocks = list(simulate.draw_normal(simulate.fit_normal(r), seed=seed, **changes))
+    x = np.concatenate(blocks, axis=1).transpose(1, 0, 2)
+    return x if "steps" in changes else x[:, :, 0]
 
 
 # Price files and stores

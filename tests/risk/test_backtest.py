@@ -1,6 +1,4 @@
-"""The back-test: its tests against published values, honesty in time, guards, and the command."""
-
-from itertools import pairwise
+"""The back-test: honesty in time, the default model, guards, and the command."""
 
 import numpy as np
 import pandas as pd
@@ -8,67 +6,10 @@ import pytest
 
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.risk import backtest, coverage
+from cloudarb_lib.risk import backtest
 from pipelines import cli
 
 pytestmark = pytest.mark.fit
-
-
-def hits(n: int, x: int) -> np.ndarray:
-    return (
-        np.isin(np.arange(n), np.linspace(0, n - 1, x).astype(int))
-        if x
-        else np.zeros(n, dtype=bool)
-    )
-
-
-@pytest.mark.parametrize(("n", "low", "high"), [(255, 6, 21), (510, 16, 36), (1000, 37, 65)])
-def test_kupiec_rejects_where_the_published_table_does(n, low, high):
-    # Kupiec, Journal of Derivatives 3 (1995), non-rejection at 5 % for p = 0.05: low < failures < high
-    kept = [x for x in range(n // 4) if coverage.kupiec(hits(n, x), 0.95) >= 0.05]
-    assert (min(kept), max(kept)) == (low + 1, high - 1)
-
-
-def test_christoffersen_against_the_likelihoods_written_out():
-    from scipy.stats import chi2
-
-    row = np.random.default_rng(3).random(80) < 0.15
-    pairs = list(pairwise(row))
-    moved = [
-        sum(b for a, b in pairs if a == was) / sum(a == was for a, b in pairs)
-        for was in (False, True)
-    ]
-    rate = sum(b for _, b in pairs) / len(pairs)
-    chain = sum(np.log(moved[int(a)] if b else 1 - moved[int(a)]) for a, b in pairs)
-    flat = sum(np.log(rate if b else 1 - rate) for _, b in pairs)
-    independence, conditional = coverage.christoffersen(row, 0.95)
-    assert independence == pytest.approx(chi2.sf(2 * (chain - flat), 1))
-    kupiec = 2 * sum(
-        np.log((row.mean() if h else 1 - row.mean()) / (0.05 if h else 0.95)) for h in row
-    )
-    assert conditional == pytest.approx(chi2.sf(2 * (chain - flat) + kupiec, 2))
-
-
-def test_clustered_hits_fail_independence_and_spread_ones_do_not():
-    assert coverage.christoffersen(np.arange(200) < 10, 0.95)[0] < 1e-6
-    assert coverage.christoffersen(hits(200, 10), 0.95)[0] > 0.05
-
-
-def test_acerbi_szekely_is_near_zero_under_the_model_and_finds_a_thin_tail():
-    rng = np.random.default_rng(0)
-    samples = rng.standard_normal((400, 2000))
-    z, p = coverage.acerbi_szekely(rng.standard_normal(400), samples, 0.95)
-    assert abs(z) < 0.5
-    assert p > 0.05
-    z, p = coverage.acerbi_szekely(2 * rng.standard_normal(400), samples, 0.95)
-    assert z > 1
-    assert p < 0.01
-    assert np.isnan(coverage.acerbi_szekely(np.ones(3), -np.ones((3, 50)), 0.95)).all()
-
-
-def test_power_grows_with_the_windows():
-    few, many = coverage.power(30), coverage.power(250)
-    assert all(few[test] < many[test] for test in few)
 
 
 def panel(n: int = 240, *, offers: int = 4, seed: int = 0) -> Panel:
@@ -125,7 +66,7 @@ def test_prices_after_the_origin_change_nothing_before():
     q = with_price(p, later)
     _, after = backtest.back_test(q, q, horizon_steps=1)
     known = ["var_usd", "cvar_usd", "expected_usd"]
-    # the forecast made at the last cell before the change sees none of it; the one a cell later must
+    # the forecast made at the last cell before the change sees none of it; the next one must
     early = before["origin_utc"] <= p.times[cut - 1]
     assert set(before.loc[early, "model"]) == set(backtest.TESTED_MODELS)
     pd.testing.assert_frame_equal(before.loc[early, known], after.loc[early, known])
@@ -183,7 +124,7 @@ def test_the_model_that_lost_less_weighs_more_and_the_first_window_knows_nothing
     at = np.quantile(backtest.combine([near, far], np.ones((30, 1)), 0.95), 0.95, axis=2)[:, 0]
     mean = (1 + 0.95 * 0.2 + 1 + 0.95 * 2.0) / 2
     assert at[0] == pytest.approx(mean, abs=1e-2)
-    # inverse losses: 0.95 * 0.2 and 0.95 * 2 above what came, so that the first weighs ten times as much
+    # inverse losses: 0.95 * 0.2 and 0.95 * 2 above what came: the first weighs ten times as much
     assert at[1] == pytest.approx(1 + 0.95 * (10 * 0.2 + 2.0) / 11, abs=1e-2)
 
 
@@ -198,7 +139,8 @@ def test_forecast_costs_lie_between_now_and_the_paths_end_and_list_prices_stay()
     assert unit.shape == (backtest.N_DRAWS, 2)
     assert (unit[:, 0] == 2.0).all()
     change = np.log(unit[:, 1] / p.price[50, 1])
-    # the mean of a cell in which the price moves at a random moment: the second moment is a third of the whole move's
+    # the mean of a cell in which the price moves at a random moment: its second moment is a third
+    # of that of the whole move
     assert np.sqrt((change**2).mean()) == pytest.approx(0.05 / np.sqrt(3), rel=0.35)
 
 

@@ -1,4 +1,4 @@
-"""Contributions to VaR and CVaR and liquidity: closed forms, exact sums, sampling errors, guards."""
+"""Contributions to VaR and CVaR, liquidity: closed forms, exact sums, sampling errors, guards."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,8 @@ def normals(n: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
 def test_components_of_normals_have_the_closed_form(level):
-    # McNeil, Frey and Embrechts, Quantitative Risk Management (2015), section 8.5: mean + cov(part, total) / sd * k
+    # McNeil, Frey and Embrechts, Quantitative Risk Management (2015), section 8.5:
+    # mean + cov(component, total) / sd * k
     x = normals(400_000)
     beta = COVARIANCE.sum(axis=1) / np.sqrt(COVARIANCE.sum())
     q = stats.norm.ppf(level)
