@@ -105,9 +105,10 @@ class StressScenario:
 def _entry_record(kinds: tuple[type[Shock], ...]) -> Callable[..., Any]:
     """Return the record of a file's entry: its keys are the fields of all kinds of shock."""
     keys: list[tuple[str, Any, Any]] = [("name", Text, dataclasses.MISSING)]
-    for owner in (*kinds, OffersHit):
+    owners: tuple[Any, ...] = (*kinds, OffersHit)
+    for owner in owners:
         types = get_type_hints(owner, include_extras=True)
-        keys += [(f.name, types[f.name], f.default) for f in dataclasses.fields(owner)]  # type: ignore[arg-type]
+        keys += [(f.name, types[f.name], f.default) for f in dataclasses.fields(owner)]
     keys.append(("all_of", tuple[Any, ...], ()))
     fields = [(name, kind, dataclasses.field(default=default)) for name, kind, default in keys]
     # what does not fit together is found while the entry is read, so that its line can be told

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from abc import ABC, abstractmethod
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -82,11 +82,15 @@ SHOCK_KINDS: list[type[Shock]] = []
 Kind = TypeVar("Kind", bound=type[Shock])
 
 
+def keys_of(kind: Any) -> set[str]:
+    """Return the keys that a kind of shock owns."""
+    return {field.name for field in dataclasses.fields(kind)}
+
+
 def shock_kind(cls: Kind) -> Kind:
     """Enter a kind of shock into the registry; ValueError for a key that another kind has."""
-    keys = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for other in SHOCK_KINDS:
-        if taken := keys & {field.name for field in dataclasses.fields(other)}:  # type: ignore[arg-type]
+        if taken := keys_of(cls) & keys_of(other):
             raise ValueError(f"{cls.__name__}: {other.__name__} has key {min(taken)!r} already.")
     SHOCK_KINDS.append(cls)
     return cls
