@@ -97,15 +97,12 @@ def _broken(problem: Problem, uses: list[Use]) -> list[str]:
 def _objective_usd(plan: Consumption, charges: np.ndarray, cvar_usd: float) -> float:
     """Return rent, certain costs, fees of the sites used, what is left undone, and charges."""
     problem = plan.problem
-    need = problem.demands["need"].to_numpy(float)
-    worth = problem.demands["unmet_usd"].to_numpy(float)
-    site = problem.assignment_details["site"]
-    is_used = np.bincount(site, plan.counts, len(problem.sites)) > 0
-    unmet = np.maximum(need - plan.served, 0.0)
-    undone = unmet > TOLERANCE * np.maximum(1.0, need)
-    fees = problem.sites["fee_usd"].to_numpy(float) @ is_used
+    is_used = np.bincount(problem.site_of, plan.counts, len(problem.sites)) > 0
+    unmet = np.maximum(problem.need - plan.served, 0.0)
+    undone = unmet > TOLERANCE * np.maximum(1.0, problem.need)
+    fees = problem.fee_usd @ is_used
     objective = float(plan.counts @ problem.unit_cost + fees)
-    objective += float(unmet[undone] @ worth[undone] + charges.sum())
+    objective += float(unmet[undone] @ problem.unmet_usd[undone] + charges.sum())
     if problem.cvar_excess_usd < np.inf:
         limit = problem.limits.cvar_usd or np.inf
         objective += problem.cvar_excess_usd * max(cvar_usd - limit, 0.0)

@@ -118,9 +118,9 @@ class Plan:
         units = self._units
         problem = self.problem
         cost = units * problem.unit_cost
-        site = problem.assignment_details["site"].to_numpy()
+        site = problem.site_of
         total = np.bincount(site, cost, len(problem.sites))
-        fee = problem.sites["fee_usd"].to_numpy(float)
+        fee = problem.fee_usd
         borne = cost * (fee / np.where(total > 0, total, 1.0))[site]
         for row, usd in zip(problem.rows, self.verdict.charges_usd, strict=True):
             if usd > 0:

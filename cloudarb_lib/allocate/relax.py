@@ -97,7 +97,7 @@ def elastic(problem: Problem, limits: Iterable[Limit]) -> Problem:
 
 
 def relaxed_for(problem: Problem, counts: np.ndarray) -> Relief:
-    """Return what the limits of a problem lack for a plan, and the problem with limits that admit it.
+    """Return what limits lack for a plan, and the problem with limits that admit it.
 
     Parameters
     ----------

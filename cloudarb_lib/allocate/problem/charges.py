@@ -127,7 +127,7 @@ def egress(
 def _data_moved(
     demand: Demand, details: pd.DataFrame, horizon: Horizon
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return GB that a unit of each assignment reads from elsewhere, and what provider they leave."""
+    """Return GB that a unit of each assignment reads from elsewhere, and the provider left."""
     weeks = float(horizon.hours.sum()) / HOURS_PER_WEEK
     site = details["provider"] + "/" + details["region"]
     gb = np.zeros(len(details))

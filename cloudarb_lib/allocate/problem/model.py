@@ -68,7 +68,7 @@ class Limit(ABC):
         return dual
 
     def steps(self, problem: Problem) -> np.ndarray | float:
-        """Return the least amount in which each is used: where as much is left, it does not bind."""
+        """Return the least amount that is used of each: where as much is left, it does not bind."""
         return np.inf
 
     def dearer_may_help(self, problem: Problem) -> bool:
@@ -130,7 +130,8 @@ class Problem:
         commitment's unused machines, which stand in a plan as work would).
     slots
         A row per offer, period and future: ``offer_id``, ``provider``, ``region``, ``site``,
-        ``pool``, ``on_demand``, ``list_price`` and ``mean_price`` (USD per instance-hour), ``gpus``.
+        ``pool``, ``on_demand``, ``list_price`` and ``mean_price`` (USD per instance-hour),
+        ``gpus``.
     assignments
         A row per way to serve a demand, an integer count in the plan: ``demand``, ``slot``,
         ``cover`` (of the need, per unit), ``hours`` (instance-hours paid per unit, rework
@@ -206,6 +207,51 @@ class Problem:
         return self.assignments.join(self.slots, on="slot").join(demands, on="demand")
 
     @cached_property
+    def need(self) -> np.ndarray:
+        """Of each demand."""
+        return self.demands["need"].to_numpy(float)
+
+    @cached_property
+    def unmet_usd(self) -> np.ndarray:
+        """Of each demand: per unit of need left undone; infinite: must be met."""
+        return self.demands["unmet_usd"].to_numpy(float)
+
+    @cached_property
+    def cover(self) -> np.ndarray:
+        """Of the need, by a unit of each assignment."""
+        return self.assignments["cover"].to_numpy(float)
+
+    @cached_property
+    def pool_use(self) -> np.ndarray:
+        """Of its pool's capacity, by a unit of each assignment."""
+        return self.assignments["pool_use"].to_numpy(float)
+
+    @cached_property
+    def demand_of(self) -> np.ndarray:
+        """Demand that each assignment serves."""
+        return self.assignments["demand"].to_numpy()
+
+    @cached_property
+    def pool_of(self) -> np.ndarray:
+        """Pool of each assignment."""
+        return self.assignment_details["pool"].to_numpy()
+
+    @cached_property
+    def site_of(self) -> np.ndarray:
+        """Site of each assignment."""
+        return self.assignment_details["site"].to_numpy()
+
+    @cached_property
+    def capacity(self) -> np.ndarray:
+        """Of each pool."""
+        return self.pools["capacity"].to_numpy(float)
+
+    @cached_property
+    def fee_usd(self) -> np.ndarray:
+        """Of each site, when used."""
+        return self.sites["fee_usd"].to_numpy(float)
+
+    @cached_property
     def unit_cost(self) -> np.ndarray:
         """Expected USD of one unit of each assignment: rent, rework and certain costs."""
         details = self.assignment_details
@@ -276,16 +322,14 @@ class Consumption:
     @cached_property
     def served(self) -> np.ndarray:
         """Need of each demand that is met."""
-        table = self.problem.assignments
-        cover = self.counts * table["cover"].to_numpy(float)
-        return np.bincount(table["demand"], cover, len(self.problem.demands))
+        problem = self.problem
+        return np.bincount(problem.demand_of, self.counts * problem.cover, len(problem.demands))
 
     @cached_property
     def pool_use(self) -> np.ndarray:
         """Capacity of each pool that is taken."""
-        taken = self.counts * self.problem.assignments["pool_use"].to_numpy(float)
-        pool = self.problem.assignment_details["pool"]
-        return np.bincount(pool, taken, len(self.problem.pools))
+        problem = self.problem
+        return np.bincount(problem.pool_of, self.counts * problem.pool_use, len(problem.pools))
 
     @cached_property
     def sums(self) -> np.ndarray:

@@ -15,11 +15,12 @@ from cloudarb_lib.base.measures import tail_weights
 
 @dataclass(frozen=True)
 class Cuts:
-    """Rows found violated: matrix @ z <= upper, each with the limit it belongs to."""
+    """Rows found violated: matrix @ z <= upper."""
 
     matrix: sparse.csr_matrix
     upper: np.ndarray
     names: list[str]
+    """Family of each cut."""
 
     def only(self, which: np.ndarray) -> Cuts:
         """Return the cuts at which ``which`` is true."""
@@ -31,13 +32,13 @@ class Cuts:
 class Milp:
     """Minimise cost @ z, row_lower <= rows @ z <= row_upper, lower <= z <= upper.
 
-    Columns are the counts of each pair, then whether each site is used, then what is left
-    undone, then the usage of each slot in instance-hours (which carries every scenario and
-    spend row), then what rows with tiers are charged for; with a limit on effective providers, last, the
-    spend s of each, that of all together T, and q >= s^2 / T of each: q adds up to T / n at most; last of all
-    the CVaR beyond its limit, where that has a price.
-    ``links``: counts <= site used; tail cuts and tangents of q come from ``Problem``; all three are added
-    by ``separate`` when violated.
+    Columns are the counts of each assignment, then whether each site is used, then what is left
+    undone, then the usage of each slot in instance-hours (which carries all that sample paths and
+    spend limit), then what rows with tiers are charged for; with a limit on effective providers
+    the spend s of each, that of all together T, and q >= s^2 / T of each: q adds up to T / n at
+    most; last of all the CVaR beyond its limit, where that has a price.
+
+    Links, tail cuts and tangents of q are added by ``separate`` when violated.
     """
 
     problem: Problem
@@ -51,6 +52,7 @@ class Milp:
     row_keys: list[Key | None]
     """Of the limit that each row holds; None for rows that hold none."""
     links: Cuts
+    """Counts <= site used."""
     site_columns: np.ndarray
     unmet_columns: np.ndarray
     """Column of what is left undone of each demand; -1 where all of it must be served."""
@@ -69,9 +71,9 @@ class Milp:
         plan = Consumption(problem, counts)
         site = problem.assignment_details["site"]
         is_used = np.bincount(site, counts, len(problem.sites)) > 0
-        is_paid = problem.sites["fee_usd"].to_numpy(float) > 0
-        unmet = np.maximum(problem.demands["need"].to_numpy(float) - plan.served, 0)
-        is_optional = np.isfinite(problem.demands["unmet_usd"].to_numpy(float))
+        is_paid = problem.fee_usd > 0
+        unmet = np.maximum(problem.need - plan.served, 0)
+        is_optional = np.isfinite(problem.unmet_usd)
         charged = [_split(row, total) for row, total in zip(problem.rows, plan.sums, strict=True)]
         if problem.limits.effective_providers is not None:
             spend = spends(problem, plan.hours)
@@ -84,38 +86,67 @@ class Milp:
 
 
 def _split(row: Row, value: float) -> list[float]:
-    """Return the columns of a row's tiers at a value: see ``_charge``."""
+    """Return the columns of a row's tiers at a value, as ``program`` adds them for its charge."""
     if not row.falls:
         return [min(max(value - start, 0.0), end - start) for start, end, _ in row.pieces]
-    here = [start <= value < end for start, end, _ in row.pieces]
-    return [part for is_it in here for part in (value * is_it, float(is_it))]
+    columns = []
+    for start, end, _ in row.pieces:
+        is_here = start <= value < end
+        columns += [value * is_here, float(is_here)]
+    return columns
 
 
 def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True) -> Cuts:
-    """Return the links, tail cut and tangents that the point ``z`` violates.
+    """Return the cuts that a point violates.
 
-    Tail: CVaR(u) is the largest mean cost over all choices of the worst worlds, so the mean
-    over today's worst worlds bounds it from below for every plan. Tangents: at the
-    shares of the point, where their squares add up to more than 1 / n. ``tolerance`` is relative to each limit.
+    Parameters
+    ----------
+    milp
+        The program.
+    z
+        A point of it, shape (columns,).
+    tolerance
+        Relative to each limit: a tail cut or tangent violated by less is not returned.
+    links
+        Whether to look for links too.
+
+    Returns
+    -------
+    Cuts
+        Links, the tail cut and the tangents at the shares of the point.
     """
-    problem, limits = milp.problem, milp.problem.limits
-    width = len(z)
     found = []
     if links:
         found.append(milp.links.only(milp.links.matrix @ z > 1e-6))
-    u = z[milp.usage_columns]
-    if limits.cvar_usd is not None and problem.paths is not None:
-        row, value = tail_row(problem.paths, u, limits.cvar_level)
-        columns, excess = milp.usage_columns, 0.0
-        if problem.cvar_excess_usd < np.inf:  # the last column tells how much is paid for
-            columns, row, excess = np.r_[columns, width - 1], np.r_[row, -1.0], z[-1]
-        if value > excess + limits.cvar_usd * (1 + tolerance):
-            found.append(rows_of(milp, [(columns, row, -1)], Cvar.cuts, limits.cvar_usd))
-    if limits.effective_providers is not None:
-        spend = spends(problem, u)
-        if np.linalg.norm(spend) > limits.effective_providers**-0.5 * spend.sum() * (1 + tolerance):
+    if milp.problem.limits.cvar_usd is not None and milp.problem.paths is not None:
+        found += _tail_cut(milp, z, milp.problem.limits.cvar_usd, tolerance)
+    least = milp.problem.limits.effective_providers
+    if least is not None:
+        spend = spends(milp.problem, z[milp.usage_columns])
+        # their squares add up to more than 1 / n
+        if np.linalg.norm(spend) > least**-0.5 * spend.sum() * (1 + tolerance):
             found.append(tangents(milp, spend[None] / spend.sum()))
-    return join(found, width)
+    return join(found, len(z))
+
+
+def _tail_cut(milp: Milp, z: np.ndarray, cvar_usd: float, tolerance: float) -> list[Cuts]:
+    """Return the mean cost over the worst sample paths of a point as a cut, where it is too large.
+
+    CVaR is the largest mean cost over all choices of the worst paths, so the mean over today's
+    worst bounds it from below for every plan.
+    """
+    problem = milp.problem
+    assert problem.paths is not None
+    columns = milp.usage_columns
+    row, value = tail_row(problem.paths, z[columns], problem.limits.cvar_level)
+    excess = 0.0
+    if problem.cvar_excess_usd < np.inf:  # the last column tells how much is paid for
+        columns = np.r_[columns, len(z) - 1]
+        row = np.r_[row, -1.0]
+        excess = z[-1]
+    if value <= excess + cvar_usd * (1 + tolerance):
+        return []
+    return [rows_of(milp, [(columns, row, -1)], Cvar.cuts, cvar_usd)]
 
 
 def spends(problem: Problem, usage: np.ndarray) -> np.ndarray:
@@ -124,19 +155,34 @@ def spends(problem: Problem, usage: np.ndarray) -> np.ndarray:
 
 
 def tangents(milp: Milp, shares: np.ndarray) -> Cuts:
-    """Return q >= 2 r s - r^2 T, which s^2 / T keeps, for each group at each of its ``shares`` r (points, groups).
+    """Return q >= 2 r s - r^2 T, which s^2 / T keeps, for each group at each of its shares r.
 
-    One square a group at a time, not the cone of all at once: few tangents of each bound the cone at every
-    combination of them (Vielma, Dunning, Huchette and Lubin 2017).
+    One square a group at a time, not the cone of all at once: few tangents of each bound the cone
+    at every combination of them.
+
+    Parameters
+    ----------
+    milp
+        A program with a limit on effective providers.
+    shares
+        Of expected spend, shape (points, groups).
+
+    References
+    ----------
+    Vielma, Dunning, Huchette and Lubin (2017), Extended formulations in mixed integer conic
+    quadratic programming.
     """
-    k = shares.shape[1]
-    at = np.stack(
-        [milp.spread_columns[:k], np.full(k, milp.spread_columns[k]), milp.spread_columns[k + 1 :]]
-    )
-    each = [(g, r) for g in range(k) for r in np.unique(shares[:, g])]
-    return rows_of(
-        milp, [(at[:, g], np.array([2 * r, -(r**2), -1.0]), -1) for g, r in each], "tangent", 0.0
-    )
+    groups = shares.shape[1]
+    spend = milp.spread_columns[:groups]
+    total = np.full(groups, milp.spread_columns[groups])
+    squares = milp.spread_columns[groups + 1 :]
+    at = np.stack([spend, total, squares])
+    cuts = [
+        (at[:, group], np.array([2 * share, -(share**2), -1.0]), -1)
+        for group in range(groups)
+        for share in np.unique(shares[:, group])
+    ]
+    return rows_of(milp, cuts, "tangent", 0.0)
 
 
 def join(cuts: list[Cuts], width: int) -> Cuts:
@@ -147,23 +193,56 @@ def join(cuts: list[Cuts], width: int) -> Cuts:
 
 
 def rows_of(milp: Milp, parts: list, name: str, upper: float = 1.0) -> Cuts:
-    """Return the cuts columns @ values <= upper; with a switch (not -1), <= upper * switch."""
-    at, columns, values, limit = [], [], [], []
-    for i, (where, row, switch) in enumerate(parts):
-        tied = switch >= 0
-        at.append(np.full(len(where) + tied, i))
-        columns.append(np.r_[where, [switch] * tied])
-        values.append(np.r_[row, [-upper] * tied])
-        limit.append(0.0 if tied else upper)
+    """Return cuts of one family.
+
+    Parameters
+    ----------
+    milp
+        The program.
+    parts
+        (columns, values, switch) of each cut.
+    name
+        The family.
+    upper
+        columns @ values <= upper; with a switch (not -1), <= upper * switch.
+    """
     shape = (len(parts), len(milp.cost))
     if not parts:
         return Cuts(sparse.csr_matrix(shape), np.zeros(0), [])
-    entries = (np.concatenate(values), (np.concatenate(at), np.concatenate(columns)))
-    return Cuts(sparse.csr_matrix(entries, shape), np.array(limit), [name] * len(parts))
+    row_at = []
+    column_at = []
+    values = []
+    limit = []
+    for i, (columns, row, switch) in enumerate(parts):
+        tied = switch >= 0
+        row_at.append(np.full(len(columns) + tied, i))
+        column_at.append(np.r_[columns, [switch] * tied])
+        values.append(np.r_[row, [-upper] * tied])
+        limit.append(0.0 if tied else upper)
+    at = (np.concatenate(row_at), np.concatenate(column_at))
+    matrix = sparse.csr_matrix((np.concatenate(values), at), shape)
+    return Cuts(matrix, np.array(limit), [name] * len(parts))
 
 
 def tail_row(paths: np.ndarray, usage: np.ndarray, level: float) -> tuple[np.ndarray, float]:
-    """Return the mean price row over the worst worlds of a usage, and its cost (the CVaR)."""
+    """Return the mean price row over the worst sample paths of a usage, and its cost, the CVaR.
+
+    Parameters
+    ----------
+    paths
+        Price of each slot, shape (sample paths, slots).
+    usage
+        Instance-hours of each slot.
+    level
+        Of CVaR.
+
+    Returns
+    -------
+    np.ndarray
+        USD per instance-hour of each slot, shape (slots,).
+    float
+        USD.
+    """
     cost = paths @ usage
     order = np.argsort(-cost, kind="stable")
     weights = tail_weights(len(cost), level)

@@ -130,11 +130,8 @@ class _Columns:
 
 def _most(problem: Problem, *, tight: bool) -> np.ndarray:
     """Return how many units of each assignment its bound and its pool allow."""
-    use = problem.assignments["pool_use"].to_numpy(float)
-    pool = problem.assignment_details["pool"].to_numpy()
-    capacity = problem.pools["capacity"].to_numpy(float)
     with np.errstate(divide="ignore"):
-        in_pool = np.floor(capacity[pool] / use + 1e-9)
+        in_pool = np.floor(problem.capacity[problem.pool_of] / problem.pool_use + 1e-9)
     most = np.minimum(problem.assignments["most"].to_numpy(float), in_pool)
     if tight:
         most[dominated(problem)] = 0.0
@@ -143,9 +140,9 @@ def _most(problem: Problem, *, tight: bool) -> np.ndarray:
 
 def _columns(program: _Program, problem: Problem, most: np.ndarray) -> _Columns:
     """Add the columns that every program has."""
-    fee = problem.sites["fee_usd"].to_numpy(float)
-    need = problem.demands["need"].to_numpy(float)
-    unmet_usd = problem.demands["unmet_usd"].to_numpy(float)
+    fee = problem.fee_usd
+    need = problem.need
+    unmet_usd = problem.unmet_usd
     paid = np.flatnonzero(fee > 0)
     optional = np.flatnonzero(np.isfinite(unmet_usd))
     sites = np.full(len(fee), -1)
@@ -159,24 +156,21 @@ def _columns(program: _Program, problem: Problem, most: np.ndarray) -> _Columns:
 
 def _add_demands(program: _Program, problem: Problem, columns: _Columns) -> None:
     """Add what is served and what is left undone of each demand: its need, exactly or at least."""
-    demand = problem.assignments["demand"].to_numpy()
-    cover = problem.assignments["cover"].to_numpy(float)
-    need = problem.demands["need"].to_numpy(float)
     optional = np.flatnonzero(columns.unmet >= 0)
     program.rows(
         Served().keys(problem),
-        np.r_[demand, optional],
+        np.r_[problem.demand_of, optional],
         np.r_[columns.counts, columns.unmet[optional]],
-        np.r_[cover, np.ones(len(optional))],
-        lower=need,
-        upper=need if problem.exact else np.inf,
+        np.r_[problem.cover, np.ones(len(optional))],
+        lower=problem.need,
+        upper=problem.need if problem.exact else np.inf,
     )
 
 
 def _pool_switch(problem: Problem, columns: _Columns) -> np.ndarray:
-    """Return the column of the site that closes each pool: -1 without a fee, or for several sites."""
-    pool = problem.assignment_details["pool"].to_numpy()
-    site = problem.assignment_details["site"].to_numpy()
+    """Return the column of the site that closes each pool; -1 without a fee, or for several."""
+    pool = problem.pool_of
+    site = problem.site_of
     first_site = np.full(len(problem.pools), -1)
     first_site[pool] = site
     elsewhere = np.bincount(pool, site != first_site[pool], len(problem.pools))
@@ -197,9 +191,9 @@ def _add_capacities(
     ``rounded`` adds each again divided by a machine size and rounded down, which stays valid for
     whole counts and cuts off what no whole machines can be.
     """
-    use = problem.assignments["pool_use"].to_numpy(float)
-    pool = problem.assignment_details["pool"].to_numpy()
-    capacity = problem.pools["capacity"].to_numpy(float)
+    use = problem.pool_use
+    pool = problem.pool_of
+    capacity = problem.capacity
     tied = np.flatnonzero(pool_switch >= 0)
     whole_sizes = set(use[(use > 1) & (use == np.round(use))]) if rounded else set()
     for divisor in (1.0, *sorted(whole_sizes)[:_MANY_SIZES]):
@@ -293,10 +287,10 @@ def _links(problem: Problem, columns: _Columns, width: int) -> Cuts:
 
     What one demand takes at one site cannot exceed the demand, where it must be covered exactly.
     """
-    demand = problem.assignments["demand"].to_numpy()
-    cover = problem.assignments["cover"].to_numpy(float)
-    need = problem.demands["need"].to_numpy(float)
-    site = problem.assignment_details["site"].to_numpy()
+    demand = problem.demand_of
+    cover = problem.cover
+    need = problem.need
+    site = problem.site_of
     tied = np.flatnonzero((columns.sites[site] >= 0) & (columns.most > 0))
     if problem.exact:
         key = demand[tied] * len(problem.sites) + site[tied]

@@ -24,15 +24,15 @@ class Capacity(Limit):
         return [(self.kind, pool) for pool in range(len(problem.pools))]
 
     def use(self, plan: Consumption) -> Use:
-        return Use(self, plan.pool_use, plan.problem.pools["capacity"].to_numpy(float))
+        return Use(self, plan.pool_use, plan.problem.capacity)
 
     def steps(self, problem: Problem) -> np.ndarray:
         smallest = problem.assignment_details.groupby("pool")["pool_use"].min()
         return smallest.reindex(range(len(problem.pools))).fillna(np.inf).to_numpy(float)
 
     def elastic(self, problem: Problem, usd: float) -> Problem:
-        pool = problem.assignment_details["pool"].to_numpy()
-        use = problem.assignments["pool_use"].to_numpy(float)
+        pool = problem.pool_of
+        use = problem.pool_use
         paid = []
         for k, capacity in enumerate(problem.pools["capacity"]):
             at = np.flatnonzero(pool == k)

@@ -40,7 +40,7 @@ class Served(Limit):
         """No more than the need where it must be covered exactly."""
         if not plan.problem.exact:
             return []
-        return [Use(self, plan.served, plan.problem.demands["need"].to_numpy(float))]
+        return [Use(self, plan.served, plan.problem.need)]
 
     def elastic(self, problem: Problem, usd: float) -> Problem:
         unmet = problem.demands["unmet_usd"]

@@ -15,9 +15,9 @@ from cloudarb_lib.allocate.problem.model import Consumption, Limit, Problem, Use
 class StatedLimit(Limit):
     """A limit that a user states by one figure: a field of ``Limits``, or one of its ``further``.
 
-    A subclass names its ``kind`` and ``unit`` and gives ``name`` and ``rows``, each a sum of at most
-    ``bound``. Where a row says it in another way (a share), or the limit is none of sums, it also
-    tells what a plan has ``used``.
+    A subclass names its ``kind`` and ``unit`` and gives ``name`` and ``rows``, each a sum of at
+    most ``bound``. Where a row says it in another way (a share), or the limit is none of sums, it
+    also tells what a plan has ``used``.
     """
 
     bound: float
