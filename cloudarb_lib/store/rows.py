@@ -121,7 +121,7 @@ def rows_query(schema: pa.Schema, *, source: str, now: pd.Timestamp) -> tuple[st
         _column_query(table, column, *given.get(column.name, ("NULL", pa.null())), context)
         for column in kept
     ]
-    names = [column.name for column in kept]
+    names = [_stored_value(column) for column in kept]
     if table == "price_events":
         names.append("'ok' AS quality")
     faults = [fault for query in queries for fault in query.faults]
@@ -157,6 +157,13 @@ def _column_query(
         value=f"{value} AS {name}",
         faults=faults,
     )
+
+
+def _stored_value(column: Column) -> str:
+    """Return SQL of a value as the table holds it; a number too large for it is a fault already."""
+    if column.dtype == "INTEGER":
+        return f"TRY_CAST({column.name} AS INTEGER) AS {column.name}"
+    return column.name
 
 
 def _kinds(table: str, column: Column) -> set[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, ingest, quarantine, write_text
@@ -89,6 +90,16 @@ def test_other_columns_are_checked_too(tmp_path: Path) -> None:
         3,
         "ok",
     )
+
+
+@pytest.mark.parametrize("number", ["2147483648", "99999999999", "inf", "-1e300"])
+def test_a_number_too_large_for_its_column_is_held_back(tmp_path: Path, number: str) -> None:
+    header = PRICE_HEADER.strip() + ",offer_count\n"
+    rows = [f"{PRICE_ROW.strip()},{number}\n", f"{PRICE_ROW.strip()},2147483647\n"]
+    report = ingest(tmp_path / "s", write_text(tmp_path / "p.csv", header + "".join(rows)))
+    assert (report.new, dict(report.quarantined)) == (1, {"value_not_a_number": 1})
+    with open_snapshot(tmp_path / "s") as snapshot:
+        assert snapshot.table("price_events")["offer_count"].tolist() == [2147483647]
 
 
 def test_defaults_and_raw_names(tmp_path: Path) -> None:
