@@ -116,7 +116,7 @@ def test_work_with_a_deadline_waits_for_the_cheap_week():
 
 @pytest.mark.parametrize("probability", [0.05, 0.3])
 def test_commit_first_then_recourse(probability):
-    """One machine for sure, three with a probability: commit while it pays against on demand at 80."""
+    """One machine for sure, three perhaps: commit while it pays against on demand at 80."""
     futures = (
         allocate.DemandScenario("calm", 1 - probability),
         allocate.DemandScenario("surge", probability, {"w": 3.0}),
@@ -201,8 +201,10 @@ def test_periods_and_futures_that_do_not_fit_are_refused():
 
 def test_needs_over_time_and_futures_read(tmp_path):
     text = GOOD.replace("3 x 8 H100", "[64 H100, 96 H100]") + (
-        "    start_minutes: 30\n  - workload: b\n    needs: 9000 GPU-hours in 4 weeks\n    accepts: [H100]\n"
-        "scenarios:\n  - scenario: base\n    probability: 0.7\n  - scenario: surge\n    probability: 0.3\n"
+        "    start_minutes: 30\n"
+        "  - workload: b\n    needs: 9000 GPU-hours in 4 weeks\n    accepts: [H100]\n"
+        "scenarios:\n  - scenario: base\n    probability: 0.7\n"
+        "  - scenario: surge\n    probability: 0.3\n"
         "    times: {a: 2}\n"
     )
     file = tmp_path / "demand.yaml"

@@ -1,4 +1,4 @@
-"""Commitments held, carbon, places and data that moves: what is limited and charged for beside rent."""
+"""Commitments held, carbon, places and data that moves: limits and charges beside rent."""
 
 from dataclasses import replace
 

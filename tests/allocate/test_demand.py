@@ -114,7 +114,9 @@ def test_where_data_lies_and_how_near_reads(tmp_path):
 @pytest.mark.parametrize("more", ["commitments:", "scenarios:"])
 def test_what_a_notebook_would_leave_out_of_its_plan_is_refused(tmp_path, more):
     entry = {
-        "commitments:": "  - machine: gcp/us-central1/a3\n    instances: 2\n    usd_per_hour: 3.0\n",
+        "commitments:": (
+            "  - machine: gcp/us-central1/a3\n    instances: 2\n    usd_per_hour: 3.0\n"
+        ),
         "scenarios:": "  - scenario: twice\n    probability: 1.0\n    times: {train: 2.0}\n",
     }[more]
     with pytest.raises(ParameterError, match="would leave out"):

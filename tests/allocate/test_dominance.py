@@ -19,7 +19,7 @@ def drawn(seed: int) -> allocate.Problem:
 
 
 def with_twins(problem: allocate.Problem, rng: np.random.Generator) -> allocate.Problem:
-    """Every second offer stands in the pool and site of the one before, for the most part a little dearer."""
+    """Every second offer stands in the pool and site of the one before, mostly a little dearer."""
     first = np.arange(len(problem.slots)) // 2 * 2
     ratio = np.where(first == np.arange(len(first)), 1.0, rng.uniform(0.95, 1.2, len(first)))
     paths = (

@@ -74,7 +74,8 @@ def in_worlds(price: np.ndarray, table=OFFERS) -> Paths:
         (
             {"budget_usd": 20_000.0, "cvar_usd": 30_000.0, "cvar_level": 0.5},
             [
-                "no limit alone is at fault; together: budget 20,000 is short by 4,192 (21.0%); CVaR 30,000 is short by 6,288 "
+                "no limit alone is at fault; together: budget 20,000 is short by 4,192 (21.0%); "
+                "CVaR 30,000 is short by 6,288 "
             ],
         ),
     ],
@@ -136,7 +137,7 @@ def test_without_a_plan_of_whole_machines_in_time_the_least_is_told_as_such(monk
 
 @pytest.mark.parametrize("need", range(1, 10))
 def test_a_demand_of_which_nothing_can_be_met_is_no_demand(need):
-    """Rounded to figures that a sentence shows, what is too much may be more than there is by a rounding error."""
+    """Rounded to the figures of a sentence, what is too much may be more than there is."""
     nothing = plan_for(work(float(need)), limits=allocate.Limits(budget_usd=1.0)).problem
     told, less = relax.relaxed_for(nothing, np.zeros(len(nothing.assignments)))
     assert told == f"demand of w {need} is too much by {need} (100.0%)"

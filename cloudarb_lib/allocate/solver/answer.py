@@ -44,7 +44,7 @@ class Answer:
 
 
 def shared_status(solver: str, status: str) -> str:
-    """Return the status that all solvers share for a solver's own; SolveError for an unknown one."""
+    """Return the status that all solvers share for one's own; SolveError for an unknown one."""
     if status.lower() not in _STATUS:
         raise SolveError(f"{solver} stopped: {status}.")
     return _STATUS[status.lower()]

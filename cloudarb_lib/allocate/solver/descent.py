@@ -164,7 +164,7 @@ def tangents_near(milp: Milp, counts: np.ndarray) -> list[Cuts]:
 
 
 def repair(search: Search, node: Node, upper: np.ndarray, plan: np.ndarray, *, gap: float) -> None:
-    """Offer the cheapest plan within ``upper`` that keeps most of ``plan``, which breaks a limit."""
+    """Offer the cheapest plan within ``upper`` that keeps most of one that breaks a limit."""
     milp = search.milp
     columns = np.flatnonzero(plan)
     machines = plan.sum()

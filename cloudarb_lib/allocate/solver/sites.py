@@ -100,7 +100,7 @@ def only_lasting(cuts: Cuts) -> Cuts:
 
 
 def _add_node(search: Search, tree: _SiteTree, sites: np.ndarray) -> None:
-    """Add the node of the plans at these sites, unless there are none, and avoid them from now on."""
+    """Add the node of the plans at these sites, if there are any, and avoid them from now on."""
     milp = search.milp
     columns = milp.site_columns
     parts = [(columns, 2 * sites - 1, -1)]

@@ -63,7 +63,7 @@ class Search:
         return self.incumbent is not None and self.cost - self.bound <= near
 
     def offer(self, counts: np.ndarray) -> bool:
-        """Return whether ``counts`` keep every limit; they become the incumbent if they cost less."""
+        """Return whether ``counts`` keep every limit; they are the incumbent if they cost less."""
         verdict = check(self.milp.problem, counts)
         if not verdict.broken and verdict.objective_usd < self.cost:
             self.incumbent = counts
@@ -84,7 +84,7 @@ class Search:
         return self.relaxation.solve_with_cuts(self.deadline, self.strengthen)
 
     def node_here(self, lower: np.ndarray, upper: np.ndarray) -> Node:
-        """Return the node at the relaxation just solved, with only those cuts that hold it there."""
+        """Return the node at the relaxation just solved, with those cuts alone that hold it."""
         relaxed = self.relaxation
         cuts = join(relaxed.cuts, len(self.milp.cost))
         slack = cuts.upper - cuts.matrix @ relaxed.z
