@@ -1,1 +1,1 @@
-"""The installed package around the library: command line, runner, graph, report."""
+"""The installed package around the library: command line, runs of notebooks, reports."""

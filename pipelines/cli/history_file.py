@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
-    """Yield the folder of a store that holds the file ``history`` alone, gone afterwards; ``store_dir`` without.
+    """Yield the folder of a store that holds the file ``history`` alone, gone afterwards.
 
-    Prints what the file brought in. DataError where it cannot be read.
+    Without a file it is ``store_dir``. Prints what the file brought in; DataError where it cannot
+    be read.
     """
+    import tempfile
     from datetime import UTC, datetime
 
     from cloudarb_lib.store import ingest_files
@@ -32,7 +33,10 @@ def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
 
 
 def record_end(events: pd.DataFrame, name: str) -> pd.Timestamp:
-    """Return when the last of ``events`` took effect and was seen; DataError, by ``name``, where there is none."""
+    """Return when the last of ``events`` took effect and was seen; DataError where there is none.
+
+    ``name`` is the history's, for the message.
+    """
     from cloudarb_lib.base.errors import DataError
 
     if events.empty:

@@ -1,0 +1,65 @@
+"""The command ``cloudarb``. Start-up is quick: each verb imports what it needs when it is used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from pipelines.cli import allocate, backtest, doctor, ingest, risk_backtest, run
+from pipelines.cli.manual import ListsInOneGo, Manual
+
+app = typer.Typer(
+    cls=Manual,
+    help="""
+    Where to rent compute, for how long, what it will cost and how wrong that can be: from price
+    records to a plan with its risk, as a report of pages.
+    """,
+    subcommand_metavar="VERB ...",
+    options_metavar="",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("run", options_metavar="[--reports FOLDER]")(run.run)
+app.command("ingest", options_metavar="[--store FOLDER]")(ingest.ingest)
+app.command("backtest")(backtest.backtest)
+app.command("allocate", cls=ListsInOneGo, options_metavar="--as-of DAY --out FOLDER [OPTIONS]")(
+    allocate.allocate
+)
+app.command("doctor", options_metavar="")(doctor.doctor)
+
+risk_app = typer.Typer(
+    help="Questions on cost-at-risk.",
+    subcommand_metavar="QUESTION ...",
+    options_metavar="",
+    rich_markup_mode=None,
+)
+risk_app.command("backtest")(risk_backtest.risk_backtest)
+app.add_typer(risk_app, name="risk")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one verb.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The words after ``cloudarb``; those of the process without.
+
+    Returns
+    -------
+    int
+        The exit code, see ``pipelines.exit_codes``. What a person can mend ends with a message on
+        stderr, without a traceback.
+    """
+    command = typer.main.get_command(app)
+    try:
+        return int(command.main(arguments, prog_name="cloudarb", standalone_mode=False) or 0)
+    except typer.TyperException as mistake:  # on the command line itself
+        context = getattr(mistake, "ctx", None) or typer.Context(command, info_name="cloudarb")
+        print(context.get_usage(), file=sys.stderr)
+        print(f"{context.command_path}: error: {mistake.format_message()}", file=sys.stderr)
+        return mistake.exit_code

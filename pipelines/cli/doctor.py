@@ -1,0 +1,117 @@
+"""``cloudarb doctor``: what a run needs, looked at one by one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from cloudarb_lib.base import locations
+from cloudarb_lib.base.errors import CloudArbError
+from pipelines.exit_codes import DONE, UNFORESEEN
+
+Finding = tuple[str, str, str]
+"""Level (ok, warn or fail), what was found, and the way out ('' where none is needed)."""
+INSTALL = "Run make report, which sets the environment up; or pip install -r requirements.lock."
+"""The way out where Python or a package is not what it should be."""
+_DISK_GIB = 1.0
+_FRESH_DAYS = 14
+
+
+def doctor() -> int:
+    """Is everything in place? What to do if not.
+
+    Looks at Python, packages, store, configurations, notebooks, disk and folders: a line each, ok,
+    warn or fail, with the way out.
+    """
+    levels = set()
+    for level, what, way_out in examine():
+        levels.add(level)
+        print(f"{level:<5} {what}" + (f"\n      -> {way_out}" if way_out else ""), flush=True)
+    print("not usable: see fail above" if "fail" in levels else "usable")
+    return UNFORESEEN if "fail" in levels else DONE
+
+
+def examine() -> Iterator[Finding]:
+    """Yield what was found, check by check; a check that itself breaks is a fail."""
+    checks = {
+        "packages": _packages,
+        "store": _store,
+        "configurations": _configurations,
+        "room": _room,
+    }
+    for name, check in checks.items():
+        try:
+            yield from check()
+        except CloudArbError as fault:
+            yield "fail", fault.what, fault.way_out
+        except Exception as fault:
+            yield "fail", f"{name}: {type(fault).__name__}: {fault}", INSTALL
+
+
+def _finding(good: bool, what: str, way_out: str, level_if_not: str = "fail") -> Finding:
+    return ("ok", what, "") if good else (level_if_not, what, way_out)
+
+
+def _packages() -> Iterator[Finding]:
+    """Compare Python, and the packages that the project asks for itself, with the lock."""
+    import re
+    from importlib import metadata
+
+    from pipelines.run.manifest import required_packages
+
+    python = sys.version.split()[0]
+    yield _finding(python.startswith("3.11."), f"Python {python} (3.11 is wanted)", INSTALL)
+    lock = locations.requirements_lock().read_text(encoding="utf-8")
+    locked = re.findall(r"^(\S+)==([^\s;]+)", lock, flags=re.M)  # several where platforms differ
+    required = required_packages()
+    installed = {
+        name: found.version for name in required for found in metadata.distributions(name=name)
+    }
+    missing = [name for name in required if name not in installed]
+    others = [f"{name} {v}" for name, v in installed.items() if (name, v) not in locked]
+    yield _finding(not missing, f"packages not installed: {_listed(missing)}", INSTALL)
+    yield _finding(not others, f"packages not as locked: {_listed(others)}", INSTALL, "warn")
+
+
+def _store() -> Iterator[Finding]:
+    """Open the store, and look for sources that nobody looked at of late."""
+    from datetime import UTC, datetime
+
+    from cloudarb_lib.store import open_snapshot
+
+    with open_snapshot() as snapshot:
+        last_looks = snapshot.table("looks").groupby("provider")["looked_at"].max()
+        yield "ok", f"store readable, snapshot {snapshot.digest[:8]}", ""
+    ages = {provider: (datetime.now(UTC) - look).days for provider, look in last_looks.items()}
+    old = [f"{provider} {age} d" for provider, age in ages.items() if age > _FRESH_DAYS]
+    what = f"sources not looked at for {_FRESH_DAYS} days: {_listed(old)}"
+    way_out = "Runs state their as_of, so they are sound; for newer prices cloudarb ingest FILE."
+    yield _finding(not old, what, way_out, "warn")
+
+
+def _configurations() -> Iterator[Finding]:
+    """Check each configuration, and with it the parameters cells of the notebooks it drives."""
+    from pipelines.run.config import load_config
+
+    for path in sorted(locations.configurations().glob("*.yaml")):
+        notebooks = len(load_config(path).parameters)
+        yield "ok", f"pipelines/{path.name} and the parameters of {notebooks} notebooks", ""
+
+
+def _room() -> Iterator[Finding]:
+    """Look for disk space, and try to write where runs write."""
+    import shutil
+    import tempfile
+
+    home = locations.home()
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free / 2**30
+    yield _finding(free > _DISK_GIB, f"{free:.1f} GiB free ({_DISK_GIB:g} is wanted)", "Make room.")
+    for folder in (locations.reports(), locations.store().parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            yield "ok", f"{folder.name}/ is writable", ""
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,34 @@
+"""What the exit code of each command says. 2 to 5 also stand at the errors of the library."""
+
+from __future__ import annotations
+
+DONE = 0
+UNFORESEEN = 1
+NOT_ACCEPTABLE = 2
+DATA = 3
+STORE = 4
+SOLVER = 5
+RUN = 6
+INFEASIBLE = 7
+NOTEBOOK_ERROR = 10
+TIMEOUT = 11
+DEAD_KERNEL = 12
+STOPPED = 130
+
+MEANING = {
+    DONE: "done, or nothing to do",
+    UNFORESEEN: ("doctor: something a run needs is wrong; elsewhere an error we did not foresee"),
+    NOT_ACCEPTABLE: "a parameter, key or argument is not acceptable",
+    DATA: "data break a rule",
+    STORE: "the store cannot be used",
+    SOLVER: "the solver failed or ran out of time",
+    RUN: "the run is in progress already, or its graph broke",
+    INFEASIBLE: (
+        "no plan keeps every limit: which conflict is said, with the least change that mends it"
+    ),
+    NOTEBOOK_ERROR: "a notebook raised an error",
+    TIMEOUT: "a notebook ran out of time",
+    DEAD_KERNEL: "a notebook's kernel died",
+    STOPPED: "stopped from outside; the same command takes it up again",
+}
+"""What the manual says of each."""

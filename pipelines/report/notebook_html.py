@@ -1,0 +1,84 @@
+"""One executed notebook as HTML: figures that the page's script draws, no noise."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+_PLOTLY = "application/vnd.plotly.v1+json"
+_WIDGET = "application/vnd.jupyter.widget-view+json"  # progress bars, of no use on a page
+_FIGURE_HEIGHT = 420
+_MARGIN_TOP = 14
+_MARGIN_TOP_ANNOTATED = 36
+"""Pixels above a figure: more where an annotation stands there."""
+
+
+def notebook_body(path: Path, *, failed: bool) -> str:
+    """Return a notebook as HTML: figures to be drawn by the page, no state of widgets.
+
+    Progress bars and blank lines are left out, but where they may explain a failure.
+    """
+    from nbconvert import HTMLExporter
+
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _plain_dollars(cell.source)
+        for output in list(cell.get("outputs", [])):
+            if _is_noise(output) and not failed:
+                cell.outputs.remove(output)
+            else:
+                _for_the_page(output)
+    notebook.metadata.pop("widgets", None)
+    body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    return str(body)
+
+
+def _is_noise(output: Any) -> bool:
+    """Say whether an output is a progress bar or a blank line."""
+    blank = not output.get("text", "-").strip()
+    return blank or output.get("name") == "stderr" or _WIDGET in output.get("data", {})
+
+
+def _for_the_page(output: Any) -> None:
+    """Turn figures and Markdown into what the page shows, in place."""
+    data = output.get("data", {})
+    if "text/markdown" in data:
+        output.data["text/markdown"] = _plain_dollars(data["text/markdown"])
+    elif _PLOTLY in data:
+        figure = {"text/html": _figure(data[_PLOTLY])}
+        output.data = nbformat.from_dict(figure)  # type: ignore[no-untyped-call]
+
+
+def _plain_dollars(text: str) -> str:
+    """Keep amounts of money from being read as formulas, of which no notebook has any."""
+    return re.sub(r"\\?\$", "&#36;", text)
+
+
+def _figure(figure: dict[str, Any]) -> str:
+    """Return a plotly figure as HTML that the page's script draws, as wide as the page.
+
+    Its title becomes a caption, which wraps on a narrow screen.
+    """
+    layout = figure["layout"]
+    title = layout.pop("title", None) or {}
+    text = title if isinstance(title, str) else title.get("text") or ""
+    caption = re.sub(r"&lt;(/?(?:b|i|sub|sup|br))\s*/?&gt;", r"<\1>", html.escape(text))
+    annotated_above = any(
+        a.get("yref") == "paper" and a.get("y", 0) >= 1 for a in layout.get("annotations", [])
+    )
+    top = _MARGIN_TOP_ANNOTATED if annotated_above else _MARGIN_TOP
+    layout |= {"autosize": True, "margin": {**layout.get("margin", {}), "t": top}}
+    layout.pop("width", None)
+    height = int(layout.get("height") or _FIGURE_HEIGHT)
+    content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
+    return (
+        f'<figure><figcaption>{caption}</figcaption><div class="plot-scroll">'
+        f'<div class="plot" style="height:{height}px"></div>'
+        f'<script type="application/json">{content}</script></div></figure>'
+    )

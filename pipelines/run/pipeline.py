@@ -1,0 +1,172 @@
+"""One run, from configuration to report: checks, snapshot, graph, manifest, pages."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cloudarb_lib.base import locations
+from cloudarb_lib.base.errors import CloudArbError
+from cloudarb_lib.base.files import locked
+from cloudarb_lib.base.units import parse_as_of
+from cloudarb_lib.tables import run_tables
+from pipelines import exit_codes
+from pipelines.exit_codes import DONE, STOPPED
+from pipelines.run import graph
+from pipelines.run.config import RunConfig, load_config
+from pipelines.run.files import read_json, write_json, write_text
+from pipelines.run.graph import GraphEnd, RunFolders
+from pipelines.run.manifest import Manifest, new_manifest, note_end, note_progress, statuses
+from pipelines.run.notebook import now
+from pipelines.run.stages import STAGES
+
+
+class RunError(CloudArbError):
+    """The run cannot go ahead, or its graph could not be carried out."""
+
+    exit_code = exit_codes.RUN
+
+
+def run(config_path: Path, *, reports: Path | None = None) -> int:
+    """Carry out a configuration; what is up to date is not run again.
+
+    Parameters
+    ----------
+    config_path : Path
+        A YAML file.
+    reports : Path, optional
+        Folder of the reports; the project's without.
+
+    Returns
+    -------
+    int
+        The exit code: 0, or that of the first notebook that failed.
+
+    Raises
+    ------
+    ParameterError
+        Before anything starts.
+    RunError
+        Where the same run is in progress already.
+    """
+    began = time.monotonic()
+    config = load_config(config_path)
+    snapshot = _find_snapshot(config)
+    folders = _folders(config, snapshot, reports or locations.reports())
+    with locked(folders.state / "lock", RunError, f"run {folders.run_id}") as lock:
+        _pin(folders.run_dir / "snapshot", snapshot)
+        earlier_statuses = statuses(folders.run_dir)
+        earlier = read_json(folders.run_dir / "manifest.json") or {}
+        manifest = new_manifest(config, folders.run_id, snapshot.stem)
+        graph.write_inputs(config, manifest["notebooks"], folders)
+        _announce(manifest, folders)
+        note_progress(manifest, folders.run_dir)
+        end = graph.carry_out(folders, lock)
+        ran = {
+            stage: status
+            for stage, status in statuses(folders.run_dir).items()
+            if status != earlier_statuses.get(stage)
+        }
+        if end.code == DONE and not ran and _drawn_alike(earlier, manifest):
+            write_json(folders.run_dir / "manifest.json", earlier)
+            seconds = time.monotonic() - began
+            print(f"nothing to do: {folders.shown} is up to date ({seconds:.1f} s)")
+            return DONE
+        code = _exit_code(end, ran, manifest)
+        manifest["status"] = {DONE: "succeeded", STOPPED: "stopped"}.get(code, "failed")
+        manifest |= {"finished_at": now(), "seconds": round(time.monotonic() - began, 1)}
+        note_end(manifest, folders.run_dir, ran)
+        _draw_pages(folders)
+    _print_end(manifest, folders, ran)
+    return code
+
+
+def _find_snapshot(config: RunConfig) -> Path:
+    """Return the file of the store's newest snapshot, building the bundled store if need be.
+
+    ParameterError where it has nothing fresh of the providers at as_of.
+    """
+    from cloudarb_lib.advice import markets
+    from cloudarb_lib.store import open_snapshot
+
+    store = config.settings.get("store_dir")
+    with open_snapshot(locations.home() / store if store else "") as snapshot:
+        markets(
+            snapshot,
+            [parse_as_of(config.given["as_of"])],
+            providers=config.given.get("providers"),
+            stale_after_days=config.given.get("stale_after_days", 1.0),
+        )
+        return snapshot.path
+
+
+def _folders(config: RunConfig, snapshot: Path, reports: Path) -> RunFolders:
+    """Return the folders of the run; the same ones for the same prices and parameters."""
+    as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
+    parameters = run_tables.digest(json.dumps(config.given, sort_keys=True))[:6]
+    name = config.settings["name"]
+    return RunFolders(reports.absolute(), f"{name}-{as_of}-{snapshot.stem[:8]}-{parameters}")
+
+
+def _pin(folder: Path, snapshot: Path) -> None:
+    """Make ``folder`` a store whose newest snapshot stays this one, whatever is ingested later."""
+    write_text(folder / "current", f"{snapshot.stem}\n")
+    kept = folder / "snapshots" / snapshot.name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if not kept.exists():
+        try:
+            os.link(snapshot, kept)  # the store keeps few snapshots, a report keeps its own
+        except OSError:
+            shutil.copyfile(snapshot, kept)
+
+
+def _announce(manifest: Manifest, folders: RunFolders) -> None:
+    on = f"{len(STAGES)} notebooks on snapshot {manifest['snapshot'][:8]}, into {folders.shown}"
+    print(f"{manifest['title']}\n{on}", flush=True)
+
+
+def _drawn_alike(earlier: Manifest, manifest: Manifest) -> bool:
+    """Say whether the pages of the earlier, whole run are those that we would draw."""
+    drawn_by = manifest["drawn_by"]
+    return (earlier.get("status"), earlier.get("drawn_by")) == ("succeeded", drawn_by)
+
+
+def _exit_code(end: GraphEnd, ran: dict[str, dict[str, Any]], manifest: Manifest) -> int:
+    """Return the code of the first notebook that failed, or where the graph broke ``RunError``'s.
+
+    In the latter case the manifest gets the error.
+    """
+    if end.code in (DONE, STOPPED):
+        return end.code
+    failed = [status for status in ran.values() if status.get("exit_code")]
+    if failed:
+        return int(min(failed, key=lambda status: status["finished_at"])["exit_code"])
+    manifest["error"] = f"the graph broke, see logs/graph.log: {end.last_lines}"
+    print(manifest["error"], file=sys.stderr)
+    return RunError.exit_code
+
+
+def _draw_pages(folders: RunFolders) -> None:
+    from pipelines.report import pages  # slow to import, so only when there is something to draw
+
+    pages.export(folders.run_dir)
+    pages.write_index(folders.reports)
+
+
+def _print_end(manifest: Manifest, folders: RunFolders, ran: dict[str, dict[str, Any]]) -> None:
+    for stage in ran:
+        entry = manifest["notebooks"][stage]
+        if entry["status"] == "failed":
+            kept = f"{folders.shown}/failed/{stage}.html"
+            print(f"{stage}: {entry['error']}\n  kept: {kept}", file=sys.stderr)
+    again = ""
+    if manifest["status"] == "stopped":
+        again = "; the same command takes up where it stopped"
+    seconds = manifest["seconds"]
+    print(f"{manifest['status']} in {seconds:.0f} s: {folders.shown}/index.html{again}")
