@@ -1,23 +1,26 @@
 """Small notebooks, and a small project around them, for the tests of the pipeline."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
 
 from cloudarb_lib.base import locations
+from pipelines.run.stages import STAGES
 
-TABLES = {
-    "01_explore_prices": ["offers", "sources"],
-    "02_train_ensemble": ["forecast", "paths", "scores", "weights"],
-    "03_allocate": ["plan", "assumptions"],
-    "04_risk_and_stress": ["risk"],
-    "05_summary": ["lookback"],
-}
-PARAMETERS = "as_of: str = '2026-04-29'\nseed: int = 7\nbudget_usd: float = 1.0\nnames: list = ['a']\nrun_dir: str = ''"
+PARAMETERS = """as_of: str = '2026-04-29'
+seed: int = 7
+budget_usd: float = 1.0
+names: list = ['a']
+run_dir: str = ''"""
+"""The parameters cell of a toy notebook."""
 CONFIG = "name: toy\ntitle: Toy\ntimeout_s: 60\nas_of: 2026-04-29\nseed: 3\n"
 _DRIVER = """
 import sys
@@ -31,6 +34,7 @@ root = Path(sys.argv[1])
 locations.store = lambda: store
 locations.home = locations.bundled = lambda: root
 locations.library = lambda: root / "cloudarb_lib"
+exec(sys.argv[2])
 sys.exit(main(["run", str(root / "toy.yaml"), "--reports", str(root / "reports")]))
 """
 
@@ -40,29 +44,34 @@ def notebook(path: Path, parameters: str, *codes: str) -> Path:
     cells = [
         new_markdown_cell("# Toy"),
         new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        *(new_code_cell(code) for code in codes),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    whole = new_notebook(
-        cells=[*cells, *(new_code_cell(code) for code in codes)], metadata={"kernelspec": kernel}
-    )
+    whole = new_notebook(cells=cells, metadata={"kernelspec": kernel})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(writes(whole))
     return path
 
 
-def write_tables(step: str) -> str:
-    """Return the code of a cell that leaves the tables of ``step`` behind, and what it could see."""
+def write_tables(names: Iterable[str]) -> str:
+    """Return the code of a cell that leaves these tables behind, and prints what it could see."""
     return (
         "from pathlib import Path\nfolder = Path(run_dir) / 'tables'\n"
         "print(sorted(p.stem for p in folder.iterdir()))\n"
-        f"for name in {TABLES[step]}:\n    (folder / f'{{name}}.parquet').write_text(str(seed))"
+        f"for name in {list(names)}:\n    (folder / f'{{name}}.parquet').write_text(str(seed))"
     )
 
 
+def toy_stage(root: Path, stage: str, *more_codes: str) -> Path:
+    """Write a quick notebook of a project for a stage, which leaves the tables that it must."""
+    code = write_tables(STAGES[stage].tables)
+    return notebook(root / "notebooks" / f"{stage}.ipynb", PARAMETERS, code, *more_codes)
+
+
 def project(root: Path) -> Path:
-    """Make a project of five quick notebooks and a configuration that drives them."""
-    for step in TABLES:
-        notebook(root / "notebooks" / f"{step}.ipynb", PARAMETERS, write_tables(step))
+    """Make a project of a quick notebook for each stage, and a configuration that drives them."""
+    for stage in STAGES:
+        toy_stage(root, stage)
     (root / "toy.yaml").write_text(CONFIG)
     for name in ("cloudarb_lib/code.py", "data/assumptions.csv", "data/scenarios.yaml"):
         (root / name).parent.mkdir(exist_ok=True)
@@ -71,10 +80,10 @@ def project(root: Path) -> Path:
     return root
 
 
-def start(root: Path) -> subprocess.Popen:
-    """Start ``cloudarb run`` on such a project."""
+def start(root: Path, *, before: str = "") -> subprocess.Popen[str]:
+    """Start ``cloudarb run`` on such a project, in a process that carries out ``before`` first."""
     return subprocess.Popen(
-        [sys.executable, "-c", _DRIVER, str(root)],
+        [sys.executable, "-c", _DRIVER, str(root), before],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -82,14 +91,15 @@ def start(root: Path) -> subprocess.Popen:
     )
 
 
-def finish(root: Path) -> tuple[int, str]:
-    """Carry out ``cloudarb run`` on such a project; return exit code and what it said."""
-    process = start(root)
-    said, _ = process.communicate(timeout=300)
-    return process.returncode, said
+def finish(root: Path, *, before: str = "") -> tuple[int, str]:
+    """Carry out ``cloudarb run`` on such a project; return exit code and what it printed."""
+    process = start(root, before=before)
+    printed, _ = process.communicate(timeout=300)
+    return process.returncode, printed
 
 
-def manifest(root: Path) -> dict:
+def manifest(root: Path) -> dict[str, Any]:
     """Return the manifest of the project's only run."""
     (path,) = (root / "reports").glob("*/manifest.json")
-    return json.loads(path.read_text())
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from pipelines.cli import allocate, backtest, doctor, ingest, risk_backtest, run
-from pipelines.cli.manual import ListsInOneGo, Manual
+from pipelines.cli.manual import Manual, Verb
 
 app = typer.Typer(
     cls=Manual,
@@ -23,21 +23,24 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("run", options_metavar="[--reports FOLDER]")(run.run)
-app.command("ingest", options_metavar="[--store FOLDER]")(ingest.ingest)
-app.command("backtest")(backtest.backtest)
-app.command("allocate", cls=ListsInOneGo, options_metavar="--as-of DAY --out FOLDER [OPTIONS]")(
-    allocate.allocate
-)
-app.command("doctor", options_metavar="")(doctor.doctor)
-
 risk_app = typer.Typer(
     help="Questions on cost-at-risk.",
     subcommand_metavar="QUESTION ...",
     options_metavar="",
     rich_markup_mode=None,
 )
-risk_app.command("backtest")(risk_backtest.risk_backtest)
+app.command("run", cls=Verb, options_metavar="[--reports FOLDER]")(run.run)
+app.command("ingest", cls=Verb, options_metavar="[--store FOLDER]")(ingest.ingest)
+app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
+    backtest.backtest
+)
+app.command("allocate", cls=Verb, options_metavar="--as-of DAY --out FOLDER [OPTIONS]")(
+    allocate.allocate
+)
+app.command("doctor", cls=Verb, options_metavar="[-h]")(doctor.doctor)
+risk_app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
+    risk_backtest.risk_backtest
+)
 app.add_typer(risk_app, name="risk")
 
 

@@ -51,13 +51,11 @@ class AllocateOptions:
     ] = "forecast"
     providers: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME ...", help="whose offers may be used", show_default="all fresh"),
+        typer.Option(metavar="NAME ...", help="whose offers may be used  [default: all fresh]"),
     ] = None
     terms: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="1y|3y ...", help="commitments that may be bought", show_default="none"
-        ),
+        typer.Option(metavar="1y|3y ...", help="commitments that may be bought  [default: none]"),
     ] = None
     frontier: Annotated[
         bool,
@@ -76,7 +74,7 @@ class AllocateOptions:
     ] = 14.0
     seed: Annotated[int, typer.Option(metavar="N", help="of the price paths")] = 7
     store: Annotated[
-        str, typer.Option(metavar="FOLDER", help="folder of the store", show_default="data/store")
+        str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
     ] = ""
     time_limit: Annotated[float, typer.Option(metavar="SECONDS", help="most seconds to solve")] = (
         60.0
@@ -108,8 +106,7 @@ class AllocateOptions:
         ),
     ] = None
     cvar_level: Annotated[
-        float | None,
-        typer.Option(metavar="LEVEL", help="level of CVaR and VaR", show_default="0.95"),
+        float | None, typer.Option(metavar="LEVEL", help="level of CVaR and VaR  [default: 0.95]")
     ] = None
     effective_providers: Annotated[
         float | None,
@@ -121,7 +118,7 @@ class AllocateOptions:
     diversify: Annotated[
         str | None,
         typer.Option(
-            metavar="WHAT", help="what these are: provider or region", show_default="provider"
+            metavar="WHAT", help="what these are: provider or region  [default: provider]"
         ),
     ] = None
     max_provider_share: Annotated[
@@ -150,8 +147,8 @@ class AllocateOptions:
         str | None,
         typer.Option(
             metavar="PRESET",
-            help="preset of spot interruptions: calm, typical or stressed",
-            show_default="typical",
+            help="preset of spot interruptions: calm, typical, stressed or trace-calibrated  "
+            "[default: typical]",
         ),
     ] = None
 
@@ -224,7 +221,7 @@ def _limits(options: AllocateOptions) -> Limits:
 def _problem(
     options: AllocateOptions, demand: Demand, limits: Limits, assumptions: Assumptions
 ) -> Problem:
-    """Return the problem at the offers of the day; ParameterError where the record has none then."""
+    """Return the problem at the offers of the day; ParameterError where there are none then."""
     import pandas as pd
 
     from cloudarb_lib import advice, store

@@ -27,56 +27,50 @@ class BacktestOptions:
 
     history: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="price file as for ingest", show_default="bundled panels"
-        ),
+        typer.Option(metavar="FILE", help="price file as for ingest  [default: bundled panels]"),
     ] = None
     panel: Annotated[
         str | None,
         typer.Option(
-            metavar="PANEL",
-            help=f"one of the bundled panels: {', '.join(_PANELS)}",
-            show_default="all",
+            metavar="PANEL", help=f"one of the bundled panels: {', '.join(_PANELS)}  [default: all]"
         ),
     ] = None
     freq: Annotated[
         str | None,
         typer.Option(
-            metavar="STEP", help="step of the grid, with --history", show_default=OWN.freq
+            metavar="STEP", help=f"step of the grid, with --history  [default: {OWN.freq}]"
         ),
     ] = None
     horizons: Annotated[
         str | None,
         typer.Option(
-            metavar="STEPS,...", help="steps ahead, with --history", show_default=_OWN_HORIZONS
+            metavar="STEPS,...", help=f"steps ahead, with --history  [default: {_OWN_HORIZONS}]"
         ),
     ] = None
     origins: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="how many origins, with --history", show_default=str(OWN.origins)
+            metavar="N", help=f"how many origins, with --history  [default: {OWN.origins}]"
         ),
     ] = None
     span: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="time from the first origin to the end of the record, with --history",
-            show_default=OWN.span,
+            help="time from the first origin to the end of the record, with --history  "
+            f"[default: {OWN.span}]",
         ),
     ] = None
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="folder of scores.parquet", show_default="reports/backtest"
+            metavar="FOLDER", help="folder of scores.parquet  [default: reports/backtest]"
         ),
     ] = None
     store: Annotated[
         str,
         typer.Option(
-            metavar="FOLDER",
-            help="folder of the store, without --history",
-            show_default="data/store",
+            metavar="FOLDER", help="folder of the store, without --history  [default: data/store]"
         ),
     ] = ""
 

@@ -19,7 +19,8 @@ def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
     be read.
     """
     import tempfile
-    from datetime import UTC, datetime
+
+    import pandas as pd
 
     from cloudarb_lib.store import ingest_files
 
@@ -28,7 +29,7 @@ def store_of(history: Path | None, store_dir: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder:
         own = str(Path(folder) / "store")
-        print(ingest_files([history], store_dir=own, now=datetime.now(UTC)))
+        print(ingest_files([history], store_dir=own, now=pd.Timestamp.now("UTC")))
         yield own
 
 

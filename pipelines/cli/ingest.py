@@ -10,10 +10,10 @@ import typer
 
 def ingest(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE ...]", help="Parquet, CSV or EC2 JSON")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Parquet, CSV or EC2 JSON")
     ] = None,
     store: Annotated[
-        str, typer.Option(metavar="FOLDER", help="folder of the store", show_default="data/store")
+        str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
     ] = "",
 ) -> int:
     """Take price files into the store.
@@ -23,9 +23,10 @@ def ingest(
     history. The same file twice changes nothing. Rows that break a rule go to quarantine with file,
     line and reason; the rest lands, and a new snapshot is published.
     """
-    from datetime import UTC, datetime
+
+    import pandas as pd
 
     from cloudarb_lib.store import ingest_files
 
-    print(ingest_files(files or [], store_dir=store, now=datetime.now(UTC)))
+    print(ingest_files(files or [], store_dir=store, now=pd.Timestamp.now("UTC")))
     return 0

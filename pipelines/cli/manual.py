@@ -43,9 +43,12 @@ class Manual(TyperGroup):
                 [(verb.command_path, verb.command.get_short_help_str(100)) for verb in verbs]
             )
         for verb in verbs:
-            called = " ".join([verb.command_path, *verb.command.collect_usage_pieces(verb)])
-            with formatter.section(called.removeprefix(f"{ctx.command_path} ")):
-                formatter.write_text(verb.command.help)
+            formatter.write_paragraph()
+            pieces = verb.command.collect_usage_pieces(verb)
+            formatter.write_usage(verb.command_path, " ".join(pieces), prefix="")
+            _, _, what_it_does = verb.command.help.partition("\n\n")
+            with formatter.indentation():
+                formatter.write_text(what_it_does)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write where things lie, and what exit codes say."""
@@ -84,8 +87,12 @@ def _leaves(group: TyperGroup, ctx: Any) -> Iterator[Any]:
             yield inner
 
 
-class ListsInOneGo(TyperCommand):
-    """A command whose list options take several values: ``--terms 1y 3y``, up to the next option."""
+class Verb(TyperCommand):
+    """A command whose list options take all values up to the next option: ``--terms 1y 3y``."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return options and arguments as a usage line has them, without typer's braces."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat the option before each of its values, which is how typer wants it."""

@@ -122,10 +122,10 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     span = units.parse_freq(setting.span)
     events, looks = _record(setting, store_dir)
     priced = events[_of_kind(events, setting.kind)]
-    grid = {"freq": step, "as_of": setting.until or record_end(priced, setting.name).floor(step)}
+    end = setting.until or record_end(priced, setting.name).floor(step)
 
     def on_grid(how: str) -> Panel:
-        panel = history.to_panel(priced, looks, how=how, **grid)
+        panel = history.to_panel(priced, looks, freq=step, as_of=end, how=how)
         by_model = ["provider", "gpu_model"]
         return history.cheapest(panel, by_model) if setting.kind == "market" else panel
 
@@ -140,7 +140,9 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     panel = panel.select(scored)
     on_demand = events[_listed_on_demand(events)]
     same_machines = on_demand[_on_machines_of(on_demand, panel)]
-    listed = history.to_panel(same_machines, looks, start=panel.times[0] - step, **grid)
+    listed = history.to_panel(
+        same_machines, looks, freq=step, as_of=end, start=panel.times[0] - step
+    )
     return {"panel": panel, "origins": origins, "tick": tick, "listed": listed}
 
 

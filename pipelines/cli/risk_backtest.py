@@ -50,19 +50,14 @@ class RiskBacktestOptions:
 
     history: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="price file as for ingest", show_default="bundled history"
-        ),
+        typer.Option(metavar="FILE", help="price file as for ingest  [default: bundled history]"),
     ] = None
     freq: Annotated[
         str | None,
-        typer.Option(
-            metavar="STEP", help="step of the price grid, with --history", show_default="7D"
-        ),
+        typer.Option(metavar="STEP", help="step of the price grid, with --history  [default: 7D]"),
     ] = None
     horizon: Annotated[
-        int | None,
-        typer.Option(metavar="STEPS", help="steps ahead, with --history", show_default="1"),
+        int | None, typer.Option(metavar="STEPS", help="steps ahead, with --history  [default: 1]")
     ] = None
     level: Annotated[
         float, typer.Option(metavar="LEVEL", help="of VaR and CVaR, inside (0, 1)")
@@ -70,15 +65,13 @@ class RiskBacktestOptions:
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="folder of the tables", show_default="reports/risk_backtest"
+            metavar="FOLDER", help="folder of the tables  [default: reports/risk_backtest]"
         ),
     ] = None
     store: Annotated[
         str,
         typer.Option(
-            metavar="FOLDER",
-            help="folder of the store, without --history",
-            show_default="data/store",
+            metavar="FOLDER", help="folder of the store, without --history  [default: data/store]"
         ),
     ] = ""
 
@@ -147,10 +140,16 @@ def _back_tested(
             purchase_options=["spot"] if history.provider == "aws" else None,
         )
         looks = snapshot.looks(as_of=now)
-    grid = {"freq": units.parse_freq(history.freq), "as_of": record_end(events, history.name)}
+    on_grid = partial(
+        to_panel,
+        events,
+        looks,
+        freq=units.parse_freq(history.freq),
+        as_of=record_end(events, history.name),
+    )
     verdicts, windows = back_test(
-        to_panel(events, looks, how="last", **grid),
-        to_panel(events, looks, how="mean", **grid),
+        on_grid(how="last"),
+        on_grid(how="mean"),
         horizon_steps=history.horizon,
         level=level,
         tick=partial(progress, label=history.name, unit="origin"),
@@ -215,6 +214,6 @@ def _print_passes(tables: list[pd.DataFrame]) -> None:
     from cloudarb_lib.risk.backtest import DEFAULT, FORECAST, SIMPLE
 
     for model in (DEFAULT, FORECAST, *SIMPLE):
-        passed = pd.concat([table.loc[model, "passed"] for table in tables])
+        passed = pd.concat([table["passed"].loc[[model]] for table in tables])
         share = f"{passed.sum():.1f} of {len(passed)} plan-and-horizon pairs ({passed.mean():.0%})"
         print(f"{model} passes Kupiec and Christoffersen at 5 % for {share}")

@@ -15,7 +15,7 @@ def run(
     ],
     reports: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="folder of the reports", show_default="reports/"),
+        typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]"),
     ] = None,
 ) -> int:
     """Prices to report; does only what is not up to date.

@@ -18,7 +18,7 @@ CLOUDS = {
     "nebius": "nebius",
     "runpod": "runpod",
 }
-"""Names of our providers in SkyPilot (ALL_CLOUDS of sky/skylet/constants.py), which knows no other."""
+"""Our providers by their names in SkyPilot (ALL_CLOUDS of sky/skylet/constants.py)."""
 _OWN_MACHINES = ("aws", "azure", "gcp")
 """Clouds whose machines we name as they do; elsewhere GPU model and number tell the machine."""
 

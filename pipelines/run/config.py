@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import datetime
 import json
+import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,5 +234,5 @@ def _field_type(name: str, parameter: Parameter) -> Any:
     field = _TYPES[kind]
     if kind == "list":
         entry = type(default[0]).__name__ if isinstance(default, list) and default else "str"
-        field = list[_TYPES[entry]]
+        field = types.GenericAlias(list, (_TYPES[entry],))
     return Annotated[field, _CHECKS[name]] if name in _CHECKS else field

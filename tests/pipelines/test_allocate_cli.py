@@ -1,6 +1,5 @@
 """``cloudarb allocate``: the plan printed, its files, and honest exit codes."""
 
-import argparse
 import os
 import signal
 import sys
@@ -15,8 +14,12 @@ import yaml
 from cloudarb_lib import allocate as library
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import SolveError
+from cloudarb_lib.tables.assumptions import HAZARD_PRESETS
 from cloudarb_lib.tables.validation import validate
-from pipelines import allocate, cli
+from pipelines import cli
+from pipelines.cli import allocate
+from pipelines.cli.skypilot import write_tasks
+from pipelines.exit_codes import INFEASIBLE
 
 pytestmark = pytest.mark.solver
 
@@ -68,17 +71,59 @@ def test_every_hazard_preset_that_risk_knows_can_be_asked_for(tmp_path):
     assert used["interruption_per_hour/spot/trace"] == 0.45
 
 
-def test_help_names_every_option_and_its_default(capsys):
-    parser = argparse.ArgumentParser()
-    allocate.arguments(parser)
-    with pytest.raises(SystemExit):
-        cli.main(["allocate", "--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    for action in parser._actions[2:]:
-        (option,) = action.option_strings
-        entry = told.split(f" {option} ", 1)[1].split(" --", 1)[0]
-        if isinstance(action.default, int | float) and not isinstance(action.default, bool):
-            assert f"(default {action.default})" in entry, option
+DEFAULTS = {
+    "--paths": "forecast",
+    "--providers": "all fresh",
+    "--terms": "none",
+    "--frontier": None,
+    "--freq": "7D",
+    "--horizon-steps": "13",
+    "--periods": "1",
+    "--n-paths": "500",
+    "--stale-after-days": "14.0",
+    "--seed": "7",
+    "--store": "data/store",
+    "--time-limit": "60.0",
+    "--gap": "0.0001",
+    "--var": None,
+    "--budget": None,
+    "--cvar": None,
+    "--cvar-level": "0.95",
+    "--effective-providers": None,
+    "--diversify": "provider",
+    "--max-provider-share": None,
+    "--max-region-share": None,
+    "--min-on-demand-share": None,
+    "--carbon-kg": None,
+    "--carbon-usd-per-tonne": None,
+    "--hazard": "typical",
+}
+"""Every option, and what holds without it (None: nothing)."""
+
+
+def test_help_names_every_option_and_its_default(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert cli.main(["allocate", "--help"]) == 0
+    told = capsys.readouterr().out
+    entries = {}
+    for entry in told.partition("Options:\n")[2].split("\n  --")[1:]:
+        option, _, text = entry.partition(" ")
+        entries[f"--{option}"] = " ".join(text.split("\n  -")[0].split())
+    for option in ("--as-of", "--out"):
+        assert entries.pop(option).endswith("[required]")
+    defaults = {
+        option: text.partition("[default: ")[2].removesuffix("]") or None
+        for option, text in entries.items()
+    }
+    assert defaults == DEFAULTS
+    assert all(preset in entries["--hazard"] for preset in HAZARD_PRESETS)
+
+
+def test_the_terms_told_as_defaults_are_those_that_hold():
+    limits = library.Limits()
+    assert str(limits.cvar_level) == DEFAULTS["--cvar-level"]
+    assert limits.diversify == DEFAULTS["--diversify"]
+    assert limits.hazard == DEFAULTS["--hazard"]
 
 
 def test_a_plan_is_printed_and_written(tmp_path, capsys):
@@ -132,7 +177,7 @@ def test_commitments_held_and_carbon_are_taken_into_account(tmp_path, capsys):
     kg = float(said.split("\ncarbon: ")[1].split(" kgCO2e")[0].replace(",", ""))
     charged = float(said.split("\ncharges: ")[1].split(" USD")[0].replace(",", ""))
     assert charged == pytest.approx(kg * 0.08, abs=0.01)
-    assert run(tmp_path, "--carbon-kg", str(kg / 1e3)) == allocate.INFEASIBLE
+    assert run(tmp_path, "--carbon-kg", str(kg / 1e3)) == INFEASIBLE
     assert f"carbon {kg / 1e3:,.6g} is short by" in capsys.readouterr().out
 
 
@@ -161,7 +206,7 @@ def test_periods_and_futures_are_planned_together(tmp_path, capsys):
 
 
 def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
-    assert run(tmp_path, "--budget", "1000") == allocate.INFEASIBLE
+    assert run(tmp_path, "--budget", "1000") == INFEASIBLE
     said = capsys.readouterr().out
     assert "budget 1,000 is short by" in said
     assert not (tmp_path / "out" / "plan.csv").exists()
@@ -195,6 +240,8 @@ def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
         (["--budget", "nan"], DEMAND, "budget_usd is nan"),
         (["--store", "/nowhere"], DEMAND, "no store at /nowhere"),
         (["--hazard", "mild"], DEMAND, "hazard is 'mild'"),
+        (["--terms", "1y", "5y"], DEMAND, "terms is '5y'"),
+        (["--paths", "guess"], DEMAND, "'guess' is not one of 'forecast', 'history'"),
     ],
 )
 def test_a_mistake_ends_with_code_2_and_a_sentence(tmp_path, capsys, more, demand, said):
@@ -242,7 +289,7 @@ def test_ctrl_c_in_mid_solve_gives_the_best_plan_so_far(tmp_path, capsys, monkey
         told.append(said)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(allocate, "_tell", stop)
+    monkeypatch.setattr(allocate, "print_progress", stop)
     more = (
         "--gap",
         "0",
@@ -327,7 +374,7 @@ def test_tasks_of_machines_of_other_sizes_are_kept_apart(tmp_path):
             "gpus": [16.0, 3.0, 8.0, 1.0],
         }
     )
-    assert allocate.write_tasks(rows, tmp_path) == (3, ["vultr"])
+    assert write_tasks(rows, tmp_path) == (3, ["vultr"])
     first, second, third = (
         yaml.safe_load((tmp_path / f"w-in-a-b-{n}.yaml").read_text()) for n in (1, 2, 3)
     )

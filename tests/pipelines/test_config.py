@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
-from pipelines.config import SET_BY_RUN, STEPS, Parameter, check, declared, load_config
+from pipelines.run.config import (
+    SET_BY_RUN,
+    Parameter,
+    check_parameters,
+    declared_parameters,
+    load_config,
+)
+from pipelines.run.stages import STAGES
 from pipelines.testing import CONFIG, PARAMETERS, notebook, project
 
 KINDS = {"str": "a", "int": 1, "float": 1.0, "bool": True, "list": ["a"]}
@@ -30,23 +37,25 @@ def load(toys, tmp_path, text):
 @pytest.mark.parametrize("name", ["weekly", "marketplace"])
 def test_the_configurations_that_we_ship_fit_the_notebooks(name):
     config = load_config(locations.configurations() / f"{name}.yaml")
-    assert config.own["name"] == name
-    assert all(config.parameters[step]["as_of"] == config.given["as_of"] for step in STEPS)
+    assert config.settings["name"] == name
+    assert all(config.parameters[stage]["as_of"] == config.given["as_of"] for stage in STAGES)
 
 
 def test_notebooks_that_share_a_parameter_agree_on_it():
     known: dict[str, Parameter] = {}
-    for step in STEPS:
-        for name, parameter in declared(locations.notebooks() / f"{step}.ipynb").items():
+    for stage in STAGES:
+        for name, parameter in declared_parameters(
+            locations.notebooks() / f"{stage}.ipynb"
+        ).items():
             if name != "budget_usd":  # in 03 a limit, in 04 a mark in the figure
-                assert known.setdefault(name, parameter) == parameter, f"{step}: {name}"
+                assert known.setdefault(name, parameter) == parameter, f"{stage}: {name}"
     assert set(SET_BY_RUN) <= set(known)
 
 
 def test_each_notebook_is_given_what_it_declares(toys, tmp_path):
     notebook(tmp_path / "nb/01_explore_prices.ipynb", "as_of: str = ''")
-    for step in list(STEPS)[1:]:
-        notebook(tmp_path / f"nb/{step}.ipynb", PARAMETERS)
+    for stage in list(STAGES)[1:]:
+        notebook(tmp_path / f"nb/{stage}.ipynb", PARAMETERS)
     (tmp_path / "c.yaml").write_text(CONFIG + "budget_usd: 20\n")
     config = load_config(tmp_path / "c.yaml", tmp_path / "nb")
     assert config.parameters["01_explore_prices"] == {"as_of": "2026-04-29"}
@@ -98,17 +107,17 @@ def test_a_fault_is_named_with_its_line(toys, tmp_path, change, told):
 )
 def test_a_parameters_cell_holds_annotated_literals_only(tmp_path, line, told):
     with pytest.raises(ParameterError, match=told):
-        declared(notebook(tmp_path / "n.ipynb", line))
+        declared_parameters(notebook(tmp_path / "n.ipynb", line))
 
 
 def test_a_file_that_is_no_notebook(tmp_path):
     path = notebook(tmp_path / "n.ipynb", "x: int = 1")
     path.write_text(path.read_text().replace('"parameters"', '"other"'))
     with pytest.raises(ParameterError, match="0 cells tagged"):
-        declared(path)
+        declared_parameters(path)
     path.write_text("{}")
     with pytest.raises(ParameterError, match="no notebook"):
-        declared(path)
+        declared_parameters(path)
 
 
 values = st.one_of(
@@ -120,7 +129,7 @@ values = st.one_of(
 def test_what_passes_has_the_type_declared(value, kind):
     known = {"x": Parameter(kind, KINDS[kind])}
     try:
-        got = check({"x": value}, known)["x"]
+        got = check_parameters({"x": value}, known)["x"]
     except ParameterError:
         fits = type(value).__name__ == kind and not (kind == "float" and not math.isfinite(value))
         assert not fits

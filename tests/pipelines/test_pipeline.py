@@ -14,17 +14,18 @@ import pytest
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.files import locked
 from cloudarb_lib.store import open_snapshot
-from pipelines.files import digest, read_json, scrub, write_text
-from pipelines.run import RunError
+from pipelines.run.files import digest, read_json, scrub, write_text
+from pipelines.run.pipeline import RunError
+from pipelines.run.stages import STAGES
 from pipelines.testing import (
     CONFIG,
     PARAMETERS,
-    TABLES,
     finish,
     manifest,
     notebook,
     project,
     start,
+    toy_stage,
     write_tables,
 )
 
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.kernel
 
 
 def statuses(root: Path) -> dict[str, str]:
-    return {step: told["status"] for step, told in manifest(root)["notebooks"].items()}
+    return {stage: entry["status"] for stage, entry in manifest(root)["notebooks"].items()}
 
 
 def wait_for(text: str, process: subprocess.Popen) -> str:
@@ -65,9 +66,10 @@ def test_a_killed_run_is_taken_up_where_it_stood(root):
     assert "05_summary          succeeded" in said
     assert set(statuses(root).values()) == {"succeeded"}
     (run_dir,) = (root / "reports").glob("toy-*")
-    for step, tables in TABLES.items():
-        assert (run_dir / f"{step}.html").exists()
-        assert all((run_dir / "tables" / f"{t}.parquet").read_text() == "3" for t in tables)
+    for name, stage in STAGES.items():
+        assert (run_dir / f"{name}.html").exists()
+        for table in stage.tables:
+            assert (run_dir / "tables" / f"{table}.parquet").read_text() == "3"
     assert not list(run_dir.glob(".work*"))
 
 
@@ -115,10 +117,46 @@ def test_notebooks_see_the_tables_of_those_before_them_only(root):
     assert "'lookback'" not in printed("05_summary")
 
 
+SIXTH = "06_carbon"
+ONE_MORE_ENTRY = f"""
+from pipelines.run.stages import STAGES, Stage
+STAGES[{SIXTH!r}] = Stage(title="Carbon", after=("03_allocate",), tables=("carbon",))
+"""
+
+
+def test_a_sixth_notebook_is_one_entry_in_the_registry(root):
+    extra = "\ncarbon_usd: float = 80.0"
+    path = root / "notebooks" / f"{SIXTH}.ipynb"
+    notebook(path, PARAMETERS + extra, write_tables(["carbon"]), "print(carbon_usd)")
+    code, said = finish(root, before=ONE_MORE_ENTRY)
+    assert code == 0, said
+    assert "6 notebooks on snapshot" in said
+    assert f"{SIXTH}           succeeded" in said
+    assert said.count("succeeded after") == 1, "what is up to date is not run again"
+    assert statuses(root)[SIXTH] == "succeeded"
+    assert manifest(root)["notebooks"][SIXTH]["tables"] == ["carbon"]
+    (run_dir,) = (root / "reports").glob("toy-*")
+    assert (run_dir / "tables/carbon.parquet").read_text() == "3"
+    printed = json.loads((run_dir / f"notebooks/{SIXTH}.ipynb").read_text())["cells"]
+    seen = "".join(printed[-2]["outputs"][0]["text"])
+    assert seen == "['assumptions', 'plan']\n", "tables of the stage it runs after, no others"
+    assert 'aria-current="page">Carbon</a>' in (run_dir / f"{SIXTH}.html").read_text()
+    for page in ("05_summary.html", "run.html"):
+        assert f'href="{SIXTH}.html"' in (run_dir / page).read_text()
+    assert f"/{SIXTH}.html" in (root / "reports/index.html").read_text()
+
+
+def test_a_parameter_of_the_sixth_notebook_is_one_of_the_configuration(root):
+    text = (root / "toy.yaml").read_text()
+    (root / "toy.yaml").write_text(text + "carbon_usd: eighty\n")
+    assert "key 'carbon_usd' is not known" in finish(root)[1]
+    assert "carbon_usd is 'eighty'" in finish(root, before=ONE_MORE_ENTRY)[1]
+    (root / "toy.yaml").write_text(text)
+
+
 def test_a_failure_is_kept_told_and_mended(root):
     step = "04_risk_and_stress"
-    path = root / "notebooks" / f"{step}.ipynb"
-    notebook(path, PARAMETERS, write_tables(step), "raise ValueError('no <b>risk</b>')")
+    toy_stage(root, step, "raise ValueError('no <b>risk</b>')")
     code, said = finish(root)
     assert code == 10
     assert "no <b>risk</b> (in [4])" in said
@@ -130,11 +168,9 @@ def test_a_failure_is_kept_told_and_mended(root):
     assert not (run_dir / "05_summary.html").exists()
     assert 'class="failed-row"' in (root / "reports/index.html").read_text()
 
-    notebook(path, PARAMETERS, write_tables(step))
-    slow = (
-        "import time; time.sleep(60)"  # so that the signal comes in time, however busy the machine
-    )
-    notebook(root / "notebooks" / "05_summary.ipynb", PARAMETERS, slow, write_tables("05_summary"))
+    toy_stage(root, step)
+    # so that the signal comes in time, however busy the machine
+    toy_stage(root, "05_summary", "import time; time.sleep(60)")
     process = start(root)
     wait_for("05_summary          started", process)
     process.send_signal(signal.SIGINT)
@@ -156,8 +192,8 @@ def test_a_bad_configuration_starts_nothing(tmp_path):
 
 def test_a_provider_that_the_store_lacks_is_refused(tmp_path):
     root = project(tmp_path)
-    for step in TABLES:
-        notebook(root / f"notebooks/{step}.ipynb", PARAMETERS + "\nproviders: list = ['gcp']", "1")
+    for stage in STAGES:
+        notebook(root / f"notebooks/{stage}.ipynb", PARAMETERS + "\nproviders: list = ['gcp']", "1")
     with (root / "toy.yaml").open("a") as config:
         config.write("providers: [gpc]\n")
     code, said = finish(root)

@@ -13,21 +13,10 @@ from cloudarb_lib.base import locations
 from cloudarb_lib.tables.run_schema import RUN_TABLES
 from cloudarb_lib.tables.validation import validate
 from pipelines.cli import main
-from pipelines.config import STEPS
+from pipelines.run.stages import STAGES
 
 pytestmark = pytest.mark.slow
-TABLES = [
-    "offers",
-    "sources",
-    "forecast",
-    "paths",
-    "scores",
-    "weights",
-    "plan",
-    "assumptions",
-    "risk",
-    "lookback",
-]
+TABLES = [table for stage in STAGES.values() for table in stage.tables]
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +57,14 @@ def test_the_manifest_says_that_all_is_well(run_dir):
     manifest = json.loads((run_dir / "manifest.json").read_text())
     assert manifest["status"] == "succeeded"
     assert manifest["snapshot"][:8] in run_dir.name
-    for told in manifest["notebooks"].values():
-        assert (told["status"], told["exit_code"], told["error"]) == ("succeeded", 0, "")
+    for entry in manifest["notebooks"].values():
+        assert (entry["status"], entry["exit_code"], entry["error"]) == ("succeeded", 0, "")
 
 
 def test_every_page_draws_a_figure_and_says_something(run_dir):
     local = (str(locations.bundled()), sys.prefix, os.path.expanduser("~"), str(run_dir.parent))
-    for step in STEPS:
-        text = (run_dir / f"{step}.html").read_text()
+    for stage in STAGES:
+        text = (run_dir / f"{stage}.html").read_text()
         assert 'class="plot"' in text
         assert 'output_error"' not in text
         assert not re.search(r"""(src|href)=["']https?:""", text)
@@ -117,9 +106,9 @@ def page():
         browser.close()
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_browser_draws_every_figure_without_a_network(run_dir, page, step):
-    faults, drawn, wanted = faults_in_browser(page, run_dir / f"{step}.html")
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_browser_draws_every_figure_without_a_network(run_dir, page, stage):
+    faults, drawn, wanted = faults_in_browser(page, run_dir / f"{stage}.html")
     assert faults == []
     assert drawn >= wanted >= 1
 

@@ -7,8 +7,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, writes
 
 from cloudarb_lib.plots import figure
-from pipelines import report
-from pipelines.config import STEPS
+from pipelines.report import pages
+from pipelines.run.stages import STAGES
 
 
 def manifest(**changes):
@@ -28,7 +28,7 @@ def manifest(**changes):
         "platform": "x",
         "packages": {"pandas": "2"},
         "config": {"providers": ["gcp", "aws"], "seed": 7},
-        "notebooks": {step: dict(told) for step in STEPS},
+        "notebooks": {stage: dict(told) for stage in STAGES},
     }
     return {**run, **changes}
 
@@ -53,8 +53,8 @@ def run_dir(tmp_path):
     ]
     cells = [new_markdown_cell("# Title, at $7"), new_code_cell("secret_code()", outputs=outputs)]
     whole = new_notebook(cells=cells, metadata={"widgets": {"application/x": {"state": "heavy"}}})
-    for step in STEPS:
-        path = tmp_path / "toy-1/notebooks" / f"{step}.ipynb"
+    for stage in STAGES:
+        path = tmp_path / "toy-1/notebooks" / f"{stage}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(writes(whole))
     return tmp_path / "toy-1"
@@ -62,15 +62,15 @@ def run_dir(tmp_path):
 
 def export(run_dir, run):
     (run_dir / "manifest.json").write_text(json.dumps(run))
-    report.export(run_dir)
-    report.write_index(run_dir.parent)
+    pages.export(run_dir)
+    pages.write_index(run_dir.parent)
 
 
 def test_pages_stand_by_themselves(run_dir):
     export(run_dir, manifest())
-    pages = sorted(run_dir.glob("*.html"))
-    assert len(pages) == len(STEPS) + 2
-    for page in pages:
+    found = sorted(run_dir.glob("*.html"))
+    assert len(found) == len(STAGES) + 2
+    for page in found:
         text = page.read_text()
         assert not re.search(r"""(src|href)=["'](https?:|//|/)""", text)
         for link in re.findall(r'(?:src|href)="([^"#]+)"', text):
@@ -132,7 +132,7 @@ def test_the_list_of_runs_is_newest_first_and_tells_the_dead_from_the_living(tmp
     ):
         (tmp_path / run["run_id"]).mkdir()
         (tmp_path / run["run_id"] / "manifest.json").write_text(json.dumps(run))
-    report.write_index(tmp_path)
+    pages.write_index(tmp_path)
     text = (tmp_path / "index.html").read_text()
     assert re.findall(r'href="(\w+)/index.html"', text) == ["dead", "new", "old"]
     rows = dict(zip(["dead", "new", "old"], text.split("<tr ")[1:], strict=True))
@@ -142,5 +142,5 @@ def test_the_list_of_runs_is_newest_first_and_tells_the_dead_from_the_living(tmp
 
 
 def test_no_runs_yet(tmp_path):
-    report.write_index(tmp_path)
+    pages.write_index(tmp_path)
     assert "None yet" in (tmp_path / "index.html").read_text()

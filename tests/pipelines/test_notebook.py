@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cloudarb_lib.base.errors import ParameterError
-from pipelines import runner
+from pipelines import exit_codes
+from pipelines.run import notebook as runner
 from pipelines.testing import notebook
 
 pytestmark = pytest.mark.kernel
@@ -21,7 +22,7 @@ def go(path: Path, run_dir: Path, *more: str, parameters: object = None, env: di
     """Run the notebook as a process of its own; return exit code, what it said, and its status."""
     values = path.with_suffix(".json")
     values.write_text(json.dumps({} if parameters is None else parameters))
-    command = [sys.executable, "-m", "pipelines.runner", str(path), "--run-dir", str(run_dir)]
+    command = [sys.executable, "-m", "pipelines.run.notebook", str(path), "--run-dir", str(run_dir)]
     done = subprocess.run(
         [*command, "--parameters", str(values), *more],
         capture_output=True,
@@ -63,7 +64,7 @@ def test_a_cell_that_raises(tmp_path):
     save = "open(run_dir + '/tables/moves.parquet', 'w')"
     path = notebook(tmp_path / "bad.ipynb", PARAMETERS, save, "raise KeyError('no such offer')")
     rc, said, status = go(path, tmp_path / "run")
-    assert (rc, status["exit_code"]) == (runner.NOTEBOOK_ERROR, 10)
+    assert (rc, status["exit_code"]) == (exit_codes.NOTEBOOK_ERROR, 10)
     assert "KeyError: 'no such offer' (in [4])" in said
     assert "no such offer" in kept(tmp_path / "run", "bad")
 
@@ -73,7 +74,7 @@ def test_out_of_time_is_for_the_whole_notebook(tmp_path):
     path = notebook(tmp_path / "slow.ipynb", PARAMETERS, *[wait] * 15)
     began = time.monotonic()
     rc, said, status = go(path, tmp_path / "run", "--timeout", "10")
-    assert (rc, status["status"]) == (runner.TIMEOUT, "failed")
+    assert (rc, status["status"]) == (exit_codes.TIMEOUT, "failed")
     assert "not done after 10 s" in said
     assert time.monotonic() - began < 50
     assert "KeyboardInterrupt" in kept(tmp_path / "run", "slow")
@@ -82,7 +83,7 @@ def test_out_of_time_is_for_the_whole_notebook(tmp_path):
 def test_a_kernel_that_dies(tmp_path):
     path = notebook(tmp_path / "dead.ipynb", PARAMETERS, "import os\nos.kill(os.getpid(), 9)")
     rc, said, status = go(path, tmp_path / "run")
-    assert (rc, status["status"]) == (runner.DEAD_KERNEL, "failed")
+    assert (rc, status["status"]) == (exit_codes.DEAD_KERNEL, "failed")
     assert "the kernel died" in said
     kept(tmp_path / "run", "dead")
 
@@ -93,7 +94,7 @@ def test_nobody_waits_for_it_any_more(tmp_path):
     gone.wait()
     environment = {"PATH": "/usr/bin:/bin", runner.OWNER: str(gone.pid)}
     rc, _, status = go(path, tmp_path / "run", env=environment)
-    assert (rc, status["status"]) == (runner.STOPPED, "stopped")
+    assert (rc, status["status"]) == (exit_codes.STOPPED, "stopped")
     assert not (tmp_path / "run/failed").exists()
 
 
@@ -124,4 +125,4 @@ def test_bad_parameters_start_nothing(tmp_path, parameters, told, capsys):
 
 def test_a_missing_notebook_is_refused(tmp_path):
     with pytest.raises(ParameterError, match=r"no notebook none\.ipynb"):
-        runner.run(tmp_path / "none.ipynb", tmp_path / "run", {}, timeout_s=1.0)
+        runner.run_notebook(tmp_path / "none.ipynb", tmp_path / "run", {}, timeout_s=1.0)
