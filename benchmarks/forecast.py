@@ -31,7 +31,7 @@ from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.worker import WORKER
 from cloudarb_lib.tables.assumptions import load_assumptions
-from pipelines.backtest import BUNDLED, SEED
+from pipelines.cli.panels import BUNDLED, SEED
 
 N_PATHS = 200
 

@@ -12,7 +12,7 @@ from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble, losses
 from cloudarb_lib.forecast.backtest import headline, walk_forward
-from pipelines.backtest import SEED, Setting, prepare
+from pipelines.cli.panels import SEED, Setting, prepare
 
 LEVELS = np.array([10, 20, 30, 40, 50, 60, 70, 80, 90])
 """Central intervals that peers are asked for, in per cent."""

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from benchmarks import house
-from pipelines.config import STEPS, load_config
+from pipelines.run.config import load_config
+from pipelines.run.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -64,7 +65,7 @@ def overhead(steps: list[str]) -> None:
             runner = [
                 sys.executable,
                 "-m",
-                "pipelines.runner",
+                "pipelines.run.notebook",
                 str(notebook),
                 "--run-dir",
                 str(run_dir),
@@ -100,7 +101,7 @@ def nothing_to_do() -> None:
 def sizes() -> None:
     """Print how the two packages read, and the lines of code of the notebooks."""
     house.main(["cloudarb_lib", "pipelines"])
-    for step in STEPS:
+    for step in STAGES:
         cells = json.loads((ROOT / "notebooks" / f"{step}.ipynb").read_text())["cells"]
         code = ["".join(c["source"]).splitlines() for c in cells if c["cell_type"] == "code"]
         lengths = [len(cell) for cell in code]
@@ -109,14 +110,11 @@ def sizes() -> None:
 
 def imports() -> None:
     """Print the median of five fresh interpreters, less that of a bare one."""
-    stub = "import pipelines.runner as r; r.skip_slow_grammar(); import papermill"
-    statements = ("import cloudarb_lib", "import pipelines.cli", "import papermill", stub)
+    statements = ("import cloudarb_lib", "import pipelines.cli", "import papermill")
     bare = statistics.median(timed([sys.executable, "-c", ""])[0] for _ in range(5))
     for statement in statements:
         took = statistics.median(timed([sys.executable, "-c", statement])[0] for _ in range(5))
-        print(
-            f"{statement.partition(';')[0]:<32}{took - bare:6.2f} s{'  (slow grammar skipped, papermill)' if ';' in statement else ''}"
-        )
+        print(f"{statement:<32}{took - bare:6.2f} s")
     check = (
         "import sys, cloudarb_lib; assert not {'tensorflow', 'pandas', 'duckdb'} & set(sys.modules)"
     )
@@ -127,6 +125,6 @@ def imports() -> None:
 if __name__ == "__main__":
     sizes()
     imports()
-    overhead(sys.argv[1:] or list(STEPS))
+    overhead(sys.argv[1:] or list(STAGES))
     if not sys.argv[1:]:
         nothing_to_do()

@@ -10,7 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipelines.runner import Watch, execute, skip_slow_grammar
+import nbformat
+
+from pipelines.run.notebook import KernelWatch, execute
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,10 +39,7 @@ def stripped(notebook, executed):
 
 def refresh(path: Path) -> bool:
     """Run the notebook at ``path`` and store it; return whether the file changed."""
-    skip_slow_grammar()
-    import nbformat
-
-    with tempfile.TemporaryDirectory() as folder, Watch(300.0) as watch:
+    with tempfile.TemporaryDirectory() as folder, KernelWatch(300.0) as watch:
         output = Path(folder) / "tables" / path.name
         output.parent.mkdir()
         execute(path, output, {}, watch)

@@ -81,7 +81,20 @@ FLOORS_INSIDE = (
         "cloudarb_lib.risk.risk_tables",
     ),
     ("cloudarb_lib.risk.coverage", "cloudarb_lib.risk.backtest"),
-    ("pipelines.config", "pipelines.runner", "pipelines.run", "pipelines.cli"),
+    ("pipelines.run", "pipelines.cli"),
+    (
+        "pipelines.exit_codes",
+        "pipelines.run.stages",
+        "pipelines.run.files",
+        "pipelines.run.config",
+        "pipelines.run.notebook",
+        "pipelines.report",
+        "pipelines.run.manifest",
+        "pipelines.run.graph",
+        "pipelines.run.pipeline",
+        "pipelines.cli",
+    ),
+    ("pipelines.cli.manual", "pipelines.cli.panels", "pipelines.cli.backtest"),
 )
 """From the ground up: each module or package imports none that stands after it here."""
 DUCKDB_ROOM = ("store",)

@@ -155,8 +155,8 @@ def _scored(task: dict[str, Any], folder: Path) -> pd.DataFrame:
     unfinished = folder / "unfinished"
     scores = forecast.walk_forward(**task, seed=SEED, keep=unfinished / digest).scores
     scores.attrs["digest"] = digest
-    with replaced(file) as part:
-        scores.to_parquet(part, index=False)
+    with replaced(file) as unwritten:
+        scores.to_parquet(unwritten, index=False)
     shutil.rmtree(unfinished, ignore_errors=True)
     return scores
 
@@ -164,12 +164,11 @@ def _scored(task: dict[str, Any], folder: Path) -> pd.DataFrame:
 def _task_digest(task: dict[str, Any]) -> str:
     """Return a digest of the prices to score, the origins, and the library's code."""
     from cloudarb_lib.base import locations
-    from cloudarb_lib.tables import run_tables
-    from pipelines.run import files
+    from cloudarb_lib.base.digests import digest_files, digest_values
 
     panel = task["panel"]
-    return run_tables.digest(
-        files.digest(sorted(locations.library().rglob("*.py"))),
+    return digest_values(
+        digest_files(sorted(locations.library().rglob("*.py"))),
         panel.price,
         panel.offers.to_csv(),
         str(panel.times[:2]),

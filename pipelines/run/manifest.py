@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cloudarb_lib.base import locations
+from cloudarb_lib.base.digests import digest_files
 from pipelines import report
 from pipelines.run.config import RunConfig
-from pipelines.run.files import digest, read_json, scrub, write_text
+from pipelines.run.files import read_json, scrub, write_text
 from pipelines.run.notebook import now
 from pipelines.run.stages import STAGES
 
@@ -82,20 +83,20 @@ def _library_digest() -> str:
     """Return the digest of the library's code and of the figures that it reads."""
     code = sorted(p for p in locations.library().rglob("*") if p.suffix in (".py", ".csv"))
     figures = [*sorted(locations.data().glob("*.csv")), locations.data() / "scenarios.yaml"]
-    return digest([*code, *figures])
+    return digest_files([*code, *figures])
 
 
 def _report_digest() -> str:
     """Return the digest of what draws the pages."""
-    return digest(sorted(p for p in report.FOLDER.iterdir() if p.is_file()))
+    return digest_files(sorted(p for p in report.FOLDER.iterdir() if p.is_file()))
 
 
 def _rests_on(stage: str, parameters: dict[str, Any]) -> dict[str, str]:
     """Return what a notebook's results rest on besides library and snapshot."""
     demand = [locations.find(str(parameters["demand"]))] if "demand" in parameters else []
     return {
-        "notebook": digest([locations.notebooks() / f"{stage}.ipynb"]),
-        "demand": digest(demand),
+        "notebook": digest_files([locations.notebooks() / f"{stage}.ipynb"]),
+        "demand": digest_files(demand),
         "parameters": json.dumps(parameters, sort_keys=True),
     }
 

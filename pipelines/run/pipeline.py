@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from cloudarb_lib.base import locations
+from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import CloudArbError
 from cloudarb_lib.base.files import locked
 from cloudarb_lib.base.units import parse_as_of
-from cloudarb_lib.tables import run_tables
 from pipelines import exit_codes
 from pipelines.exit_codes import DONE, STOPPED
 from pipelines.run import graph
@@ -109,7 +109,7 @@ def _find_snapshot(config: RunConfig) -> Path:
 def _folders(config: RunConfig, snapshot: Path, reports: Path) -> RunFolders:
     """Return the folders of the run; the same ones for the same prices and parameters."""
     as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
-    parameters = run_tables.digest(json.dumps(config.given, sort_keys=True))[:6]
+    parameters = digest_values(json.dumps(config.given, sort_keys=True))[:6]
     name = config.settings["name"]
     return RunFolders(reports.absolute(), f"{name}-{as_of}-{snapshot.stem[:8]}-{parameters}")
 

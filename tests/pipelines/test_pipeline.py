@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cloudarb_lib.base import locations
+from cloudarb_lib.base.digests import digest_files
 from cloudarb_lib.base.files import locked
 from cloudarb_lib.store import open_snapshot
-from pipelines.run.files import digest, read_json, scrub, write_text
 from pipelines.run.pipeline import RunError
 from pipelines.run.stages import STAGES
 from pipelines.testing import (
@@ -94,7 +93,7 @@ def test_the_manifest_tells_what_the_run_rests_on(root):
     assert told["packages"]["papermill"]
     assert told["seconds"] > 0
     entry = told["notebooks"]["01_explore_prices"]
-    assert entry["notebook"] == digest([root / "notebooks/01_explore_prices.ipynb"])
+    assert entry["notebook"] == digest_files([root / "notebooks/01_explore_prices.ipynb"])
     assert json.loads(entry["parameters"]) == told["config"]
     assert (entry["exit_code"], entry["tables"]) == (0, ["offers", "sources"])
     (run_dir,) = (root / "reports").glob("toy-*")
@@ -247,35 +246,3 @@ def test_the_lock_is_dropped_with_its_holder(tmp_path):
         locked(path / "lock", RunError, "it"),
     ):
         pass
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "a.json"
-    write_text(path, "{}")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "\ud800")
-    assert read_json(path) == {}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
-    path.write_text("[1]")
-    assert read_json(path) is None
-    assert read_json(tmp_path / "none") is None
-
-
-def test_digests_tell_contents_and_names_apart(tmp_path):
-    one, two = tmp_path / "1", tmp_path / "2"
-    one.write_text("x"), two.write_text("x")
-    assert digest([one]) != digest([two])
-    assert digest([one, two]) != digest([two, one])
-    before = digest([one])
-    one.write_text("y")
-    assert digest([one]) != before
-
-
-def test_scrub_names_no_place_of_this_machine():
-    text = f"{Path.home()}/x {sys.prefix}/lib /elsewhere/run/tables"
-    said = scrub(text, {Path("/elsewhere/run"): "."})
-    assert said.startswith("~/x ")
-    assert said.endswith("/lib ./tables")
-    assert not [
-        place for place in (str(Path.home()), sys.prefix, str(locations.bundled())) if place in said
-    ]
