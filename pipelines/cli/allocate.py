@@ -147,7 +147,7 @@ class AllocateOptions:
         str | None,
         typer.Option(
             metavar="PRESET",
-            help="preset of spot interruptions: calm, typical, stressed or trace-calibrated  "
+            help="spot interruptions: calm, typical, stressed or trace-calibrated  "
             "[default: typical]",
         ),
     ] = None

@@ -106,7 +106,7 @@ def test_help_names_every_option_and_its_default(capsys, monkeypatch):
     assert cli.main(["allocate", "--help"]) == 0
     told = capsys.readouterr().out
     entries = {}
-    for entry in told.partition("Options:\n")[2].split("\n  --")[1:]:
+    for entry in told.partition("Options:")[2].split("\n  --")[1:]:
         option, _, text = entry.partition(" ")
         entries[f"--{option}"] = " ".join(text.split("\n  -")[0].split())
     for option in ("--as-of", "--out"):
