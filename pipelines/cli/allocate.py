@@ -147,7 +147,8 @@ class AllocateOptions:
         str | None,
         typer.Option(
             metavar="PRESET",
-            help="spot interruptions: calm, typical, stressed or trace-calibrated  "
+            help="spot interruptions: calm, advisor-implied (as calm), typical, trace-calibrated "
+            "or stressed  "
             "[default: typical]",
         ),
     ] = None
