@@ -105,9 +105,16 @@ def conditional_value_at_risk(samples: np.ndarray, level: float) -> Any:
     (2002). Acerbi and Tasche, On the coherence of expected shortfall, Journal of Banking and
     Finance 26 (2002).
     """
-    weights = tail_weights(len(samples), level)
-    beyond = len(samples) - len(weights)
-    tail = np.sort(np.partition(samples, beyond, axis=0)[beyond:], axis=0)[::-1]
+    return var_and_cvar(samples, level)[1]
+
+
+def var_and_cvar(samples: np.ndarray, level: float) -> tuple[Any, Any]:
+    """Return value-at-risk and conditional value-at-risk of samples that are ordered but once."""
+    n = len(samples)
+    weights = tail_weights(n, level)
+    rank = quantile_rank(n, level)
+    ordered = np.partition(samples, rank, axis=0)  # the tail begins at the rank or just above
+    tail = np.sort(ordered[n - len(weights) :], axis=0)[::-1]
     weighted = tail * weights.reshape(-1, *[1] * (tail.ndim - 1))
     # added one by one, the worst first: the same bits for one column as for many
-    return weighted.cumsum(axis=0)[-1] / weights.sum()
+    return ordered[rank], weighted.cumsum(axis=0)[-1] / weights.sum()

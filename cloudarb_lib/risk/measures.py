@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cloudarb_lib.base.errors import DataError, ParameterError
-from cloudarb_lib.base.measures import conditional_value_at_risk, quantile_rank, value_at_risk
+from cloudarb_lib.base.measures import quantile_rank, var_and_cvar
 
 BATCHES = 20
 """Interleaved batches of paths whose spread is the error of an increment."""
@@ -78,7 +78,7 @@ def var(losses: np.ndarray, level: float = 0.95) -> Estimate:
     error = (ordered[min(high, n - 1)] - ordered[max(low, 0)]) / 2.0
     if n * (1.0 - level) < 1.0:
         error = error * np.nan
-    return Estimate(value_at_risk(ordered, level), error)
+    return Estimate(ordered[quantile_rank(n, level)], error)
 
 
 def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
@@ -108,11 +108,12 @@ def cvar(losses: np.ndarray, level: float = 0.95) -> Estimate:
     """
     samples = _checked(losses, level)
     tail = 1.0 - level
-    excess = np.maximum(samples - value_at_risk(samples, level), 0.0)
+    at, value = var_and_cvar(samples, level)
+    excess = np.maximum(samples - at, 0.0)
     error = excess.std(axis=0) / (tail * np.sqrt(len(samples)))
     if len(samples) * tail < 1.0:
         error = error * np.nan
-    return Estimate(conditional_value_at_risk(samples, level), error)
+    return Estimate(value, error)
 
 
 def mean(samples: np.ndarray) -> Estimate:
