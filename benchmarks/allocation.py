@@ -24,7 +24,7 @@ from cloudarb_lib import allocate, store
 from cloudarb_lib.allocate.problem.eligible import fits
 from cloudarb_lib.allocate.solver.options import Solver
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.market import history
+from cloudarb_lib.market import read_market
 from cloudarb_lib.risk import simulate_paths
 from cloudarb_lib.tables import assumptions
 
@@ -183,11 +183,9 @@ def real_problem(integers: int, *, n_paths: int = 500, seed: int = 1) -> allocat
     now = pd.Timestamp("2026-04-29", tz="UTC")
     figures = assumptions.load_assumptions()
     with store.open_snapshot() as snapshot:
-        events, looks = snapshot.events(as_of=now, gpu_only=True), snapshot.looks(as_of=now)
-        grid = snapshot.table("grid_carbon")
-    offers, sources = history.current_offers(events, looks, as_of=now, stale_after_days=3650.0)
-    offers = allocate.with_places(offers[offers["term"] == ""], grid).reset_index(drop=True)
-    panel = history.to_panel(history.fresh(events, sources), looks, freq="7D", as_of=now)
+        market = read_market(snapshot, now, providers=None, stale_after_days=3650.0)
+    offers = market.offers[market.offers["term"] == ""].reset_index(drop=True)
+    panel = market.panel("7D")
     panel = panel.select(panel.offers.index.isin(offers["offer_id"]))
     paths, _ = simulate_paths(
         panel, horizon_steps=13, n_paths=n_paths, model="historical", seed=seed

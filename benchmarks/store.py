@@ -14,7 +14,8 @@ from pathlib import Path
 
 from cloudarb_lib import store
 from cloudarb_lib.base import locations
-from cloudarb_lib.market import history
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.store import BUNDLED_AT, BUNDLED_FILES, ingest_files, open_snapshot
 
 PRICES = ("instances.csv", "looks.parquet", "price_events.parquet")
@@ -85,7 +86,7 @@ def main() -> None:
         for name, options in (("all GCP spot", {}), ("GCP spot with GPUs", {"gpu_only": True})):
             for how in ("last", "mean"):
 
-                def panel(_: Path, options: dict = options, how: str = how) -> history.Panel:
+                def panel(_: Path, options: dict = options, how: str = how) -> Panel:
                     with open_snapshot(filled) as snapshot:
                         events = snapshot.events(
                             as_of="2026-04-29",
@@ -94,7 +95,7 @@ def main() -> None:
                             **options,
                         )
                         looks = snapshot.looks(as_of="2026-04-29")
-                    return history.to_panel(events, looks, freq="7D", as_of="2026-04-29", how=how)
+                    return to_panel(events, looks, freq="7D", as_of="2026-04-29", how=how)
 
                 print(f"  {name}, {how}: {best(panel)}, {panel(Path())}")
 

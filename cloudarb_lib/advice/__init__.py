@@ -1,12 +1,6 @@
-"""Decisions over time: the market at given times, and whether following the advice would have paid."""
+"""Decisions over time: prices ahead, the plan to follow, whether following it would have paid."""
 
-from cloudarb_lib.advice.lookback import (
-    Market,
-    compare,
-    cost_fan,
-    look_back,
-    markets,
-    planned,
-    scoreboard,
-    verdict,
-)
+from cloudarb_lib.advice.lookback import look_back
+from cloudarb_lib.advice.paths import sample_paths
+from cloudarb_lib.advice.planning import accepted_models, compare_plans, cost_fan, plan_of_run
+from cloudarb_lib.advice.scoreboard import scoreboard, verdict

@@ -69,7 +69,7 @@ class Panel:
             if shape != expected:
                 raise DataError(f"Panel.{name} has shape {shape}, expected {expected}.")
         if self.times.tz is None:
-            raise DataError("Panel.times are naive.", "Build panels with history.to_panel.")
+            raise DataError("Panel.times are naive.", "Build panels with market.panel.to_panel.")
         if len(self.times) > 1 and not (np.diff(self.times.asi8) > 0).all():
             raise DataError("Panel.times do not increase.")
         if self.offers.index.has_duplicates:

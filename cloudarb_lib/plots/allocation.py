@@ -7,7 +7,7 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.allocate.plan import is_idle
-from cloudarb_lib.plots import COLOURS, figure, nothing
+from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, nothing
 
 _HATCHES = {"on-demand": "", "spot": "/", "reserved": "x", "used": "", "idle": "x"}
 _COLOURS = {
@@ -19,12 +19,15 @@ _COLOURS = {
 
 
 def _stacked(
-    parts: pd.DataFrame, title: str, *, x_title: str, colour: str, hatch: str | None = None
+    bars: pd.DataFrame, title: str, *, x_title: str, colour: str, hatch: str | None = None
 ) -> go.Figure:
-    """Return bars of ``row``, stacked of ``value`` with ``label``, by two more columns; the longest on top."""
-    order = parts.groupby("row")["value"].sum().sort_values()
+    """Return bars of ``row``, stacked of ``value`` with ``label``; the longest on top.
+
+    ``colour`` and ``hatch`` name the columns that tell the pieces of a bar apart.
+    """
+    order = bars.groupby("row")["value"].sum().sort_values()
     drawn = px.bar(
-        parts,
+        bars,
         x="value",
         y="row",
         color=colour,
@@ -34,6 +37,7 @@ def _stacked(
         pattern_shape_map=_HATCHES,
         orientation="h",
         category_orders={"row": order.index[::-1]},
+        template=TEMPLATE,
     )
     drawn.update_traces(
         textangle=0,
@@ -43,14 +47,13 @@ def _stacked(
         marker_line={"color": "white", "width": 1.5},
         marker_pattern_solidity=0.25,
     )
-    drawn.update_layout(bargap=0.35, uniformtext={"minsize": 9, "mode": "hide"}).update_yaxes(
-        ticksuffix="  "
-    )
+    drawn.update_layout(bargap=0.35, uniformtext={"minsize": 9, "mode": "hide"})
+    drawn.update_yaxes(ticksuffix="  ")
     return figure(title, x_title=x_title, height_px=190 + 54 * len(order), drawn=drawn)
 
 
 def _plain(plan: pd.DataFrame) -> pd.DataFrame:
-    """Return ``plan`` with workloads by their names alone, without that of their scenario, and options in words."""
+    """Return ``plan`` with workloads without the name of their scenario, and options in words."""
     pairs = zip(plan["workload"], plan["scenario"], strict=True)
     names = [name.removesuffix(f" in {scenario}") for name, scenario in pairs]
     return plan.assign(workload=names, option=plan["purchase_option"].str.replace("_", "-"))
@@ -59,55 +62,60 @@ def _plain(plan: pd.DataFrame) -> pd.DataFrame:
 def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     """Return GPUs held in each region by each workload; hatching tells the purchase option.
 
-    ``plan`` is ``Plan.table`` (with ``gpus``, ``region``, ``gpu_model``, ``purchase_option``, ``scenario``); its first
-    period is drawn, in its first scenario.
+    Parameters
+    ----------
+    plan
+        Table ``plan``; its first period is drawn, in its first scenario.
     """
-    first = plan[
-        (plan["period"] == plan["period"].min()) & (plan["scenario"] == plan["scenario"].min())
-    ]
+    period = plan["period"] == plan["period"].min()
+    first = plan[period & (plan["scenario"] == plan["scenario"].min())]
     place = first["provider"].str.cat(first["region"].where(first["region"] != "unstated", ""), "/")
     keys = [place.str.rstrip("/").rename("row"), "workload", "option", "gpu_model"]
-    held = _plain(first).groupby(keys)["gpus"].sum().reset_index(name="value")
-    held["label"] = held["value"].map("{:g} ".format) + held["gpu_model"]
-    places = held.groupby("row")["value"].sum()
-    when = " at first" * (plan["period"].nunique() > 1) + f" in {first['scenario'].iloc[0]}" * bool(
-        plan["scenario"].any()
-    )
+    gpus = _plain(first).groupby(keys)["gpus"].sum().reset_index(name="value")
+    gpus["label"] = gpus["value"].map("{:g} ".format) + gpus["gpu_model"]
+    places = gpus.groupby("row")["value"].sum()
+    number = f"{len(places)} {'place' if len(places) == 1 else 'places'}"
+    if plan["period"].nunique() > 1:
+        number += " at first"
+    if plan["scenario"].any():
+        number += f" in {first['scenario'].iloc[0]}"
     title = (
-        f"{places.sum():,.0f} GPUs in {len(places)} {'place' if len(places) == 1 else 'places'}{when}; "
+        f"{places.sum():,.0f} GPUs in {number}; "
         f"{places.idxmax()} holds {places.max() / places.sum():.0%}"
     )
-    held = held.sort_values(["workload", "gpu_model", "option"])
-    return _stacked(held, title, x_title="GPUs held", colour="workload", hatch="option")
+    gpus = gpus.sort_values(["workload", "gpu_model", "option"])
+    return _stacked(gpus, title, x_title="GPUs held", colour="workload", hatch="option")
 
 
 def commit_first(plan: pd.DataFrame) -> go.Figure:
-    """Return GPUs held in each period of each scenario of the demand: what is committed, used or idle, then recourse.
+    """Return GPUs held in each period of each scenario of the demand.
 
-    ``plan`` as for ``who_runs_where``: what is committed is the same in all of them, the rest is chosen in each.
+    What is committed, used or idle, is the same in all of them; the rest is chosen in each.
+
+    Parameters
+    ----------
+    plan
+        Table ``plan``.
     """
-    how = (
-        plan["purchase_option"]
-        .map({"reserved": "committed", "on_demand": "on-demand"})
-        .fillna("spot")
-    )
+    named = {"reserved": "committed", "on_demand": "on-demand"}
+    how = plan["purchase_option"].map(named).fillna("spot")
     use = is_idle(plan).map({True: "idle", False: "used"})
     when = plan["scenario"].where(plan["scenario"] != "", "the plan")
     if plan["period"].nunique() > 1:
         when = when + ", period " + (plan["period"] + 1).astype(str)
     keys = [how.rename("how"), use.rename("use"), when.rename("row")]
-    held = (
-        plan.groupby(keys)["gpus"]
-        .sum()
-        .reset_index(name="value")
-        .sort_values(["how", "use"], ascending=[True, False])
-    )
-    held["label"] = held["value"].map("{:,.0f}".format)
-    gpus = held.pivot_table("value", "row", held["how"] == "committed", "sum", fill_value=0.0)
+    bars = plan.groupby(keys)["gpus"].sum().reset_index(name="value")
+    bars = bars.sort_values(["how", "use"], ascending=[True, False])
+    bars["label"] = bars["value"].map("{:,.0f}".format)
+    committed = bars["how"] == "committed"
+    gpus = bars.pivot_table("value", "row", committed, "sum", fill_value=0.0)
     gpus = gpus.reindex(columns=[True, False], fill_value=0.0)
-    span = " to ".join(f"{gpus:,.0f}" for gpus in sorted({gpus[False].min(), gpus[False].max()}))
-    title = f"{gpus[True].max():,.0f} GPUs committed whatever comes, then {span} rented by the hour"
-    drawn = _stacked(held, title, x_title="GPUs held", colour="how", hatch="use")
+    by_the_hour = sorted({gpus[False].min(), gpus[False].max()})
+    title = (
+        f"{gpus[True].max():,.0f} GPUs committed whatever comes, then "
+        f"{' to '.join(f'{number:,.0f}' for number in by_the_hour)} rented by the hour"
+    )
+    drawn = _stacked(bars, title, x_title="GPUs held", colour="how", hatch="use")
     return drawn.update_yaxes(categoryarray=sorted(gpus.index)[::-1])
 
 
@@ -115,9 +123,8 @@ def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     """Return expected cost of each workload, split by GPU model, option and region."""
     keys = ["workload", "provider", "region", "gpu_model", "option"]
     cost = _plain(plan).groupby(keys)["expected_cost_usd"].sum().reset_index(name="value")
-    where = (cost["provider"] + " " + cost["region"] + " " + cost["gpu_model"]).str.replace(
-        " unstated", ""
-    )
+    where = cost["provider"] + " " + cost["region"] + " " + cost["gpu_model"]
+    where = where.str.replace(" unstated", "")
     cost = cost.assign(row=cost["workload"], label=where + cost["value"].map("<br>${:,.0f}".format))
     totals = cost.groupby("row")["value"].sum()
     title = f"{totals.idxmax()} takes {totals.max() / totals.sum():.0%} of ${totals.sum():,.0f}"
@@ -132,7 +139,8 @@ def what_binds(limits: pd.DataFrame) -> go.Figure:
         return nothing("No limit binds: more capacity would save nothing")
     top = saved.iloc[-1]
     text = saved["worth_usd"].map("${:,.2f} a ".format) + saved["unit"]
-    drawn = px.bar(saved, x="worth_usd", y="limit", text=text).update_yaxes(ticksuffix="  ")
+    drawn = px.bar(saved, x="worth_usd", y="limit", text=text, template=TEMPLATE)
+    drawn.update_yaxes(ticksuffix="  ")
     return figure(
         f"One {top['unit']} more of {top['limit']} would save ${top['worth_usd']:,.2f}",
         drawn=drawn,
@@ -142,23 +150,29 @@ def what_binds(limits: pd.DataFrame) -> go.Figure:
 
 
 def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
-    """Return what each limit costs, as ``allocate.frontier`` tells; ``x_title`` names limit and unit.
+    """Return what each limit costs, as ``allocate.frontier`` tells.
 
-    The band is what is not proven: between the best plan found and the bound under which none lies.
-    Limits without a plan are left out, and counted in the title by whether it is proven that there is none.
+    The band is what is not proven: between the best plan found and the bound under which none
+    lies. Limits without a plan are left out, and counted in the title by whether it is proven that
+    there is none.
+
+    Parameters
+    ----------
+    x_title
+        Names limit and unit.
     """
     there = curve[curve["cost_usd"].notna()]
-    none, proven = len(curve) - len(there), (curve["status"] == "infeasible").sum()
-    more = f"; at {proven} no plan exists" * bool(proven)
-    more += f"; at {none - proven} none was found in time" * bool(none - proven)
     if not len(there):
         return nothing("No limit tried admits a plan")
-    dearer = there["cost_usd"].max() - there["cost_usd"].min()
-    fig = figure(
-        f"The tightest limit costs ${dearer:,.0f} more than the loosest{more}",
-        x_title=x_title,
-        y_title="expected cost (USD)",
-    )
+    cost = there["cost_usd"]
+    title = f"The tightest limit costs ${cost.max() - cost.min():,.0f} more than the loosest"
+    proven = (curve["status"] == "infeasible").sum()
+    if proven:
+        title += f"; at {proven} no plan exists"
+    unfinished = len(curve) - len(there) - proven
+    if unfinished:
+        title += f"; at {unfinished} none was found in time"
+    fig = figure(title, x_title=x_title, y_title="expected cost (USD)")
     fig.add_scatter(
         x=there["limit"],
         y=there["bound_usd"],
@@ -168,40 +182,42 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     )
     fig.add_scatter(
         x=there["limit"],
-        y=there["cost_usd"],
+        y=cost,
         name="best plan",
         mode="lines+markers+text",
         line={"color": COLOURS[0]},
         marker={"size": 9},
         fill="tonexty",
         fillcolor="rgba(0, 114, 178, 0.12)",
-        text=[f"${usd:,.0f}" for usd in there["cost_usd"]],
+        text=[f"${usd:,.0f}" for usd in cost],
         cliponaxis=False,
-        textposition="top right"
-        if there["cost_usd"].iloc[-1] < there["cost_usd"].iloc[0]
-        else "bottom right",
+        textposition="top right" if cost.iloc[-1] < cost.iloc[0] else "bottom right",
         customdata=there[["status", "cvar_usd", "effective"]],
-        hovertemplate="$%{y:,.0f}, %{customdata[0]}<br>CVaR $%{customdata[1]:,.0f}<br>%{customdata[2]:.2f} effective",
+        hovertemplate="$%{y:,.0f}, %{customdata[0]}<br>CVaR $%{customdata[1]:,.0f}<br>"
+        "%{customdata[2]:.2f} effective",
     )
-    low, high = there["bound_usd"].min(), there["cost_usd"].max()
-    room = max(
-        0.1 * (high - low), 0.002 * high
-    )  # in a narrower range rounding would look like a cost
+    low = there["bound_usd"].min()
+    high = cost.max()
+    # In a narrower range rounding would look like a cost.
+    room = max(0.1 * (high - low), 0.002 * high)
     return fig.update_yaxes(tickformat=",", range=[low - room, high + room])
 
 
 def moved(changes: pd.DataFrame) -> go.Figure:
-    """Return what changed between two plans: instances then (hollow) and now (full) of each offer that differs.
+    """Return what changed between two plans: instances then (hollow) and now (full).
 
-    ``changes`` is the first of ``advice.compare``: ``workload``, ``offer_id``, ``before``, ``now``.
+    Parameters
+    ----------
+    changes
+        A row per workload and offer that differs, the first of ``advice.compare_plans``.
     """
     if not len(changes):
         return nothing("Nothing changed against the last plan")
     grown = changes["now"] - changes["before"]
     labels = changes["workload"] + ": " + changes["offer_id"].str.replace("//", "/").str.strip("/")
     fig = figure(
-        f"{grown.clip(lower=0).sum():,.0f} machines are taken up, {-grown.clip(upper=0).sum():,.0f} given up against "
-        "the last plan",
+        f"{grown.clip(lower=0).sum():,.0f} machines are taken up, "
+        f"{-grown.clip(upper=0).sum():,.0f} given up against the last plan",
         x_title="machines",
         height_px=190 + 34 * len(changes),
     )

@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from cloudarb_lib.market.explore import ROUND_PCT
-from cloudarb_lib.plots import COLOURS, figure, label_ends, nothing
+from cloudarb_lib.market.explore.moves import ROUND_PCT
+from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, label_ends, nothing
 
 _OPTIONS = {
     "spot": COLOURS[0],
@@ -26,7 +26,7 @@ def price_range(table: pd.DataFrame) -> go.Figure:
     """Return cheapest, median and dearest price of each GPU and option (``landscape``)."""
     by_model = table.groupby("gpu_model").agg(low=("cheapest", "min"), high=("dearest", "max"))
     widest = str((by_model["high"] / by_model["low"]).idxmax())
-    low, high = by_model.loc[widest].to_numpy(float)
+    low, high = by_model.loc[widest].to_numpy(float)  # of the widest range
     arms = table.assign(
         up=table["dearest"] - table["median"], down=table["median"] - table["cheapest"]
     )
@@ -39,11 +39,13 @@ def price_range(table: pd.DataFrame) -> go.Figure:
         error_x="up",
         error_x_minus="down",
         category_orders={"gpu_model": list(by_model.index), "option": list(_OPTIONS)},
+        template=TEMPLATE,
     )
     drawn.update_traces(marker_size=10, error_x={"thickness": 3, "width": 0})
     drawn.update_layout(scattermode="group", scattergap=0.3, margin_l=120, legend=_ABOVE)
     return figure(
-        f"One {widest} costs from ${low:,.2f} to ${high:,.2f} an hour: {high / low:,.1f} times as much",
+        f"One {widest} costs from ${low:,.2f} to ${high:,.2f} an hour: "
+        f"{high / low:,.1f} times as much",
         x_title="USD per GPU-hour, log scale (line: cheapest to dearest, dot: median)",
         height_px=170 + 64 * len(by_model),
         drawn=drawn,
@@ -56,13 +58,15 @@ def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
         return nothing(f"No site sells GPUs {option}")
     relative = 100 * (prices / prices.median() - 1)
     order = relative.mean(axis=1).sort_values().index
-    dollars, spread = prices.loc[order].T, prices.max() / prices.min()
+    dollars = prices.loc[order].T
+    times = prices.max() / prices.min()
     drawn = px.imshow(
         relative.loc[order].T,
         zmin=-60,
         zmax=60,
         aspect="auto",
         color_continuous_scale=[COLOURS[0], "#f4f4f4", COLOURS[1]],
+        template=TEMPLATE,
     ).update_traces(
         xgap=1,
         ygap=1,
@@ -74,8 +78,8 @@ def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
     drawn.update_coloraxes(colorbar={"title": "against<br>the median", "ticksuffix": " %"})
     return (
         figure(
-            f"Place matters most for {spread.idxmax()}: the dearest site asks {spread.max():.1f} times "
-            f"the cheapest ({option})",
+            f"Place matters most for {times.idxmax()}: the dearest site asks "
+            f"{times.max():.1f} times the cheapest ({option})",
             x_title="place, cheap ones first",
             height_px=330 + 34 * prices.shape[1],
             drawn=drawn,
@@ -90,19 +94,21 @@ def price_history(history: pd.DataFrame, option: str) -> go.Figure:
     change = (100 * (history.ffill().iloc[-1] / history.bfill().iloc[0] - 1)).dropna()
     most = str(change.abs().idxmax())
     priced = history.melt(ignore_index=False).dropna().reset_index(names="time")
-    drawn = px.line(priced, x="time", y="value", color="gpu_model", line_shape="hv")
+    drawn = px.line(
+        priced, x="time", y="value", color="gpu_model", line_shape="hv", template=TEMPLATE
+    )
     drawn.for_each_trace(lambda line: line.update(mode="lines" if len(line.x) > 1 else "markers"))
     fig = figure(
-        f"{most} moved most: its median {option} price changed by {change[most]:+.0f} % over the record",
+        f"{most} moved most: its median {option} price changed by {change[most]:+.0f} % "
+        "over the record",
         x_title="time (UTC)",
         y_title="USD per GPU-hour, median offer, log scale",
         height_px=460,
         drawn=drawn,
     )
     fig.update_xaxes(range=[history.index[0], history.index[-1]]).update_yaxes(_DOLLARS)
-    return label_ends(
-        fig, {line.name: f"{line.name} ${line.y[-1]:.2f}" for line in fig.data}, margin_px=150
-    )
+    texts = {line.name: f"{line.name} ${line.y[-1]:.2f}" for line in fig.data}
+    return label_ends(fig, texts, margin_px=150)
 
 
 def steps(moved: pd.DataFrame, option: str) -> go.Figure:
@@ -113,12 +119,14 @@ def steps(moved: pd.DataFrame, option: str) -> go.Figure:
     years = rows["changed_at"].dt.year
     last = rows[years == years.max()]
     sizes = last["change_pct"].clip(-25, 25)
-    drawn = px.histogram(x=sizes).update_traces(xbins={"start": -25.25, "end": 25.25, "size": 0.5})
+    drawn = px.histogram(x=sizes, template=TEMPLATE).update_traces(
+        xbins={"start": -25.25, "end": 25.25, "size": 0.5}
+    )
     for size in (*ROUND_PCT, *(-s for s in ROUND_PCT)):
         drawn.add_vline(x=size, line={"color": COLOURS[6], "width": 1, "dash": "dot"})
     return figure(
-        f"In {years.max()} a price that moved did so every {last['gap_days'].median():.2g} days, by "
-        f"{last['change_pct'].abs().median():.1f} % in the median",
+        f"In {years.max()} a price that moved did so every "
+        f"{last['gap_days'].median():.2g} days, by {last['change_pct'].abs().median():.1f} % in the median",
         x_title=f"size of step in {years.max()} (%, at most 25)",
         y_title="steps",
         height_px=360,
@@ -133,7 +141,7 @@ def spreads(table: pd.DataFrame, option: str) -> go.Figure:
         return nothing(f"No two sites sell the same GPU {option}")
     best = rows.iloc[-1]
     above = rows[["median", "next", "cheapest"]].div(rows["cheapest"], axis=0).sub(1).mul(100)
-    drawn = px.scatter(above.set_index(rows["gpu_model"]), orientation="h")
+    drawn = px.scatter(above.set_index(rows["gpu_model"]), orientation="h", template=TEMPLATE)
     drawn.update_traces(marker_size=12, mode="markers", cliponaxis=False)
     arm = {
         "array": 0 * above["median"],
@@ -164,12 +172,10 @@ def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
     """Return when each marketplace offer was on sale (``availability``), steadiest on top."""
     if table.empty:
         return nothing("No marketplace record was known by then")
-    often, seldom = (
-        int(n) for n in ((table["on_sale_pct"] > 99).sum(), (table["on_sale_pct"] < 50).sum())
-    )
-    label = (
-        table["provider"] + " " + table["offer"] + table["offers_on_sale"].map(" ({:.0f})".format)
-    )
+    often = int((table["on_sale_pct"] > 99).sum())
+    seldom = int((table["on_sale_pct"] < 50).sum())
+    counts = table["offers_on_sale"].map(" ({:.0f})".format)
+    label = table["provider"] + " " + table["offer"] + counts
     drawn = (
         px.imshow(
             100 * share.T.set_axis(label)[::-1],
@@ -178,6 +184,7 @@ def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
             aspect="auto",
             origin="lower",
             color_continuous_scale=["#f4f4f4", COLOURS[0]],
+            template=TEMPLATE,
         )
         .update_traces(ygap=1)
         .update_layout(margin_l=220)
@@ -186,37 +193,43 @@ def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
         colorbar={"title": {"text": "of time on sale", "side": "right"}, "ticksuffix": " %"}
     )
     return figure(
-        f"{often} of {len(table)} marketplace offers were on sale 99 % of the time, {seldom} less than half of it",
-        x_title=f"time (UTC), {share.index[0]:%d %b} to {share.index[-1]:%d %b %Y}; in brackets: mean number on sale",
+        f"{often} of {len(table)} marketplace offers were on sale 99 % of the time, "
+        f"{seldom} less than half of it",
+        x_title=f"time (UTC), {share.index[0]:%d %b} to {share.index[-1]:%d %b %Y}; "
+        "in brackets: mean number on sale",
         height_px=150 + 19 * len(table),
         drawn=drawn,
     ).update_yaxes(tickfont_size=11, dtick=1)
 
 
-def changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) -> go.Figure:
-    """Return the largest changes of price per GPU-hour (``changes_by_site``)."""
+def price_changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) -> go.Figure:
+    """Return the largest changes of price per GPU-hour (``price_changes_by_site``)."""
     priced = table[table["change"].notna()]
     if priced.empty:
         return nothing(f"No GPU price changed since {since:%d %b %Y}")
     rows = priced.head(top)[::-1]
-    up, down = int((priced["change"] > 0).sum()), int((priced["change"] < 0).sum())
+    up = int((priced["change"] > 0).sum())
+    down = int((priced["change"] < 0).sum())
     drawn = px.bar(
         x=rows["change"],
         y=rows["gpu_model"] + " " + rows["option"] + ", " + rows["site"],
         orientation="h",
         text=rows["change_pct"].map("{:+.1f} % ".format)
         + rows["kind"].where(rows["kind"] != "step", ""),
+        template=TEMPLATE,
     )
     colours = np.where(rows["change"] > 0, COLOURS[3], COLOURS[2])
     drawn.update_traces(textposition="outside", marker_color=colours)
-    low, high = min(rows["change"].min(), 0.0), max(rows["change"].max(), 0.0)
+    low = min(rows["change"].min(), 0.0)
+    high = max(rows["change"].max(), 0.0)
     room = 0.14 * (high - low)  # for the labels
     form = "+$.2f" if high - low > 0.1 else "+$.4~f"
     drawn.update_xaxes(tickformat=form, range=[low - room, high + room])
     return (
         figure(
             f"Since {since:%d %b %Y} the price of a GPU rose in {up} places and fell in {down}",
-            x_title="change (USD per GPU-hour); the label says %, and the kind where it is no plain step",
+            x_title="change (USD per GPU-hour); the label says %, "
+            "and the kind where it is no plain step",
             height_px=150 + 25 * len(rows),
             drawn=drawn,
         )

@@ -7,25 +7,31 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from cloudarb_lib.plots import COLOURS, figure
+from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure
 from cloudarb_lib.risk.cost import PlanCost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
 
 
 def usd(value: float) -> str:
     """Return dollars as a person says them: $1.24 M, $38.1 k, $512."""
-    size, sign = abs(value), "-" if value < 0 else ""
+    size = abs(value)
+    sign = "-" if value < 0 else ""
     if size >= 1e6:
         return f"{sign}${size / 1e6:.2f} M"
     return f"{sign}${size / 1e3:.1f} k" if size >= 1e4 else f"{sign}${size:,.0f}"
 
 
 def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
-    """Return the histogram of the plan's cost with its mean, VaR 95 %, CVaR 95 % and the budget, USD."""
+    """Return the histogram of the plan's cost, USD, with its mean, VaR, CVaR and the budget."""
     total = cost.total
-    worst, over = var(total).value, probability_over(total, budget_usd).value
+    worst = var(total).value
+    over = probability_over(total, budget_usd).value
     bars = px.histogram(
-        x=total, nbins=60, histnorm="probability", color_discrete_sequence=[COLOURS[5]]
+        x=total,
+        nbins=60,
+        histnorm="probability",
+        color_discrete_sequence=[COLOURS[5]],
+        template=TEMPLATE,
     )
     fig = figure(
         f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget",
@@ -46,18 +52,20 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
 
 
 def contribution_bars(table: pd.DataFrame) -> go.Figure:
-    """Return the share of expected cost beside the share of CVaR of the ten largest of ``contributions``."""
-    shares = table[["expected_cost_usd", "component_cvar_usd"]].set_axis(
-        ["expected cost", "CVaR"], axis=1
-    )
+    """Return shares of expected cost and of CVaR of the ten largest ``contributions``."""
+    shares = table[["expected_cost_usd", "component_cvar_usd"]]
+    shares = shares.set_axis(["expected cost", "CVaR"], axis=1)
     sums = shares.sum()
     shares = (shares / sums.where(sums.abs() > 0)).fillna(0.0)
     of_cost, of_risk = shares.iloc[0]
     title = f"{shares.index[0]} brings {of_risk:.0%} of the risk for {of_cost:.0%} of the cost"
     if sums["CVaR"] <= 0:
         title = "The paths show no risk to split"
-    shown, colours = shares.head(10)[::-1], [COLOURS[5], COLOURS[3]]
-    bars = px.bar(shown, orientation="h", barmode="group", color_discrete_sequence=colours)
+    shown = shares.head(10)[::-1]
+    colours = [COLOURS[5], COLOURS[3]]
+    bars = px.bar(
+        shown, orientation="h", barmode="group", color_discrete_sequence=colours, template=TEMPLATE
+    )
     fig = figure(
         title, drawn=bars, x_title="share of the plan's total", height_px=160 + 42 * len(shown)
     )
@@ -65,7 +73,10 @@ def contribution_bars(table: pd.DataFrame) -> go.Figure:
 
 
 def stress_bars(table: pd.DataFrame) -> go.Figure:
-    """Return the cost change of each scenario of table ``stress``, held and with recourse; whiskers to the CVaR."""
+    """Return the cost change of each scenario of table ``stress``, held and with recourse.
+
+    Whiskers reach to the CVaR.
+    """
     rows = table[table["scenario"] != "base"].sort_values("loss_usd")
     worst = rows.iloc[-1]
     saved = worst["loss_usd"] - worst["recourse_loss_usd"]
@@ -79,21 +90,24 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
         "planned anew where that is better": rows["recourse_loss_usd"],
         "plan held": rows["loss_usd"],
     }
-    bars = px.bar(pd.DataFrame(shown).set_axis(names), orientation="h", barmode="group")
+    bars = px.bar(
+        pd.DataFrame(shown).set_axis(names), orientation="h", barmode="group", template=TEMPLATE
+    )
     tail = {"type": "data", "array": rows["cvar_usd"], "arrayminus": 0 * rows["cvar_usd"]}
     bars.update_traces(error_x=tail, selector={"name": "plan held"})
     fig = figure(
-        f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: {usd(worst['loss_usd'])} more; "
-        f"planning anew saves {usd(saved)} of it",
+        f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: "
+        f"{usd(worst['loss_usd'])} more; planning anew saves {usd(saved)} of it",
         drawn=bars,
         height_px=160 + 58 * len(rows),
-        x_title=f"change of expected cost, USD (whisker: to the CVaR {100 * worst['level']:g} % of the plan held)",
+        x_title="change of expected cost, USD "
+        f"(whisker: to the CVaR {100 * worst['level']:g} % of the plan held)",
     )
     return fig.update_layout(legend_traceorder="reversed").update_yaxes(automargin=True)
 
 
 def correlation_map(before: np.ndarray, now: np.ndarray, names: pd.Index, note: str) -> go.Figure:
-    """Return the correlation of price changes now, (names, names), beside its change from ``before``."""
+    """Return the correlation of price changes now, names x names, beside its change."""
     change = now - before
     i, j = np.unravel_index(np.abs(np.triu(change, 1)).argmax(), change.shape)
     maps = px.imshow(
@@ -106,25 +120,29 @@ def correlation_map(before: np.ndarray, now: np.ndarray, names: pd.Index, note: 
         aspect="auto",
         color_continuous_scale="PuOr",
         text_auto=".2f" if len(names) <= 12 else False,
+        template=TEMPLATE,
     )
     title = f"{names[i]} and {names[j]} changed most: from {before[i, j]:+.2f} to {now[i, j]:+.2f}"
     fig = figure(title, drawn=maps, height_px=200 + 36 * len(names))
-    for told, text in zip(
-        fig.layout.annotations, (f"now ({note})", "change over the window"), strict=True
-    ):
-        told.text = text
+    headings = (f"now ({note})", "change over the window")
+    for annotation, text in zip(fig.layout.annotations, headings, strict=True):
+        annotation.text = text
     fig.update_layout(coloraxis_colorbar_title="correlation")
     return fig.update_xaxes(showticklabels=False)
 
 
 def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
-    """Return what a plan lost beyond its expected cost, window by window, and the VaR it had been told.
+    """Return what a plan lost beyond its expected cost, window by window, and its VaR then.
 
-    ``windows`` is the second table of ``risk.backtest.back_test``; the default model is shown, from its first start.
+    Parameters
+    ----------
+    windows
+        The second table of ``risk.back_test``; the default model is shown, from its first start.
     """
     rows = windows[windows["plan"] == plan]
     rows = rows[(rows[["model", "start"]] == rows[["model", "start"]].iloc[0]).all(axis=1)]
-    over, share = rows["exceeded"], 100 / rows["expected_usd"]
+    over = rows["exceeded"]
+    share = 100 / rows["expected_usd"]
     rows = rows.assign(lost=rows["loss_usd"] * share, window=np.where(over, "beyond", "inside"))
     dots = px.scatter(
         rows,
@@ -134,10 +152,12 @@ def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
         symbol="window",
         symbol_map={"inside": "circle", "beyond": "x"},
         color_discrete_map={"inside": COLOURS[6], "beyond": COLOURS[3]},
+        template=TEMPLATE,
     )
     dots.update_traces(marker_size=10, selector={"name": "beyond"})
     fig = figure(
-        f"{plan.capitalize()}: {over.sum()} of {len(rows)} windows cost more than VaR 95 % ({0.05 * len(rows):.1f} expected)",
+        f"{plan.capitalize()}: {over.sum()} of {len(rows)} windows cost more than VaR 95 % "
+        f"({0.05 * len(rows):.1f} expected)",
         drawn=dots,
         x_title="start of the window, UTC",
         y_title="cost over the expected cost, %",

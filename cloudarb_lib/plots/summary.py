@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from cloudarb_lib.plots import COLOURS, add_band, figure, label_ends
+from cloudarb_lib.plots.style import COLOURS, TEMPLATE, add_band, figure, label_ends
 
 
 def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
@@ -17,9 +17,9 @@ def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
     end = fan.iloc[-1]
     inside = "inside" if end["p90_usd"] <= budget_usd else "in danger of leaving"
     so_far = fan.set_index("time_utc")
-    drawn = px.line(so_far[["p50_usd"]].rename(columns={"p50_usd": "median"})).update_traces(
-        line_width=3
-    )
+    drawn = px.line(
+        so_far[["p50_usd"]].rename(columns={"p50_usd": "median"}), template=TEMPLATE
+    ).update_traces(line_width=3)
     add_band(drawn, so_far["p10_usd"], so_far["p90_usd"], name="8 of 10 worlds", opacity=0.22)
     drawn.add_hline(
         y=budget_usd,
@@ -28,7 +28,8 @@ def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
         annotation_position="top left",
     )
     return figure(
-        f"Nine times in ten at most ${end['p90_usd']:,.0f} by {end['time_utc']:%d %b %Y}: {inside} the budget",
+        f"Nine times in ten at most ${end['p90_usd']:,.0f} by {end['time_utc']:%d %b %Y}: "
+        f"{inside} the budget",
         x_title="end of step (UTC)",
         y_title="cost so far (USD)",
         drawn=drawn,
@@ -42,11 +43,11 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     """
     wide = table.pivot(index="period_utc", columns="policy", values="cost_usd").cumsum()
     totals = wide.iloc[-1].sort_values()
-    rest = totals.drop("advice")
-    drawn = px.line(wide[["advice", *rest.index]])
+    others = totals.drop("advice")
+    drawn = px.line(wide[["advice", *others.index]], template=TEMPLATE)
     fig = figure(
         f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}, "
-        f"{rest.index[0]} ${rest.iloc[0]:,.0f}",
+        f"{others.index[0]} ${others.iloc[0]:,.0f}",
         x_title="start of step (UTC)",
         y_title="cost so far (USD)",
         height_px=470,

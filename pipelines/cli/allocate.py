@@ -228,18 +228,18 @@ def _problem(
     from cloudarb_lib import advice, store
     from cloudarb_lib.allocate import build_problem
     from cloudarb_lib.base import units
+    from cloudarb_lib.market import read_market
 
     as_of = units.parse_as_of(options.as_of)
     step = units.parse_freq(options.freq)
     with store.open_snapshot(options.store) as snapshot:
-        [market] = advice.markets(
-            snapshot,
-            [as_of],
-            providers=options.providers,
-            stale_after_days=options.stale_after_days,
+        market = read_market(
+            snapshot, as_of, providers=options.providers, stale_after_days=options.stale_after_days
         )
-    paths = market.paths(
-        market.wanted(demand.workloads, options.terms or ())["offer_id"],
+    models = advice.accepted_models(demand.workloads)
+    paths = advice.sample_paths(
+        market,
+        market.offers_of(models, options.terms or ())["offer_id"],
         assumptions if options.paths == "forecast" else None,
         freq=step,
         horizon_steps=options.horizon_steps,

@@ -115,7 +115,7 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
 
     from cloudarb_lib.base import units
     from cloudarb_lib.forecast import splits
-    from cloudarb_lib.market import history
+    from cloudarb_lib.market.panel import cheapest, to_panel
     from pipelines.cli.history_file import record_end
 
     step = units.parse_freq(setting.freq)
@@ -125,9 +125,9 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     end = setting.until or record_end(priced, setting.name).floor(step)
 
     def on_grid(how: str) -> Panel:
-        panel = history.to_panel(priced, looks, freq=step, as_of=end, how=how)
+        panel = to_panel(priced, looks, freq=step, as_of=end, how=how)
         by_model = ["provider", "gpu_model"]
-        return history.cheapest(panel, by_model) if setting.kind == "market" else panel
+        return cheapest(panel, by_model) if setting.kind == "market" else panel
 
     short = step < pd.Timedelta(days=1)
     panel = on_grid("mean" if short else "last")
@@ -140,9 +140,7 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     panel = panel.select(scored)
     on_demand = events[_listed_on_demand(events)]
     same_machines = on_demand[_on_machines_of(on_demand, panel)]
-    listed = history.to_panel(
-        same_machines, looks, freq=step, as_of=end, start=panel.times[0] - step
-    )
+    listed = to_panel(same_machines, looks, freq=step, as_of=end, start=panel.times[0] - step)
     return {"panel": panel, "origins": origins, "tick": tick, "listed": listed}
 
 

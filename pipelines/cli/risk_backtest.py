@@ -127,7 +127,7 @@ def _back_tested(
     from cloudarb_lib import store
     from cloudarb_lib.base import units
     from cloudarb_lib.base.progress import progress
-    from cloudarb_lib.market.history import to_panel
+    from cloudarb_lib.market.panel import to_panel
     from cloudarb_lib.risk.backtest import back_test
     from pipelines.cli.history_file import record_end
 

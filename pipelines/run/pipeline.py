@@ -92,14 +92,14 @@ def _find_snapshot(config: RunConfig) -> Path:
 
     ParameterError where it has nothing fresh of the providers at as_of.
     """
-    from cloudarb_lib.advice import markets
+    from cloudarb_lib.market import read_market
     from cloudarb_lib.store import open_snapshot
 
     store = config.settings.get("store_dir")
     with open_snapshot(locations.home() / store if store else "") as snapshot:
-        markets(
+        read_market(
             snapshot,
-            [parse_as_of(config.given["as_of"])],
+            parse_as_of(config.given["as_of"]),
             providers=config.given.get("providers"),
             stale_after_days=config.given.get("stale_after_days", 1.0),
         )

@@ -6,79 +6,20 @@ import pytest
 
 from cloudarb_lib import advice, allocate, forecast
 from cloudarb_lib.base.errors import DataError, ParameterError
-from cloudarb_lib.base.types import OFFER_PARTS, Paths
-from cloudarb_lib.market import history
+from cloudarb_lib.base.types import Paths
+from cloudarb_lib.market import read_markets
+from cloudarb_lib.market.offers import current_offers
+from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.plots import summary
 from cloudarb_lib.tables.assumptions import load_assumptions
 from cloudarb_lib.tables.run_tables import save_table
-from cloudarb_lib.tables.stored_schema import STORED
+from cloudarb_lib.testing import Record
 
 pytestmark = pytest.mark.fit
 
-WEEK = pd.Timedelta("7D")
-END = pd.Timestamp("2026-03-05", tz="UTC")
-START = END - 30 * WEEK
-
-
-class Record:
-    """A snapshot of a few H100 offers, honest about as_of, that notes what it was asked."""
-
-    def __init__(self, prices: dict[str, list[tuple[int, float]]]) -> None:
-        rows = []
-        for place, steps in prices.items():
-            region, option = place.split(":")
-            parts = (
-                "gcp",
-                region,
-                "",
-                "a3-highgpu-8g",
-                option.split("-")[0],
-                option.partition("-")[2],
-            )
-            for week, price in steps:
-                rows.append(
-                    dict(zip(OFFER_PARTS, parts, strict=True))
-                    | {
-                        "offer_id": "/".join(parts),
-                        "price_usd_per_hour": price,
-                        "effective_at": START + week * WEEK,
-                    }
-                )
-        table = pd.DataFrame(rows).sort_values(["offer_id", "effective_at"], ignore_index=True)
-        table["observed_at"] = table["effective_at"]
-        constants = {
-            "currency": "USD",
-            "source": "test",
-            "price_kind": "administered",
-            "quality": "ok",
-        }
-        specs = {
-            "gpu_model": "H100",
-            "gpu_count": 8.0,
-            "gpu_memory_gib": 80.0,
-            "vcpus": 208.0,
-            "memory_gib": 1872.0,
-        }
-        self.rows = table.assign(
-            offer_count=pd.array([None] * len(table), dtype="Int32"), **constants, **specs
-        )
-        self.asked: list[pd.Timestamp] = []
-
-    def events(self, *, as_of, gpu_only, providers=("gcp",)):
-        assert gpu_only
-        self.asked.append(as_of)
-        mine = self.rows["provider"].isin(providers) & (self.rows["observed_at"] <= as_of)
-        return self.rows[mine].reset_index(drop=True)
-
-    def table(self, name):
-        return pd.DataFrame(columns=STORED[name].names)
-
-    def looks(self, *, as_of):
-        times = pd.date_range(START, END, freq="7D")
-        looks = pd.DataFrame(
-            {"provider": "gcp", "source": "test", "looked_at": times, "covers_from": times}
-        )
-        return looks[looks["looked_at"] <= as_of]
+WEEK = Record.WEEK
+END = Record.END
+START = Record.START
 
 
 PRICES = {
@@ -94,7 +35,7 @@ WORKLOAD = allocate.Workload(
 
 def looked_back(prices=PRICES, steps=8, record=None):
     record = record or Record(prices)
-    past = advice.markets(
+    past = read_markets(
         record,
         pd.date_range(end=END, periods=steps + 1, freq=WEEK),
         providers=["gcp"],
@@ -164,7 +105,7 @@ def test_one_walk_forecasts_from_every_origin_and_what_was_corrected_is_forecast
     def panel(weeks, record=None, **changes):
         at, record = START + weeks * WEEK, record or Record(prices)
         events, looks = record.events(as_of=at, gpu_only=True), record.looks(as_of=at)
-        return history.to_panel(events.assign(**changes), looks, freq=WEEK, as_of=at, start=START)
+        return to_panel(events.assign(**changes), looks, freq=WEEK, as_of=at, start=START)
 
     early, late = forecast.forecast_panels([panel(20), panel(29)], **terms)
     assert (early.paths.times[0], late.paths.times[0]) == (START + 21 * WEEK, START + 30 * WEEK)
@@ -198,19 +139,19 @@ def test_a_policy_nobody_sells_is_left_out():
 def test_a_plan_of_the_run_is_taken_and_else_made(tmp_path):
     record = Record(PRICES)
     events, looks = record.events(as_of=END, gpu_only=True), record.looks(as_of=END)
-    offers, _ = history.current_offers(events, looks, as_of=END, stale_after_days=14.0)
+    offers, _ = current_offers(events, looks, as_of=END, stale_after_days=14.0)
     ids = offers["offer_id"].to_numpy()
     price = offers["price_usd_per_hour"].to_numpy()[:, None, None] * np.ones((1, 3, 1))
     paths = Paths(pd.Index(ids), pd.DatetimeIndex([END + WEEK]), price)
     terms = {"assumptions": load_assumptions(), "hours": 168.0}
-    plan, binding = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    plan, binding = advice.plan_of_run([WORKLOAD], offers, paths, str(tmp_path), **terms)
     assert set(plan["offer_id"]) == {"gcp/us-b//a3-highgpu-8g/spot/"}
     kept = plan.assign(workload="kept")
     save_table(kept, "plan", tmp_path)
-    made, _ = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    made, _ = advice.plan_of_run([WORKLOAD], offers, paths, str(tmp_path), **terms)
     assert set(made["workload"]) == {"train"}  # a plan without what binds is none
     save_table(binding, "plan_binding", tmp_path)
-    taken, _ = advice.planned([WORKLOAD], offers, paths, str(tmp_path), **terms)
+    taken, _ = advice.plan_of_run([WORKLOAD], offers, paths, str(tmp_path), **terms)
     assert set(taken["workload"]) == {"kept"}
 
 
@@ -235,7 +176,7 @@ def test_an_offer_gone_cannot_be_kept():
     plan = pd.DataFrame(
         {"workload": "w", "period": 0, "offer_id": ["a"], "instances": [1.0], "hours": [10.0]}
     )
-    _, keep, move = advice.compare(plan.assign(offer_id="gone"), plan, paths, scale=1.0)
+    _, keep, move = advice.compare_plans(plan.assign(offer_id="gone"), plan, paths, scale=1.0)
     assert np.isnan(keep)
     assert move == 10.0
 
@@ -269,7 +210,7 @@ def test_moving_is_weighed_against_keeping():
             "hours": [1680.0] * 2,
         }
     )
-    changed, keep, move = advice.compare(before, plan, paths, scale=10.0)
+    changed, keep, move = advice.compare_plans(before, plan, paths, scale=10.0)
     assert keep == pytest.approx(2 * 1680 * 3)
     assert move == pytest.approx(1680 * 5)
     assert changed[["offer_id", "before", "now"]].to_numpy().tolist() == [
@@ -310,7 +251,7 @@ def test_the_figure_ends_each_line_in_its_total(result):
 
 def test_history_is_what_the_record_says():
     record = Record(PRICES)
-    offers, _ = history.current_offers(
+    offers, _ = current_offers(
         record.events(as_of=END, gpu_only=True),
         record.looks(as_of=END),
         as_of=END,

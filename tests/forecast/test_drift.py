@@ -7,7 +7,7 @@ import pytest
 from cloudarb_lib import store
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.forecast.drift import ACTIONS, alarms
-from cloudarb_lib.market import history
+from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.plots import forecast as figures
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import a_panel, stepping
@@ -20,7 +20,7 @@ def recorded():
         events = snapshot.events(as_of=as_of, providers=["aws", "gcp"], gpu_only=True)
         looks = snapshot.looks(as_of=as_of)
     events = events[events["source"] != "aws-spot-2015"]
-    return history.to_panel(events, looks, freq="7D", as_of=as_of)
+    return to_panel(events, looks, freq="7D", as_of=as_of)
 
 
 def test_the_cut_of_june_2025_raises_an_alarm_at_its_first_look(recorded):

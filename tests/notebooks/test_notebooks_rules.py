@@ -13,7 +13,8 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 CONTRACT = {"nbval-check-output", "keep_output"}
 ALLOWED = ("cloudarb_lib", "IPython.display", "pandas", "typing")
-MOST_LINES, MOST_LINES_A_CELL, LEAST_CONTRACTS = 120, 12, 2
+MOST_LINES_A_CELL = 12
+LEAST_CONTRACTS = 2
 ABSOLUTE = re.compile(r"^(/[\w.-]+(/|$)|~/|[A-Za-z]:\\)")
 
 
@@ -49,8 +50,6 @@ def faults(notebook):
             found.append(f"an output is stored outside the contract, in cell {head!r}")
         if tags(cell) & CONTRACT and not tags(cell) >= CONTRACT:
             found.append(f"only one of the two contract tags on cell {head!r}")
-    if sum(len(lines(c)) for c in code) > MOST_LINES:
-        found.append(f"{sum(len(lines(c)) for c in code)} lines of code in all")
     found += _contract_faults([c for c in code if tags(c) >= CONTRACT])
     if cells[0]["cell_type"] != "markdown" or not text(cells[0]).startswith("# "):
         found.append("the first cell is no title")
@@ -219,8 +218,3 @@ def test_each_rule_fires(says):
     cells[place] = cell
     found = faults({"cells": cells})
     assert any(says in fault for fault in found), found
-
-
-def test_too_many_lines_in_all_are_found():
-    cells = GOOD[:-1] + [py("1\n" * 12)] * 10 + GOOD[-1:]
-    assert any("lines of code in all" in fault for fault in faults({"cells": cells}))

@@ -1,4 +1,4 @@
-"""Panels and current offers against slow oracles."""
+"""Panels against slow oracles."""
 
 import numpy as np
 import pandas as pd
@@ -14,55 +14,8 @@ from cloudarb_lib.base.types import (
     STATE_UNCHANGED,
     Panel,
 )
-from cloudarb_lib.market.history import cheapest, current_offers, fresh, to_panel
-from cloudarb_lib.tables.validation import validate
-
-T0 = pd.Timestamp("2026-01-01", tz="UTC")
-
-
-def at(minute: int) -> pd.Timestamp:
-    return T0 + pd.Timedelta(minutes=minute)
-
-
-def make_events(rows: list[tuple]) -> pd.DataFrame:
-    """(offer, effective minute, observed minute, price or NaN, source) as a frame of events."""
-    frame = pd.DataFrame(rows, columns=["offer", "e", "o", "price_usd_per_hour", "source"])
-    frame = frame.sort_values(["offer", "e", "o"], kind="stable", ignore_index=True)
-    out = pd.DataFrame(
-        {
-            "provider": "gcp",
-            "region": "r",
-            "zone": "",
-            "instance_type": frame["offer"].map("m{}".format),
-            "purchase_option": "spot",
-            "term": "",
-            "price_usd_per_hour": frame["price_usd_per_hour"].astype(float),
-            "effective_at": pd.DatetimeIndex([at(e) for e in frame["e"]], tz="UTC"),
-            "observed_at": pd.DatetimeIndex([at(o) for o in frame["o"]], tz="UTC"),
-            "source": frame["source"],
-            "price_kind": "administered",
-            "offer_count": pd.array([pd.NA] * len(frame), "Int32"),
-            "vcpus": 8.0,
-            "memory_gib": 32.0,
-            "gpu_model": "H100",
-            "gpu_count": 2.0,
-            "gpu_memory_gib": 80.0,
-        }
-    )
-    out["offer_id"] = pd.Categorical("gcp/r//" + out["instance_type"] + "/spot/")
-    return out
-
-
-def make_looks(rows: list[tuple[str, int, int]]) -> pd.DataFrame:
-    """(source, covers from, looked at) as a frame of looks."""
-    return pd.DataFrame(
-        {
-            "provider": "gcp",
-            "source": [s for s, _, _ in rows],
-            "looked_at": pd.DatetimeIndex([at(u) for _, _, u in rows], tz="UTC"),
-            "covers_from": pd.DatetimeIndex([at(f) for _, f, _ in rows], tz="UTC"),
-        }
-    )
+from cloudarb_lib.market.panel import cheapest, to_panel
+from cloudarb_lib.testing import T0, minute, timed_events, timed_looks
 
 
 def same(a: float, b: float) -> bool:
@@ -98,11 +51,11 @@ looks_of = st.lists(
 def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, start) -> None:
     rows = [(offer, e, e + lag, price, source) for offer, e, lag, price, source in rows]
     looks = [(source, u - lag, u) for source, u, lag in look_rows]
-    frame, look_frame = make_events(rows), make_looks(looks)
+    frame, look_frame = timed_events(rows), timed_looks(looks)
     options = {
         "freq": pd.Timedelta(minutes=width),
-        "as_of": at(end),
-        "start": None if start is None else at(start),
+        "as_of": minute(end),
+        "start": None if start is None else minute(start),
     }
     last = to_panel(frame, look_frame, how="last", **options)
     mean = to_panel(frame, look_frame, how="mean", **options)
@@ -110,7 +63,7 @@ def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, sta
     assert list(last.offers.index) == sorted({f"gcp/r//m{o}/spot/" for o, *_ in known})
     if not known:
         return
-    assert last.times[-1] == at(end)
+    assert last.times[-1] == minute(end)
     begin = min(s for _, s, *_ in known) if start is None else start
     first = (last.times[0] - T0) // pd.Timedelta(minutes=1)
     assert first - width < begin <= first if start is None else first - width <= begin < first
@@ -157,11 +110,15 @@ def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, sta
 
 
 def test_cells_told_apart() -> None:
-    events = make_events(
+    events = timed_events(
         [(1, 0, 0, 2.0, "a"), (1, 25, 25, float("nan"), "a"), (1, 45, 45, 4.0, "a")]
     )
     panel = to_panel(
-        events, make_looks([("a", 12, 12), ("b", 33, 33)]), freq="10min", as_of=at(50), start=at(0)
+        events,
+        timed_looks([("a", 12, 12), ("b", 33, 33)]),
+        freq="10min",
+        as_of=minute(50),
+        start=minute(0),
     )
     assert panel.state[:, 0].tolist() == [
         STATE_NOT_LOOKED,
@@ -176,76 +133,38 @@ def test_cells_told_apart() -> None:
 
 
 def test_a_cell_uses_nothing_seen_after_it() -> None:
-    seen_late = make_events([(1, 0, 0, 2.0, "a"), (1, 5, 35, 9.0, "a")])
-    panel = to_panel(seen_late, make_looks([]), freq="10min", as_of=at(40), start=at(0))
+    seen_late = timed_events([(1, 0, 0, 2.0, "a"), (1, 5, 35, 9.0, "a")])
+    panel = to_panel(seen_late, timed_looks([]), freq="10min", as_of=minute(40), start=minute(0))
     assert panel.price[:, 0].tolist() == [2.0, 2.0, 2.0, 9.0]
 
 
 @settings(max_examples=40, deadline=None)
 @given(events_of, st.integers(10, 60))
 def test_a_panel_cut_early_is_the_start_of_the_later_one(rows, cut) -> None:
-    events = make_events(
+    events = timed_events(
         [(offer, e, e + lag, price, source) for offer, e, lag, price, source in rows]
     )
-    options = {"freq": pd.Timedelta(minutes=5), "start": at(-5)}
-    late = to_panel(events, make_looks([]), as_of=at(cut + 20), **options).frame()
-    early = to_panel(events, make_looks([]), as_of=at(cut), **options).frame()
+    options = {"freq": pd.Timedelta(minutes=5), "start": minute(-5)}
+    late = to_panel(events, timed_looks([]), as_of=minute(cut + 20), **options).frame()
+    early = to_panel(events, timed_looks([]), as_of=minute(cut), **options).frame()
     late = late.loc[early.index, early.columns]
     pd.testing.assert_frame_equal(early, late, check_freq=False)
 
 
 def test_nothing_known_gives_an_empty_panel() -> None:
-    panel = to_panel(make_events([(1, 30, 30, 2.0, "a")]), make_looks([]), freq="1D", as_of=at(10))
+    panel = to_panel(
+        timed_events([(1, 30, 30, 2.0, "a")]), timed_looks([]), freq="1D", as_of=minute(10)
+    )
     assert panel.price.shape == (0, 0)
 
 
 def test_doors() -> None:
-    events, looks = make_events([(1, 0, 0, 2.0, "a")]), make_looks([])
+    events, looks = timed_events([(1, 0, 0, 2.0, "a")]), timed_looks([])
     with pytest.raises(ParameterError, match="how"):
-        to_panel(events, looks, freq="1D", as_of=at(10), how="median")
+        to_panel(events, looks, freq="1D", as_of=minute(10), how="median")
     naive = events.assign(effective_at=events["effective_at"].dt.tz_localize(None))
     with pytest.raises(DataError, match="naive"):
-        to_panel(naive, looks, freq="1D", as_of=at(10))
-    with pytest.raises(ParameterError, match="stale_after_days"):
-        current_offers(events, looks, as_of=at(10), stale_after_days=-1)
-
-
-def test_current_offers_are_fresh_and_not_withdrawn() -> None:
-    day = 24 * 60
-    events = make_events(
-        [
-            (1, 0, 0, 2.0, "a"),
-            (1, 60, 60, 3.0, "a"),  # in force
-            (2, 0, 0, 2.0, "a"),
-            (2, 90, 90, float("nan"), "a"),  # withdrawn
-            (3, 0, 0, 5.0, "b"),  # its source was last looked at long ago
-            (4, 8 * day, 8 * day, 7.0, "a"),  # later
-        ]
-    )
-    looks = make_looks(
-        [("a", 6 * day, 6 * day), ("b", day, day), ("a", 9 * day, 9 * day), ("c", 5 * day, 5 * day)]
-    )
-    offers, sources = current_offers(events, looks, as_of=at(7 * day), stale_after_days=3)
-    validate(offers, "offers")
-    validate(sources, "sources")
-    assert offers["offer_id"].tolist() == ["gcp/r//m1/spot/"]
-    row = offers.iloc[0]
-    assert (row["price_usd_per_hour"], row["price_usd_per_gpu_hour"]) == (3.0, 1.5)
-    assert (row["changed_at"], row["looked_at"]) == (at(60), at(6 * day))
-    told = sources.set_index("source")
-    assert told["offers"].to_dict() == {"a": 1, "b": 1, "c": 0}
-    assert told["stale"].to_dict() == {"a": False, "b": True, "c": False}
-    assert told.loc["b", "age_days"] == pytest.approx(6.0)
-    empty, _ = current_offers(events, looks, as_of=at(-10), stale_after_days=3)
-    assert empty.empty
-
-
-def test_a_record_for_models_is_never_an_offer():
-    events = make_events([(0, 1, 1, 2.0, "aws-spot-2015"), (1, 1, 1, 3.0, "a")])
-    offers, sources = current_offers(events, make_looks([]), as_of=at(5), stale_after_days=14)
-    assert offers["source"].tolist() == ["a"]
-    assert sources.set_index("source")["stale"].to_dict() == {"a": False, "aws-spot-2015": True}
-    assert fresh(events, sources)["source"].tolist() == ["a"]
+        to_panel(naive, looks, freq="1D", as_of=minute(10))
 
 
 def test_the_cheapest_of_several_offers_is_one_series_per_gpu() -> None:

@@ -1,0 +1,27 @@
+"""What can be rented, what it costs, how prices move: plain functions on events, offers, panels.
+
+Percentages are in percent (5.0 is 5 %), prices per GPU in USD per GPU-hour. Column ``option`` is
+the purchase option in words: spot, on demand, 1 year, 3 years.
+"""
+
+from cloudarb_lib.market.explore.availability import availability
+from cloudarb_lib.market.explore.changes import price_changes, price_changes_by_site
+from cloudarb_lib.market.explore.moves import moves, step_table
+from cloudarb_lib.market.explore.over_time import price_history, volatility
+from cloudarb_lib.market.explore.places import by_site, discounts, landscape
+from cloudarb_lib.market.explore.spreads import saving_kept_pct, spreads
+
+__all__ = [
+    "availability",
+    "by_site",
+    "discounts",
+    "landscape",
+    "moves",
+    "price_changes",
+    "price_changes_by_site",
+    "price_history",
+    "saving_kept_pct",
+    "spreads",
+    "step_table",
+    "volatility",
+]

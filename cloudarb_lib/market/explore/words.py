@@ -1,0 +1,39 @@
+"""How offers are named to a reader, and which changes of price count as a step."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cloudarb_lib.base.types import Panel
+
+STEP_PCT = 0.5
+"""A change counts as a step from here up; below it is jitter of a component."""
+QUANTILES = {"low_pct": 0.05, "median_pct": 0.5, "high_pct": 0.95}
+_WORDS = {"on_demand": "on demand", "1y": "1 year", "3y": "3 years"}
+
+
+def option_in_words(frame: pd.DataFrame) -> pd.Series:
+    """Return the purchase option and term of each row in words, as column ``option``."""
+    term = frame["term"].astype(object)
+    chosen = frame["purchase_option"].astype(object).where(term == "", term)
+    return chosen.replace(_WORDS).rename("option")
+
+
+def site_name(frame: pd.DataFrame) -> pd.Series:
+    """Return provider and region of each row; the provider alone where no region is named."""
+    provider = frame["provider"].astype(object)
+    region = frame["region"].astype(object)
+    return (provider + " " + region).where(region != "unstated", provider).rename("site")
+
+
+def with_gpus(panel: Panel) -> Panel:
+    """Return the panel of the offers that have a GPU."""
+    return panel.select((panel.offers["gpu_count"] > 0).to_numpy())
+
+
+def per_gpu(panel: Panel) -> pd.DataFrame:
+    """Return USD per GPU-hour, times x offers, these named by gpu_model, option and site."""
+    offers = panel.offers
+    about = [offers["gpu_model"].astype(object), option_in_words(offers), site_name(offers)]
+    prices = panel.frame().div(offers["gpu_count"].astype(float))
+    return prices.set_axis(pd.MultiIndex.from_arrays(about), axis=1)

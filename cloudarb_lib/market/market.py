@@ -1,0 +1,201 @@
+"""The market at a time: the one way from the store to offers and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import pandas as pd
+
+from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.market.offers import current_offers, fresh
+from cloudarb_lib.market.panel import to_panel
+from cloudarb_lib.market.places import with_places
+
+
+class PriceRecord(Protocol):
+    """What can be asked of a snapshot of the store."""
+
+    def events(
+        self, *, as_of: object, providers: Sequence[str] | None, gpu_only: bool
+    ) -> pd.DataFrame:
+        """Return the price events known at ``as_of``."""
+
+    def looks(self, *, as_of: object) -> pd.DataFrame:
+        """Return the observations of all sources up to ``as_of``."""
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a whole stored table."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """What some providers offered at a time, and the record it rests on.
+
+    Attributes
+    ----------
+    as_of
+        Nothing recorded later is in it.
+    offers
+        Table ``offers`` of the sources that are fresh, with ``source`` and ``PLACE_COLUMNS``.
+    sources
+        Table ``sources``: every source of these providers with its age, the stale ones too.
+    events
+        Price events of these providers, without errors flagged by then; stale sources included.
+    looks
+        Observations of the sources of all providers.
+    grid_carbon
+        The stored table of that name.
+    """
+
+    as_of: pd.Timestamp
+    offers: pd.DataFrame
+    sources: pd.DataFrame
+    events: pd.DataFrame
+    looks: pd.DataFrame
+    grid_carbon: pd.DataFrame
+
+    def offers_of(self, gpu_models: Collection[str], terms: Sequence[str] = ()) -> pd.DataFrame:
+        """Return the offers of these GPU models, by the hour or for one of ``terms``."""
+        wanted = self.offers["gpu_model"].isin(list(gpu_models))
+        return self.offers[wanted & self.offers["term"].isin(["", *terms])]
+
+    def fresh(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Return those of ``events`` whose source is one of this market, and not stale."""
+        return fresh(events, self.sources)
+
+    def panel(
+        self, freq: str | pd.Timedelta, *, how: str = "last", with_stale: bool = False
+    ) -> Panel:
+        """Return the prices of machines with a GPU up to ``as_of``, laid out as by ``to_panel``.
+
+        Parameters
+        ----------
+        freq, how
+            As ``to_panel`` takes them.
+        with_stale
+            Whether records that are too old to be offered are in it.
+        """
+        events = self.events if with_stale else self.fresh(self.events)
+        gpus = (events["gpu_count"] > 0).to_numpy()
+        return to_panel(events[gpus], self.looks, freq=freq, as_of=self.as_of, how=how)
+
+    def with_older(self, stale_after_days: float) -> Market:
+        """Return the market with the offers of older sources beside these.
+
+        Parameters
+        ----------
+        stale_after_days
+            Age from which a source is stale in it.
+
+        Returns
+        -------
+        Market
+            Its ``offers`` have column ``stale``: true for those that this market lacks.
+        """
+        wider = _market(
+            self.as_of,
+            self.events,
+            self.looks,
+            self.grid_carbon,
+            providers=list(self.sources["provider"].unique()),
+            stale_after_days=stale_after_days,
+        )
+        stale = ~wider.offers["offer_id"].isin(self.offers["offer_id"])
+        return replace(wider, offers=wider.offers.assign(stale=stale))
+
+
+def read_market(
+    record: PriceRecord,
+    as_of: pd.Timestamp,
+    *,
+    providers: Sequence[str] | None,
+    stale_after_days: float,
+    gpu_only: bool = True,
+) -> Market:
+    """Return the market at ``as_of``; parameters and errors as of ``read_markets``."""
+    (market,) = read_markets(
+        record, [as_of], providers=providers, stale_after_days=stale_after_days, gpu_only=gpu_only
+    )
+    return market
+
+
+def read_markets(
+    record: PriceRecord,
+    times: Sequence[pd.Timestamp],
+    *,
+    providers: Sequence[str] | None,
+    stale_after_days: float,
+    gpu_only: bool = True,
+) -> list[Market]:
+    """Return the market at each of ``times``, from what was known then.
+
+    Parameters
+    ----------
+    record
+        A snapshot of the store.
+    providers
+        Whose offers count; all, if None.
+    stale_after_days
+        Sources not looked at for longer are no offers.
+    gpu_only
+        Whether machines without a GPU are left out.
+
+    Raises
+    ------
+    ParameterError
+        Where nothing is recorded of a provider by the last time, or no price is fresh then.
+    """
+    grid_carbon = record.table("grid_carbon")
+    markets = [
+        _market(
+            as_of,
+            record.events(as_of=as_of, providers=providers, gpu_only=gpu_only),
+            record.looks(as_of=as_of),
+            grid_carbon,
+            providers=providers,
+            stale_after_days=stale_after_days,
+        )
+        for as_of in times
+    ]
+    _check_offers(markets[-1], providers)
+    return markets
+
+
+def _market(
+    as_of: pd.Timestamp,
+    events: pd.DataFrame,
+    looks: pd.DataFrame,
+    grid_carbon: pd.DataFrame,
+    *,
+    providers: Sequence[str] | None,
+    stale_after_days: float,
+) -> Market:
+    own_looks = looks if providers is None else looks[looks["provider"].isin(list(providers))]
+    offers, sources = current_offers(
+        events, own_looks, as_of=as_of, stale_after_days=stale_after_days
+    )
+    return Market(as_of, with_places(offers, grid_carbon), sources, events, looks, grid_carbon)
+
+
+def _check_offers(market: Market, providers: Sequence[str] | None) -> None:
+    """Raise ParameterError where a provider has no record, or the market no offer."""
+    recorded = sorted(market.looks["provider"].unique())
+    day = f"{market.as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
+    for name in providers or ():
+        if name not in recorded:
+            what = f"nothing is recorded of provider {name!r} by {day}"
+            raise ParameterError(
+                f"{what}{did_you_mean(name, recorded)}.",
+                f"Use {', '.join(recorded) or 'a later day'}.",
+            )
+    if not len(market.offers):
+        last = "first look is later"
+        if recorded:
+            last = f"last look is of {market.looks['looked_at'].max():%Y-%m-%d}"
+        raise ParameterError(
+            f"no price is known and fresh on {day}: the {last}.",
+            "Choose another as_of, or let prices be older (stale_after_days).",
+        )

@@ -1,0 +1,85 @@
+"""The market at a time, read the one way from the store."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.market import read_market, read_markets
+from cloudarb_lib.market.places import PLACE_COLUMNS
+from cloudarb_lib.testing import Record
+
+END = Record.END
+AGES = {"providers": ["gcp"], "stale_after_days": 14.0}
+OFFER = "gcp/{}//a3-highgpu-8g/{}/{}"
+
+
+@pytest.fixture
+def record():
+    """Two fresh offers and one of a record given up ten weeks ago."""
+    record = Record(
+        {
+            "us-a:spot": [(0, 10.0), (24, 20.0)],
+            "us-a:reserved-1y": [(0, 50.0)],
+            "us-c:spot": [(20, 1.0)],
+        }
+    )
+    record.rows.loc[record.rows["region"] == "us-c", "source"] = "given up"
+    return record
+
+
+def test_a_market_has_the_offers_of_fresh_sources_and_where_they_lie(record):
+    market = read_market(record, END, **AGES)
+    assert market.offers["offer_id"].tolist() == [
+        OFFER.format("us-a", "reserved", "1y"),
+        OFFER.format("us-a", "spot", ""),
+    ]
+    assert set(PLACE_COLUMNS) <= set(market.offers)
+    assert market.sources.set_index("source")["stale"].to_dict() == {
+        "given up": True,
+        "test": False,
+    }
+    assert set(market.fresh(record.rows)["source"]) == {"test"}
+
+
+def test_each_time_knows_only_what_was_known_then(record):
+    early, late = read_markets(record, [END - 10 * Record.WEEK, END], **AGES)
+    spot = OFFER.format("us-a", "spot", "")
+    prices = [m.offers.set_index("offer_id")["price_usd_per_hour"][spot] for m in (early, late)]
+    assert prices == [10.0, 20.0]
+    assert record.asked == [END - 10 * Record.WEEK, END]
+
+
+def test_offers_are_chosen_by_gpu_model_and_term(record):
+    market = read_market(record, END, **AGES)
+    assert market.offers_of({"H100"})["term"].tolist() == [""]
+    assert market.offers_of({"H100"}, ["1y"])["term"].tolist() == ["1y", ""]
+    assert market.offers_of({"L4"}, ["1y"]).empty
+
+
+def test_older_sources_are_marked_and_count_as_fresh(record):
+    market = read_market(record, END, **AGES)
+    older = market.with_older(100.0)
+    stale = older.offers.set_index("offer_id")["stale"]
+    assert stale[OFFER.format("us-c", "spot", "")]
+    assert stale.sum() == 1
+    assert not older.sources["stale"].any()
+    same = older.offers[~older.offers["stale"]].drop(columns="stale").reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, market.offers)
+
+
+def test_a_panel_leaves_stale_records_out_unless_asked(record):
+    market = read_market(record, END, **AGES)
+    assert market.panel("7D").offers.index.tolist() == market.offers["offer_id"].tolist()
+    record_panel = market.panel("7D", with_stale=True)
+    assert OFFER.format("us-c", "spot", "") in record_panel.offers.index
+    np.testing.assert_array_equal(market.with_older(100.0).panel("7D").price, record_panel.price)
+
+
+@pytest.mark.parametrize(
+    ("providers", "days", "says"),
+    [(["gpc"], 14.0, "provider 'gpc' .*did you mean 'gcp'"), (["gcp"], 0.0, "no price is known")],
+)
+def test_a_market_without_offers_is_refused(record, providers, days, says):
+    with pytest.raises(ParameterError, match=says):
+        read_market(record, END + Record.WEEK, providers=providers, stale_after_days=days)
