@@ -83,8 +83,9 @@ def parsed(text: str) -> ast.Module:
 
 @cache
 def modules(folder: str) -> tuple[Module, ...]:
-    """Return the modules of a folder of the project, with those of its subfolders."""
-    paths = sorted((ROOT / folder).rglob("*.py"))
+    """Return the modules of a folder, with those of its subfolders, or of one file."""
+    place = ROOT / folder
+    paths = [place] if place.is_file() else sorted(place.rglob("*.py"))
     return tuple(
         Module(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
         for path in paths

@@ -11,30 +11,25 @@ from benchmarks import house
 ROOT = Path(__file__).parent.parent
 ROOMS = (
     *sorted(f"cloudarb_lib/{p.parent.name}" for p in ROOT.glob("cloudarb_lib/*/__init__.py")),
+    *sorted(f"cloudarb_lib/{p.name}" for p in ROOT.glob("cloudarb_lib/*.py")),
     "pipelines",
     "benchmarks",
 )
 UNFINISHED: dict[str, tuple[str, ...]] = {
-    "function lines": ("cloudarb_lib/advice", "cloudarb_lib/market", "pipelines", "benchmarks"),
-    "local names": (
+    "function lines": (
         "cloudarb_lib/advice",
         "cloudarb_lib/market",
-        "cloudarb_lib/plots",
-        "benchmarks",
+        "cloudarb_lib/testing.py",
+        "pipelines",
     ),
-    "module lines": ("cloudarb_lib/forecast",),
+    "local names": ("cloudarb_lib/advice", "cloudarb_lib/market", "cloudarb_lib/plots"),
+    "module lines": ("cloudarb_lib/forecast", "cloudarb_lib/testing.py"),
     "columns": (
         "cloudarb_lib/advice",
         "cloudarb_lib/forecast",
         "cloudarb_lib/market",
         "cloudarb_lib/plots",
-        "benchmarks",
-    ),
-    "tokens a line": (
-        "cloudarb_lib/advice",
-        "cloudarb_lib/allocate",
-        "cloudarb_lib/market",
-        "cloudarb_lib/plots",
+        "cloudarb_lib/testing.py",
         "benchmarks",
     ),
     "tuple assignments": (
@@ -42,7 +37,6 @@ UNFINISHED: dict[str, tuple[str, ...]] = {
         "cloudarb_lib/forecast",
         "cloudarb_lib/market",
         "cloudarb_lib/plots",
-        "benchmarks",
     ),
     "test file lines": ("tests",),
     "private names": ("tests",),
@@ -51,7 +45,7 @@ UNFINISHED: dict[str, tuple[str, ...]] = {
 """Rooms in which a rule does not hold yet. Take a room out as soon as it does."""
 TO_BE_REBUILT = ("cloudarb_lib/forecast", "cloudarb_lib/risk")
 """Rooms whose functions are rewritten anyway."""
-WAITS_FOR_REBUILD = ("function lines", "local names", "tokens a line")
+WAITS_FOR_REBUILD = ("function lines", "local names")
 
 
 def room_case(rule: str, room: str):
@@ -67,11 +61,18 @@ def room_case(rule: str, room: str):
         room_case(rule, room)
         for rule in (*house.RULES, *house.TEST_RULES)
         for room in (ROOMS if rule in house.RULES else ("tests",))
-        if not (rule in WAITS_FOR_REBUILD and room in TO_BE_REBUILT)
+        if rule != "tokens a line" and not (rule in WAITS_FOR_REBUILD and room in TO_BE_REBUILT)
     ],
 )
 def test_the_room_keeps_the_rule(rule, room):
     assert (house.RULES | house.TEST_RULES)[rule](house.modules(room)) == []
+
+
+def test_the_packages_together_are_no_denser_than_their_peers():
+    """A room of formulas may be: its lines are longer."""
+    rooms = [r for r in ROOMS if r not in TO_BE_REBUILT and r != "benchmarks"]
+    packages = tuple(module for room in rooms for module in house.modules(room))
+    assert house.RULES["tokens a line"](packages) == []
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,6 @@ def test_the_rules_look_at_every_module():
         path.relative_to(ROOT).as_posix()
         for folder in ("cloudarb_lib", "pipelines", "benchmarks")
         for path in (ROOT / folder).rglob("*.py")
-        if path.parent != ROOT / "cloudarb_lib"
     }
     assert named == everything
     assert len(named) > 80

@@ -59,6 +59,7 @@ def without(problem: allocate.Problem, gone: np.ndarray) -> allocate.Problem:
     )
 
 
+@pytest.mark.solver
 def test_leaving_out_dominated_offers_changes_no_optimum():
     found = 0
     for seed in range(30):

@@ -16,6 +16,8 @@ from cloudarb_lib.tables.stored_schema import STORED
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import PRICE_HEADER, write_text
 
+pytestmark = pytest.mark.slow  # the bundled history is ingested
+
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -39,7 +41,6 @@ def test_stored_tables_are_the_schema(bundled: Path) -> None:
             validate(snapshot.table(name), name)
 
 
-@pytest.mark.slow
 def test_bundled_events_are_the_bundled_files(bundled: Path) -> None:
     files = pd.concat([pd.read_parquet(locations.data() / name) for name in BUNDLED_FILES[-3:]])
     with open_snapshot(bundled) as snapshot:
