@@ -103,3 +103,34 @@ def manifest(root: Path) -> dict[str, Any]:
     (path,) = (root / "reports").glob("*/manifest.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
+
+
+_SKYPILOT_PLACE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["infra", "accelerators", "use_spot"],
+    "properties": {
+        "infra": {
+            "type": "string",
+            "pattern": "^(aws|azure|gcp|lambda|nebius|runpod|verda)(/[^/]+(/[^/]+)?)?$",
+        },
+        "instance_type": {"type": "string", "pattern": "^[^/ ]+$"},
+        "accelerators": {"type": "string", "pattern": "^[A-Za-z0-9-]+:[0-9]+(\\.[0-9]+)?$"},
+        "use_spot": {"type": "boolean"},
+    },
+}
+SKYPILOT_TASK = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?$"},
+        "num_nodes": {"type": "integer", "minimum": 1},
+        "resources": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"any_of": {"type": "array", "minItems": 1, "items": _SKYPILOT_PLACE}},
+        },
+    },
+}
+"""What of SkyPilot's task schema (sky/utils/schemas.py, ALL_CLOUDS and CLUSTER_NAME_VALID_REGEX of
+sky/skylet/constants.py) our tasks may use; clouds are those of it whose prices the record holds."""

@@ -18,40 +18,10 @@ from cloudarb_lib.tables.assumptions import HAZARD_PRESETS
 from cloudarb_lib.tables.validation import validate
 from pipelines import cli
 from pipelines.cli import allocate
-from pipelines.cli.skypilot import write_tasks
 from pipelines.exit_codes import INFEASIBLE
+from pipelines.testing import SKYPILOT_TASK
 
 pytestmark = pytest.mark.solver
-
-PLACE = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["infra", "accelerators", "use_spot"],
-    "properties": {
-        "infra": {
-            "type": "string",
-            "pattern": "^(aws|azure|gcp|lambda|nebius|runpod|verda)(/[^/]+(/[^/]+)?)?$",
-        },
-        "instance_type": {"type": "string", "pattern": "^[^/ ]+$"},
-        "accelerators": {"type": "string", "pattern": "^[A-Za-z0-9-]+:[0-9]+(\\.[0-9]+)?$"},
-        "use_spot": {"type": "boolean"},
-    },
-}
-TASK = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "name": {"type": "string", "pattern": "^[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?$"},
-        "num_nodes": {"type": "integer", "minimum": 1},
-        "resources": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"any_of": {"type": "array", "minItems": 1, "items": PLACE}},
-        },
-    },
-}
-"""What of SkyPilot's task schema (sky/utils/schemas.py, ALL_CLOUDS and CLUSTER_NAME_VALID_REGEX of
-sky/skylet/constants.py) our tasks may use; clouds are those of it whose prices the record holds."""
 
 DEMAND = (
     "demand:\n  - workload: train\n    needs: 64 H100\n    interruptible: yes\n    in: [europe-*]\n"
@@ -146,7 +116,7 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
     tasks = [yaml.safe_load(file.read_text()) for file in sorted((out / "sky").glob("*.yaml"))]
     assert sum(task["num_nodes"] for task in tasks) == plan["instances"].sum()
     for task in tasks:
-        jsonschema.validate(task, TASK)
+        jsonschema.validate(task, SKYPILOT_TASK)
         for place in task["resources"]["any_of"]:
             assert place["infra"].startswith("gcp/europe-")
             assert place["accelerators"] == "H100:8"
@@ -355,51 +325,6 @@ def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):
     monkeypatch.setattr("cloudarb_lib.allocate.solve", stop)
     assert run(tmp_path) == 130
     assert not (tmp_path / "out").exists()
-
-
-def test_tasks_of_machines_of_other_sizes_are_kept_apart(tmp_path):
-    ids = [
-        "gcp/us-a/z/h8/spot/",
-        "runpod/unstated//x1/on_demand/",
-        "lambdalabs/us/z/x8/spot/",
-        "vultr/a//b/spot/",
-    ]
-    rows = pd.DataFrame(
-        {
-            "workload": "w in a/b",
-            "offer_id": ids,
-            "provider": [i.split("/")[0] for i in ids],
-            "instances": [2.0, 3.0, 1.0, 1.0],
-            "gpu_model": "A100-40GB",
-            "gpus": [16.0, 3.0, 8.0, 1.0],
-        }
-    )
-    assert write_tasks(rows, tmp_path) == (3, ["vultr"])
-    first, second, third = (
-        yaml.safe_load((tmp_path / f"w-in-a-b-{n}.yaml").read_text()) for n in (1, 2, 3)
-    )
-    for task in (first, second, third):
-        jsonschema.validate(task, TASK)
-    spot = {"accelerators": "A100:8", "use_spot": True}
-    gcp, lambda_ = (
-        {"infra": "gcp/us-a/z", "instance_type": "h8", **spot},
-        {"infra": "lambda/us/z", **spot},
-    )
-    assert first["resources"]["any_of"] == [gcp, lambda_]
-    assert third["resources"]["any_of"] == [lambda_, gcp]
-    assert second["num_nodes"] == 3
-    assert second["resources"]["any_of"] == [
-        {"infra": "runpod", "accelerators": "A100:1", "use_spot": False}
-    ]
-
-
-@pytest.mark.parametrize(
-    "change", [{"infra": "vultr"}, {"use_spot": "yes"}, {"accelerators": "A100"}, {"spot": True}]
-)
-def test_what_skypilot_would_refuse_fails_the_schema(change):
-    place = {"infra": "gcp/us-a", "accelerators": "A100:8", "use_spot": True, **change}
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"name": "w-1", "num_nodes": 1, "resources": {"any_of": [place]}}, TASK)
 
 
 def test_frontiers_are_printed_and_kept(tmp_path, capsys):
