@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from cloudarb_lib.base import locations
-from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import DataError, did_you_mean
 from cloudarb_lib.base.files import replaced
 from cloudarb_lib.tables.run_schema import RUN_TABLES
@@ -122,6 +121,3 @@ def provenance(snapshot_digest: str, as_of: pd.Timestamp) -> pd.DataFrame:
     versions = {package: metadata.version(package) for package in DECIDING_PACKAGES}
     rows = {"snapshot": snapshot_digest, "as_of": as_of.isoformat(), **versions}
     return pd.DataFrame({"value": rows}).rename_axis("what")
-
-
-digest = digest_values
