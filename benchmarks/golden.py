@@ -1,12 +1,14 @@
 """A net under a change that should change no result: digests of what the program computes.
 
-``python -m benchmarks.golden [PART ...]`` compares with benchmarks/results/golden.json and exits 1 where
-anything differs; ``--write`` stores what is found. Parts, without any all of them: ``store`` (digest of the
-bundled snapshot), ``instances`` (plans of the three instances), ``demands`` (plans of the demand files),
-``weekly`` and ``marketplace`` (every table that a run of the configuration leaves behind).
+``python -m benchmarks.golden [PART ...]`` compares with benchmarks/results/golden.json and exits 1
+where anything differs; ``--write`` stores what is found. Parts, without any all of them: ``store``
+(digest of the bundled snapshot), ``instances`` (plans of the three instances), ``demands`` (plans
+of the demand files), ``weekly`` and ``marketplace`` (every table that a run of the configuration
+leaves behind).
 
-A digest is of the bits of every value. Another processor may round otherwise, so compare with figures
-written on the same machine: check out the revision before, ``--write`` there, and run this one on the file.
+A digest is of the bits of every value. Another processor may round otherwise, so compare with
+figures written on the same machine: check out the revision before, ``--write`` there, and run this
+one on the file.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ def cloudarb(*words: str) -> str:
 
 
 def frame_digest(frame: pd.DataFrame) -> str:
-    """Return 16 hex digits of the names and the bits of all values of a table, rows in their order."""
+    """Return 16 hex digits of the names and bits of all values of a table, rows in order."""
     found = hashlib.sha256(",".join(map(str, frame.columns)).encode())
     plain = frame.astype(dict.fromkeys(frame.select_dtypes("category"), object))
     found.update(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes())

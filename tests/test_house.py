@@ -16,30 +16,11 @@ ROOMS = (
     "benchmarks",
 )
 UNFINISHED: dict[str, tuple[str, ...]] = {
-    "function lines": (
-        "cloudarb_lib/advice",
-        "cloudarb_lib/market",
-        "cloudarb_lib/testing.py",
-        "pipelines",
-    ),
-    "local names": ("cloudarb_lib/advice", "cloudarb_lib/market", "cloudarb_lib/plots"),
+    "function lines": ("cloudarb_lib/testing.py",),
     "module lines": ("cloudarb_lib/forecast", "cloudarb_lib/testing.py"),
-    "columns": (
-        "cloudarb_lib/advice",
-        "cloudarb_lib/forecast",
-        "cloudarb_lib/market",
-        "cloudarb_lib/plots",
-        "cloudarb_lib/testing.py",
-        "benchmarks",
-    ),
-    "tuple assignments": (
-        "cloudarb_lib/advice",
-        "cloudarb_lib/forecast",
-        "cloudarb_lib/market",
-        "cloudarb_lib/plots",
-    ),
+    "columns": ("cloudarb_lib/forecast", "cloudarb_lib/plots", "cloudarb_lib/testing.py"),
+    "tuple assignments": ("cloudarb_lib/forecast",),
     "test file lines": ("tests",),
-    "private names": ("tests",),
     "circle of imports": ("cloudarb_lib",),
 }
 """Rooms in which a rule does not hold yet. Take a room out as soon as it does."""
