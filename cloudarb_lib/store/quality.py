@@ -45,7 +45,7 @@ class PriceRows:
     price: np.ndarray
     judges: np.ndarray
 
-    def part(self, rows: np.ndarray) -> PriceRows:
+    def take(self, rows: np.ndarray) -> PriceRows:
         """Return these rows alone."""
         return PriceRows(
             self.offer[rows],
@@ -93,12 +93,12 @@ def judge(rows: pd.DataFrame, gpus: pd.DataFrame) -> tuple[np.ndarray, np.ndarra
     prices = _in_order(rows, order)
 
     for pool in _pools(prices.offer, gpus):
-        low = pool[_low_for_gpu(prices.part(pool), gpus)]
+        low = pool[_low_for_gpu(prices.take(pool), gpus)]
         quality[order[low]] = LOW_FOR_GPU
         flagged[order[low]] = prices.observed[low]
 
     judging = np.flatnonzero(prices.judges & ~np.isnan(prices.price))
-    for start, back in _excursions(prices.part(judging)):
+    for start, back in _excursions(prices.take(judging)):
         price_before = prices.price[judging[start - 1]]
         between = judging[start:back]
         is_off = np.abs(prices.price[between] / price_before - 1) > RETURN_WITHIN

@@ -69,9 +69,11 @@ OPTIONS_AND_TERMS = {
 """Purchase option and term as they may be written, and how they are stored."""
 
 
-def _looked_up(part: int, key: str) -> str:
-    """Return SQL that looks a part of ``OPTIONS_AND_TERMS`` up; '' where they do not fit."""
-    pairs = [f"'{'/'.join(pair)}': '{kept[part]}'" for pair, kept in OPTIONS_AND_TERMS.items()]
+def _looked_up(position: int, key: str) -> str:
+    """Return SQL that looks up option (0) or term (1) as it is stored, '' where they do not fit."""
+    pairs = [
+        f"'{'/'.join(pair)}': '{stored[position]}'" for pair, stored in OPTIONS_AND_TERMS.items()
+    ]
     return f"coalesce(MAP {{{', '.join(pairs)}}}[{key}], '')"
 
 

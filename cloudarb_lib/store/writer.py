@@ -186,10 +186,10 @@ def _flagged_since(con: duckdb.DuckDBPyConnection, first_row: int) -> dict[str, 
 def _publish(work: Path, folder: Path, digest: str) -> None:
     """Make ``work`` the newest snapshot: first it, then the pointer, each whole and durable."""
     snapshots = folder / "snapshots"
-    with replaced(snapshots / f"{digest}.duckdb") as part:
-        os.replace(work, part)
-    with replaced(folder / "current") as part:
-        part.write_text(digest + "\n")
+    with replaced(snapshots / f"{digest}.duckdb") as new_file:
+        os.replace(work, new_file)
+    with replaced(folder / "current") as new_file:
+        new_file.write_text(digest + "\n")
     by_age = sorted(
         snapshots.glob("*.duckdb"), key=lambda path: (path.stem == digest, path.stat().st_mtime)
     )

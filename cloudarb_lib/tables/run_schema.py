@@ -13,7 +13,11 @@ OFFERS = Table(
         *OFFER,
         Column("price_kind", "VARCHAR", "", "administered or market"),
         Column(
-            "gpu_model", "VARCHAR", "", "name as in cloudarb_lib.gpus; null: no GPU", nullable=True
+            "gpu_model",
+            "VARCHAR",
+            "",
+            "name as in cloudarb_lib.sources.gpus; null: no GPU",
+            nullable=True,
         ),
         Column("gpu_count", "DOUBLE", "GPU", "GPUs of the instance", nullable=True),
         Column("gpu_memory_gib", "DOUBLE", "GiB", "memory of one GPU", nullable=True),

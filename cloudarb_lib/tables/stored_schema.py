@@ -63,7 +63,11 @@ INSTANCES = Table(
         Column("vcpus", "DOUBLE", "vCPU", "virtual processors", nullable=True),
         Column("memory_gib", "DOUBLE", "GiB", "main memory", nullable=True),
         Column(
-            "gpu_model", "VARCHAR", "", "name as in cloudarb_lib.gpus; null: no GPU", nullable=True
+            "gpu_model",
+            "VARCHAR",
+            "",
+            "name as in cloudarb_lib.sources.gpus; null: no GPU",
+            nullable=True,
         ),
         Column(
             "gpu_count", "DOUBLE", "GPU", "may be a fraction: a share of one GPU", nullable=True

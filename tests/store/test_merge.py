@@ -53,7 +53,7 @@ def test_parquet_and_csv_of_the_same_rows_are_the_same_store(tmp_path: Path) -> 
     assert len(digests) == 1
 
 
-def seen(price: float, observed: str, effective: str = "2026-01-05") -> str:
+def price_seen(price: float, observed: str, effective: str = "2026-01-05") -> str:
     return f"gcp,us-east1,n2,spot,{effective}T00:00:00Z,{price},{observed}T00:00:00Z\n"
 
 
@@ -61,18 +61,25 @@ def test_later_looks_supersede_and_disagreeing_rows_are_held_back(tmp_path: Path
     store, head = tmp_path / "s", PRICE_HEADER.strip() + ",observed_at\n"
     one = write_text(
         tmp_path / "1.csv",
-        head + seen(1, "2026-01-06") + seen(1, "2026-01-09") + seen(2, "2026-01-12"),
+        head
+        + price_seen(1, "2026-01-06")
+        + price_seen(1, "2026-01-09")
+        + price_seen(2, "2026-01-12"),
     )
     report = ingest(store, one)
     assert (report.new, report.unchanged, report.superseded) == (1, 1, 1)
     two = write_text(
         tmp_path / "2.csv",
-        head + seen(3, "2026-01-06") + seen(4, "2026-01-20") + seen(5, "2026-01-20"),
+        head
+        + price_seen(3, "2026-01-06")
+        + price_seen(4, "2026-01-20")
+        + price_seen(5, "2026-01-20"),
     )
     report = ingest(store, two)
     assert (report.new, dict(report.quarantined)) == (0, {"duplicate_disagrees": 3})
     three = write_text(
-        tmp_path / "3.csv", head + seen(2, "2026-01-25") + seen(7, "2026-01-25", "2026-01-20")
+        tmp_path / "3.csv",
+        head + price_seen(2, "2026-01-25") + price_seen(7, "2026-01-25", "2026-01-20"),
     )
     report = ingest(store, three)
     assert (report.new, report.unchanged, report.superseded) == (1, 1, 0)

@@ -159,9 +159,9 @@ def test_flags_never_change_with_what_comes_later(raw, cut, option) -> None:
     now = cut * int(43_200e6)
     early = rows["observed"] <= now
     then_codes, then_flagged_at = quality.judge(rows[early].reset_index(drop=True), gpus)
-    known = (flagged_at[early] >= 0) & (flagged_at[early] <= now)
-    assert then_codes.tolist() == np.where(known, codes[early], 0).tolist()
-    assert then_flagged_at.tolist() == np.where(known, flagged_at[early], -1).tolist()
+    was_known = (flagged_at[early] >= 0) & (flagged_at[early] <= now)
+    assert then_codes.tolist() == np.where(was_known, codes[early], 0).tolist()
+    assert then_flagged_at.tolist() == np.where(was_known, flagged_at[early], -1).tolist()
 
 
 def test_market_prices_are_never_flagged(tmp_path: Path) -> None:

@@ -43,13 +43,13 @@ def test_each_bad_row_is_held_back_with_line_and_reason(tmp_path: Path) -> None:
         tmp_path / "prices.csv", PRICE_HEADER + "".join(f"{row}\n{PRICE_ROW}" for row in BAD)
     )
     report = ingest(tmp_path / "s", file)
-    held = quarantine(tmp_path / "s")
-    assert dict(zip(held["line"], held["reason"], strict=True)) == {
+    held_back = quarantine(tmp_path / "s")
+    assert dict(zip(held_back["line"], held_back["reason"], strict=True)) == {
         2 + 2 * i: reason for i, reason in enumerate(BAD.values())
     }
-    assert held["detail"].str.len().min() > 10
-    assert set(held["file"]) == {"prices.csv"}
-    assert held.loc[0, "row_text"] == next(iter(BAD))
+    assert held_back["detail"].str.len().min() > 10
+    assert set(held_back["file"]) == {"prices.csv"}
+    assert held_back.loc[0, "row_text"] == next(iter(BAD))
     assert (report.new, report.unchanged) == (1, len(BAD) - 1)
     assert (
         report.read
@@ -58,7 +58,7 @@ def test_each_bad_row_is_held_back_with_line_and_reason(tmp_path: Path) -> None:
 
 
 def test_other_columns_are_checked_too(tmp_path: Path) -> None:
-    more = PRICE_HEADER.strip() + ",term,currency,observed_at,price_kind,offer_count,quality\n"
+    header = PRICE_HEADER.strip() + ",term,currency,observed_at,price_kind,offer_count,quality\n"
     rows = [
         "2y,USD,2026-01-05T00:00:00Z,,,ok",
         "1y,EUR,2026-01-05T00:00:00Z,,,ok",
@@ -71,7 +71,7 @@ def test_other_columns_are_checked_too(tmp_path: Path) -> None:
     begin = "gcp,r,m,reserved,2026-01-05T00:00:00Z,1,"
     report = ingest(
         tmp_path / "s",
-        write_text(tmp_path / "p.csv", more + "".join(f"{begin}{row}\n" for row in rows)),
+        write_text(tmp_path / "p.csv", header + "".join(f"{begin}{row}\n" for row in rows)),
     )
     assert quarantine(tmp_path / "s")["reason"].tolist() == [
         "unknown_term",
@@ -127,8 +127,8 @@ def test_defaults_and_raw_names(tmp_path: Path) -> None:
     ]
     assert np.isnan(gcp["price_usd_per_hour"])
     assert table.loc["azure", "price_usd_per_hour"] == 2
-    held = quarantine(tmp_path / "s")
-    assert held[["line", "reason"]].to_numpy().tolist() == [
+    held_back = quarantine(tmp_path / "s")
+    assert held_back[["line", "reason"]].to_numpy().tolist() == [
         [5, "row_unreadable"],
         [6, "row_unreadable"],
     ]
