@@ -163,8 +163,8 @@ def daily_events(rows, *, gpus=1.0, kind="administered") -> pd.DataFrame:
         vcpus=8.0,
         memory_gib=64.0,
         effective_at=T0 + frame["day"] * DAY,
-        flagged_at=pd.NaT,
     )
+    frame["flagged_at"] = pd.NaT
     frame["observed_at"] = frame["effective_at"]
     frame["price_usd_per_hour"] = frame["price_usd_per_hour"].astype(float)
     frame["offer_count"] = frame["offer_count"].astype("Int32")

@@ -55,11 +55,12 @@ def came_into_force(events: pd.DataFrame, as_of_us: int) -> pd.DataFrame:
     price = in_force["price"]
     before = price.shift()
     repeated = (price == before) | (price.isna() & before.isna())
-    return in_force.assign(
+    numbered: pd.DataFrame = in_force.assign(
         changed=~in_force.duplicated("code") | ~repeated,
         last=~in_force.duplicated("code", keep="last"),
         code=in_force.groupby("code").ngroup(),
     )
+    return numbered
 
 
 def _sorted_categories(ids: pd.Series) -> pd.Series:

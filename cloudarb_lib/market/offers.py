@@ -72,7 +72,7 @@ def _ages(observed: pd.DataFrame, offers: pd.DataFrame, end: pd.Timestamp) -> pd
     """Return each source with its newest observation by ``end``, its age and count of offers."""
     newest = observed[observed["looked_at"] <= end].groupby(SOURCE)["looked_at"].max()
     counts = offers.groupby(SOURCE).size().reindex(newest.index, fill_value=0)
-    sources = newest.dt.as_unit("us").to_frame().assign(offers=counts).reset_index()
+    sources: pd.DataFrame = newest.dt.as_unit("us").to_frame().assign(offers=counts).reset_index()
     sources["age_days"] = (end - sources["looked_at"]).dt.total_seconds() / 86400
     return sources
 

@@ -43,7 +43,8 @@ class _Grid:
 
     def cell_of(self, times: np.ndarray) -> np.ndarray:
         """Return the cell in which each time lies."""
-        return np.clip(-((self.ends[0] - times) // self.width), 0, len(self.ends) - 1)
+        cells: np.ndarray = -((self.ends[0] - times) // self.width)
+        return cells.clip(0, len(self.ends) - 1)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class _GridEvents:
     @property
     def place(self) -> np.ndarray:
         """Position of each event's cell in an array of ``shape`` laid out flat."""
-        return self.offer * len(self.grid.ends) + self.cell
+        places: np.ndarray = self.offer * len(self.grid.ends) + self.cell
+        return places
 
 
 def to_panel(

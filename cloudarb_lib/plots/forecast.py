@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
@@ -157,17 +159,15 @@ def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
     return fig.update_yaxes(title_text="USD per hour")
 
 
-def _add_fan(
-    fig: go.Figure, rows: pd.DataFrame, price: pd.Series, place: dict[str, object]
-) -> None:
+def _add_fan(fig: go.Figure, rows: pd.DataFrame, price: pd.Series, place: dict[str, Any]) -> None:
     """Draw the quantiles of one offer and its price, from thrice as long before the end on."""
     origin = rows["origin_utc"].iloc[0]
     quantiles = rows.pivot(index="target_utc", columns="quantile", values="price_usd_per_hour")
     quantiles.loc[origin] = price.loc[origin]
     quantiles = quantiles.sort_index()
     for low, high, name, opacity in ((0.025, 0.975, "95 %", 0.15), (0.1, 0.9, "80 %", 0.3)):
-        band = {"name": f"{name} interval", "opacity": opacity, **place}
-        add_band(fig, quantiles[low], quantiles[high], **band)
+        band_name = f"{name} interval"
+        add_band(fig, quantiles[low], quantiles[high], name=band_name, opacity=opacity, **place)
     fig.add_scatter(
         x=quantiles.index,
         y=quantiles[0.5],

@@ -38,7 +38,7 @@ def price_changes(events: pd.DataFrame, *, as_of: object, window: object = "7D")
     """
     end = parse_as_of(as_of)
     known = events_known(events, end)
-    opened = known["changed_at"] <= end - pd.Timedelta(window)  # type: ignore[operator,arg-type]
+    opened = known["changed_at"] <= end - pd.Timedelta(window)  # type: ignore[arg-type]
     trusted = known[opened & (known["quality"] == "ok")]
     in_force = trusted.drop_duplicates("offer_id", keep="last").set_index("offer_id")["after"]
     within = known[~opened]
