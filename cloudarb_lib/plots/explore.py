@@ -126,7 +126,8 @@ def steps(moved: pd.DataFrame, option: str) -> go.Figure:
         drawn.add_vline(x=size, line={"color": COLOURS[6], "width": 1, "dash": "dot"})
     return figure(
         f"In {years.max()} a price that moved did so every "
-        f"{last['gap_days'].median():.2g} days, by {last['change_pct'].abs().median():.1f} % in the median",
+        f"{last['gap_days'].median():.2g} days, by "
+        f"{last['change_pct'].abs().median():.1f} % in the median",
         x_title=f"size of step in {years.max()} (%, at most 25)",
         y_title="steps",
         height_px=360,
