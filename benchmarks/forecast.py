@@ -82,14 +82,14 @@ def speed(n_series: int) -> None:
     patterns = find_patterns(hourly(n_series))
     cpu_before, _ = used()
     began = time.perf_counter()
-    origins = ensemble.walk_positions(patterns, np.array([24 * 90 - 1]), horizon=24)
-    walk = ensemble.walk_origins(patterns, origins, horizon=24, seed=SEED)
+    origins = ensemble.rolling_origins(patterns, np.array([24 * 90 - 1]), horizon=24)
+    forecasts = ensemble.rolling_forecasts(patterns, origins, horizon=24, seed=SEED)
     took_s = time.perf_counter() - began
     cpu_after, peak = used()
     print(
         f"{n_series:>6} series x 90 days by the hour: {took_s:6.1f} s to fit, weigh and calibrate, "
         f"{cpu_after - cpu_before:6.1f} CPU s, peak {peak:,.0f} MiB"
-        + (f"; failed: {walk.failed}" if walk.failed else ""),
+        + (f"; failed: {forecasts.failed}" if forecasts.failed else ""),
         flush=True,
     )
 
@@ -99,7 +99,7 @@ def inference(n_series: int, asked: int = 100) -> None:
     panel = hourly(n_series)
     known = load_assumptions()
     with tempfile.TemporaryDirectory() as folder:
-        walk = forecast.fit(
+        forecasts = forecast.fit(
             panel.until(panel.times[-asked - 1]), Path(folder), horizon_steps=24, seed=SEED
         )
         taken = []
@@ -112,7 +112,7 @@ def inference(n_series: int, asked: int = 100) -> None:
             )
             taken.append((time.perf_counter() - began, used()[0] - cpu_before))
     asked_members = [
-        n for n, share in zip(walk.members, walk.weights[-1], strict=True) if share.any()
+        n for n, share in zip(forecasts.members, forecasts.weights[-1], strict=True) if share.any()
     ]
     p50, p99 = 1000 * np.percentile(taken[3:], [50, 99], axis=0)  # the first read the models
     print(

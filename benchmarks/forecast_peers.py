@@ -10,15 +10,16 @@ import pandas as pd
 
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast import ensemble, losses
-from cloudarb_lib.forecast.backtest import headline, walk_forward
+from cloudarb_lib.forecast import losses
+from cloudarb_lib.forecast.evaluate import headline, walk_forward
+from cloudarb_lib.forecast.sample_paths import MAX_CHANGE_LOG
 from pipelines.cli.panels import SEED, Setting, prepare
 
 LEVELS = np.array([10, 20, 30, 40, 50, 60, 70, 80, 90])
 """Central intervals that peers are asked for, in per cent."""
 QUANTILES = np.concatenate([0.5 - LEVELS[::-1] / 200, [0.5], 0.5 + LEVELS / 200])
 N_DRAWS = 200
-MOST_LOG_CHANGE = ensemble.MAX_CHANGE_LOG
+MOST_LOG_CHANGE = MAX_CHANGE_LOG
 VISIBLE_CELLS = 520
 VISIBLE_CELLS_HOURLY = 336
 """So many last cells does a peer see."""

@@ -1,4 +1,4 @@
-"""Scores of forecasts: one function a score, NaN left out of every mean; lower is better for losses."""
+"""Scores of forecasts, a function each: NaN is left out of every mean; less loss is better."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ import numpy as np
 
 def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
     """Return the mean of the finite values along ``axis`` (None: all), NaN where there is none."""
-    seen = np.isfinite(values)
+    is_number = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(seen, values, 0.0).sum(axis=axis) / seen.sum(axis=axis)
+        return np.where(is_number, values, 0.0).sum(axis=axis) / is_number.sum(axis=axis)
 
 
 def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the continuous ranked probability score of each forecast, shape of ``truth``.
+    """Return the continuous ranked probability score of each forecast.
 
-    ``samples`` has one more axis, the last, of equally likely values. E|X - y| - E|X - X'|/2
-    (Gneiting and Raftery, 2007, eq. 21), the second term over sorted samples.
+    E|X - y| - E|X - X'|/2, the second term over sorted samples.
+
+    Parameters
+    ----------
+    samples : (..., draws), equally likely values.
+    truth : (...), what came.
+
+    Returns
+    -------
+    (...), in the unit of the values.
+
+    References
+    ----------
+    Gneiting and Raftery, Journal of the American Statistical Association 102, 2007, eq. 21.
     """
     n = samples.shape[-1]
     spread = (np.sort(samples, axis=-1) * (2 * np.arange(n) - n + 1)).sum(axis=-1) / n**2
@@ -32,17 +44,34 @@ def coverage(
 
 
 def winkler(low: np.ndarray, high: np.ndarray, truth: np.ndarray, level: float) -> np.ndarray:
-    """Return the interval score of each central ``level`` interval (Gneiting and Raftery, 2007, eq. 43)."""
+    """Return the interval score of each central interval that is to hold the share ``level``.
+
+    References
+    ----------
+    Gneiting and Raftery, Journal of the American Statistical Association 102, 2007, eq. 43.
+    """
     outside = np.maximum(low - truth, 0.0) + np.maximum(truth - high, 0.0)
     return high - low + 2.0 / (1.0 - level) * outside
 
 
 def diebold_mariano(loss: np.ndarray, base: np.ndarray, *, overlap: int = 1) -> float:
-    """Return the two-sided p-value that two forecasts lose alike (Diebold and Mariano, 1995), NaN below 8.
+    """Return the two-sided p-value that two forecasts lose alike.
 
-    ``loss`` and ``base`` (n,) in time order, pairs with a NaN left out; ``overlap`` is how many consecutive
-    outcomes share time. Corrected for small samples (Harvey, Leybourne and Newbold, 1997); 1 where the losses
-    are the same throughout.
+    Corrected for small samples; 1 where the losses are the same throughout.
+
+    Parameters
+    ----------
+    loss, base : (n,) in time order; pairs with a NaN are left out.
+    overlap : how many consecutive outcomes share time.
+
+    Returns
+    -------
+    NaN for fewer than 8 pairs.
+
+    References
+    ----------
+    Diebold and Mariano, Journal of Business and Economic Statistics 13, 1995. Harvey, Leybourne and
+    Newbold, International Journal of Forecasting 13, 1997.
     """
     from scipy.stats import t
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast.features import about, steps
+from cloudarb_lib.forecast.features import offer_attributes, price_steps
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """Series that share one price pattern, modelled once: ``log_price`` (times, patterns), ``groups``
-    their codes into ``group_names``, ``of_offer`` the pattern of each offer of the panel, ``pace`` as in
-    ``Task``; ``about`` as from ``features.about``, of an offer of each pattern, with ``log_listed`` and its ``step``."""
+    """Series that share one price pattern, modelled once.
+
+    Attributes
+    ----------
+    log_price : (times, patterns), NaN where no price is known.
+    groups : (patterns,), their codes into ``group_names``.
+    of_offer : (offers of the panel,), the pattern of each.
+    cells_per_day : 1 where a cell is a day or longer.
+    about : as from ``features.offer_attributes``, of an offer of each pattern, with
+        ``price_steps``, and with ``log_listed`` where there are on-demand prices.
+    """
 
     log_price: np.ndarray
     groups: np.ndarray
     group_names: tuple[str, ...]
     of_offer: np.ndarray
-    pace: int = 1
+    cells_per_day: int = 1
     about: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -31,38 +39,86 @@ def is_moving(offers: pd.DataFrame) -> np.ndarray:
 
 
 def find_patterns(
-    panel: Panel, *, listed: Panel | None = None, known: Patterns | None = None
+    panel: Panel, *, listed: Panel | None = None, beginning: Patterns | None = None
 ) -> Patterns:
     """Put together offers of one group whose steps agree to 1 % in every cell.
 
-    The group is the GPU model where there is one, else the provider. A price of zero is unknown. ``listed`` holds the
-    on-demand offers of the same cells, from which discounts are counted. ``known`` are the patterns of the panel's
-    beginning, where there are some: as long as no offer leaves its own, only the cells after it are looked at.
+    The group is the GPU model where there is one, else the provider. A price of zero is unknown.
+
+    Parameters
+    ----------
+    listed : on-demand offers of the same cells, from which discounts are counted.
+    beginning : the patterns of the panel's beginning, where there are some: as long as no offer
+        leaves its own, only the cells after it are looked at.
     """
-    price = panel.price[len(known.log_price) - 1 if known else 0 :]
+    found = None
+    if beginning is not None:
+        found = _continued(panel, beginning)
+    if found is None:
+        found = _found_anew(panel, listed)
+    return _with_listed_prices(found, listed)
+
+
+def _steps_and_key(price: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log prices, steps, and what offers of one pattern have in common (2 x cells, offers)."""
     log_price = np.log(np.where(price > 0, price, np.nan))
-    step, seen = steps(log_price), np.isfinite(log_price)
-    key = np.vstack([part.astype(np.int16) for part in (np.rint(step * 100), seen)])
-    if known:
-        example = np.unique(known.of_offer, return_index=True)[1]
-        new = seen.any(axis=0) & ~seen[0]  # by how much it stepped, only the beginning tells
-        if new.any() or (key != key[:, example[known.of_offer]]).any():
-            return find_patterns(panel, listed=listed)
-        log_price = np.concatenate([known.log_price, log_price[1:, example]])
-        info = known.about | {"step": np.concatenate([known.about["step"], step[1:, example]])}
-        groups, names, of_offer = known.groups, known.group_names, known.of_offer
-    else:
-        model, provider = (panel.offers[name].astype(object) for name in ("gpu_model", "provider"))
-        codes, kinds = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
-        key = np.ascontiguousarray(np.vstack([codes.astype(np.int16), key]).T)
-        of_offer = pd.factorize(np.array([each.tobytes() for each in key], object), sort=True)[0]
-        example = np.unique(of_offer, return_index=True)[1]
-        info = about(panel.offers, panel.offers.iloc[:0] if listed is None else listed.offers)
-        info = {name: values[example] for name, values in info.items()} | {"step": step[:, example]}
-        log_price, groups, names = log_price[:, example], codes[example], tuple(map(str, kinds))
-    at = info["listed_at"]
-    if listed is not None and (at >= 0).any():
-        price = np.where(listed.price > 0, listed.price, np.nan)
-        info["log_listed"] = np.log(np.where(at >= 0, price[:, at], np.nan))
-    pace = max(int(pd.Timedelta(days=1) / panel.step), 1)
-    return Patterns(log_price, groups, names, of_offer, pace, info)
+    step = price_steps(log_price)
+    percent = np.rint(step * 100)
+    key = np.vstack([each.astype(np.int16) for each in (percent, np.isfinite(log_price))])
+    return log_price, step, key
+
+
+def _continued(panel: Panel, beginning: Patterns) -> Patterns | None:
+    """The patterns of a panel that goes on from others; None where an offer leaves its own."""
+    log_price, step, key = _steps_and_key(panel.price[len(beginning.log_price) - 1 :])
+    example = np.unique(beginning.of_offer, return_index=True)[1]
+    priced = np.isfinite(log_price)
+    is_new = priced.any(axis=0) & ~priced[0]  # by how much it stepped, only the beginning tells
+    if is_new.any() or (key != key[:, example[beginning.of_offer]]).any():
+        return None
+    longer = np.concatenate([beginning.log_price, log_price[1:, example]])
+    steps = np.concatenate([beginning.about["price_steps"], step[1:, example]])
+    return Patterns(
+        longer,
+        beginning.groups,
+        beginning.group_names,
+        beginning.of_offer,
+        _cells_per_day(panel),
+        beginning.about | {"price_steps": steps},
+    )
+
+
+def _found_anew(panel: Panel, listed: Panel | None) -> Patterns:
+    """The patterns of a whole panel."""
+    log_price, step, key = _steps_and_key(panel.price)
+    model = panel.offers["gpu_model"].astype(object)
+    provider = panel.offers["provider"].astype(object)
+    codes, kinds = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
+    key = np.ascontiguousarray(np.vstack([codes.astype(np.int16), key]).T)
+    of_offer = pd.factorize(np.array([row.tobytes() for row in key], object), sort=True)[0]
+    example = np.unique(of_offer, return_index=True)[1]
+    on_demand = panel.offers.iloc[:0] if listed is None else listed.offers
+    attributes = offer_attributes(panel.offers, on_demand)
+    about = {name: values[example] for name, values in attributes.items()}
+    return Patterns(
+        log_price[:, example],
+        codes[example],
+        tuple(map(str, kinds)),
+        of_offer,
+        _cells_per_day(panel),
+        about | {"price_steps": step[:, example]},
+    )
+
+
+def _cells_per_day(panel: Panel) -> int:
+    return max(int(pd.Timedelta(days=1) / panel.step), 1)
+
+
+def _with_listed_prices(patterns: Patterns, listed: Panel | None) -> Patterns:
+    """The patterns with the on-demand price of the machine of each, where there is one."""
+    at = patterns.about["listed_at"]
+    if listed is None or not (at >= 0).any():
+        return patterns
+    price = np.where(listed.price > 0, listed.price, np.nan)
+    log_listed = np.log(np.where(at >= 0, price[:, at], np.nan))
+    return replace(patterns, about=patterns.about | {"log_listed": log_listed})

@@ -1,13 +1,14 @@
-"""Fitted models in a folder: each member in its own format, weights and calibration as plain arrays; never a pickle.
+"""Fitted models in a folder: each in its own format, weights as plain arrays; never a pickle.
 
-``manifest.json``, written last, holds the digests of the prices they were fitted on, of every other file, and of the
-code that wrote them.
+``manifest.json``, written last, holds the digests of the prices they were fitted on, of every other
+file and of the code that wrote them, and the versions of the packages that decide what they say.
+Models of other code or of another version of a package are refused.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -19,15 +20,22 @@ import pandas as pd
 from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast import ensemble, features
-from cloudarb_lib.forecast.drift import alarms
-from cloudarb_lib.forecast.ensemble import Walk
-from cloudarb_lib.forecast.members import Task, median
+from cloudarb_lib.forecast import ensemble
+from cloudarb_lib.forecast.drift import PAGE_HINKLEY, alarms
+from cloudarb_lib.forecast.ensemble import RollingForecasts
+from cloudarb_lib.forecast.member import MemberForecast
+from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns, is_moving
+from cloudarb_lib.forecast.sample_paths import PathSource
+from cloudarb_lib.forecast.task import Task
+from cloudarb_lib.forecast.weights import weighted_mean
 
-MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
-MODELS = ("boosting.json", "step_process.json", "meta_learner.json", "prophet.json", "lstm.keras")
-VERSIONS = ("cloudarb", "lightgbm", "prophet", "keras", "tensorflow-cpu", "numpy")
+MANIFEST = "manifest.json"
+ARRAYS = "arrays.npz"
+LAST_ARRAYS = ("weights", "widths", "gates", "pattern", "origins")
+"""Arrays of ``ARRAYS`` beside the members' forecasts: of the last origin, and of which series."""
+PACKAGES = ("cloudarb", "numpy", "pandas", "scipy", "river")
+"""Distributions that decide what is forecast whichever members take part."""
 ANEW = "Fit the models anew (forecast.fit)."
 
 
@@ -38,179 +46,322 @@ def fit(
     horizon_steps: int,
     seed: int,
     leave_out: tuple[str, ...] = (),
-) -> Walk:
-    """Fit, weigh and calibrate all members but ``leave_out`` for the last cell of ``panel``: models of the offers whose
-    price moves, the others tell discounts. In ``folder``, where one is given, they replace what was there."""
+) -> RollingForecasts:
+    """Fit, weigh and calibrate all members but ``leave_out`` for the last cell of ``panel``.
+
+    Models are of the offers whose price moves; the others tell discounts. In ``folder``, where one
+    is given, they replace what was there.
+    """
     patterns = find_patterns(panel.select(is_moving(panel.offers)), listed=panel)
-    origins = ensemble.walk_positions(
-        patterns, np.array([len(panel.times) - 1]), horizon=horizon_steps
-    )
-    task = replace(
-        ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed), models=folder
-    )
+    end = np.array([len(panel.times) - 1])
+    origins = ensemble.rolling_origins(patterns, end, horizon=horizon_steps)
+    task = ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed)
+    task = replace(task, models=folder)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (MANIFEST, ARRAYS, *MODELS):
+        for name in (MANIFEST, ARRAYS, *_model_files()):
             (folder / name).unlink(missing_ok=True)
-    walk = ensemble.weighed(patterns, task, *ensemble.run_members(task, leave_out))
+    answers, failed = ensemble.run_members(task, leave_out)
+    rolling = ensemble.weigh_and_calibrate(patterns, task, answers, failed)
     if folder:
-        _write(folder, panel, walk, fitted_at=str(panel.times[-1]))
-    return walk
+        _write(folder, panel, rolling, fitted_at=str(panel.times[-1]))
+    return rolling
 
 
-def load(folder: Path, panel: Panel) -> Walk:
-    """Return the forecast from the last cell of ``panel`` by the models in ``folder``: a walk of one origin.
+def load(folder: Path, panel: Panel) -> RollingForecasts:
+    """Return the forecast from the last cell of ``panel`` by the models in ``folder``.
 
-    ``panel`` is that of ``fit``, or longer (other list prices may stand beside); weights and calibration are those of the last ``fit`` or ``update``,
-    and only members with a weight are asked. DataError where the folder holds no models, a file of it, the code or
-    the prices before the fit are not what they were, or the offers are others.
+    Weights and calibration are those of the last ``fit`` or ``update``, and only members with a
+    weight are asked.
+
+    Parameters
+    ----------
+    panel : that of ``fit``, or longer; other list prices may stand beside.
+
+    Raises
+    ------
+    DataError
+        Where the folder holds no models, where a file of it, the code, a package or the prices
+        before the fit are not what they were, or where the offers are others.
     """
-    state, patterns, task, _ = _read(folder, panel)
-    weights, widths, gates = (state[name][None] for name in ("weights", "widths", "gates"))
-    idle = [
-        name for name, share in zip(state["members"], weights[0], strict=True) if not share.any()
-    ]
-    done, failed = ensemble.run_members(task, (*idle, *state["failed"]))
-    none = np.zeros((1, len(task.groups), task.horizon))
+    opened = _open(folder, panel)
+    kept = opened.kept
+    task = opened.task
+    weights = kept.arrays["weights"][None]
+    names = kept.manifest["members"]
+    idle = [name for name, share in zip(names, weights[0], strict=True) if not share.any()]
+    answers, failed = ensemble.run_members(task, (*idle, *kept.manifest["failed"]))
+    no_change = MemberForecast.no_change(task)
     # the price stays for a member that fails now
-    members = {name: done.get(name, none) for name in state["members"]}
-    point = sum(weights[:, k][:, task.groups] * f for k, f in enumerate(members.values()))
-    past, failed = ensemble.Past.of(task), {**state["failed"], **failed}
-    return Walk(patterns, task, members, failed, weights, gates, point, none * np.nan, widths, past)
-
-
-def update(folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float = 10.0) -> Walk:
-    """Bring weights and calibration in ``folder`` up to the last cell of ``panel``, and return the walk.
-
-    Models are not fitted again, unless an alarm since their fit calls for it (``drift.alarms``, which takes the
-    thresholds): then at the last cell, boosting and the LSTM from where they stood. DataError as in ``load``.
-    """
-    state, patterns, task, panel = _read(folder, panel)
-    before, skip = state["origins"], tuple(state["failed"])
-    origins = ensemble.walk_positions(
-        patterns, task.origins, horizon=task.horizon, first=int(before[0])
+    medians = {name: answers.get(name, no_change).median for name in names}
+    return RollingForecasts(
+        opened.patterns,
+        task,
+        medians,
+        {**kept.manifest["failed"], **failed},
+        weights,
+        kept.arrays["gates"][None],
+        weighted_mean(task, weights, medians),
+        no_change.median * np.nan,
+        kept.arrays["widths"][None],
+        PathSource.of(task),
     )
-    kept, new = np.isin(before, origins), origins[origins > before[-1]]
+
+
+def update(
+    folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float = PAGE_HINKLEY
+) -> RollingForecasts:
+    """Bring weights and calibration in ``folder`` up to the last cell of ``panel``.
+
+    Models are not fitted again, unless an alarm since their fit calls for it: then at the last
+    cell, boosting and the LSTM from where they stood.
+
+    Parameters
+    ----------
+    ks, page_hinkley : thresholds, as in ``drift.alarms``.
+
+    Raises
+    ------
+    DataError
+        As in ``load``.
+    """
+    opened = _open(folder, panel)
+    manifest = opened.kept.manifest
+    task = opened.task
+    before = opened.kept.arrays["origins"]
+    origins = ensemble.rolling_origins(
+        opened.patterns, task.origins, horizon=task.horizon, first=int(before[0])
+    )
+    still_there = np.isin(before, origins)
+    new = origins[origins > before[-1]]
     if not len(new):
-        return load(folder, panel)
-    said, _ = ensemble.run_members(replace(task, origins=new), skip)
-    found = alarms(panel.select(is_moving(panel.offers)), ks=ks, page_hinkley=page_hinkley)
-    called = found[
-        (found["action"] == "refit") & (found["time_utc"] > pd.Timestamp(state["fitted_at"]))
-    ]
-    if len(called):
+        return load(folder, opened.panel)
+    skip = tuple(manifest["failed"])
+    answers, _ = ensemble.run_members(replace(task, origins=new), skip)
+    medians = {name: answer.median for name, answer in answers.items()}
+    fitted_at = manifest["fitted_at"]
+    if _calls_for_refit(opened.panel, fitted_at, ks=ks, page_hinkley=page_hinkley):
         anew, _ = ensemble.run_members(replace(task, fitted=False), skip)
-        said = {
-            name: np.concatenate([said[name][:-1], median(anew[name])])
-            for name in said
+        medians = {
+            name: np.concatenate([median[:-1], anew[name].median])
+            for name, median in medians.items()
             if name in anew
         }
-        state = {**state, "fitted_at": str(panel.times[-1])}
-    old = state["pattern"][np.unique(patterns.of_offer, return_index=True)[1]]  # before they parted
+        fitted_at = str(opened.panel.times[-1])
+    joined = _joined(folder, opened, still_there, medians)
+    failed_now = {name: "failed in an update" for name in manifest["members"] if name not in joined}
+    rolling = ensemble.weigh_and_calibrate(
+        opened.patterns,
+        replace(task, origins=np.concatenate([before[still_there], new])),
+        joined,
+        {**manifest["failed"], **failed_now},
+    )
+    _write(folder, opened.panel, rolling, fitted_at=fitted_at)
+    return rolling
+
+
+def _calls_for_refit(panel: Panel, fitted_at: str, *, ks: float, page_hinkley: float) -> bool:
+    """Whether an alarm since the fit calls for a new one."""
+    found = alarms(panel.select(is_moving(panel.offers)), ks=ks, page_hinkley=page_hinkley)
+    is_later = found["time_utc"] > pd.Timestamp(fitted_at)
+    return bool(((found["action"] == "refit") & is_later).any())
+
+
+def _joined(
+    folder: Path, opened: Opened, still_there: np.ndarray, medians: dict[str, np.ndarray]
+) -> dict[str, MemberForecast]:
+    """The kept forecasts from the origins that are still there, and the new ones after them."""
+    example = np.unique(opened.patterns.of_offer, return_index=True)[1]
+    old = opened.kept.arrays["pattern"][example]  # the patterns before some parted
     with np.load(folder / ARRAYS, allow_pickle=False) as past:
-        asked = [name for name in state["members"] if name in said]
-        members = {name: np.concatenate([past[name][kept][:, old], said[name]]) for name in asked}
-    failed = {
-        **state["failed"],
-        **{n: "failed in an update" for n in state["members"] if n not in members},
-    }
-    task = replace(task, origins=np.concatenate([before[kept], new]))
-    walk = ensemble.weighed(patterns, task, members, failed)
-    _write(folder, panel, walk, fitted_at=state["fitted_at"])
-    return walk
+        return {
+            name: MemberForecast(np.concatenate([past[name][still_there][:, old], medians[name]]))
+            for name in opened.kept.manifest["members"]
+            if name in medians
+        }
 
 
-def _write(folder: Path, panel: Panel, walk: Walk, *, fitted_at: str) -> None:
+def _model_files() -> list[str]:
+    return [member.model_file for member in MEMBERS.values() if member.model_file]
+
+
+def _write(folder: Path, panel: Panel, rolling: RollingForecasts, *, fitted_at: str) -> None:
+    """Write the arrays, and the manifest last."""
     (folder / MANIFEST).unlink(missing_ok=True)
     np.savez_compressed(
         folder / ARRAYS,
         allow_pickle=False,
-        weights=walk.weights[-1],
-        widths=walk.widths[-1],
-        gates=walk.gates[-1].astype(str),
-        pattern=walk.patterns.of_offer,
-        origins=walk.task.origins,
-        **walk.members,
+        weights=rolling.weights[-1],
+        widths=rolling.widths[-1],
+        gates=rolling.gates[-1].astype(str),
+        pattern=rolling.patterns.of_offer,
+        origins=rolling.task.origins,
+        **rolling.members,
     )
-    files = [folder / name for name in (ARRAYS, *MODELS) if (folder / name).exists()]
+    names = [name for name in (ARRAYS, *_model_files()) if (folder / name).exists()]
     manifest = {
-        "code": _code(),
-        "prices": _panel_digest(panel),
+        "code": code_digest(),
+        "prices": _prices_digest(panel),
         "offers": list(panel.offers.index),
         "until": str(panel.times[-1]),
         "fitted_at": fitted_at,
-        "horizon": walk.task.horizon,
-        "seed": walk.task.seed,
-        "members": list(walk.members),
-        "failed": walk.failed,
-        "versions": {name: metadata.version(name) for name in VERSIONS},
-        "files": {file.name: digest_values(file.read_bytes()) for file in files},
+        "horizon": rolling.task.horizon,
+        "seed": rolling.task.seed,
+        "members": list(rolling.members),
+        "failed": rolling.failed,
+        "versions": package_versions(tuple(rolling.members)),
+        "files": {name: digest_values((folder / name).read_bytes()) for name in names},
     }
     (folder / MANIFEST).write_text(
         json.dumps({**manifest, "digest": digest_values(manifest)}, indent=1)
     )
 
 
+def package_versions(members: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of the distributions that decide what ``members`` forecast."""
+    of_members = {package for name in members for package in MEMBERS[name].packages}
+    return {name: metadata.version(name) for name in sorted({*PACKAGES, *of_members})}
+
+
 @lru_cache(maxsize=1)
-def _code() -> str:
-    """Return the digest of the code that forecasts: of another version models, weights and features may be others."""
-    files = Path(features.__file__), *sorted(Path(__file__).parent.glob("*.py"))
-    return digest_values(*(file.read_bytes() for file in files))
+def code_digest() -> str:
+    """Return the digest of the code that forecasts: by another, weights may be others."""
+    return digest_values(*(file.read_bytes() for file in code_files()))
 
 
-def _panel_digest(panel: Panel) -> str:
+def code_files() -> list[Path]:
+    """Return the files of the code that forecasts, the members' too."""
+    return sorted(Path(__file__).parent.rglob("*.py"))
+
+
+def _prices_digest(panel: Panel) -> str:
     return digest_values(
         panel.price, list(panel.offers.index), str(panel.times[-1:]), str(panel.step)
     )
 
 
-def _read(folder: Path, panel: Panel) -> tuple[dict[str, Any], Patterns, Task, Panel]:
-    """Return what the folder holds, the patterns of ``panel``, the task of its last cell, and it without offers that
-    the models do not know of."""
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What a folder holds, checked against its digests, the code and the packages.
+
+    Attributes
+    ----------
+    manifest : as written, without its digest.
+    arrays : ``LAST_ARRAYS`` by name.
+    """
+
+    manifest: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """The part of a record that models were fitted on, and its patterns."""
+
+    panel: Panel
+    patterns: Patterns
+
+    def is_that_of(self, panel: Panel) -> bool:
+        """Return whether ``panel`` holds these offers and times, and these prices to the bit."""
+        own = self.panel
+        if not panel.times.equals(own.times) or not panel.offers.index.equals(own.offers.index):
+            return False
+        return np.array_equal(panel.price.view(np.int64), own.price.view(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What a folder holds, and what is asked of it.
+
+    Attributes
+    ----------
+    panel : the record, without offers that the models do not know of.
+    patterns : of the offers that move.
+    task : of its last cell.
+    """
+
+    kept: Kept
+    panel: Panel
+    patterns: Patterns
+    task: Task
+
+
+class BeginningCache:
+    """The beginnings of the last folders that were opened.
+
+    Prices are compared with them in a tenth of a digest's time, and patterns go on from theirs.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.found: dict[str, Beginning] = {}
+
+    def of(self, panel: Panel, prices: str) -> Beginning | None:
+        """Return the beginning ``panel`` if its prices have the digest ``prices``, else None."""
+        beginning = self.found.get(prices)
+        if beginning is not None:
+            return beginning if beginning.is_that_of(panel) else None
+        if _prices_digest(panel) != prices:
+            return None
+        own = replace(panel, price=panel.price.copy())
+        patterns = find_patterns(panel.select(is_moving(panel.offers)), listed=panel)
+        while len(self.found) >= self.most:
+            self.found.pop(next(iter(self.found)))
+        self.found[prices] = Beginning(own, patterns)
+        return self.found[prices]
+
+
+BEGINNINGS = BeginningCache(most=4)
+
+
+def _open(folder: Path, panel: Panel) -> Opened:
+    """What the folder holds for ``panel``; DataError as in ``load``."""
     if not (folder / MANIFEST).exists():
         raise DataError(f"{folder} holds no fitted models.", ANEW)
-    state = _checked(
-        folder, tuple(sorted((f.name, f.stat().st_mtime_ns) for f in folder.iterdir()))
-    )
-    panel = panel.select(panel.offers.index.isin(state["offers"]) | is_moving(panel.offers))
-    before, moving = (
-        panel.until(pd.Timestamp(state["until"])),
-        panel.select(is_moving(panel.offers)),
-    )
-    if "before" not in state and _panel_digest(before) == state["prices"]:
-        state["before"] = replace(
-            before, price=before.price.copy()
-        )  # compared in a tenth of a digest's time
-        state["patterns"] = find_patterns(before.select(is_moving(before.offers)), listed=before)
-    kept: Any = state.get("before")
-    same = (
-        kept and before.times.equals(kept.times) and before.offers.index.equals(kept.offers.index)
-    )
-    if not same or not np.array_equal(before.price.view(np.int64), kept.price.view(np.int64)):
+    changed_at = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in folder.iterdir()))
+    kept = _read(folder, changed_at)
+    manifest = kept.manifest
+    panel = panel.select(panel.offers.index.isin(manifest["offers"]) | is_moving(panel.offers))
+    past = panel.until(pd.Timestamp(manifest["until"]))
+    beginning = BEGINNINGS.of(past, manifest["prices"])
+    if beginning is None:
         raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
-    patterns = find_patterns(moving, listed=panel, known=state["patterns"])
-    at = np.array([len(panel.times) - 1])
-    task = ensemble.task_of(patterns, at, horizon=state["horizon"], seed=state["seed"])
-    return state, patterns, replace(task, models=folder, fitted=True), panel
+    moving = panel.select(is_moving(panel.offers))
+    patterns = find_patterns(moving, listed=panel, beginning=beginning.patterns)
+    end = np.array([len(panel.times) - 1])
+    task = ensemble.task_of(patterns, end, horizon=manifest["horizon"], seed=manifest["seed"])
+    return Opened(kept, panel, patterns, replace(task, models=folder, fitted=True))
 
 
 @lru_cache(maxsize=4)
-def _checked(folder: Path, _: tuple) -> dict[str, Any]:
+def _read(folder: Path, _changed_at: tuple[tuple[str, int], ...]) -> Kept:
+    """The folder's manifest and arrays; DataError where anything is not what it was."""
     try:
-        state = json.loads((folder / MANIFEST).read_text())
-        if state["code"] != _code():
-            raise DataError(
-                f"the models in {folder} were written by another version of the code.", ANEW
-            )
-        told = {**state["files"], MANIFEST: state.pop("digest")}
-        found = {name: digest_values((folder / name).read_bytes()) for name in state["files"]}
-        for name in told:
-            if told[name] != found.get(name, digest_values(state)):
+        written = json.loads((folder / MANIFEST).read_text())
+        _check_code(folder, written)
+        manifest = {name: value for name, value in written.items() if name != "digest"}
+        found = {name: digest_values((folder / name).read_bytes()) for name in manifest["files"]}
+        found[MANIFEST] = digest_values(manifest)
+        for name, expected in {**manifest["files"], MANIFEST: written["digest"]}.items():
+            if found[name] != expected:
                 raise DataError(
                     f"{folder / name} is not the file that was kept with the models.", ANEW
                 )
         with np.load(folder / ARRAYS, allow_pickle=False) as past:
-            arrays = ("weights", "widths", "gates", "pattern", "origins")
-            return state | {name: past[name] for name in arrays}
+            return Kept(manifest, {name: past[name] for name in LAST_ARRAYS})
     except (OSError, ValueError, KeyError) as cause:
         raise DataError(f"{folder} cannot be read: {cause}.", ANEW) from cause
+
+
+def _check_code(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise where other code, or another version of a package, wrote the models."""
+    if manifest["code"] != code_digest():
+        raise DataError(
+            f"the models in {folder} were written by another version of the code.", ANEW
+        )
+    for name, now in package_versions(tuple(manifest["members"])).items():
+        then = manifest["versions"].get(name, "none")
+        if then != now:
+            raise DataError(
+                f"the models in {folder} were written with {name} {then}, and this is {now}.", ANEW
+            )

@@ -1,219 +1,348 @@
 """What members have been worth: the weights and gates that stood at each origin.
 
-Weights go by inverse out-of-fold loss per group and step, the newest outcomes counting most (Bates and Granger, 1969).
-A member that was not better than the last value is left out there.
+Weights go by inverse out-of-fold loss per group and step, the newest outcomes counting most. A
+member that was not better than the last value is left out there.
+
+References
+----------
+Bates and Granger, Operational Research Quarterly 20, 1969. Vovk, Aggregating strategies, 1990.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.special import expit
 
-from cloudarb_lib.forecast import worlds as w
-from cloudarb_lib.forecast.drift import LEAST_REVIEWS, turns
-from cloudarb_lib.forecast.features import CAP_LOG, RATE_CELLS, carry_forward, review_rate, steps
-from cloudarb_lib.forecast.members import Task
-from cloudarb_lib.forecast.meta import in_week_means
-
-HALF_LIFE_STEPS = (
-    13.0  # age (paces) at which an outcome counts half in the weights: a quarter, by weeks
+from cloudarb_lib.forecast.drift import LEAST_REPRICINGS
+from cloudarb_lib.forecast.features import (
+    CAP_LOG,
+    RATE_CELLS,
+    carry_forward,
+    in_week_means,
+    repricing_rate,
 )
+from cloudarb_lib.forecast.repricing import (
+    LONG_STEPS,
+    last_alarm,
+    repricings_since_alarm,
+    repricings_so_far,
+)
+from cloudarb_lib.forecast.task import Task
+
+LIST_HALF_LIFE_CELLS = 13.0  # age at which an outcome counts half: a quarter, by weeks
 MARKET_HALF_LIFE_DAYS = 7.0
-"""The same for prices seen by the hour, or three times the steps ahead: outcomes that overlap teach one lesson."""
-HALF_LIFE_REVIEWS = 2.0  # the same for what reviews showed: their direction turns within a few
+"""The same for a market, or three times the steps ahead: outcomes that overlap teach one lesson."""
+HALF_LIFE_REPRICINGS = 2.0
+"""The same for what repricing events showed: their direction turns within a few."""
 FORGOTTEN_SHARE = 0.25  # what outcomes of a market before its last alarm still count
 SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Shares of the change that a member forecasts, each of which competes."""
 TEMPERATURE = 0.01  # in units of the loss ratio: 1 % better weighs e times as much
-PRIOR_SHARE, PRIOR_HANDICAP = 0.2, 0.15
-"""A member is taken to be 15 % worse than the last value until outcomes say otherwise; this belief weighs a
-fifth of the outcomes that count."""
+PRIOR_SHARE = 0.2
+PRIOR_HANDICAP = 0.15
+"""A member is taken to be 15 % worse than the last value until outcomes say otherwise; this belief
+weighs a fifth of the outcomes that count."""
 LEAST_SHARE = 0.001
 """A weight below it falls to the last value."""
 MIN_OUTCOMES = 20  # outcomes before anything but the last value is believed
-TREND, TURN_SHARE = "momentum_8", 0.5
-"""After an alarm that prices move more than they used to, at most this share stays with the last value until the
-next review judges; the rest follows the trend: nothing older tells which of the two goes on."""
-META, META_HALF_LIFE_DAYS, META_LEAD = "meta_learner", 90.0, 0.03
-"""The member that competes, on a market, with the weighted mean of the others; the half-life of its losses (or four
-times the steps ahead), long since it has learned from all that was known; and how much worse it may have been: what
-it learned from all series outweighs a few outcomes."""
+LEAST_LOSS = 1e-9
+"""A loss below it is none: nothing moved."""
+LAST_VALUE = "last_value"
+TREND = "momentum_8"
+TURN_SHARE = 0.5
+"""After an alarm that prices move more than they used to, at most this share stays with the last
+value until the next repricing event judges; the rest follows the trend: nothing older tells which
+of the two goes on."""
+META = "meta_learner"
+META_HALF_LIFE_DAYS = 90.0
+META_LEAD = 0.03
+"""The member that competes, on a market, with the weighted mean of the others; the half-life of its
+losses (or four times the steps ahead), long since it has learned from all that was known; and how
+much worse it may have been: what it learned from all series outweighs a few outcomes."""
 NOT_LEADING = "not better than the other members together"
-WORSE, NO_RECORD = "not better than last value", "no outcomes to judge it by"
+WORSE = "not better than last value"
+NO_RECORD = "no outcomes to judge it by"
 
 
-def recent(
+def discount_by_age(
     at: np.ndarray, origins: np.ndarray, horizon: int, half_life: float | np.ndarray
 ) -> np.ndarray:
-    """Return (steps ahead, at, origin): what the outcome of an origin counts at a cell, 0 before it is known;
-    ``half_life`` in cells, one or of each step."""
+    """Return what the outcome of an origin counts at a cell, 0 before it is known.
+
+    Parameters
+    ----------
+    at, origins : positions.
+    half_life : in cells, one or of each step.
+
+    Returns
+    -------
+    (steps ahead, at, origins)
+    """
     ahead = np.arange(1, horizon + 1)[:, None, None]
     age = at[:, None] - origins - ahead
     half_life = np.broadcast_to(half_life, horizon)[:, None, None]
     return np.where(age >= 0, 0.5 ** (np.maximum(age, 0) / half_life), 0.0)
 
 
-def sums(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return (at, groups, steps): ``values`` (origins, groups, steps) summed as ``recent`` ``counts`` them."""
+def discounted_sums(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return (at, groups, steps): ``values`` (origins, groups, steps) summed as they count.
+
+    Parameters
+    ----------
+    counts : as from ``discount_by_age``.
+    """
     return np.matmul(counts, values.transpose(2, 0, 1)).transpose(1, 2, 0)
 
 
-def weigh(task: Task, members: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights and gates that stood at each origin of ``task``, as in ``ensemble.Walk``.
-
-    Each member competes at a quarter, half, three quarters and all of the change it forecasts, by its
-    discounted out-of-fold loss over that of the last value, in prices, and the standard error of their difference
-    (what reviews say stands without); the rest of its weight falls to the last value. Weights go by
-    exp(-ratio / ``TEMPERATURE``) (Vovk, 1990), half by the group, half by all. On a list that is reviewed, until the
-    next review after an alarm, ``TREND`` takes what the last value has above ``TURN_SHARE``, from where a review is
-    expected on. On a market the weighted mean of all so far competes with the meta-learner in the same way, by losses
-    in units of the mean price of the last week; at steps of which that says nothing it has no share. There, outcomes
-    before the last alarm count ``FORGOTTEN_SHARE``.
-    """
-    origins, came, names = task.origins, np.expm1(task.truth()), list(members)
-    price = np.exp(carry_forward(task.log_price))
-    mean = np.cumsum(np.nan_to_num(price), axis=0) / np.maximum(
-        np.isfinite(price).cumsum(axis=0), 1
-    )
-    unit = np.exp(task.log_price[origins]) / mean[origins]
-    group = (task.groups[:, None] == np.arange(task.groups.max() + 2)).astype(float)
-    group[:, -1] = 1.0  # the last group is all series
-    copies = np.ones(len(group)) if task.copies is None else task.copies
-    ahead = np.arange(1, task.horizon + 1)
-    half_life = (
-        np.maximum(MARKET_HALF_LIFE_DAYS * task.pace, 3 * ahead)
-        if task.pace > 1
-        else HALF_LIFE_STEPS
-    )
-    counts = recent(origins, origins, task.horizon, half_life)
-    if task.pace > 1:
-        counts = np.where(origins < last_alarm(task)[origins, None], FORGOTTEN_SHARE, 1.0) * counts
-
-    def by_group(loss: np.ndarray, weight: np.ndarray = copies) -> np.ndarray:
-        return np.einsum("osh,sg->ogh", np.nan_to_num(loss), group * weight[:, None], optimize=True)
-
-    def lost(forecast: np.ndarray, unit: np.ndarray = unit) -> np.ndarray:
-        return by_group(np.abs(unit[..., None] * (np.expm1(forecast) - came)))
-
-    def ratio_to(loss: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """Loss over the last value's, with a prior that the member is worse."""
-        prior = np.maximum(PRIOR_SHARE * base, 1e-9)  # where nothing moved it is all that is known
-        return (loss + prior * (1 + PRIOR_HANDICAP)) / (base + prior)
-
-    def with_all(ratio: np.ndarray, base: np.ndarray) -> np.ndarray:
-        return np.where(base > 1e-9, (ratio + ratio[:, -1:]) / 2, np.inf)
-
-    seen = by_group(np.isfinite(came).astype(float), np.ones(len(group)))
-    known = sums((counts > 0).astype(float), seen)[:, -1:] >= MIN_OUTCOMES
-    base, square, score = (
-        lost(np.zeros_like(came)),
-        counts**2 / own_share(origins, task.horizon).T[:, None],
-        {},
-    )
-    total = sums(counts, base)
-    reviewed, stepped, rate = _reviews(task)
-    rare = (rate <= 0.5) & (
-        task.pace == 1
-    )  # at most half of the cells are reviews; market prices know none
-    expected = np.maximum(rate, 1 / RATE_CELLS)
-
-    def lost_at_reviews(forecast: np.ndarray) -> np.ndarray:
-        """The loss of what a forecast expects of a review."""
-        change = np.clip(forecast[..., :1] / expected, -CAP_LOG, CAP_LOG)
-        return sums(reviewed, by_group(np.abs(stepped - change)))
-
-    total_at_reviews = lost_at_reviews(np.zeros_like(came))
-    for name, forecast in members.items():
-        for share in SHARES if name not in ("last_value", META) else ():
-            loss = lost(share * forecast)
-            error = np.sqrt(sums(square, (loss - base) ** 2))
-            ratio = ratio_to(sums(counts, loss) + error, total)
-            at_reviews = ratio_to(
-                lost_at_reviews(share * forecast), total_at_reviews
-            )  # few: their error is large
-            ratio[..., w.LONG_STEPS :] = np.where(rare, at_reviews, ratio[..., w.LONG_STEPS :])
-            score[name, share] = with_all(ratio, total)
-    weights = np.zeros((len(origins), len(names), group.shape[1], task.horizon))
-    best = np.minimum(np.min(list(score.values()), axis=0, initial=1.0), 1.0) if score else 1.0
-    raw = {
-        key: np.where((s < 1) & known, np.exp((best - s) / TEMPERATURE), 0.0)
-        for key, s in score.items()
-    }
-    norm = sum(raw.values()) + np.exp((best - 1.0) / TEMPERATURE)
-    for (name, share), z in raw.items():
-        weights[:, names.index(name)] += share * z / norm
-    last = names.index("last_value")
-    weights[:, last] = 1.0 - weights.sum(axis=1)
-    if TREND in members and task.pace == 1:
-        alarmed = (reviews_since_alarm(task) == 0) & (reviews_so_far(task) > LEAST_REVIEWS)
-        k, due = names.index(TREND), alarmed[origins, None] & (expected[..., 0] * ahead >= 1 - 1e-9)
-        moves = np.where(due[:, None] & known, np.maximum(weights[:, last] - TURN_SHARE, 0.0), 0.0)
-        weights[:, k], weights[:, last] = weights[:, k] + moves, weights[:, last] - moves
-    gates = np.where(weights > 0, "", WORSE).astype(object)
-    if META in members and task.pace > 1:
-        k, meta = names.index(META), members[META]
-        half_life = np.maximum(META_HALF_LIFE_DAYS * task.pace, 4 * ahead)
-        counts = recent(origins, origins, task.horizon, half_life)
-        week = in_week_means(task.log_price, pace=task.pace)[origins]
-        rest = sum(weights[:, j][:, task.groups] * f for j, f in enumerate(members.values()))
-        base = sums(counts, lost(rest, week))
-        ratio = with_all(sums(counts, lost(meta, week)) / np.maximum(base, 1e-9), base)
-        leads = np.where(
-            known & (meta != 0).any(axis=(0, 1)), expit((1 + META_LEAD - ratio) / TEMPERATURE), 0.0
-        )
-        weights *= 1.0 - leads[:, None]
-        weights[:, k] = leads
-        gates[:, k] = np.where(leads > 0.5, "", NOT_LEADING)
-    weights[weights < LEAST_SHARE] = 0.0  # such members need not be asked
-    weights[:, last] += 1.0 - weights.sum(axis=1)
-    gates = np.where(known[:, None], gates, NO_RECORD)
-    gates[:, last] = ""
-    return weights, gates
-
-
-def _reviews(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what reviews say, at once where an outcome many steps ahead is long in coming: what the cell after each
-    origin counts if it is one, as from ``recent`` but by reviews, (1, at, origin); its steps (origin, series, 1), and
-    the reviews a cell expected at each origin (origin, 1, 1)."""
-    step, origins = task.step, task.origins
-    is_review, rate = review_rate(step, task.log_price)
-    after, count = np.minimum(origins + 1, len(step) - 1), np.cumsum(is_review)
-    age = count[origins][:, None] - count[after]
-    seen = is_review[after] & (after > origins) & (origins[:, None] >= after)
-    counts = np.where(seen, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_REVIEWS), 0.0)[None]
-    return (
-        counts,
-        np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)[..., None],
-        rate[origins, None, None],
-    )
-
-
 def own_share(origins: np.ndarray, horizon: int) -> np.ndarray:
-    """Return (origins, steps): the share of the time of an outcome that is not that of the next origin's too."""
+    """Return what share of an outcome's time is not that of the next one's too (origins, steps)."""
     apart = np.diff(origins, append=origins[-1] + 1)[:, None]
     return np.minimum(apart / np.arange(1, horizon + 1), 1.0)
 
 
-def reviews_so_far(task: Task) -> np.ndarray:
-    """Return how many reviews a list has had by each cell."""
-    return np.cumsum(review_rate(task.step, task.log_price)[0])
+def weigh(task: Task, medians: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights and gates that stood at each origin of ``task``.
+
+    Each member competes at a quarter, half, three quarters and all of the change it forecasts, by
+    its discounted out-of-fold loss over that of the last value, in prices, and the standard error
+    of their difference (what repricing events say stands without); the rest of its weight falls to
+    the last value. Weights go by exp(-ratio / ``TEMPERATURE``), half by the group, half by all. On
+    a list, until the next repricing event after an alarm, ``TREND`` takes what the last value has
+    above ``TURN_SHARE``, from where an event is expected on. On a market the weighted mean of all
+    so far competes with the meta-learner in the same way, by losses in units of the mean price of
+    the last week; at steps of which that says nothing it has no share. There, outcomes before the
+    last alarm count ``FORGOTTEN_SHARE``.
+
+    Parameters
+    ----------
+    medians : by member, (origins, series, steps), as from ``MemberForecast``.
+
+    Returns
+    -------
+    weights : (origins, members, groups and all, steps), 1 in sum over the members.
+    gates : alike; '' or the reason why a member is left out.
+    """
+    names = list(medians)
+    last = names.index(LAST_VALUE)
+    record = Record.of(task)
+    events = Repricings.of(task)
+    weights = _weights_by_ratio(_loss_ratios(task, medians, record, events), names, record)
+    if TREND in medians and not task.is_market:
+        trend = names.index(TREND)
+        moves = _moves_to_trend(task, weights[:, last], record, events)
+        weights[:, trend] = weights[:, trend] + moves
+        weights[:, last] = weights[:, last] - moves
+    gates = np.where(weights > 0, "", WORSE).astype(object)
+    if META in medians and task.is_market:
+        meta = names.index(META)
+        leads = _lead_of_meta_learner(task, medians, weights, record)
+        weights *= 1.0 - leads[:, None]
+        weights[:, meta] = leads
+        gates[:, meta] = np.where(leads > 0.5, "", NOT_LEADING)
+    weights[weights < LEAST_SHARE] = 0.0  # such members need not be asked
+    weights[:, last] += 1.0 - weights.sum(axis=1)
+    gates = np.where(record.is_enough[:, None], gates, NO_RECORD)
+    gates[:, last] = ""
+    return weights, gates
 
 
-def reviews_since_alarm(task: Task) -> np.ndarray:
-    """Return how many reviews have come by each cell since ``last_alarm``; inf without one."""
-    count, alarm = reviews_so_far(task), last_alarm(task)
-    return np.where(alarm < 0, np.inf, count - count[alarm])
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What came after each origin, and what it counts at the others.
+
+    Attributes
+    ----------
+    came : (origins, series, steps), relative changes of the price; NaN where none is known.
+    unit : (origins, series), the price at the origin by its mean so far.
+    group : (series, groups and all), 1 where a series belongs to one.
+    copies : (series,), how many offers it stands for.
+    counts : as from ``discount_by_age``, by origin.
+    is_enough : (origins, 1, steps), whether there were outcomes enough to believe.
+    """
+
+    came: np.ndarray
+    unit: np.ndarray
+    group: np.ndarray
+    copies: np.ndarray
+    counts: np.ndarray
+    is_enough: np.ndarray
+
+    @classmethod
+    def of(cls, task: Task) -> Record:
+        """Return the record of a task."""
+        came = np.expm1(task.truth())
+        price = np.exp(carry_forward(task.log_price))
+        n_priced = np.maximum(np.isfinite(price).cumsum(axis=0), 1)
+        mean = np.cumsum(np.nan_to_num(price), axis=0) / n_priced
+        unit = np.exp(task.log_price[task.origins]) / mean[task.origins]
+        group = (task.groups[:, None] == np.arange(task.groups.max() + 2)).astype(float)
+        group[:, -1] = 1.0  # the last group is all series
+        copies = np.ones(len(group)) if task.copies is None else task.copies
+        counts = _outcome_counts(task)
+        n_outcomes = _by_group(np.isfinite(came).astype(float), group)
+        so_far = discounted_sums((counts > 0).astype(float), n_outcomes)[:, -1:]
+        return cls(came, unit, group, copies, counts, so_far >= MIN_OUTCOMES)
+
+    def by_group(self, loss: np.ndarray) -> np.ndarray:
+        """Return losses (origins, series, steps) of all offers of each group, in sum."""
+        return _by_group(loss, self.group * self.copies[:, None])
+
+    def loss(self, change: np.ndarray, unit: np.ndarray | None = None) -> np.ndarray:
+        """Return (origins, groups, steps): the absolute error in prices of log changes forecast."""
+        unit = self.unit if unit is None else unit
+        return self.by_group(np.abs(unit[..., None] * (np.expm1(change) - self.came)))
 
 
-def last_alarm(task: Task) -> np.ndarray:
-    """Return by each cell the last one at which the last value lost more than it used to, over all series and by the
-    day where cells are shorter (Page-Hinkley, as in ``drift``); -1 without such an alarm."""
-    looks = np.arange(task.pace - 1, len(task.log_price), task.pace)
-    log_price = task.log_price[looks]
-    step, offers = (
-        steps(log_price),
-        np.isfinite(log_price) * (1.0 if task.copies is None else task.copies),
+def _by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Sums (origins, groups, steps) of values (origins, series, steps); NaN counts nothing."""
+    return np.einsum("osh,sg->ogh", np.nan_to_num(values), group, optimize=True)
+
+
+def _outcome_counts(task: Task) -> np.ndarray:
+    """What outcomes count at each origin, as from ``discount_by_age``."""
+    half_life: float | np.ndarray = LIST_HALF_LIFE_CELLS
+    if task.is_market:
+        ahead = np.arange(1, task.horizon + 1)
+        half_life = np.maximum(MARKET_HALF_LIFE_DAYS * task.cells_per_day, 3 * ahead)
+    counts = discount_by_age(task.origins, task.origins, task.horizon, half_life)
+    if task.is_market:
+        is_before_alarm = task.origins < last_alarm(task)[task.origins, None]
+        counts = np.where(is_before_alarm, FORGOTTEN_SHARE, 1.0) * counts
+    return counts
+
+
+@dataclass(frozen=True, eq=False)
+class Repricings:
+    """What repricing events say, at once where an outcome many steps ahead is long in coming.
+
+    Attributes
+    ----------
+    counts : (1, at, origins), what the cell after each origin counts if it is an event, as from
+        ``discount_by_age`` but by events.
+    stepped : (origins, series, 1), the steps into that cell.
+    rate : (origins, 1, 1), events a cell that are expected at each origin.
+    """
+
+    counts: np.ndarray
+    stepped: np.ndarray
+    rate: np.ndarray
+
+    @classmethod
+    def of(cls, task: Task) -> Repricings:
+        """Return the repricing events after the origins of a task."""
+        step = task.price_steps
+        origins = task.origins
+        is_event, rate = repricing_rate(step, task.log_price)
+        after = np.minimum(origins + 1, len(step) - 1)
+        count = np.cumsum(is_event)
+        age = count[origins][:, None] - count[after]
+        has_come = is_event[after] & (after > origins) & (origins[:, None] >= after)
+        counts = np.where(has_come, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_REPRICINGS), 0.0)
+        stepped = np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)
+        return cls(counts[None], stepped[..., None], rate[origins, None, None])
+
+    @property
+    def expected(self) -> np.ndarray:
+        """Events a cell, and not none (origins, 1, 1)."""
+        return np.maximum(self.rate, 1 / RATE_CELLS)
+
+    def loss(self, change: np.ndarray, record: Record) -> np.ndarray:
+        """Return (at, groups, 1): the loss of what log changes forecast expect of an event."""
+        expected = np.clip(change[..., :1] / self.expected, -CAP_LOG, CAP_LOG)
+        return discounted_sums(self.counts, record.by_group(np.abs(self.stepped - expected)))
+
+
+def _loss_ratios(
+    task: Task, medians: dict[str, np.ndarray], record: Record, events: Repricings
+) -> dict[tuple[str, float], np.ndarray]:
+    """The loss over that of the last value (origins, groups, steps), by member and share of it."""
+    base = record.loss(np.zeros_like(record.came))
+    total = discounted_sums(record.counts, base)
+    square = record.counts**2 / own_share(task.origins, task.horizon).T[:, None]
+    total_at_events = events.loss(np.zeros_like(record.came), record)
+    # at most half of the cells are events; market prices know none
+    is_rare = (events.rate <= 0.5) & (not task.is_market)
+    ratios = {}
+    for name, median in medians.items():
+        if name in (LAST_VALUE, META):
+            continue
+        for share in SHARES:
+            loss = record.loss(share * median)
+            error = np.sqrt(discounted_sums(square, (loss - base) ** 2))
+            ratio = _ratio_with_prior(discounted_sums(record.counts, loss) + error, total)
+            # few events: their error is large
+            at_events = _ratio_with_prior(events.loss(share * median, record), total_at_events)
+            ratio[..., LONG_STEPS:] = np.where(is_rare, at_events, ratio[..., LONG_STEPS:])
+            ratios[name, share] = _with_all(ratio, total)
+    return ratios
+
+
+def _ratio_with_prior(loss: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Loss over the last value's, with a prior that the member is worse."""
+    prior = np.maximum(
+        PRIOR_SHARE * base, LEAST_LOSS
+    )  # where nothing moved it is all that is known
+    return (loss + prior * (1 + PRIOR_HANDICAP)) / (base + prior)
+
+
+def _with_all(ratio: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Half the group's ratio, half that of all series; infinite where nothing moved."""
+    return np.where(base > LEAST_LOSS, (ratio + ratio[:, -1:]) / 2, np.inf)
+
+
+def _weights_by_ratio(
+    ratios: dict[tuple[str, float], np.ndarray], names: list[str], record: Record
+) -> np.ndarray:
+    """Weights (origins, members, groups, steps) by exp(-ratio / ``TEMPERATURE``)."""
+    n_origins, _, horizon = record.came.shape
+    weights = np.zeros((n_origins, len(names), record.group.shape[1], horizon))
+    best = 1.0
+    if ratios:
+        best = np.minimum(np.min(list(ratios.values()), axis=0, initial=1.0), 1.0)
+    raw = {}
+    for key, ratio in ratios.items():
+        is_better = (ratio < 1) & record.is_enough
+        raw[key] = np.where(is_better, np.exp((best - ratio) / TEMPERATURE), 0.0)
+    norm = sum(raw.values()) + np.exp((best - 1.0) / TEMPERATURE)
+    for (name, share), value in raw.items():
+        weights[:, names.index(name)] += share * value / norm
+    weights[:, names.index(LAST_VALUE)] = 1.0 - weights.sum(axis=1)
+    return weights
+
+
+def _moves_to_trend(
+    task: Task, last_value: np.ndarray, record: Record, events: Repricings
+) -> np.ndarray:
+    """The weight (origins, groups, steps) that goes to the trend after an alarm."""
+    ahead = np.arange(1, task.horizon + 1)
+    is_alarmed = (repricings_since_alarm(task) == 0) & (repricings_so_far(task) > LEAST_REPRICINGS)
+    is_due = is_alarmed[task.origins, None] & (events.expected[..., 0] * ahead >= 1 - 1e-9)
+    beyond = np.maximum(last_value - TURN_SHARE, 0.0)
+    return np.where(is_due[:, None] & record.is_enough, beyond, 0.0)
+
+
+def _lead_of_meta_learner(
+    task: Task, medians: dict[str, np.ndarray], weights: np.ndarray, record: Record
+) -> np.ndarray:
+    """The share (origins, groups, steps) of the meta-learner beside the others together."""
+    meta = medians[META]
+    ahead = np.arange(1, task.horizon + 1)
+    half_life = np.maximum(META_HALF_LIFE_DAYS * task.cells_per_day, 4 * ahead)
+    counts = discount_by_age(task.origins, task.origins, task.horizon, half_life)
+    week = in_week_means(task.log_price, cells_per_day=task.cells_per_day)[task.origins]
+    others = weighted_mean(task, weights, medians)
+    base = discounted_sums(counts, record.loss(others, week))
+    loss = discounted_sums(counts, record.loss(meta, week))
+    ratio = _with_all(loss / np.maximum(base, LEAST_LOSS), base)
+    speaks = record.is_enough & (meta != 0).any(axis=(0, 1))
+    return np.where(speaks, expit((1 + META_LEAD - ratio) / TEMPERATURE), 0.0)
+
+
+def weighted_mean(task: Task, weights: np.ndarray, medians: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the mean (origins, series, steps) of medians by the weights of each series' group."""
+    of_series = (
+        weights[:, k][:, task.groups] * median for k, median in enumerate(medians.values())
     )
-    alarm = turns(list((np.abs(step) * offers).sum(axis=1) / np.maximum(offers.sum(axis=1), 1)))
-    out = np.full(len(task.log_price), -1)
-    out[looks[alarm]] = looks[alarm]
-    return np.maximum.accumulate(out)
+    return sum(of_series, start=np.zeros(()))

@@ -13,7 +13,7 @@ from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.measures import value_at_risk
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import is_moving
-from cloudarb_lib.forecast.ensemble import walk_origins
+from cloudarb_lib.forecast.ensemble import rolling_forecasts
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.risk.coverage import acerbi_szekely, christoffersen, kupiec
 from cloudarb_lib.risk.measures import cvar, var
@@ -157,7 +157,9 @@ def forecast_costs(
     """
     moving = is_moving(panel.offers)
     patterns = find_patterns(panel.select(moving))
-    walk = walk_origins(patterns, origins, horizon=horizon_steps, seed=0, leave_out=leave_out)
+    forecasts = rolling_forecasts(
+        patterns, origins, horizon=horizon_steps, seed=0, leave_out=leave_out
+    )
     wanted = panel.offers.index.get_indexer(offer_ids)
     pattern_of_offer = np.full(len(moving), -1)
     pattern_of_offer[moving] = patterns.of_offer
@@ -165,7 +167,7 @@ def forecast_costs(
     forecast_series = series[series >= 0]
     rng = np.random.default_rng(0)
     for i, origin in enumerate(origins):
-        price = np.exp(walk.worlds(i, n_paths=N_DRAWS, only=forecast_series))
+        price = np.exp(forecasts.paths(i, n_paths=N_DRAWS, only=forecast_series))
         before = np.concatenate([np.ones_like(price[:, :, :1]), price[:, :, :-1]], axis=2)
         mean = (before + rng.random(price.shape[1:]) * (price - before)).mean(axis=2)
         if len(forecast_series) < len(series):  # the first stands for the list prices

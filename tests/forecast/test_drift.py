@@ -1,4 +1,4 @@
-"""Drift alarms: on the record where it is known to have turned, silent where nothing happens, and by hand."""
+"""Drift alarms: where the record is known to have turned, silent where nothing happens, by hand."""
 
 import numpy as np
 import pandas as pd

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudarb_lib.forecast import features as ft
+from cloudarb_lib.testing import stepping
 
 
 def prices(seed, times=40, series=5, gaps=True):
@@ -35,15 +36,17 @@ def machines(option="spot"):
 
 @settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 39), st.sampled_from([1, 4, 24]))
-def test_changing_the_future_changes_no_row_of_the_past(seed, cut, pace):
+def test_changing_the_future_changes_no_row_of_the_past(seed, cut, cells_per_day):
     groups = np.array([0, 0, 1, 1, 2])
     past = prices(seed)
     other = past.copy()
     other[cut:] = prices(seed + 1)[cut:] * 3
-    known, listed = ft.about(machines(), machines("on_demand")), prices(seed + 2)
+    known, listed = ft.offer_attributes(machines(), machines("on_demand")), prices(seed + 2)
     later = np.concatenate([listed[:cut], prices(seed + 3)[cut:]])
     a, b = (
-        ft.features(level, groups, pace=pace, about={**known, "log_listed": listing})
+        ft.features(
+            level, groups, cells_per_day=cells_per_day, about={**known, "log_listed": listing}
+        )
         for level, listing in ((past, listed), (other, later))
     )
     assert {"spread", "discount", "region"} <= set(a)
@@ -61,7 +64,7 @@ def test_the_future_does_show_later():
 
 def test_steps_ignore_jitter_unknown_and_first_prices():
     log_price = np.log([[np.nan], [1.0], [1.004], [1.1], [np.nan], [1.1], [1.0]])
-    step = ft.steps(log_price)[:, 0]
+    step = ft.price_steps(log_price)[:, 0]
     assert np.flatnonzero(step).tolist() == [3, 6]
     assert step[6] == pytest.approx(np.log(1.0 / 1.1))
 
@@ -92,7 +95,7 @@ def test_breadth_equals_a_slow_loop(seed):
     assert out["group_change_8"][39, 2] == pytest.approx(np.nanmean(change))
     assert out["from_median_13"][39, 2] == pytest.approx(level[39, 2] - np.nanmedian(level[27:, 2]))
     assert out["drawdown_26"][39, 2] == pytest.approx(level[39, 2] - np.nanmax(level[14:, 2]))
-    step = ft.steps(log_price)[:, 2]
+    step = ft.price_steps(log_price)[:, 2]
     assert out["volatility_13"][39, 2] == pytest.approx(np.sqrt(np.mean(step[27:] ** 2)), abs=1e-7)
 
 
@@ -105,7 +108,7 @@ def test_a_run_counts_the_steps_of_one_sign():
 
 
 def test_hours_and_days_are_told_apart_on_an_hourly_grid_only():
-    out = ft.features(np.zeros((200, 1)), np.array([0]), pace=24)
+    out = ft.features(np.zeros((200, 1)), np.array([0]), cells_per_day=24)
     assert out["cell_of_day"][25, 0] == 1
     assert out["day_of_week"][[25, 170], 0].tolist() == [1, 0]
     assert "cell_of_day" not in ft.features(np.zeros((200, 1)), np.array([0]))
@@ -125,7 +128,7 @@ def test_spread_to_the_cheapest_equivalent_and_discount_from_on_demand_by_hand()
         .iloc[[4, 2, 0, 0]]
         .assign(purchase_option=["on_demand"] * 3 + ["reserved"])
     )
-    about = ft.about(machines(), listed)
+    about = ft.offer_attributes(machines(), listed)
     assert about["listed_at"].tolist() == [2, -1, 1, -1, 0]
     assert about["family"].tolist() == [0, 0, 1, 1, 1]
     listing = np.log([[32.0, np.nan, 16.0, np.nan, 7.0]] * 2)
@@ -145,11 +148,25 @@ def test_spread_to_the_cheapest_equivalent_and_discount_from_on_demand_by_hand()
 def test_distance_from_the_mean_and_what_is_further_back_than_the_memory():
     log_price = np.zeros((1000, 2))
     log_price[3:, 0], log_price[900:, 1] = 0.1, 0.3
-    out = ft.features(log_price, np.array([0, 1]), pace=24)
+    out = ft.features(log_price, np.array([0, 1]), cells_per_day=24)
     assert out["from_mean_168"][999, 1] == pytest.approx(0.3 * 68 / 168)
     assert out["since_step"][999, 1] == 99
     assert out["since_step"][3 + ft.MEMORY_CELLS - 1, 0] == ft.MEMORY_CELLS - 1
-    for name in ("since_step", "last_step", "run", "since_review"):
+    for name in ("since_step", "last_step", "run", "since_repricing"):
         assert np.isnan(out[name][3 + ft.MEMORY_CELLS, 0])
-        newest = ft.features(log_price, np.array([0, 1]), pace=24, since=990)[name]
+        newest = ft.features(log_price, np.array([0, 1]), cells_per_day=24, first_cell=990)[name]
         np.testing.assert_array_equal(newest, out[name][990:])
+
+
+@pytest.mark.parametrize("cells_per_day", [1, 24])
+def test_features_of_the_newest_cells_alone_are_those_of_all(cells_per_day):
+    log_price = np.log(stepping(times=90, series=6))
+    log_price[:30, 1], log_price[40:60, 2], log_price[:, 3] = np.nan, np.nan, np.nan
+    groups = np.arange(6) % 2
+    every, some = (
+        ft.features(log_price, groups, cells_per_day=cells_per_day, first_cell=first_cell)
+        for first_cell in (0, 85)
+    )
+    assert list(every) == list(some)
+    for name in every:
+        np.testing.assert_allclose(every[name][85:], some[name], atol=1e-7, err_msg=name)

@@ -1,4 +1,4 @@
-"""TensorFlow and OR-Tools in any order, in a script and in one kernel; a worker that dies or hangs."""
+"""TensorFlow and OR-Tools in any order, in a script and a kernel; a worker that dies or hangs."""
 
 import os
 import signal
@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from cloudarb_lib.base.errors import WorkerError
-from cloudarb_lib.forecast import neural, worker
+from cloudarb_lib.forecast import worker
+from cloudarb_lib.forecast.members import lstm
 from cloudarb_lib.forecast.worker import WORKER
 from cloudarb_lib.testing import a_task, stepping
 
 ROOT = Path(__file__).parents[2]
-PRELUDE = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]"
+PRELUDE = f"import sys; sys.path[:0] = [{str(ROOT)!r}]"
 SOLVE = """
 from cloudarb_lib.testing import plan_for, work
 from cloudarb_lib import allocate
@@ -30,17 +31,24 @@ assert plan_for(work(), options=allocate.SolveOptions(solver="mathopt_gscip")).s
 """
 FIT = """
 from cloudarb_lib.testing import a_task, stepping
-from cloudarb_lib.forecast.neural import lstm
-assert abs(lstm(a_task(stepping()))).max() > 0
+from cloudarb_lib.forecast.members.lstm import lstm
+assert abs(lstm(a_task(stepping())).values).max() > 0
 """
 FORECAST = """
 from cloudarb_lib.testing import a_task, stepping
-from cloudarb_lib.forecast.neural import lstm
-assert not lstm(a_task(stepping(times=30, series=3))).any()  # TensorFlow is there; too short to train
+from cloudarb_lib.forecast.members.lstm import lstm
+# TensorFlow is there; too short to train
+assert not lstm(a_task(stepping(times=30, series=3))).values.any()
 """
 TENSORFLOW = """
 import tensorflow as tf
 assert float(tf.reduce_sum(tf.ones(3))) == 3
+"""
+WAIT = """
+import time
+from cloudarb_lib.forecast.worker import WORKER
+print(WORKER.process.pid, flush=True)
+time.sleep(60)
 """
 CLEAN = """
 assert "tensorflow" not in sys.modules and "ortools" in sys.modules
@@ -104,32 +112,32 @@ def test_a_script_without_a_main_guard_is_not_run_again(tmp_path):
 
 
 def test_a_worker_that_dies_is_told_and_replaced():
-    neural.lstm(short_task())
+    lstm.lstm(short_task())
     first = WORKER.process
     os.kill(first.pid, signal.SIGSTOP)  # so that it cannot answer before it dies
     killer = threading.Timer(0.2, first.kill)
     killer.start()
     with pytest.raises(WorkerError, match="ended with code -9"):
-        neural.lstm(short_task())
-    neural.lstm(short_task())
+        lstm.lstm(short_task())
+    lstm.lstm(short_task())
     assert WORKER.process.pid != first.pid
 
 
 def test_a_worker_that_hangs_is_given_up_at_its_limit(monkeypatch):
-    neural.lstm(short_task())
+    lstm.lstm(short_task())
     os.kill(WORKER.process.pid, signal.SIGSTOP)
-    monkeypatch.setattr(neural, "LIMIT_S", 0.2)
+    monkeypatch.setattr(lstm, "LIMIT_S", 0.2)
     with pytest.raises(WorkerError, match=r"did not answer within 0.2 s"):
-        neural.lstm(short_task())
+        lstm.lstm(short_task())
     assert WORKER.process is None
 
 
 def test_an_error_there_comes_back_with_its_words_and_the_worker_lives():
-    neural.lstm(short_task())
+    lstm.lstm(short_task())
     before = WORKER.process.pid
     with pytest.raises(WorkerError, match=r"in the TensorFlow worker: .*must go forward"):
-        neural.lstm(short_task(origins=np.array([25, 22])))
-    assert not neural.lstm(short_task()).any()
+        lstm.lstm(short_task(origins=np.array([25, 22])))
+    assert not lstm.lstm(short_task()).values.any()
     assert WORKER.process.pid == before
 
 
@@ -137,12 +145,11 @@ def test_a_worker_that_cannot_start_says_why(monkeypatch):
     broken = worker.Worker()
     monkeypatch.setattr(sys, "path", ["/nowhere"])
     with pytest.raises(WorkerError, match="ended with code 1: ModuleNotFoundError"):
-        broken.call(short_task(), limit_s=30)
+        broken.call(lstm.fit_predict, short_task(), limit_s=30)
 
 
 def test_no_worker_outlives_a_killed_parent():
-    code = "from test_isolation import *\nneural.lstm(short_task())\n"
-    code = f"{PRELUDE}\n{code}print(WORKER.process.pid, flush=True)\ntime.sleep(60)"
+    code = f"{PRELUDE}\n{FORECAST}\n{WAIT}"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
     ) as parent:

@@ -29,7 +29,7 @@ def test_crps_equals_the_integral_of_the_squared_distance_of_distributions(sampl
 
 
 def test_crps_of_a_normal_sample_nears_the_closed_form():
-    """Closed form: sigma (z (2 Phi(z) - 1) + 2 phi(z) - 1/sqrt(pi)), Gneiting et al. (2005), eq. 5."""
+    """Closed form: sigma (z (2 Phi(z) - 1) + 2 phi(z) - 1/sqrt(pi)); Gneiting, 2005, eq. 5."""
     levels = (np.arange(20_000) + 0.5) / 20_000
     z = 0.7
     want = z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)

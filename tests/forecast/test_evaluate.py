@@ -4,39 +4,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.forecast import ensemble, headline, losses, members, walk_forward
+from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast import ensemble, headline, losses, walk_forward
+from cloudarb_lib.forecast.member import Member, MemberForecast
+from cloudarb_lib.forecast.members import MEMBERS, lstm, prophet
+from cloudarb_lib.forecast.splits import spaced
 from cloudarb_lib.tables.validation import validate
-from cloudarb_lib.testing import a_panel, stepping
+from cloudarb_lib.testing import a_panel, damaged, stepping
 from pipelines import cli
 
 COLUMNS = [
-    "series_id",
-    "model",
-    "horizon",
-    "n",
-    "scale",
-    "mae",
-    "rmse",
-    "mase",
-    "rmsse",
-    "crps",
-    "cov80",
-    "cov95",
-    "width80",
-    "width95",
-    "winkler80",
-    "winkler95",
-    "direction",
-    "dm_p",
-    "pit80",
-    "pit95",
-    "p_change",
-    "changed",
-    "brier",
-    "mape",
-    "series_group",
+    *("series_id", "model", "horizon", "n", "scale", "mae", "rmse", "mase", "rmsse", "crps"),
+    *("cov80", "cov95", "width80", "width95", "winkler80", "winkler95", "direction", "dm_p"),
+    *("pit80", "pit95", "p_change", "changed", "brier", "mape", "series_group"),
 ]
+
+
+RESUMABLE = tuple(name for name, member in MEMBERS.items() if member.resumable)
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +174,16 @@ def test_a_backtest_cut_short_takes_up_where_it_stopped(tmp_path, monkeypatch, c
     )
     events().to_csv(file, index=False)
     calls = []
-    counted = {
-        name: lambda task, name=name: calls.append(name) or members.last_value(task)
-        for name in members.KEPT
-    }
-    monkeypatch.setattr(ensemble, "MEMBERS", {**members.MEMBERS, **counted})
+
+    def counted(name):
+        def forecast(task):
+            calls.append(name)
+            return MemberForecast.no_change(task)
+
+        return Member(name, forecast, resumable=True)
+
+    for name in RESUMABLE:
+        monkeypatch.setitem(MEMBERS, name, counted(name))
 
     def stopped(*_, **__):
         raise KeyboardInterrupt
@@ -204,19 +194,19 @@ def test_a_backtest_cut_short_takes_up_where_it_stopped(tmp_path, monkeypatch, c
     with monkeypatch.context() as patched:
         patched.setattr(ensemble, "weigh", stopped)
         assert run("cut") == 130
-    assert sorted(calls) == sorted(members.KEPT)
+    assert sorted(calls) == sorted(RESUMABLE)
     assert run("cut") == 0
-    assert len(calls) == len(members.KEPT)  # none was asked again
+    assert len(calls) == len(RESUMABLE)  # none was asked again
     assert not (tmp_path / "cut/unfinished").exists()
     assert run("cut") == 0  # scored already: read, not computed
     capsys.readouterr()
     assert run("whole") == 0
-    assert len(calls) == 2 * len(members.KEPT)
+    assert len(calls) == 2 * len(RESUMABLE)
     cut, whole = (pd.read_parquet(tmp_path / out / "scores.parquet") for out in ("cut", "whole"))
     pd.testing.assert_frame_equal(cut, whole)
     events(310).to_csv(file, index=False)  # other prices are another task
     assert run("cut") == 0
-    assert len(calls) == 3 * len(members.KEPT)
+    assert len(calls) == 3 * len(RESUMABLE)
 
 
 @pytest.mark.parametrize(
@@ -236,3 +226,65 @@ def test_wrong_settings_are_answered(arguments, told, tmp_path, capsys):
     given = [str(file) if a == "FILE" else a for a in arguments]
     assert cli.main(["backtest", *given, "--out", str(tmp_path / "o")]) in (2, 3)
     assert told in capsys.readouterr().err
+
+
+def test_damaged_series_are_scored_where_they_can_be_and_stop_no_other():
+    scores = walk_forward(
+        damaged(), origins={1: np.arange(90, 109), 4: np.arange(90, 106)}, seed=1
+    ).scores
+    validate(scores, "scores")
+    n = scores[(scores["model"] == "ensemble") & (scores["horizon"] == 1)].set_index("series_id")[
+        "n"
+    ]
+    assert n[["o0", "o2", "o3"]].tolist() == [19, 19, 19]
+    assert n[["o1", "o4", "o5", "o6"]].tolist() == [0, 9, 0, 3]
+    assert np.isfinite(headline(scores).loc["ensemble", "ratio"]).all()
+
+
+def test_a_trend_is_rewarded_and_weights_and_pits_are_those_of_the_origins():
+    panel = a_panel(stepping(4, drift=-0.1), models=["H100", "L4"] * 6)
+    origins = spaced(80, first=58, horizons=[1, 4], origins=40)
+    scores, weights, pits = walk_forward(panel, origins=origins, seed=1)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    assert (weights.index == panel.times[58:79]).all()
+    assert pits.groupby("horizon")["pit"].count().to_dict() == {1: 21 * 12, 4: 18 * 12}
+    assert pits["pit"].between(0, 1).all()
+    board = headline(validate(scores, "scores"))
+    assert board.loc[("ensemble", 4), "ratio"] < 0.9
+    assert board.loc[("ensemble", 4), "crps_ratio"] < 0.9
+    h100 = scores[scores["series_group"] == "H100"]
+    assert sorted(h100["series_id"].unique()) == [f"o{k}" for k in (0, 10, 2, 4, 6, 8)]
+    assert headline(h100).loc[("ensemble", 4), "cov80"] > 0.6
+
+
+def test_an_outcome_from_an_unknown_price_is_not_scored():
+    """A price not known at the origin makes no forecast, so no miss, though one came."""
+    price = stepping(4)
+    price[60:78:2, 0] = np.nan
+    _, _, pits = walk_forward(a_panel(price), origins={1: np.arange(58, 78)}, seed=1)
+    assert pits["pit"].count() == 20 * 12 - 18  # nor where it is known here, and not there
+
+
+def test_nothing_that_moves_cannot_be_scored():
+    times = pd.date_range("2026-01-01", periods=3, freq="7D", tz="UTC")
+    cells = np.ones((3, 0))
+    empty = Panel(
+        times,
+        pd.Timedelta("7D"),
+        pd.DataFrame(index=pd.Index([], name="offer_id")),
+        cells,
+        cells,
+        cells,
+    )
+    with pytest.raises(DataError, match="no offer whose price moves"):
+        walk_forward(empty, origins={1: np.array([1])}, seed=1)
+
+
+def test_all_members_take_part_and_a_fixed_mix_is_scored_beside_them(monkeypatch):
+    for member in (*prophet.MEMBERS, *lstm.MEMBERS):
+        monkeypatch.setitem(MEMBERS, member.name, member)
+    price = stepping(seed=4, times=90, series=12, drift=-0.03)
+    scores = walk_forward(a_panel(price), origins={4: np.arange(60, 86, 5)}, seed=1).scores
+    wide = scores.pivot(index="series_id", columns="model", values="mae")
+    assert {"prophet", "lstm", "fixed_weights", "seasonal_naive"} <= set(wide)
+    assert not np.allclose(wide["fixed_weights"], wide["last_value"])

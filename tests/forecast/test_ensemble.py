@@ -1,0 +1,158 @@
+"""Rolling-origin forecasts: blind to the future, within reason, and stopped by no member."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloudarb_lib import forecast as fc
+from cloudarb_lib.forecast import ensemble, evaluate, features, sample_paths
+from cloudarb_lib.forecast.member import Member, MemberForecast
+from cloudarb_lib.forecast.members import MEMBERS
+from cloudarb_lib.forecast.patterns import Patterns, find_patterns
+from cloudarb_lib.testing import a_panel, a_task, forecast_of, stepping
+
+
+def test_offers_of_one_pattern_are_modelled_once():
+    base = stepping(series=3)
+    price = np.column_stack([base, base[:, 0] * 8, base[:, 0] * 1.001])
+    patterns = find_patterns(a_panel(price, models=["H100"] * 4 + ["L4"]))
+    assert patterns.log_price.shape[1] == 4  # the last one has another group
+    assert patterns.of_offer[0] == patterns.of_offer[3] != patterns.of_offer[4]
+    assert patterns.group_names == ("H100", "L4")
+    result = forecast_of(a_panel(price))
+    ratio = result.paths.values[3] / result.paths.values[0]
+    np.testing.assert_allclose(ratio, 8)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 1000), st.integers(24, 70))
+def test_no_forecast_changes_when_only_the_future_does(seed, cut):
+    past = stepping(seed)
+    other = past.copy()
+    other[cut + 1 :] *= np.exp(np.random.default_rng(seed).normal(0, 0.3, past[cut + 1 :].shape))
+    groups = np.arange(12) % 2
+    found = []
+    for price in (past, other):
+        codes = find_patterns(a_panel(price, models=["H100", "L4"] * 6))
+        found.append(ensemble.rolling_forecasts(codes, np.arange(20, 79), horizon=4, seed=1))
+    a, b = found
+    assert (a.task.groups == b.task.groups).all()
+    assert sorted(groups) == sorted(a.task.groups)
+    here = a.task.origins <= cut
+    for name in a.members:
+        one, two = (
+            np.exp(each.members[name][here]) * np.exp(each.task.log_price[:1].T) for each in found
+        )
+        np.testing.assert_allclose(np.sort(one, axis=1), np.sort(two, axis=1), err_msg=name)
+    np.testing.assert_allclose(a.weights[here], b.weights[here])
+    last, every = int(np.flatnonzero(here)[-1]), np.arange(12)
+    np.testing.assert_allclose(
+        np.sort(a.paths(last, n_paths=20, only=every), axis=0),
+        np.sort(b.paths(last, n_paths=20, only=every), axis=0),
+    )
+
+
+def test_no_forecast_goes_beyond_reason():
+    """Steps that double an hourly price each day must not add up to a price 2^30 times as high."""
+    price = np.exp(np.log(2) * np.floor(np.arange(400) / 24))[:, None] * np.ones(3)
+    patterns = find_patterns(a_panel(price[:300], step="1h"))
+    rolling = ensemble.rolling_forecasts(patterns, np.arange(200, 290, 10), horizon=72, seed=1)
+    assert patterns.cells_per_day == 24
+    for change in (*rolling.members.values(), rolling.paths(-1, n_paths=20, only=np.arange(1))):
+        assert change.max() < 2 * sample_paths.MAX_CHANGE_LOG
+        assert change.min() >= -np.log(price.max()) - features.CAP_LOG  # down, to where it has been
+
+
+def test_a_market_may_return_as_far_as_it_has_been_and_a_price_list_may_not():
+    price = np.ones((300, 2))
+    price[290:, 0] = 50.0
+    for step, most in (("1h", np.log(50)), ("7D", sample_paths.MAX_CHANGE_LOG)):
+        patterns = find_patterns(a_panel(price, step=step))
+        rolling = ensemble.rolling_forecasts(patterns, np.arange(200, 299, 7), horizon=2, seed=1)
+        spiked = np.argmax(patterns.log_price[298])
+        np.testing.assert_allclose(rolling.members["median_168"][-1, spiked], -most)
+
+
+def test_paths_of_a_market_stay_near_the_extremes_that_it_has_shown():
+    rng = np.random.default_rng(5)
+    price = np.exp(np.where(rng.random((300, 4)) < 0.1, 1.0, 0.0))  # spikes, that end
+    rolling = ensemble.rolling_forecasts(
+        find_patterns(a_panel(price, step="1h")), np.arange(280, 300), horizon=12, seed=1
+    )
+    drawn = rolling.task.log_price[299][:, None, None] + rolling.paths(
+        -1, n_paths=200, only=np.arange(4)
+    )
+    assert drawn.max() <= 1.0 + 2 * features.CAP_LOG
+    assert drawn.min() >= -2 * features.CAP_LOG
+
+
+def test_a_failing_member_is_reported_and_stops_nobody(monkeypatch):
+    def raises(task):
+        raise RuntimeError("no luck")
+
+    def not_a_number(task):
+        return MemberForecast(MemberForecast.no_change(task).median * np.nan)
+
+    broken = {"boosting": raises, "damped_trend": not_a_number}
+    for name, forecast in broken.items():
+        monkeypatch.setitem(MEMBERS, name, Member(name, forecast))
+    result = forecast_of(a_panel(stepping()))
+    why = result.gates.groupby("model")["reason"].first()
+    assert why["boosting"] == "failed: RuntimeError: no luck"
+    assert why["damped_trend"] == "failed: DataError: it returned a number that is not finite."
+    assert set(result.weights["model"]) == set(MEMBERS) - set(broken)
+    assert len(result.paths.offer_ids) == 12
+
+
+@pytest.mark.parametrize("name", ["repeat_last_step", "boosting", "prophet", "lstm"])
+def test_any_member_that_hangs_is_given_up_and_stops_nobody(name, monkeypatch):
+    free = threading.Event()
+    hung = Member(name, lambda task: free.wait() and None, other_process=name == "lstm")
+    few = {"last_value": MEMBERS["last_value"], name: hung, "momentum_8": MEMBERS["momentum_8"]}
+    monkeypatch.setattr(ensemble, "MEMBERS", few)
+    monkeypatch.setattr(ensemble, "LIMIT_S", 0.2)
+    answers, failed = ensemble.run_members(a_task(stepping()))
+    free.set()
+    assert failed == {name: "WorkerError: it did not answer within 0.2 s."}
+    assert list(answers) == ["last_value", "momentum_8"]
+
+
+def test_origins_are_each_sixth_hour_fewer_of_very_many_series_and_go_on_where_they_began():
+    def positions(series, at, **changed):
+        level = np.broadcast_to(0.0, (at + 1, series))
+        patterns = Patterns(level, np.zeros(series, int), ("all",), np.arange(series), 24)
+        return ensemble.rolling_origins(patterns, np.array([at]), horizon=24, **changed)
+
+    few, many = positions(10, 2000), positions(5000, 2000)
+    assert few.tolist() == [*range(2000 - 52 * 24, 2000, 6), 2000]
+    assert len(many) * 5000 * 24 < 1.2 * ensemble.MOST_FORECASTS
+    later = positions(10, 2003, first=int(few[0]))
+    assert later[-1] == 2003
+    assert set(few[1:]) <= set(later)
+    assert later[0] >= 2003 - 52 * 24
+
+
+@pytest.mark.parametrize("step", ["7D", "1h"])
+def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, monkeypatch):
+    """Same origins to learn from, weights and intervals: the back-test merely knows what came."""
+    made, ahead = [], 4
+    whole = a_panel(stepping(times=200, drift=-0.1), step=step)
+    at = len(whole.times) - 1 - ahead
+
+    def noted(*arguments, **settings):
+        made.append(ensemble.rolling_forecasts(*arguments, **settings))
+        return made[0]
+
+    monkeypatch.setattr(evaluate, "rolling_forecasts", noted)
+    evaluate.walk_forward(whole, origins={ahead: np.array([at])}, seed=3)
+    then = made[0]
+    paths = np.exp(then.paths(-1, n_paths=200, only=then.patterns.of_offer))
+    quantiles = np.quantile(paths, fc.QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
+    live = forecast_of(whole.until(whole.times[at]), horizon_steps=ahead)
+    said = live.table["price_usd_per_hour"].to_numpy().reshape(quantiles.shape)
+    np.testing.assert_allclose(said, quantiles * whole.price[at][:, None, None], rtol=1e-12)
+    assert len(live.rolling.task.origins) == len(then.task.origins)
+    assert (live.weights["weight"] > 0).groupby(live.weights["model"]).any().sum() > 1
