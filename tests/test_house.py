@@ -18,9 +18,6 @@ ROOMS = (
 UNFINISHED: dict[str, tuple[str, ...]] = {
     "function lines": ("cloudarb_lib/testing.py",),
     "module lines": ("cloudarb_lib/testing.py",),
-    "columns": ("cloudarb_lib/testing.py",),
-    "test file lines": ("tests",),
-    "circle of imports": ("cloudarb_lib",),
 }
 """Rooms in which a rule does not hold yet. Take a room out as soon as it does."""
 TO_BE_REBUILT = ("cloudarb_lib/forecast", "cloudarb_lib/risk")

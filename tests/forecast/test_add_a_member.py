@@ -10,6 +10,8 @@ import pytest
 from cloudarb_lib.forecast import members
 from cloudarb_lib.testing import a_panel, check_member, forecast_of
 
+pytestmark = pytest.mark.fit
+
 PAGE = Path(__file__).parents[2] / "docs" / "add-a-member.md"
 
 

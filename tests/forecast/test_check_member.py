@@ -8,6 +8,8 @@ from cloudarb_lib.forecast.member import Member, MemberForecast
 from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.testing import check_member
 
+pytestmark = pytest.mark.fit
+
 EVERY = [
     pytest.param(member, id=name, marks=[pytest.mark.slow] if member.slow else [])
     for name, member in MEMBERS.items()

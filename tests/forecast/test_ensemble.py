@@ -14,6 +14,8 @@ from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns
 from cloudarb_lib.testing import a_panel, a_task, forecast_of, stepping
 
+pytestmark = pytest.mark.fit
+
 
 def test_offers_of_one_pattern_are_modelled_once():
     base = stepping(series=3)

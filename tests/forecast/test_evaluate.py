@@ -14,6 +14,8 @@ from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import a_panel, damaged, stepping
 from pipelines import cli
 
+pytestmark = pytest.mark.fit
+
 COLUMNS = [
     *("series_id", "model", "horizon", "n", "scale", "mae", "rmse", "mase", "rmsse", "crps"),
     *("cov80", "cov95", "width80", "width95", "winkler80", "winkler95", "direction", "dm_p"),

@@ -17,6 +17,8 @@ from cloudarb_lib.forecast.members import lstm
 from cloudarb_lib.forecast.worker import WORKER
 from cloudarb_lib.testing import a_task, stepping
 
+pytestmark = pytest.mark.fit
+
 ROOT = Path(__file__).parents[2]
 PRELUDE = f"import sys; sys.path[:0] = [{str(ROOT)!r}]"
 SOLVE = """

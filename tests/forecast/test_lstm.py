@@ -1,6 +1,7 @@
 """The LSTM: blind to the future, repeatable, able to learn, and calm about bad input."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,8 @@ from cloudarb_lib.forecast import fitting
 from cloudarb_lib.forecast.members import lstm
 from cloudarb_lib.forecast.task import WINDOW_CELLS
 from cloudarb_lib.testing import a_task, stepping, trending
+
+pytestmark = pytest.mark.fit
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,10 +1,13 @@
 """Members that learn: step process, boosting and Prophet."""
 
 import numpy as np
+import pytest
 
 from cloudarb_lib.forecast.members import boosting, prophet, step_process
 from cloudarb_lib.forecast.task import Task
 from cloudarb_lib.testing import a_task, trending
+
+pytestmark = pytest.mark.fit
 
 
 def test_boosting_learns_a_rule_and_bows_out_without_rows():

@@ -15,6 +15,8 @@ from cloudarb_lib.forecast import ensemble, saved
 from cloudarb_lib.forecast.members import MEMBERS, SLOW, lstm, prophet
 from cloudarb_lib.testing import a_panel, damaged, some_assumptions, spiking, stepping
 
+pytestmark = pytest.mark.fit
+
 CELLS, AHEAD = 110, 6
 
 
