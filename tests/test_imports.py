@@ -286,7 +286,7 @@ BAD = {
     f"{PANEL} reads os.environ": "import os\nx = os.environ['HOME']",
     f"{PANEL} reads getenv": "from os import getenv",
     f"{PANEL} computes Path(__file__).parents": "x = Path(__file__).parents[2]",
-    "pipelines.run computes Path(__file__).parent.parent": "x = Path(__file__).parent.parent / 'data'",
+    "pipelines.run computes Path(__file__).parent.parent": "x = Path(__file__).parent.parent",
     "cloudarb_lib.base.files reads os.getenv": "import os\nx = os.getenv('CLOUDARB_HOME')",
     "cloudarb_lib.base.locations reads time.time": "import time\nx = time.time()",
     "cloudarb_lib.newcomer has no floor": "x = 1",
