@@ -186,6 +186,7 @@ def test_spreads_equal_a_slow_search(gcp):
     assert now[row["cheapest_site"]] == ranked[0]
 
 
+@pytest.mark.slow
 def test_figures_state_findings_and_units_and_never_stand_empty(gcp):
     events, seen = gcp
     as_of = pd.Timestamp("2026-04-30", tz="UTC")

@@ -98,6 +98,7 @@ def test_figures_text_and_noise(run_dir):
     assert 'aria-current="page">Prices</a>' in text
 
 
+@pytest.mark.kernel
 def test_a_failed_notebook_has_its_page_and_stale_ones_go(run_dir):
     export(run_dir, manifest())
     run = manifest(status="failed")
