@@ -15,21 +15,13 @@ ROOMS = (
     "pipelines",
     "benchmarks",
 )
-UNFINISHED: dict[str, tuple[str, ...]] = {
-    "function lines": ("cloudarb_lib/testing.py",),
-    "module lines": ("cloudarb_lib/testing.py",),
-}
-"""Rooms in which a rule does not hold yet. Take a room out as soon as it does."""
 TO_BE_REBUILT = ("cloudarb_lib/forecast", "cloudarb_lib/risk")
 """Rooms whose functions are rewritten anyway."""
 WAITS_FOR_REBUILD = ("function lines", "local names")
 
 
 def room_case(rule: str, room: str):
-    marks = []
-    if room in UNFINISHED.get(rule, ()):
-        marks = [pytest.mark.xfail(strict=False, reason=f"{room} is not laid out yet")]
-    return pytest.param(rule, room, id=f"{rule} in {room}", marks=marks)
+    return pytest.param(rule, room, id=f"{rule} in {room}")
 
 
 @pytest.mark.parametrize(

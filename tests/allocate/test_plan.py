@@ -54,7 +54,7 @@ def test_commitments_are_bought_only_where_asked_for():
     ],
 )
 def test_each_limit_gives_the_plan_known_by_enumeration(limits):
-    """24 GPUs on a machines of 8 at 16 and b at 20 USD/h (gcp, spot, two regions), c of 1 at 9 (aws)."""
+    """Machines of 8 GPUs, a at 16 and b at 20 USD/h (gcp, spot, two regions); c of 1 at 9 (aws)."""
     plan = plan_for(
         work(24), limits=allocate.Limits(**limits), **{"interruption_per_hour/spot/typical": 0.0}
     )

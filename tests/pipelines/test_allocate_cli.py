@@ -140,7 +140,12 @@ def test_var_is_held_on_request_and_safety_has_its_price(tmp_path, capsys):
 
 
 def test_commitments_held_and_carbon_are_taken_into_account(tmp_path, capsys):
-    held = "commitments:\n  - machine: gcp/us-central1/a3-highgpu-8g\n    instances: 3\n    usd_per_hour: 55\n"
+    held = (
+        "commitments:\n"
+        "  - machine: gcp/us-central1/a3-highgpu-8g\n"
+        "    instances: 3\n"
+        "    usd_per_hour: 55\n"
+    )
     assert run(tmp_path, "--carbon-usd-per-tonne", "80", demand=DEMAND + held) == 0
     said = capsys.readouterr().out
     assert "idle commitment gcp/us-central1//a3-highgpu-8g/reserved/held" in " ".join(said.split())

@@ -1,4 +1,4 @@
-"""The command line: quick to start, plain about mistakes, and a doctor that finds what is broken."""
+"""The command line: quick to start, plain about mistakes; a doctor that finds what is broken."""
 
 import subprocess
 import sys

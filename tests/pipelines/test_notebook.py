@@ -47,7 +47,12 @@ def kept(run_dir: Path, name: str) -> str:
 
 
 def test_done(tmp_path):
-    code = "from pathlib import Path\nassert type(x) is float\nprint(x, Path.cwd(), Path.home())\nPath(run_dir, 'tables', 'moves.parquet').touch()"
+    code = (
+        "from pathlib import Path\n"
+        "assert type(x) is float\n"
+        "print(x, Path.cwd(), Path.home())\n"
+        "Path(run_dir, 'tables', 'moves.parquet').touch()"
+    )
     path = notebook(tmp_path / "fine.ipynb", PARAMETERS, code)
     (tmp_path / "run/failed").mkdir(parents=True)
     (tmp_path / "run/failed/fine.ipynb").touch()

@@ -1,4 +1,4 @@
-"""A run from configuration to pages: resumed after a kill, refused twice at once, honest on failure."""
+"""A run, configuration to pages: resumed after a kill, refused twice at once, honest on failure."""
 
 import json
 import os
@@ -225,7 +225,14 @@ def test_a_run_with_other_parameters_has_a_folder_of_its_own(root):
 
 def test_the_lock_is_dropped_with_its_holder(tmp_path):
     path = tmp_path / "lock"
-    hold = f"from pathlib import Path\nfrom cloudarb_lib.base.files import locked\nimport time\nwith locked(Path({str(path)!r}), RuntimeError, 'it'):\n    print('held', flush=True)\n    time.sleep(60)"
+    hold = (
+        "from pathlib import Path\n"
+        "from cloudarb_lib.base.files import locked\n"
+        "import time\n"
+        f"with locked(Path({str(path)!r}), RuntimeError, 'it'):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     with (

@@ -1,4 +1,4 @@
-"""Pages: figures drawn from files beside them, text escaped, failed runs in red, nothing stale left."""
+"""Pages: figures from files beside them, text escaped, failed runs in red, nothing stale left."""
 
 import json
 import re

@@ -114,7 +114,8 @@ def test_the_cheap_one_of_a_handful_is_flagged_whatever_its_size(
     prices = PRICE_HEADER
     for i, n in enumerate(counts):
         machines += f"aws,m{i},{of(i, n)},64,H100,{n},80\n"
-        prices += f"aws,us-east-1,m{i},on_demand,2026-01-05T00:00:00Z,{n * (4 if i == 0 else 10 + i / 10)}\n"
+        price = n * (4 if i == 0 else 10 + i / 10)
+        prices += f"aws,us-east-1,m{i},on_demand,2026-01-05T00:00:00Z,{price}\n"
     ingest(
         tmp_path / "s",
         write_text(tmp_path / "i.csv", machines),

@@ -1,0 +1,110 @@
+"""Panels and tasks of the forecast."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast.members import MEMBERS
+from cloudarb_lib.forecast.offers import forecast_offers
+from cloudarb_lib.forecast.task import Task
+from cloudarb_lib.tables.assumptions import Assumptions
+
+
+def a_panel(price, options="spot", models="H100", providers="gcp", step="7D"):
+    price = np.asarray(price, float)
+    n = price.shape[1]
+    offers = pd.DataFrame(
+        {
+            "provider": providers,
+            "region": [f"r{i}" for i in range(n)],
+            "zone": "",
+            "instance_type": "m",
+            "purchase_option": options,
+            "term": "",
+            "gpu_model": models,
+            "price_kind": "administered",
+        },
+        index=pd.Index([f"o{i}" for i in range(n)], name="offer_id"),
+    )
+    times = pd.date_range("2025-01-01", periods=len(price), freq=step, tz="UTC")
+    known = np.isfinite(price)
+    return Panel(
+        times, pd.Timedelta(step), offers, price, known.astype(float), np.where(known, 2, 0)
+    )
+
+
+def stepping(seed=0, times=80, series=12, drift=0.0, every=4):
+    """Prices that step together every few cells, as administered prices do."""
+    rng = np.random.default_rng(seed)
+    review = (np.arange(times) % every == 0)[:, None] & (rng.random((times, series)) < 0.8)
+    shock = rng.normal(drift, 0.05, (times, 1)) + rng.normal(0, 0.02, (times, series))
+    return np.exp(np.cumsum(np.where(review, shock, 0), axis=0)) * np.linspace(1, 40, series)
+
+
+def some_assumptions(per_year=0.0, down=1.0, size=0.3):
+    rows = [
+        (f"list_price_jump_{what}/{option}", value)
+        for what, value in (("per_year", per_year), ("down_share", down), ("size", size))
+        for option in ("on_demand", "reserved")
+    ]
+    return Assumptions(
+        pd.DataFrame(rows, columns=["name", "value"]).assign(unit="1", source="test", date="2026")
+    )
+
+
+def a_task(price, groups=None, origins=None, horizon=4, cells_per_day=1):
+    log_price = np.log(price)
+    groups = np.zeros(log_price.shape[1], int) if groups is None else groups
+    origins = np.arange(20, len(log_price)) if origins is None else np.asarray(origins)
+    return Task(log_price, groups, origins, horizon, 1, cells_per_day=cells_per_day)
+
+
+def median_of(name, task):
+    """What the member of that name says, (origins, series, steps)."""
+    return MEMBERS[name].forecast(task).median
+
+
+def medians(answers):
+    """What members say, by name, of what ``ensemble.run_members`` returns first."""
+    return {name: answer.median for name, answer in answers.items()}
+
+
+def forecast_of(panel, **changed):
+    settings = {"horizon_steps": 6, "n_paths": 200, "assumptions": some_assumptions(), "seed": 3}
+    return forecast_offers(panel, **{**settings, **changed})
+
+
+def damaged(times=110, step="7D"):
+    """Prices of 20 series: the first seven damaged each in its way, the others sound."""
+    price = stepping(times=times, series=20, drift=-0.02)
+    price[:-1, 1] = np.nan  # one point
+    price[:, 2] = 5.0  # constant
+    price[30:55, 3] = np.nan  # a gap of months
+    price[times - 10 :, 4] = np.nan  # withdrawn
+    price[:, 5] = np.nan  # all missing
+    price[: times - 4, 6] = np.nan  # new at the end
+    return a_panel(price, step=step)
+
+
+def trending(times=140, series=20, seed=3):
+    """Steps every third cell, nearly always of the sign of the one before: momentum sees them."""
+    rng = np.random.default_rng(seed)
+    way = np.where(rng.random((1, series)) < 0.5, 1, -1)
+    turn = np.where(rng.random((times, series)) < 0.03, -1, 1)
+    step = 0.05 * way * np.cumprod(turn, axis=0)
+    return np.exp(np.cumsum(np.where((np.arange(times) % 3 == 0)[:, None], step, 0), axis=0))
+
+
+SPIKING_HOURS = 600
+SPIKING_SERIES = 16
+
+
+def spiking(seed=0, times=SPIKING_HOURS):
+    """Hourly prices at 1 that rise tenfold for half of a day, some once in two days, at random."""
+    rng = np.random.default_rng(seed)
+    start = rng.integers(0, 36, (SPIKING_SERIES, times // 48 + 1)) + 48 * np.arange(times // 48 + 1)
+    hour = np.arange(times)[:, None, None]
+    high = ((hour >= start) & (hour < start + 12)).any(axis=2)
+    return np.where(high, 10.0, 1.0) * np.linspace(1, 5, SPIKING_SERIES)
