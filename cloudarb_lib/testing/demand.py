@@ -50,13 +50,10 @@ WATTS = {
 """Assumptions of carbon."""
 
 
-def random_allocation(seed: int, *, small: bool) -> allocate.Problem:
-    """A problem with site fees, pools, a budget, a CVaR limit and diversification, some loose."""
-    rng = np.random.default_rng(seed)
-    n_offers, n_demands = (4, 2) if small else (10, 5)
-    price = rng.uniform(1, 5, n_offers)
-    paths = price * np.exp(rng.normal(0, 0.3, (20, n_offers)))
-    slots = pd.DataFrame(
+def random_slots(rng: np.random.Generator, price: np.ndarray) -> pd.DataFrame:
+    """A slot for each price, of up to three providers, sites and pools."""
+    n_offers = len(price)
+    return pd.DataFrame(
         {
             "offer_id": [f"o{j}" for j in range(n_offers)],
             "period": 0,
@@ -67,9 +64,29 @@ def random_allocation(seed: int, *, small: bool) -> allocate.Problem:
             "pool": rng.integers(0, 3, n_offers),
             "gpus": 1.0,
             "list_price": price * rng.uniform(1, 1.2, n_offers),
-            "mean_price": paths.mean(axis=0),
         }
     )
+
+
+def random_limits(rng: np.random.Generator, scale_usd: float) -> allocate.Limits:
+    """Some limits, some of them loose; ``scale_usd`` is about what a plan costs."""
+    return allocate.Limits(
+        budget_usd=scale_usd * rng.uniform(0.5, 2) if rng.random() < 0.7 else None,
+        cvar_usd=scale_usd * rng.uniform(0.6, 2) if rng.random() < 0.7 else None,
+        cvar_level=0.9,
+        effective_providers=rng.uniform(1.1, 2.2) if rng.random() < 0.4 else None,
+        min_on_demand_share=rng.uniform(0.1, 0.5) if rng.random() < 0.3 else None,
+        max_provider_share=rng.uniform(0.5, 0.9) if rng.random() < 0.2 else None,
+    )
+
+
+def random_allocation(seed: int, *, small: bool) -> allocate.Problem:
+    """A problem with site fees, pools, a budget, a CVaR limit and diversification, some loose."""
+    rng = np.random.default_rng(seed)
+    n_offers, n_demands = (4, 2) if small else (10, 5)
+    price = rng.uniform(1, 5, n_offers)
+    paths = price * np.exp(rng.normal(0, 0.3, (20, n_offers)))
+    slots = random_slots(rng, price).assign(mean_price=paths.mean(axis=0))
     demand, slot = (
         a.ravel() for a in np.meshgrid(range(n_demands), range(n_offers), indexing="ij")
     )
@@ -90,14 +107,7 @@ def random_allocation(seed: int, *, small: bool) -> allocate.Problem:
     )
     unmet = np.where(rng.random(n_demands) < 0.3, rng.uniform(3, 20, n_demands), np.inf)
     scale = need.sum() * 6.0
-    limits = allocate.Limits(
-        budget_usd=scale * rng.uniform(0.5, 2) if rng.random() < 0.7 else None,
-        cvar_usd=scale * rng.uniform(0.6, 2) if rng.random() < 0.7 else None,
-        cvar_level=0.9,
-        effective_providers=rng.uniform(1.1, 2.2) if rng.random() < 0.4 else None,
-        min_on_demand_share=rng.uniform(0.1, 0.5) if rng.random() < 0.3 else None,
-        max_provider_share=rng.uniform(0.5, 0.9) if rng.random() < 0.2 else None,
-    )
+    limits = random_limits(rng, scale)
     return allocate.Problem(
         pd.DataFrame(
             {"workload": [f"w{i}" for i in range(n_demands)], "need": need, "unmet_usd": unmet}
