@@ -31,6 +31,12 @@ from cloudarb_lib.testing.members import (
     tasks_by_grid,
 )
 from cloudarb_lib.testing.plans import (
+    AWS_ON_DEMAND,
+    AWS_SPOT,
+    GCP_COMMITMENT,
+    GCP_ON_DEMAND,
+    GCP_SPOT,
+    ODD_SPOT,
     RECORD_TIMES,
     RISK_OFFERS,
     RISK_TIMES,
