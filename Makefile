@@ -30,12 +30,13 @@ $(STAMP): requirements.lock pyproject.toml
 report: $(STAMP)  ## prices to report, on the bundled history
 	@$(BIN)/cloudarb run pipelines/weekly.yaml
 
+# The notebooks come first: they are the longest, so no core idles at the end.
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 300
 test: $(STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline on real data
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n 2 --dist loadscope tests
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(NBVAL) notebooks tests
 
 QUICK := not (slow or fit or solver or kernel)
 quick: $(STAMP)  ## while you work, under a minute: lint, types, tests without a fit, kernel or long solve
