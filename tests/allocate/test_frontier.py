@@ -10,6 +10,8 @@ from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import ParameterError, SolveError
 from cloudarb_lib.testing import random_allocation
 
+pytestmark = pytest.mark.solver
+
 
 def test_a_frontier_falls_and_ends_where_no_plan_is():
     base = random_allocation(11, small=False)

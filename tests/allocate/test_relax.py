@@ -13,6 +13,8 @@ from cloudarb_lib.allocate.problem.assign import rework_factor
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.testing import OFFERS, WATTS, plan_for, work
 
+pytestmark = pytest.mark.solver
+
 QUICK = allocate.SolveOptions(gap=1e-6, time_limit_s=10)
 
 

@@ -12,6 +12,8 @@ from cloudarb_lib.plots import forecast as figures
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import a_panel, stepping
 
+pytestmark = pytest.mark.fit
+
 
 @pytest.fixture(scope="module")
 def recorded():

@@ -11,6 +11,8 @@ from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.task import Task
 from cloudarb_lib.testing import a_panel, a_task, damaged, median_of, stepping
 
+pytestmark = pytest.mark.fit
+
 EVERY = dict(MEMBERS)  # the slow ones too
 OF_MANY_SERIES = ("prophet", "step_process", "boosting", "lstm")
 """Members that speak of a group, or of all series, and so of one never seen."""

@@ -8,6 +8,8 @@ from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import a_panel, forecast_of, some_assumptions, stepping
 
+pytestmark = pytest.mark.fit
+
 
 def test_the_forecast_table_is_what_the_paths_say():
     panel = a_panel(stepping())

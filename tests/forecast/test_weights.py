@@ -9,6 +9,8 @@ from cloudarb_lib.forecast import ensemble, repricing
 from cloudarb_lib.forecast import weights as judged
 from cloudarb_lib.testing import a_task, median_of, medians, spiking, stepping
 
+pytestmark = pytest.mark.fit
+
 
 def test_sums_are_of_the_known_outcomes_discounted_by_age():
     rng, origins = np.random.default_rng(0), np.array([3, 4, 7, 12, 13, 20])

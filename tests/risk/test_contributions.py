@@ -11,6 +11,8 @@ from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.risk import measures
 from cloudarb_lib.testing import shuffled
 
+pytestmark = pytest.mark.slow
+
 levels = st.sampled_from([0.5, 0.9, 0.95, 0.975])
 parts = arrays(
     float,

@@ -11,6 +11,8 @@ from cloudarb_lib import risk
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.testing import shuffled
 
+pytestmark = pytest.mark.slow
+
 finite = st.floats(-1e4, 1e4).map(lambda v: round(v, 3))
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from cloudarb_lib.store import open_snapshot, quality
 from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
 
+pytestmark = pytest.mark.slow
+
 
 def hours(*pairs: tuple[float, float], offer: int = 0) -> pd.DataFrame:
     """(day, price) pairs of one offer as rows for ``quality.judge``."""

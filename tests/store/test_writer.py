@@ -18,6 +18,8 @@ from cloudarb_lib.base.files import locked
 from cloudarb_lib.store import connect, open_snapshot
 from cloudarb_lib.testing import EC2_ENTRY, PRICE_HEADER, PRICE_ROW, ingest, quarantine, write_text
 
+pytestmark = pytest.mark.slow
+
 
 def test_unreadable_files_change_nothing(tmp_path: Path) -> None:
     store = tmp_path / "s"
