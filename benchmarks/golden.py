@@ -1,14 +1,13 @@
 """A net under a change that should change no result: digests of what the program computes.
 
-``python -m benchmarks.golden [PART ...]`` compares with benchmarks/results/golden.json and exits 1
-where anything differs; ``--write`` stores what is found. Parts, without any all of them: ``store``
-(digest of the bundled snapshot), ``instances`` (plans of the three instances), ``demands`` (plans
-of the demand files), ``weekly`` and ``marketplace`` (every table that a run of the configuration
-leaves behind).
+``python -m benchmarks.golden --file FILE [PART ...]`` compares with the digests in FILE and exits 1
+where anything differs; ``--write`` stores what is found there. Parts, without any all of them:
+``store`` (digest of the bundled snapshot), ``instances`` (plans of the three instances),
+``demands`` (plans of the demand files), ``weekly`` and ``marketplace`` (every table that a run of
+the configuration leaves behind; points of ``plan_frontier`` may stop at a time limit and differ).
 
-A digest is of the bits of every value. Another processor may round otherwise, so compare with
-figures written on the same machine: check out the revision before, ``--write`` there, and run this
-one on the file.
+A digest is of the bits of every value. Another processor may round otherwise, so no file is kept
+with the code: check out the revision before, ``--write`` there, and compare on the same machine.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = Path(__file__).resolve().parent / "results" / "golden.json"
 DEMANDS = {
     "demand": ["--as-of", "2026-04-29"],
     "demand_futures": [
@@ -131,7 +129,7 @@ def main() -> int:
     parser.add_argument(
         "--write", action="store_true", help="store what is found instead of comparing"
     )
-    parser.add_argument("--file", type=Path, default=RESULTS, help="where the digests lie")
+    parser.add_argument("--file", type=Path, required=True, help="where the digests lie")
     given = parser.parse_args()
     known = json.loads(given.file.read_text()) if given.file.exists() else {}
     differing = 0
