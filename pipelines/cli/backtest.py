@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from pipelines.cli.history_file import StoreFolder, store_of
 from pipelines.cli.manual import with_options
 from pipelines.cli.panels import BUNDLED, OWN, SEED, Setting, prepare
 from pipelines.exit_codes import DONE
@@ -67,12 +68,7 @@ class BacktestOptions:
             metavar="FOLDER", help="folder of scores.parquet  [default: reports/backtest]"
         ),
     ] = None
-    store: Annotated[
-        str,
-        typer.Option(
-            metavar="FOLDER", help="folder of the store, without --history  [default: data/store]"
-        ),
-    ] = ""
+    store: StoreFolder = ""
 
 
 @with_options(BacktestOptions)
@@ -86,7 +82,6 @@ def backtest(options: BacktestOptions) -> int:
     a folder each).
     """
     from cloudarb_lib.base import locations
-    from pipelines.cli.history_file import store_of
 
     settings = _settings(options)
     out = options.out or locations.reports() / "backtest"

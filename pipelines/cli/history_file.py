@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+StoreFolder = Annotated[
+    str,
+    typer.Option(
+        metavar="FOLDER", help="folder of the store, without --history  [default: data/store]"
+    ),
+]
+"""Option of the verbs that read a price file of one's own or the store."""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from cloudarb_lib.base.errors import ParameterError
+from pipelines.cli.history_file import StoreFolder, record_end, store_of
 from pipelines.cli.manual import with_options
 from pipelines.exit_codes import DONE
 
@@ -68,12 +69,7 @@ class RiskBacktestOptions:
             metavar="FOLDER", help="folder of the tables  [default: reports/risk_backtest]"
         ),
     ] = None
-    store: Annotated[
-        str,
-        typer.Option(
-            metavar="FOLDER", help="folder of the store, without --history  [default: data/store]"
-        ),
-    ] = ""
+    store: StoreFolder = ""
 
 
 @with_options(RiskBacktestOptions)
@@ -88,7 +84,6 @@ def risk_backtest(options: RiskBacktestOptions) -> int:
     import pandas as pd
 
     from cloudarb_lib.base import locations
-    from pipelines.cli.history_file import store_of
 
     histories = _histories(options)
     with store_of(options.history, options.store) as store_dir:
@@ -129,7 +124,6 @@ def _back_tested(
     from cloudarb_lib.base.progress import progress
     from cloudarb_lib.market.panel import to_panel
     from cloudarb_lib.risk.backtest import back_test
-    from pipelines.cli.history_file import record_end
 
     now = pd.Timestamp.now("UTC")
     with store.open_snapshot(store_dir) as snapshot:
