@@ -70,14 +70,48 @@ class UnreadRow:
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """What a piece holds: rows in columns of our tables, ``LINE`` the last, and those unread.
+class Scope:
+    """A part of a market that a file shows whole: an offer in it that the file lacks is withdrawn.
 
-    Texts need not be understood: the store reads them, and checks every value.
+    Parameters
+    ----------
+    provider : str
+        As in ``price_events``.
+    region, purchase_option : str
+        '' stands for each of them.
     """
 
-    rows: pa.Table
+    provider: str
+    region: str = ""
+    purchase_option: str = ""
+
+
+OWN_COLUMNS = ""
+"""Stands for a table where the columns alone tell which of ours it is: files of our own tables."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a piece holds.
+
+    Texts need not be understood: the store reads them, and checks every value.
+
+    Parameters
+    ----------
+    tables : dict of str to pyarrow.Table
+        Rows by the name of a stored table, or ``OWN_COLUMNS``: its columns, ``LINE`` the last.
+    unread : list of UnreadRow
+        Rows that cannot be put into columns.
+    whole : tuple of Scope
+        Which parts of the market the file shows whole; empty: it vouches for its own rows alone.
+    notices : tuple of str
+        Sentences for the person who brought the file, such as that a listing is cut short.
+    """
+
+    tables: dict[str, pa.Table]
     unread: list[UnreadRow]
+    whole: tuple[Scope, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 class Match(IntEnum):
@@ -100,9 +134,9 @@ class Source(ABC, Generic[Piece]):
     name: ClassVar[str]
     """Its name, that of its folder of fixtures, and what column ``source`` says of its prices
     (prices of our own files say themselves where they come from)."""
-    logs_every_change: ClassVar[bool] = False
-    """Whether a file holds every change between its first price and its last. It then counts as
-    a look at all of that time: prices that it does not change stood still."""
+    gone_after_hours: ClassVar[float | None] = None
+    """For a history that repeats each offer at least so often: an offer that is silent for longer
+    is gone from then on. None: silence says nothing."""
 
     @abstractmethod
     def recognises(self, head: bytes) -> Match:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cloudarb_lib.sources.base import (
     MISSING_COLUMN,
+    OWN_COLUMNS,
     ROW_UNREADABLE,
     UNKNOWN_COLUMN,
     Match,
@@ -66,7 +67,7 @@ class OwnCsv(Source[CsvLines]):
                 reason = MISSING_COLUMN if len(fields) < width else UNKNOWN_COLUMN
                 subject = f"field {min(len(fields), width) + 1}"
                 unread.append(UnreadRow(number, reason, subject, line))
-        return Parsed(text_table(piece.names, rows), unread)
+        return Parsed({OWN_COLUMNS: text_table(piece.names, rows)}, unread)
 
 
 def fields_of(line: str) -> list[str] | None:

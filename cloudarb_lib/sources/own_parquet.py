@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources import base
-from cloudarb_lib.sources.base import LINE, Match, Parsed, Source
+from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Match, Parsed, Source
 
 
 @dataclass(frozen=True)
@@ -51,4 +51,4 @@ class OwnParquet(Source[RowBatch]):
         ]
         lines = pa.array(piece.rows_before + np.arange(len(piece.rows)) + 1)
         names = [*piece.rows.schema.names, LINE]
-        return Parsed(pa.Table.from_arrays([*columns, lines], names), [])
+        return Parsed({OWN_COLUMNS: pa.Table.from_arrays([*columns, lines], names)}, [])

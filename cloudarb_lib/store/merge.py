@@ -11,7 +11,6 @@ Temporary tables of the writer's connection, from the first step to the last:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -175,29 +174,3 @@ _COUNT = """
         count(*) FILTER (corrects AND NOT same)
     FROM judged
 """
-
-
-def record_looks(con: duckdb.DuckDBPyConnection, sources: Sequence[str]) -> None:
-    """Note that each of ``sources`` in ``staged`` vouches for all from its first price to its last.
-
-    Where two files end at the same time, the one that begins earlier stands.
-    """
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE vouched AS
-        SELECT
-            provider, source, max(effective_at) AS looked_at, min(effective_at) AS covers_from
-        FROM staged
-        WHERE list_contains(?, source)
-        GROUP BY ALL
-        """,
-        [list(sources)],
-    )
-    con.execute("""
-        DELETE FROM looks USING vouched
-        WHERE (looks.provider, looks.source, looks.looked_at)
-            = (vouched.provider, vouched.source, vouched.looked_at)
-            AND looks.covers_from > vouched.covers_from;
-        INSERT INTO looks
-        SELECT * FROM vouched ANTI JOIN looks USING (provider, source, looked_at)
-    """)

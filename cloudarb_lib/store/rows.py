@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cloudarb_lib.base.errors import DataError, did_you_mean
-from cloudarb_lib.sources.base import LINE, MISSING_COLUMN, UNKNOWN_COLUMN, Reason
+from cloudarb_lib.sources.base import LINE, MISSING_COLUMN, OWN_COLUMNS, UNKNOWN_COLUMN, Reason
 from cloudarb_lib.store.rules import KEY, NEEDED, reading_of, rules_for
 from cloudarb_lib.tables.schema import Column
 from cloudarb_lib.tables.stored_schema import STORED
@@ -19,7 +19,7 @@ ALIASES = {"price_usd_hour": "price_usd_per_hour"}
 """Other names of our columns, as files may have them."""
 _WORKED_OUT = {"offer_id", "quality", "flagged_at"}
 """Columns of our own exports that ingestion works out itself."""
-_NOT_GIVEN = ("ingest_log", "quarantine")
+_NOT_GIVEN = ("ingest_log", "quarantine", "doubts", "verdicts")
 """Stored tables that no file brings."""
 _NEEDED_OF_PRICES = (
     "provider",
@@ -74,13 +74,15 @@ def table_of(columns: Sequence[str]) -> tuple[str, Misfit | None]:
     return table, Misfit(MISSING_COLUMN, f"column {missing[0]!r}") if missing else None
 
 
-def rows_query(schema: pa.Schema, *, source: str, now: pd.Timestamp) -> tuple[str, str]:
+def rows_query(schema: pa.Schema, table: str, *, source: str, now: pd.Timestamp) -> tuple[str, str]:
     """Return the stored table that parsed rows belong to, and the query that reads and judges them.
 
     Parameters
     ----------
     schema : pyarrow.Schema
         Columns of the parsed rows, the last one ``LINE``.
+    table : str
+        The stored table that they belong to, or ``OWN_COLUMNS``: their names tell it.
     source : str
         What column source says where the file does not.
     now : pandas.Timestamp
@@ -106,7 +108,9 @@ def rows_query(schema: pa.Schema, *, source: str, now: pd.Timestamp) -> tuple[st
     A price file may leave out zone and term (''), region (unstated), currency (USD), observed_at
     (effective_at), source, price_kind (market for AWS spot, else administered) and offer_count.
     """
-    table, misfit = table_of(schema.names[:-1])
+    misfit = None
+    if table == OWN_COLUMNS:
+        table, misfit = table_of(schema.names[:-1])
     if misfit:
         fault = _fault(misfit.reason, _literal(misfit.subject))
         return table, f"SELECT {LINE} AS line, {fault} AS wrong FROM raw"
@@ -149,7 +153,7 @@ def _column_query(
     shown = f"concat('{name} ''', left({written}::VARCHAR, 60), '''')"
     faults = [
         f"WHEN {Template(rule.condition).substitute(words)} THEN {_fault(rule, shown)}"
-        for rule in rules_for(name, _kinds(table, column))
+        for rule in rules_for(table, name, _kinds(table, column))
     ]
     text = f"nullif(trim({place}::VARCHAR), '')"
     return ColumnQuery(
@@ -169,10 +173,23 @@ def _stored_value(column: Column) -> str:
 def _kinds(table: str, column: Column) -> set[str]:
     """Return by which general rules a column goes."""
     kinds: set[str] = {column.dtype}
-    # Of a time without a value the rules of its type speak; the zone of a regional price is ''.
-    if column.dtype != "TIMESTAMPTZ" and not column.nullable and column.name != "zone":
+    # Of a time without a value the rules of its type speak.
+    if column.dtype != "TIMESTAMPTZ" and not column.nullable and not _may_be_empty(table, column):
         kinds.add(KEY if column.name in STORED[table].key else NEEDED)
     return kinds
+
+
+def _may_be_empty(table: str, column: Column) -> bool:
+    """Tell whether '' says something: a regional price, or every region or option."""
+    return column.name == "zone" or (
+        (table, column.name)
+        in {
+            ("looks", "region"),
+            ("looks", "purchase_option"),
+            ("evidence", "purchase_option"),
+            ("evidence", "zone"),
+        }
+    )
 
 
 def _holds_type(arrow_type: pa.DataType, column: Column) -> bool:

@@ -47,7 +47,7 @@ class Rule(Reason):
     Parameters
     ----------
     about : str
-        A column, a DuckDB type, ``KEY`` or ``NEEDED``.
+        A column of one table or of every table, a DuckDB type, ``KEY`` or ``NEEDED``.
     condition : str
         SQL that is true where the value is wrong.
     """
@@ -91,6 +91,8 @@ READINGS = (
     Reading("price_events.source", "coalesce($written, $source)"),
     Reading("provider", "lower(coalesce($written, ''))"),
     Reading("currency", "'USD'"),
+    Reading("looks.purchase_option", "coalesce($written, '')"),
+    Reading("evidence.purchase_option", "coalesce($written, '')"),
     Reading("purchase_option", _looked_up(0, "concat($written, '/', term_read)")),
     Reading("term", _looked_up(1, "concat(purchase_option_read, '/', $written)")),
     Reading(
@@ -113,6 +115,7 @@ READINGS = (
         """,
         of_type="$written::TIMESTAMPTZ",
     ),
+    Reading("BOOLEAN", "TRY_CAST($written AS BOOLEAN)", of_type="$written"),
     Reading("DOUBLE", _READ_NUMBER, of_type=_TYPED_NUMBER),
     Reading("INTEGER", _READ_NUMBER, of_type=_TYPED_NUMBER),
 )
@@ -198,10 +201,17 @@ RULES = (
     Rule(
         "unknown_purchase_option",
         "is none of on_demand, spot, reserved",
-        about="purchase_option",
+        about="price_events.purchase_option",
         condition="""
         ($written IN ('on_demand', 'spot', 'reserved', 'reserved_1y', 'reserved_3y')) IS NOT TRUE
         """,
+    ),
+    Rule(
+        "unknown_purchase_option",
+        "is none of on_demand, spot, reserved",
+        "leave it empty for every one",
+        about="purchase_option",
+        condition="$value NOT IN ('', 'on_demand', 'spot', 'reserved')",
     ),
     Rule(
         "unknown_term",
@@ -264,15 +274,17 @@ def reading_of(table: str, column: str, dtype: str) -> Reading:
     return by_subject[dtype]
 
 
-def rules_for(column: str, kinds: set[str]) -> list[Rule]:
+def rules_for(table: str, column: str, kinds: set[str]) -> list[Rule]:
     """Return the rules of a column, in their order.
 
     Parameters
     ----------
-    column : str
-        Its name.
+    table, column : str
+        Their names.
     kinds : set of str
         Its type, with ``KEY`` or ``NEEDED`` where it is one of these.
     """
-    own = [rule for rule in RULES if rule.about == column]
-    return own or [rule for rule in RULES if rule.about in kinds]
+    for subject in (f"{table}.{column}", column):
+        if own := [rule for rule in RULES if rule.about == subject]:
+            return own
+    return [rule for rule in RULES if rule.about in kinds]

@@ -21,7 +21,7 @@ from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import LINE, UnreadRow
 from cloudarb_lib.sources.gpus import canonical
 from cloudarb_lib.store import quality
-from cloudarb_lib.store.merge import MergeCounts, merge_staged, record_looks
+from cloudarb_lib.store.merge import MergeCounts, merge_staged
 from cloudarb_lib.store.rows import rows_query
 from cloudarb_lib.store.snapshot import WAY_OUT, connect, current
 from cloudarb_lib.tables.stored_schema import STORED
@@ -216,9 +216,6 @@ def _take_in(
     """Merge one file; DataError, and nothing changed, where it is refused."""
     table, read = _stage(con, path, now)
     counts = merge_staged(con, table)
-    if table == "price_events":
-        sources = registry.registered()
-        record_looks(con, [source.name for source in sources if source.logs_every_change])
     held_back = _record(con, path, table, now, read, counts)
     report.add(read, counts, held_back)
 
@@ -228,9 +225,9 @@ def _stage(con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp) -> tup
     table = ""
     read = 0
     for piece in registry.read(path):
-        rows = piece.rows
+        ((name, rows),) = piece.tables.items()
         if not table:
-            table, query = rows_query(rows.schema, source=path.stem, now=now)
+            table, query = rows_query(rows.schema, name, source=path.stem, now=now)
             con.execute(f"""
                 CREATE OR REPLACE TEMP TABLE staged AS
                 SELECT 0::BIGINT AS line, *, {{'reason': '', 'detail': ''}} AS wrong

@@ -36,12 +36,14 @@ PRICE_EVENTS = Table(
 
 LOOKS = Table(
     name="looks",
-    meaning="When a source was looked at. Between two looks without an event nothing changed; "
-    "without a look nothing is known.",
-    key=("provider", "source", "looked_at"),
+    meaning="When a part of a market was seen whole. Its offers that have no event between two "
+    "looks did not change; of other offers a look says nothing. An event is a look at its offer.",
+    key=("provider", "source", "region", "purchase_option", "looked_at"),
     columns=(
         Column("provider", "VARCHAR", "", "whose offers the look covers"),
         Column("source", "VARCHAR", "", "the record, as in price_events"),
+        Column("region", "VARCHAR", "", "region that it covers; empty: every one"),
+        Column("purchase_option", "VARCHAR", "", "option that it covers; empty: every one"),
         Column("looked_at", "TIMESTAMPTZ", "UTC", "time of the look"),
         Column(
             "covers_from",
@@ -142,10 +144,68 @@ QUARANTINE = Table(
     ),
 )
 
+DOUBTS = Table(
+    name="doubts",
+    meaning="Since when an offer is in doubt: a row of it was held back, whose offer and time can"
+    " be read. It is out of plans until a good row of the same time or later comes.",
+    key=(*OFFER_PARTS, "effective_at", "observed_at", "reason"),
+    columns=(
+        *OFFER,
+        Column("effective_at", "TIMESTAMPTZ", "UTC", "of the row that was held back"),
+        Column("observed_at", "TIMESTAMPTZ", "UTC", "of the row that was held back"),
+        Column("source", "VARCHAR", "", "the record it came from"),
+        Column("reason", "VARCHAR", "", "a code such as price_zero, as in quarantine"),
+        Column("detail", "VARCHAR", "", "the sentence: what, where, the way out"),
+        Column("file_sha256", "VARCHAR", "", "digest of the file, as in quarantine"),
+        Column("line", "BIGINT", "", "line of the row, as in quarantine"),
+    ),
+)
+
+VERDICTS = Table(
+    name="verdicts",
+    meaning="What a person decided of a price that was flagged, or of a row held back.",
+    key=(*OFFER_PARTS, "effective_at", "observed_at", "decided_at"),
+    columns=(
+        *OFFER,
+        Column("effective_at", "TIMESTAMPTZ", "UTC", "of the price"),
+        Column("observed_at", "TIMESTAMPTZ", "UTC", "of the price"),
+        Column("verdict", "VARCHAR", "", "release (it is right) or drop (it never was)"),
+        Column("why", "VARCHAR", "", "in the person's words"),
+        Column("decided_at", "TIMESTAMPTZ", "UTC", "when; as_of reads use it"),
+    ),
+)
+
+EVIDENCE = Table(
+    name="evidence",
+    meaning="Where a machine is known to be sold, or not to be. The newest row by as_of stands; "
+    "without a row nothing is known.",
+    key=("provider", "region", "zone", "instance_type", "purchase_option", "source", "seen_at"),
+    columns=(
+        Column("provider", "VARCHAR", "", "as in price_events"),
+        Column("region", "VARCHAR", "", "as in price_events"),
+        Column("zone", "VARCHAR", "", "zone in which it is listed; empty: the region is all told"),
+        Column("instance_type", "VARCHAR", "", "as in price_events"),
+        Column("purchase_option", "VARCHAR", "", "option it is sold by; empty: every one"),
+        Column(
+            "kind",
+            "VARCHAR",
+            "",
+            "zone_list, offering (the provider's own answer), catalogue or quota",
+        ),
+        Column("source", "VARCHAR", "", "the record it came from"),
+        Column("seen_at", "TIMESTAMPTZ", "UTC", "when it was seen; as_of reads use it"),
+        Column("sold", "BOOLEAN", "", "true: sold there; false: no longer, or not to this account"),
+        Column("note", "VARCHAR", "", "restriction or quota, in words", nullable=True),
+    ),
+)
+
 STORED = {
     table.name: table
     for table in (
         PRICE_EVENTS,
+        DOUBTS,
+        VERDICTS,
+        EVIDENCE,
         LOOKS,
         INSTANCES,
         INTERRUPTION_BANDS,

@@ -45,10 +45,7 @@ def test_ec2_history_as_the_aws_cli_prints_it(tmp_path: Path) -> None:
         events, looks = snapshot.events(as_of="2026-05-01"), snapshot.looks(as_of="2026-05-01")
     assert set(events["region"]) == {"us-east-1", "us-west-2", "ap-southeast-2"}
     assert set(events["price_kind"]) == {"market"}
-    assert (looks["covers_from"][0], looks["looked_at"][0]) == (
-        pd.Timestamp("2026-03-01T10:00Z"),
-        pd.Timestamp("2026-03-05T10:00Z"),
-    )
+    assert looks.empty  # a history vouches for its own rows alone
     assert ingest(tmp_path / "s", file).published is False
 
 
