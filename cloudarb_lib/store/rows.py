@@ -21,6 +21,14 @@ _WORKED_OUT = {"offer_id", "quality", "flagged_at"}
 """Columns of our own exports that ingestion works out itself."""
 _NOT_GIVEN = ("ingest_log", "quarantine", "doubts", "verdicts")
 """Stored tables that no file brings."""
+_MAY_BE_EMPTY = {
+    ("price_events", "zone"),
+    ("looks", "region"),
+    ("looks", "purchase_option"),
+    ("evidence", "zone"),
+    ("evidence", "purchase_option"),
+}
+"""Columns by their table in which '' says something: a regional price, every region or option."""
 _NEEDED_OF_PRICES = (
     "provider",
     "region",
@@ -57,7 +65,11 @@ def table_of(columns: Sequence[str]) -> tuple[str, Misfit | None]:
         Where no table is likely.
     """
     names = [ALIASES.get(column, column) for column in columns]
-    needed = {name: table.names for name, table in STORED.items() if name not in _NOT_GIVEN}
+    needed = {
+        name: [column for column in table.names if (name, column) not in _MAY_BE_EMPTY]
+        for name, table in STORED.items()
+        if name not in _NOT_GIVEN
+    }
     needed["price_events"] = list(_NEEDED_OF_PRICES)
     share = {name: len(set(names) & set(of)) / len(of) for name, of in needed.items()}
     table = max(share, key=lambda name: share[name])
@@ -174,22 +186,13 @@ def _kinds(table: str, column: Column) -> set[str]:
     """Return by which general rules a column goes."""
     kinds: set[str] = {column.dtype}
     # Of a time without a value the rules of its type speak.
-    if column.dtype != "TIMESTAMPTZ" and not column.nullable and not _may_be_empty(table, column):
+    if (
+        column.dtype != "TIMESTAMPTZ"
+        and not column.nullable
+        and (table, column.name) not in _MAY_BE_EMPTY
+    ):
         kinds.add(KEY if column.name in STORED[table].key else NEEDED)
     return kinds
-
-
-def _may_be_empty(table: str, column: Column) -> bool:
-    """Tell whether '' says something: a regional price, or every region or option."""
-    return column.name == "zone" or (
-        (table, column.name)
-        in {
-            ("looks", "region"),
-            ("looks", "purchase_option"),
-            ("evidence", "purchase_option"),
-            ("evidence", "zone"),
-        }
-    )
 
 
 def _holds_type(arrow_type: pa.DataType, column: Column) -> bool:
