@@ -106,12 +106,18 @@ class Parsed:
         Which parts of the market the file shows whole; empty: it vouches for its own rows alone.
     notices : tuple of str
         Sentences for the person who brought the file, such as that a listing is cut short.
+    seen_at : str
+        The one time that a file without times of its rows says of itself, such as the publication
+        of a price list: rows without a time are of then, where whoever brings the file does not
+        say when it was seen. '': it says none. Tables ``price_events``, ``evidence`` and
+        ``interruption_bands`` may leave their times out so.
     """
 
     tables: dict[str, pa.Table]
     unread: list[UnreadRow]
     whole: tuple[Scope, ...] = ()
     notices: tuple[str, ...] = ()
+    seen_at: str = ""
 
 
 class Match(IntEnum):
