@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cloudarb_lib.sources as package
+from cloudarb_lib.base.discovery import classes_in
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources.base import Match, Parsed, Source
 
@@ -19,23 +16,8 @@ _HEAD_BYTES = 4096
 
 def registered() -> list[Source[Any]]:
     """Return a source of each kind that a module of this package defines, by name."""
-    found = []
-    for entry in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{entry.name}")
-        found += [source() for source in _sources_of(module)]
-    return sorted(found, key=lambda source: source.name)
-
-
-def _sources_of(module: ModuleType) -> list[type[Source[Any]]]:
-    """Return the sources that a module defines, those that it imports left out."""
-    return [
-        item
-        for item in vars(module).values()
-        if inspect.isclass(item)
-        and issubclass(item, Source)
-        and not inspect.isabstract(item)
-        and item.__module__ == module.__name__
-    ]
+    kinds = classes_in(package, Source)  # type: ignore[type-abstract]
+    return sorted((kind() for kind in kinds), key=lambda source: source.name)
 
 
 def source_of(path: Path) -> Source[Any]:
