@@ -10,6 +10,7 @@ import cloudarb_lib.sources as package
 from cloudarb_lib.base.discovery import classes_in
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources.base import Match, Parsed, Source
+from cloudarb_lib.sources.unpack import plain_files
 
 _HEAD_BYTES = 4096
 
@@ -21,7 +22,7 @@ def registered() -> list[Source[Any]]:
 
 
 def source_of(path: Path) -> Source[Any]:
-    """Return the source that recognises a file best.
+    """Return the source that recognises a plain file best.
 
     Raises
     ------
@@ -34,12 +35,12 @@ def source_of(path: Path) -> Source[Any]:
         head = file.read(_HEAD_BYTES)
     best = max(registered(), key=lambda source: source.recognises(head))
     if best.recognises(head) is Match.NO:  # our own CSV takes any other text
-        raise DataError("it is empty, or UTF-16 text.", "Save it with rows, as UTF-8.")
+        raise DataError("it is empty, or no text, Parquet or workbook.", "Save it with rows.")
     return best
 
 
 def read(path: Path) -> Iterator[Parsed]:
-    """Yield what a file holds, piece by piece.
+    """Yield what a file holds, piece by piece; packed, it holds one file.
 
     Raises
     ------
@@ -47,8 +48,12 @@ def read(path: Path) -> Iterator[Parsed]:
         Where it cannot be read to its end: the caller then drops what it was given of it.
     """
     try:
-        source = source_of(path)
-        for piece in source.fetch(path):
-            yield source.parse(piece)
+        with plain_files(path) as files:
+            if len(files) > 1:
+                names = ", ".join(file.name for file in files)
+                raise DataError(f"it holds several files ({names[:200]}).", "Give them singly.")
+            source = source_of(files[0].path)
+            for piece in source.fetch(files[0].path):
+                yield source.parse(piece)
     except OSError as cause:
         raise DataError(f"it cannot be read: {cause.strerror}.", "Check the path.") from cause

@@ -12,6 +12,7 @@ from cloudarb_lib import store
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import LINE, Source
+from cloudarb_lib.sources.unpack import plain_files
 from cloudarb_lib.tables.stored_schema import STORED
 
 INGESTED_AT = pd.Timestamp("2026-06-01", tz="UTC")
@@ -56,13 +57,16 @@ def check_source(source: Source[Any], fixtures: Path, store_dir: Path) -> None:
     assert any(name.startswith("broken") for name in expected)
     for name, outcome in expected.items():
         path = fixtures / name
-        assert registry.source_of(path).name == source.name
+        with plain_files(path) as plain:
+            assert {registry.source_of(file.path).name for file in plain} == {source.name}
         is_broken = "refused" in outcome or bool(outcome.get("held_back"))
         assert is_broken == name.startswith("broken"), name
         if "refused" in outcome:
             assert outcome["refused"] in refusal_of(path, store_dir / name)
         else:
-            check_pieces(source, path)
+            with plain_files(path) as plain:
+                for file in plain:
+                    check_pieces(source, file.path)
             check_outcome(path, outcome, store_dir / name)
         if not is_broken:
             assert claims_of(path) == [source.name]
@@ -78,8 +82,9 @@ def refusal_of(path: Path, store_dir: Path) -> str:
 
 
 def claims_of(path: Path) -> list[str]:
-    """Return the names of the sources that recognise a file best."""
-    head = path.read_bytes()[:4096]
+    """Return the names of the sources that recognise a file best, that in a packed one."""
+    with plain_files(path) as plain:
+        head = plain[0].path.read_bytes()[:4096]
     matches = {source.name: source.recognises(head) for source in registry.registered()}
     best = max(matches.values())
     return [name for name, match in matches.items() if match == best]

@@ -1,0 +1,115 @@
+"""Our own tables as people save them: separators, decimals, titles, names in any case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudarb_lib.sources.base import OWN_COLUMNS, CsvDialect
+from cloudarb_lib.sources.own_csv import OwnCsv
+from cloudarb_lib.sources.text import DELIMITERS, fields_of, layout_of
+from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, ingest, quarantine, write_text
+
+NAMES = PRICE_HEADER.strip().split(",")
+MACHINE = ["gcp", "us-east1", "n2-standard-4", "spot", "2026-01-05T00:00:00Z"]
+
+
+def table(delimiter: str, *prices: str) -> str:
+    rows = [NAMES, *[[*MACHINE, price] for price in prices]]
+    return "".join(delimiter.join(row) + "\n" for row in rows)
+
+
+def prices_of(text: str, path: Path) -> list[str]:
+    pieces = list(OwnCsv().fetch(write_text(path, text)))
+    tables = [OwnCsv().parse(piece).tables[OWN_COLUMNS] for piece in pieces]
+    return [price for rows in tables for price in rows["price_usd_per_hour"].to_pylist()]
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS)
+def test_each_separator_is_told(delimiter: str, tmp_path: Path) -> None:
+    assert prices_of(table(delimiter, "1.25", "2"), tmp_path / "t") == ["1.25", "2"]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "written", "read"),
+    [
+        (";", ["0,096", "12"], ["0.096", "12"]),
+        (";", ["1,234"], ["1.234"]),
+        (";", ["1,234", "0.5"], ["1,234", "0.5"]),  # a point: the comma may part thousands
+        (";", ["1,234.56"], ["1,234.56"]),
+        ("\t", ["0,096", "1,234"], ["0.096", "1.234"]),
+        ("\t", ["1,234", "2,500"], ["1,234", "2,500"]),  # thousands, or decimals?
+        (";", ["1,2,3", "1,5"], ["1,2,3", "1.5"]),
+    ],
+)
+def test_a_decimal_comma_is_read_where_nothing_speaks_against_it(
+    delimiter: str, written: list[str], read: list[str], tmp_path: Path
+) -> None:
+    assert prices_of(table(delimiter, *written), tmp_path / "t") == read
+
+
+def test_a_comma_in_quotes_is_no_decimal_comma_in_a_file_with_commas(tmp_path: Path) -> None:
+    file = write_text(tmp_path / "t.csv", table(",", '"1,25"'))
+    assert dict(ingest(tmp_path / "s", file).quarantined) == {"price_not_a_number": 1}
+
+
+def test_what_stands_above_the_header_is_passed_over_and_told(tmp_path: Path) -> None:
+    text = "Prices of April; final\n\n" + table(";", "0,5") + ";;;;;;;\n\n"
+    (piece,) = OwnCsv().fetch(write_text(tmp_path / "t.csv", text))
+    parsed = OwnCsv().parse(piece)
+    assert parsed.notices == ("the header is line 3: lines 1 to 2 above it passed over",)
+    assert parsed.tables[OWN_COLUMNS]["line_read"].to_pylist() == [4]
+    assert [row.line for row in parsed.unread] == []
+
+
+def test_lines_of_what_is_held_back_count_from_the_top_of_the_file(tmp_path: Path) -> None:
+    file = write_text(tmp_path / "t.csv", "A title\n" + PRICE_HEADER + PRICE_ROW + "a,b\n")
+    ingest(tmp_path / "s", file)
+    assert quarantine(tmp_path / "s")["line"].tolist() == [4]
+
+
+@pytest.mark.parametrize("name", ["Price_USD_per_hour", "price usd per hour", "Price-USD-per-Hour"])
+def test_names_go_in_any_case(name: str) -> None:
+    layout = layout_of([f"Provider,REGION,{name},Remark"])
+    assert layout is not None
+    assert layout.names == ("provider", "region", "price_usd_per_hour", "Remark")
+
+
+def test_separators_beyond_the_header_may_be_empty_only(tmp_path: Path) -> None:
+    header, row = PRICE_HEADER.strip(), PRICE_ROW.strip()
+    file = write_text(tmp_path / "t.csv", f"{header},,\n{row},,\n{row}\n{row},,1\n{row},,,,\n")
+    report = ingest(tmp_path / "s", file)
+    assert dict(report.quarantined) == {"unknown_column": 1}
+    assert report.new + report.unchanged == 3
+
+
+def test_a_plain_file_can_be_read_by_its_dialect(tmp_path: Path) -> None:
+    plain = write_text(tmp_path / "t", "Title\n" + table(";", "1.5").replace("region", "Region"))
+    assert OwnCsv().dialect(plain) == CsvDialect(";", 2, tuple(NAMES))
+
+
+@pytest.mark.parametrize(
+    "text", [table(";", "1,5"), PRICE_HEADER.strip() + ",\n" + PRICE_ROW, " \n"]
+)
+def test_what_needs_our_reader_has_no_dialect(text: str, tmp_path: Path) -> None:
+    assert OwnCsv().dialect(write_text(tmp_path / "t", text)) is None
+
+
+@given(st.lists(st.text(alphabet="ab ,;\t\"|'é", max_size=6), min_size=1, max_size=5))
+def test_fields_come_back_as_they_were_quoted(fields: list[str]) -> None:
+    line = ",".join('"' + field.replace('"', '""') + '"' for field in fields)
+    assert fields_of(line) == fields
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_reader(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
+    file = tmp_path_factory.mktemp("noise") / "t.csv"
+    file.write_bytes(PRICE_HEADER.encode() + noise)
+    lines = 0
+    for piece in OwnCsv().fetch(file):
+        parsed = OwnCsv().parse(piece)
+        lines += len(parsed.tables[OWN_COLUMNS]) + len(parsed.unread)
+    assert lines <= len(noise) + 1
