@@ -17,9 +17,10 @@ BUNDLED_FILES = (
     "price_events.parquet",
     "gpu_marketplace.parquet",
     "aws_spot_2015.parquet",
+    "evidence.csv",
 )
 """Their names in the folder of the data, in the order in which they are taken in."""
-BUNDLED_AT = pd.Timestamp("2026-05-01", tz="UTC")
+BUNDLED_AT = pd.Timestamp("2026-08-01", tz="UTC")
 """Time of ingestion of the bundled history: after its last look, the same on every machine."""
 
 

@@ -103,6 +103,11 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         query = "SELECT * FROM looks WHERE looked_at <= ? ORDER BY provider, source, looked_at"
         return self._con.execute(query, [parse_as_of(as_of)]).df()
 
+    def evidence(self, *, as_of: object) -> pd.DataFrame:
+        """Return table ``evidence`` up to ``as_of``."""
+        query = "SELECT * FROM evidence WHERE seen_at <= ? ORDER BY ALL"
+        return self._con.execute(query, [parse_as_of(as_of)]).df()
+
     def events(
         self,
         *,

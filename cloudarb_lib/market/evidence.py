@@ -1,0 +1,74 @@
+"""Which offers are known to be sold where they are priced, by what, and as of when.
+
+A price in a list does not say that the machine is sold there: Google's list prices a machine in
+every region for which its parts have a price.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import pandas as pd
+
+OWN_LISTING = "listing"
+"""Kind of evidence of an offer on a market: it stood on sale itself when it was observed."""
+_PLACE = ["provider", "region", "instance_type"]
+
+
+def with_evidence(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
+    """Return offers with the newest evidence that each is sold.
+
+    Parameters
+    ----------
+    offers
+        Offers of a time, with ``observed_at``.
+    evidence
+        Table ``evidence`` as of that time: an ``instance_type`` may hold ``*`` for any letters.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``offers`` in their order with ``evidence``, the kind, and ``evidence_at``, when it was
+        seen; both null where nothing says that the offer is sold, or the newest word on each zone
+        is that it is not.
+    """
+    newest = _newest_that_sells(offers, evidence)
+    found = offers["offer_id"].astype(object).map(newest["kind"])
+    seen_at = offers["offer_id"].astype(object).map(newest["seen_at"])
+    on_market = offers["price_kind"] == "market"
+    return offers.assign(
+        evidence=found.mask(on_market, OWN_LISTING),
+        evidence_at=seen_at.mask(on_market, offers["observed_at"]).astype("datetime64[us, UTC]"),
+    )
+
+
+def _newest_that_sells(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest row that says of an offer that it is sold, by offer_id."""
+    named = _by_machine(evidence, offers)
+    about = offers[["offer_id", *_PLACE, "zone", "purchase_option"]].astype(object)
+    beside = about.merge(named, on=_PLACE, suffixes=("", "_seen"))
+    in_zone = (beside["zone"] == "") | beside["zone_seen"].isin([""])
+    in_zone |= beside["zone"] == beside["zone_seen"]
+    by_option = beside["purchase_option_seen"].isin([""])
+    by_option |= beside["purchase_option"] == beside["purchase_option_seen"]
+    fitting = beside[in_zone & by_option].sort_values("seen_at", kind="stable")
+    last_words = fitting.drop_duplicates(["offer_id", "zone_seen"], keep="last")
+    sells = last_words[last_words["sold"].astype(bool)]
+    return sells.drop_duplicates("offer_id", keep="last").set_index("offer_id")
+
+
+def _by_machine(evidence: pd.DataFrame, offers: pd.DataFrame) -> pd.DataFrame:
+    """Return evidence with the machines on offer that each pattern of names stands for."""
+    machines = offers[["provider", "instance_type"]].astype(object).drop_duplicates()
+    written = evidence[["provider", "instance_type"]].drop_duplicates()
+    pairs = written.merge(machines, on="provider", suffixes=("", "_offered"))
+    fits = [
+        fnmatchcase(offered, pattern)
+        for pattern, offered in zip(
+            pairs["instance_type"], pairs["instance_type_offered"], strict=True
+        )
+    ]
+    named = evidence.merge(pairs[fits], on=["provider", "instance_type"])
+    return named.drop(columns="instance_type").rename(
+        columns={"instance_type_offered": "instance_type"}
+    )
