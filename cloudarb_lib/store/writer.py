@@ -19,7 +19,7 @@ from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.base.files import locked, replaced
 from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import LINE, UnreadRow
-from cloudarb_lib.sources.gpus import canonical
+from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store import quality
 from cloudarb_lib.store.merge import MergeCounts, merge_staged
 from cloudarb_lib.store.rows import rows_query

@@ -16,7 +16,7 @@ OFFERS = Table(
             "gpu_model",
             "VARCHAR",
             "",
-            "name as in cloudarb_lib.sources.gpus; null: no GPU",
+            "name as in cloudarb_lib.sources.names.gpus; null: no GPU",
             nullable=True,
         ),
         Column("gpu_count", "DOUBLE", "GPU", "GPUs of the instance", nullable=True),

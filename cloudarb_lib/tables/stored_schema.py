@@ -68,7 +68,7 @@ INSTANCES = Table(
             "gpu_model",
             "VARCHAR",
             "",
-            "name as in cloudarb_lib.sources.gpus; null: no GPU",
+            "name as in cloudarb_lib.sources.names.gpus; null: no GPU",
             nullable=True,
         ),
         Column(

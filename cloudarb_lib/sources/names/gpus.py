@@ -1,20 +1,30 @@
 """One name per GPU model (gpus.csv has them), whatever the source calls it.
 
-A row of gpus.csv is a model with the stem of its spellings (a regular expression) and its memory
-sizes in GB, ``|`` between them; a model with several stems has several rows. A spelling is the
-stem, then form factor, memory kind and size in any order: none of these makes another model, except
-a size that must be stated, because the stem alone is sold in several. GCP names its first A100, of
-40 GB, without it. The first row that fits decides.
+A row of gpus.csv is a model with the stem of its spellings (a regular expression), the form in
+which it comes and its memory sizes in GB, ``|`` between them; a model with several stems has
+several rows. A spelling is the stem, then form factor, memory kind and size in any order. None of
+these makes another model, with two exceptions. A size that must be stated does, because the stem
+alone is sold in several: GCP names its first A100, of 40 GB, without it. And Hopper's boards are
+chips of their own: H100-PCIE and H100-NVL are other machines than H100, which is the SXM module or
+one whose source does not say; H200-NVL is another than H200. The first row that fits decides.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+from functools import lru_cache
 from pathlib import Path
 
-_FORM_FACTORS = r"(?:SXM\d?|PCIE|OAM|HBM\dE?)*"
-_MAKER = re.compile(r"^(?:NVIDIA|TESLA|GEFORCE|QUADRO|AMD|INSTINCT|RADEON)|(?:TENSORCORE|GPU|VWS)$")
+_FORMS = {
+    "any": r"(?:SXM\d?|PCIE|OAM|NVLINK|HBM\dE?)*",
+    "sxm": r"(?:SXM\d?|HBM\dE?)*",
+    "pcie": r"(?:PCIE|NVLINK|HBM\dE?)*",
+}
+_MUST_BE_STATED = {"pcie": "(?=.*PCIE)"}
+_MAKER = re.compile(
+    r"^(?:NVIDIA|TESLA|GEFORCE|QUADRO|AMD|INTEL|INSTINCT|RADEON)|(?:TENSORCORE|GPU|VWS)$"
+)
 
 
 def _spellings() -> list[tuple[str, re.Pattern[str]]]:
@@ -23,15 +33,19 @@ def _spellings() -> list[tuple[str, re.Pattern[str]]]:
         rows = list(csv.DictReader(file))
     found = []
     for row in rows:
+        form = _FORMS[row["form"]]
         size = f"(?:(?:{row['memory_gb']})G(?:I?B)?)"
         if row["memory_must_be_stated"] == "no":
             size += "?"
-        pattern = re.compile(row["stem"] + _FORM_FACTORS + size + _FORM_FACTORS)
+        stated = _MUST_BE_STATED.get(row["form"], "")
+        pattern = re.compile(f"{stated}(?:{row['stem']}){form}{size}{form}")
         found.append((row["model"], pattern))
     return found
 
 
 _SPELLINGS = _spellings()
+MODELS = frozenset(model for model, _ in _SPELLINGS)
+"""Every name of gpus.csv; a GPU of another name is taken as it is called."""
 
 
 def canonical(name: object, memory_gib: float | None = None) -> str | None:
@@ -51,9 +65,15 @@ def canonical(name: object, memory_gib: float | None = None) -> str | None:
         hyphens.
     """
     text = "" if name is None or name != name else str(name).strip().upper()
+    size = "" if memory_gib is None or memory_gib != memory_gib else f"{round(memory_gib)}GB"
+    return _canonical(text, size)
+
+
+@lru_cache(maxsize=4096)
+def _canonical(text: str, size: str) -> str | None:
+    """Return the name of an upper-case text, with the memory size where it is known."""
     letters = re.sub(r"[^A-Z0-9]", "", text)
     bare = _without_maker(letters)
-    size = "" if memory_gib is None or memory_gib != memory_gib else f"{round(memory_gib)}GB"
     for spelling in (bare + size, letters, bare):
         for model, pattern in _SPELLINGS:
             if pattern.fullmatch(spelling):
