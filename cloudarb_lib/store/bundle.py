@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from cloudarb_lib.base import locations
+from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.writer import add_files, writer_lock
 
 BUNDLED_FILES = (
@@ -33,4 +34,4 @@ def build_bundled(folder: Path) -> None:
     """Build a store from the bundled history; wait for another process that is doing so."""
     with writer_lock(folder, wait=True):
         if not (folder / "current").exists():
-            add_files(bundled_paths(), folder, BUNDLED_AT)
+            add_files([Batch(path) for path in bundled_paths()], folder, BUNDLED_AT)

@@ -13,9 +13,11 @@ import pandas as pd
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.base.units import ensure_utc
+from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.bundle import build_bundled, bundled_paths
+from cloudarb_lib.store.report import IngestReport
 from cloudarb_lib.store.snapshot import Snapshot, current
-from cloudarb_lib.store.writer import IngestReport, add_files, writer_lock
+from cloudarb_lib.store.writer import add_files, writer_lock
 
 
 def store_folder(store_dir: str | Path) -> Path:
@@ -47,14 +49,15 @@ def open_snapshot(store_dir: str | Path = "") -> Snapshot:
 
 
 def ingest_files(
-    paths: Sequence[str | Path], *, store_dir: str | Path, now: pd.Timestamp
+    files: Sequence[str | Path | Batch], *, store_dir: str | Path, now: pd.Timestamp
 ) -> IngestReport:
     """Take files into a store and publish one new snapshot.
 
     Parameters
     ----------
-    paths : sequence of str or Path
-        Files of the sources in ``cloudarb_lib.sources``; none means the bundled history.
+    files : sequence of str, Path or Batch
+        Files of the sources in ``cloudarb_lib.sources``, with what they do not say themselves where
+        that is known; none means the bundled history.
     store_dir : str or Path
         Folder of the store; '' means data/store, which is built from the bundled history before
         the first file is added.
@@ -75,8 +78,9 @@ def ingest_files(
         then stays.
     """
     folder = store_folder(store_dir)
-    files = [Path(path) for path in paths] or bundled_paths()
-    if paths and not str(store_dir):
+    given = files or bundled_paths()
+    batches = [file if isinstance(file, Batch) else Batch(Path(file)) for file in given]
+    if files and not str(store_dir):
         build_bundled(folder)
     with writer_lock(folder):
-        return add_files(files, folder, ensure_utc(now, "now"))
+        return add_files(batches, folder, ensure_utc(now, "now"))

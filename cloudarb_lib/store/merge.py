@@ -2,11 +2,12 @@
 
 Temporary tables of the writer's connection, from the first step to the last:
 
-- ``staged``: the rows of the file as the table has them, with ``line`` and ``wrong``, their fault;
+- ``staged_TABLE``: the good rows of the file as the table has them, with ``line``;
 - ``held_back``: line, reason, detail and row_text of the rows that go to quarantine;
+- ``doubting``: prices among these whose offer and times can be read;
 - ``clashing``: keys whose rows disagree;
-- ``judged``: line of each row of the file that stays, whether it ``corrects`` an earlier row, and
-  whether it says the ``same`` as that.
+- ``judged``: id (rowid in ``staged_TABLE``) of each row of the file that stays, whether it
+  ``corrects`` an earlier row, and whether it says the ``same`` as that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.store.rules import DUPLICATE_DISAGREES
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -26,6 +28,13 @@ class MergeCounts:
     new: int
     unchanged: int
     superseded: int
+
+    def __add__(self, other: MergeCounts) -> MergeCounts:
+        return MergeCounts(
+            self.new + other.new,
+            self.unchanged + other.unchanged,
+            self.superseded + other.superseded,
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class MergeColumns:
 
 
 def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
-    """Move ``staged`` into a table, and into ``held_back`` what disagrees; count what came of it.
+    """Move ``staged_TABLE`` into a table, into ``held_back`` what disagrees; count what came of it.
 
     A price stays: of several rows for one effective_at each later look corrects the one before,
     and one that says the same is not kept. In other tables a later file replaces what is there.
@@ -63,9 +72,10 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
     """
     columns = _merge_columns(table)
     is_prices = table == "price_events"
-    con.execute("DELETE FROM staged WHERE wrong IS NOT NULL")  # they are held back already
     con.execute(_find_clashing(columns, table, with_stored=is_prices))
-    con.execute(_hold_back_clashing(columns))
+    con.execute(_hold_back_clashing(columns, table))
+    if is_prices:
+        con.execute(_DOUBT_CLASHING)
     con.execute(_judge(columns, table))
     if not is_prices:
         con.execute(_delete_corrected(columns, table))
@@ -83,14 +93,14 @@ def _merge_columns(table: str) -> MergeColumns:
             key=", ".join(key),
             content="price_usd_per_hour, offer_count",
             subject=", ".join(name for name in key if name != "observed_at"),
-            order="observed_at, line NULLS FIRST",
+            order="observed_at, in_doubt DESC, id NULLS FIRST",
         )
     return MergeColumns(
         everything=", ".join(names),
         key=", ".join(key),
         content=", ".join(name for name in names if name not in key),
         subject=", ".join(key),
-        order="line NULLS FIRST",
+        order="id NULLS FIRST",
     )
 
 
@@ -98,13 +108,13 @@ def _find_clashing(columns: MergeColumns, table: str, *, with_stored: bool) -> s
     stored = f"""
         UNION ALL
         SELECT {columns.key}, {columns.content}
-        FROM {table} SEMI JOIN staged USING ({columns.key})
+        FROM {table} SEMI JOIN staged_{table} USING ({columns.key})
     """
     return f"""
         CREATE OR REPLACE TEMP TABLE clashing AS
         SELECT {columns.key}
         FROM (
-            SELECT {columns.key}, {columns.content} FROM staged
+            SELECT {columns.key}, {columns.content} FROM staged_{table}
             {stored if with_stored else ""}
         )
         GROUP BY ALL
@@ -112,7 +122,7 @@ def _find_clashing(columns: MergeColumns, table: str, *, with_stored: bool) -> s
     """
 
 
-def _hold_back_clashing(columns: MergeColumns) -> str:
+def _hold_back_clashing(columns: MergeColumns, table: str) -> str:
     return f"""
         INSERT INTO held_back
         SELECT
@@ -120,30 +130,41 @@ def _hold_back_clashing(columns: MergeColumns) -> str:
             '{DUPLICATE_DISAGREES.name}' AS reason,
             'the row {DUPLICATE_DISAGREES.predicate}.' AS detail,
             concat_ws(',', {columns.key}, {columns.content}) AS row_text
-        FROM staged SEMI JOIN clashing USING ({columns.key})
+        FROM staged_{table} SEMI JOIN clashing USING ({columns.key})
     """
 
 
 def _judge(columns: MergeColumns, table: str) -> str:
     """Return SQL that sets each staged row beside the one before it on the same subject.
 
-    A row that is stored already has no line: it stands first among those of its time.
+    A row that is stored already has no id: it stands first among those of its time. A price says
+    something new where a row that was held back stands before it: it ends the doubt.
+    """
+    held_back = f"""
+        UNION ALL BY NAME
+        SELECT NULL AS id, true AS in_doubt, {columns.key}
+        FROM (
+            SELECT {columns.key} FROM doubts
+            UNION ALL SELECT {columns.key} FROM doubting
+        )
+        SEMI JOIN staged_{table} USING ({columns.subject})
     """
     return f"""
         CREATE OR REPLACE TEMP TABLE judged AS
         SELECT
-            line,
-            lag(true, 1, false) OVER earlier AS corrects,
+            id,
+            NOT lag(in_doubt, 1, true) OVER earlier AS corrects,
             corrects AND hash({columns.content}) = lag(hash({columns.content})) OVER earlier AS same
         FROM (
-            SELECT line, {columns.everything}
-            FROM staged ANTI JOIN clashing USING ({columns.key})
+            SELECT rowid AS id, false AS in_doubt, {columns.everything}
+            FROM staged_{table} ANTI JOIN clashing USING ({columns.key})
             UNION ALL
-            SELECT NULL, {columns.everything}
-            FROM {table} SEMI JOIN staged USING ({columns.subject})
+            SELECT NULL, false, {columns.everything}
+            FROM {table} SEMI JOIN staged_{table} USING ({columns.subject})
+            {held_back if table == "price_events" else ""}
         )
         WINDOW earlier AS (PARTITION BY {columns.subject} ORDER BY {columns.order});
-        DELETE FROM judged WHERE line IS NULL
+        DELETE FROM judged WHERE id IS NULL
     """
 
 
@@ -152,7 +173,7 @@ def _delete_corrected(columns: MergeColumns, table: str) -> str:
         DELETE FROM {table}
         WHERE ({columns.key}) IN (
             SELECT ({columns.key})
-            FROM staged JOIN judged USING (line)
+            FROM staged_{table} JOIN judged ON staged_{table}.rowid = judged.id
             WHERE NOT same AND corrects
         )
     """
@@ -162,11 +183,24 @@ def _insert(columns: MergeColumns, table: str) -> str:
     return f"""
         INSERT INTO {table}
         SELECT {columns.everything}
-        FROM staged JOIN judged USING (line)
+        FROM staged_{table} JOIN judged ON staged_{table}.rowid = judged.id
         WHERE NOT same
     """
 
 
+_OFFER = ", ".join(OFFER_PARTS)
+_DOUBT_CLASHING = f"""
+    INSERT INTO doubting
+    SELECT
+        {_OFFER},
+        effective_at,
+        observed_at,
+        source,
+        '{DUPLICATE_DISAGREES.name}' AS reason,
+        'the row {DUPLICATE_DISAGREES.predicate}.' AS detail,
+        line
+    FROM staged_price_events SEMI JOIN clashing USING ({_OFFER}, effective_at, observed_at)
+"""
 _COUNT = """
     SELECT
         count(*) FILTER (NOT corrects),

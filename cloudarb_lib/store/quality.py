@@ -20,6 +20,10 @@ REVERTED = 1
 LOW_FOR_GPU = 2
 """Positions in ``schema.QUALITIES``."""
 
+DETAILS = {
+    "glitch_reverted": "a move by more than half that the list took back within 3 days",
+    "glitch_low_for_gpu": "under half of what the provider asks per GPU for that model",
+}
 JUMP = 0.5
 """Share of the price before by which a price must move to be a suspect."""
 RETURN_WITHIN = 0.1
@@ -215,9 +219,7 @@ def mark_errors(con: duckdb.DuckDBPyConnection) -> None:
             concat_ws('/', {parts}) AS offer_id,
             epoch_us(effective_at) AS effective,
             epoch_us(observed_at) AS observed,
-            coalesce(price_usd_per_hour, 'nan') AS price,
-            quality,
-            coalesce(epoch_us(flagged_at), -1) AS flagged
+            coalesce(price_usd_per_hour, 'nan') AS price
         FROM price_events
         WHERE price_kind = 'administered'
     """).df()
@@ -233,13 +235,18 @@ def mark_errors(con: duckdb.DuckDBPyConnection) -> None:
     marks = pd.DataFrame(
         {"row": rows["row"], "quality": np.array(QUALITIES, object)[quality], "flagged": flagged}
     )
-    changed = (marks["quality"] != rows["quality"]) | (flagged != rows["flagged"])
-    con.register("marks", marks[changed])
-    con.execute("""
-        UPDATE price_events
-        SET quality = marks.quality,
-            flagged_at = CASE WHEN flagged >= 0 THEN make_timestamptz(flagged) END
-        FROM marks
-        WHERE price_events.rowid = marks.row
+    con.register("marks", marks[quality != OK])
+    details = {name: f"'{name}': '{sentence}'" for name, sentence in DETAILS.items()}
+    con.execute(f"""
+        DELETE FROM flags;
+        INSERT INTO flags
+        SELECT
+            {parts},
+            effective_at,
+            observed_at,
+            quality,
+            MAP {{{", ".join(details.values())}}}[quality],
+            make_timestamptz(flagged)
+        FROM price_events JOIN marks ON price_events.rowid = marks.row
     """)
     con.unregister("marks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
@@ -9,17 +10,26 @@ from string import Template
 import pandas as pd
 import pyarrow as pa
 
-from cloudarb_lib.base.errors import DataError, did_you_mean
-from cloudarb_lib.sources.base import LINE, MISSING_COLUMN, OWN_COLUMNS, UNKNOWN_COLUMN, Reason
+from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.sources.base import LINE, MISSING_COLUMN, OWN_COLUMNS, Reason
 from cloudarb_lib.store.rules import KEY, NEEDED, reading_of, rules_for
 from cloudarb_lib.tables.schema import Column
 from cloudarb_lib.tables.stored_schema import STORED
 
+COLUMN_TWICE = Reason("column_twice", "is there twice", "keep one of them")
 ALIASES = {"price_usd_hour": "price_usd_per_hour"}
 """Other names of our columns, as files may have them."""
 _WORKED_OUT = {"offer_id", "quality", "flagged_at"}
 """Columns of our own exports that ingestion works out itself."""
-_NOT_GIVEN = ("ingest_log", "quarantine", "doubts", "verdicts")
+TIMES_SEEN = {
+    "price_events": ("effective_at", "observed_at"),
+    "evidence": ("seen_at",),
+    "interruption_bands": ("as_of",),
+}
+"""Columns by their table in which a file without times of its own has the time it was seen."""
+ROW = "row_read"
+"""Name of the column of ``raw`` that numbers its rows: a line may give several."""
+_NOT_GIVEN = ("ingest_log", "quarantine", "doubts", "verdicts", "flags")
 """Stored tables that no file brings."""
 _MAY_BE_EMPTY = {
     ("price_events", "zone"),
@@ -54,10 +64,41 @@ class ColumnQuery:
     written: str
     value: str
     faults: list[str]
+    wrong: str
+    """SQL that is true where the value has a fault."""
 
 
-def table_of(columns: Sequence[str]) -> tuple[str, Misfit | None]:
+@dataclass(frozen=True)
+class RowsQuery:
+    """How the rows of a file become rows of a table.
+
+    Parameters
+    ----------
+    table : str
+        Name of the stored table.
+    sql : str
+        See ``rows_query``.
+    timeless : bool
+        Whether the rows carry no time of their own, so that they are of when the file was seen.
+    notices : tuple of str
+        What the person who brought the file should know of its columns.
+    """
+
+    table: str
+    sql: str
+    timeless: bool = False
+    notices: tuple[str, ...] = ()
+
+
+def table_of(columns: Sequence[str], *, dated: bool = False) -> tuple[str, Misfit | None]:
     """Return the stored table that the columns of a file belong to, and whether they fit it.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Their names; those that are no column of the table do not count.
+    dated : bool
+        Whether it is known when the file was seen: it may lack the times of the table then.
 
     Raises
     ------
@@ -80,13 +121,33 @@ def table_of(columns: Sequence[str]) -> tuple[str, Misfit | None]:
         )
     ours = STORED[table].names
     for name in names:
-        if (name not in ours and name not in _WORKED_OUT) or names.count(name) > 1:
-            return table, Misfit(UNKNOWN_COLUMN, f"column {name!r}{did_you_mean(name, ours)}")
-    missing = [name for name in needed[table] if name not in names]
-    return table, Misfit(MISSING_COLUMN, f"column {missing[0]!r}") if missing else None
+        if name in ours and names.count(name) > 1:
+            return table, Misfit(COLUMN_TWICE, f"column {name!r}")
+    times = TIMES_SEEN.get(table, ()) if dated else ()
+    missing = [name for name in needed[table] if name not in names and name not in times]
+    if not missing:
+        return table, None
+    subject = f"column {missing[0]!r}"
+    alike = difflib.get_close_matches(missing[0], unknown_columns(columns, table), n=1)
+    if alike and not missing[0].startswith("price"):  # a name alike says nothing of the unit
+        subject += f" (perhaps {alike[0]!r})"
+    return table, Misfit(MISSING_COLUMN, subject)
 
 
-def rows_query(schema: pa.Schema, table: str, *, source: str, now: pd.Timestamp) -> tuple[str, str]:
+def unknown_columns(columns: Sequence[str], table: str) -> list[str]:
+    """Return the columns of a file, by name, that a table has not: they are passed over."""
+    ours = {*STORED[table].names, *_WORKED_OUT}
+    return [name for name in columns if name and ALIASES.get(name, name) not in ours]
+
+
+def rows_query(
+    schema: pa.Schema,
+    table: str,
+    *,
+    source: str,
+    now: pd.Timestamp,
+    seen_at: pd.Timestamp | None = None,
+) -> RowsQuery:
     """Return the stored table that parsed rows belong to, and the query that reads and judges them.
 
     Parameters
@@ -99,16 +160,17 @@ def rows_query(schema: pa.Schema, table: str, *, source: str, now: pd.Timestamp)
         What column source says where the file does not.
     now : pandas.Timestamp
         Time of ingestion: no price is of later.
+    seen_at : pandas.Timestamp, optional
+        When the file was seen: the time of its rows where it lacks the columns ``TIMES_SEEN``.
 
     Returns
     -------
-    table : str
-        Name of the stored table.
-    query : str
-        SQL over a table ``raw``, which has the columns of the schema as c0, c1 ..., the last as
-        ``LINE``, and over a function canonical(), which names GPU models. It gives line, the
-        stored columns and ``wrong``: reason and detail of the first fault of a row, null where
-        the row is good. Columns that do not quite fit are a fault of every row.
+    RowsQuery
+        Its SQL is over a table ``raw``, which has the columns of the schema as c0, c1 ..., the last
+        as ``LINE``, then ``ROW``, and over a function canonical(), which names GPU models. It gives
+        ``ROW``, line, the stored columns, ``wrong``: reason and detail of the first fault of a row,
+        null where the row is good, and ``named``: whether all columns of the key can be read, null
+        where the row is good. Columns that do not quite fit are a fault of every row.
 
     Raises
     ------
@@ -122,34 +184,53 @@ def rows_query(schema: pa.Schema, table: str, *, source: str, now: pd.Timestamp)
     """
     misfit = None
     if table == OWN_COLUMNS:
-        table, misfit = table_of(schema.names[:-1])
+        table, misfit = table_of(schema.names[:-1], dated=seen_at is not None)
+    notices = tuple(
+        f"column {name!r} is no column of {table}: it was passed over"
+        for name in sorted(set(unknown_columns(schema.names[:-1], table)))
+    )
     if misfit:
         fault = _fault(misfit.reason, _literal(misfit.subject))
-        return table, f"SELECT {LINE} AS line, {fault} AS wrong FROM raw"
+        sql = f"SELECT {ROW}, {LINE} AS line, {fault} AS wrong, false AS named FROM raw"
+        return RowsQuery(table, sql, notices=notices)
     given = {
         ALIASES.get(field.name, field.name): (f"c{i}", field.type) for i, field in enumerate(schema)
     }
-    if table == "price_events":
+    times = TIMES_SEEN.get(table, ())
+    timeless = bool(times) and times[0] not in given
+    if seen_at is not None and timeless:
+        given |= dict.fromkeys(times, (_time_literal(seen_at), pa.timestamp("us", tz="UTC")))
+    elif table == "price_events" and "effective_at" in given:
         given.setdefault("observed_at", given["effective_at"])
+    context = {"source": _literal(source), "now": _time_literal(now)}
+    return RowsQuery(table, _judging_sql(table, given, context), timeless, notices)
+
+
+def _judging_sql(
+    table: str, given: dict[str, tuple[str, pa.DataType]], context: dict[str, str]
+) -> str:
+    """Return the SQL of ``RowsQuery``; ``given`` says where each column stands, and its type."""
     kept = [column for column in STORED[table].columns if column.name not in _WORKED_OUT]
-    context = {"source": _literal(source), "now": f"TIMESTAMPTZ '{now.isoformat()}'"}
-    queries = [
-        _column_query(table, column, *given.get(column.name, ("NULL", pa.null())), context)
+    queries = {
+        column.name: _column_query(
+            table, column, *given.get(column.name, ("NULL", pa.null())), context
+        )
         for column in kept
-    ]
-    names = [_stored_value(column) for column in kept]
-    if table == "price_events":
-        names.append("'ok' AS quality")
-    faults = [fault for query in queries for fault in query.faults]
-    written = ", ".join(query.written for query in queries)
-    values = ", ".join(query.value for query in queries)
-    return (
-        table,
-        f"""
-        SELECT line, {", ".join(names)}, CASE {" ".join(faults)} END AS wrong
-        FROM (SELECT *, {values} FROM (SELECT {LINE} AS line, {written} FROM raw))
-        """,
-    )
+    }
+    names = ", ".join(_stored_value(column) for column in kept)
+    faults = " ".join(fault for query in queries.values() for fault in query.faults)
+    key_wrong = " OR ".join(queries[name].wrong for name in STORED[table].key)
+    written = ", ".join(query.written for query in queries.values())
+    values = ", ".join(query.value for query in queries.values())
+    return f"""
+        SELECT
+            {ROW},
+            line,
+            {names},
+            CASE {faults} END AS wrong,
+            CASE WHEN wrong IS NOT NULL THEN NOT ({key_wrong}) END AS named
+        FROM (SELECT *, {values} FROM (SELECT {ROW}, {LINE} AS line, {written} FROM raw))
+    """
 
 
 def _column_query(
@@ -163,15 +244,18 @@ def _column_query(
     words = {"value": name, "written": written, **context}
     value = Template(reading.of_type if is_typed else reading.of_text).substitute(words)
     shown = f"concat('{name} ''', left({written}::VARCHAR, 60), '''')"
+    rules = rules_for(table, name, _kinds(table, column))
+    conditions = [f"({Template(rule.condition).substitute(words)})" for rule in rules]
     faults = [
-        f"WHEN {Template(rule.condition).substitute(words)} THEN {_fault(rule, shown)}"
-        for rule in rules_for(table, name, _kinds(table, column))
+        f"WHEN {condition} THEN {_fault(rule, shown)}"
+        for condition, rule in zip(conditions, rules, strict=True)
     ]
     text = f"nullif(trim({place}::VARCHAR), '')"
     return ColumnQuery(
         written=f"{place if is_typed else text} AS {written}",
         value=f"{value} AS {name}",
         faults=faults,
+        wrong=" OR ".join(f"coalesce({condition}, false)" for condition in conditions) or "false",
     )
 
 
@@ -201,6 +285,10 @@ def _holds_type(arrow_type: pa.DataType, column: Column) -> bool:
         return pa.types.is_timestamp(arrow_type) and arrow_type.tz is not None
     is_number = pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type)
     return column.dtype != "VARCHAR" and is_number
+
+
+def _time_literal(time: pd.Timestamp) -> str:
+    return f"TIMESTAMPTZ '{time.isoformat()}'"
 
 
 def _literal(text: str) -> str:

@@ -17,21 +17,68 @@ from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 from cloudarb_lib.tables.stored_schema import STORED
 
 _MACHINE_COLUMNS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
+_OFFER = ", ".join(OFFER_PARTS)
+_KEY = f"{_OFFER}, effective_at, observed_at"
 _EVENTS = f"""
+    WITH verdict AS (
+        SELECT {_KEY}, arg_max(verdict, decided_at) AS verdict
+        FROM verdicts
+        WHERE decided_at <= $as_of
+        GROUP BY {_KEY}
+    ), flag AS (
+        SELECT
+            {_KEY},
+            arg_min(quality, (quality <> 'glitch_reverted', flagged_at)) AS quality,
+            arg_min(detail, (quality <> 'glitch_reverted', flagged_at)) AS detail,
+            min(flagged_at) AS flagged_at
+        FROM flags
+        WHERE flagged_at <= $as_of
+        GROUP BY {_KEY}
+    ), price AS (
+        SELECT
+            price_events.*,
+            CASE WHEN verdict = 'release' THEN 'ok' ELSE coalesce(quality, 'ok') END AS quality,
+            CASE WHEN verdict IS DISTINCT FROM 'release' THEN detail END AS detail,
+            CASE WHEN verdict IS DISTINCT FROM 'release' THEN flagged_at END AS flagged_at
+        FROM price_events LEFT JOIN flag USING ({_KEY}) LEFT JOIN verdict USING ({_KEY})
+        WHERE observed_at <= $as_of AND verdict IS DISTINCT FROM 'drop'
+    ), doubt AS (
+        SELECT
+            {_KEY},
+            'USD' AS currency,
+            any_value(source) AS source,
+            min(reason) AS quality,
+            arg_min(detail, reason) AS detail,
+            observed_at AS flagged_at
+        FROM doubts ANTI JOIN (FROM verdict WHERE verdict = 'drop') USING ({_KEY})
+        WHERE observed_at <= $as_of
+        GROUP BY {_KEY}
+    ), kind AS (
+        SELECT {_OFFER}, max(price_kind) AS price_kind
+        FROM price_events SEMI JOIN doubt USING ({_OFFER})
+        GROUP BY {_OFFER}
+    ), known AS (
+        SELECT
+            * REPLACE (
+                CASE WHEN quality = 'ok' OR $include_flagged THEN price_usd_per_hour
+                END AS price_usd_per_hour
+            ),
+            false AS held_back
+        FROM price
+        WHERE quality <> 'glitch_reverted' OR $include_flagged
+        UNION ALL BY NAME
+        SELECT doubt.*, coalesce(price_kind, 'administered') AS price_kind, true AS held_back
+        FROM doubt LEFT JOIN kind USING ({_OFFER})
+    )
     SELECT
-        price_events.* REPLACE (
-            CASE WHEN flagged_at <= $as_of THEN quality ELSE 'ok' END AS quality,
-            CASE WHEN flagged_at <= $as_of THEN flagged_at END AS flagged_at
-        ),
-        concat_ws('/', {", ".join(OFFER_PARTS)}) AS offer_id,
+        known.* EXCLUDE (held_back),
+        concat_ws('/', {_OFFER}) AS offer_id,
         {", ".join(_MACHINE_COLUMNS)}
-    FROM price_events LEFT JOIN instances USING (provider, instance_type)
-    WHERE observed_at <= $as_of
-        AND ($providers IS NULL OR provider IN $providers)
+    FROM known LEFT JOIN instances USING (provider, instance_type)
+    WHERE ($providers IS NULL OR provider IN $providers)
         AND ($options IS NULL OR purchase_option IN $options)
         AND (NOT $gpu_only OR gpu_count > 0)
-        AND ($include_flagged OR flagged_at IS NULL OR flagged_at > $as_of)
-    ORDER BY offer_id, effective_at, observed_at
+    ORDER BY offer_id, effective_at, observed_at, held_back DESC
 """
 WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
 
@@ -65,6 +112,15 @@ def current(folder: Path) -> Path | None:
     return path
 
 
+def has_our_tables(con: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether a database has the stored tables as this version makes them."""
+    columns: dict[str, list[str]] = {}
+    query = "SELECT table_name, column_name FROM duckdb_columns() ORDER BY table_name, column_index"
+    for table, column in con.execute(query).fetchall():
+        columns.setdefault(table, []).append(column)
+    return all(columns.get(table.name) == table.names for table in STORED.values())
+
+
 class Snapshot(AbstractContextManager["Snapshot"]):
     """One immutable state of the price store, read only.
 
@@ -82,8 +138,8 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         self.path = path
         self.digest = path.stem
         self._con = connect(path, read_only=True)
-        tables = {row[0] for row in self._con.execute("SHOW TABLES").fetchall()}
-        if not set(STORED) <= tables:
+        if not has_our_tables(self._con):
+            self._con.close()
             raise StoreError(f"snapshot {path} was written by another version.", WAY_OUT)
 
     def close(self, *_: object) -> None:
@@ -128,14 +184,19 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         gpu_only : bool
             Only machines known to have a GPU.
         include_flagged : bool
-            Keep the errors of lists, which are otherwise left out from ``flagged_at`` on.
+            Keep the prices that were found wrong, which are otherwise null or left out from
+            ``flagged_at`` on.
 
         Returns
         -------
         DataFrame
-            Columns of table ``price_events``, ``offer_id`` (a category) and the specification of
-            the machine (null where unknown), sorted by offer_id and effective_at. Of several
-            observations of one (offer, effective_at) the latest one stands.
+            Columns of table ``price_events``, ``quality`` (ok, else why the offer is in doubt from
+            this row on: its price is null), ``detail`` (the reason in words), ``flagged_at``,
+            ``offer_id`` (a category) and the specification of the machine (null where unknown),
+            sorted by offer_id and effective_at. Of several observations of one (offer,
+            effective_at) the latest one stands; rows that were held back are among them, unless a
+            good one of the same two times is there. A price that a list took back
+            (glitch_reverted), or that a verdict dropped, is left out: the one before stands.
         """
         unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
         if unknown:

@@ -6,10 +6,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -17,78 +15,18 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.base.files import locked, replaced
-from cloudarb_lib.sources import registry
-from cloudarb_lib.sources.base import LINE, UnreadRow
 from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store import quality
-from cloudarb_lib.store.merge import MergeCounts, merge_staged
-from cloudarb_lib.store.rows import rows_query
-from cloudarb_lib.store.snapshot import WAY_OUT, connect, current
+from cloudarb_lib.store.batch import Batch
+from cloudarb_lib.store.intake import take_in
+from cloudarb_lib.store.report import IngestReport
+from cloudarb_lib.store.snapshot import WAY_OUT, connect, current, has_our_tables
+from cloudarb_lib.store.whole import WholeLooks
 from cloudarb_lib.tables.stored_schema import STORED
 
+_PRICE_KEY = ", ".join(STORED["price_events"].key)
 SNAPSHOTS_KEPT = 3
 """The newest, and two older ones: for a reader that has just read the pointer, and to go back."""
-ROW_TEXT_CHARACTERS = 1000
-"""How much of a row that is held back goes to quarantine."""
-_HOW_TO_READ_QUARANTINE = (
-    "what was quarantined: read them with "
-    "cloudarb_lib.store.open_snapshot(FOLDER).table('quarantine')\n"
-)
-
-
-@dataclass
-class IngestReport:
-    """Counts of one call: ``read`` = ``new`` + ``unchanged`` + ``superseded`` + ``quarantined``.
-
-    Parameters
-    ----------
-    quarantined : Counter
-        Rows by reason.
-    flagged : Counter
-        By source, the prices that the call brought and that are held for errors of a list.
-    digest : str
-        Name of the snapshot in force afterwards.
-    published : bool
-        Whether that is a new one.
-    """
-
-    read: int = 0
-    new: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    quarantined: Counter[str] = field(default_factory=Counter)
-    flagged: Counter[str] = field(default_factory=Counter)
-    digest: str = ""
-    published: bool = False
-
-    def add(self, read: int, counts: MergeCounts, held_back: Counter[str]) -> None:
-        """Count a file that was taken in."""
-        self.read += read
-        self.new += counts.new
-        self.unchanged += counts.unchanged
-        self.superseded += counts.superseded
-        self.quarantined += held_back
-
-    def __str__(self) -> str:
-        reasons = _listed(self.quarantined)
-        flags = _listed(self.flagged)
-        text = (
-            f"read {self.read:,}: new {self.new:,}, unchanged {self.unchanged:,}, "
-            f"superseded {self.superseded:,}, quarantined {self.quarantined.total():,}"
-        )
-        if reasons:
-            text += f" ({reasons})"
-        if flags:
-            text += f", flagged as errors of a list: {flags}"
-        text += "\n"
-        if reasons:
-            text += _HOW_TO_READ_QUARANTINE
-        text += f"snapshot {self.digest}"
-        return text if self.published else f"{text} (nothing changed)"
-
-
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
 
 
 def writer_lock(folder: Path, *, wait: bool = False) -> AbstractContextManager[int]:
@@ -96,13 +34,13 @@ def writer_lock(folder: Path, *, wait: bool = False) -> AbstractContextManager[i
     return locked(folder / "lock", StoreError, f"store {folder}", wait=wait)
 
 
-def add_files(files: Sequence[Path], folder: Path, now: pd.Timestamp) -> IngestReport:
+def add_files(batches: Sequence[Batch], folder: Path, now: pd.Timestamp) -> IngestReport:
     """Take files into a store and publish one new snapshot; the caller holds ``writer_lock``.
 
     Parameters
     ----------
-    files : sequence of Path
-        Each of one source of ``sources.registry``.
+    batches : sequence of Batch
+        Files, each of one source of ``sources.registry``.
     folder : Path
         The store.
     now : Timestamp
@@ -120,19 +58,24 @@ def add_files(files: Sequence[Path], folder: Path, now: pd.Timestamp) -> IngestR
     with _work_copy(base, folder) as work:
         with connect(work) as con:
             _prepare(con, folder, is_new=base is None)
-            first_row = _number_of_prices(con)
-            refused = _take_in_all(con, files, now, report)
-            if report.read > report.unchanged:
+            first_row = _number_of("price_events", con)
+            doubts = _number_of("doubts", con)
+            refused = _take_in_all(con, batches, now, report)
+            if report.new or report.superseded or report.withdrawn:
                 quality.mark_errors(con)
             report.flagged.update(_flagged_since(con, first_row))
-            report.digest = content_digest(con)
+            all_held_back = report.quarantined.total() == report.read and not report.withdrawn
+            if base is not None and all_held_back and _number_of("doubts", con) == doubts:
+                report.digest = base.stem  # quarantine alone makes no snapshot
+            else:
+                report.digest = content_digest(con)
             con.execute("CHECKPOINT")
         report.published = base is None or base.stem != report.digest
         if report.published:
             _publish(work, folder, report.digest)
     if refused:
         what = " ".join(error.what for error in refused)
-        if len(refused) < len(files):
+        if len(refused) < len(batches):
             what += f" The other files were taken in: {report}."
         raise DataError(what, refused[0].way_out)
     return report
@@ -162,22 +105,22 @@ def _prepare(con: duckdb.DuckDBPyConnection, folder: Path, *, is_new: bool) -> N
     )
     if is_new:
         con.execute(";".join(table.ddl() for table in STORED.values()))
-    elif con.execute("FROM duckdb_views() WHERE view_name = 'price_events'").fetchall():
+    elif not has_our_tables(con):
         raise StoreError(f"store {folder} was written by an older version.", WAY_OUT)
 
 
-def _number_of_prices(con: duckdb.DuckDBPyConnection) -> int:
-    """Return how many prices there are: as they are only ever added, the rowid of the next one."""
-    ((count,),) = con.execute("SELECT count(*) FROM price_events").fetchall()
+def _number_of(table: str, con: duckdb.DuckDBPyConnection) -> int:
+    """Return how many rows there are; of a table that only grows, the rowid of the next one."""
+    ((count,),) = con.execute(f"SELECT count(*) FROM {table}").fetchall()
     return count
 
 
 def _flagged_since(con: duckdb.DuckDBPyConnection, first_row: int) -> dict[str, int]:
     """Return by source how many of the prices from a row on are held for errors of a list."""
-    query = """
+    query = f"""
         SELECT source, count(*)
-        FROM price_events
-        WHERE flagged_at IS NOT NULL AND rowid >= ?
+        FROM price_events SEMI JOIN flags USING ({_PRICE_KEY})
+        WHERE price_events.rowid >= ?
         GROUP BY source
     """
     return dict(con.execute(query, [first_row]).fetchall())
@@ -198,118 +141,25 @@ def _publish(work: Path, folder: Path, digest: str) -> None:
 
 
 def _take_in_all(
-    con: duckdb.DuckDBPyConnection, files: Sequence[Path], now: pd.Timestamp, report: IngestReport
+    con: duckdb.DuckDBPyConnection,
+    batches: Sequence[Batch],
+    now: pd.Timestamp,
+    report: IngestReport,
 ) -> list[DataError]:
     """Take in file after file, counting in ``report``; return why others were refused."""
+    looks = WholeLooks(con)
     refused = []
-    for path in files:
+    for batch in batches:
         try:
-            _take_in(con, path, now, report)
+            take_in(con, batch, now, looks=looks, report=report)
         except DataError as error:
-            refused.append(DataError(f"{path} was refused: {error.what}", error.way_out))
+            refused.append(DataError(f"{batch.path} was refused: {error.what}", error.way_out))
+            looks.void(batch.whole, f"{batch.path.name} was refused, so nothing was withdrawn")
+    looks.settle()
+    report.withdrawn = looks.withdrawn
+    for notice in looks.notices:
+        report.say(notice)
     return refused
-
-
-def _take_in(
-    con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp, report: IngestReport
-) -> None:
-    """Merge one file; DataError, and nothing changed, where it is refused."""
-    table, read = _stage(con, path, now)
-    counts = merge_staged(con, table)
-    held_back = _record(con, path, table, now, read, counts)
-    report.add(read, counts, held_back)
-
-
-def _stage(con: duckdb.DuckDBPyConnection, path: Path, now: pd.Timestamp) -> tuple[str, int]:
-    """Fill ``staged`` and ``held_back`` from a file; return its table and how many rows it has."""
-    table = ""
-    read = 0
-    for piece in registry.read(path):
-        ((name, rows),) = piece.tables.items()
-        if not table:
-            table, query = rows_query(rows.schema, name, source=path.stem, now=now)
-            con.execute(f"""
-                CREATE OR REPLACE TEMP TABLE staged AS
-                SELECT 0::BIGINT AS line, *, {{'reason': '', 'detail': ''}} AS wrong
-                FROM {table}
-                LIMIT 0;
-                CREATE OR REPLACE TEMP TABLE held_back AS
-                SELECT line, reason, detail, row_text FROM quarantine LIMIT 0
-            """)
-        numbered = [f"c{i}" for i in range(rows.num_columns - 1)]  # whatever their names hold
-        text = ", ".join(f"coalesce({name}::VARCHAR, '')" for name in numbered)
-        con.register("raw", rows.rename_columns([*numbered, LINE]))
-        con.execute(f"INSERT INTO staged BY NAME {query}")
-        con.execute(f"""
-            INSERT INTO held_back
-            SELECT
-                line,
-                wrong.reason,
-                wrong.detail,
-                left(concat_ws(',', {text}), {ROW_TEXT_CHARACTERS})
-            FROM (SELECT line, wrong FROM staged WHERE wrong IS NOT NULL)
-            JOIN raw ON line = {LINE}
-        """)
-        if piece.unread:
-            _hold_back(con, piece.unread)
-        read += len(rows) + len(piece.unread)
-    if not read:
-        raise DataError("it has no row.", "Give a file with rows.")
-    return table, read
-
-
-def _hold_back(con: duckdb.DuckDBPyConnection, unread: list[UnreadRow]) -> None:
-    """Add the rows that a source could not read to ``held_back``."""
-    rows = [
-        (row.line, row.reason.name, row.detail, row.text[:ROW_TEXT_CHARACTERS]) for row in unread
-    ]
-    con.register("unread", pd.DataFrame(rows))
-    con.execute("INSERT INTO held_back FROM unread")
-
-
-def _record(
-    con: duckdb.DuckDBPyConnection,
-    path: Path,
-    table: str,
-    now: pd.Timestamp,
-    read: int,
-    counts: MergeCounts,
-) -> Counter[str]:
-    """Note the file in the log and its bad rows in quarantine; return these by reason."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    by_reason = con.execute("SELECT reason, count(*) FROM held_back GROUP BY reason").fetchall()
-    held_back = Counter(dict(by_reason))
-    con.execute(
-        """
-        INSERT INTO quarantine
-        SELECT $file, $sha256, line, reason, detail, row_text, $now
-        FROM held_back
-        WHERE NOT EXISTS (
-            SELECT 1
-            FROM quarantine known
-            WHERE known.file_sha256 = $sha256
-                AND known.line = held_back.line
-                AND known.reason = held_back.reason
-        )
-        """,
-        {"file": path.name, "sha256": sha256, "now": now},
-    )
-    con.execute(
-        "INSERT INTO ingest_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            path.name,
-            sha256,
-            table,
-            now,
-            read,
-            counts.new,
-            counts.unchanged,
-            counts.superseded,
-            held_back.total(),
-        ],
-    )
-    return held_back
 
 
 def content_digest(con: duckdb.DuckDBPyConnection) -> str:
@@ -321,9 +171,8 @@ def content_digest(con: duckdb.DuckDBPyConnection) -> str:
     for table in STORED.values():
         if table.name == "ingest_log":  # it says when and in which order
             continue
-        is_quarantine = table.name == "quarantine"
-        names = ["file_sha256", "line", "reason"] if is_quarantine else table.names
-        columns = ", ".join(names)
+        of_key = table.name in ("quarantine", "doubts")  # which of several files told it first
+        columns = ", ".join(table.key if of_key else table.names)
         query = f"""
             SELECT count(*), sum(hash({columns})), sum(hash(1, {columns}))
             FROM {table.name}

@@ -27,10 +27,22 @@ PRICE_EVENTS = Table(
         Column(
             "offer_count", "INTEGER", "offers", "how many were on sale, where told", nullable=True
         ),
-        Column("quality", "VARCHAR", "", "ok, glitch_reverted or glitch_low_for_gpu"),
-        Column(
-            "flagged_at", "TIMESTAMPTZ", "UTC", "when the flag could first be known", nullable=True
-        ),
+    ),
+)
+
+FLAGS = Table(
+    name="flags",
+    meaning="Prices that were found wrong: kept, and left out of plans from flagged_at on, unless a"
+    " verdict says that they are right. The offer is in doubt until its next good price; only"
+    " after glitch_reverted, where the list came back, the price before stands.",
+    key=(*OFFER_PARTS, "effective_at", "observed_at", "quality"),
+    columns=(
+        *OFFER,
+        Column("effective_at", "TIMESTAMPTZ", "UTC", "of the price"),
+        Column("observed_at", "TIMESTAMPTZ", "UTC", "of the price"),
+        Column("quality", "VARCHAR", "", "why, a code such as glitch_low_for_gpu"),
+        Column("detail", "VARCHAR", "", "the sentence: what, beside what, by which rule"),
+        Column("flagged_at", "TIMESTAMPTZ", "UTC", "when it could first be known"),
     ),
 )
 
@@ -203,6 +215,7 @@ STORED = {
     table.name: table
     for table in (
         PRICE_EVENTS,
+        FLAGS,
         DOUBTS,
         VERDICTS,
         EVIDENCE,

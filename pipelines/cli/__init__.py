@@ -30,7 +30,7 @@ risk_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", cls=Verb, options_metavar="[--reports FOLDER]")(run.run)
-app.command("ingest", cls=Verb, options_metavar="[--store FOLDER]")(ingest.ingest)
+app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
 app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
     backtest.backtest
 )

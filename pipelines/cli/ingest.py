@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines import exit_codes
+
 
 def ingest(
     files: Annotated[
@@ -15,18 +17,45 @@ def ingest(
     store: Annotated[
         str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
     ] = "",
+    whole: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROVIDER[/REGION[/OPTION]]",
+            help="the files show this part of the market whole: what they lack of it is withdrawn",
+        ),
+    ] = None,
+    seen_at: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="when files without times of their own were downloaded"),
+    ] = "",
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="withdraw what is missing, however much it is")
+    ] = False,
 ) -> int:
     """Take price files into the store.
 
     Takes in our own tables (Parquet or CSV; columns in data/README.md) and the JSON printed by aws
     ec2 describe-spot-price-history, also several pages in one file; without FILE the bundled
     history. The same file twice changes nothing. Rows that break a rule go to quarantine with file,
-    line and reason; the rest lands, and a new snapshot is published.
+    line and reason; the rest lands, and a new snapshot is published. A file vouches for its own
+    rows alone, unless --whole says that it shows a part of the market whole. Exit code 3 where
+    nothing of a file landed.
     """
 
     import pandas as pd
 
-    from cloudarb_lib.store import ingest_files
+    from cloudarb_lib.base.units import ensure_utc
+    from cloudarb_lib.store import Batch, ingest_files, scope_of
 
-    print(ingest_files(files or [], store_dir=store, now=pd.Timestamp.now("UTC")))
-    return 0
+    batches = [
+        Batch(
+            path,
+            seen_at=ensure_utc(seen_at, "--seen-at") if seen_at else None,
+            whole=tuple(scope_of(text) for text in whole or ()),
+            confirmed=confirm,
+        )
+        for path in files or ()
+    ]
+    report = ingest_files(batches, store_dir=store, now=pd.Timestamp.now("UTC"))
+    print(report)
+    return exit_codes.DATA if report.nothing_landed else exit_codes.DONE

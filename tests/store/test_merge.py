@@ -82,15 +82,17 @@ def test_later_looks_supersede_and_disagreeing_rows_are_held_back(tmp_path: Path
         head + price_seen(2, "2026-01-25") + price_seen(7, "2026-01-25", "2026-01-20"),
     )
     report = ingest(store, three)
-    assert (report.new, report.unchanged, report.superseded) == (1, 1, 0)
+    assert (report.new, report.unchanged, report.superseded) == (2, 0, 0)  # it ends the doubt
     with open_snapshot(store) as snapshot:
         for day, prices in (
             ("2026-01-04", []),
             ("2026-01-07", [1]),
             ("2026-01-13", [2]),
+            ("2026-01-21", [None]),  # two rows of that day disagree
             ("2026-01-26", [2, 7]),
         ):
-            assert snapshot.events(as_of=day)["price_usd_per_hour"].tolist() == prices
+            seen = snapshot.events(as_of=day)["price_usd_per_hour"]
+            assert seen.astype(object).where(seen.notna(), None).tolist() == prices
 
 
 def test_machine_tables_are_corrected_and_named_alike(tmp_path: Path) -> None:

@@ -84,12 +84,7 @@ def test_other_columns_are_checked_too(tmp_path: Path) -> None:
     assert report.new == 1
     with open_snapshot(tmp_path / "s") as snapshot:
         row = snapshot.table("price_events").iloc[0]
-    assert (row["term"], row["price_kind"], row["offer_count"], row["quality"]) == (
-        "1y",
-        "market",
-        3,
-        "ok",
-    )
+    assert (row["term"], row["price_kind"], row["offer_count"]) == ("1y", "market", 3)
 
 
 @pytest.mark.parametrize("number", ["2147483648", "99999999999", "inf", "-1e300"])
@@ -138,17 +133,30 @@ def test_a_header_that_does_not_fit_holds_back_every_row(tmp_path: Path) -> None
     wrong = write_text(
         tmp_path / "a.csv", PRICE_HEADER.replace("region", "regin") + PRICE_ROW + PRICE_ROW
     )
-    assert dict(ingest(tmp_path / "s", wrong).quarantined) == {"unknown_column": 2}
-    assert "did you mean 'region'" in quarantine(tmp_path / "s")["detail"][0]
+    assert dict(ingest(tmp_path / "s", wrong).quarantined) == {"missing_column": 2}
+    assert "column 'region' (perhaps 'regin')" in quarantine(tmp_path / "s")["detail"][0]
     short = write_text(
         tmp_path / "b.csv",
         PRICE_HEADER.replace(",price_usd_per_hour", "") + PRICE_ROW.rsplit(",", 1)[0] + "\n",
     )
-    assert dict(ingest(tmp_path / "s", short).quarantined) == {"missing_column": 1}
+    report = ingest(tmp_path / "s", short)
+    assert dict(report.quarantined) == {"missing_column": 1}
+    assert report.nothing_landed == ["b.csv"]
     twice = write_text(tmp_path / "c.csv", PRICE_HEADER.replace("region", "provider") + PRICE_ROW)
-    assert dict(ingest(tmp_path / "s", twice).quarantined) == {"unknown_column": 1}
-    for odd in ("", '"a""b"', "a\x00b", "line_read", "c0"):
-        file = write_text(
-            tmp_path / "d.csv", PRICE_HEADER.strip() + f",{odd}\n" + PRICE_ROW.strip() + ",1\n"
-        )
-        assert dict(ingest(tmp_path / "s", file).quarantined) == {"unknown_column": 1}, odd
+    assert dict(ingest(tmp_path / "s", twice).quarantined) == {"column_twice": 1}
+
+
+@pytest.mark.parametrize("name", ["notes", '"a""b"', "a\x00b", "line_read", "row_read", "c0"])
+def test_a_column_that_is_none_of_ours_is_passed_over(tmp_path: Path, name: str) -> None:
+    text = PRICE_HEADER.strip() + f",{name}\n" + PRICE_ROW.strip() + ",1\n"
+    report = ingest(tmp_path / "s", write_text(tmp_path / "d.csv", text))
+    assert (report.new, report.quarantined.total()) == (1, 0)
+    (notice,) = report.notices
+    assert notice.startswith("d.csv: column ")
+    assert notice.endswith("is no column of price_events: it was passed over")
+
+
+def test_a_column_without_a_name_is_no_news(tmp_path: Path) -> None:
+    text = PRICE_HEADER.strip() + ",\n" + PRICE_ROW.strip() + ",\n"
+    report = ingest(tmp_path / "s", write_text(tmp_path / "d.csv", text))
+    assert (report.new, report.notices) == (1, [])

@@ -62,7 +62,10 @@ def test_bundled_events_are_the_bundled_files(bundled: Path) -> None:
         expected = files[column].to_numpy(dtype=object, na_value=None)
         assert (events[column].to_numpy(dtype=object, na_value=None) == expected).all(), column
     assert (events["offer_id"].astype(str) == files["offer_id"]).all()
-    assert len(kept) == (events["quality"] == "ok").sum()
+    flagged = events["quality"] != "ok"
+    assert len(kept) == len(events) - (events["quality"] == "glitch_reverted").sum()
+    assert (kept["price_usd_per_hour"].notna() <= (kept["quality"] == "ok")).all()
+    assert events.loc[flagged, "price_usd_per_hour"].notna().all()
     gpus = events[events["gpu_count"] > 0]
     assert gpus["gpu_model"].notna().all()
     assert {"H100", "A100-80GB", "L4"} <= set(gpus["gpu_model"])

@@ -1,0 +1,67 @@
+"""What is brought to a store: a file, when it was seen, and what it shows whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.units import ensure_utc
+from cloudarb_lib.sources.base import Scope
+from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A file to take in, with what it does not say itself.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    seen_at : pandas.Timestamp, optional
+        When it was downloaded: rows without a time of their own are of then. Without it that is
+        what the file says of itself, else its time of modification.
+    whole : tuple of Scope
+        Parts of the market that it shows whole: what is on sale there, and missing in the file, is
+        withdrawn. Files of one call that name the same scope show it together, page by page.
+    mapping : object, optional
+        How its columns are ours, for a file of no known source.
+    confirmed : bool
+        Whether a person confirmed what it withdraws, however much that is.
+    """
+
+    path: Path
+    seen_at: pd.Timestamp | None = None
+    whole: tuple[Scope, ...] = ()
+    mapping: object | None = None
+    confirmed: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+        if self.seen_at is not None:
+            object.__setattr__(self, "seen_at", ensure_utc(self.seen_at, "seen_at"))
+
+
+def scope_of(text: str) -> Scope:
+    """Return the part of a market that a text names: PROVIDER, /REGION and /OPTION where given.
+
+    Raises
+    ------
+    ParameterError
+        Where it names no provider, more than three things, or an unknown purchase option.
+    """
+    provider, *others = (part.strip() for part in text.split("/"))
+    region, option = ([*others, "", ""])[:2]
+    if not provider or len(others) > 2:
+        raise ParameterError(f"{text!r} names no part of a market.", "Write gcp/us-east1/spot.")
+    if option not in ("", *PURCHASE_OPTIONS):
+        raise ParameterError(f"purchase option {option!r} is unknown.", f"Use {PURCHASE_OPTIONS}.")
+    return Scope(provider.lower(), region, option)
+
+
+def scope_text(scope: Scope) -> str:
+    """Return a scope as ``scope_of`` reads it."""
+    return f"{scope.provider}/{scope.region}/{scope.purchase_option}".rstrip("/")

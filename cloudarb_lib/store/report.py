@@ -1,0 +1,89 @@
+"""What came of the files of one call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from cloudarb_lib.store.merge import MergeCounts
+
+_HOW_TO_READ_QUARANTINE = (
+    "what was quarantined: read them with "
+    "cloudarb_lib.store.open_snapshot(FOLDER).table('quarantine')"
+)
+
+
+@dataclass
+class IngestReport:
+    """Counts of one call: ``read`` = ``new`` + ``unchanged`` + ``superseded`` + ``quarantined``.
+
+    Parameters
+    ----------
+    quarantined : Counter
+        Rows by reason.
+    examples : dict
+        By reason, the first sentence on a row that was held back.
+    withdrawn : int
+        Offers that a file lacks of a part of the market that it shows whole.
+    flagged : Counter
+        By source, the prices that the call brought and that are held for errors of a list.
+    notices : list of str
+        What whoever brought the files should know.
+    nothing_landed : list of str
+        Names of the files of which every row was held back.
+    digest : str
+        Name of the snapshot in force afterwards.
+    published : bool
+        Whether that is a new one.
+    """
+
+    read: int = 0
+    new: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    withdrawn: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    flagged: Counter[str] = field(default_factory=Counter)
+    notices: list[str] = field(default_factory=list)
+    nothing_landed: list[str] = field(default_factory=list)
+    digest: str = ""
+    published: bool = False
+
+    def add(self, read: int, counts: MergeCounts, held_back: Counter[str]) -> None:
+        """Count a file that was taken in."""
+        self.read += read
+        self.new += counts.new
+        self.unchanged += counts.unchanged
+        self.superseded += counts.superseded
+        self.quarantined += held_back
+
+    def say(self, notice: str) -> None:
+        """Add a notice, once."""
+        if notice not in self.notices:
+            self.notices.append(notice)
+
+    def __str__(self) -> str:
+        reasons = _listed(self.quarantined)
+        flags = _listed(self.flagged)
+        text = (
+            f"read {self.read:,}: new {self.new:,}, unchanged {self.unchanged:,}, "
+            f"superseded {self.superseded:,}, quarantined {self.quarantined.total():,}"
+        )
+        if reasons:
+            text += f" ({reasons})"
+        if self.withdrawn:
+            text += f", withdrawn {self.withdrawn:,}"
+        if flags:
+            text += f", flagged as errors of a list: {flags}"
+        lines = [text, *self.notices]
+        lines += [f"{reason}: {sentence}" for reason, sentence in sorted(self.examples.items())]
+        lines += [f"{name}: nothing landed" for name in self.nothing_landed]
+        if reasons and self.published:
+            lines.append(_HOW_TO_READ_QUARANTINE)
+        end = "" if self.published else " (nothing changed)"
+        return "\n".join([*lines, f"snapshot {self.digest}{end}"])
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
