@@ -195,6 +195,12 @@ def _cost_by_pool(plan: Plan) -> pd.Series:
     return used.groupby(["workload", pool])["cost"].sum()
 
 
+def _oldest_observation(plan: Plan) -> str:
+    """Return in words when the price was observed that of all those rented is known the longest."""
+    observed = plan.table["observed_at"].dropna()
+    return f"observed {observed.min():%Y-%m-%d %H:%M} UTC" if len(observed) else "none: all held"
+
+
 def summary(plan: Plan) -> pd.DataFrame:
     """Return a plan in facts.
 
@@ -219,6 +225,8 @@ def summary(plan: Plan) -> pd.DataFrame:
         ("spend at list prices", verdict.list_spend_usd, "USD", ""),
         (EffectiveProviders(1.0).name(problem), verdict.effective, "", ""),
     ]
+    if "observed_at" in problem.slots:
+        rows.append(("oldest price rented", np.nan, "", _oldest_observation(plan)))
     for row, total in zip(problem.rows, verdict.sums, strict=True):
         if row.unit:
             rows.append((row.name, float(total), row.unit, ""))

@@ -25,6 +25,7 @@ _COLUMNS = [
     "purchase_option",
     "gpus",
     "scenario",
+    "observed_at",
 ]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.types import Panel
+from cloudarb_lib.market.freshness import DaysBySource, Freshness
 from cloudarb_lib.market.offers import current_offers, fresh
 from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.market.places import with_places
@@ -38,8 +39,12 @@ class Market:
     ----------
     as_of
         Nothing recorded later is in it.
+    freshness
+        How old a price may be.
     offers
-        Table ``offers`` of the sources that are fresh, with ``source`` and ``PLACE_COLUMNS``.
+        Table ``offers`` at prices that are fresh, with ``source`` and ``PLACE_COLUMNS``.
+    states
+        Table ``offer_states``: every offer of these providers on record, and why it is not offered.
     sources
         Table ``sources``: every source of these providers with its age, the stale ones too.
     events
@@ -51,7 +56,9 @@ class Market:
     """
 
     as_of: pd.Timestamp
+    freshness: Freshness
     offers: pd.DataFrame
+    states: pd.DataFrame
     sources: pd.DataFrame
     events: pd.DataFrame
     looks: pd.DataFrame
@@ -82,13 +89,8 @@ class Market:
         gpus = (events["gpu_count"] > 0).to_numpy()
         return to_panel(events[gpus], self.looks, freq=freq, as_of=self.as_of, how=how)
 
-    def with_older(self, stale_after_days: float) -> Market:
-        """Return the market with the offers of older sources beside these.
-
-        Parameters
-        ----------
-        stale_after_days
-            Age from which a source is stale in it.
+    def with_stale(self) -> Market:
+        """Return the market with the stale offers beside these, those that are expired left out.
 
         Returns
         -------
@@ -101,7 +103,7 @@ class Market:
             self.looks,
             self.grid_carbon,
             providers=list(self.sources["provider"].unique()),
-            stale_after_days=stale_after_days,
+            freshness=self.freshness.with_stale(),
         )
         stale = ~wider.offers["offer_id"].isin(self.offers["offer_id"])
         return replace(wider, offers=wider.offers.assign(stale=stale))
@@ -112,12 +114,18 @@ def read_market(
     as_of: pd.Timestamp,
     *,
     providers: Sequence[str] | None,
-    stale_after_days: float,
+    stale_after_days: DaysBySource,
+    expired_after_days: DaysBySource | None = None,
     gpu_only: bool = True,
 ) -> Market:
     """Return the market at ``as_of``; parameters and errors as of ``read_markets``."""
     (market,) = read_markets(
-        record, [as_of], providers=providers, stale_after_days=stale_after_days, gpu_only=gpu_only
+        record,
+        [as_of],
+        providers=providers,
+        stale_after_days=stale_after_days,
+        expired_after_days=expired_after_days,
+        gpu_only=gpu_only,
     )
     return market
 
@@ -127,7 +135,8 @@ def read_markets(
     times: Sequence[pd.Timestamp],
     *,
     providers: Sequence[str] | None,
-    stale_after_days: float,
+    stale_after_days: DaysBySource,
+    expired_after_days: DaysBySource | None = None,
     gpu_only: bool = True,
 ) -> list[Market]:
     """Return the market at each of ``times``, from what was known then.
@@ -139,15 +148,20 @@ def read_markets(
     providers
         Whose offers count; all, if None.
     stale_after_days
-        Sources not looked at for longer are no offers.
+        A price that was observed longer ago is not offered; days, or days by source.
+    expired_after_days
+        One that is older than this is not even a fall-back in a stress test; days, days by source,
+        or None for ``fallback_price_age_days`` of the assumptions.
     gpu_only
         Whether machines without a GPU are left out.
 
     Raises
     ------
     ParameterError
-        Where nothing is recorded of a provider by the last time, or no price is fresh then.
+        Where nothing is recorded of a provider by the last time, no price is fresh then, or an age
+        is no number from 0 up.
     """
+    freshness = Freshness.of(stale_after_days, expired_after_days)
     grid_carbon = record.table("grid_carbon")
     markets = [
         _market(
@@ -156,7 +170,7 @@ def read_markets(
             record.looks(as_of=as_of),
             grid_carbon,
             providers=providers,
-            stale_after_days=stale_after_days,
+            freshness=freshness,
         )
         for as_of in times
     ]
@@ -171,18 +185,25 @@ def _market(
     grid_carbon: pd.DataFrame,
     *,
     providers: Sequence[str] | None,
-    stale_after_days: float,
+    freshness: Freshness,
 ) -> Market:
     own_looks = looks if providers is None else looks[looks["provider"].isin(list(providers))]
-    offers, sources = current_offers(
-        events, own_looks, as_of=as_of, stale_after_days=stale_after_days
+    found = current_offers(events, own_looks, as_of=as_of, freshness=freshness)
+    return Market(
+        as_of=as_of,
+        freshness=freshness,
+        offers=with_places(found.offers, grid_carbon),
+        states=found.states,
+        sources=found.sources,
+        events=events,
+        looks=looks,
+        grid_carbon=grid_carbon,
     )
-    return Market(as_of, with_places(offers, grid_carbon), sources, events, looks, grid_carbon)
 
 
 def _check_offers(market: Market, providers: Sequence[str] | None) -> None:
     """Raise ParameterError where a provider has no record, or the market no offer."""
-    recorded = sorted(market.looks["provider"].unique())
+    recorded = sorted({*market.looks["provider"], *market.sources["provider"]})
     day = f"{market.as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
     for name in providers or ():
         if name not in recorded:
@@ -193,9 +214,11 @@ def _check_offers(market: Market, providers: Sequence[str] | None) -> None:
             )
     if not len(market.offers):
         last = "first look is later"
-        if recorded:
-            last = f"last look is of {market.looks['looked_at'].max():%Y-%m-%d}"
+        if len(market.sources):
+            last = f"last look is of {market.sources['looked_at'].max():%Y-%m-%d}"
+        counts = market.states["state"].value_counts(sort=False)
+        found = ", ".join(f"{n:,} {state}" for state, n in counts.items())
         raise ParameterError(
-            f"no price is known and fresh on {day}: the {last}.",
+            f"no price is known and fresh on {day}: the {last}{found and f' ({found})'}.",
             "Choose another as_of, or let prices be older (stale_after_days).",
         )

@@ -1,78 +1,199 @@
-"""What can be rented at a time: the prices in force of sources that are fresh."""
+"""What can be rented at a time: what became of every offer on record, and which are offered."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import pandas as pd
 
-from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.units import parse_as_of
-from cloudarb_lib.market.events import SOURCE, came_into_force
+from cloudarb_lib.market.events import (
+    GONE,
+    IN_DOUBT,
+    NEVER_US,
+    ON_SALE,
+    SOLD_OUT,
+    SOURCE,
+    WITHDRAWN,
+    came_into_force,
+    to_times,
+)
+from cloudarb_lib.market.freshness import Freshness
+from cloudarb_lib.market.looks import LookScopes, newest_observation_us
 from cloudarb_lib.tables.run_schema import RUN_TABLES
 
 NEVER_OFFERED = ("aws-spot-2015",)
 """Records for models and tests only: the auction years of AWS spot."""
+OFFERED = "offered"
+STALE = "stale"
+_DAY_US = 86_400_000_000
+
+
+class CurrentOffers(NamedTuple):
+    """What is on offer at a time, how old each source is, and what became of every offer.
+
+    Attributes
+    ----------
+    offers
+        Table ``offers`` with column ``source``, by offer_id.
+    sources
+        Table ``sources``: every source of the events and looks, the stale ones too. Those of
+        ``NEVER_OFFERED`` count as stale.
+    states
+        Table ``offer_states``, by offer_id.
+    """
+
+    offers: pd.DataFrame
+    sources: pd.DataFrame
+    states: pd.DataFrame
 
 
 def current_offers(
-    events: pd.DataFrame, looks: pd.DataFrame, *, as_of: object, stale_after_days: float
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what is on offer at ``as_of``, and how old each source is.
+    events: pd.DataFrame, looks: pd.DataFrame, *, as_of: object, freshness: Freshness
+) -> CurrentOffers:
+    """Return what is on offer at ``as_of``, and what became of every other offer.
 
-    An offer is its price in force, unless withdrawn, and only where its source was looked at, or
-    gave an event, no longer than ``stale_after_days`` before ``as_of``.
+    An offer is its price in force where it is on sale, and was observed no longer ago than
+    ``freshness`` allows of its source.
 
     Parameters
     ----------
     events, looks
-        Price events and observations of their sources, as a snapshot of the store returns them.
-
-    Returns
-    -------
-    offers
-        Table ``offers`` with column ``source``, by offer_id.
-    sources
-        Table ``sources``: every source of ``events`` and ``looks``, the stale ones too. Those of
-        ``NEVER_OFFERED`` count as stale.
-
-    Raises
-    ------
-    ParameterError
-        Where ``stale_after_days`` is negative or no number.
+        Price events and looks, as a snapshot of the store returns them.
     """
-    if not stale_after_days >= 0:
-        raise ParameterError(
-            f"stale_after_days {stale_after_days!r} is not a number from 0 up.", "Use 14."
-        )
     end = parse_as_of(as_of)
-    in_force = came_into_force(events, end.value // 1000)
-    offers = _prices_in_force(events, in_force)
-    observed = events.iloc[in_force.index][[*SOURCE, "observed_at"]]
-    observed = observed.rename(columns={"observed_at": "looked_at"})
-    observed = pd.concat([observed, looks[[*SOURCE, "looked_at"]]])
-    sources = _ages(observed, offers, end)
-    sources["stale"] = sources["age_days"] > stale_after_days
+    end_us = end.value // 1000
+    in_force = came_into_force(events, end_us)
+    scopes = LookScopes.of(events.iloc[in_force.index], looks, end_us)
+    on_record = _last_events(events, in_force, newest_observation_us(in_force, scopes))
+    on_record = _with_states(on_record, end_us, freshness)
+    offered = on_record["state"] == OFFERED
+    sources = _ages(events.iloc[in_force.index], looks, on_record, end)
+    allowed = freshness.stale_days(sources["source"])
+    sources["stale"] = sources["age_days"] > allowed
     sources["stale"] |= sources["source"].isin(NEVER_OFFERED)
-    offers = offers.merge(sources.loc[~sources["stale"], [*SOURCE, "looked_at"]], on=SOURCE)
-    offers = offers.sort_values("offer_id", ignore_index=True)
-    return offers[[*RUN_TABLES["offers"].names, "source"]], sources[RUN_TABLES["sources"].names]
+    offers = on_record.loc[offered, [*RUN_TABLES["offers"].names, "source"]]
+    states = on_record[RUN_TABLES["offer_states"].names]
+    return CurrentOffers(
+        offers=offers.reset_index(drop=True),
+        sources=sources[RUN_TABLES["sources"].names],
+        states=states.reset_index(drop=True),
+    )
 
 
-def _prices_in_force(events: pd.DataFrame, in_force: pd.DataFrame) -> pd.DataFrame:
-    """Return the last event of each offer that is not withdrawn, with what follows from it."""
+def _last_events(
+    events: pd.DataFrame, in_force: pd.DataFrame, observed_us: np.ndarray
+) -> pd.DataFrame:
+    """Return the last event of each offer with what the record says of it, by offer_id.
+
+    ``price_usd_per_hour`` is the last good price, ``cause`` that of ``CAUSES``, ``began_us`` when
+    that cause began (of an offer on sale, when its price did).
+    """
+    last = in_force["last"].to_numpy()
     plain = {"offer_id": object, "offer_count": float}
-    now = events.iloc[in_force.index[in_force["last"]]].reset_index(drop=True).astype(plain)
+    now = events.iloc[in_force.index[last]].reset_index(drop=True).astype(plain)
+    by_offer = in_force.groupby("code")
+    cause = in_force["cause"]
+    begins = cause.ne(by_offer["cause"].shift()) | (cause.eq(ON_SALE) & in_force["changed"])
+    began_us = in_force["start"].where(begins).groupby(in_force["code"]).max()
+    changed_us = in_force["start"].where(in_force["changed"]).groupby(in_force["code"]).max()
+    now["price_usd_per_hour"] = by_offer["listed"].ffill().to_numpy()[last]
     gpus = now["gpu_count"].astype(float)
     now["price_usd_per_gpu_hour"] = now["price_usd_per_hour"] / gpus.where(gpus > 0)
-    changed_at = in_force[in_force["changed"]].groupby("code")["start"].max()
-    now["changed_at"] = pd.to_datetime(changed_at.to_numpy(), unit="us", utc=True).as_unit("us")
-    return now[now["price_usd_per_hour"].notna()]
+    now["cause"] = cause.to_numpy()[last]
+    now["began_us"] = began_us.to_numpy().astype(np.int64)
+    now["changed_at"] = to_times(changed_us.to_numpy().astype(np.int64))
+    now["observed_us"] = observed_us[last]
+    now["observed_at"] = to_times(observed_us[last])
+    return now.sort_values("offer_id", ignore_index=True)
 
 
-def _ages(observed: pd.DataFrame, offers: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
-    """Return each source with its newest observation by ``end``, its age and count of offers."""
+def _with_states(on_record: pd.DataFrame, end_us: int, freshness: Freshness) -> pd.DataFrame:
+    """Return ``_last_events`` with the columns ``state``, ``since`` and ``reason``."""
+    observed_us = on_record["observed_us"].to_numpy()
+    stale_days = freshness.stale_days(on_record["source"]).to_numpy()
+    expired_days = freshness.expired_days(on_record["source"]).to_numpy()
+    age_days = (end_us - observed_us.astype(float)) / _DAY_US
+    cause = on_record["cause"]
+    never = observed_us == NEVER_US
+    rules: dict[str, pd.Series] = {
+        "models_only": on_record["source"].isin(NEVER_OFFERED),
+        "in_doubt": cause == IN_DOUBT,
+        "withdrawn": cause == WITHDRAWN,
+        "gone": cause == GONE,
+        "sold_out": cause == SOLD_OUT,
+        "expired": pd.Series(age_days > expired_days),
+        STALE: pd.Series(age_days > stale_days),
+    }
+    state = pd.Series(OFFERED, on_record.index, dtype=object)
+    for name, holds in reversed(rules.items()):  # the first that holds is the one that counts
+        state[holds] = name
+    since_us = on_record["began_us"].to_numpy().copy()
+    for name, days in (("expired", expired_days), (STALE, stale_days)):
+        aged = (state == name).to_numpy() & ~never
+        since_us[aged] = observed_us[aged] + (days[aged] * _DAY_US).astype(np.int64)
+    since = to_times(since_us)
+    return on_record.assign(
+        state=state,
+        since=since,
+        reason=_reasons(on_record.assign(state=state, since=since), stale_days, expired_days),
+    )
+
+
+def _reasons(
+    on_record: pd.DataFrame, stale_days: np.ndarray, expired_days: np.ndarray
+) -> pd.Series:
+    """Return in words why each offer is not offered; '' where it is."""
+    state = on_record["state"]
+    day = on_record["since"].dt.strftime("%Y-%m-%d %H:%M")
+    source = on_record["source"].astype(object)
+    reasons = pd.Series("", on_record.index, dtype=object)
+
+    def say(name: str, words: pd.Series | str) -> None:
+        chosen = state == name
+        reasons[chosen] = words[chosen] if isinstance(words, pd.Series) else words
+
+    say("models_only", "a record for models and tests, never offered")
+    say("withdrawn", "withdrawn on " + day + ": " + source + " no longer has it")
+    say("gone", "gone since " + day + ": " + source + " repeats its offers, and has not this one")
+    say("in_doubt", "in doubt since " + day + ": " + _details(on_record))
+    say("sold_out", "sold out since " + day + ": none on sale")
+    seen = on_record["observed_at"].dt.strftime("%Y-%m-%d %H:%M")
+    for name, days in (("stale", stale_days), ("expired", expired_days)):
+        limit = pd.Series(days, on_record.index).map("{:g}".format)
+        say(name, "last observed on " + seen + ": " + name + " after " + limit + " days")
+    return reasons
+
+
+def _details(on_record: pd.DataFrame) -> pd.Series:
+    """Return what is wrong with the newest price of each offer, as far as the store says it."""
+    plain = pd.Series("its newest price was held back", on_record.index, dtype=object)
+    if "detail" not in on_record:
+        return plain
+    return on_record["detail"].astype(object).where(on_record["detail"].notna(), plain)
+
+
+def _ages(
+    events: pd.DataFrame, looks: pd.DataFrame, on_record: pd.DataFrame, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Return each source with its newest observation by ``end``, its age and counts of offers."""
+    observed = events[[*SOURCE, "observed_at"]].rename(columns={"observed_at": "looked_at"})
+    observed = pd.concat([observed, looks[[*SOURCE, "looked_at"]]])
     newest = observed[observed["looked_at"] <= end].groupby(SOURCE)["looked_at"].max()
-    counts = offers.groupby(SOURCE).size().reindex(newest.index, fill_value=0)
-    sources: pd.DataFrame = newest.dt.as_unit("us").to_frame().assign(offers=counts).reset_index()
+
+    def count(chosen: pd.Series) -> pd.Series:
+        return on_record[chosen].groupby(SOURCE).size().reindex(newest.index, fill_value=0)
+
+    sources: pd.DataFrame = (
+        newest.dt.as_unit("us")
+        .to_frame()
+        .assign(
+            offers=count(on_record["cause"] == ON_SALE),
+            offered=count(on_record["state"] == OFFERED),
+        )
+        .reset_index()
+    )
     sources["age_days"] = (end - sources["looked_at"]).dt.total_seconds() / 86400
     return sources
 

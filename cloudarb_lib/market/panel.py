@@ -18,7 +18,8 @@ from cloudarb_lib.base.types import (
     Panel,
 )
 from cloudarb_lib.base.units import parse_as_of, parse_freq
-from cloudarb_lib.market.events import SOURCE, came_into_force, microseconds
+from cloudarb_lib.market.events import GONE, came_into_force, silence_allowed_us, to_times
+from cloudarb_lib.market.looks import LookScopes, newest_observation_us
 
 _ABOUT = [
     *OFFER_PARTS,
@@ -28,6 +29,7 @@ _ABOUT = [
     "gpu_model",
     "gpu_count",
     "gpu_memory_gib",
+    "observed_at",
 ]
 
 
@@ -57,6 +59,7 @@ class _GridEvents:
     end: np.ndarray  # until the next event of the offer, at most the end of the cell
     price: np.ndarray
     changed: np.ndarray
+    gone: np.ndarray
     cell: np.ndarray
     offers: int
 
@@ -102,9 +105,10 @@ def to_panel(
     Returns
     -------
     Panel
-        Offers in the order of their ids. ``price`` is NaN where the offer is withdrawn, with
-        ``mean`` where it was never on sale in the cell. ``state`` tells a change of price, an
-        observation that found none, and a cell in which nobody looked.
+        Offers in the order of their ids, with ``observed_at``, when each was last observed.
+        ``price`` is NaN where the offer is not on sale, with ``mean`` where it never was in the
+        cell. ``state`` tells a change of price, an observation of this offer that found none, and a
+        cell in which nobody looked at it.
 
     Raises
     ------
@@ -126,13 +130,19 @@ def to_panel(
     cells = price[:, 1:]
     if how == "mean":
         cells = np.divide(paid, on_sale, out=cells.copy(), where=on_sale > 0)
-    sources = events.iloc[in_force.index][SOURCE]
-    observed, source = _observed(looks, sources, grid, end_us)
-    state = _states(placed, price, observed[source[newest], np.arange(len(grid.ends))])
-    offers = events.iloc[in_force.index[in_force["last"]]]
+    in_force_events = events.iloc[in_force.index]
+    scopes = LookScopes.of(in_force_events, looks, end_us)
+    observed = scopes.in_cells(grid.cell_of, len(grid.ends))
+    seen = observed[scopes.of_event[newest], np.arange(len(grid.ends))]
+    seen |= _between_records(placed, silence_allowed_us(in_force_events))
+    state = _states(placed, price, seen)
+    observed_us = newest_observation_us(in_force, scopes)
+    last = in_force["last"].to_numpy()
+    offers = in_force_events[last]
+    offers = offers.assign(observed_at=to_times(observed_us[last]))
     ids = pd.Index(offers["offer_id"].astype(object), name="offer_id")
     return Panel(
-        times=pd.DatetimeIndex(pd.to_datetime(grid.ends[1:], unit="us", utc=True)).as_unit("us"),
+        times=to_times(grid.ends[1:]),
         step=step,
         offers=offers[[column for column in _ABOUT if column in offers]].set_axis(ids),
         price=np.ascontiguousarray(cells.T),
@@ -170,6 +180,7 @@ def _on_grid(in_force: pd.DataFrame, grid: _Grid, end_us: int) -> _GridEvents:
         end=np.minimum(np.where(last, end_us, following), grid.ends[cell]),
         price=in_force["price"].to_numpy(),
         changed=in_force["changed"].to_numpy(),
+        gone=in_force["cause"].eq(GONE).to_numpy(),
         cell=cell,
         offers=int(last.sum()),
     )
@@ -207,33 +218,29 @@ def _time_on_sale(placed: _GridEvents, price: np.ndarray) -> tuple[np.ndarray, n
     return on_sale, paid
 
 
-def _observed(
-    looks: pd.DataFrame, sources: pd.DataFrame, grid: _Grid, end_us: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return in which cells each source was looked at, sources x cells, and the row of each event.
+def _between_records(placed: _GridEvents, allowed_us: np.ndarray | None) -> np.ndarray:
+    """Return in which cells each offer was observed since its source repeats it, offers x cells.
 
-    ``sources`` names the source of each event. An observation covers all cells from
-    ``covers_from`` to ``looked_at``: it counts from the first of them on, and no longer from the
-    one after the last.
+    Between two records of an offer that lie no further apart than its source may be silent of it,
+    it was observed in all cells; ``allowed_us`` tells that for each event.
     """
-    both = pd.concat([sources, looks[SOURCE]])
-    number = both.groupby(SOURCE, sort=False).ngroup().to_numpy()
-    of_events = number[: len(sources)]
-    looked_at = microseconds(looks["looked_at"])
-    known = np.flatnonzero(looked_at <= end_us)
-    of_looks = number[len(sources) + known]
-    first = grid.cell_of(microseconds(looks["covers_from"])[known])
-    after_last = grid.cell_of(looked_at[known]) + 1
-    counted = np.zeros((int(number.max(initial=0)) + 1, len(grid.ends) + 1), np.int32)
-    np.add.at(counted, (of_looks, first), 1)
-    np.add.at(counted, (of_looks, after_last), -1)
-    return counted.cumsum(axis=1) > 0, of_events
+    offers, cells = placed.shape
+    if allowed_us is None:
+        return np.zeros(placed.shape, bool)
+    follows = np.append(placed.offer[1:] == placed.offer[:-1], False)
+    gap = np.append(np.diff(placed.start), 0)
+    told_again = follows & ~np.append(placed.gone[1:], False)
+    close = np.flatnonzero(told_again & (gap <= allowed_us) & np.isfinite(allowed_us))
+    counted = np.zeros((offers, cells + 1), np.int32)
+    np.add.at(counted, (placed.offer[close], placed.cell[close]), 1)
+    np.add.at(counted, (placed.offer[close], placed.cell[close + 1] + 1), -1)
+    return counted.cumsum(axis=1)[:, :cells] > 0
 
 
 def _states(placed: _GridEvents, price: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """Return the code of ``STATES`` of each cell, offers x cells.
 
-    ``observed`` tells, offers x cells, where the source of the price in force was looked at.
+    ``observed`` tells, offers x cells, where the price in force was observed without an event.
     """
     seen = observed.copy()
     seen[placed.offer, placed.cell] = True  # an event is an observation

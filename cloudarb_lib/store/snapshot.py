@@ -13,6 +13,7 @@ import pandas as pd
 from cloudarb_lib.base.errors import ParameterError, StoreError, did_you_mean
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import parse_as_of
+from cloudarb_lib.sources import registry
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -197,6 +198,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
             effective_at) the latest one stands; rows that were held back are among them, unless a
             good one of the same two times is there. A price that a list took back
             (glitch_reverted), or that a verdict dropped, is left out: the one before stands.
+            ``gone_after_hours`` is that of the source, NaN where its silence says nothing.
         """
         unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
         if unknown:
@@ -216,5 +218,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         offer_ids = pd.Index(events["offer_id"].unique(), dtype=object)
         events["offer_id"] = pd.Categorical(events["offer_id"], categories=offer_ids)
         events["offer_count"] = events["offer_count"].astype("Int32")
+        silences = {source.name: source.gone_after_hours for source in registry.registered()}
+        events["gone_after_hours"] = events["source"].map(silences).astype(float)
         corrected = events.duplicated(["offer_id", "effective_at"], keep="last")
         return events[~corrected].reset_index(drop=True) if corrected.any() else events

@@ -42,6 +42,10 @@ class Assumptions:
         self._table = validate(table, "assumptions").set_index("name")
         self._used: set[str] = set()
 
+    def has(self, name: str) -> bool:
+        """Return whether the file has a figure of that name."""
+        return name in self._table.index
+
     def get(self, *names: str) -> float:
         """Return a figure, and note its use.
 

@@ -2,53 +2,8 @@
 
 from __future__ import annotations
 
-from cloudarb_lib.tables.schema import OFFER, OFFER_ID, Column, Table
-
-OFFERS = Table(
-    name="offers",
-    meaning="What can be rented at as_of, from sources that are fresh; one row per offer.",
-    key=("offer_id",),
-    columns=(
-        OFFER_ID,
-        *OFFER,
-        Column("price_kind", "VARCHAR", "", "administered or market"),
-        Column(
-            "gpu_model",
-            "VARCHAR",
-            "",
-            "name as in cloudarb_lib.sources.names.gpus; null: no GPU",
-            nullable=True,
-        ),
-        Column("gpu_count", "DOUBLE", "GPU", "GPUs of the instance", nullable=True),
-        Column("gpu_memory_gib", "DOUBLE", "GiB", "memory of one GPU", nullable=True),
-        Column("vcpus", "DOUBLE", "vCPU", "virtual processors", nullable=True),
-        Column("memory_gib", "DOUBLE", "GiB", "main memory", nullable=True),
-        Column("price_usd_per_hour", "DOUBLE", "USD/h", "whole instance"),
-        Column("price_usd_per_gpu_hour", "DOUBLE", "USD/GPU-h", "null: no GPU", nullable=True),
-        Column("offer_count", "DOUBLE", "offers", "on sale, where told", nullable=True),
-        Column("changed_at", "TIMESTAMPTZ", "UTC", "when the price last changed"),
-        Column("looked_at", "TIMESTAMPTZ", "UTC", "last look at its source"),
-    ),
-)
-
-SOURCES = Table(
-    name="sources",
-    meaning="How fresh each source is at as_of, and whether the run used it.",
-    key=("provider", "source"),
-    columns=(
-        Column("provider", "VARCHAR", "", "as in price_events"),
-        Column("source", "VARCHAR", "", "as in price_events"),
-        Column("looked_at", "TIMESTAMPTZ", "UTC", "last look"),
-        Column("age_days", "DOUBLE", "days", "from the last look to as_of"),
-        Column("offers", "BIGINT", "offers", "with a price in force"),
-        Column(
-            "stale",
-            "BOOLEAN",
-            "",
-            "older than the run allows, or a record for models only: left out",
-        ),
-    ),
-)
+from cloudarb_lib.tables.market_schema import OFFER_STATES, OFFERS, SOURCES
+from cloudarb_lib.tables.schema import OFFER_ID, Column, Table
 
 FORECAST = Table(
     name="forecast",
@@ -222,6 +177,13 @@ PLAN = Table(
         Column(
             "expected_cost_usd", "DOUBLE", "USD", "expected cost in the period, rework included"
         ),
+        Column(
+            "observed_at",
+            "TIMESTAMPTZ",
+            "UTC",
+            "when the price rented at was last observed; null: a commitment held",
+            nullable=True,
+        ),
     ),
 )
 
@@ -338,6 +300,7 @@ RUN_TABLES = {
     table.name: table
     for table in (
         OFFERS,
+        OFFER_STATES,
         SOURCES,
         FORECAST,
         PATHS,

@@ -10,7 +10,7 @@ FIGURES = {
     "capacity_gpus/spot": 32,
     "capacity_gpus/on_demand": 64,
     "capacity_gpus/reserved": 64,
-    "capacity_gpus_per_market_offer": 8,
+    "capacity_gpus_per_market_offer/gpu-price-tracker": 8,
     "interruption_per_hour/spot/calm": 0.0,
     "interruption_per_hour/spot/typical": 0.002,
     "interruption_per_hour/spot/stressed": 0.02,

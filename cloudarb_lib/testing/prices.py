@@ -25,7 +25,8 @@ def offers(*rows) -> pd.DataFrame:
     parts = ["provider", "region", "term", "instance_type", "purchase_option", "term"]
     table["offer_id"] = table[parts].agg("/".join, axis=1)
     table["price_kind"], table["offer_count"] = "administered", np.nan
-    return table.assign(gpu_memory_gib=80.0, memory_gib=200.0)
+    observed_at = pd.Timestamp("2026-04-29", tz="UTC")
+    return table.assign(gpu_memory_gib=80.0, memory_gib=200.0, observed_at=observed_at)
 
 
 OFFERS = offers(
@@ -77,14 +78,17 @@ def timed_events(rows: list[tuple]) -> pd.DataFrame:
     return events
 
 
-def timed_looks(rows: list[tuple[str, int, int]]) -> pd.DataFrame:
-    """Observations of gcp: (source, covers from minute, looked at minute)."""
+def timed_looks(rows: list[tuple]) -> pd.DataFrame:
+    """Looks at gcp: (source, covers from minute, looked at minute[, region, purchase option])."""
+    whole = [(*row, "", "")[:5] if len(row) == 3 else row for row in rows]
     return pd.DataFrame(
         {
             "provider": "gcp",
-            "source": [source for source, _, _ in rows],
-            "looked_at": pd.DatetimeIndex([minute(at) for _, _, at in rows], tz="UTC"),
-            "covers_from": pd.DatetimeIndex([minute(first) for _, first, _ in rows], tz="UTC"),
+            "source": [row[0] for row in whole],
+            "region": [row[3] for row in whole],
+            "purchase_option": [row[4] for row in whole],
+            "looked_at": pd.DatetimeIndex([minute(row[2]) for row in whole], tz="UTC"),
+            "covers_from": pd.DatetimeIndex([minute(row[1]) for row in whole], tz="UTC"),
         }
     )
 
@@ -120,7 +124,9 @@ def daily_events(rows, *, gpus=1.0, kind="administered") -> pd.DataFrame:
 
 def daily_looks(days, source="gcp") -> pd.DataFrame:
     at = [T0 + day * DAY for day in days]
-    return pd.DataFrame({"provider": "gcp", "source": source, "looked_at": at, "covers_from": at})
+    everywhere = {"region": "", "purchase_option": ""}
+    looks = {"provider": "gcp", "source": source, **everywhere, "looked_at": at, "covers_from": at}
+    return pd.DataFrame(looks)
 
 
 class Record:
@@ -178,6 +184,13 @@ class Record:
     def looks(self, *, as_of):
         times = pd.date_range(self.START, self.END, freq="7D")
         looks = pd.DataFrame(
-            {"provider": "gcp", "source": "test", "looked_at": times, "covers_from": times}
+            {
+                "provider": "gcp",
+                "source": "test",
+                "region": "",
+                "purchase_option": "",
+                "looked_at": times,
+                "covers_from": times,
+            }
         )
         return looks[looks["looked_at"] <= as_of]

@@ -70,8 +70,12 @@ class AllocateOptions:
         int, typer.Option(metavar="N", help="price paths over which cost is averaged")
     ] = 500
     stale_after_days: Annotated[
-        float, typer.Option(metavar="DAYS", help="leave out sources not looked at for longer")
-    ] = 14.0
+        list[str] | None,
+        typer.Option(
+            metavar="[SOURCE=]DAYS ...",
+            help="leave out prices observed longer ago, of a source or of all  [default: 14]",
+        ),
+    ] = None
     seed: Annotated[int, typer.Option(metavar="N", help="of the price paths")] = 7
     store: Annotated[
         str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
@@ -229,12 +233,16 @@ def _problem(
     from cloudarb_lib.allocate import build_problem
     from cloudarb_lib.base import units
     from cloudarb_lib.market import read_market
+    from cloudarb_lib.market.freshness import days_by_source
 
     as_of = units.parse_as_of(options.as_of)
     step = units.parse_freq(options.freq)
     with store.open_snapshot(options.store) as snapshot:
         market = read_market(
-            snapshot, as_of, providers=options.providers, stale_after_days=options.stale_after_days
+            snapshot,
+            as_of,
+            providers=options.providers,
+            stale_after_days=days_by_source(["14", *(options.stale_after_days or ())]),
         )
     models = advice.accepted_models(demand.workloads)
     paths = advice.sample_paths(
@@ -283,10 +291,12 @@ def _print_plan(table: pd.DataFrame, problem: Problem, demand: Demand, out: Path
 
     now = table[(table["period"] == 0) & ~is_idle(table)]
     n_tasks, without_task = write_tasks(now, out / "sky")
-    columns = ["workload", "offer_id", "instances", "hours", "expected_cost_usd"]
+    columns = ["workload", "offer_id", "instances", "hours", "expected_cost_usd", "observed"]
     if table["period"].nunique() > 1:
         columns.insert(1, "period")
-    print(table[columns].to_string(index=False, float_format="{:,.1f}".format))
+    observed = table["observed_at"].dt.strftime("%Y-%m-%d %H:%M").fillna("held")
+    shown = table.assign(observed=observed)[columns]
+    print(shown.to_string(index=False, float_format="{:,.1f}".format))
     written = f"written to {out}: tables/, plan.csv and {n_tasks} tasks in sky/"
     print(written, *problem.notes, sep="\n")
     if demand.scenarios:

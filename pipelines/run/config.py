@@ -49,20 +49,27 @@ def _iso_date(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime.date) else value
 
 
+def _for_every_source(value: object) -> object:
+    """Return a number that holds for every source in the form of figures by source."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {"*": value} if is_number else value
+
+
 _TYPES: dict[str, Any] = {
     "str": Annotated[StrictStr, BeforeValidator(_iso_date)],
     "int": StrictInt,
     "float": Number,
     "bool": Flag,
     "list": list,
+    "dict": Annotated[dict[StrictStr, Number], BeforeValidator(_for_every_source)],
 }
 """The type, with its checks, of each kind that a parameters cell may name."""
 
 
-def _readable_by(parse: Callable[[str], object]) -> AfterValidator:
+def _readable_by(parse: Callable[[Any], object]) -> AfterValidator:
     """Return a check that ``parse`` can read a value, which is then kept as it was written."""
 
-    def check(value: str) -> str:
+    def check(value: object) -> object:
         parse(value)
         return value
 
@@ -79,6 +86,20 @@ def _load_demand(name: str) -> None:
     load_workloads(path)
 
 
+def _check_stale(days: dict[str, float]) -> None:
+    """Refuse ages that the market would refuse."""
+    from cloudarb_lib.market.freshness import Freshness  # slow to import, so only now
+
+    Freshness.of(days)
+
+
+def _check_expired(days: dict[str, float]) -> None:
+    """Refuse ages that the market would refuse."""
+    from cloudarb_lib.market.freshness import Freshness  # slow to import, so only now
+
+    Freshness.of(0.0, days)
+
+
 _AT_LEAST_ONE = Field(ge=1)
 _CHECKS: dict[str, Any] = {
     "name": Field(pattern="^[a-z0-9_]{1,40}$"),  # of a folder
@@ -87,7 +108,8 @@ _CHECKS: dict[str, Any] = {
     "demand": _readable_by(_load_demand),
     "providers": Field(min_length=1),
     "budget_usd": _AT_LEAST_ONE,
-    "stale_after_days": Field(ge=0),
+    "stale_after_days": _readable_by(_check_stale),
+    "expired_after_days": _readable_by(_check_expired),
     "timeout_s": _AT_LEAST_ONE,
     "horizon_steps": _AT_LEAST_ONE,
     "lookback_steps": _AT_LEAST_ONE,

@@ -25,7 +25,9 @@ class Stage:
 
 
 STAGES: dict[str, Stage] = {
-    "01_explore_prices": Stage(title="Prices", after=(), tables=("offers", "sources")),
+    "01_explore_prices": Stage(
+        title="Prices", after=(), tables=("offers", "offer_states", "sources")
+    ),
     "02_train_ensemble": Stage(
         title="Forecast", after=(), tables=("forecast", "paths", "scores", "weights")
     ),

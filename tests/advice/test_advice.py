@@ -8,6 +8,7 @@ from cloudarb_lib import advice, allocate, forecast
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.market import read_markets
+from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers
 from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.plots import summary
@@ -139,7 +140,7 @@ def test_a_policy_nobody_sells_is_left_out():
 def test_a_plan_of_the_run_is_taken_and_else_made(tmp_path):
     record = Record(PRICES)
     events, looks = record.events(as_of=END, gpu_only=True), record.looks(as_of=END)
-    offers, _ = current_offers(events, looks, as_of=END, stale_after_days=14.0)
+    offers = current_offers(events, looks, as_of=END, freshness=Freshness.of(14.0)).offers
     ids = offers["offer_id"].to_numpy()
     price = offers["price_usd_per_hour"].to_numpy()[:, None, None] * np.ones((1, 3, 1))
     paths = Paths(pd.Index(ids), pd.DatetimeIndex([END + WEEK]), price)
@@ -251,12 +252,12 @@ def test_the_figure_ends_each_line_in_its_total(result):
 
 def test_history_is_what_the_record_says():
     record = Record(PRICES)
-    offers, _ = current_offers(
+    offers = current_offers(
         record.events(as_of=END, gpu_only=True),
         record.looks(as_of=END),
         as_of=END,
-        stale_after_days=14,
-    )
+        freshness=Freshness.of(14),
+    ).offers
     assert (
         offers.set_index("offer_id")["price_usd_per_hour"]["gcp/us-b//a3-highgpu-8g/spot/"] == 11.0
     )

@@ -11,6 +11,7 @@ from cloudarb_lib import store
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.market import explore
+from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers
 from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.plots import explore as plots
@@ -23,7 +24,7 @@ def panel_of(events, *, end_day, freq="1D"):
 
 def offers_of(events, end_day=10):
     seen = daily_looks(range(end_day + 1))
-    return current_offers(events, seen, as_of=T0 + end_day * DAY, stale_after_days=14)[0]
+    return current_offers(events, seen, as_of=T0 + end_day * DAY, freshness=Freshness.of(14)).offers
 
 
 def test_landscape_map_and_discounts_are_per_gpu_and_like_for_like():
@@ -190,7 +191,7 @@ def test_spreads_equal_a_slow_search(gcp):
 def test_figures_state_findings_and_units_and_never_stand_empty(gcp):
     events, seen = gcp
     as_of = pd.Timestamp("2026-04-30", tz="UTC")
-    offers, _ = current_offers(events, seen, as_of=as_of, stale_after_days=14)
+    offers = current_offers(events, seen, as_of=as_of, freshness=Freshness.of(14)).offers
     panel = to_panel(events, seen, freq="7D", as_of=as_of)
     moved = explore.moves(events, as_of=as_of)
     spreads = explore.spreads(panel, horizon_steps=13)

@@ -57,23 +57,25 @@ def test_offers_are_chosen_by_gpu_model_and_term(record):
     assert market.offers_of({"L4"}, ["1y"]).empty
 
 
-def test_older_sources_are_marked_and_count_as_fresh(record):
-    market = read_market(record, END, **AGES)
-    older = market.with_older(100.0)
+def test_stale_offers_are_marked_and_those_that_expired_stay_out(record):
+    market = read_market(record, END, **AGES, expired_after_days=100.0)
+    older = market.with_stale()
     stale = older.offers.set_index("offer_id")["stale"]
     assert stale[OFFER.format("us-c", "spot", "")]
     assert stale.sum() == 1
     assert not older.sources["stale"].any()
     same = older.offers[~older.offers["stale"]].drop(columns="stale").reset_index(drop=True)
     pd.testing.assert_frame_equal(same, market.offers)
+    strict = read_market(record, END, **AGES, expired_after_days=60.0).with_stale()
+    assert not strict.offers["stale"].any()
 
 
 def test_a_panel_leaves_stale_records_out_unless_asked(record):
-    market = read_market(record, END, **AGES)
+    market = read_market(record, END, **AGES, expired_after_days=100.0)
     assert market.panel("7D").offers.index.tolist() == market.offers["offer_id"].tolist()
     record_panel = market.panel("7D", with_stale=True)
     assert OFFER.format("us-c", "spot", "") in record_panel.offers.index
-    np.testing.assert_array_equal(market.with_older(100.0).panel("7D").price, record_panel.price)
+    np.testing.assert_array_equal(market.with_stale().panel("7D").price, record_panel.price)
 
 
 @pytest.mark.parametrize(

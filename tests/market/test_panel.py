@@ -34,8 +34,15 @@ events_of = st.lists(
     max_size=14,
     unique_by=lambda row: (row[0], row[1], row[2]),
 )
+SCOPES = [("", ""), ("r", ""), ("", "spot"), ("r", "spot"), ("r2", ""), ("r", "on_demand")]
 looks_of = st.lists(
-    st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.sampled_from([0, 0, 12])), max_size=8
+    st.tuples(
+        st.sampled_from("ab"),
+        st.integers(0, 60),
+        st.sampled_from([0, 0, 12]),
+        st.sampled_from(SCOPES),
+    ),
+    max_size=8,
 )
 
 
@@ -50,8 +57,13 @@ looks_of = st.lists(
 )
 def test_panel_equals_a_minute_by_minute_oracle(rows, look_rows, end, width, start) -> None:
     rows = [(offer, e, e + lag, price, source) for offer, e, lag, price, source in rows]
-    looks = [(source, u - lag, u) for source, u, lag in look_rows]
-    frame, look_frame = timed_events(rows), timed_looks(looks)
+    frame = timed_events(rows)
+    look_frame = timed_looks([(source, u - lag, u, *scope) for source, u, lag, scope in look_rows])
+    looks = [
+        (source, u - lag, u)
+        for source, u, lag, (region, option) in look_rows
+        if region in ("", "r") and option in ("", "spot")
+    ]
     options = {
         "freq": pd.Timedelta(minutes=width),
         "as_of": minute(end),
@@ -149,6 +161,52 @@ def test_a_panel_cut_early_is_the_start_of_the_later_one(rows, cut) -> None:
     early = to_panel(events, timed_looks([]), as_of=minute(cut), **options).frame()
     late = late.loc[early.index, early.columns]
     pd.testing.assert_frame_equal(early, late, check_freq=False)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sets(st.integers(0, 600), min_size=1, max_size=12), st.integers(0, 800))
+def test_an_offer_is_gone_where_its_source_falls_silent(records, end) -> None:
+    """A record each of its minutes, and a source that is never silent for an hour."""
+    allowed = 60
+    rows = [(1, at, at, 1.0 + at, "a") for at in sorted(records)]
+    events = timed_events(rows).assign(gone_after_hours=1.0)
+    options = {"freq": pd.Timedelta(minutes=7), "as_of": minute(end)}
+    panel = to_panel(events, timed_looks([]), **options)
+    ends = [int((time - T0) / pd.Timedelta(minutes=1)) for time in panel.times]
+    assert bool(ends) == (min(records) <= end)
+    for right, price, state in zip(ends, panel.price[:, 0:1], panel.state[:, 0:1], strict=True):
+        before = max((at for at in records if at <= right), default=None)
+        on_sale = before is not None and right - before < allowed
+        assert same(price[0], 1.0 + before if on_sale else float("nan"))
+        after = min((at for at in records if before is not None and before < at <= end), default=0)
+        is_event = on_sale and right - before < 7
+        if not on_sale:
+            assert state[0] == STATE_ABSENT
+        elif is_event:
+            assert state[0] == STATE_CHANGED
+        else:
+            repeated = after and after - before <= allowed
+            assert state[0] == (STATE_UNCHANGED if repeated else STATE_NOT_LOOKED)
+
+
+def test_an_offer_that_is_sold_out_or_in_doubt_is_not_on_sale() -> None:
+    rows = [(1, 0, 0, 2.0, "a"), (1, 25, 25, 3.0, "a"), (1, 45, 45, float("nan"), "a")]
+    events = timed_events(rows).assign(
+        offer_count=pd.array([5, 0, pd.NA], "Int32"), quality=["ok", "ok", "price_zero"]
+    )
+    panel = to_panel(
+        events, timed_looks([]), freq="10min", as_of=minute(60), start=minute(0), how="mean"
+    )
+    np.testing.assert_allclose(panel.price[:, 0], [2, 2, 2, np.nan, np.nan, np.nan])
+    np.testing.assert_allclose(panel.available[:, 0], [1, 1, 0.5, 0, 0, 0])
+    assert panel.state[3:, 0].tolist() == [STATE_ABSENT] * 3
+
+
+def test_a_panel_says_when_each_offer_was_last_observed() -> None:
+    events = timed_events([(1, 0, 0, 2.0, "a"), (2, 0, 0, 2.0, "b"), (2, 9, 9, 3.0, "b")])
+    looks = timed_looks([("a", 12, 12, "r", ""), ("a", 13, 13, "r2", ""), ("a", 99, 99, "", "")])
+    panel = to_panel(events, looks, freq="10min", as_of=minute(30))
+    assert panel.offers["observed_at"].tolist() == [minute(12), minute(9)]
 
 
 def test_nothing_known_gives_an_empty_panel() -> None:

@@ -191,7 +191,7 @@ def _held(commitment: Commitment, offers: pd.DataFrame) -> pd.DataFrame:
             f"no machine {commitment.machine!r} on offer{near}.",
             "Name a commitment by provider/region/instance type.",
         )
-    return offers.iloc[at[:1]].assign(
+    held = offers.iloc[at[:1]].assign(
         offer_id=commitment.machine[::-1].replace("/", "//", 1)[::-1] + "/reserved/held",
         zone="",
         purchase_option="reserved",
@@ -199,6 +199,9 @@ def _held(commitment: Commitment, offers: pd.DataFrame) -> pd.DataFrame:
         held=commitment.instances,
         price_usd_per_hour=commitment.usd_per_hour,
     )
+    if "observed_at" in held:  # its price is that of a contract, which nobody observes
+        held["observed_at"] = held["observed_at"].shift()
+    return held
 
 
 def _hazard_per_h(offers: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> np.ndarray:

@@ -13,6 +13,9 @@ from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.tables.assumptions import Assumptions
 
+GPUS_PER_OFFER = "capacity_gpus_per_market_offer"
+"""Name of the assumption, before the source: GPUs of an offer that is priced by the GPU."""
+
 
 @dataclass(frozen=True)
 class Pools:
@@ -28,12 +31,12 @@ class Pools:
     def of(cls, offers: pd.DataFrame, assumptions: Assumptions) -> Pools:
         """Return the pools of offers.
 
-        A pool is provider/region/option/GPU model, as large as assumed; offers of a marketplace
-        and commitments held are pools of their own, as large as counted.
+        A pool is provider/region/option/GPU model, as large as assumed; offers whose record counts
+        how many there are, and commitments held, are pools of their own, as large as counted.
         """
         is_held = offers["held"].notna()
-        is_market = offers["price_kind"].eq("market") & offers["offer_count"].notna() & ~is_held
-        is_shared = ~(is_market | is_held)
+        is_counted = offers["offer_count"].notna() & ~is_held
+        is_shared = ~(is_counted | is_held)
         shared = ["provider", "region", "purchase_option", "gpu_model"]
         name = offers[shared].astype(str).agg("/".join, axis=1)
         name = name.where(is_shared, offers["offer_id"].astype(str))
@@ -42,9 +45,11 @@ class Pools:
             k: assumptions.get(f"capacity_gpus/{k}", f"capacity_gpus/{k.split('/')[0]}")
             for k in kind[is_shared].unique()
         }
-        machine = assumptions.get("capacity_gpus_per_market_offer") if is_market.any() else 0.0
-        counted = [offers["held"] * offers["gpu_count"], offers["offer_count"] * machine]
-        gpus = pd.Series(np.select([is_held, is_market], counted, kind.map(assumed)))
+        counted = [
+            offers["held"] * offers["gpu_count"],
+            offers["offer_count"] * _gpus_of_an_offer(offers, is_counted, assumptions),
+        ]
+        gpus = pd.Series(np.select([is_held, is_counted], counted, kind.map(assumed)))
         of_offer, names = pd.factorize(name)
         return cls(names, gpus.groupby(of_offer).max().to_numpy(float), of_offer)
 
@@ -57,6 +62,24 @@ class Pools:
                 "capacity": np.tile(self.capacity, len(suffixes)),
             }
         )
+
+
+def _gpus_of_an_offer(
+    offers: pd.DataFrame, is_counted: pd.Series, assumptions: Assumptions
+) -> pd.Series:
+    """Return how many GPUs one offer has of those that a record counts.
+
+    Those of its machine. A record that prices one GPU of machines whose size it does not tell says
+    so by an assumption named after its source.
+    """
+    gpus = offers["gpu_count"].astype(float)
+    if "source" not in offers:
+        return gpus
+    for source in offers.loc[is_counted, "source"].unique():
+        name = f"{GPUS_PER_OFFER}/{source}"
+        if assumptions.has(name):
+            gpus = gpus.where(offers["source"] != source, assumptions.get(name))
+    return gpus
 
 
 @dataclass(frozen=True)
@@ -125,7 +148,8 @@ def slots_and_sites(
     """Return ``Problem.slots``, every offer in the first case, then in the next; names of sites."""
     table = offers.table
     site, sites = pd.factorize(table["provider"].str.cat(table["region"], sep="/"))
-    once = table[["offer_id", "provider", "region", "gpu_model", "purchase_option"]].assign(
+    about = ["offer_id", "provider", "region", "gpu_model", "purchase_option", "observed_at"]
+    once = table[[column for column in about if column in table]].assign(
         site=site, on_demand=table["purchase_option"].eq("on_demand"), gpus=table["gpu_count"]
     )
     cases = len(horizon.cases)

@@ -6,6 +6,7 @@ the purchase option in words: spot, on demand, 1 year, 3 years.
 
 from cloudarb_lib.market.explore.availability import availability
 from cloudarb_lib.market.explore.changes import price_changes, price_changes_by_site
+from cloudarb_lib.market.explore.left_out import cheaper_left_out, left_out, left_out_in_words
 from cloudarb_lib.market.explore.moves import moves, step_table
 from cloudarb_lib.market.explore.over_time import price_history, volatility
 from cloudarb_lib.market.explore.places import by_site, discounts, landscape
@@ -14,8 +15,11 @@ from cloudarb_lib.market.explore.spreads import saving_kept_pct, spreads
 __all__ = [
     "availability",
     "by_site",
+    "cheaper_left_out",
     "discounts",
     "landscape",
+    "left_out",
+    "left_out_in_words",
     "moves",
     "price_changes",
     "price_changes_by_site",

@@ -19,7 +19,8 @@ def landscape(offers: pd.DataFrame) -> pd.DataFrame:
     -------
     pd.DataFrame
         A row per ``gpu_model`` and ``option``: numbers of ``offers`` and ``sites``, the
-        ``cheapest_site``, and ``cheapest``, ``median`` and ``dearest`` in USD per GPU-hour.
+        ``cheapest_site``, ``cheapest``, ``median`` and ``dearest`` in USD per GPU-hour, and
+        ``observed_at`` of the cheapest.
     """
     gpus = offers[offers["price_usd_per_gpu_hour"].notna()]
     gpus = gpus.assign(
@@ -33,6 +34,7 @@ def landscape(offers: pd.DataFrame) -> pd.DataFrame:
         cheapest=("price", "min"),
         median=("price", "median"),
         dearest=("price", "max"),
+        observed_at=("observed_at", "first"),
     ).reset_index()
 
 
