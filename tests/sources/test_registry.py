@@ -75,5 +75,5 @@ def test_a_file_of_no_source_is_refused(content: bytes, tmp_path: Path) -> None:
 
 
 def test_json_of_nobody_goes_to_the_source_of_its_format(tmp_path: Path) -> None:
-    assert claims_of(write_text(tmp_path / "a.json", "[1, 2]")) == ["ec2-spot-price-history"]
+    assert claims_of(write_text(tmp_path / "a.json", "[1, 2]")) == ["own-json"]
     assert claims_of(write_text(tmp_path / "a.csv", "a,b\n")) == ["own-csv"]
