@@ -33,7 +33,9 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def ingest(store_dir: Path, *paths: Path, now: pd.Timestamp = INGESTED_AT) -> store.IngestReport:
+def ingest(
+    store_dir: Path, *paths: Path | store.Batch, now: pd.Timestamp = INGESTED_AT
+) -> store.IngestReport:
     """Take files into a store."""
     return store.ingest_files(paths, store_dir=store_dir, now=now)
 
@@ -48,8 +50,9 @@ def check_source(source: Source[Any], fixtures: Path, store_dir: Path) -> None:
     """Assert that a source takes its fixtures as their ``expected.yaml`` says.
 
     That file holds, for each fixture, ``refused`` (words of the error), or ``rows`` (mappings of
-    the columns that matter, by the key of the table), ``held_back`` (reason by line) and ``table``
-    (price_events where it is left out). There are a good fixture and a broken one at least.
+    the columns that matter, by the key of the table), ``held_back`` (reason by line), ``table``
+    (price_events where it is left out), ``also`` (rows of other tables, by table) and ``seen_at``
+    (for a file that says no time). There are a good fixture and a broken one at least.
     """
     expected = yaml.safe_load((fixtures / "expected.yaml").read_text())
     assert {path.name for path in fixtures.iterdir()} == {*expected, "expected.yaml"}
@@ -106,16 +109,22 @@ def check_pieces(source: Source[Any], path: Path) -> None:
 
 def check_outcome(path: Path, outcome: dict[str, Any], store_dir: Path) -> None:
     """Assert that ingestion of a file stores and holds back what ``outcome`` says."""
-    ingest(store_dir, path)
+    seen_at = outcome.get("seen_at")
+    ingest(store_dir, store.Batch(path, seen_at=seen_at and pd.Timestamp(seen_at)))
     held_back = quarantine(store_dir)
     assert dict(zip(held_back["line"], held_back["reason"], strict=True)) == outcome.get(
         "held_back", {}
     )
-    table = outcome.get("table", "price_events")
+    tables = {outcome.get("table", "price_events"): outcome["rows"], **outcome.get("also", {})}
     with store.open_snapshot(store_dir) as snapshot:
-        stored = snapshot.table(table).sort_values(list(STORED[table].key))
-    assert len(stored) == len(outcome["rows"])
-    for row, values in zip(stored.to_dict("records"), outcome["rows"], strict=True):
+        for table, expected in tables.items():
+            check_rows(snapshot.table(table).sort_values(list(STORED[table].key)), expected)
+
+
+def check_rows(stored: pd.DataFrame, expected: list[dict[str, Any]]) -> None:
+    """Assert that there are just so many rows, each with the values that are expected of it."""
+    assert len(stored) == len(expected)
+    for row, values in zip(stored.to_dict("records"), expected, strict=True):
         for column, value in values.items():
             found = row[column]
             shown = found.isoformat() if isinstance(found, pd.Timestamp) else found
