@@ -111,6 +111,8 @@ class Parsed:
         of a price list: rows without a time are of then, where whoever brings the file does not
         say when it was seen. '': it says none. Tables ``price_events``, ``evidence`` and
         ``interruption_bands`` may leave their times out so.
+    source : str
+        Name of the source; ``registry.read`` fills it in.
     """
 
     tables: dict[str, pa.Table]
@@ -118,6 +120,7 @@ class Parsed:
     whole: tuple[Scope, ...] = ()
     notices: tuple[str, ...] = ()
     seen_at: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,9 @@ class Source(ABC, Generic[Piece]):
     gone_after_hours: ClassVar[float | None] = None
     """For a history that repeats each offer at least so often: an offer that is silent for longer
     is gone from then on. None: silence says nothing."""
+
+    in_parts: ClassVar[bool] = False
+    """Whether an archive may hold several files of it, which are taken in together."""
 
     @abstractmethod
     def recognises(self, head: bytes) -> Match:

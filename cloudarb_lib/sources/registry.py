@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def source_of(path: Path) -> Source[Any]:
 
 
 def read(path: Path) -> Iterator[Parsed]:
-    """Yield what a file holds, piece by piece; packed, it holds one file.
+    """Yield what a file holds, piece by piece; a packed one may hold files of one catalogue.
 
     Raises
     ------
@@ -49,11 +50,12 @@ def read(path: Path) -> Iterator[Parsed]:
     """
     try:
         with plain_files(path) as files:
-            if len(files) > 1:
+            sources = [source_of(file.path) for file in files]
+            if len(files) > 1 and not (len(set(map(type, sources))) == 1 and sources[0].in_parts):
                 names = ", ".join(file.name for file in files)
                 raise DataError(f"it holds several files ({names[:200]}).", "Give them singly.")
-            source = source_of(files[0].path)
-            for piece in source.fetch(files[0].path):
-                yield source.parse(piece)
+            for source, file in zip(sources, files, strict=True):
+                for piece in source.fetch(file.path):
+                    yield replace(source.parse(piece), source=source.name)
     except OSError as cause:
         raise DataError(f"it cannot be read: {cause.strerror}.", "Check the path.") from cause

@@ -35,6 +35,7 @@ MOST_TIMES = 400
 machine repeated packs into a hundredth."""
 FREE_BYTES = 2**30
 _BLOCK_BYTES = 2**20
+_NAME_CHARACTERS = 60
 _WAY_OUT = "Unpack it yourself, and look at what it holds."
 _DEEPEST = 3
 _BROKEN = (
@@ -136,17 +137,17 @@ class _Unpacking:
                 raise DataError("it is an archive without a file.", _WAY_OUT)
             for member in members:
                 with archive.open(member) as packed:
-                    copy = self._copied(packed)
+                    copy = self._copied(packed, Path(member.filename))
                 yield from self.plain(PlainFile(copy, f"{file.name}/{member.filename}"), depth + 1)
 
     def _unpacked(self, file: PlainFile, packer: str) -> Path:
         """Return an unpacked copy of a packed file."""
         with _told_as_unpacking(packer), _opened(file.path, packer) as packed:
-            return self._copied(packed)
+            return self._copied(packed, file.path)
 
-    def _copied(self, packed: IO[bytes]) -> Path:
+    def _copied(self, packed: IO[bytes], called: Path) -> Path:
         """Return a copy of a stream; DataError where all copies grow beyond what is likely."""
-        target = self._new_file()
+        target = self._new_file(called)
         with target.open("wb") as copy:
             while block := packed.read(_BLOCK_BYTES):
                 copy.write(block)
@@ -158,7 +159,7 @@ class _Unpacking:
 
     def _recoded(self, file: PlainFile, encoding: str) -> Path:
         """Return a copy of a text in UTF-8, its line ends kept."""
-        target = self._new_file()
+        target = self._new_file(file.path)
         with (
             file.path.open(encoding=encoding, errors="replace", newline="") as text,
             target.open("w", encoding="utf-8", newline="") as copy,
@@ -166,9 +167,13 @@ class _Unpacking:
             shutil.copyfileobj(text, copy, _BLOCK_BYTES)
         return target
 
-    def _new_file(self) -> Path:
+    def _new_file(self, called: Path) -> Path:
+        """Return a path with the name of a file and its folder: some sources go by them."""
         self._copies += 1
-        return self._folder / f"{self._copies}.plain"
+        parent = called.parent.name.strip(".")[-_NAME_CHARACTERS:] or "_"
+        folder = self._folder / str(self._copies) / parent
+        folder.mkdir(parents=True)
+        return folder / (called.name[-_NAME_CHARACTERS:] or "_")
 
 
 @contextmanager

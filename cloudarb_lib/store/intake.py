@@ -121,7 +121,7 @@ class _Stage:
             staged.say(piece.notices)
             staged.whole += [scope for scope in piece.whole if scope not in staged.whole]
             for name, rows in piece.tables.items():
-                self._take(name, rows)
+                self._take(name, rows, piece.source)
             self._hold_back(piece.unread)
             staged.read += _rows_of(piece)
         if not staged.read:
@@ -130,9 +130,9 @@ class _Stage:
             staged.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return staged
 
-    def _take(self, name: str, rows: pa.Table) -> None:
+    def _take(self, name: str, rows: pa.Table, source: str) -> None:
         """Judge rows of a table, and put them where they belong."""
-        query = self._query(name, rows.schema)
+        query = self._query(name, rows.schema, source)
         numbered = [f"c{i}" for i in range(rows.num_columns - 1)]  # whatever their names hold
         raw = rows.rename_columns([*numbered, LINE])
         raw = raw.append_column(ROW, pa.array(np.arange(len(rows))))
@@ -166,17 +166,18 @@ class _Stage:
                 WHERE named
             """)
 
-    def _query(self, name: str, schema: pa.Schema) -> RowsQuery:
+    def _query(self, name: str, schema: pa.Schema, source: str) -> RowsQuery:
         """Return how rows of these columns become rows of a table; make its ``staged_TABLE``."""
         staged = self._staged
         path = self._batch.path
         if (name, schema) in self._queries:
             return self._queries[name, schema]
         is_own = name == OWN_COLUMNS
-        source = path.stem if is_own else registry.source_of(path).name
+        source = path.stem if is_own else source
         seen_at = staged.seen_at
         if seen_at is None and not is_own:
-            seen_at = pd.Timestamp(path.stat().st_mtime, unit="s", tz="UTC").floor("s")
+            changed_at = pd.Timestamp(path.stat().st_mtime, unit="s", tz="UTC").floor("s")
+            seen_at = min(changed_at, self._now)  # nobody saw it later than now
         query = rows_query(schema, name, source=source, now=self._now, seen_at=seen_at)
         self._queries[name, schema] = query
         staged.say(query.notices)
