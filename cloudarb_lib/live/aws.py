@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from typing import Any
@@ -14,6 +15,8 @@ from cloudarb_lib.live.walk import Walk
 
 HOME_REGION = "us-east-1"
 """Asked which regions there are."""
+REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
+"""How AWS names a region; a local zone has more parts."""
 _PASSING = frozenset(
     {
         "EC2ThrottledException",
@@ -83,11 +86,16 @@ def ec2(region: str, pull: Pull) -> Any:
 
 
 async def regions(client: Client, pull: Pull) -> tuple[str, ...]:
-    """Return the regions asked for, else those that the account has enabled."""
+    """Return those of AWS among the regions asked for, else what the account has enabled."""
     if pull.regions:
-        return pull.regions
+        return tuple(region for region in pull.regions if REGION.fullmatch(region))
     answer = await _call(client, ec2(HOME_REGION, pull), "describe_regions", {})
     return tuple(sorted(region["RegionName"] for region in answer["Regions"]))
+
+
+def region_to_probe(pull: Pull) -> str:
+    """Return one region to try."""
+    return next(filter(REGION.fullmatch, pull.regions), HOME_REGION)
 
 
 async def regional_parts(client: Client, pull: Pull) -> list[Part]:

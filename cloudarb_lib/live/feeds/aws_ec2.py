@@ -52,7 +52,7 @@ class AwsSpot(Feed):
             yield page
 
     async def probe(self, client: Client, pull: Pull) -> str:
-        region = (pull.regions or (aws.HOME_REGION,))[0]
+        region = aws.region_to_probe(pull)
         arguments: dict[str, Any] = {
             "StartTime": pull.now.to_pydatetime(),
             "InstanceTypes": ["m5.large"],
@@ -87,7 +87,7 @@ class AwsOfferings(Feed):
             yield page
 
     async def probe(self, client: Client, pull: Pull) -> str:
-        region = (pull.regions or (aws.HOME_REGION,))[0]
+        region = aws.region_to_probe(pull)
         async for page in self.fetch(client, Part(name=region), pull):
             if b'"InstanceType"' in page:
                 return f"machines are offered in {region}"
@@ -115,7 +115,7 @@ class AwsInstanceTypes(Feed):
             yield page
 
     async def probe(self, client: Client, pull: Pull) -> str:
-        region = (pull.regions or (aws.HOME_REGION,))[0]
+        region = aws.region_to_probe(pull)
         async for page in self.fetch(client, Part(name=region), pull):
             if b'"VCpuInfo"' in page:
                 return f"EC2 describes its machines in {region}"

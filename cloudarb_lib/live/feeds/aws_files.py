@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cloudarb_lib.live.aws import REGION
 from cloudarb_lib.live.client import Answer, Client
 from cloudarb_lib.live.errors import FetchError
 from cloudarb_lib.live.feed import Feed, Part, Pull
@@ -19,7 +20,6 @@ PRICE_LIST = "https://pricing.us-east-1.amazonaws.com"
 SPOT_ADVISOR = "https://spot-bid-advisor.s3.amazonaws.com"
 _OFFERS = "/offers/v1.0/aws/AmazonEC2"
 _SAVINGS_PLANS = "/savingsPlan/v1.0/aws/AWSComputeSavingsPlan"
-_REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 _VERSION = re.compile(r"/(\d{14})/")
 _A_DAY_H = 20.0
 
@@ -123,7 +123,7 @@ async def _json_at(client: Client, url: str, key: str) -> Any:
 
 def _wanted(pull: Pull, addresses: Iterable[str]) -> list[str]:
     """Return the regions to fetch; local zones have lists of their own, which are left out."""
-    regions = sorted(region for region in addresses if _REGION.fullmatch(region))
+    regions = sorted(region for region in addresses if REGION.fullmatch(region))
     return [region for region in regions if not pull.regions or region in pull.regions]
 
 

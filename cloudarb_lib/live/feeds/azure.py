@@ -36,7 +36,9 @@ class AzureRetailPrices(Feed):
     gives = "on-demand, spot and reserved prices of machines by region"
 
     async def parts(self, client: Client, pull: Pull) -> list[Part]:
-        regions = pull.regions or await self._regions(client, pull)
+        regions = _azure_regions(pull)
+        if not pull.regions:
+            regions = await self._regions(client, pull)
         return [
             Part(name=region, whole=tuple(Scope("azure", region, option) for option in _OPTIONS))
             for region in regions
@@ -59,41 +61,64 @@ class AzureRetailPrices(Feed):
         found: set[str] = set()
         async for answer in _pages(client, pull, wanted, "regions"):
             found |= {str(item.get("armRegionName") or "") for item in answer.json()["Items"]}
-        if not found - {""}:
-            raise FetchError("Azure's retail prices name no region.", "Look at what it answers.")
         return tuple(sorted(found - {""}))
+
+
+def _azure_regions(pull: Pull) -> tuple[str, ...]:
+    """Return those of Azure among the regions asked for: they have no hyphens."""
+    return tuple(region for region in pull.regions if region.isalnum())
 
 
 async def _pages(client: Client, pull: Pull, wanted: str, listing: str) -> AsyncIterator[Answer]:
     """Yield the pages of retail prices.
 
     The link to the next page is empty at times though more follows, so a full page is followed by
-    its own count. A page without items ends the walk, whatever its link says.
+    its own count. What ends with an empty page is asked for that once more, since services give
+    one for want of a better answer.
+
+    Raises
+    ------
+    FetchError
+        Where a page cannot be had, comes twice, or is empty though it links to a next one; where
+        there is nothing at all.
     """
-    url = f"{pull.endpoint or RETAIL_PRICES}{_PATH}"
+    base = f"{pull.endpoint or RETAIL_PRICES}{_PATH}"
     first = {"api-version": _VERSION, "currencyCode": "USD", "$filter": wanted}
+    url = base
     params: dict[str, str] | None = first
     walk = Walk(listing)
     count = 0
     while True:
         walk.go_to(f"{url} {params}")
-        answer = await client.get_json(url, params=params)
+        answer = await _page_at(client, url, params)
         page = answer.json()
-        items = page.get("Items") if isinstance(page, dict) else None
-        if not isinstance(items, list):
-            raise FetchError(f"{answer.url} has no 'Items'.", "Look at what it answers.")
-        walk.saw(answer.body, is_empty=not items)
-        yield answer
-        count += len(items)
+        items = page["Items"]
         link = page.get("NextPageLink") or ""
+        walk.saw(answer.body, is_empty=not items)
+        count += len(items)
+        if not count or (link and not items):
+            raise FetchError(f"the list of {listing} has an empty page.", "Collect again later.")
+        yield answer
         if not items or (not link and len(items) not in _FULL_PAGES):
             return
         if link:
             url = _of_same_host(link, url)
             params = None
         else:
-            url = f"{pull.endpoint or RETAIL_PRICES}{_PATH}"
+            url = base
             params = {**first, "$skip": str(count)}
+
+
+async def _page_at(client: Client, url: str, params: dict[str, str] | None) -> Answer:
+    """Return a page; an empty one is asked for twice."""
+    for _ in range(2):
+        answer = await client.get_json(url, params=params)
+        page = answer.json()
+        if not isinstance(page, dict) or not isinstance(page.get("Items"), list):
+            raise FetchError(f"{answer.url} has no 'Items'.", "Look at what it answers.")
+        if page["Items"]:
+            break
+    return answer
 
 
 def _of_same_host(link: str, url: str) -> str:
@@ -123,7 +148,7 @@ class AzureSkus(Feed):
         return "" if is_installed("az") else "the command line az, logged in (az login)"
 
     async def parts(self, client: Client, pull: Pull) -> list[Part]:
-        names = pull.regions or ("all",)
+        names = _azure_regions(pull) if pull.regions else ("all",)
         return [Part(name=name) for name in names if is_due(pull, name, _A_DAY_H)]
 
     async def fetch(self, client: Client, part: Part, pull: Pull) -> AsyncIterator[bytes]:
@@ -150,7 +175,7 @@ class AzureSkus(Feed):
             params = None
 
     async def probe(self, client: Client, pull: Pull) -> str:
-        region = (pull.regions or ("eastus",))[0]
+        region = (*_azure_regions(pull), "eastus")[0]
         async for page in self.fetch(client, Part(name=region), pull):
             if b'"virtualMachines"' in page:
                 return f"machines are listed in {region}"

@@ -112,9 +112,11 @@ class GcpZoneLists(Feed):
 async def _pages(
     client: Client, url: str, params: Mapping[str, str], headers: Mapping[str, str], key: str
 ) -> AsyncIterator[bytes]:
-    """Yield the pages of a listing of Google's."""
-    walk = Walk(url.rpartition("/")[2])
+    """Yield the pages of a listing of Google's; FetchError where it is empty from end to end."""
+    listing = url.rpartition("/")[2]
+    walk = Walk(listing)
     token = ""
+    is_empty = True
     while True:
         walk.go_to(token)
         asked = {**params, "pageToken": token} if token else params
@@ -125,5 +127,8 @@ async def _pages(
         walk.saw(answer.body, is_empty=not page.get(key))
         yield answer.body + b"\n"
         token = page.get("nextPageToken") or ""
+        is_empty = is_empty and not page.get(key)
         if not token:
-            return
+            break
+    if is_empty:
+        raise FetchError(f"the list of {listing} is empty.", "Collect again later.")

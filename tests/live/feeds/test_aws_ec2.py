@@ -105,7 +105,7 @@ def test_a_region_that_is_closed_fails_apart(tmp_path):
 
 
 def test_only_the_regions_that_are_wanted_are_asked(tmp_path):
-    pull = Pull(COLLECTED_AT, regions=("eu-central-1",))
+    pull = Pull(COLLECTED_AT, regions=("eu-central-1", "westeurope", "us-central1"))
     collected = collect(AwsSpot(), Ec2(PRICES), tmp_path, pull)
     assert list(collected.bodies) == ["eu-central-1"]
     assert len(collected.asked) == 1  # not even which regions there are

@@ -57,7 +57,7 @@ def test_a_full_last_page_is_followed_by_an_empty_one(tmp_path):
     collected = collect(
         AzureRetailPrices(), service, tmp_path, Pull(COLLECTED_AT, regions=("eastus",))
     )
-    assert (len(collected.asked), collected.faults) == (2, {})
+    assert (len(collected.asked), collected.faults) == (3, {})  # the empty one is asked for twice
 
 
 def replies(*pages):
@@ -99,13 +99,37 @@ def test_a_link_to_another_host_is_not_followed(tmp_path):
     assert "another host" in collected.faults["eastus"]
 
 
-def test_an_empty_page_ends_the_walk(tmp_path):
-    pages = [
-        {"Items": [item("eastus", "m", number) for number in range(100)], "NextPageLink": None},
-        {"Items": [], "NextPageLink": None},
-    ]
+FULL = [item("eastus", "m", number) for number in range(100)]
+EMPTY = {"Items": [], "NextPageLink": None}
+
+
+def test_a_page_that_is_empty_for_once_is_read(tmp_path):
+    pages = [{"Items": FULL}, EMPTY, {"Items": [item("eastus", "m", 100)]}]
     collected = collect(AzureRetailPrices(), replies(*pages), tmp_path, EASTUS)
-    assert (len(collected.asked), collected.faults) == (2, {})
+    assert len(meters(collected, "eastus")) == 101
+    assert collected.faults == {}
+
+
+def test_an_empty_page_that_links_to_another_is_a_fault(tmp_path):
+    pages = [{"Items": FULL}, {"Items": [], "NextPageLink": "http://127.0.0.1/next"}]
+    collected = collect(AzureRetailPrices(), replies(*pages), tmp_path, EASTUS)
+    assert "empty page" in collected.faults["eastus"]
+    assert len(meters(collected, "eastus")) == 100
+
+
+def test_a_region_without_a_price_is_a_fault_and_no_withdrawal(tmp_path):
+    collected = collect(AzureRetailPrices(), replies(EMPTY), tmp_path, EASTUS)
+    assert "empty page" in collected.faults["eastus"]
+
+
+def test_regions_of_others_are_not_asked_for(tmp_path):
+    pull = Pull(COLLECTED_AT, regions=("us-east-1", "westeurope"))
+    assert list(collect(AzureRetailPrices(), AzurePrices(ITEMS), tmp_path, pull).bodies) == [
+        "westeurope"
+    ]
+    of_aws = Pull(COLLECTED_AT, regions=("us-east-1",))
+    for feed in (AzureRetailPrices(), AzureSkus()):
+        assert collect(feed, AzurePrices(ITEMS), tmp_path, of_aws).parts == []
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"Items": 3}', b'{"error": "busy"}'])
@@ -170,4 +194,4 @@ def test_probe_counts_regions(tmp_path):
         collect(AzureRetailPrices(), service, tmp_path, probe=True).found == "prices of 2 regions"
     )
     empty = collect(AzureRetailPrices(), AzurePrices([]), tmp_path, probe=True).found
-    assert "name no region" in empty
+    assert "empty page" in empty

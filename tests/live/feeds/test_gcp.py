@@ -74,6 +74,11 @@ def test_a_token_that_comes_again_ends_the_walk_as_a_fault(tmp_path):
     assert len(collected.bodies["current"]) == 2
 
 
+def test_a_catalogue_that_is_empty_is_a_fault(tmp_path):
+    collected = collect(GcpSkus(), GcpListing([]), tmp_path, NOW)
+    assert "is empty" in collected.faults["current"]
+
+
 def test_a_refused_key_is_said_and_not_shown(tmp_path):
     pull = Pull(COLLECTED_AT, environment={API_KEY: "wrong-secret"})
     collected = collect(GcpSkus(), SKUS, tmp_path, pull)
