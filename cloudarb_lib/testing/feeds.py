@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from cloudarb_lib import store
 from cloudarb_lib.live.breakers import Breakers
 from cloudarb_lib.live.client import Client
 from cloudarb_lib.live.errors import FetchError
@@ -98,6 +99,34 @@ def collect(
 
     asyncio.run(run())
     return collected
+
+
+def stored(
+    folder: Path, collected: Collected, table: str, now: pd.Timestamp = COLLECTED_AT
+) -> pd.DataFrame:
+    """Take the parts of a collection into a store, as a cycle does; return one of its tables.
+
+    Parameters
+    ----------
+    folder : Path
+        The store is made in it, or gone on with.
+    collected : Collected
+        Of which no row is to be held back.
+    table : str
+        Name of a stored table.
+    now : Timestamp
+        When the cycle began.
+    """
+    batches = []
+    for part in collected.parts:
+        file = folder / f"{part.name}{part.suffix}"
+        file.write_bytes(b"".join(collected.bodies[part.name]))
+        whole = () if part.name in collected.faults else part.whole
+        batches.append(store.Batch(file, seen_at=part.seen_at or now, whole=whole))
+    store.ingest_files(batches, store_dir=folder / "store", now=now)
+    with store.open_snapshot(folder / "store") as snapshot:
+        assert snapshot.table("quarantine").empty
+        return snapshot.table(table)
 
 
 async def _probed(feed: Feed, client: Client, pull: Pull) -> str:

@@ -7,13 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cloudarb_lib import store
 from cloudarb_lib.live.feed import Pull
 from cloudarb_lib.live.feeds.aws_ec2 import AwsInstanceTypes, AwsOfferings, AwsSpot
 from cloudarb_lib.live.feeds.aws_files import AwsPriceList, AwsSavingsPlans, AwsSpotAdvisor
 from cloudarb_lib.live.feeds.carbon import CcfGridFactors, GcpRegionCarbon
 from cloudarb_lib.testing.ec2 import Ec2, SpotPrice
-from cloudarb_lib.testing.feeds import COLLECTED_AT, Collected, collect
+from cloudarb_lib.testing.feeds import COLLECTED_AT, collect, stored
 from cloudarb_lib.testing.services import Files
 
 FIXTURES = Path(__file__).parents[2] / "sources" / "fixtures"
@@ -29,20 +28,6 @@ def _key(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
 
 
-def stored(folder: Path, collected: Collected, table: str, now: pd.Timestamp = COLLECTED_AT):
-    """Take the parts of a collection into a store, as a cycle does; return one of its tables."""
-    batches = []
-    for part in collected.parts:
-        file = folder / f"{part.name}{part.suffix}"
-        file.write_bytes(b"".join(collected.bodies[part.name]))
-        whole = () if part.name in collected.faults else part.whole
-        batches.append(store.Batch(file, seen_at=part.seen_at or now, whole=whole))
-    store.ingest_files(batches, store_dir=folder / "store", now=now)
-    with store.open_snapshot(folder / "store") as snapshot:
-        assert snapshot.table("quarantine").empty
-        return snapshot.table(table)
-
-
 def fixture(name: str) -> bytes:
     return (FIXTURES / name).read_bytes()
 
@@ -53,9 +38,8 @@ def test_spot_prices_are_stored_as_ec2_told_them(tmp_path):
         for machine, usd, ago in (("p5.48xlarge", "12.1", 9), ("p5.48xlarge", "12.5", 5))
     ]
     pull = Pull(COLLECTED_AT, since=COLLECTED_AT - 24 * HOUR)
-    events = stored(
-        tmp_path, collect(AwsSpot(), Ec2(prices, most_rows=1), tmp_path, pull), "price_events"
-    ).sort_values("effective_at")
+    collected = collect(AwsSpot(), Ec2(prices, most_rows=1), tmp_path, pull)
+    events = stored(tmp_path, collected, "price_events").sort_values("effective_at")
     assert list(events["price_usd_per_hour"]) == [12.1, 12.5]
     assert list(events["effective_at"]) == [price.time for price in prices]
     assert set(events["zone"]) == {"use1-az6"}
