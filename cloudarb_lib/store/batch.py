@@ -31,6 +31,9 @@ class Batch:
         How its columns are ours, for a file of no known source.
     confirmed : bool
         Whether a person confirmed what it withdraws, however much that is.
+    look : str
+        Names the observation that it is a part of, where files of several are given at once, in
+        the order of their times: each is settled before files of the next one are read.
     """
 
     path: Path
@@ -38,6 +41,7 @@ class Batch:
     whole: tuple[Scope, ...] = ()
     mapping: object | None = None
     confirmed: bool = False
+    look: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))

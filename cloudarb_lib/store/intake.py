@@ -92,7 +92,7 @@ def take_in(
     for table in staged.tables:
         counts += merge_staged(con, table)
     held_back = _record(con, batch.path.name, staged, now, counts)
-    report.add(staged.read, counts, held_back)
+    report.add(batch, staged.read, counts, held_back)
     for notice in staged.notices:
         report.say(f"{batch.path.name}: {notice}")
     for reason, example in con.execute(_EXAMPLES).fetchall():

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.merge import MergeCounts
 
 _HOW_TO_READ_QUARANTINE = (
     "what was quarantined: read them with "
     "cloudarb_lib.store.open_snapshot(FOLDER).table('quarantine')"
 )
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    """What came of the rows of one file, counted as in ``IngestReport``."""
+
+    read: int
+    new: int
+    unchanged: int
+    superseded: int
+    quarantined: int
 
 
 @dataclass
@@ -31,6 +46,8 @@ class IngestReport:
         What whoever brought the files should know.
     nothing_landed : list of str
         Names of the files of which every row was held back.
+    files : list of pair of Batch and FileCounts
+        Each file that was taken in, and what came of it.
     digest : str
         Name of the snapshot in force afterwards.
     published : bool
@@ -47,11 +64,16 @@ class IngestReport:
     flagged: Counter[str] = field(default_factory=Counter)
     notices: list[str] = field(default_factory=list)
     nothing_landed: list[str] = field(default_factory=list)
+    files: list[tuple[Batch, FileCounts]] = field(default_factory=list)
     digest: str = ""
     published: bool = False
 
-    def add(self, read: int, counts: MergeCounts, held_back: Counter[str]) -> None:
+    def add(self, batch: Batch, read: int, counts: MergeCounts, held_back: Counter[str]) -> None:
         """Count a file that was taken in."""
+        of_file = FileCounts(
+            read, counts.new, counts.unchanged, counts.superseded, held_back.total()
+        )
+        self.files.append((batch, of_file))
         self.read += read
         self.new += counts.new
         self.unchanged += counts.unchanged
@@ -87,3 +109,23 @@ class IngestReport:
 
 def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+
+
+class RefusedFiles(DataError):
+    """Files that were refused whole, and why; the others have landed.
+
+    Parameters
+    ----------
+    refused : dict of Path to DataError
+        By file, one at least.
+    report : IngestReport
+        What came of the others.
+    """
+
+    def __init__(self, refused: Mapping[Path, DataError], report: IngestReport) -> None:
+        what = " ".join(f"{path} was refused: {error.what}" for path, error in refused.items())
+        if report.files:
+            what += f" The other files were taken in: {report}."
+        super().__init__(what, next(iter(refused.values())).way_out)
+        self.refused = dict(refused)
+        self.report = report

@@ -81,6 +81,19 @@ _EVENTS = f"""
         AND (NOT $gpu_only OR gpu_count > 0)
     ORDER BY offer_id, effective_at, observed_at, held_back DESC
 """
+_LAST_PRICES = f"""
+    SELECT
+        {", ".join(OFFER_PARTS)},
+        unnest(
+            arg_max(
+                {{'price_usd_per_hour': price_usd_per_hour, 'source': source}},
+                (effective_at, observed_at)
+            )
+        )
+    FROM price_events
+    WHERE observed_at <= $as_of AND effective_at <= $as_of AND provider IN $providers
+    GROUP BY {", ".join(OFFER_PARTS)}
+"""
 WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
 
 
@@ -154,6 +167,17 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         if name not in STORED:
             raise ParameterError(f"no stored table {name!r}{did_you_mean(name, list(STORED))}.")
         return self._con.execute(f"SELECT {', '.join(STORED[name].names)} FROM {name}").df()
+
+    def last_prices(self, *, as_of: object, providers: Sequence[str]) -> pd.DataFrame:
+        """Return what was said last of each offer of some providers, flagged or not.
+
+        Returns
+        -------
+        DataFrame
+            The parts of the offer, ``price_usd_per_hour`` (NaN: withdrawn) and ``source``.
+        """
+        words = {"as_of": parse_as_of(as_of), "providers": list(providers)}
+        return self._con.execute(_LAST_PRICES, words).df()
 
     def looks(self, *, as_of: object) -> pd.DataFrame:
         """Return table ``looks`` up to ``as_of``."""

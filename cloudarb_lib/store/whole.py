@@ -237,13 +237,12 @@ class WholeLooks:
         self.notices: list[str] = []
         self._con = con
         self._looks: list[Look] = []
+        self._void: dict[Scope, str] = {}
         con.execute(_TEMPORARY)
 
     def void(self, scopes: Sequence[Scope], why_not: str) -> None:
         """Let parts of a market not count as shown whole, since a file of theirs was refused."""
-        for look in self._looks:
-            if look.scope in scopes:
-                look.why_not = why_not
+        self._void |= dict.fromkeys(scopes, why_not)
 
     def note(
         self,
@@ -286,7 +285,7 @@ class WholeLooks:
         """Withdraw what the looks lack and write them down, the oldest first."""
         for look in sorted(self._looks, key=lambda look: look.seen_at):
             self._run(_FIND_MISSING, look)
-            look.why_not = look.why_not or self._doubt_about(look)
+            look.why_not = self._void.get(look.scope) or self._doubt_about(look)
             if look.why_not:
                 self.notices.append(f"{scope_text(look.scope)}: {look.why_not}")
                 self._run(_STORE_REPEATED, look)

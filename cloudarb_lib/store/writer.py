@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -19,7 +20,7 @@ from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store import quality
 from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.intake import take_in
-from cloudarb_lib.store.report import IngestReport
+from cloudarb_lib.store.report import IngestReport, RefusedFiles
 from cloudarb_lib.store.snapshot import WAY_OUT, connect, current, has_our_tables
 from cloudarb_lib.store.whole import WholeLooks
 from cloudarb_lib.tables.stored_schema import STORED
@@ -74,10 +75,7 @@ def add_files(batches: Sequence[Batch], folder: Path, now: pd.Timestamp) -> Inge
         if report.published:
             _publish(work, folder, report.digest)
     if refused:
-        what = " ".join(error.what for error in refused)
-        if len(refused) < len(batches):
-            what += f" The other files were taken in: {report}."
-        raise DataError(what, refused[0].way_out)
+        raise RefusedFiles(refused, report)
     return report
 
 
@@ -145,20 +143,21 @@ def _take_in_all(
     batches: Sequence[Batch],
     now: pd.Timestamp,
     report: IngestReport,
-) -> list[DataError]:
+) -> dict[Path, DataError]:
     """Take in file after file, counting in ``report``; return why others were refused."""
-    looks = WholeLooks(con)
-    refused = []
-    for batch in batches:
-        try:
-            take_in(con, batch, now, looks=looks, report=report)
-        except DataError as error:
-            refused.append(DataError(f"{batch.path} was refused: {error.what}", error.way_out))
-            looks.void(batch.whole, f"{batch.path.name} was refused, so nothing was withdrawn")
-    looks.settle()
-    report.withdrawn = looks.withdrawn
-    for notice in looks.notices:
-        report.say(notice)
+    refused: dict[Path, DataError] = {}
+    for _, of_look in groupby(batches, key=lambda batch: batch.look):
+        looks = WholeLooks(con)
+        for batch in of_look:
+            try:
+                take_in(con, batch, now, looks=looks, report=report)
+            except DataError as error:
+                refused[batch.path] = error
+                looks.void(batch.whole, f"{batch.path.name} was refused, so nothing was withdrawn")
+        looks.settle()
+        report.withdrawn += looks.withdrawn
+        for notice in looks.notices:
+            report.say(notice)
     return refused
 
 

@@ -10,6 +10,7 @@ import pytest
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.store import Batch, IngestReport, ingest_files, open_snapshot, scope_of
+from cloudarb_lib.store.report import RefusedFiles
 from cloudarb_lib.testing import INGESTED_AT, PRICE_HEADER, write_text
 
 RENTER = Scope("renter")
@@ -121,6 +122,43 @@ def test_two_looks_in_one_call_are_taken_apart(tmp_path: Path) -> None:
     )
     assert in_force(store, 1) == {"a": 1, "b": 2}
     assert in_force(store, 3) == {"a": 1, "b": None}
+
+
+def test_looks_that_follow_closely_are_taken_apart_where_they_are_named(tmp_path: Path) -> None:
+    files = [
+        undated(tmp_path / "first.csv", eu=12.0, us=20.0),
+        undated(tmp_path / "second.csv", us=20.0),
+        undated(tmp_path / "third.csv", eu=12.0, us=20.0),
+    ]
+    times = [day(20) + pd.Timedelta(hours=hour) for hour in range(3)]
+    batches = [
+        Batch(file, seen_at=seen_at, whole=(RENTER,), look=file.stem)
+        for file, seen_at in zip(files, times, strict=True)
+    ]
+    report = take(tmp_path / "store", *batches)
+    assert report.withdrawn == 1
+    assert sorted(set(looks(tmp_path / "store")["looked_at"])) == times
+    with open_snapshot(tmp_path / "store") as snapshot:
+        events = snapshot.table("price_events").sort_values("effective_at")
+    europe = events[events["region"] == "eu"]
+    assert list(europe["effective_at"]) == times
+    assert europe["price_usd_per_hour"].isna().tolist() == [False, True, False]
+
+
+def test_a_refused_page_voids_its_look_also_where_it_comes_first(tmp_path: Path) -> None:
+    take(tmp_path / "store", Batch(undated(tmp_path / "a.csv", eu=12.0, us=20.0), day(20)))
+    broken = tmp_path / "broken.csv"
+    broken.write_bytes(b"")
+    page = undated(tmp_path / "page.csv", us=20.0)
+    with pytest.raises(RefusedFiles, match="was refused") as caught:
+        take(
+            tmp_path / "store",
+            Batch(broken, seen_at=day(27), whole=(RENTER,)),
+            Batch(page, seen_at=day(27), whole=(RENTER,)),
+        )
+    assert set(caught.value.refused) == {broken}
+    assert [batch.path for batch, _ in caught.value.report.files] == [page]
+    assert in_force(tmp_path / "store", 28) == {"eu": 12.0, "us": 20.0}
 
 
 def test_a_look_that_withdraws_most_must_be_confirmed(tmp_path: Path) -> None:
