@@ -28,6 +28,10 @@ class Limits:
         Requests that fail for good in a row until the circuit breaker opens.
     open_s : float
         Seconds until it lets a request through again.
+    parts : int
+        Parts fetched at once.
+    part_timeout_s : float
+        Seconds for one part, all its requests and waits included.
     largest_body : int
         Bytes; a larger body is refused, unless it is streamed into a file.
     """
@@ -41,11 +45,13 @@ class Limits:
     longest_wait_s: float = 90.0
     failures_to_open: int = 5
     open_s: float = 120.0
+    parts: int = 8
+    part_timeout_s: float = 1800.0
     largest_body: int = 64 * 2**20
 
 
 BY_PROVIDER = {
-    "aws": Limits(concurrent=8, per_second=20.0),
+    "aws": Limits(concurrent=8, per_second=20.0, parts=32),
     "azure": Limits(concurrent=2, per_second=2.0, first_wait_s=2.0),  # a 429 wants about 30 s
     "gcp": Limits(concurrent=2, per_second=5.0),
 }

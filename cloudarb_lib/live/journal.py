@@ -1,0 +1,380 @@
+"""What was fetched and what became of it, in one SQLite file: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cloudarb_lib.base.errors import StoreError
+from cloudarb_lib.live.breakers import BreakerState
+from cloudarb_lib.live.feed import Part
+from cloudarb_lib.live.raw import RawFile
+from cloudarb_lib.sources.base import Scope
+
+WAITING = "waiting"
+"""Fetched, not yet in the store."""
+STORED = "stored"
+HELD = "held"
+"""Not taken in: a check before publication, or the store, refused it; see the dead letter."""
+
+_OPEN_OF_PART = "feed = ? AND json_extract(part, '$.name') = ? AND done_at IS NULL"
+_TABLES = """
+    CREATE TABLE IF NOT EXISTS responses (
+        id INTEGER PRIMARY KEY, feed TEXT NOT NULL, part TEXT NOT NULL, sha256 TEXT NOT NULL,
+        suffix TEXT NOT NULL, bytes INTEGER NOT NULL, begun_at TEXT NOT NULL,
+        seen_at TEXT NOT NULL, look TEXT NOT NULL, complete INTEGER NOT NULL,
+        confirmed INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, settled_at TEXT, removed_at TEXT
+    );
+    CREATE INDEX IF NOT EXISTS responses_by_state ON responses (state);
+    CREATE INDEX IF NOT EXISTS responses_by_digest ON responses (sha256);
+    CREATE TABLE IF NOT EXISTS dead_letters (
+        id INTEGER PRIMARY KEY, feed TEXT NOT NULL, part TEXT NOT NULL, response INTEGER,
+        reason TEXT NOT NULL, what TEXT NOT NULL, way_out TEXT NOT NULL, first_at TEXT NOT NULL,
+        last_at TEXT NOT NULL, tries INTEGER NOT NULL, done_at TEXT
+    );
+    CREATE TABLE IF NOT EXISTS breakers (
+        provider TEXT PRIMARY KEY, state TEXT NOT NULL, failures INTEGER NOT NULL, opened_at REAL
+    );
+    CREATE TABLE IF NOT EXISTS totals (
+        name TEXT NOT NULL, label TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (name, label)
+    );
+"""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A part as it was fetched.
+
+    Parameters
+    ----------
+    number : int
+        Its number in the journal.
+    feed : str
+        Name of the feed.
+    part : Part
+        What was asked for.
+    file : RawFile
+        What came.
+    begun_at : Timestamp
+        When the fetch began.
+    seen_at : Timestamp
+        Time of what it says: when it was fetched, or of the version of the past.
+    look : str
+        Names the observation that it is a part of: the cycle, or the version of the past.
+    complete : bool
+        Whether it was fetched to its end.
+    confirmed : bool
+        Whether a person looked at it and found it right: no check holds it.
+    """
+
+    number: int
+    feed: str
+    part: Part
+    file: RawFile
+    begun_at: pd.Timestamp
+    seen_at: pd.Timestamp
+    look: str
+    complete: bool
+    confirmed: bool = False
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a part is not stored as it should be.
+
+    Parameters
+    ----------
+    reason : str
+        fetch (no whole answer came), unreadable, empty, or the name of a check.
+    what, way_out : str
+        The sentence for people.
+    response : int, optional
+        Number of the response that is held; None where nothing came.
+    """
+
+    reason: str
+    what: str
+    way_out: str
+    response: int | None = None
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """Reason, sentence and way out."""
+        return self.reason, self.what, self.way_out
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """What failed for good, until a person or a later cycle mends it.
+
+    Parameters
+    ----------
+    number : int
+        Its number.
+    feed : str
+        Name of the feed.
+    part : Part
+        What was asked for; its name is '' where the feed could not even tell its parts.
+    fault : Fault
+        Why.
+    first_at, last_at : Timestamp
+        When it failed first, and last.
+    tries : int
+        How often it failed.
+    """
+
+    number: int
+    feed: str
+    part: Part
+    fault: Fault
+    first_at: pd.Timestamp
+    last_at: pd.Timestamp
+    tries: int
+
+
+class Journal(AbstractContextManager["Journal"]):
+    """The journal of a collection; one process writes at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The file, made if need be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._con = sqlite3.connect(path, isolation_level=None)
+            self._con.execute("PRAGMA synchronous = FULL")
+            self._con.executescript(_TABLES)
+        except sqlite3.Error as cause:
+            what = f"the journal {path} cannot be opened: {cause}."
+            raise StoreError(
+                what, "Move it away; what it lists is in the store already."
+            ) from cause
+        self._con.row_factory = sqlite3.Row
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let several changes count together, or none of them."""
+        self._con.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._con.execute("ROLLBACK")
+            raise
+        self._con.execute("COMMIT")
+
+    def note(
+        self,
+        feed: str,
+        part: Part,
+        file: RawFile,
+        *,
+        begun_at: pd.Timestamp,
+        cycle_at: pd.Timestamp,
+        complete: bool,
+    ) -> Response:
+        """Note what was fetched; it waits for the store from now on."""
+        seen_at = part.seen_at or begun_at
+        look = (part.seen_at or cycle_at).isoformat()
+        values = [feed, _part_text(part), file.sha256, file.suffix, file.size]
+        values += [begun_at.isoformat(), seen_at.isoformat(), look, complete, WAITING]
+        cursor = self._con.execute(
+            "INSERT INTO responses (feed, part, sha256, suffix, bytes, begun_at, seen_at, look,"
+            f" complete, state) VALUES ({', '.join('?' * len(values))})",
+            values,
+        )
+        number = int(cursor.lastrowid or 0)
+        return Response(number, feed, part, file, begun_at, seen_at, look, complete)
+
+    def responses(self, *states: str) -> list[Response]:
+        """Return the responses of some states whose bytes are still kept, the oldest first."""
+        rows = self._con.execute(
+            "SELECT * FROM responses WHERE removed_at IS NULL"
+            f" AND state IN ({', '.join('?' * len(states))}) ORDER BY seen_at, id",
+            states,
+        )
+        return [_response(row) for row in rows]
+
+    def response(self, number: int | None) -> Response | None:
+        """Return a response whose bytes are still kept; None where there is none of that number."""
+        row = self._con.execute(
+            "SELECT * FROM responses WHERE id = ? AND removed_at IS NULL", [number]
+        ).fetchone()
+        return None if row is None else _response(row)
+
+    def take_up(self, number: int, *, confirmed: bool) -> None:
+        """Let a response that is held wait for the store again; say whether it is confirmed."""
+        self._con.execute(
+            "UPDATE responses SET state = ?, confirmed = max(confirmed, ?) WHERE id = ?"
+            " AND removed_at IS NULL",
+            [WAITING, confirmed, number],
+        )
+
+    def settle(self, numbers: Sequence[int], state: str, at: pd.Timestamp) -> None:
+        """Say what became of responses."""
+        self._con.executemany(
+            "UPDATE responses SET state = ?, settled_at = ? WHERE id = ?",
+            [(state, at.isoformat(), number) for number in numbers],
+        )
+
+    def last_done(self, feed: str) -> dict[str, pd.Timestamp]:
+        """Return by part when the fetch began whose answer is the last one stored whole."""
+        rows = self._con.execute(
+            "SELECT json_extract(part, '$.name') AS name, max(begun_at) AS begun_at FROM responses"
+            " WHERE feed = ? AND complete AND state = ? GROUP BY name",
+            [feed, STORED],
+        )
+        return {row["name"]: pd.Timestamp(row["begun_at"]) for row in rows}
+
+    def bury(self, feed: str, part: Part, fault: Fault, at: pd.Timestamp) -> None:
+        """Write a dead letter, or note that an open one of that part failed again.
+
+        A part can have two: one for that it cannot be fetched, one for an answer that is held.
+        """
+        text = _part_text(part)
+        open_one = self._con.execute(
+            f"SELECT id FROM dead_letters WHERE {_OPEN_OF_PART} AND (response IS NULL) = ?",
+            [feed, part.name, fault.response is None],
+        ).fetchone()
+        if open_one is None:
+            self._con.execute(
+                "INSERT INTO dead_letters (feed, part, response, reason, what, way_out, first_at,"
+                " last_at, tries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                [feed, text, fault.response, *fault.words, *[at.isoformat()] * 2],
+            )
+        else:
+            self._con.execute(
+                "UPDATE dead_letters SET part = ?, response = ?, reason = ?, what = ?, way_out = ?,"
+                " last_at = ?, tries = tries + 1 WHERE id = ?",
+                [text, fault.response, *fault.words, at.isoformat(), open_one["id"]],
+            )
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the open dead letters, the oldest first."""
+        rows = self._con.execute("SELECT * FROM dead_letters WHERE done_at IS NULL ORDER BY id")
+        return [
+            DeadLetter(
+                number=row["id"],
+                feed=row["feed"],
+                part=_part_of(row["part"]),
+                fault=Fault(row["reason"], row["what"], row["way_out"], row["response"]),
+                first_at=pd.Timestamp(row["first_at"]),
+                last_at=pd.Timestamp(row["last_at"]),
+                tries=row["tries"],
+            )
+            for row in rows
+        ]
+
+    def mended(self, feed: str, part: str, at: pd.Timestamp) -> None:
+        """Close the dead letters of a part."""
+        self._con.execute(
+            f"UPDATE dead_letters SET done_at = ? WHERE {_OPEN_OF_PART}",
+            [at.isoformat(), feed, part],
+        )
+
+    def drop(self, number: int, at: pd.Timestamp) -> None:
+        """Close a dead letter that nobody will mend."""
+        self._con.execute(
+            "UPDATE dead_letters SET done_at = ? WHERE id = ?", [at.isoformat(), number]
+        )
+
+    def breakers(self) -> list[BreakerState]:
+        """Return where the circuit breakers stand."""
+        rows = self._con.execute("SELECT provider, state, failures, opened_at FROM breakers")
+        return [BreakerState(*row) for row in rows]
+
+    def save_breaker(self, state: BreakerState) -> None:
+        """Note where a circuit breaker stands."""
+        self._con.execute(
+            "INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?)",
+            [state.provider, state.state, state.failures, state.opened_at],
+        )
+
+    def add_total(self, name: str, label: str, value: float) -> None:
+        """Add to a count that goes on over all cycles."""
+        self._con.execute(
+            "INSERT INTO totals VALUES (?, ?, ?)"
+            " ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value",
+            [name, label, value],
+        )
+
+    def totals(self) -> dict[tuple[str, str], float]:
+        """Return the counts over all cycles, by name and label."""
+        rows = self._con.execute("SELECT name, label, value FROM totals")
+        return {(row["name"], row["label"]): row["value"] for row in rows}
+
+    def outdated(self, before: pd.Timestamp) -> list[tuple[str, str]]:
+        """Return digest and suffix of files that no response from ``before`` on needs.
+
+        What waits is needed, what an open dead letter names, and the last whole answer to each
+        part.
+        """
+        needed = """
+            state = :waiting OR begun_at >= :before
+            OR id IN (SELECT response FROM dead_letters WHERE done_at IS NULL)
+            OR id IN (
+                SELECT max(id) FROM responses WHERE complete AND state = :stored
+                GROUP BY feed, json_extract(part, '$.name')
+            )
+        """
+        rows = self._con.execute(
+            "SELECT sha256, suffix FROM responses WHERE removed_at IS NULL"
+            f" GROUP BY sha256 HAVING max(coalesce({needed}, 0)) = 0",
+            {"stored": STORED, "waiting": WAITING, "before": before.isoformat()},
+        )
+        return [(row["sha256"], row["suffix"]) for row in rows]
+
+    def forget(self, sha256: str, at: pd.Timestamp) -> None:
+        """Note that a file was removed."""
+        self._con.execute(
+            "UPDATE responses SET removed_at = ? WHERE sha256 = ?", [at.isoformat(), sha256]
+        )
+
+
+def _part_text(part: Part) -> str:
+    return json.dumps(
+        {
+            "name": part.name,
+            "suffix": part.suffix,
+            "whole": [[s.provider, s.region, s.purchase_option] for s in part.whole],
+            "seen_at": None if part.seen_at is None else part.seen_at.isoformat(),
+            "detail": dict(part.detail),
+        }
+    )
+
+
+def _part_of(text: str) -> Part:
+    values = json.loads(text)
+    seen_at = values["seen_at"]
+    return Part(
+        name=values["name"],
+        suffix=values["suffix"],
+        whole=tuple(Scope(*scope) for scope in values["whole"]),
+        seen_at=None if seen_at is None else pd.Timestamp(seen_at),
+        detail=values["detail"],
+    )
+
+
+def _response(row: sqlite3.Row) -> Response:
+    return Response(
+        number=row["id"],
+        feed=row["feed"],
+        part=_part_of(row["part"]),
+        file=RawFile(row["sha256"], row["suffix"], row["bytes"]),
+        begun_at=pd.Timestamp(row["begun_at"]),
+        seen_at=pd.Timestamp(row["seen_at"]),
+        look=row["look"],
+        complete=bool(row["complete"]),
+        confirmed=bool(row["confirmed"]),
+    )
