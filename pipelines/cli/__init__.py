@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 import typer
 
-from pipelines.cli import allocate, backtest, doctor, ingest, risk_backtest, run
+from pipelines.cli import (
+    allocate,
+    backtest,
+    collect,
+    deadletter,
+    doctor,
+    ingest,
+    replay,
+    risk_backtest,
+    run,
+)
 from pipelines.cli.manual import Manual, Verb
 
 app = typer.Typer(
@@ -29,8 +39,28 @@ risk_app = typer.Typer(
     options_metavar="",
     rich_markup_mode=None,
 )
+deadletter_app = typer.Typer(
+    help="What could not be collected.",
+    subcommand_metavar="QUESTION ...",
+    options_metavar="",
+    rich_markup_mode=None,
+)
 app.command("run", cls=Verb, options_metavar="[--reports FOLDER]")(run.run)
 app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
+app.command("collect", cls=Verb, options_metavar="[--provider NAME ...] [--every STEP] [OPTIONS]")(
+    collect.collect
+)
+deadletter_app.command("list", cls=Verb, options_metavar="[--store FOLDER]")(
+    deadletter.deadletter_list
+)
+deadletter_app.command("retry", cls=Verb, options_metavar="[--confirm] [OPTIONS]")(
+    deadletter.deadletter_retry
+)
+deadletter_app.command("drop", cls=Verb, options_metavar="[--store FOLDER]")(
+    deadletter.deadletter_drop
+)
+app.add_typer(deadletter_app, name="deadletter")
+app.command("replay", cls=Verb, options_metavar="[--into FOLDER] [OPTIONS]")(replay.replay)
 app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
     backtest.backtest
 )
