@@ -19,6 +19,7 @@ from typing import Any
 from cloudarb_lib.base.units import HOURS_PER_YEAR
 from cloudarb_lib.sources.base import MISSING_COLUMN, Parsed, Reason, UnreadRow
 from cloudarb_lib.sources.json_listing import JsonListing, ListedItems
+from cloudarb_lib.sources.json_stream import Entry
 from cloudarb_lib.sources.numbers import decimal_of, divided
 from cloudarb_lib.sources.rows import CatalogueTables, Price
 
@@ -47,22 +48,22 @@ class AzureRetailPrices(JsonListing):
     key = "Items"
     next_key = "NextPageLink"
     marks = ("CustomerEntityType", "NextPageLink", "armSkuName", "armRegionName")
-    described = "a page of Azure retail prices"
 
     def parse(self, piece: ListedItems) -> Parsed:
         rows = CatalogueTables()
         unread = []
         left_out: Counter[str] = Counter()
         newest = _newest_starts(piece.items)
-        for line, item in piece.items:
+        for entry in piece.items:
+            item = entry.values
             if other := _left_out_as(item):
                 left_out[other] += 1
             elif fault := _fault(item):
-                unread.append(UnreadRow(line, *fault, json.dumps(item)))
+                unread.append(UnreadRow(entry.line, *fault, json.dumps(item)))
             elif _start(item) < newest[_offer(item)]:
                 left_out["prices that a later one replaced"] += 1
             else:
-                rows.add_price(line, self._price(item))
+                rows.add_price(entry.line, self._price(item))
         notices = tuple(f"{what} left out: {count:,}" for what, count in sorted(left_out.items()))
         return Parsed(rows.tables(), unread, notices=(*piece.notices, *notices))
 
@@ -82,10 +83,8 @@ class AzureRetailPrices(JsonListing):
         )
 
 
-def _left_out_as(item: Any) -> str:
+def _left_out_as(item: dict[str, Any]) -> str:
     """Return what an item is that is no price of a Linux machine, '' where it may be one."""
-    if not isinstance(item, dict):
-        return ""
     if item.get("serviceName", "Virtual Machines") != "Virtual Machines":
         return "prices of other services"
     names = " ".join(str(item.get(key, "")) for key in ("productName", "meterName", "skuName"))
@@ -103,10 +102,8 @@ def _left_out_as(item: Any) -> str:
     return ""
 
 
-def _fault(item: Any) -> tuple[Reason, str] | None:
+def _fault(item: dict[str, Any]) -> tuple[Reason, str] | None:
     """Return why an item cannot be read, and what that is about; None where it can."""
-    if not isinstance(item, dict):
-        return MISSING_COLUMN, "armSkuName"
     for key in _NEEDED:
         if not isinstance(item.get(key), str):
             return MISSING_COLUMN, key
@@ -149,10 +146,11 @@ def _start(item: dict[str, Any]) -> str:
     return str(item.get("effectiveStartDate", ""))
 
 
-def _newest_starts(items: list[tuple[int, Any]]) -> dict[tuple[str, ...], str]:
+def _newest_starts(items: list[Entry]) -> dict[tuple[str, ...], str]:
     """Return since when the newest price of each offer is in force."""
     newest: dict[tuple[str, ...], str] = {}
-    for _, item in items:
+    for entry in items:
+        item = entry.values
         if not _left_out_as(item) and not _fault(item):
             offer = _offer(item)
             newest[offer] = max(newest.get(offer, ""), _start(item))

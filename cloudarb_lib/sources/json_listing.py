@@ -6,26 +6,17 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from cloudarb_lib.base.errors import DataError
-from cloudarb_lib.sources.base import Match, Parsed, Source, in_pieces, open_text, start_of_text
-from cloudarb_lib.sources.json_pages import pages_in
+from cloudarb_lib.sources.base import PIECE_ROWS, Match, Parsed, Source, open_text, start_of_text
+from cloudarb_lib.sources.json_stream import Entry, PageEnd, entries_in
 
 
 @dataclass(frozen=True)
 class ListedItems:
-    """Items of a listing.
+    """Items of a listing, and what to say of the file."""
 
-    Parameters
-    ----------
-    items : list of (int, object)
-        Line and value of each; numbers are texts.
-    notices : tuple of str
-        What to say of the file.
-    """
-
-    items: list[tuple[int, Any]]
+    items: list[Entry]
     notices: tuple[str, ...] = ()
 
 
@@ -38,42 +29,32 @@ class JsonListing(Source[ListedItems]):
     """Member of a page that leads to the next one; empty, null or missing in the last."""
     marks: ClassVar[tuple[str, ...]]
     """Names of members, of which each file has one near its beginning."""
-    described: ClassVar[str]
-    """What the file is, for people: "a page of ..."."""
 
     def recognises(self, head: bytes) -> Match:
         """Tell by the names of members whether a file is of this service."""
         is_json = start_of_text(head)[:1] in (b"{", b"[")
-        return (
-            Match.OWN
-            if is_json and any(f'"{mark}"'.encode() in head for mark in self.marks)
-            else Match.NO
-        )
+        has_mark = any(f'"{mark}"'.encode() in head for mark in self.marks)
+        return Match.OWN if is_json and has_mark else Match.NO
 
     def fetch(self, path: Path) -> Iterator[ListedItems]:
-        """Yield the items of all pages; the text is in memory, as its documents are whole."""
+        """Yield the items of all pages, and where the last page leads on, say so."""
+        items: list[Entry] = []
+        leads_on = False
         with open_text(path) as file:
-            text = file.read()
-        items = []
-        leads_on = ""
-        try:
-            for page in pages_in(text, self.key):
-                items += page.items
-                leads_on = (page.members or {}).get(self.next_key) or ""
-        except ValueError as cause:
-            raise DataError(
-                f"it is not {self.described} (broken: {cause}).", "Download it again, complete."
-            ) from cause
-        notices: tuple[str, ...] = ()
-        if leads_on:
-            notices = (
-                f"the listing is cut short ({self.next_key} is left): "
-                "it vouches for its own rows alone",
-            )
-        for piece in in_pieces(items):
-            yield ListedItems(piece, notices)
-            notices = ()
+            for found in entries_in(file, self.key.__eq__):
+                if isinstance(found, PageEnd):
+                    leads_on = bool(found.values.get(self.next_key))
+                    continue
+                items.append(found)
+                if len(items) == PIECE_ROWS:
+                    yield ListedItems(items)
+                    items = []
+        notice = f"the listing is cut short ({self.next_key} is left): " + _OWN_ROWS_ALONE
+        yield ListedItems(items, (notice,) if leads_on else ())
 
     @abstractmethod
     def parse(self, piece: ListedItems) -> Parsed:
         """Make rows of a piece; the same piece always gives the same rows."""
+
+
+_OWN_ROWS_ALONE = "it vouches for its own rows alone"
