@@ -23,6 +23,8 @@ or flagged as wrong; gone: a source that repeats its offers has been silent of i
 """
 NEVER_US = np.iinfo(np.int64).min
 """Stands for a time that never was, in microseconds since 1970."""
+INSTANT_US = 1
+"""How much longer than allowed a silence lasts at least, in microseconds."""
 _HOUR_US = 3_600_000_000
 
 
@@ -43,8 +45,8 @@ def came_into_force(events: pd.DataFrame, as_of_us: int) -> pd.DataFrame:
 
     An event is in force from the later of ``effective_at`` and ``observed_at`` on; one that took
     effect before another already known never is. Where a source repeats its offers (column
-    ``gone_after_hours``), an offer that it is silent about so long is gone from then on: that is a
-    row of its own here.
+    ``gone_after_hours``), an offer that it is silent about for longer is gone from then on: that
+    is a row of its own here, a microsecond later.
 
     Parameters
     ----------
@@ -113,12 +115,14 @@ def _with_silences(in_force: pd.DataFrame, events: pd.DataFrame, as_of_us: int) 
         return in_force
     start = in_force["start"]
     gone_at = start + allowed[in_force.index]
-    following = start.groupby(in_force["code"]).shift(-1).fillna(as_of_us + 1)
+    following = start.groupby(in_force["code"]).shift(-1).fillna(as_of_us)
     listed = in_force["cause"].isin((ON_SALE, SOLD_OUT))
     silent = (listed & (gone_at < following)).to_numpy()
     if not silent.any():
         return in_force
-    gone = in_force[silent].assign(start=gone_at[silent].astype(np.int64), cause=np.int8(GONE))
+    gone = in_force[silent].assign(
+        start=gone_at[silent].astype(np.int64) + INSTANT_US, cause=np.int8(GONE)
+    )
     together = pd.concat([in_force, gone])
     in_order: pd.DataFrame = together.sort_values(["code", "start"], kind="stable")
     return in_order

@@ -69,6 +69,10 @@ class Market:
         wanted = self.offers["gpu_model"].isin(list(gpu_models))
         return self.offers[wanted & self.offers["term"].isin(["", *terms])]
 
+    def states_of(self, gpu_models: Collection[str]) -> pd.DataFrame:
+        """Return table ``offer_states`` of these GPU models."""
+        return self.states[self.states["gpu_model"].isin(list(gpu_models))]
+
     def fresh(self, events: pd.DataFrame) -> pd.DataFrame:
         """Return those of ``events`` whose source is one of this market, and not stale."""
         return fresh(events, self.sources)

@@ -11,6 +11,7 @@ from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.market.events import (
     GONE,
     IN_DOUBT,
+    INSTANT_US,
     NEVER_US,
     ON_SALE,
     SOLD_OUT,
@@ -129,7 +130,7 @@ def _with_states(on_record: pd.DataFrame, end_us: int, freshness: Freshness) -> 
     state = pd.Series(OFFERED, on_record.index, dtype=object)
     for name, holds in reversed(rules.items()):  # the first that holds is the one that counts
         state[holds] = name
-    since_us = on_record["began_us"].to_numpy().copy()
+    since_us = on_record["began_us"].to_numpy() - INSTANT_US * (cause == GONE).to_numpy()
     for name, days in (("expired", expired_days), (STALE, stale_days)):
         aged = (state == name).to_numpy() & ~never
         since_us[aged] = observed_us[aged] + (days[aged] * _DAY_US).astype(np.int64)

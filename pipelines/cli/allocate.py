@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cloudarb_lib.allocate import Demand, Limits, Plan, Problem, SolveOptions
+    from cloudarb_lib.market import Market
     from cloudarb_lib.tables.assumptions import Assumptions
 
 _OF_AN_EARLIER_PLAN = (
@@ -27,6 +28,7 @@ _OF_AN_EARLIER_PLAN = (
     "tables/plan_runners_up.parquet",
     "tables/frontier_*.parquet",
     "tables/assumptions.parquet",
+    "tables/offer_states.parquet",
     "plan.csv",
     "sky/*.yaml",
 )
@@ -176,6 +178,7 @@ def allocate(options: AllocateOptions) -> int:
     what binds, runners-up and the price of safety (--frontier: also what other limits on risk would
     cost); writes tables/, plan.csv and a SkyPilot task for each part of the plan.
     """
+    from cloudarb_lib import advice
     from cloudarb_lib import allocate as library
     from cloudarb_lib.tables import run_tables
     from cloudarb_lib.tables.assumptions import load_assumptions
@@ -186,7 +189,8 @@ def allocate(options: AllocateOptions) -> int:
     solving = library.SolveOptions(
         gap=options.gap, time_limit_s=options.time_limit, progress=print_progress
     )
-    problem = _problem(options, demand, limits, assumptions)
+    market = _market(options)
+    problem = _problem(options, market, demand, limits, assumptions)
     if options.var is None:
         plan = library.solve(problem, solving)
     else:
@@ -196,8 +200,11 @@ def allocate(options: AllocateOptions) -> int:
         return INFEASIBLE
     _write_plan(plan.table, options.out)  # before what explains it, which takes longer
     _print_plan(plan.table, problem, demand, options.out)
+    states = market.states_of(advice.accepted_models(demand.workloads))
+    _print_left_out(states, plan.table, market.offers)
     quiet = dataclasses.replace(solving, progress=None)
     tables = {"plan_summary": library.summary(plan)}
+    run_tables.save_table(states, "offer_states", options.out)
     safety_usd = None
     if plan.status != "interrupted":
         tables["plan_runners_up"] = library.runners_up(plan)
@@ -223,27 +230,39 @@ def _limits(options: AllocateOptions) -> Limits:
     return Limits(**given)
 
 
-def _problem(
-    options: AllocateOptions, demand: Demand, limits: Limits, assumptions: Assumptions
-) -> Problem:
-    """Return the problem at the offers of the day; ParameterError where there are none then."""
-    import pandas as pd
-
-    from cloudarb_lib import advice, store
-    from cloudarb_lib.allocate import build_problem
+def _market(options: AllocateOptions) -> Market:
+    """Return the market of the day; ParameterError where nothing is on offer then."""
+    from cloudarb_lib import store
     from cloudarb_lib.base import units
     from cloudarb_lib.market import read_market
     from cloudarb_lib.market.freshness import days_by_source
 
     as_of = units.parse_as_of(options.as_of)
-    step = units.parse_freq(options.freq)
+    units.parse_freq(options.freq)  # refused before the store is read
     with store.open_snapshot(options.store) as snapshot:
-        market = read_market(
+        return read_market(
             snapshot,
             as_of,
             providers=options.providers,
             stale_after_days=days_by_source(["14", *(options.stale_after_days or ())]),
         )
+
+
+def _problem(
+    options: AllocateOptions,
+    market: Market,
+    demand: Demand,
+    limits: Limits,
+    assumptions: Assumptions,
+) -> Problem:
+    """Return the problem at the offers of the day."""
+    import pandas as pd
+
+    from cloudarb_lib import advice
+    from cloudarb_lib.allocate import build_problem
+    from cloudarb_lib.base import units
+
+    step = units.parse_freq(options.freq)
     models = advice.accepted_models(demand.workloads)
     paths = advice.sample_paths(
         market,
@@ -303,6 +322,14 @@ def _print_plan(table: pd.DataFrame, problem: Problem, demand: Demand, out: Path
         print("a set of tasks for each scenario: launch those of the one that comes")
     if without_task:
         print(f"no task for {', '.join(without_task)}: SkyPilot does not know them")
+
+
+def _print_left_out(states: pd.DataFrame, plan: pd.DataFrame, offers: pd.DataFrame) -> None:
+    """Print how many offers of these GPU models are left out, and what that changes."""
+    from cloudarb_lib.market import explore
+
+    cheaper = explore.cheaper_left_out(states, plan, offers)
+    print(explore.left_out_in_words(states, cheaper), "Table offer_states has them all.")
 
 
 def _price_of_safety(

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.market.freshness import Freshness
+from cloudarb_lib.market.freshness import Freshness, days_by_source
 from cloudarb_lib.tables.assumptions import load_assumptions
 
 SOURCES = pd.Series(["a", "b", "a"])
@@ -39,3 +39,10 @@ def test_a_named_source_has_its_own_age_and_none_expires_before_it_is_stale() ->
 def test_ages_that_are_none_are_refused(stale, expired, says) -> None:
     with pytest.raises(ParameterError, match=says):
         Freshness.of(stale, expired)
+
+
+def test_ages_as_words_of_a_command_line() -> None:
+    assert days_by_source(["14", "gcp=30", "0.5"]) == {"*": 0.5, "gcp": 30.0}
+    assert days_by_source(["a=b=3"]) == {"a=b": 3.0}
+    with pytest.raises(ParameterError, match="'gcp=soon' is neither days nor SOURCE=DAYS"):
+        days_by_source(["gcp=soon"])

@@ -123,6 +123,12 @@ def test_changes_are_named_ranked_and_within_the_window():
     assert "before" in set(later["region"])
 
 
+def test_a_price_held_back_is_told_as_in_doubt():
+    events = daily_events([("a", "spot", 0, 10.0), ("a", "spot", 5, np.nan, "price_zero")])
+    found = explore.price_changes(events, as_of=T0 + 6 * DAY, window="2D")
+    assert found["kind"].tolist() == ["in_doubt"]
+
+
 def test_market_jumps_are_never_suspect():
     events = daily_events([("a", "spot", 0, 1.0), ("a", "spot", 2, 9.0)], kind="market")
     assert explore.price_changes(events, as_of=T0 + 3 * DAY)["kind"].tolist() == ["new"]

@@ -95,7 +95,7 @@ def test_silence_of_a_source_that_repeats_its_offers_means_gone() -> None:
     rows = [(1, 0, 0, 2.0, "a"), (1, DAY, DAY, 2.0, "a"), (2, 0, 0, 3.0, "b")]
     events = timed_events(rows)
     events["gone_after_hours"] = np.where(events["source"] == "a", 48.0, np.nan)
-    last = states_at(events, NO_LOOKS, 2.9).loc[1]
+    last = states_at(events, NO_LOOKS, 3).loc[1]
     assert (last["state"], last["observed_at"]) == ("offered", minute(DAY))
     later = states_at(events, NO_LOOKS, 3.5).loc[1]
     assert (later["state"], later["since"]) == ("gone", minute(3 * DAY))
@@ -197,7 +197,7 @@ def test_states_equal_an_oracle_and_do_not_see_later_events(record, end, later) 
     for offer, at, what, source in sorted(record):
         if at <= end:
             aged = "expired" if end - at > 40 else "stale" if end - at > 20 else "offered"
-            is_gone = source == "a" and end - at >= 15
+            is_gone = source == "a" and end - at > 15
             listed = {"price": aged, "none left": "sold_out"}.get(what)
             state = "gone" if listed and is_gone else listed
             expected[f"m{offer}"] = state or {"doubt": "in_doubt"}.get(what, what)

@@ -166,7 +166,7 @@ def test_a_panel_cut_early_is_the_start_of_the_later_one(rows, cut) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.sets(st.integers(0, 600), min_size=1, max_size=12), st.integers(0, 800))
 def test_an_offer_is_gone_where_its_source_falls_silent(records, end) -> None:
-    """A record each of its minutes, and a source that is never silent for an hour."""
+    """A record each of its minutes, and a source that is never silent for more than an hour."""
     allowed = 60
     rows = [(1, at, at, 1.0 + at, "a") for at in sorted(records)]
     events = timed_events(rows).assign(gone_after_hours=1.0)
@@ -176,7 +176,7 @@ def test_an_offer_is_gone_where_its_source_falls_silent(records, end) -> None:
     assert bool(ends) == (min(records) <= end)
     for right, price, state in zip(ends, panel.price[:, 0:1], panel.state[:, 0:1], strict=True):
         before = max((at for at in records if at <= right), default=None)
-        on_sale = before is not None and right - before < allowed
+        on_sale = before is not None and right - before <= allowed
         assert same(price[0], 1.0 + before if on_sale else float("nan"))
         after = min((at for at in records if before is not None and before < at <= end), default=0)
         is_event = on_sale and right - before < 7

@@ -50,7 +50,7 @@ DEFAULTS = {
     "--horizon-steps": "13",
     "--periods": "1",
     "--n-paths": "500",
-    "--stale-after-days": "14.0",
+    "--stale-after-days": "14",
     "--seed": "7",
     "--store": "data/store",
     "--time-limit": "60.0",

@@ -63,6 +63,21 @@ def test_each_notebook_is_given_what_it_declares(toys, tmp_path):
     assert type(config.given["budget_usd"]) is float
 
 
+def test_an_age_holds_for_every_source_or_is_given_by_source(toys, tmp_path):
+    folder = tmp_path / "nb"
+    for stage in STAGES:
+        declared = "as_of: str = ''\nseed: int = 1\nstale_after_days: dict = {'*': 14.0}"
+        notebook(folder / f"{stage}.ipynb", declared)
+    path = tmp_path / "c.yaml"
+    for written, days in [("5", {"*": 5.0}), ("{'*': 5, gcp: 30.5}", {"*": 5.0, "gcp": 30.5})]:
+        path.write_text(f"{CONFIG}stale_after_days: {written}\n")
+        assert load_config(path, folder).given["stale_after_days"] == days
+    for written, says in [("{gcp: 5}", "not '\\*'"), ("{'*': -5}", "-5"), ("soon", "'soon'")]:
+        path.write_text(f"{CONFIG}stale_after_days: {written}\n")
+        with pytest.raises(ParameterError, match=f"stale_after_days.*{says}"):
+            load_config(path, folder)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -150,6 +165,7 @@ def test_what_passes_has_the_type_declared(value, kind):
         ("lookback_steps", -3),
         ("n_paths", 0),
         ("stale_after_days", -1),
+        ("expired_after_days", -1),
         ("budget_usd", 0),
         ("providers", []),
         ("freq", "1ns"),

@@ -12,6 +12,8 @@ def test_assumptions_remember_what_was_used(tmp_path):
         "name,value,unit,source,date\ncap_h100,8,GPU,guess,2026-01-01\ncap,4,GPU,guess,2026-01-01\n"
     )
     book = assumptions.load_assumptions(file)
+    assert book.has("cap_h100")
+    assert not book.has("cap_l4")
     assert book.get("cap_l4", "cap") == 4
     assert book.used["name"].tolist() == ["cap"]
     with pytest.raises(ParameterError, match="did you mean 'cap_h100'"):

@@ -33,8 +33,8 @@ def price_changes(events: pd.DataFrame, *, as_of: object, window: object = "7D")
         after (USD per hour of the instance, NaN where not on sale), changed_at,
         change_usd_per_gpu_hour (per instance-hour without a GPU), change_pct (both NaN for new
         and withdrawn), and kind: step; jitter (under 0.5 %); regime (20 % and more); glitch
-        (flagged as an error of the list); suspect (an administered jump of over 50 % in the last
-        3 days, which may yet revert); new; withdrawn.
+        (flagged as an error of the list); in_doubt (its newest row was held back); suspect (an
+        administered jump of over 50 % in the last 3 days, which may yet revert); new; withdrawn.
     """
     end = parse_as_of(as_of)
     known = events_known(events, end)
@@ -64,6 +64,7 @@ def _kinds(changed: pd.DataFrame, flagged: pd.Series, end: pd.Timestamp) -> np.n
     recent = changed["changed_at"] > end - SUSPECT_DAYS * pd.Timedelta(days=1)
     administered = changed["price_kind"] == "administered"
     kinds = {
+        "in_doubt": changed["after"].isna() & (changed["quality"] != "ok"),
         "glitch": flagged,
         "new": changed["before"].isna(),
         "withdrawn": changed["after"].isna(),

@@ -78,7 +78,7 @@ def cheaper_left_out(
     Returns
     -------
     pd.DataFrame
-        Rows of ``states``, the largest saving first, with option, usd_per_gpu_hour and
+        Rows of ``states``, the largest saving a GPU-hour first, with option, usd_per_gpu_hour and
         rented_usd_per_gpu_hour.
     """
     rented = offers[offers["offer_id"].isin(plan["offer_id"])]
@@ -112,9 +112,10 @@ def left_out_in_words(states: pd.DataFrame, cheaper: pd.DataFrame | None = None)
         f"{by_state[state]:,} {words}" for state, words in STATE_WORDS.items() if state in by_state
     ]
     best = cheaper.iloc[0]
+    prices = f"{best['usd_per_gpu_hour']:.2f} USD a GPU-hour against"
     return (
-        f"{sentence} At its last good price, {len(cheaper):,} of the same GPU and option would be "
-        f"cheaper than what the plan rents ({', '.join(kinds)}), first of all {best['offer_id']}: "
-        f"{best['usd_per_gpu_hour']:.2f} USD a GPU-hour against "
-        f"{best['rented_usd_per_gpu_hour']:.2f}; {best['reason']}."
+        f"{sentence} At their last good prices {len(cheaper):,} of them would be cheaper than what "
+        f"the plan rents of the same GPU and option ({', '.join(kinds)}); the cheapest is "
+        f"{best['offer_id']}, {prices} {best['rented_usd_per_gpu_hour']:.2f}: "
+        f"{best['reason'].removesuffix('.')}."
     )
