@@ -63,6 +63,7 @@ FLOORS_INSIDE = (
     ),
     ("cloudarb_lib.sources.base", "cloudarb_lib.sources.registry"),
     (
+        "cloudarb_lib.store.readings",
         "cloudarb_lib.store.rules",
         "cloudarb_lib.store.rows",
         "cloudarb_lib.store.merge",

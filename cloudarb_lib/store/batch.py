@@ -10,6 +10,8 @@ import pandas as pd
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.units import ensure_utc
 from cloudarb_lib.sources.base import Scope
+from cloudarb_lib.sources.names.providers import canonical_provider
+from cloudarb_lib.store.rates import Rate
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 
 
@@ -34,6 +36,8 @@ class Batch:
     look : str
         Names the observation that it is a part of, where files of several are given at once, in
         the order of their times: each is settled before files of the next one are read.
+    rates : tuple of Rate
+        By which its prices in other currencies are brought to USD; without one they are held back.
     """
 
     path: Path
@@ -42,6 +46,7 @@ class Batch:
     mapping: object | None = None
     confirmed: bool = False
     look: str = ""
+    rates: tuple[Rate, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -63,7 +68,7 @@ def scope_of(text: str) -> Scope:
         raise ParameterError(f"{text!r} names no part of a market.", "Write gcp/us-east1/spot.")
     if option not in ("", *PURCHASE_OPTIONS):
         raise ParameterError(f"purchase option {option!r} is unknown.", f"Use {PURCHASE_OPTIONS}.")
-    return Scope(provider.lower(), region, option)
+    return Scope(canonical_provider(provider), region, option)
 
 
 def scope_text(scope: Scope) -> str:

@@ -178,7 +178,9 @@ class _Stage:
         if seen_at is None and not is_own:
             changed_at = pd.Timestamp(path.stat().st_mtime, unit="s", tz="UTC").floor("s")
             seen_at = min(changed_at, self._now)  # nobody saw it later than now
-        query = rows_query(schema, name, source=source, now=self._now, seen_at=seen_at)
+        query = rows_query(
+            schema, name, source=source, now=self._now, seen_at=seen_at, rates=self._batch.rates
+        )
         self._queries[name, schema] = query
         staged.say(query.notices)
         if query.timeless and staged.seen_at is None and not is_own:

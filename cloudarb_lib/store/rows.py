@@ -2,59 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 
 import pandas as pd
 import pyarrow as pa
 
-from cloudarb_lib.base.errors import DataError
-from cloudarb_lib.sources.base import LINE, MISSING_COLUMN, OWN_COLUMNS, Reason
-from cloudarb_lib.store.rules import KEY, NEEDED, reading_of, rules_for
+from cloudarb_lib.sources.base import LINE, Reason
+from cloudarb_lib.sources.names.price_columns import PriceUnit
+from cloudarb_lib.sources.names.providers import PROVIDERS
+from cloudarb_lib.store.columns import (
+    GPU_COUNT,
+    MAY_BE_EMPTY,
+    PRICE,
+    TIMES_SEEN,
+    WORKED_OUT,
+    columns_of,
+)
+from cloudarb_lib.store.rates import Rate, usd_per_unit_sql
+from cloudarb_lib.store.readings import reading_of
+from cloudarb_lib.store.rules import KEY, NEEDED, Rule, rules_for
 from cloudarb_lib.tables.schema import Column
 from cloudarb_lib.tables.stored_schema import STORED
 
-COLUMN_TWICE = Reason("column_twice", "is there twice", "keep one of them")
-ALIASES = {"price_usd_hour": "price_usd_per_hour"}
-"""Other names of our columns, as files may have them."""
-_WORKED_OUT = {"offer_id", "quality", "flagged_at"}
-"""Columns of our own exports that ingestion works out itself."""
-TIMES_SEEN = {
-    "price_events": ("effective_at", "observed_at"),
-    "evidence": ("seen_at",),
-    "interruption_bands": ("as_of",),
-}
-"""Columns by their table in which a file without times of its own has the time it was seen."""
 ROW = "row_read"
 """Name of the column of ``raw`` that numbers its rows: a line may give several."""
-_NOT_GIVEN = ("ingest_log", "quarantine", "doubts", "verdicts", "flags")
-"""Stored tables that no file brings."""
-_MAY_BE_EMPTY = {
-    ("price_events", "zone"),
-    ("looks", "region"),
-    ("looks", "purchase_option"),
-    ("evidence", "zone"),
-    ("evidence", "purchase_option"),
-}
-"""Columns by their table in which '' says something: a regional price, every region or option."""
-_NEEDED_OF_PRICES = (
-    "provider",
-    "region",
-    "instance_type",
-    "purchase_option",
-    "effective_at",
-    "price_usd_per_hour",
-)
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """Why the columns of a file do not quite fit a table, and which column that is about."""
-
-    reason: Reason
-    subject: str
+_KNOWN_MACHINES = """
+    SELECT
+        concat(provider, '/', lower(instance_type)) AS spelling,
+        any_value(instance_type) AS instance_type,
+        any_value(gpu_count) AS gpu_count
+    FROM instances
+    GROUP BY spelling
+    HAVING count(*) = 1
+"""
 
 
 @dataclass(frozen=True)
@@ -90,56 +72,6 @@ class RowsQuery:
     notices: tuple[str, ...] = ()
 
 
-def table_of(columns: Sequence[str], *, dated: bool = False) -> tuple[str, Misfit | None]:
-    """Return the stored table that the columns of a file belong to, and whether they fit it.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        Their names; those that are no column of the table do not count.
-    dated : bool
-        Whether it is known when the file was seen: it may lack the times of the table then.
-
-    Raises
-    ------
-    DataError
-        Where no table is likely.
-    """
-    names = [ALIASES.get(column, column) for column in columns]
-    needed = {
-        name: [column for column in table.names if (name, column) not in _MAY_BE_EMPTY]
-        for name, table in STORED.items()
-        if name not in _NOT_GIVEN
-    }
-    needed["price_events"] = list(_NEEDED_OF_PRICES)
-    share = {name: len(set(names) & set(of)) / len(of) for name, of in needed.items()}
-    table = max(share, key=lambda name: share[name])
-    if share[table] < 0.5:
-        what = f"its columns, which begin {', '.join(names)[:80]!r}, are no table of ours."
-        raise DataError(
-            what, "See data/README.md for the tables; CSV needs a header line and commas."
-        )
-    ours = STORED[table].names
-    for name in names:
-        if name in ours and names.count(name) > 1:
-            return table, Misfit(COLUMN_TWICE, f"column {name!r}")
-    times = TIMES_SEEN.get(table, ()) if dated else ()
-    missing = [name for name in needed[table] if name not in names and name not in times]
-    if not missing:
-        return table, None
-    subject = f"column {missing[0]!r}"
-    alike = difflib.get_close_matches(missing[0], unknown_columns(columns, table), n=1)
-    if alike and not missing[0].startswith("price"):  # a name alike says nothing of the unit
-        subject += f" (perhaps {alike[0]!r})"
-    return table, Misfit(MISSING_COLUMN, subject)
-
-
-def unknown_columns(columns: Sequence[str], table: str) -> list[str]:
-    """Return the columns of a file, by name, that a table has not: they are passed over."""
-    ours = {*STORED[table].names, *_WORKED_OUT}
-    return [name for name in columns if name and ALIASES.get(name, name) not in ours]
-
-
 def rows_query(
     schema: pa.Schema,
     table: str,
@@ -147,6 +79,7 @@ def rows_query(
     source: str,
     now: pd.Timestamp,
     seen_at: pd.Timestamp | None = None,
+    rates: Sequence[Rate] = (),
 ) -> RowsQuery:
     """Return the stored table that parsed rows belong to, and the query that reads and judges them.
 
@@ -162,15 +95,18 @@ def rows_query(
         Time of ingestion: no price is of later.
     seen_at : pandas.Timestamp, optional
         When the file was seen: the time of its rows where it lacks the columns ``TIMES_SEEN``.
+    rates : sequence of Rate
+        By which prices in other currencies are brought to USD.
 
     Returns
     -------
     RowsQuery
         Its SQL is over a table ``raw``, which has the columns of the schema as c0, c1 ..., the last
-        as ``LINE``, then ``ROW``, and over a function canonical(), which names GPU models. It gives
-        ``ROW``, line, the stored columns, ``wrong``: reason and detail of the first fault of a row,
-        null where the row is good, and ``named``: whether all columns of the key can be read, null
-        where the row is good. Columns that do not quite fit are a fault of every row.
+        as ``LINE``, then ``ROW``, over table ``instances``, and over a function canonical(), which
+        names GPU models. It gives ``ROW``, line, the stored columns, ``wrong``: reason and detail
+        of the first fault of a row, null where the row is good, and ``named``: whether all columns
+        of the key can be read, null where the row is good. Columns that do not quite fit are a
+        fault of every row.
 
     Raises
     ------
@@ -180,37 +116,89 @@ def rows_query(
     Notes
     -----
     A price file may leave out zone and term (''), region (unstated), currency (USD), observed_at
-    (effective_at), source, price_kind (market for AWS spot, else administered) and offer_count.
+    (effective_at), source, price_kind (that of the provider) and offer_count.
     """
-    misfit = None
-    if table == OWN_COLUMNS:
-        table, misfit = table_of(schema.names[:-1], dated=seen_at is not None)
-    notices = tuple(
-        f"column {name!r} is no column of {table}: it was passed over"
-        for name in sorted(set(unknown_columns(schema.names[:-1], table)))
-    )
-    if misfit:
-        fault = _fault(misfit.reason, _literal(misfit.subject))
+    columns = columns_of(schema.names[:-1], table, dated=seen_at is not None)
+    if columns.misfit:
+        fault = _fault(columns.misfit.reason, _literal(columns.misfit.subject))
         sql = f"SELECT {ROW}, {LINE} AS line, {fault} AS wrong, false AS named FROM raw"
-        return RowsQuery(table, sql, notices=notices)
-    given = {
-        ALIASES.get(field.name, field.name): (f"c{i}", field.type) for i, field in enumerate(schema)
-    }
-    times = TIMES_SEEN.get(table, ())
+        return RowsQuery(columns.table, sql, notices=columns.notices)
+    given = {name: (f"c{i}", schema.field(i).type) for name, i in columns.positions.items()}
+    times = TIMES_SEEN.get(columns.table, ())
     timeless = bool(times) and times[0] not in given
     if seen_at is not None and timeless:
         given |= dict.fromkeys(times, (_time_literal(seen_at), pa.timestamp("us", tz="UTC")))
-    elif table == "price_events" and "effective_at" in given:
+    elif columns.table == "price_events" and "effective_at" in given:
         given.setdefault("observed_at", given["effective_at"])
-    context = {"source": _literal(source), "now": _time_literal(now)}
-    return RowsQuery(table, _judging_sql(table, given, context), timeless, notices)
+    conversion = _Conversion(columns.unit, rates, has_gpu_count=GPU_COUNT in given)
+    context = {
+        "source": _literal(source),
+        "now": _time_literal(now),
+        "currency": _literal(columns.unit.currency),
+        **conversion.words,
+    }
+    sql = _judging_sql(columns.table, given, context, conversion)
+    return RowsQuery(columns.table, sql, timeless, columns.notices)
+
+
+class _Conversion:
+    """Machines by the names that we know them by, and prices as USD per hour of a machine."""
+
+    def __init__(self, unit: PriceUnit, rates: Sequence[Rate], *, has_gpu_count: bool) -> None:
+        self._unit = unit
+        self._rates = rates
+        self.reads_gpu_count = unit.per_gpu and has_gpu_count
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What stands in the rules for parts of the conversion."""
+        stated = f"TRY_CAST({GPU_COUNT}_read AS DOUBLE)" if self.reads_gpu_count else "NULL"
+        return {
+            "usd_per_unit": usd_per_unit_sql(self._rates),
+            "per_gpu": str(self._unit.per_gpu).lower(),
+            "gpus": f"coalesce({stated}, gpus_on_record)",
+            "gpus_stated": stated,
+        }
+
+    def sql(self, rows: str) -> str:
+        """Return SQL of rows with their names and prices settled.
+
+        Machines of providers that write them in lower case are read so: the others are looked up.
+        """
+        lower = ", ".join(f"'{p.name}'" for p in PROVIDERS.values() if p.machines == "lower")
+        looked_up = "true" if self._unit.per_gpu else f"given.provider NOT IN ({lower})"
+        price = PRICE
+        if self._unit.divisor != 1:
+            price += f" / {self._unit.divisor!r}"
+        if self._unit.per_gpu:
+            price += f" * {self.words['gpus']}"
+        if self._rates:
+            price += f" * ({self.words['usd_per_unit']})"
+        return f"""
+            SELECT * REPLACE ({price} AS {PRICE})
+            FROM (
+                SELECT
+                    given.* REPLACE (
+                        coalesce(known.instance_type, given.instance_type) AS instance_type
+                    ),
+                    known.gpu_count AS gpus_on_record
+                FROM ({rows}) AS given
+                LEFT JOIN ({_KNOWN_MACHINES}) AS known
+                ON known.spelling = CASE
+                    WHEN {looked_up} THEN concat(given.provider, '/', lower(given.instance_type))
+                END
+            )
+        """
 
 
 def _judging_sql(
-    table: str, given: dict[str, tuple[str, pa.DataType]], context: dict[str, str]
+    table: str,
+    given: dict[str, tuple[str, pa.DataType]],
+    context: Mapping[str, str],
+    conversion: _Conversion,
 ) -> str:
     """Return the SQL of ``RowsQuery``; ``given`` says where each column stands, and its type."""
-    kept = [column for column in STORED[table].columns if column.name not in _WORKED_OUT]
+    kept = [column for column in STORED[table].columns if column.name not in WORKED_OUT]
     queries = {
         column.name: _column_query(
             table, column, *given.get(column.name, ("NULL", pa.null())), context
@@ -220,8 +208,14 @@ def _judging_sql(
     names = ", ".join(_stored_value(column) for column in kept)
     faults = " ".join(fault for query in queries.values() for fault in query.faults)
     key_wrong = " OR ".join(queries[name].wrong for name in STORED[table].key)
-    written = ", ".join(query.written for query in queries.values())
+    written = [query.written for query in queries.values()]
+    if conversion.reads_gpu_count:
+        written.append(f"{given[GPU_COUNT][0]} AS {GPU_COUNT}_read")
     values = ", ".join(query.value for query in queries.values())
+    rows = f"""
+        SELECT *, {values}
+        FROM (SELECT {ROW}, {LINE} AS line, {", ".join(written)} FROM raw)
+    """
     return f"""
         SELECT
             {ROW},
@@ -229,12 +223,12 @@ def _judging_sql(
             {names},
             CASE {faults} END AS wrong,
             CASE WHEN wrong IS NOT NULL THEN NOT ({key_wrong}) END AS named
-        FROM (SELECT *, {values} FROM (SELECT {ROW}, {LINE} AS line, {written} FROM raw))
+        FROM ({conversion.sql(rows) if table == "price_events" else rows})
     """
 
 
 def _column_query(
-    table: str, column: Column, place: str, arrow_type: pa.DataType, context: dict[str, str]
+    table: str, column: Column, place: str, arrow_type: pa.DataType, context: Mapping[str, str]
 ) -> ColumnQuery:
     """Return the SQL of a column that stands at ``place`` in the file."""
     name = column.name
@@ -247,7 +241,7 @@ def _column_query(
     rules = rules_for(table, name, _kinds(table, column))
     conditions = [f"({Template(rule.condition).substitute(words)})" for rule in rules]
     faults = [
-        f"WHEN {condition} THEN {_fault(rule, shown)}"
+        f"WHEN {condition} THEN {_fault(rule, _subject(rule, words) or shown)}"
         for condition, rule in zip(conditions, rules, strict=True)
     ]
     text = f"nullif(trim({place}::VARCHAR), '')"
@@ -259,10 +253,16 @@ def _column_query(
     )
 
 
+def _subject(rule: Rule, words: Mapping[str, str]) -> str:
+    return Template(rule.subject).substitute(words)
+
+
 def _stored_value(column: Column) -> str:
     """Return SQL of a value as the table holds it; a number too large for it is a fault already."""
     if column.dtype == "INTEGER":
         return f"TRY_CAST({column.name} AS INTEGER) AS {column.name}"
+    if column.name == "currency":
+        return "'USD' AS currency"
     return column.name
 
 
@@ -273,7 +273,7 @@ def _kinds(table: str, column: Column) -> set[str]:
     if (
         column.dtype != "TIMESTAMPTZ"
         and not column.nullable
-        and (table, column.name) not in _MAY_BE_EMPTY
+        and (table, column.name) not in MAY_BE_EMPTY
     ):
         kinds.add(KEY if column.name in STORED[table].key else NEEDED)
     return kinds

@@ -1,11 +1,14 @@
-r"""How a column of our tables is read, and what makes a value of it wrong: the rules for rows.
+r"""What makes a value of our tables wrong: the rules for rows.
 
-Both are SQL over what was written and what that is read as, so that DuckDB judges a whole file at
+They are SQL over what was written and what that is read as, so that DuckDB judges a whole file at
 once. In them stand for:
 
 - ``$written``: the text of the file, or its value where the file holds the type itself;
-- ``$value``: what that is read as, null where it is none of the type;
-- ``$source``: the name of the file; ``$now``: the time of ingestion;
+- ``$value``: what that is read as (``readings``), null where it is none of the type;
+- ``$now``: the time of ingestion; ``$currency``: what the name of the price column says;
+- ``$usd_per_unit``: the rate by which a price is brought to USD, null where none is named;
+- ``$per_gpu``: whether the prices are of one GPU, ``$gpus`` how many the machine has, and
+  ``$gpus_stated`` how many the row says that it has;
 - ``NAME_read``: what was written in column NAME; ``NAME``: what that is read as.
 """
 
@@ -14,30 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloudarb_lib.sources.base import Reason
+from cloudarb_lib.store.readings import DAY, TIME_OF_DAY
 
 KEY = "key"
 """Kind of column: it names the row."""
 NEEDED = "needed"
 """Kind of column: the table needs a value of it."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a column, or a type where the column has no reading of its own, is read.
-
-    Parameters
-    ----------
-    about : str
-        A column of one table (``price_events.region``), of every table, or a DuckDB type.
-    of_text : str
-        SQL that reads a text, null where it is none of the type.
-    of_type : str
-        SQL that reads a value where the file holds the type itself; '' for texts.
-    """
-
-    about: str
-    of_text: str
-    of_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,76 +35,19 @@ class Rule(Reason):
         A column of one table or of every table, a DuckDB type, ``KEY`` or ``NEEDED``.
     condition : str
         SQL that is true where the value is wrong.
+    subject : str
+        SQL of what the sentence is about, '' for the column and what was written there.
     """
 
     about: str = ""
     condition: str = ""
+    subject: str = ""
 
 
-OPTIONS_AND_TERMS = {
-    ("on_demand", ""): ("on_demand", ""),
-    ("spot", ""): ("spot", ""),
-    ("reserved", "1y"): ("reserved", "1y"),
-    ("reserved_1y", ""): ("reserved", "1y"),
-    ("reserved_1y", "1y"): ("reserved", "1y"),
-    ("reserved", "3y"): ("reserved", "3y"),
-    ("reserved_3y", ""): ("reserved", "3y"),
-    ("reserved_3y", "3y"): ("reserved", "3y"),
-}
-"""Purchase option and term as they may be written, and how they are stored."""
+def _named(word: str, value: str) -> str:
+    """Return SQL of a word and a value in quotes."""
+    return f"concat('{word} ''', left({value}::VARCHAR, 60), '''')"
 
-
-def _looked_up(position: int, key: str) -> str:
-    """Return SQL that looks up option (0) or term (1) as it is stored, '' where they do not fit."""
-    pairs = [
-        f"'{'/'.join(pair)}': '{stored[position]}'" for pair, stored in OPTIONS_AND_TERMS.items()
-    ]
-    return f"coalesce(MAP {{{', '.join(pairs)}}}[{key}], '')"
-
-
-_NUMBER = r"(?i)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?"
-_DAY = r"\d{4}-\d\d-\d\d"
-_TIME_OF_DAY = r"([01]\d|2[0-3]):\d\d(:\d\d([.,]\d+)?)?"
-_ZONE = r" ?(Z|UTC|[+-]\d\d:?(\d\d)?)"
-_READ_NUMBER = f"""
-    CASE WHEN regexp_full_match($written, '{_NUMBER}') THEN TRY_CAST($written AS DOUBLE) END
-"""
-_TYPED_NUMBER = "nullif($written::DOUBLE, 'nan')"
-
-READINGS = (
-    Reading("price_events.region", "coalesce($written, 'unstated')"),
-    Reading("price_events.source", "coalesce($written, $source)"),
-    Reading("provider", "lower(coalesce($written, ''))"),
-    Reading("currency", "'USD'"),
-    Reading("looks.purchase_option", "coalesce($written, '')"),
-    Reading("evidence.purchase_option", "coalesce($written, '')"),
-    Reading("purchase_option", _looked_up(0, "concat($written, '/', term_read)")),
-    Reading("term", _looked_up(1, "concat(purchase_option_read, '/', $written)")),
-    Reading(
-        "price_kind",
-        """
-        coalesce($written, CASE
-            WHEN lower(provider_read) = 'aws' AND purchase_option_read = 'spot' THEN 'market'
-            ELSE 'administered'
-        END)
-        """,
-    ),
-    Reading("gpu_model", "canonical($written, TRY_CAST(gpu_memory_gib_read AS DOUBLE))"),
-    Reading("VARCHAR", "coalesce($written, '')"),
-    Reading(
-        "TIMESTAMPTZ",
-        f"""
-        CASE WHEN regexp_full_match($written, '(?i){_DAY}[T ]{_TIME_OF_DAY}{_ZONE}')
-            THEN TRY_CAST(replace(upper($written), ',', '.') AS TIMESTAMPTZ)
-        END
-        """,
-        of_type="$written::TIMESTAMPTZ",
-    ),
-    Reading("BOOLEAN", "TRY_CAST($written AS BOOLEAN)", of_type="$written"),
-    Reading("DOUBLE", _READ_NUMBER, of_type=_TYPED_NUMBER),
-    Reading("INTEGER", _READ_NUMBER, of_type=_TYPED_NUMBER),
-)
-"""The own reading of a column goes before that of its type."""
 
 HIGHEST_PRICE_USD_PER_HOUR = 100_000.0
 """No machine costs as much: the dearest of the bundled history asks 623."""
@@ -129,7 +57,26 @@ DUPLICATE_DISAGREES = Reason(
 )
 """Found when a file is merged, see ``merge``."""
 
+EARLIEST_TIME = "2000-01-01"
+"""Nobody rented out machines by the hour before: a time of then is an empty or a broken one."""
+
 RULES = (
+    Rule(
+        "gpu_count_unknown",
+        "has no count of GPUs on record, but its price is per GPU",
+        "bring its row of table instances, in the same call or before",
+        about="price_usd_per_hour",
+        condition="$per_gpu AND $written IS NOT NULL AND coalesce($gpus, 0) <= 0",
+        subject=_named("machine", "instance_type"),
+    ),
+    Rule(
+        "gpu_count_disagrees",
+        "has another count of GPUs on record than in this row",
+        "mend one of the two",
+        about="price_usd_per_hour",
+        condition="$per_gpu AND $gpus_stated <> gpus_on_record",
+        subject=_named("machine", "instance_type"),
+    ),
     Rule(
         "price_not_a_number",
         "is not a number",
@@ -172,7 +119,7 @@ RULES = (
         about="TIMESTAMPTZ",
         condition=f"""
         CASE WHEN $value IS NULL THEN
-            regexp_full_match($written::VARCHAR, '(?i){_DAY}([T ]{_TIME_OF_DAY})?')
+            regexp_full_match($written::VARCHAR, '(?i){DAY}([T ]{TIME_OF_DAY})?')
             AND TRY_CAST($written AS TIMESTAMP) IS NOT NULL
         END
         """,
@@ -192,33 +139,54 @@ RULES = (
         condition="$value > $now",
     ),
     Rule(
-        "currency_not_usd",
-        "is not USD",
-        "convert the price, or leave the row out",
+        "time_too_early",
+        f"lies before {EARLIEST_TIME[:4]}",
+        "check the year, and the unit of an epoch",
+        about="TIMESTAMPTZ",
+        condition=f"$value < TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z'",
+    ),
+    Rule(
+        "currency_disagrees",
+        "is not that of the price column",
+        "leave one of the two out",
         about="currency",
-        condition="upper($written) <> 'USD'",
+        condition="$currency NOT IN ('', 'USD') AND $value <> $currency",
+    ),
+    Rule(
+        "currency_unstated",
+        "is not stated",
+        "name it in the price column (price_usd_per_hour) or in column currency",
+        about="currency",
+        condition="$value = ''",
+        subject="'the currency'",
+    ),
+    Rule(
+        "currency_not_usd",
+        "is not USD, and no rate of it is named for that time",
+        "name one (--fx FILE with currency, usd_per_unit, as_of, source), or convert the price",
+        about="currency",
+        condition="$value <> 'USD' AND $usd_per_unit IS NULL",
+        subject=_named("currency", "$value"),
     ),
     Rule(
         "unknown_purchase_option",
-        "is none of on_demand, spot, reserved",
+        "is none of on_demand, spot, reserved, and no spelling of them that we know",
         about="price_events.purchase_option",
-        condition="""
-        ($written IN ('on_demand', 'spot', 'reserved', 'reserved_1y', 'reserved_3y')) IS NOT TRUE
-        """,
+        condition="$value = ''",
     ),
     Rule(
         "unknown_purchase_option",
-        "is none of on_demand, spot, reserved",
+        "is none of on_demand, spot, reserved, and no spelling of them that we know",
         "leave it empty for every one",
         about="purchase_option",
-        condition="$value NOT IN ('', 'on_demand', 'spot', 'reserved')",
+        condition="$value = '' AND $written IS NOT NULL",
     ),
     Rule(
         "unknown_term",
         "does not fit",
         "a reserved price has term 1y or 3y, others none",
         about="term",
-        condition="purchase_option = ''",
+        condition="$value IS NULL",
     ),
     Rule(
         "unknown_price_kind",
@@ -263,15 +231,6 @@ RULES = (
 )
 """In the order of judgement: a row goes to quarantine for the first that it breaks, column by
 column. A column goes by its own rules, else by those of its type, ``KEY`` and ``NEEDED``."""
-
-
-def reading_of(table: str, column: str, dtype: str) -> Reading:
-    """Return how a column of a table is read."""
-    by_subject = {reading.about: reading for reading in READINGS}
-    for subject in (f"{table}.{column}", column):
-        if subject in by_subject:
-            return by_subject[subject]
-    return by_subject[dtype]
 
 
 def rules_for(table: str, column: str, kinds: set[str]) -> list[Rule]:

@@ -31,6 +31,13 @@ def ingest(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="withdraw what is missing, however much it is")
     ] = False,
+    fx: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="rates of other currencies: CSV with currency, usd_per_unit, as_of, source",
+        ),
+    ] = None,
 ) -> int:
     """Take price files into the store.
 
@@ -38,21 +45,24 @@ def ingest(
     ec2 describe-spot-price-history, also several pages in one file; without FILE the bundled
     history. The same file twice changes nothing. Rows that break a rule go to quarantine with file,
     line and reason; the rest lands, and a new snapshot is published. A file vouches for its own
-    rows alone, unless --whole says that it shows a part of the market whole. Exit code 3 where
-    nothing of a file landed.
+    rows alone, unless --whole says that it shows a part of the market whole. Prices in other
+    currencies than USD are held back, unless --fx names a rate of their time or before. Exit code 3
+    where nothing of a file landed.
     """
 
     import pandas as pd
 
     from cloudarb_lib.base.units import ensure_utc
-    from cloudarb_lib.store import Batch, ingest_files, scope_of
+    from cloudarb_lib.store import Batch, ingest_files, load_rates, scope_of
 
+    rates = load_rates(fx) if fx else ()
     batches = [
         Batch(
             path,
             seen_at=ensure_utc(seen_at, "--seen-at") if seen_at else None,
             whole=tuple(scope_of(text) for text in whole or ()),
             confirmed=confirm,
+            rates=rates,
         )
         for path in files or ()
     ]

@@ -73,9 +73,17 @@ class PriceUnit:
     per_gpu: bool
 
     @property
-    def per_hour(self) -> float:
-        """What a figure is multiplied by to be in units of the currency per hour."""
-        return (0.01 if self.is_cents else 1.0) / self.hours
+    def divisor(self) -> float:
+        """What a figure is divided by to be in units of the currency per hour."""
+        return self.hours * (100.0 if self.is_cents else 1.0)
+
+    @property
+    def words(self) -> str:
+        """The unit for people."""
+        period = next(period for period, hours in HOURS.items() if hours == self.hours)
+        cents = " cents" if self.is_cents else ""
+        of_what = "GPU (times the GPUs of the machine)" if self.per_gpu else "machine"
+        return f"{self.currency or 'money'}{cents} per {period} and {of_what}"
 
 
 OWN_UNIT = PriceUnit("USD", 1.0, is_cents=False, per_gpu=False)

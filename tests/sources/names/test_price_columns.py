@@ -59,7 +59,7 @@ def test_a_unit_is_never_guessed(column: str) -> None:
 def test_what_a_figure_is_multiplied_by() -> None:
     unit = price_unit("price_usd_cents_per_month")
     assert unit is not None
-    assert 7300 * unit.per_hour == pytest.approx(0.1)
+    assert 7300 / unit.divisor == pytest.approx(0.1)
 
 
 def test_which_names_speak_of_prices() -> None:
@@ -71,4 +71,4 @@ def test_which_names_speak_of_prices() -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_read(column: str) -> None:
     unit = price_unit(column)
-    assert unit is None or unit.per_hour > 0
+    assert unit is None or unit.divisor > 0
