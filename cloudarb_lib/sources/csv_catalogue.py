@@ -67,7 +67,15 @@ class CatalogueLines:
 
 @dataclass(frozen=True)
 class CatalogueVocabulary(Vocabulary):
-    """Names of a catalogue's columns, which are kept as they are written."""
+    """Names of a catalogue's columns, which come back as the catalogue writes them.
+
+    Parameters
+    ----------
+    written_as : dict of str to str
+        The name as the catalogue writes it, by the plain name.
+    """
+
+    written_as: dict[str, str]
 
     def knows(self, written: str) -> bool:
         """Tell whether a name is one of them."""
@@ -78,8 +86,8 @@ class CatalogueVocabulary(Vocabulary):
         return plain_name(written) in self.numbers
 
     def name_of(self, written: str) -> str:
-        """Return the name as it is written."""
-        return written.strip()
+        """Return the catalogue's own name of a column, and an unknown one as it is written."""
+        return self.written_as.get(plain_name(written), written.strip())
 
 
 class CsvCatalogue(Source[CatalogueLines]):
@@ -89,12 +97,18 @@ class CsvCatalogue(Source[CatalogueLines]):
     """Columns that every file of it has, and no file of another source."""
     numbers: ClassVar[frozenset[str]]
     """Columns of numbers: in them a comma may stand for the point where the separator allows."""
+    texts: ClassVar[frozenset[str]] = frozenset()
+    """Other columns that are read, where a file has them."""
 
     def recognises(self, head: bytes) -> Match:
         """Tell by the header whether a file is of this catalogue."""
+        return Match.OWN if self.marks <= self.names_in(head) else Match.NO
+
+    def names_in(self, head: bytes) -> set[str]:
+        """Return the names of the columns in the header of a file."""
         text = start_of_text(head).decode(errors="replace")
         layout = layout_of(text.splitlines(), self._vocabulary()) if text else None
-        return Match.OWN if layout and self.marks <= set(layout.names) else Match.NO
+        return set(layout.names) if layout else set()
 
     def fetch(self, path: Path) -> Iterator[CatalogueLines]:
         """Yield the lines of a file; a row is a line, as in all catalogues."""
@@ -114,5 +128,6 @@ class CsvCatalogue(Source[CatalogueLines]):
         """Make rows of a piece; the same piece always gives the same rows."""
 
     def _vocabulary(self) -> Vocabulary:
-        names = {plain_name(name): name for name in (*self.marks, *self.numbers)}
-        return CatalogueVocabulary(frozenset(names), frozenset(map(plain_name, self.numbers)))
+        names = {plain_name(name): name for name in self.marks | self.numbers | self.texts}
+        numbers = frozenset(map(plain_name, self.numbers))
+        return CatalogueVocabulary(frozenset(names), numbers, names)

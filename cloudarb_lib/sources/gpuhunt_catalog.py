@@ -45,6 +45,7 @@ class GpuhuntCatalog(CsvCatalogue):
     in_parts = True
     marks = frozenset({"instance_name", "location", "price", "gpu_count", "gpu_name", "spot"})
     numbers = frozenset({"price", "cpu", "memory", "gpu_count", "gpu_memory"})
+    texts = frozenset({"provider", "gpu_vendor", "flags"})
 
     def parse(self, piece: CatalogueLines) -> Parsed:
         unread: list[UnreadRow] = []

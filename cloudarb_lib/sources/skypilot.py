@@ -49,6 +49,7 @@ class SkyPilotCatalogue(CsvCatalogue):
     name = "skypilot-catalog"
     marks = frozenset({"InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "Region"})
     numbers = frozenset({"AcceleratorCount", "vCPUs", "MemoryGiB", "Price", "SpotPrice"})
+    texts = frozenset({"GpuInfo", "AvailabilityZone"})
 
     def fetch(self, path: Path) -> Iterator[CatalogueLines]:
         """Yield the file in one piece: host and GPUs of a machine may stand far apart."""
