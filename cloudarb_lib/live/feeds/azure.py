@@ -12,6 +12,7 @@ from cloudarb_lib.live.errors import FetchError
 from cloudarb_lib.live.feed import Feed, Part, Pull
 from cloudarb_lib.live.walk import Walk, is_due
 from cloudarb_lib.sources.base import Scope
+from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 
 RETAIL_PRICES = "https://prices.azure.com"
 RESOURCE_MANAGER = "https://management.azure.com"
@@ -22,7 +23,6 @@ _SOLD_EVERYWHERE = ("Standard_B2s", "Standard_D2s_v3", "Standard_D2s_v5")
 """Machines by which regions are found: each region sells one of them."""
 _FULL_PAGES = (100, 1000)
 """How many items a page holds that has another behind it, by age of the interface."""
-_OPTIONS = ("on_demand", "spot", "reserved")
 _HOURS = 6.0
 _A_DAY_H = 20.0
 
@@ -40,7 +40,10 @@ class AzureRetailPrices(Feed):
         if not pull.regions:
             regions = await self._regions(client, pull)
         return [
-            Part(name=region, whole=tuple(Scope("azure", region, option) for option in _OPTIONS))
+            Part(
+                name=region,
+                whole=tuple(Scope("azure", region, option) for option in PURCHASE_OPTIONS),
+            )
             for region in regions
             if is_due(pull, region, _HOURS)
         ]
@@ -62,6 +65,11 @@ class AzureRetailPrices(Feed):
         async for answer in _pages(client, pull, wanted, "regions"):
             found |= {str(item.get("armRegionName") or "") for item in answer.json()["Items"]}
         return tuple(sorted(found - {""}))
+
+
+def _all_of(region: str) -> tuple[Scope, ...]:
+    """Return what the prices of a region show whole."""
+    return tuple(Scope("azure", region, option) for option in PURCHASE_OPTIONS)
 
 
 def _azure_regions(pull: Pull) -> tuple[str, ...]:

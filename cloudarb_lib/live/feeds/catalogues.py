@@ -14,6 +14,9 @@ from cloudarb_lib.live.client import Client
 from cloudarb_lib.live.errors import FetchError
 from cloudarb_lib.live.feed import Feed, Part, Pull
 from cloudarb_lib.live.walk import is_due
+from cloudarb_lib.sources.base import Scope
+from cloudarb_lib.sources.machine_patterns import provider_by_name
+from cloudarb_lib.sources.names.providers import canonical_provider
 
 GPUHUNT = "https://dstack-gpu-pricing.s3.eu-west-1.amazonaws.com/v3"
 GPUHUNT_URL = "GPUHUNT_CATALOG_URL"
@@ -83,7 +86,7 @@ class GpuhuntCatalog(Feed):
             day = _day_of(version, pull.now)
         except FetchError as error:
             return Part(name, ".zip", detail={_FAULT: error.what})
-        return Part(name, ".zip", seen_at=day, detail={"version": version})
+        return Part(name, ".zip", _all_of(name), seen_at=day, detail={"version": version})
 
     async def _version(self, client: Client, pull: Pull, name: str) -> str:
         answer = await client.get(f"{_gpuhunt_at(pull)}/{name}/version")
@@ -113,6 +116,12 @@ def _day_of(version: str, now: pd.Timestamp) -> pd.Timestamp:
     if day is None or day > now:
         raise FetchError(f"version {version!r} of the catalogue names no day that is past.")
     return day
+
+
+def _all_of(cloud: str) -> tuple[Scope, ...]:
+    """Return what the catalogue of a cloud shows whole: all its offers."""
+    provider = provider_by_name(Path(f"{cloud}.csv")) or cloud
+    return (Scope(canonical_provider(provider)),)
 
 
 def _fail_where_undated(part: Part) -> None:
@@ -156,7 +165,7 @@ class SkyPilotCatalog(Feed):
         except FetchError as error:
             return Part(cloud, ".zip", detail={_FAULT: error.what})
         seen_at = min(committed_at, pull.now)
-        return Part(cloud, ".zip", seen_at=seen_at, detail={"commit": commit})
+        return Part(cloud, ".zip", _all_of(cloud), seen_at=seen_at, detail={"commit": commit})
 
     async def _commit(self, client: Client, pull: Pull, cloud: str) -> tuple[str, pd.Timestamp]:
         """Return the last commit of a cloud's file, and its time."""

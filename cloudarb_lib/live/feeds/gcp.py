@@ -11,6 +11,8 @@ from cloudarb_lib.live.commands import google_access, is_installed
 from cloudarb_lib.live.errors import FetchError
 from cloudarb_lib.live.feed import Feed, Part, Pull
 from cloudarb_lib.live.walk import Walk, is_due
+from cloudarb_lib.sources.base import Scope
+from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 
 BILLING = "https://cloudbilling.googleapis.com"
 COMPUTE = "https://compute.googleapis.com"
@@ -21,6 +23,7 @@ _MONTHS_OF = "America/Los_Angeles"
 _CURRENT = "current"
 _HOURS = 6.0
 _A_DAY_H = 20.0
+_WHOLE = tuple(Scope("gcp", "", option) for option in PURCHASE_OPTIONS)
 _ZONE_LISTS = {"machine-types": "machineTypes", "accelerator-types": "acceleratorTypes"}
 
 
@@ -38,7 +41,7 @@ class GcpSkus(Feed):
         return f"an API key that may read the Cloud Billing API, in the variable {API_KEY}"
 
     async def parts(self, client: Client, pull: Pull) -> list[Part]:
-        current = [Part(name=_CURRENT)] if is_due(pull, _CURRENT, _HOURS) else []
+        current = [Part(_CURRENT, whole=_WHOLE)] if is_due(pull, _CURRENT, _HOURS) else []
         if pull.since is None:
             return current
         return [*_past_months(pull.since, pull.now), *current]

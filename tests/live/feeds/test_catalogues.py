@@ -17,6 +17,7 @@ from cloudarb_lib.live.feeds.catalogues import (
     GpuhuntCatalog,
     SkyPilotCatalog,
 )
+from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.testing.feeds import COLLECTED_AT, collect
 from cloudarb_lib.testing.http import Reply
 from cloudarb_lib.testing.services import Files
@@ -38,7 +39,8 @@ def test_the_catalogue_of_each_provider_is_of_the_day_that_its_version_names(tmp
     assert set(collected.bodies) == set(GPUHUNT_PROVIDERS)
     part = collected.part("aws")
     assert (part.seen_at, part.suffix) == (pd.Timestamp("2026-05-30", tz="UTC"), ".zip")
-    assert (part.whole, collected.faults) == ((), {})
+    assert (part.whole, collected.faults) == ((Scope("aws"),), {})
+    assert collected.part("verda").whole == (Scope("datacrunch"),)  # as prices have it
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,8 @@ def test_the_catalogue_of_each_cloud_is_of_its_last_commit(tmp_path):
     collected = collect(SkyPilotCatalog(), commits, tmp_path)
     assert set(collected.bodies) == set(SKYPILOT_CLOUDS)
     assert collected.part("gcp").seen_at == pd.Timestamp("2026-05-31T06:00Z")
+    assert collected.part("vast").whole == (Scope("vast.ai"),)
+    assert collected.part("do").whole == ()
     with zipfile.ZipFile(io.BytesIO(collected.bodies["gcp"][0])) as archive:
         assert archive.namelist() == ["gcp.csv"]
         assert archive.read("gcp.csv") == b"gcp"

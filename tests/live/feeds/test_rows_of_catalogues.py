@@ -8,15 +8,27 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cloudarb_lib import store
+from cloudarb_lib.live import registry
 from cloudarb_lib.live.archives import archive_of
 from cloudarb_lib.live.feed import Pull
 from cloudarb_lib.live.feeds.azure import AzureRetailPrices
 from cloudarb_lib.live.feeds.catalogues import GpuhuntCatalog, SkyPilotCatalog
+from cloudarb_lib.sources import registry as sources
 from cloudarb_lib.testing.feeds import COLLECTED_AT, collect, stored
 from cloudarb_lib.testing.http import Reply
 from cloudarb_lib.testing.services import AzurePrices, Files
 
+LATE = pd.Timestamp("2100-01-01", tz="UTC")
 FIXTURES = Path(__file__).parents[2] / "sources" / "fixtures"
+
+
+def test_every_feed_names_a_source_that_reads_its_files():
+    known = {source.name for source in sources.registered()}
+    feeds = registry.registered()
+    assert {feed.source for feed in feeds} <= known
+    assert len({feed.name for feed in feeds}) == len(feeds)
+    assert all(feed.gives and feed.provider for feed in feeds)
 
 
 def item(machine, price, number=0, **others):
@@ -76,6 +88,31 @@ def test_what_leaves_azures_list_is_withdrawn_and_a_broken_walk_withdraws_nothin
     gone = events[events["price_usd_per_hour"].isna()]
     assert list(gone["instance_type"]) == [ITEMS[-1]["armSkuName"]]
     assert list(gone["effective_at"]) == [later]
+
+
+@pytest.mark.parametrize(
+    ("feed", "source", "fixture", "name"),
+    [
+        (GpuhuntCatalog(), "gpuhunt-catalog", "good_v2.csv", "gcp"),
+        (SkyPilotCatalog(), "skypilot-catalog", "good_vast.csv", "vast"),
+    ],
+)
+def test_a_catalogue_vouches_for_the_provider_that_its_rows_are_of(
+    feed, source, fixture, name, tmp_path
+):
+    rows = archive_of(f"{name}.csv", (FIXTURES / source / fixture).read_bytes())
+    (tmp_path / "rows.zip").write_bytes(rows)
+    store.ingest_files([tmp_path / "rows.zip"], store_dir=tmp_path / "store", now=LATE)
+    with store.open_snapshot(tmp_path / "store") as snapshot:
+        providers = set(snapshot.table("price_events")["provider"])
+    files = {
+        f"/{name}/version": "20260530-1",
+        "/repos/skypilot-org/skypilot-catalog/commits": [
+            {"sha": "a", "commit": {"committer": {"date": "2026-05-31T06:00:00Z"}}}
+        ],
+    }
+    part = collect(feed, Files(files), tmp_path).part(name)
+    assert {scope.provider for scope in part.whole} == providers
 
 
 def test_catalogues_are_stored_as_of_their_own_time(tmp_path):
