@@ -41,6 +41,7 @@ from cloudarb_lib.sources.ec2_tables import (
     plain_key,
 )
 from cloudarb_lib.sources.json_stream import Entry, PageEnd, entries_in
+from cloudarb_lib.sources.names.aws_zone_ids import region_of_zone_id
 
 PRODUCT_NOT_LINUX = Reason(
     "product_not_linux", "is not a Linux/UNIX price", "only Linux/UNIX offers are compared"
@@ -70,18 +71,6 @@ _COLUMNS = (
 )
 # us-east-1a, us-west-2-lax-1a and us-east-1-wl1-bos-wlz-1 all begin with their region
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
-_SHORT_REGION = re.compile(r"([a-z]{2})(g?)(ne|nw|se|sw|n|e|s|w|c)(\d+)")
-_DIRECTIONS = {
-    "n": "north",
-    "e": "east",
-    "s": "south",
-    "w": "west",
-    "c": "central",
-    "ne": "northeast",
-    "nw": "northwest",
-    "se": "southeast",
-    "sw": "southwest",
-}
 _POWERSHELL_TIME = re.compile(r"/Date\((\d{1,13})(?:[+-]\d{4})?\)/")
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
@@ -235,18 +224,7 @@ def _zone_and_region(name: str, zone_id: str) -> tuple[str, str]:
     if ZONE_ID.fullmatch(name):
         zone_id = zone_id or name
     region = _REGION.match(name) if ZONE_NAME.fullmatch(name) else None
-    return zone_id or name, region[0] if region else _region_of_id(zone_id)
-
-
-def _region_of_id(zone_id: str) -> str:
-    """Return the region of a zone id, '' where its code is none of a region."""
-    code = ZONE_ID.fullmatch(zone_id)
-    short = _SHORT_REGION.fullmatch(code[1]) if code else None
-    if short is None:
-        return ""
-    area, is_government, direction, number = short.groups()
-    area += "-gov" if is_government else ""
-    return f"{area}-{_DIRECTIONS[direction]}-{number}"
+    return zone_id or name, region[0] if region else region_of_zone_id(zone_id) or ""
 
 
 def _time(written: str) -> str:

@@ -14,13 +14,13 @@ from cloudarb_lib.sources.base import (
     CsvDialect,
     Match,
     Parsed,
-    Source,
     UnreadRow,
     in_pieces,
     open_text,
     start_of_text,
     text_table,
 )
+from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.text import OURS, Layout, Vocabulary, fields_of, layout_of
 
 _TOLD_BY_BYTES = 64
@@ -38,7 +38,7 @@ class TableLines:
     notices: tuple[str, ...] = ()
 
 
-class OwnCsv(Source[TableLines]):
+class OwnCsv(TableSource[TableLines]):
     """A table of data/README.md as text: a header with its columns in any order and case.
 
     Fields are parted by commas, semicolons, tabs or bars; lines above the header are passed over.

@@ -12,7 +12,6 @@ from cloudarb_lib.sources.base import (
     UNKNOWN_COLUMN,
     Match,
     Parsed,
-    Source,
     UnreadRow,
     in_pieces,
     open_text,
@@ -20,6 +19,7 @@ from cloudarb_lib.sources.base import (
     text_table,
 )
 from cloudarb_lib.sources.json_stream import Entry, entries_in
+from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.text import OURS, Vocabulary
 
 
@@ -32,7 +32,7 @@ class TableEntries:
     entries: list[Entry]
 
 
-class OwnJson(Source[TableEntries]):
+class OwnJson(TableSource[TableEntries]):
     """A table of data/README.md as JSON: each row an object whose members are the columns.
 
     A member that is null or left out is empty; one that no row of the first piece has is unknown.

@@ -12,18 +12,21 @@ import pyarrow.parquet as pq
 
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources import base
-from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Match, Parsed, Source
+from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Match, Parsed
+from cloudarb_lib.sources.table_source import TableSource
+from cloudarb_lib.sources.text import OURS, Vocabulary
 
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Rows of a Parquet file, and how many of its rows stand before them."""
+    """Rows of a Parquet file, our names of its columns, and how many of its rows stand before."""
 
     rows: pa.RecordBatch
+    names: list[str]
     rows_before: int
 
 
-class OwnParquet(Source[RowBatch]):
+class OwnParquet(TableSource[RowBatch]):
     """A table of data/README.md as Parquet; the line of a row is its number in the file."""
 
     name = "own-parquet"
@@ -31,12 +34,13 @@ class OwnParquet(Source[RowBatch]):
     def recognises(self, head: bytes) -> Match:
         return Match.OWN if head[:4] == b"PAR1" else Match.NO
 
-    def fetch(self, path: Path) -> Iterator[RowBatch]:
+    def fetch(self, path: Path, vocabulary: Vocabulary = OURS) -> Iterator[RowBatch]:
         rows_before = 0
         try:
             for batch in pq.ParquetFile(path).iter_batches(batch_size=base.PIECE_ROWS):
                 batch.validate(full=True)  # a text that is no UTF-8 would stop DuckDB
-                yield RowBatch(batch, rows_before)
+                names = list(map(vocabulary.name_of, batch.schema.names))
+                yield RowBatch(batch, names, rows_before)
                 rows_before += len(batch)
         except (pa.ArrowException, OSError, ValueError) as cause:  # ValueError: a name is no UTF-8
             what = f"not readable as Parquet: {str(cause).splitlines()[0]}"
@@ -50,5 +54,6 @@ class OwnParquet(Source[RowBatch]):
             for column in piece.rows.columns
         ]
         lines = pa.array(piece.rows_before + np.arange(len(piece.rows)) + 1)
-        names = [*piece.rows.schema.names, LINE]
-        return Parsed({OWN_COLUMNS: pa.Table.from_arrays([*columns, lines], names)}, [])
+        return Parsed(
+            {OWN_COLUMNS: pa.Table.from_arrays([*columns, lines], [*piece.names, LINE])}, []
+        )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cloudarb_lib.sources as package
 from cloudarb_lib.base.discovery import classes_in
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources.base import Match, Parsed, Source
+from cloudarb_lib.sources.column_map import ColumnMap
+from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.unpack import plain_files
 
 _HEAD_BYTES = 4096
+AnySource = TypeVar("AnySource", bound=Source[Any])
 
 
 def registered() -> list[Source[Any]]:
@@ -32,16 +35,38 @@ def source_of(path: Path) -> Source[Any]:
     OSError
         Where the system cannot read the file.
     """
+    return _best_of(registered(), path)
+
+
+def table_source_of(path: Path) -> TableSource[Any]:
+    """Return the source that reads the tables of a plain file, whatever their columns are.
+
+    Raises
+    ------
+    DataError, OSError
+        As ``source_of``.
+    """
+    return _best_of([each for each in registered() if isinstance(each, TableSource)], path)
+
+
+def _best_of(sources: Sequence[AnySource], path: Path) -> AnySource:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    best = max(registered(), key=lambda source: source.recognises(head))
+    best = max(sources, key=lambda source: source.recognises(head))
     if best.recognises(head) is Match.NO:  # our own CSV takes any other text
         raise DataError("it is empty, or no text, Parquet or workbook.", "Save it with rows.")
     return best
 
 
-def read(path: Path) -> Iterator[Parsed]:
+def read(path: Path, column_map: ColumnMap | None = None) -> Iterator[Parsed]:
     """Yield what a file holds, piece by piece; a packed one may hold files of one catalogue.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    column_map : ColumnMap, optional
+        How the columns of a table are ours: it is then of no known source.
 
     Raises
     ------
@@ -50,6 +75,9 @@ def read(path: Path) -> Iterator[Parsed]:
     """
     try:
         with plain_files(path) as files:
+            if column_map and len(files) == 1:
+                yield from _mapped(files[0].path, column_map)
+                return
             sources = [source_of(file.path) for file in files]
             if len(files) > 1 and not (len(set(map(type, sources))) == 1 and sources[0].in_parts):
                 names = ", ".join(file.name for file in files)
@@ -59,3 +87,10 @@ def read(path: Path) -> Iterator[Parsed]:
                     yield replace(source.parse(piece), source=source.name)
     except OSError as cause:
         raise DataError(f"it cannot be read: {cause.strerror}.", "Check the path.") from cause
+
+
+def _mapped(path: Path, column_map: ColumnMap) -> Iterator[Parsed]:
+    """Yield what a table holds, with our columns."""
+    source = table_source_of(path)
+    for piece in source.fetch(path, column_map.vocabulary):
+        yield replace(column_map.applied(source.parse(piece)), source=source.name)

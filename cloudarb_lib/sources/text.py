@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -146,45 +146,66 @@ def layout_of(lines: Sequence[str], vocabulary: Vocabulary = OURS) -> Layout | N
         That of the line in which most names are known. Where there is none, the first line with
         text stands for the header, so that its names can be shown; None where no line has text.
     """
-    found = None
+    best = _first_line(lines)
     most_known = 1
     for number, line in enumerate(lines[:_HEADER_WITHIN_LINES], 1):
         for delimiter in DELIMITERS:
-            written = _without_nameless_end(fields_of(line, delimiter) or [])
-            known = sum(map(vocabulary.knows, written))
+            known = sum(map(vocabulary.knows, _without_nameless_end(fields_of(line, delimiter))))
             if known > most_known:
-                found = (number, delimiter, written)
+                best = (number, delimiter)
                 most_known = known
-    if found is None:
-        found = _first_line(lines)
-    if found is None:
+    if best is None:
         return None
-    number, delimiter, written = found
-    places = tuple(i for i, name in enumerate(written) if vocabulary.is_number(name))
+    number, delimiter = best
+    written = _without_nameless_end(fields_of(lines[number - 1], delimiter))
+    layout = _layout(number, written, vocabulary, delimiter)
     rows = [fields_of(line, delimiter) or [] for line in lines[number:]]
-    cells = [row[place].strip() for row in rows for place in places if place < len(row)]
+    cells = [row[i].strip() for row in rows for i in layout.number_places if i < len(row)]
+    return replace(layout, decimal_comma=_has_decimal_comma(cells, delimiter))
+
+
+def layout_of_rows(
+    rows: Sequence[Sequence[str | None]], vocabulary: Vocabulary = OURS
+) -> Layout | None:
+    """Find the header of a table whose fields are parted already, as ``layout_of`` does."""
+    best = None
+    most_known = -1
+    for number, row in enumerate(rows, 1):
+        written = _without_nameless_end(row)
+        known = sum(map(vocabulary.knows, written))
+        is_header = bool(written) and (best is None or known > max(most_known, 1))
+        if is_header:
+            best = _layout(number, written, vocabulary)
+            most_known = known
+    return best
+
+
+def _layout(
+    number: int, written: Sequence[str], vocabulary: Vocabulary, delimiter: str = ""
+) -> Layout:
     return Layout(
         header_line=number,
         delimiter=delimiter,
         written=tuple(written),
         names=tuple(map(vocabulary.name_of, written)),
-        decimal_comma=_has_decimal_comma(cells, delimiter),
-        number_places=places,
+        number_places=tuple(i for i, name in enumerate(written) if vocabulary.is_number(name)),
     )
 
 
-def _first_line(lines: Sequence[str]) -> tuple[int, str, list[str]] | None:
+def _first_line(lines: Sequence[str]) -> tuple[int, str] | None:
+    """Return number and delimiter of the first line with text."""
     for number, line in enumerate(lines, 1):
         if line.strip():
-            delimiter = max(DELIMITERS, key=line.count)
-            return number, delimiter, _without_nameless_end(fields_of(line, delimiter) or [line])
+            return number, max(DELIMITERS, key=line.count)
     return None
 
 
-def _without_nameless_end(written: list[str]) -> list[str]:
+def _without_nameless_end(written: Sequence[str | None] | None) -> list[str]:
     """Return names of a header without the empty ones at its end: a separator too many."""
-    width = max((i for i, name in enumerate(written, 1) if name.strip()), default=0)
-    return [name.strip() for name in written[:width]]
+    names = [(name or "").strip() for name in written or ()]
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _has_decimal_comma(cells: Iterable[str], delimiter: str) -> bool:

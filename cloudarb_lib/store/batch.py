@@ -10,6 +10,7 @@ import pandas as pd
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.units import ensure_utc
 from cloudarb_lib.sources.base import Scope
+from cloudarb_lib.sources.column_map import ColumnMap
 from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.store.rates import Rate
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
@@ -29,7 +30,7 @@ class Batch:
     whole : tuple of Scope
         Parts of the market that it shows whole: what is on sale there, and missing in the file, is
         withdrawn. Files of one call that name the same scope show it together, page by page.
-    mapping : object, optional
+    mapping : ColumnMap, optional
         How its columns are ours, for a file of no known source.
     confirmed : bool
         Whether a person confirmed what it withdraws, however much that is.
@@ -43,7 +44,7 @@ class Batch:
     path: Path
     seen_at: pd.Timestamp | None = None
     whole: tuple[Scope, ...] = ()
-    mapping: object | None = None
+    mapping: ColumnMap | None = None
     confirmed: bool = False
     look: str = ""
     rates: tuple[Rate, ...] = ()

@@ -115,7 +115,7 @@ class _Stage:
         """Return what the temporary tables hold; DataError where the file is refused."""
         staged = self._staged
         self._con.execute(_FRESH)
-        for piece in registry.read(self._batch.path):
+        for piece in registry.read(self._batch.path, self._batch.mapping):
             if piece.seen_at and staged.seen_at is None:
                 staged.seen_at = ensure_utc(piece.seen_at, "seen_at")
             staged.say(piece.notices)

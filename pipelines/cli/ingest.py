@@ -28,6 +28,14 @@ def ingest(
         str,
         typer.Option(metavar="TIME", help="when files without times of their own were downloaded"),
     ] = "",
+    column_map: Annotated[
+        str,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            help="YAML that says which column of the files is which of ours",
+        ),
+    ] = "",
     confirm: Annotated[
         bool, typer.Option("--confirm", help="withdraw what is missing, however much it is")
     ] = False,
@@ -53,14 +61,17 @@ def ingest(
     import pandas as pd
 
     from cloudarb_lib.base.units import ensure_utc
+    from cloudarb_lib.sources.column_map import read_map
     from cloudarb_lib.store import Batch, ingest_files, load_rates, scope_of
 
     rates = load_rates(fx) if fx else ()
+    mapping = read_map(column_map) if column_map else None
     batches = [
         Batch(
             path,
             seen_at=ensure_utc(seen_at, "--seen-at") if seen_at else None,
             whole=tuple(scope_of(text) for text in whole or ()),
+            mapping=mapping,
             confirmed=confirm,
             rates=rates,
         )
