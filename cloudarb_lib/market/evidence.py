@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+import numpy as np
 import pandas as pd
 
 OWN_LISTING = "listing"
 """Kind of evidence of an offer on a market: it stood on sale itself when it was observed."""
+EVIDENCE_COLUMNS = ["evidence", "evidence_at"]
+"""What ``with_evidence`` adds to offers."""
 _PLACE = ["provider", "region", "instance_type"]
 
 
@@ -68,7 +71,7 @@ def _by_machine(evidence: pd.DataFrame, offers: pd.DataFrame) -> pd.DataFrame:
             pairs["instance_type"], pairs["instance_type_offered"], strict=True
         )
     ]
-    named = evidence.merge(pairs[fits], on=["provider", "instance_type"])
+    named = evidence.merge(pairs[np.array(fits, bool)], on=["provider", "instance_type"])
     return named.drop(columns="instance_type").rename(
         columns={"instance_type_offered": "instance_type"}
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.types import Panel
+from cloudarb_lib.market.evidence import with_evidence
 from cloudarb_lib.market.freshness import DaysBySource, Freshness
 from cloudarb_lib.market.offers import current_offers, fresh
 from cloudarb_lib.market.panel import to_panel
@@ -27,6 +28,9 @@ class PriceRecord(Protocol):
     def looks(self, *, as_of: object) -> pd.DataFrame:
         """Return the observations of all sources up to ``as_of``."""
 
+    def evidence(self, *, as_of: object) -> pd.DataFrame:
+        """Return the evidence of sale up to ``as_of``."""
+
     def table(self, name: str) -> pd.DataFrame:
         """Return a whole stored table."""
 
@@ -42,7 +46,8 @@ class Market:
     freshness
         How old a price may be.
     offers
-        Table ``offers`` at prices that are fresh, with ``source`` and ``PLACE_COLUMNS``.
+        Table ``offers`` at prices that are fresh, with ``source`` and ``PLACE_COLUMNS``; whether
+        each is known to be sold is in ``evidence`` and ``evidence_at``.
     states
         Table ``offer_states``: every offer of these providers on record, and why it is not offered.
     sources
@@ -51,8 +56,8 @@ class Market:
         Price events of these providers, without errors flagged by then; stale sources included.
     looks
         Observations of the sources of all providers.
-    grid_carbon
-        The stored table of that name.
+    evidence, grid_carbon
+        The stored tables of these names.
     """
 
     as_of: pd.Timestamp
@@ -62,6 +67,7 @@ class Market:
     sources: pd.DataFrame
     events: pd.DataFrame
     looks: pd.DataFrame
+    evidence: pd.DataFrame
     grid_carbon: pd.DataFrame
 
     def offers_of(self, gpu_models: Collection[str], terms: Sequence[str] = ()) -> pd.DataFrame:
@@ -105,6 +111,7 @@ class Market:
             self.as_of,
             self.events,
             self.looks,
+            self.evidence,
             self.grid_carbon,
             providers=list(self.sources["provider"].unique()),
             freshness=self.freshness.with_stale(),
@@ -172,6 +179,7 @@ def read_markets(
             as_of,
             record.events(as_of=as_of, providers=providers, gpu_only=gpu_only),
             record.looks(as_of=as_of),
+            record.evidence(as_of=as_of),
             grid_carbon,
             providers=providers,
             freshness=freshness,
@@ -186,6 +194,7 @@ def _market(
     as_of: pd.Timestamp,
     events: pd.DataFrame,
     looks: pd.DataFrame,
+    evidence: pd.DataFrame,
     grid_carbon: pd.DataFrame,
     *,
     providers: Sequence[str] | None,
@@ -196,11 +205,12 @@ def _market(
     return Market(
         as_of=as_of,
         freshness=freshness,
-        offers=with_places(found.offers, grid_carbon),
+        offers=with_places(with_evidence(found.offers, evidence), grid_carbon),
         states=found.states,
         sources=found.sources,
         events=events,
         looks=looks,
+        evidence=evidence,
         grid_carbon=grid_carbon,
     )
 

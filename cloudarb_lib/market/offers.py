@@ -20,6 +20,7 @@ from cloudarb_lib.market.events import (
     came_into_force,
     to_times,
 )
+from cloudarb_lib.market.evidence import EVIDENCE_COLUMNS
 from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.looks import LookScopes, newest_observation_us
 from cloudarb_lib.tables.run_schema import RUN_TABLES
@@ -29,6 +30,7 @@ NEVER_OFFERED = ("aws-spot-2015",)
 OFFERED = "offered"
 STALE = "stale"
 _DAY_US = 86_400_000_000
+_COLUMNS = [name for name in RUN_TABLES["offers"].names if name not in EVIDENCE_COLUMNS]
 
 
 class CurrentOffers(NamedTuple):
@@ -74,7 +76,7 @@ def current_offers(
     allowed = freshness.stale_days(sources["source"])
     sources["stale"] = sources["age_days"] > allowed
     sources["stale"] |= sources["source"].isin(NEVER_OFFERED)
-    offers = on_record.loc[offered, [*RUN_TABLES["offers"].names, "source"]]
+    offers = on_record.loc[offered, [*_COLUMNS, "source"]]
     states = on_record[RUN_TABLES["offer_states"].names]
     return CurrentOffers(
         offers=offers.reset_index(drop=True),

@@ -28,6 +28,15 @@ OFFERS = Table(
         Column("offer_count", "DOUBLE", "offers", "on sale, where told", nullable=True),
         Column("changed_at", "TIMESTAMPTZ", "UTC", "when the price last changed"),
         Column("observed_at", "TIMESTAMPTZ", "UTC", "when this price was last observed"),
+        Column(
+            "evidence",
+            "VARCHAR",
+            "",
+            "what says that it is sold there: kind as in table evidence, or listing (it stands on a"
+            " market); null: nothing",
+            nullable=True,
+        ),
+        Column("evidence_at", "TIMESTAMPTZ", "UTC", "when that was seen", nullable=True),
     ),
 )
 

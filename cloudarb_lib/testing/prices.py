@@ -178,6 +178,10 @@ class Record:
             seen &= self.rows["provider"].isin(providers)
         return self.rows[seen].reset_index(drop=True)
 
+    def evidence(self, *, as_of):
+        times = pd.Series([], dtype="datetime64[us, UTC]")
+        return pd.DataFrame(columns=STORED["evidence"].names).assign(seen_at=times)
+
     def table(self, name):
         return pd.DataFrame(columns=STORED[name].names)
 

@@ -6,13 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloudarb_lib.market.evidence import with_evidence
 from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers, fresh
+from cloudarb_lib.tables.stored_schema import STORED
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import T0, minute, timed_events, timed_looks
 
 DAY = 24 * 60
 NO_LOOKS = timed_looks([])
+NO_EVIDENCE = pd.DataFrame(columns=STORED["evidence"].names).astype(
+    {"seen_at": "datetime64[us, UTC]"}
+)
 NAN = float("nan")
 
 
@@ -20,7 +25,7 @@ def states_at(events, looks, day, ages=3):
     """Table ``offer_states``, checked, by the number of the offer."""
     freshness = ages if isinstance(ages, Freshness) else Freshness.of(ages)
     found = current_offers(events, looks, as_of=minute(day * DAY), freshness=freshness)
-    validate(found.offers, "offers")
+    validate(with_evidence(found.offers, NO_EVIDENCE), "offers")
     validate(found.sources, "sources")
     states = validate(found.states, "offer_states")
     offered = states.loc[states["state"] == "offered", "offer_id"]
