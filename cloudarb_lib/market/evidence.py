@@ -40,7 +40,7 @@ def with_evidence(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
     seen_at = offers["offer_id"].astype(object).map(newest["seen_at"])
     on_market = offers["price_kind"] == "market"
     return offers.assign(
-        evidence=found.mask(on_market, OWN_LISTING),
+        evidence=found.astype(object).mask(on_market, OWN_LISTING),
         evidence_at=seen_at.mask(on_market, offers["observed_at"]).astype("datetime64[us, UTC]"),
     )
 
