@@ -54,6 +54,15 @@ MAY_BE_EMPTY = {
     ("looks", "purchase_option"),
     ("evidence", "zone"),
     ("evidence", "purchase_option"),
+    ("charges", "billing_account"),
+    ("charges", "region"),
+    ("charges", "zone"),
+    ("charges", "instance_type"),
+    ("charges", "sku_id"),
+    ("charges", "service"),
+    ("charges", "pricing_category"),
+    ("charges", "commitment_id"),
+    ("charges", "unit"),
 }
 """Columns by their table in which '' says something: a regional price, every region or option."""
 _NEEDED_OF_PRICES = (

@@ -211,6 +211,58 @@ EVIDENCE = Table(
     ),
 )
 
+CHARGES = Table(
+    name="charges",
+    meaning="What was really paid for machines and all else, from cost exports (FOCUS): sums of a"
+    " day, for the look-back. A file that is brought again replaces what it said; a corrected one"
+    " must have the same name, or both count.",
+    key=(
+        "provider",
+        "billing_account",
+        "region",
+        "zone",
+        "instance_type",
+        "sku_id",
+        "service",
+        "charge_category",
+        "pricing_category",
+        "commitment_id",
+        "charge_currency",
+        "unit",
+        "day",
+        "file",
+        "part",
+    ),
+    columns=(
+        Column("provider", "VARCHAR", "", "as in price_events"),
+        Column("billing_account", "VARCHAR", "", "account that is billed; empty: not told"),
+        Column("region", "VARCHAR", "", "as in price_events; empty: none or not told"),
+        Column("zone", "VARCHAR", "", "zone by its name in that account; empty: not told"),
+        Column("instance_type", "VARCHAR", "", "as in price_events; empty: no machine or not told"),
+        Column("sku_id", "VARCHAR", "", "what was bought, by the provider's number"),
+        Column("service", "VARCHAR", "", "by the provider's name"),
+        Column("charge_category", "VARCHAR", "", "Usage, Purchase, Tax, Credit or Adjustment"),
+        Column("pricing_category", "VARCHAR", "", "Standard, Dynamic (spot), Committed or Other"),
+        Column("commitment_id", "VARCHAR", "", "the commitment that covers it; empty: none"),
+        Column("charge_currency", "VARCHAR", "", "ISO 4217; the costs are in it"),
+        Column("unit", "VARCHAR", "", "of quantity, such as Hours"),
+        Column("day", "TIMESTAMPTZ", "UTC", "the charges began on this day"),
+        Column("file", "VARCHAR", "", "name of the export, without its folder"),
+        Column("part", "VARCHAR", "", "part of the file that the sums are of (first is 1)"),
+        Column("quantity", "DOUBLE", "unit", "priced quantity", nullable=True),
+        Column("list_cost", "DOUBLE", "currency", "at list prices", nullable=True),
+        Column("contracted_cost", "DOUBLE", "currency", "at contracted prices", nullable=True),
+        Column(
+            "effective_cost",
+            "DOUBLE",
+            "currency",
+            "with what was paid upfront spread over its use",
+            nullable=True,
+        ),
+        Column("billed_cost", "DOUBLE", "currency", "on the invoice"),
+    ),
+)
+
 STORED = {
     table.name: table
     for table in (
@@ -219,6 +271,7 @@ STORED = {
         DOUBTS,
         VERDICTS,
         EVIDENCE,
+        CHARGES,
         LOOKS,
         INSTANCES,
         INTERRUPTION_BANDS,
