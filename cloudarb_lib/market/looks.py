@@ -10,7 +10,8 @@ import pandas as pd
 
 from cloudarb_lib.market.events import GONE, IN_DOUBT, NEVER_US, microseconds
 
-_MARKET_PART = ["provider", "source", "region", "purchase_option"]
+MARKET_PART = ["provider", "source", "region", "purchase_option"]
+"""What names a part of a market that a look is at."""
 _WILDCARDS = ("region", "purchase_option")
 """Columns of looks in which '' stands for every value."""
 
@@ -43,12 +44,12 @@ class LookScopes:
     @classmethod
     def of(cls, events: pd.DataFrame, looks: pd.DataFrame, end_us: int) -> LookScopes:
         """Return the parts in which ``events`` lie, with the looks at them up to ``end_us``."""
-        of_event = events.groupby(_MARKET_PART, sort=False, observed=True).ngroup().to_numpy()
-        parts = events.loc[~pd.Series(of_event, events.index).duplicated().to_numpy(), _MARKET_PART]
+        of_event = events.groupby(MARKET_PART, sort=False, observed=True).ngroup().to_numpy()
+        parts = events.loc[~pd.Series(of_event, events.index).duplicated().to_numpy(), MARKET_PART]
         parts = parts.astype(object).assign(part=np.arange(len(parts)))
         looked_at = microseconds(looks["looked_at"])
         known = looked_at <= end_us
-        scopes = looks.loc[known, _MARKET_PART].astype(object).assign(look=np.arange(known.sum()))
+        scopes = looks.loc[known, MARKET_PART].astype(object).assign(look=np.arange(known.sum()))
         pairs = pd.concat(_matches(parts, scopes))
         return cls(
             of_event=of_event,
@@ -92,7 +93,7 @@ def _matches(parts: pd.DataFrame, scopes: pd.DataFrame) -> list[pd.DataFrame]:
     is_open = pd.DataFrame({name: scopes[name] == "" for name in _WILDCARDS})
     for left_open, group in scopes.groupby([is_open[name] for name in _WILDCARDS]):
         open_names = [n for n, is_free in zip(_WILDCARDS, left_open, strict=True) if is_free]
-        by = [name for name in _MARKET_PART if name not in open_names]
+        by = [name for name in MARKET_PART if name not in open_names]
         pairs.append(parts.merge(group.drop(columns=open_names), on=by)[["part", "look"]])
     return pairs or [pd.DataFrame({"part": [], "look": []})]
 

@@ -22,7 +22,7 @@ from cloudarb_lib.market.events import (
 )
 from cloudarb_lib.market.evidence import EVIDENCE_COLUMNS
 from cloudarb_lib.market.freshness import Freshness
-from cloudarb_lib.market.looks import LookScopes, newest_observation_us
+from cloudarb_lib.market.looks import MARKET_PART, LookScopes, newest_observation_us
 from cloudarb_lib.tables.run_schema import RUN_TABLES
 
 NEVER_OFFERED = ("aws-spot-2015",)
@@ -39,7 +39,7 @@ class CurrentOffers(NamedTuple):
     Attributes
     ----------
     offers
-        Table ``offers`` with column ``source``, by offer_id.
+        Table ``offers`` with column ``source``, by offer_id; without evidence of sale.
     sources
         Table ``sources``: every source of the events and looks, the stale ones too. Those of
         ``NEVER_OFFERED`` count as stale.
@@ -68,11 +68,12 @@ def current_offers(
     end = parse_as_of(as_of)
     end_us = end.value // 1000
     in_force = came_into_force(events, end_us)
-    scopes = LookScopes.of(events.iloc[in_force.index], looks, end_us)
+    scopes = LookScopes.of(events[MARKET_PART].iloc[in_force.index], looks, end_us)
     on_record = _last_events(events, in_force, newest_observation_us(in_force, scopes))
     on_record = _with_states(on_record, end_us, freshness)
     offered = on_record["state"] == OFFERED
-    sources = _ages(events.iloc[in_force.index], looks, on_record, end)
+    observed = events[[*SOURCE, "observed_at"]].iloc[in_force.index]
+    sources = _ages(observed, looks, on_record, end)
     allowed = freshness.stale_days(sources["source"])
     sources["stale"] = sources["age_days"] > allowed
     sources["stale"] |= sources["source"].isin(NEVER_OFFERED)
@@ -178,10 +179,10 @@ def _details(on_record: pd.DataFrame) -> pd.Series:
 
 
 def _ages(
-    events: pd.DataFrame, looks: pd.DataFrame, on_record: pd.DataFrame, end: pd.Timestamp
+    observed: pd.DataFrame, looks: pd.DataFrame, on_record: pd.DataFrame, end: pd.Timestamp
 ) -> pd.DataFrame:
     """Return each source with its newest observation by ``end``, its age and counts of offers."""
-    observed = events[[*SOURCE, "observed_at"]].rename(columns={"observed_at": "looked_at"})
+    observed = observed.rename(columns={"observed_at": "looked_at"})
     observed = pd.concat([observed, looks[[*SOURCE, "looked_at"]]])
     newest = observed[observed["looked_at"] <= end].groupby(SOURCE)["looked_at"].max()
 

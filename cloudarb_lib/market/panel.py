@@ -19,7 +19,7 @@ from cloudarb_lib.base.types import (
 )
 from cloudarb_lib.base.units import parse_as_of, parse_freq
 from cloudarb_lib.market.events import GONE, came_into_force, silence_allowed_us, to_times
-from cloudarb_lib.market.looks import LookScopes, newest_observation_us
+from cloudarb_lib.market.looks import MARKET_PART, LookScopes, newest_observation_us
 
 _ABOUT = [
     *OFFER_PARTS,
@@ -31,6 +31,7 @@ _ABOUT = [
     "gpu_memory_gib",
     "observed_at",
 ]
+_FROM_EVENTS = [*_ABOUT, "offer_id", "gone_after_hours"]
 
 
 @dataclass(frozen=True)
@@ -130,25 +131,30 @@ def to_panel(
     cells = price[:, 1:]
     if how == "mean":
         cells = np.divide(paid, on_sale, out=cells.copy(), where=on_sale > 0)
-    in_force_events = events.iloc[in_force.index]
-    scopes = LookScopes.of(in_force_events, looks, end_us)
+    columns = [name for name in (*_FROM_EVENTS, *MARKET_PART) if name in events]
+    in_force_events = events[list(dict.fromkeys(columns))].iloc[in_force.index]
+    scopes = LookScopes.of(in_force_events[MARKET_PART], looks, end_us)
     observed = scopes.in_cells(grid.cell_of, len(grid.ends))
     seen = observed[scopes.of_event[newest], np.arange(len(grid.ends))]
     seen |= _between_records(placed, silence_allowed_us(in_force_events))
     state = _states(placed, price, seen)
-    observed_us = newest_observation_us(in_force, scopes)
-    last = in_force["last"].to_numpy()
-    offers = in_force_events[last]
-    offers = offers.assign(observed_at=to_times(observed_us[last]))
-    ids = pd.Index(offers["offer_id"].astype(object), name="offer_id")
+    observed_at = to_times(newest_observation_us(in_force, scopes))
     return Panel(
         times=to_times(grid.ends[1:]),
         step=step,
-        offers=offers[[column for column in _ABOUT if column in offers]].set_axis(ids),
+        offers=_offers(
+            in_force_events.assign(observed_at=observed_at)[in_force["last"].to_numpy()]
+        ),
         price=np.ascontiguousarray(cells.T),
         available=np.ascontiguousarray(np.where(newest[:, 1:] < 0, np.nan, on_sale / grid.width).T),
         state=np.ascontiguousarray(state[:, 1:].T),
     )
+
+
+def _offers(last_events: pd.DataFrame) -> pd.DataFrame:
+    """Return what is known of each offer, by its id, from its last event."""
+    ids = pd.Index(last_events["offer_id"].astype(object), name="offer_id")
+    return last_events[[column for column in _ABOUT if column in last_events]].set_axis(ids)
 
 
 def _whole_us(time: pd.Timestamp | pd.Timedelta) -> int:

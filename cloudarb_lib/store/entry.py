@@ -15,6 +15,7 @@ from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.base.units import ensure_utc
 from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.bundle import build_bundled, bundled_paths
+from cloudarb_lib.store.machines import machines_first
 from cloudarb_lib.store.report import IngestReport
 from cloudarb_lib.store.snapshot import Snapshot, current
 from cloudarb_lib.store.writer import add_files, writer_lock
@@ -83,4 +84,4 @@ def ingest_files(
     if files and not str(store_dir):
         build_bundled(folder)
     with writer_lock(folder):
-        return add_files(batches, folder, ensure_utc(now, "now"))
+        return add_files(machines_first(batches), folder, ensure_utc(now, "now"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 import numpy as np
@@ -17,7 +17,9 @@ from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import ensure_utc
 from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Parsed, Scope, UnreadRow
+from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.store.batch import Batch
+from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.merge import MergeCounts, merge_staged
 from cloudarb_lib.store.report import IngestReport
 from cloudarb_lib.store.rows import ROW, RowsQuery, rows_query
@@ -74,15 +76,18 @@ def take_in(
     now: pd.Timestamp,
     *,
     looks: WholeLooks,
+    machines: MachinesBrought,
     report: IngestReport,
 ) -> None:
     """Merge one file; DataError, and nothing changed, where it is refused."""
     staged = _Stage(con, batch, now).fill()
+    for table in staged.tables:
+        machines.note(table)
     repeated = looks.repeated()
     if "price_events" in staged.tables:
         for scope in staged.whole:
             looks.note(
-                scope,
+                replace(scope, provider=canonical_provider(scope.provider)),
                 source=staged.source,
                 seen_at=staged.seen_at,
                 timeless=staged.timeless,

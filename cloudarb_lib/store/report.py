@@ -44,6 +44,8 @@ class IngestReport:
         By source, the prices that the call brought and that are held for errors of a list.
     notices : list of str
         What whoever brought the files should know.
+    unknown_names : list of str
+        Sentences on names of the files that nothing is known of, and the rows that this concerns.
     nothing_landed : list of str
         Names of the files of which every row was held back.
     files : list of pair of Batch and FileCounts
@@ -63,6 +65,7 @@ class IngestReport:
     examples: dict[str, str] = field(default_factory=dict)
     flagged: Counter[str] = field(default_factory=Counter)
     notices: list[str] = field(default_factory=list)
+    unknown_names: list[str] = field(default_factory=list)
     nothing_landed: list[str] = field(default_factory=list)
     files: list[tuple[Batch, FileCounts]] = field(default_factory=list)
     digest: str = ""
@@ -98,7 +101,7 @@ class IngestReport:
             text += f", withdrawn {self.withdrawn:,}"
         if flags:
             text += f", flagged as errors of a list: {flags}"
-        lines = [text, *self.notices]
+        lines = [text, *self.notices, *self.unknown_names]
         lines += [f"{reason}: {sentence}" for reason, sentence in sorted(self.examples.items())]
         lines += [f"{name}: nothing landed" for name in self.nothing_landed]
         if reasons and self.published:

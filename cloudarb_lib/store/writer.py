@@ -20,6 +20,7 @@ from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store import quality
 from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.intake import take_in
+from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.report import IngestReport, RefusedFiles
 from cloudarb_lib.store.snapshot import WAY_OUT, connect, current, has_our_tables
 from cloudarb_lib.store.whole import WholeLooks
@@ -146,11 +147,12 @@ def _take_in_all(
 ) -> dict[Path, DataError]:
     """Take in file after file, counting in ``report``; return why others were refused."""
     refused: dict[Path, DataError] = {}
+    machines = MachinesBrought(con)
     for _, of_look in groupby(batches, key=lambda batch: batch.look):
         looks = WholeLooks(con)
         for batch in of_look:
             try:
-                take_in(con, batch, now, looks=looks, report=report)
+                take_in(con, batch, now, looks=looks, machines=machines, report=report)
             except DataError as error:
                 refused[batch.path] = error
                 looks.void(batch.whole, f"{batch.path.name} was refused, so nothing was withdrawn")
@@ -158,6 +160,7 @@ def _take_in_all(
         report.withdrawn += looks.withdrawn
         for notice in looks.notices:
             report.say(notice)
+    report.unknown_names = machines.notices()
     return refused
 
 

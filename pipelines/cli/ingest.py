@@ -12,7 +12,7 @@ from pipelines import exit_codes
 
 def ingest(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE", help="Parquet, CSV or EC2 JSON")
+        list[Path] | None, typer.Argument(metavar="FILE", help="prices: a table, or a catalogue")
     ] = None,
     store: Annotated[
         str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
@@ -36,6 +36,10 @@ def ingest(
             help="YAML that says which column of the files is which of ours",
         ),
     ] = "",
+    explain_only: Annotated[
+        bool,
+        typer.Option("--explain", help="show how the first rows would be read, and store nothing"),
+    ] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="withdraw what is missing, however much it is")
     ] = False,
@@ -49,20 +53,23 @@ def ingest(
 ) -> int:
     """Take price files into the store.
 
-    Takes in our own tables (Parquet or CSV; columns in data/README.md) and the JSON printed by aws
-    ec2 describe-spot-price-history, also several pages in one file; without FILE the bundled
-    history. The same file twice changes nothing. Rows that break a rule go to quarantine with file,
-    line and reason; the rest lands, and a new snapshot is published. A file vouches for its own
-    rows alone, unless --whole says that it shows a part of the market whole. Prices in other
-    currencies than USD are held back, unless --fx names a rate of their time or before. Exit code 3
-    where nothing of a file landed.
+    Takes in our own tables (columns in data/README.md; CSV, tabs, semicolons, JSON, Parquet,
+    .xlsx), EC2 spot price history as the AWS tools print it, and the catalogues that
+    docs/sources.md lists, also packed (.gz, .zst, .zip); without FILE the bundled history. A table
+    with other columns goes by --map, a YAML file that says which of them is which of ours.
+    --explain shows how a file would be read. The same file twice changes nothing. Rows that break a
+    rule go to quarantine with file, line and reason; the rest lands, and a new snapshot is
+    published. A file vouches for its own rows alone, unless --whole says that it shows a part of
+    the market whole. Prices in other currencies than USD are held back, unless --fx names a rate of
+    their time or before. Exit code 3 where nothing of a file landed.
     """
 
     import pandas as pd
 
+    from cloudarb_lib.base.errors import ParameterError
     from cloudarb_lib.base.units import ensure_utc
     from cloudarb_lib.sources.column_map import read_map
-    from cloudarb_lib.store import Batch, ingest_files, load_rates, scope_of
+    from cloudarb_lib.store import Batch, explain, ingest_files, load_rates, scope_of
 
     rates = load_rates(fx) if fx else ()
     mapping = read_map(column_map) if column_map else None
@@ -77,6 +84,13 @@ def ingest(
         )
         for path in files or ()
     ]
-    report = ingest_files(batches, store_dir=store, now=pd.Timestamp.now("UTC"))
+    now = pd.Timestamp.now("UTC")
+    if explain_only:
+        if not batches:
+            raise ParameterError("no file is named to explain.", "Name one before --explain.")
+        for batch in batches:
+            print(explain(batch, store_dir=store, now=now))
+        return exit_codes.DONE
+    report = ingest_files(batches, store_dir=store, now=now)
     print(report)
     return exit_codes.DATA if report.nothing_landed else exit_codes.DONE

@@ -88,7 +88,10 @@ def _leaves(group: TyperGroup, ctx: Any) -> Iterator[Any]:
 
 
 class Verb(TyperCommand):
-    """A command whose list options take all values up to the next option: ``--terms 1y 3y``."""
+    """A command whose list options take all values up to the next option: ``--terms 1y 3y``.
+
+    Where words may also be arguments, such as FILE, an option takes the one word behind it.
+    """
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return options and arguments as a usage line has them, without typer's braces."""
@@ -96,7 +99,13 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat the option before each of its values, which is how typer wants it."""
-        lists = {name for parameter in self.params if parameter.multiple for name in parameter.opts}
+        takes_words = any(parameter.param_type_name == "argument" for parameter in self.params)
+        lists = {
+            name
+            for parameter in self.params
+            if not takes_words and parameter.multiple
+            for name in parameter.opts
+        }
         return super().parse_args(ctx, repeat_options(args, lists))
 
 

@@ -7,6 +7,7 @@ from importlib import metadata
 import pytest
 
 from cloudarb_lib.base import locations
+from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, write_text
 from pipelines import cli, exit_codes
 from pipelines.cli import doctor
 from pipelines.cli.manual import repeat_options
@@ -134,3 +135,9 @@ def test_the_doctor_finds_what_is_broken(tmp_path, monkeypatch, capsys):
 def test_the_doctor_finds_a_package_missing(monkeypatch):
     monkeypatch.setattr(metadata, "requires", lambda name: ["left-pad>=1", 'ruff; extra == "test"'])
     assert ("fail", "packages not installed: left-pad", doctor.INSTALL) in list(doctor.examine())
+
+
+def test_an_option_of_a_verb_with_files_takes_one_word_alone(tmp_path, capsys):
+    file = write_text(tmp_path / "a.csv", PRICE_HEADER + PRICE_ROW)
+    assert cli.main(["ingest", "--store", str(tmp_path / "s"), "--whole", "gcp", str(file)]) == 0
+    assert "read 1: new 1" in capsys.readouterr().out
