@@ -9,15 +9,11 @@ from hypothesis import strategies as st
 from cloudarb_lib.market.evidence import with_evidence
 from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers, fresh
-from cloudarb_lib.tables.stored_schema import STORED
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import T0, Record, minute, timed_events, timed_looks
 
 DAY = 24 * 60
 NO_LOOKS = timed_looks([])
-NO_EVIDENCE = pd.DataFrame(columns=STORED["evidence"].names).astype(
-    {"seen_at": "datetime64[us, UTC]"}
-)
 NAN = float("nan")
 NO_EVIDENCE = Record({"r:spot": [(0, 1.0)]}).evidence(as_of=T0)
 
