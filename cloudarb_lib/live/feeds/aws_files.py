@@ -153,14 +153,20 @@ def _current_parts(
 def _past_parts(
     pull: Pull, base: str, addresses: dict[str, str], urls: list[str], options: tuple[str, ...]
 ) -> list[Part]:
-    """Return a part for each region and day with a version, from the one in force at ``since``."""
+    """Return a part for each region and day with a version, from the one in force at ``since``.
+
+    A version never changes, so none is fetched twice.
+    """
     parts = []
     for version, published in _versions_of_days(urls, pull):
         for region in _wanted(pull, addresses):
+            name = f"{region}@{version}"
+            if name in pull.last_done:
+                continue
             path = _VERSION.sub(f"/{version}/", addresses[region], count=1)
             parts.append(
                 Part(
-                    name=f"{region}@{version}",
+                    name=name,
                     suffix=".csv",
                     whole=_scopes(region, options),
                     seen_at=published,

@@ -44,7 +44,8 @@ class GcpSkus(Feed):
         current = [Part(_CURRENT, whole=_WHOLE)] if is_due(pull, _CURRENT, _HOURS) else []
         if pull.since is None:
             return current
-        return [*_past_months(pull.since, pull.now), *current]
+        months = _past_months(pull.since, pull.now)
+        return [*[month for month in months if month.name not in pull.last_done], *current]
 
     async def fetch(self, client: Client, part: Part, pull: Pull) -> AsyncIterator[bytes]:
         url = f"{pull.endpoint or BILLING}/v1/services/{COMPUTE_ENGINE}/skus"

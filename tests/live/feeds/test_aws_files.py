@@ -102,6 +102,10 @@ def test_back_fill_takes_the_last_version_of_each_day_from_the_one_then_in_force
     ]
     assert collected.bodies["us-east-1@20260310200000"] == [b"us-east-1 20260310200000"]
     assert collected.faults == {}
+    done = {part.name: COLLECTED_AT for part in collected.parts[:2]}
+    pull = Pull(COLLECTED_AT, since=since, regions=("us-east-1",), last_done=done)
+    again = collect(feed, service, tmp_path, pull)  # a version never changes
+    assert [part.name for part in again.parts] == ["us-east-1@20260511184447"]
 
 
 def test_a_version_that_is_named_before_it_is_there_fails_apart(tmp_path):

@@ -50,6 +50,10 @@ def test_back_fill_asks_for_months_that_have_ended_each_of_its_end(tmp_path):
     assert collected.part("2026-03").seen_at == pd.Timestamp("2026-04-01T07:00Z")
     assert collected.part("current").seen_at is None
     assert collected.faults == {}
+    done = dict.fromkeys(["2026-03", "2026-04"], COLLECTED_AT)
+    pull = Pull(COLLECTED_AT, since=since, last_done=done, environment=ENVIRONMENT)
+    again = collect(GcpSkus(), SKUS, tmp_path, pull)  # a month that has ended never changes
+    assert [part.name for part in again.parts] == ["2026-05", "current"]
 
 
 def test_the_service_refuses_a_span_of_two_months(tmp_path):
