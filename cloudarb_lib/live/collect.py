@@ -32,6 +32,8 @@ FETCH = "fetch"
 """Reason of a dead letter: no whole answer came."""
 KEPT_DAYS = 90
 """How long raw answers are kept, unless something needs them."""
+STALE_AFTER_HOURS = 48.0
+"""A part without a whole answer for longer is stale: none is asked for less often than daily."""
 LARGEST_CLOCK_OFF_S = 120.0
 """Beyond it the summary tells that a provider's clock and ours differ."""
 
@@ -240,14 +242,21 @@ class Collector:
             ended = [one for one in fetched if one.feed.name == summary.feed]
             summary.parts = len(ended)
             summary.failed = sum(one.error is not None for one in ended)
-            fresh = {one.part.name for one in ended if one.error is None}
-            summary.stale_parts = len(set(self.journal.last_done(summary.feed)) - fresh)
+            oldest = self._clock() - pd.Timedelta(hours=STALE_AFTER_HOURS)
+            summary.stale_parts = self.journal.stale_parts(summary.feed, oldest)
             client = fetcher.clients.get(summary.provider)
             if client is not None:
                 latencies = client.traffic.latencies_s
                 summary.latency_ms = 1000 * float(np.median(latencies)) if latencies else np.nan
                 summary.retries = client.traffic.retries
             summary.breaker = fetcher.breakers.state_of(summary.provider).state
+        verified = self.journal.verified()
+        unverified = sorted({one.feed.name for one in fetched} - set(verified))
+        if unverified:
+            report.notices.append(
+                f"not yet verified against the live service: {', '.join(unverified)}"
+                " (cloudarb doctor --live)"
+            )
         for provider, client in sorted(fetcher.clients.items()):
             report.notices += [f"{provider}: {notice}" for notice in client.notices]
             off_s = client.traffic.clock_off_s

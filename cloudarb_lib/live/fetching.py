@@ -147,7 +147,7 @@ class Fetcher:
             try:
                 parts = await feed.parts(client, pull)
             except Exception as cause:
-                fetched = Fetched(feed, WHOLE_FEED, error=_told(feed, WHOLE_FEED, cause))
+                fetched = Fetched(feed, WHOLE_FEED, error=told(feed, WHOLE_FEED, cause))
                 on_part(fetched)
                 return [fetched]
 
@@ -174,7 +174,7 @@ class Fetcher:
                 error = FetchError(what, "Try again later, or name fewer regions.")
                 error.__cause__ = cause
             except Exception as cause:
-                error = _told(feed, part, cause)
+                error = told(feed, part, cause)
             await asyncio.to_thread(writer.finish)
             if writer.bodies:
                 response = self._journal.note(
@@ -188,7 +188,7 @@ class Fetcher:
         return Fetched(feed, part, response, error)
 
 
-def _told(feed: Feed, part: Part, cause: Exception) -> FetchError:
+def told(feed: Feed, part: Part, cause: Exception) -> FetchError:
     """Return what broke a part as an error for people; its own words may hold secrets."""
     if isinstance(cause, FetchError):
         return cause

@@ -41,6 +41,9 @@ _TABLES = """
     CREATE TABLE IF NOT EXISTS breakers (
         provider TEXT PRIMARY KEY, state TEXT NOT NULL, failures INTEGER NOT NULL, opened_at REAL
     );
+    CREATE TABLE IF NOT EXISTS probes (
+        feed TEXT PRIMARY KEY, found TEXT NOT NULL, found_at TEXT NOT NULL
+    );
     CREATE TABLE IF NOT EXISTS totals (
         name TEXT NOT NULL, label TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (name, label)
     );
@@ -300,6 +303,30 @@ class Journal(AbstractContextManager["Journal"]):
             "INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?)",
             [state.provider, state.state, state.failures, state.opened_at],
         )
+
+    def verify(self, feed: str, found: str, at: pd.Timestamp) -> None:
+        """Note that the live service of a feed answered as documented."""
+        self._con.execute(
+            "INSERT OR REPLACE INTO probes VALUES (?, ?, ?)", [feed, found, at.isoformat()]
+        )
+
+    def verified(self) -> dict[str, pd.Timestamp]:
+        """Return by feed when its live service last answered as documented."""
+        rows = self._con.execute("SELECT feed, found_at FROM probes")
+        return {row["feed"]: pd.Timestamp(row["found_at"]) for row in rows}
+
+    def stale_parts(self, feed: str, before: pd.Timestamp) -> int:
+        """Return how many parts of a feed have no whole answer from ``before`` on in the store.
+
+        Versions of the past do not count.
+        """
+        ((count,),) = self._con.execute(
+            "SELECT count(*) FROM (SELECT json_extract(part, '$.name') AS name FROM responses"
+            " WHERE feed = ? AND json_extract(part, '$.seen_at') IS NULL GROUP BY name"
+            " HAVING max(CASE WHEN complete AND state = ? THEN begun_at ELSE '' END) < ?)",
+            [feed, STORED, before.isoformat()],
+        ).fetchall()
+        return int(count)
 
     def add_total(self, name: str, label: str, value: float) -> None:
         """Add to a count that goes on over all cycles."""

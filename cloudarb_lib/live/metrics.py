@@ -86,7 +86,7 @@ class _Metrics(Collector):
         states = {state.provider: BREAKER_STATES[state.state] for state in self._journal.breakers()}
         yield _gauge("breaker_state", "0 closed, 1 half-opened, 2 opened", "provider", states)
         stale = {feed.feed: feed.stale_parts for feed in self._report.feeds}
-        yield _gauge("stale_parts", "parts that the last cycle did not bring anew", "feed", stale)
+        yield _gauge("stale_parts", "parts that had no whole answer for two days", "feed", stale)
         done = {feed.feed: self._journal.last_done(feed.feed) for feed in self._report.feeds}
         last = {name: max(times.values()).timestamp() for name, times in done.items() if times}
         meaning = "begin of the last fetch that was stored whole"

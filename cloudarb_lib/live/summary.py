@@ -23,7 +23,7 @@ class FeedSummary:
     withheld : int
         Files that a check or the store refused whole.
     stale_parts : int
-        Parts whose last good answer was not brought by this cycle.
+        Parts that had no whole answer for two days.
     skipped : str
         Why it was not asked, '' where it was.
     latency_ms : float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pandas as pd
 
@@ -44,16 +45,16 @@ class Walk:
             raise self._broken(f"has more than {self._most_pages} pages")
         self._places.add(place)
 
-    def saw(self, body: bytes, *, is_empty: bool) -> None:
-        """Note a page.
+    def saw(self, rows: object) -> None:
+        """Note what a page lists, as JSON has it; its link to the next page is no part of that.
 
         Raises
         ------
         FetchError
             Where a page that holds something came before: the one that should stand here is lost.
         """
-        digest = hashlib.sha256(body).digest()
-        if not is_empty and digest in self._digests:
+        digest = hashlib.sha256(json.dumps(rows).encode()).digest()
+        if rows and digest in self._digests:
             raise self._broken("gave the same page twice")
         self._digests.add(digest)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
@@ -87,6 +88,7 @@ class FaultServer(AbstractAsyncContextManager["FaultServer"]):
         self.busiest = 0
         self._under_way = 0
         self._answer = answer
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> FaultServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -96,8 +98,15 @@ class FaultServer(AbstractAsyncContextManager["FaultServer"]):
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for task in self._serving:  # it may pause yet
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
             asked = await _read_request(reader)
             self.asked.append(asked)
@@ -111,6 +120,38 @@ class FaultServer(AbstractAsyncContextManager["FaultServer"]):
             pass  # the client has gone
         finally:
             writer.close()
+
+
+class ServerThread(AbstractContextManager["ServerThread"]):
+    """A ``FaultServer`` in a thread of its own, for what runs its own event loop.
+
+    Parameters
+    ----------
+    answer : callable
+        As for ``FaultServer``; runs in the thread.
+
+    Attributes
+    ----------
+    url : str
+        Where it listens, without a slash at the end.
+    """
+
+    def __init__(self, answer: Callable[[Asked], Reply]) -> None:
+        self.url = ""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._server = FaultServer(answer)
+
+    def __enter__(self) -> ServerThread:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._server.__aenter__(), self._loop).result()
+        self.url = self._server.url
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.__aexit__(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Asked:

@@ -67,7 +67,7 @@ app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FIL
 app.command("allocate", cls=Verb, options_metavar="--as-of DAY --out FOLDER [OPTIONS]")(
     allocate.allocate
 )
-app.command("doctor", cls=Verb, options_metavar="[-h]")(doctor.doctor)
+app.command("doctor", cls=Verb, options_metavar="[--live] [OPTIONS]")(doctor.doctor)
 risk_app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
     risk_backtest.risk_backtest
 )

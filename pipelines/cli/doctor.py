@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import CloudArbError
+from pipelines.cli.live import EndpointOption, StoreOption, endpoints_of, environment, utc_now
 from pipelines.exit_codes import DONE, UNFORESEEN
 
 Finding = tuple[str, str, str]
@@ -17,14 +21,22 @@ _DISK_GIB = 1.0
 _FRESH_DAYS = 14
 
 
-def doctor() -> int:
+def doctor(
+    live: Annotated[
+        bool, typer.Option("--live", help="ask each live service something small, nothing else")
+    ] = False,
+    endpoint: EndpointOption = None,
+    store: StoreOption = "",
+) -> int:
     """Is everything in place? What to do if not.
 
     Looks at Python, packages, store, configurations, notebooks, disk and folders: a line each, ok,
-    warn or fail, with the way out.
+    warn or fail, with the way out. With --live it asks the service of each feed of cloudarb collect
+    whether it answers as documented; until it did, the summary of collect calls the feed
+    unverified.
     """
     levels = set()
-    for level, what, way_out in examine():
+    for level, what, way_out in probe_services(endpoint, store) if live else examine():
         levels.add(level)
         print(f"{level:<5} {what}" + (f"\n      -> {way_out}" if way_out else ""), flush=True)
     print("not usable: see fail above" if "fail" in levels else "usable")
@@ -46,6 +58,26 @@ def examine() -> Iterator[Finding]:
             yield "fail", fault.what, fault.way_out
         except Exception as fault:
             yield "fail", f"{name}: {type(fault).__name__}: {fault}", INSTALL
+
+
+def probe_services(endpoint: Sequence[str] | None, store: str) -> Iterator[Finding]:
+    """Yield what each live service answered, and note in the journal which one answered well."""
+    from cloudarb_lib.live.collect import opened
+    from cloudarb_lib.live.probing import probe
+    from cloudarb_lib.live.registry import registered
+
+    endpoints = endpoints_of(endpoint)
+    probes = probe(registered(), clock=utc_now, endpoints=endpoints, environment=environment())
+    with opened(store, [], clock=utc_now) as collector:
+        for one in probes:
+            if one.missing:
+                yield "warn", f"{one.feed}: not asked", f"It needs {one.missing}."
+            elif one.error is not None:
+                yield "fail", f"{one.feed}: {one.error.what}", one.error.way_out
+            else:
+                yield "ok", f"{one.feed}: {one.found}", ""
+                if one.feed not in endpoints:  # a mirror or a test says nothing of the service
+                    collector.journal.verify(one.feed, one.found, utc_now())
 
 
 def _finding(good: bool, what: str, way_out: str, level_if_not: str = "fail") -> Finding:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import hashlib
-import threading
 
 import pandas as pd
 import pytest
@@ -14,12 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.live import collect, deadletters
 from cloudarb_lib.live.journal import HELD, STORED, WAITING, Journal
+from cloudarb_lib.live.probing import probe
 from cloudarb_lib.live.raw import RawFiles
 from cloudarb_lib.live.replay import replay
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.store.writer import writer_lock
 from cloudarb_lib.tables.stored_schema import STORED as STORED_TABLES
-from cloudarb_lib.testing.http import FaultServer, Reply
+from cloudarb_lib.testing.http import Reply, ServerThread
 from cloudarb_lib.testing.live import QUICK, CsvFeed, csv_prices, part_names
 
 NOW = pd.Timestamp("2026-06-01T12:00Z")
@@ -39,7 +38,7 @@ class Clock:
 
 
 class Service:
-    """Serves the prices of regions, in a thread of its own; ``replies`` go before them."""
+    """Answers with the prices of regions; ``replies`` go before them."""
 
     def __init__(self, clock):
         self.clock = clock
@@ -56,20 +55,6 @@ class Service:
         region = asked.path.removeprefix("/prices/")
         return Reply(csv_prices(region, self.prices[region]))
 
-    def __enter__(self):
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._server = FaultServer(self.answer)
-        asyncio.run_coroutine_threadsafe(self._server.__aenter__(), self._loop).result()
-        self.url = self._server.url
-        return self
-
-    def __exit__(self, *_):
-        asyncio.run_coroutine_threadsafe(self._server.__aexit__(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
 
 @pytest.fixture
 def clock():
@@ -78,8 +63,10 @@ def clock():
 
 @pytest.fixture
 def service(clock):
-    with Service(clock) as running:
-        yield running
+    answering = Service(clock)
+    with ServerThread(answering.answer) as server:
+        answering.url = server.url
+        yield answering
 
 
 @pytest.fixture
@@ -165,7 +152,6 @@ def test_a_part_that_fails_stops_no_other_and_keeps_its_prices(tmp_path, cycle, 
     report = cycle()
     summary = summary_of(report)
     assert (summary.parts, summary.failed, summary.changed) == (2, 1, 1)
-    assert summary.stale_parts == 1
     assert summary.retries == QUICK.attempts - 1
     assert any("csv eu" in failure and "500" in failure for failure in report.failures)
     prices = stored(tmp_path)
@@ -325,6 +311,32 @@ def test_every_row_leads_to_its_bytes(tmp_path, cycle, journal, raw):
         assert gzip.decompress(path.read_bytes()) == expected
 
 
+def test_a_part_that_fails_for_days_is_stale(cycle, service, clock):
+    cycle()
+    clock.now += pd.Timedelta("3D")
+    service.replies["/prices/eu"] = [Reply(status=500)] * QUICK.attempts
+    assert summary_of(cycle()).stale_parts == 1
+    assert summary_of(cycle()).stale_parts == 0
+
+
+def test_a_feed_is_unverified_until_its_service_was_probed(cycle, journal):
+    assert any("not yet verified" in notice for notice in cycle().notices)
+    with journal() as open_journal:
+        open_journal.verify("csv", "2 parts", NOW)
+    assert not any("not yet verified" in notice for notice in cycle().notices)
+
+
+def test_a_probe_tells_what_it_found_or_why_not(service):
+    def probed(**endpoints):
+        (one,) = probe([CsvFeed()], clock=lambda: NOW, endpoints=endpoints, environment={})
+        return one
+
+    assert probed(csv=service.url).found == "2 parts"
+    assert probed().missing == "it needs an endpoint"
+    service.replies["/parts"] = [Reply(part_names())]
+    assert "names no part" in probed(csv=service.url).error.what
+
+
 def test_old_answers_go_and_what_is_needed_stays(tmp_path, cycle, service, clock, journal, raw):
     for price in (3.0, 3.1, 3.2):
         service.prices["eu"][MACHINES[0]] = price
@@ -384,7 +396,7 @@ def test_the_metrics_say_what_the_summary_says(tmp_path, cycle, service):
     assert values["cloudarb_collect_rows_unchanged_totalcsv"] == 12
     assert values["cloudarb_collect_parts_failed_totalcsv"] == 1
     assert values["cloudarb_collect_retries_totallambda"] == QUICK.attempts - 1
-    assert values["cloudarb_collect_stale_partscsv"] == 1
+    assert values["cloudarb_collect_stale_partscsv"] == 0
     assert values["cloudarb_collect_dead_letters"] == 1
 
 

@@ -102,7 +102,7 @@ async def _pages(client: Client, pull: Pull, wanted: str, listing: str) -> Async
         page = answer.json()
         items = page["Items"]
         link = page.get("NextPageLink") or ""
-        walk.saw(answer.body, is_empty=not items)
+        walk.saw(items)
         count += len(items)
         if not count or (link and not items):
             raise FetchError(f"the list of {listing} has an empty page.", "Collect again later.")
@@ -174,7 +174,7 @@ class AzureSkus(Feed):
             page: Any = answer.json()
             if not isinstance(page, dict) or not isinstance(page.get("value"), list):
                 raise FetchError(f"{answer.url} has no 'value'.", "Look at what it answers.")
-            walk.saw(answer.body, is_empty=not page["value"])
+            walk.saw(page["value"])
             yield answer.body + b"\n"
             link = page.get("nextLink") or ""
             if not link:

@@ -128,7 +128,7 @@ async def _pages(
         page = answer.json()
         if not isinstance(page, dict) or (key not in page and not page.get("nextPageToken")):
             raise FetchError(f"{answer.url} has no {key!r}.", "Look at what it answers.")
-        walk.saw(answer.body, is_empty=not page.get(key))
+        walk.saw(page.get(key))
         yield answer.body + b"\n"
         token = page.get("nextPageToken") or ""
         is_empty = is_empty and not page.get(key)
