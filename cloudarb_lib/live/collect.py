@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,17 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.base.files import locked
+from cloudarb_lib.live.entries import Fault
 from cloudarb_lib.live.errors import ProviderClosed
 from cloudarb_lib.live.feed import Feed, Part, Pull
 from cloudarb_lib.live.fetching import WHOLE_FEED, Fetched, Fetcher, Task
-from cloudarb_lib.live.journal import WAITING, Fault, Journal
+from cloudarb_lib.live.journal import WAITING, Journal
 from cloudarb_lib.live.limits import Limits, limits_of
 from cloudarb_lib.live.metrics import add_totals, write_metrics
 from cloudarb_lib.live.publishing import Publisher
 from cloudarb_lib.live.raw import RawFiles
 from cloudarb_lib.live.summary import CycleReport, FeedSummary
+from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.store.entry import store_folder
 
 FETCH = "fetch"
@@ -215,7 +217,12 @@ class Collector:
 
     def _publish(self, fetched: Sequence[Fetched], report: CycleReport) -> None:
         """Take in what waits, of cycles that were killed too, and count what came of it."""
-        failed = {scope for one in fetched if one.error is not None for scope in one.part.whole}
+        failed = {
+            replace(scope, provider=canonical_provider(scope.provider))
+            for one in fetched
+            if one.error is not None
+            for scope in one.part.whole
+        }
         publication = self._publisher.publish(
             self.journal.responses(WAITING), self._clock(), failed=failed
         )

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.live.collect import Collector, Wanted
+from cloudarb_lib.live.entries import DeadLetter
 from cloudarb_lib.live.feed import Part
 from cloudarb_lib.live.fetching import WHOLE_FEED, Fetched
-from cloudarb_lib.live.journal import DeadLetter, Journal
+from cloudarb_lib.live.journal import Journal
 from cloudarb_lib.live.summary import CycleReport
 
 

@@ -13,9 +13,10 @@ import pandas as pd
 
 from cloudarb_lib.live.breakers import Breakers
 from cloudarb_lib.live.client import Client
+from cloudarb_lib.live.entries import Response
 from cloudarb_lib.live.errors import FetchError
 from cloudarb_lib.live.feed import Feed, Part, Pull
-from cloudarb_lib.live.journal import Journal, Response
+from cloudarb_lib.live.journal import Journal
 from cloudarb_lib.live.limits import Limits, limits_of
 from cloudarb_lib.live.raw import RawFiles
 

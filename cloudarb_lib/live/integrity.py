@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pyarrow as pa
 
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import OFFER_PARTS
-from cloudarb_lib.live.journal import Response
+from cloudarb_lib.live.entries import Response
 from cloudarb_lib.sources.base import OWN_COLUMNS, Parsed, Scope, Source
+from cloudarb_lib.sources.names.options import canonical_option
+from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.sources.registry import source_of
 from cloudarb_lib.sources.unpack import plain_files
 from cloudarb_lib.store.snapshot import Snapshot
@@ -24,7 +27,7 @@ FEWEST_OFFERS = 10
 MOST_MOVED = 0.5
 """Share of the known offers of a file that may move by more than ``LARGE_MOVE``."""
 LARGE_MOVE = 2.0
-"""Factor, either way: no provider moved half of its list so far at once in the bundled history."""
+"""Factor, either way."""
 MOST_MISSING = 0.5
 """Share of the offers of a scope that may be gone since the last look."""
 
@@ -92,14 +95,15 @@ def examine(
         return Examined(response, finding=Finding(UNREADABLE, error.what, error.way_out))
     rows = sum(len(piece.unread) + sum(map(len, piece.tables.values())) for piece in pieces)
     if response.complete:
-        whole = (*response.part.whole, *[scope for piece in pieces for scope in piece.whole])
+        said = (*response.part.whole, *[scope for piece in pieces for scope in piece.whole])
+        whole = tuple(replace(s, provider=canonical_provider(s.provider)) for s in said)
     else:
         whole = ()
     offers, sources = _offers_of(pieces)
     finding = None
     if snapshot is not None and len(offers):
         providers = sorted(offers["provider"].unique())
-        stored = snapshot.last_prices(as_of=response.seen_at, providers=providers)
+        stored = _last_prices(snapshot, response.seen_at, providers)
         finding = jump(offers, stored)
     return Examined(response, rows, offers, sources, tuple(dict.fromkeys(whole)), finding)
 
@@ -137,7 +141,27 @@ def _offers_of(pieces: Sequence[Parsed]) -> tuple[pd.DataFrame, frozenset[str]]:
         list(OFFER_PARTS), keep="last"
     )
     offers = newest[[*OFFER_PARTS, "price_usd_per_hour"]].reset_index(drop=True)
-    return offers, frozenset(rows["source"].unique())
+    return _as_stored(offers), frozenset(rows["source"].unique())
+
+
+def _as_stored(offers: pd.DataFrame) -> pd.DataFrame:
+    """Return offers by the names that the store gives them, machines and places in lower case."""
+    named = offers.copy()
+    named["provider"] = named["provider"].map(canonical_provider)
+    named["purchase_option"] = [_option(text) for text in named["purchase_option"]]
+    for part in ("region", "zone", "instance_type"):
+        named[part] = named[part].str.lower()
+    return named
+
+
+@cache
+def _option(text: str) -> str:
+    option = canonical_option(text)
+    return text if option is None else option[0]
+
+
+def _last_prices(snapshot: Snapshot, as_of: pd.Timestamp, providers: Sequence[str]) -> pd.DataFrame:
+    return _as_stored(snapshot.last_prices(as_of=as_of, providers=providers))
 
 
 def _texts(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
@@ -188,7 +212,7 @@ def disappearances(
     for scope in {scope for one in examined for scope in one.whole}:
         shown = [one for one in examined if scope in one.whole]
         seen_at = max(one.response.seen_at for one in shown)
-        stored = snapshot.last_prices(as_of=seen_at, providers=[scope.provider])
+        stored = _last_prices(snapshot, seen_at, [scope.provider])
         sources = frozenset().union(*[one.sources for one in shown])
         on_sale = _in_scope(stored[stored["price_usd_per_hour"].notna()], scope)
         on_sale = on_sale[on_sale["source"].isin(sources)]
@@ -206,7 +230,7 @@ def disappearances(
 def _in_scope(offers: pd.DataFrame, scope: Scope) -> pd.DataFrame:
     inside = offers["provider"] == scope.provider
     if scope.region:
-        inside &= offers["region"] == scope.region
+        inside &= offers["region"] == scope.region.lower()
     if scope.purchase_option:
         inside &= offers["purchase_option"] == scope.purchase_option
     return offers[inside]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.live.breakers import BreakerState
+from cloudarb_lib.live.entries import DeadLetter, Fault, Response, part_of, part_text, response_of
 from cloudarb_lib.live.feed import Part
 from cloudarb_lib.live.raw import RawFile
-from cloudarb_lib.sources.base import Scope
 
 WAITING = "waiting"
 """Fetched, not yet in the store."""
@@ -48,97 +46,6 @@ _TABLES = """
         name TEXT NOT NULL, label TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (name, label)
     );
 """
-
-
-@dataclass(frozen=True)
-class Response:
-    """A part as it was fetched.
-
-    Parameters
-    ----------
-    number : int
-        Its number in the journal.
-    feed : str
-        Name of the feed.
-    part : Part
-        What was asked for.
-    file : RawFile
-        What came.
-    begun_at : Timestamp
-        When the fetch began.
-    seen_at : Timestamp
-        Time of what it says: when it was fetched, or of the version of the past.
-    look : str
-        Names the observation that it is a part of: the cycle, or the version of the past.
-    complete : bool
-        Whether it was fetched to its end.
-    confirmed : bool
-        Whether a person looked at it and found it right: no check holds it.
-    """
-
-    number: int
-    feed: str
-    part: Part
-    file: RawFile
-    begun_at: pd.Timestamp
-    seen_at: pd.Timestamp
-    look: str
-    complete: bool
-    confirmed: bool = False
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why a part is not stored as it should be.
-
-    Parameters
-    ----------
-    reason : str
-        fetch (no whole answer came), unreadable, empty, or the name of a check.
-    what, way_out : str
-        The sentence for people.
-    response : int, optional
-        Number of the response that is held; None where nothing came.
-    """
-
-    reason: str
-    what: str
-    way_out: str
-    response: int | None = None
-
-    @property
-    def words(self) -> tuple[str, str, str]:
-        """Reason, sentence and way out."""
-        return self.reason, self.what, self.way_out
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """What failed for good, until a person or a later cycle mends it.
-
-    Parameters
-    ----------
-    number : int
-        Its number.
-    feed : str
-        Name of the feed.
-    part : Part
-        What was asked for; its name is '' where the feed could not even tell its parts.
-    fault : Fault
-        Why.
-    first_at, last_at : Timestamp
-        When it failed first, and last.
-    tries : int
-        How often it failed.
-    """
-
-    number: int
-    feed: str
-    part: Part
-    fault: Fault
-    first_at: pd.Timestamp
-    last_at: pd.Timestamp
-    tries: int
 
 
 class Journal(AbstractContextManager["Journal"]):
@@ -190,7 +97,7 @@ class Journal(AbstractContextManager["Journal"]):
         """Note what was fetched; it waits for the store from now on."""
         seen_at = part.seen_at or begun_at
         look = (part.seen_at or cycle_at).isoformat()
-        values = [feed, _part_text(part), file.sha256, file.suffix, file.size]
+        values = [feed, part_text(part), file.sha256, file.suffix, file.size]
         values += [begun_at.isoformat(), seen_at.isoformat(), look, complete, WAITING]
         cursor = self._con.execute(
             "INSERT INTO responses (feed, part, sha256, suffix, bytes, begun_at, seen_at, look,"
@@ -207,14 +114,14 @@ class Journal(AbstractContextManager["Journal"]):
             f" AND state IN ({', '.join('?' * len(states))}) ORDER BY seen_at, id",
             states,
         )
-        return [_response(row) for row in rows]
+        return [response_of(row) for row in rows]
 
     def response(self, number: int | None) -> Response | None:
         """Return a response whose bytes are still kept; None where there is none of that number."""
         row = self._con.execute(
             "SELECT * FROM responses WHERE id = ? AND removed_at IS NULL", [number]
         ).fetchone()
-        return None if row is None else _response(row)
+        return None if row is None else response_of(row)
 
     def take_up(self, number: int, *, confirmed: bool) -> None:
         """Let a response that is held wait for the store again; say whether it is confirmed."""
@@ -245,7 +152,7 @@ class Journal(AbstractContextManager["Journal"]):
 
         A part can have two: one for that it cannot be fetched, one for an answer that is held.
         """
-        text = _part_text(part)
+        text = part_text(part)
         open_one = self._con.execute(
             f"SELECT id FROM dead_letters WHERE {_OPEN_OF_PART} AND (response IS NULL) = ?",
             [feed, part.name, fault.response is None],
@@ -270,7 +177,7 @@ class Journal(AbstractContextManager["Journal"]):
             DeadLetter(
                 number=row["id"],
                 feed=row["feed"],
-                part=_part_of(row["part"]),
+                part=part_of(row["part"]),
                 fault=Fault(row["reason"], row["what"], row["way_out"], row["response"]),
                 first_at=pd.Timestamp(row["first_at"]),
                 last_at=pd.Timestamp(row["last_at"]),
@@ -367,41 +274,3 @@ class Journal(AbstractContextManager["Journal"]):
         self._con.execute(
             "UPDATE responses SET removed_at = ? WHERE sha256 = ?", [at.isoformat(), sha256]
         )
-
-
-def _part_text(part: Part) -> str:
-    return json.dumps(
-        {
-            "name": part.name,
-            "suffix": part.suffix,
-            "whole": [[s.provider, s.region, s.purchase_option] for s in part.whole],
-            "seen_at": None if part.seen_at is None else part.seen_at.isoformat(),
-            "detail": dict(part.detail),
-        }
-    )
-
-
-def _part_of(text: str) -> Part:
-    values = json.loads(text)
-    seen_at = values["seen_at"]
-    return Part(
-        name=values["name"],
-        suffix=values["suffix"],
-        whole=tuple(Scope(*scope) for scope in values["whole"]),
-        seen_at=None if seen_at is None else pd.Timestamp(seen_at),
-        detail=values["detail"],
-    )
-
-
-def _response(row: sqlite3.Row) -> Response:
-    return Response(
-        number=row["id"],
-        feed=row["feed"],
-        part=_part_of(row["part"]),
-        file=RawFile(row["sha256"], row["suffix"], row["bytes"]),
-        begun_at=pd.Timestamp(row["begun_at"]),
-        seen_at=pd.Timestamp(row["seen_at"]),
-        look=row["look"],
-        complete=bool(row["complete"]),
-        confirmed=bool(row["confirmed"]),
-    )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.live.entries import Fault, Response
 from cloudarb_lib.live.integrity import UNREADABLE, Examined, Finding, disappearances, examine
-from cloudarb_lib.live.journal import HELD, STORED, Fault, Journal, Response
+from cloudarb_lib.live.journal import HELD, STORED, Journal
 from cloudarb_lib.live.raw import RawFiles
 from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.store.batch import Batch

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import pandas as pd
+
 from cloudarb_lib.live.client import Client
 from cloudarb_lib.live.errors import FetchError
 from cloudarb_lib.live.feed import Feed, Part, Pull
 from cloudarb_lib.live.limits import Limits
 from cloudarb_lib.sources.base import Scope
+from cloudarb_lib.store import open_snapshot
 
 QUICK = Limits(
     concurrent=4,
@@ -24,6 +27,10 @@ QUICK = Limits(
     part_timeout_s=10.0,
 )
 """Limits of tests: every fault is met within a moment."""
+NOW = pd.Timestamp("2026-06-01T12:00Z")
+PRICE = {"us": 2.0, "eu": 3.0}
+"""By region, what each machine of a test costs at first."""
+MACHINES = [f"gpu_{k}x_h100" for k in range(12)]
 HEADER = "provider,region,instance_type,purchase_option,price_usd_per_hour,source"
 
 
@@ -70,3 +77,10 @@ def csv_prices(region: str, prices: Mapping[str, float | str]) -> bytes:
 def part_names(*names: str) -> bytes:
     """Return what ``/parts`` answers."""
     return json.dumps(names).encode()
+
+
+def stored_prices(store_dir: Path) -> pd.Series:
+    """Return by region and machine the prices that were stored, in the order they were seen."""
+    with open_snapshot(store_dir) as snapshot:
+        events = snapshot.table("price_events").sort_values("observed_at")
+    return events.groupby(["region", "instance_type"])["price_usd_per_hour"].agg(list)

@@ -1,4 +1,4 @@
-"""Cycles of collection over real HTTP: what is stored, held, kept for later, and told."""
+"""Cycles of collection over real HTTP: what is stored, kept for later, and told."""
 
 from __future__ import annotations
 
@@ -10,124 +10,24 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloudarb_lib.base.errors import StoreError
-from cloudarb_lib.live import collect, deadletters
-from cloudarb_lib.live.journal import HELD, STORED, WAITING, Journal
+from cloudarb_lib.live import collect
+from cloudarb_lib.live.journal import HELD, STORED, WAITING
 from cloudarb_lib.live.probing import probe
-from cloudarb_lib.live.raw import RawFiles
 from cloudarb_lib.live.replay import replay
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.store.writer import writer_lock
 from cloudarb_lib.tables.stored_schema import STORED as STORED_TABLES
-from cloudarb_lib.testing.http import Reply, ServerThread
-from cloudarb_lib.testing.live import QUICK, CsvFeed, csv_prices, part_names
-
-NOW = pd.Timestamp("2026-06-01T12:00Z")
-PRICE = {"us": 2.0, "eu": 3.0}
-MACHINES = [f"gpu_{k}x_h100" for k in range(12)]
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        self.now += pd.Timedelta("1s")
-        return self.now
-
-
-class Service:
-    """Answers with the prices of regions; ``replies`` go before them."""
-
-    def __init__(self, clock):
-        self.clock = clock
-        self.prices = {name: dict.fromkeys(MACHINES, price) for name, price in PRICE.items()}
-        self.replies = {}
-        self.url = ""
-
-    def answer(self, asked):
-        waiting = self.replies.get(asked.path, [])
-        if waiting:
-            return waiting.pop(0)
-        if asked.path == "/parts":
-            return Reply(part_names(*self.prices))
-        region = asked.path.removeprefix("/prices/")
-        return Reply(csv_prices(region, self.prices[region]))
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def service(clock):
-    answering = Service(clock)
-    with ServerThread(answering.answer) as server:
-        answering.url = server.url
-        yield answering
-
-
-@pytest.fixture
-def opened(tmp_path, clock):
-    """A call opens the collector of the store."""
-    return lambda: collect.opened(
-        tmp_path / "store", [CsvFeed()], clock=clock, limits=lambda _: QUICK
-    )
-
-
-@pytest.fixture
-def cycle(opened, clock, service):
-    """A call is one cycle, ten minutes after the last."""
-
-    def run():
-        clock.now += pd.Timedelta("10min")
-        with opened() as collector:
-            return collector.cycle(collect.Wanted(endpoints={"csv": service.url}))
-
-    return run
-
-
-@pytest.fixture
-def retry(opened, service):
-    """A call takes up all dead letters."""
-
-    def run(**options):
-        wanted = collect.Wanted(endpoints={"csv": service.url})
-        with opened() as collector:
-            return deadletters.retry(collector, wanted, **options)
-
-    return run
-
-
-@pytest.fixture
-def journal(tmp_path):
-    """A call opens the journal."""
-    return lambda: Journal(tmp_path / "store.live" / "journal.sqlite")
-
-
-@pytest.fixture
-def letters(journal):
-    """A call gives the open dead letters."""
-
-    def read():
-        with journal() as open_journal:
-            return open_journal.dead_letters()
-
-    return read
-
-
-@pytest.fixture
-def raw(tmp_path):
-    return RawFiles(tmp_path / "store.live" / "raw")
-
-
-def stored(tmp_path):
-    """Return by region and machine the prices that were stored, in order."""
-    with open_snapshot(tmp_path / "store") as snapshot:
-        events = snapshot.table("price_events").sort_values("observed_at")
-    return events.groupby(["region", "instance_type"])["price_usd_per_hour"].agg(list)
+from cloudarb_lib.testing.http import Reply
+from cloudarb_lib.testing.live import (
+    MACHINES,
+    NOW,
+    PRICE,
+    QUICK,
+    CsvFeed,
+    csv_prices,
+    part_names,
+    stored_prices,
+)
 
 
 def summary_of(report):
@@ -139,7 +39,7 @@ def test_what_is_on_sale_is_stored_and_told(tmp_path, cycle):
     report = cycle()
     summary = summary_of(report)
     assert (summary.parts, summary.failed, summary.rows, summary.changed) == (2, 0, 24, 24)
-    assert (stored(tmp_path).loc["eu"].map(lambda prices: prices == [3.0])).all()
+    assert (stored_prices(tmp_path / "store").loc["eu"].map(lambda prices: prices == [3.0])).all()
     assert report.published
     assert "csv" in str(report)
     assert report.digest in str(report)
@@ -154,91 +54,18 @@ def test_a_part_that_fails_stops_no_other_and_keeps_its_prices(tmp_path, cycle, 
     assert (summary.parts, summary.failed, summary.changed) == (2, 1, 1)
     assert summary.retries == QUICK.attempts - 1
     assert any("csv eu" in failure and "500" in failure for failure in report.failures)
-    prices = stored(tmp_path)
+    prices = stored_prices(tmp_path / "store")
     assert prices["us", MACHINES[0]][-1] == 2.2
     assert prices["eu", MACHINES[0]] == [3.0]
-
-
-def test_a_part_that_comes_back_closes_its_dead_letter(tmp_path, cycle, service, letters):
-    service.replies["/prices/eu"] = [Reply(status=500)] * QUICK.attempts
-    cycle()
-    (letter,) = letters()
-    assert (letter.part.name, letter.fault.reason, letter.tries) == ("eu", "fetch", 1)
-    service.replies["/prices/eu"] = [Reply(status=500)] * QUICK.attempts
-    cycle()
-    assert [letter.tries for letter in letters()] == [2]
-    cycle()
-    assert letters() == []
-
-
-def test_a_feed_that_cannot_tell_its_parts_is_told_and_comes_back(cycle, service, letters):
-    service.replies["/parts"] = [Reply(status=403)]
-    report = cycle()
-    assert not report.anything_fetched
-    assert [letter.part.name for letter in letters()] == [""]
-    assert cycle().anything_fetched
-    assert letters() == []
 
 
 def test_what_goes_from_a_whole_part_is_withdrawn(tmp_path, cycle, service):
     cycle()
     del service.prices["eu"][MACHINES[3]]
     cycle()
-    prices = stored(tmp_path)
+    prices = stored_prices(tmp_path / "store")
     assert pd.isna(prices["eu", MACHINES[3]][-1])
     assert prices["us", MACHINES[3]] == [2.0]
-
-
-def test_most_offers_gone_withdraws_nothing_until_confirmed(
-    tmp_path, cycle, service, letters, retry
-):
-    cycle()
-    service.prices["eu"] = dict.fromkeys(MACHINES[:3], 3.0)
-    report = cycle()
-    assert summary_of(report).withheld == 1
-    assert any("9 of 12 offers on sale in lambda/eu are missing" in f for f in report.failures)
-    (letter,) = letters()
-    assert letter.fault.reason == "disappeared"
-    assert all(set(prices) == {3.0} for prices in stored(tmp_path).loc["eu"])
-    retry()
-    assert [letter.tries for letter in letters()] == [2]
-    retry(confirmed=True)
-    assert letters() == []
-    assert stored(tmp_path).loc["eu"].map(lambda prices: bool(pd.isna(prices[-1]))).sum() == 9
-
-
-def test_prices_in_another_unit_are_held_until_confirmed(tmp_path, cycle, service, letters, retry):
-    cycle()
-    service.prices["eu"] = dict.fromkeys(MACHINES, 300.0)
-    service.prices["us"][MACHINES[0]] = 2.1
-    report = cycle()
-    assert any("12 of 12 known offers moved" in failure for failure in report.failures)
-    assert stored(tmp_path)["eu", MACHINES[0]] == [3.0]
-    assert stored(tmp_path)["us", MACHINES[0]] == [2.0, 2.1]
-    (letter,) = letters()
-    assert letter.fault.reason == "price_jump"
-    retry(confirmed=True)
-    assert stored(tmp_path)["eu", MACHINES[0]] == [3.0, 300.0]
-    assert letters() == []
-
-
-def test_an_empty_answer_withdraws_nothing(tmp_path, cycle, service, letters):
-    cycle()
-    service.prices["eu"] = {}
-    report = cycle()
-    assert any("csv eu: the answer has no row" in failure for failure in report.failures)
-    assert [letter.fault.reason for letter in letters()] == ["empty"]
-    assert all(prices == [3.0] for prices in stored(tmp_path).loc["eu"])
-
-
-def test_an_answer_of_another_kind_is_held(tmp_path, cycle, service, letters):
-    cycle()
-    service.replies["/prices/eu"] = [Reply(b'{"SpotPriceHistory": []}')]
-    cycle()
-    (letter,) = letters()
-    assert letter.fault.reason == "unreadable"
-    assert "ec2-spot-price-history" in letter.fault.what
-    assert stored(tmp_path)["eu", MACHINES[0]] == [3.0]
 
 
 def test_what_a_killed_cycle_fetched_is_taken_in_by_the_next(tmp_path, cycle, service, monkeypatch):
@@ -255,7 +82,7 @@ def test_what_a_killed_cycle_fetched_is_taken_in_by_the_next(tmp_path, cycle, se
     service.replies["/parts"] = [Reply(part_names())]
     report = cycle()
     assert (summary_of(report).parts, summary_of(report).changed) == (0, 24)
-    assert (stored(tmp_path).loc["us"].map(lambda prices: prices == [2.0])).all()
+    assert (stored_prices(tmp_path / "store").loc["us"].map(lambda prices: prices == [2.0])).all()
 
 
 def test_a_kill_after_the_store_took_it_in_doubles_nothing(tmp_path, cycle, monkeypatch):
@@ -269,10 +96,10 @@ def test_a_kill_after_the_store_took_it_in_doubles_nothing(tmp_path, cycle, monk
         patched.setattr("cloudarb_lib.live.journal.Journal.settle", killed)
         with pytest.raises(Killed):
             cycle()
-    before = stored(tmp_path)
+    before = stored_prices(tmp_path / "store")
     report = cycle()
     assert summary_of(report).changed == 0
-    assert stored(tmp_path).equals(before)
+    assert stored_prices(tmp_path / "store").equals(before)
 
 
 def test_a_store_in_use_keeps_what_was_fetched(tmp_path, cycle, journal):
