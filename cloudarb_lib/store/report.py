@@ -41,7 +41,7 @@ class IngestReport:
     withdrawn : int
         Offers that a file lacks of a part of the market that it shows whole.
     flagged : Counter
-        By source, the prices that the call brought and that are held for errors of a list.
+        By source, the prices that the call brought and that were found wrong.
     notices : list of str
         What whoever brought the files should know.
     unknown_names : list of str
@@ -100,7 +100,7 @@ class IngestReport:
         if self.withdrawn:
             text += f", withdrawn {self.withdrawn:,}"
         if flags:
-            text += f", flagged as errors of a list: {flags}"
+            text += f", flagged as wrong: {flags} (cloudarb quarantine list)"
         lines = [text, *self.notices, *self.unknown_names]
         lines += [f"{reason}: {sentence}" for reason, sentence in sorted(self.examples.items())]
         lines += [f"{name}: nothing landed" for name in self.nothing_landed]

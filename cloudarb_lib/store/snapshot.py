@@ -31,17 +31,30 @@ _EVENTS = f"""
             {_KEY},
             arg_min(quality, (quality <> 'glitch_reverted', flagged_at)) AS quality,
             arg_min(detail, (quality <> 'glitch_reverted', flagged_at)) AS detail,
-            min(flagged_at) AS flagged_at
+            min(flagged_at) AS flagged_at,
+            CASE WHEN NOT bool_or(quality = 'glitch_reverted') THEN min(corrected_usd_per_hour)
+            END AS corrected
         FROM flags
         WHERE flagged_at <= $as_of
         GROUP BY {_KEY}
     ), price AS (
         SELECT
-            price_events.*,
-            CASE WHEN verdict = 'release' THEN 'ok' ELSE coalesce(quality, 'ok') END AS quality,
-            CASE WHEN verdict IS DISTINCT FROM 'release' THEN detail END AS detail,
-            CASE WHEN verdict IS DISTINCT FROM 'release' THEN flagged_at END AS flagged_at
-        FROM price_events LEFT JOIN flag USING ({_KEY}) LEFT JOIN verdict USING ({_KEY})
+            * EXCLUDE (quality, detail, flagged_at, corrected, verdict, standing, wrong) REPLACE (
+                coalesce(standing, price_usd_per_hour) AS price_usd_per_hour
+            ),
+            CASE WHEN wrong THEN quality ELSE 'ok' END AS quality,
+            CASE WHEN wrong THEN detail END AS detail,
+            CASE WHEN wrong THEN flagged_at END AS flagged_at
+        FROM (
+            SELECT
+                *,
+                CASE WHEN verdict IS DISTINCT FROM 'release' AND NOT $include_flagged
+                    THEN corrected
+                END AS standing,
+                quality IS NOT NULL AND verdict IS DISTINCT FROM 'release' AND standing IS NULL
+                    AS wrong
+            FROM price_events LEFT JOIN flag USING ({_KEY}) LEFT JOIN verdict USING ({_KEY})
+        )
         WHERE observed_at <= $as_of AND verdict IS DISTINCT FROM 'drop'
     ), doubt AS (
         SELECT

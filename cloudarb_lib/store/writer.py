@@ -16,9 +16,10 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.base.files import locked, replaced
+from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.sources.names.gpus import canonical
-from cloudarb_lib.store import quality
 from cloudarb_lib.store.batch import Batch
+from cloudarb_lib.store.checks.flags import flag_wrong_prices, remember_machines
 from cloudarb_lib.store.intake import take_in
 from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.report import IngestReport, RefusedFiles
@@ -29,6 +30,13 @@ from cloudarb_lib.tables.stored_schema import STORED
 _PRICE_KEY = ", ".join(STORED["price_events"].key)
 SNAPSHOTS_KEPT = 3
 """The newest, and two older ones: for a reader that has just read the pointer, and to go back."""
+_ADDED = f"""
+    SELECT {", ".join(OFFER_PARTS)}, min(observed_at) AS since
+    FROM price_events
+    WHERE rowid >= {{first_row}}
+    GROUP BY {", ".join(OFFER_PARTS)}
+"""
+"""Offers with prices from a row on, and the first observation among these."""
 
 
 def writer_lock(folder: Path, *, wait: bool = False) -> AbstractContextManager[int]:
@@ -62,9 +70,10 @@ def add_files(batches: Sequence[Batch], folder: Path, now: pd.Timestamp) -> Inge
             _prepare(con, folder, is_new=base is None)
             first_row = _number_of("price_events", con)
             doubts = _number_of("doubts", con)
+            remember_machines(con)
             refused = _take_in_all(con, batches, now, report)
             if report.new or report.superseded or report.withdrawn:
-                quality.mark_errors(con)
+                flag_wrong_prices(con, _ADDED.format(first_row=first_row))
             report.flagged.update(_flagged_since(con, first_row))
             all_held_back = report.quarantined.total() == report.read and not report.withdrawn
             if base is not None and all_held_back and _number_of("doubts", con) == doubts:
@@ -115,7 +124,7 @@ def _number_of(table: str, con: duckdb.DuckDBPyConnection) -> int:
 
 
 def _flagged_since(con: duckdb.DuckDBPyConnection, first_row: int) -> dict[str, int]:
-    """Return by source how many of the prices from a row on are held for errors of a list."""
+    """Return by source how many of the prices from a row on were found wrong."""
     query = f"""
         SELECT source, count(*)
         FROM price_events SEMI JOIN flags USING ({_PRICE_KEY})

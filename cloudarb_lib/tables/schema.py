@@ -9,7 +9,6 @@ ColumnType = Literal["VARCHAR", "DOUBLE", "INTEGER", "BIGINT", "TIMESTAMPTZ", "B
 """Types of DuckDB that our tables use."""
 
 PURCHASE_OPTIONS = ("on_demand", "spot", "reserved")
-QUALITIES = ("ok", "glitch_reverted", "glitch_low_for_gpu")
 
 
 @dataclass(frozen=True)

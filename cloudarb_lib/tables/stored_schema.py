@@ -34,15 +34,29 @@ FLAGS = Table(
     name="flags",
     meaning="Prices that were found wrong: kept, and left out of plans from flagged_at on, unless a"
     " verdict says that they are right. The offer is in doubt until its next good price; only"
-    " after glitch_reverted, where the list came back, the price before stands.",
+    " after glitch_reverted, where the list came back, the price before stands, and where there is"
+    " a corrected price, that one.",
     key=(*OFFER_PARTS, "effective_at", "observed_at", "quality"),
     columns=(
         *OFFER,
         Column("effective_at", "TIMESTAMPTZ", "UTC", "of the price"),
         Column("observed_at", "TIMESTAMPTZ", "UTC", "of the price"),
-        Column("quality", "VARCHAR", "", "why, a code such as glitch_low_for_gpu"),
+        Column(
+            "quality",
+            "VARCHAR",
+            "",
+            "why: glitch_reverted, glitch_low_for_gpu, low_for_market, fell_by_half,"
+            " one_price_for_all_sizes or commitment_over_on_demand",
+        ),
         Column("detail", "VARCHAR", "", "the sentence: what, beside what, by which rule"),
         Column("flagged_at", "TIMESTAMPTZ", "UTC", "when it could first be known"),
+        Column(
+            "corrected_usd_per_hour",
+            "DOUBLE",
+            "USD/h",
+            "what stands instead: the price of a whole term, brought to an hour",
+            nullable=True,
+        ),
     ),
 )
 

@@ -61,6 +61,7 @@ from cloudarb_lib.testing.prices import (
     timed_events,
     timed_looks,
 )
+from cloudarb_lib.testing.quotes import found_wrong, quotes
 from cloudarb_lib.testing.returns import (
     JOINT_CORRELATION,
     JOINT_SPREAD,

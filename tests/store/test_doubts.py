@@ -94,12 +94,12 @@ def test_rows_of_one_time_that_disagree_put_the_offer_in_doubt(tmp_path: Path) -
 
 def test_flags_and_verdicts_count_from_when_they_were_made(tmp_path: Path) -> None:
     store = tmp_path / "s"
-    ingest(store, file_of(tmp_path / "p.csv", price(20, "8.00"), price(22, "0.01"), price(25, 0)))
+    ingest(store, file_of(tmp_path / "p.csv", price(20, "8.00"), price(22, "5.00"), price(25, 0)))
     of_22 = f"{OFFER}, TIMESTAMPTZ '2026-04-22', TIMESTAMPTZ '2026-04-22'"
     of_25 = f"{OFFER}, TIMESTAMPTZ '2026-04-25', TIMESTAMPTZ '2026-04-25'"
-    low = f"({of_22}, 'low_for_market', 'far under what others ask', TIMESTAMPTZ '2026-04-23')"
+    low = f"({of_22}, 'low_for_market', 'far under others', TIMESTAMPTZ '2026-04-23', NULL)"
     write(store, f"INSERT INTO flags VALUES {low}")
-    assert shown(store, 22) == [[8.0, "ok"], [0.01, "ok"]]
+    assert shown(store, 22) == [[8.0, "ok"], [5.0, "ok"]]
     assert shown(store, 24) == [[8.0, "ok"], [None, "low_for_market"]]
     write(
         store,
@@ -107,8 +107,8 @@ def test_flags_and_verdicts_count_from_when_they_were_made(tmp_path: Path) -> No
         f" ({of_25}, 'drop', 'a test row', TIMESTAMPTZ '2026-04-26')",
     )
     assert shown(store, 23) == [[8.0, "ok"], [None, "low_for_market"]]
-    assert shown(store, 24) == [[8.0, "ok"], [0.01, "ok"]]
-    assert shown(store, 25) == [[8.0, "ok"], [0.01, "ok"], [None, "price_zero"]]
-    assert shown(store, 26) == [[8.0, "ok"], [0.01, "ok"]]
+    assert shown(store, 24) == [[8.0, "ok"], [5.0, "ok"]]
+    assert shown(store, 25) == [[8.0, "ok"], [5.0, "ok"], [None, "price_zero"]]
+    assert shown(store, 26) == [[8.0, "ok"], [5.0, "ok"]]
     write(store, f"INSERT INTO verdicts VALUES ({of_22}, 'drop', 'no', TIMESTAMPTZ '2026-04-27')")
     assert shown(store, 27) == [[8.0, "ok"]]
