@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,28 @@ def collect(
 
     asyncio.run(run())
     return collected
+
+
+@contextmanager
+def served(answer: Callable[[Asked], Reply]) -> Iterator[str]:
+    """Serve in a thread of its own, and yield the address.
+
+    Parameters
+    ----------
+    answer : callable
+        Takes a request, returns the reply; where it has an attribute ``address``, that is set.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = FaultServer(answer)
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    if hasattr(answer, "address"):
+        answer.address = server.url
+    yield server.url
+    asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
 
 
 def stored(

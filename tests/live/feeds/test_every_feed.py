@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +16,8 @@ from cloudarb_lib.live.feeds.gcp import API_KEY
 from cloudarb_lib.sources.json_files import documents_in
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing.ec2 import Ec2, SpotPrice
-from cloudarb_lib.testing.http import FaultServer, Reply
+from cloudarb_lib.testing.feeds import served
+from cloudarb_lib.testing.http import Reply
 from cloudarb_lib.testing.live import QUICK
 from cloudarb_lib.testing.services import AzurePrices, Files, GcpListing
 
@@ -102,21 +100,6 @@ def answer(asked):
     return FILES(asked)
 
 
-@contextmanager
-def served():
-    """Serve in a thread of its own; yield the address."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = FaultServer(answer)
-    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
-    AZURE.address = server.url
-    yield server.url
-    asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-
-
 @pytest.fixture(autouse=True)
 def _credentials(tmp_path, monkeypatch):
     """Let keys and command lines be in their places."""
@@ -138,7 +121,7 @@ def cycle(tmp_path, now):
     """Carry out a cycle of every feed but the marketplaces, which have processes of their own."""
     feeds = [feed for feed in registry.registered() if feed.name != "gpu-markets"]
     with (
-        served() as url,
+        served(answer) as url,
         collect.opened(
             tmp_path / "store", feeds, clock=lambda: now, limits=lambda _: PATIENT
         ) as collector,
