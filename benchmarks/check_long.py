@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import allocation_oracle as oracle
+from benchmarks import collection_cycles
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import CloudArbError
 from cloudarb_lib.base.progress import progress
@@ -148,6 +149,7 @@ class Check:
 CHECKS = {
     "writer_kills": Check(writer_kills, 200, "cloudarb_lib"),
     "broken_files": Check(broken_files, 1000, "cloudarb_lib"),
+    "collection_cycles": Check(collection_cycles.cycles, 170, "cloudarb_lib"),
     "allocations": Check(allocations, 1000, "cloudarb_lib/allocate", unsolved_share=0.008),
 }
 

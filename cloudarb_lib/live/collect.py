@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,6 @@ from cloudarb_lib.live.metrics import add_totals, write_metrics
 from cloudarb_lib.live.publishing import Publisher
 from cloudarb_lib.live.raw import RawFiles
 from cloudarb_lib.live.summary import CycleReport, FeedSummary
-from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.store.entry import store_folder
 
 FETCH = "fetch"
@@ -177,7 +176,7 @@ class Collector:
         fetcher = Fetcher(self.raw, self.journal, clock=self._clock, limits=self._limits)
         fetched = fetcher.run(tasks, pulls, on_part=on_part)
         self._note_failures(fetched, report)
-        self._publish(fetched, report)
+        self._publish(report)
         self._tell(fetched, fetcher, report)
         self._remove_outdated(began, wanted.kept_days)
         report.seconds = (self._clock() - began).total_seconds()
@@ -215,17 +214,9 @@ class Collector:
         for name in {one.feed.name for one in fetched if one.part is not WHOLE_FEED}:
             self.journal.mended(name, WHOLE_FEED.name, now)
 
-    def _publish(self, fetched: Sequence[Fetched], report: CycleReport) -> None:
+    def _publish(self, report: CycleReport) -> None:
         """Take in what waits, of cycles that were killed too, and count what came of it."""
-        failed = {
-            replace(scope, provider=canonical_provider(scope.provider))
-            for one in fetched
-            if one.error is not None
-            for scope in one.part.whole
-        }
-        publication = self._publisher.publish(
-            self.journal.responses(WAITING), self._clock(), failed=failed
-        )
+        publication = self._publisher.publish(self.journal.responses(WAITING), self._clock())
         report.digest = publication.digest
         report.published = publication.published
         report.notices += publication.notices

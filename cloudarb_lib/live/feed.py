@@ -29,7 +29,9 @@ class Part:
     suffix : str
         Ending of the file, with its dot; bodies of several pages stand one after another in it.
     whole : tuple of Scope
-        What the file shows whole where it was fetched to its end; after a failure, nothing.
+        What the file shows whole where it was fetched to its end; after a failure, nothing. No
+        other part of the feed shows a share of it: a part stands for itself, whatever becomes of
+        the others.
     seen_at : Timestamp, optional
         When what it says could be seen, for a version of the past; None: when it is fetched.
     detail : dict of str to str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ class Fetcher:
         client = self.clients[feed.provider]
         if parts is None:
             try:
-                parts = await feed.parts(client, pull)
+                parts = _each_for_itself(await feed.parts(client, pull))
             except Exception as cause:
                 fetched = Fetched(feed, WHOLE_FEED, error=told(feed, WHOLE_FEED, cause))
                 on_part(fetched)
@@ -187,6 +188,22 @@ class Fetcher:
                     complete=error is None,
                 )
         return Fetched(feed, part, response, error)
+
+
+def _each_for_itself(parts: Sequence[Part]) -> Sequence[Part]:
+    """Return parts.
+
+    Raises
+    ------
+    FetchError
+        Where two show a share of one scope at one time: if one fails, the other would withdraw
+        what it lacks.
+    """
+    shown = Counter((scope, part.seen_at) for part in parts for scope in part.whole)
+    for (scope, _), times in shown.items():
+        if times > 1:
+            raise FetchError(f"{times} parts show {scope}.", "Fetch it as one part.")
+    return parts
 
 
 def told(feed: Feed, part: Part, cause: Exception) -> FetchError:

@@ -83,12 +83,7 @@ class Publisher:
         self._sources = sources
 
     def publish(
-        self,
-        responses: Sequence[Response],
-        now: pd.Timestamp,
-        *,
-        failed: Collection[Scope] = (),
-        settle: bool = True,
+        self, responses: Sequence[Response], now: pd.Timestamp, *, settle: bool = True
     ) -> Publication:
         """Check responses and take the good ones in, as one new snapshot.
 
@@ -98,8 +93,6 @@ class Publisher:
             What was fetched.
         now : Timestamp
             Time of ingestion, in UTC.
-        failed : collection of Scope
-            Parts of markets of which another file is missing: nobody shows them whole.
         settle : bool
             Whether to note in the journal what became of them; not so for another store.
 
@@ -111,8 +104,7 @@ class Publisher:
         before = current(store_folder(self._store_dir))
         examined, unsure = self._examine(responses, before)
         good = [one for one in examined if one.finding is None and one.rows]
-        void = {*failed, *unsure}
-        batches = {one.response.number: self._batch(one, void) for one in good}
+        batches = {one.response.number: self._batch(one, unsure) for one in good}
         publication = Publication(digest=before.stem if before else "")
         counts, refused = self._ingest(batches, now, publication)
         for one in examined:
@@ -145,9 +137,9 @@ class Publisher:
             unsure = disappearances(judged, snapshot)
         return examined, unsure
 
-    def _batch(self, one: Examined, void: Collection[Scope]) -> Batch:
+    def _batch(self, one: Examined, unsure: Collection[Scope]) -> Batch:
         response = one.response
-        whole = tuple(scope for scope in one.whole if response.confirmed or scope not in void)
+        whole = tuple(scope for scope in one.whole if response.confirmed or scope not in unsure)
         return Batch(
             self._path(response),
             seen_at=response.seen_at,

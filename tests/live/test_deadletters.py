@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from cloudarb_lib.testing.http import Reply
-from cloudarb_lib.testing.live import MACHINES, QUICK, stored_prices
+from cloudarb_lib.testing.live import MACHINES, QUICK, part_names, stored_prices
 
 
 def summary_of(report):
@@ -90,3 +91,30 @@ def test_an_answer_of_another_kind_is_held(tmp_path, cycle, service, letters):
     assert letter.fault.reason == "unreadable"
     assert "ec2-spot-price-history" in letter.fault.what
     assert stored_prices(tmp_path / "store")["eu", MACHINES[0]] == [3.0]
+
+
+def test_two_parts_that_share_a_scope_are_refused(cycle, service):
+    service.replies["/parts"] = [Reply(part_names("us", "us"))]
+    report = cycle()
+    assert summary_of(report).failed == 1
+    assert "2 parts show" in report.failures[0]
+
+
+def test_what_waits_of_a_killed_cycle_shows_it_whole_though_the_next_fetch_fails(
+    tmp_path, cycle, service, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def killed(*_, **__):
+        raise Killed
+
+    cycle()
+    del service.prices["eu"][MACHINES[3]]
+    with monkeypatch.context() as patched:
+        patched.setattr("cloudarb_lib.live.publishing.ingest_files", killed)
+        with pytest.raises(Killed):
+            cycle()
+    service.replies["/prices/eu"] = [Reply(status=403)]
+    cycle()
+    assert pd.isna(stored_prices(tmp_path / "store")["eu", MACHINES[3]][-1])
