@@ -183,7 +183,8 @@ def _plain_values(values: dict[str, Any]) -> dict[str, str]:
             ]
             value = wrapped[0] if wrapped else None
         if value is not None and (name not in plain or key != "Price"):
-            plain[name] = _HALF_A_PAIR.sub("\ufffd", str(value)).strip()
+            text = str(value).strip()
+            plain[name] = text if text.isascii() else _HALF_A_PAIR.sub("\ufffd", text)
     return plain
 
 

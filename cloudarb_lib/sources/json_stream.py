@@ -17,7 +17,8 @@ from cloudarb_lib.base.errors import DataError
 BLOCK_CHARACTERS = 2**20
 LONGEST_VALUE_CHARACTERS = 2**24
 """An entry, or what a page holds beside its entries, is never so long."""
-_SPACE = re.compile("[ \t\r\n\ufeff]*")
+_BLANKS = " \t\r\n\ufeff"
+_SPACE = re.compile(f"[{_BLANKS}]*")
 _FLAT_OBJECT = re.compile(r"\{[^{}\[\]]*\}")
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 
@@ -121,6 +122,8 @@ class _Reader:
 
     def next_character(self) -> str:
         """Pass over white space, and return the character that follows; '' at the end."""
+        if self._place < len(self._text) and self._text[self._place] not in _BLANKS:
+            return self._text[self._place]  # as in text without white space
         while True:
             space = _SPACE.match(self._text, self._place)
             if space:

@@ -87,9 +87,9 @@ class OwnXlsx(TableSource[SheetRows]):
 
 def _pieces(path: Path, vocabulary: Vocabulary) -> Iterator[SheetRows]:
     """Yield the rows of the sheet whose header has most known names."""
-    with warnings.catch_warnings():
+    with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and validations, which nobody reads here
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)  # whatever its name is
         try:
             samples = [list(islice(_texts(sheet), _SAMPLE_ROWS)) for sheet in book.worksheets]
             layouts = [(layout_of_rows(sample, vocabulary), i) for i, sample in enumerate(samples)]

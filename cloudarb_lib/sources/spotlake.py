@@ -66,10 +66,10 @@ class SpotLakeSnapshots(CsvCatalogue):
                 for line, row in rows
             ]
             return Parsed(CatalogueTables().tables(), unread)
-        snapshot = _Snapshot(provider, self.name)
+        has_times = bool({"Time", "Date"} & set(piece.layout.names))
+        snapshot = _Snapshot(provider, self.name, has_times)
         for line, row in rows:
             snapshot.add(line, row)
-        has_times = bool({"Time", "Date"} & set(piece.layout.names))
         tables = snapshot.rows.tables(with_times=has_times)
         if snapshot.bands:
             names = (*_BAND_COLUMNS, "as_of") if has_times else _BAND_COLUMNS
@@ -84,13 +84,14 @@ class _Snapshot:
 
     provider: str
     source: str
+    has_times: bool
     rows: CatalogueTables = field(default_factory=CatalogueTables)
     bands: dict[tuple[str, str, str, str], tuple[float, int]] = field(default_factory=dict)
 
     def add(self, line: int, row: Row) -> None:
         """Add the prices of a machine in a zone, and how often it is interrupted."""
         time = _time(row)
-        times = (time, time) if time else ()
+        times = (time, time) if self.has_times else ()  # an empty one is a fault of its row
         zone = row.get("AZ", "")
         for column, option in (("SpotPrice", "spot"), ("OndemandPrice", "on_demand")):
             price = row.get(column, "")

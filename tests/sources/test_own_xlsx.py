@@ -49,6 +49,11 @@ def test_values_come_as_the_workbook_holds_them(tmp_path: Path) -> None:
     assert list(row.values())[:5] == ["1", "0.1", "True", None, "2026-04-20T02:30:00"]
 
 
+def test_a_workbook_goes_by_its_content_not_by_its_name(tmp_path: Path) -> None:
+    file = workbook(tmp_path / "t.xlsx", {"a": [NAMES, ROW]}).rename(tmp_path / "t.dat")
+    assert len(list(OwnXlsx().fetch(file))) == 1
+
+
 def test_a_workbook_without_rows_gives_none(tmp_path: Path) -> None:
     assert list(OwnXlsx().fetch(workbook(tmp_path / "t.xlsx", {"a": []}))) == []
 
