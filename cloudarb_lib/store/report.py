@@ -11,10 +11,7 @@ from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.merge import MergeCounts
 
-_HOW_TO_READ_QUARANTINE = (
-    "what was quarantined: read them with "
-    "cloudarb_lib.store.open_snapshot(FOLDER).table('quarantine')"
-)
+_HOW_TO_READ_QUARANTINE = "what was quarantined: cloudarb quarantine list --all shows it"
 
 
 @dataclass(frozen=True)

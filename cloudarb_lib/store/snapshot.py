@@ -107,6 +107,66 @@ _LAST_PRICES = f"""
     WHERE observed_at <= $as_of AND effective_at <= $as_of AND provider IN $providers
     GROUP BY {", ".join(OFFER_PARTS)}
 """
+_HELD = f"""
+    WITH verdict AS (
+        SELECT {_KEY}, arg_max(verdict, decided_at) AS verdict, arg_max(why, decided_at) AS why
+        FROM verdicts
+        WHERE decided_at <= $as_of
+        GROUP BY {_KEY}
+    ), wrong AS (
+        SELECT
+            {_KEY},
+            arg_min(quality, (quality <> 'glitch_reverted', flagged_at)) AS reason,
+            arg_min(detail, (quality <> 'glitch_reverted', flagged_at)) AS detail,
+            min(flagged_at) AS since,
+            min(corrected_usd_per_hour) AS corrected_usd_per_hour
+        FROM flags
+        WHERE flagged_at <= $as_of
+        GROUP BY {_KEY}
+    ), entry AS (
+        SELECT
+            left(md5(concat_ws('|', {_KEY})), 8) AS id,
+            'price' AS kind,
+            wrong.*,
+            price_usd_per_hour
+        FROM wrong JOIN price_events USING ({_KEY})
+        UNION ALL BY NAME
+        SELECT
+            left(md5(concat_ws('|', file_sha256, line, reason)), 8) AS id,
+            'row' AS kind,
+            quarantine.reason,
+            quarantine.detail,
+            {_KEY},
+            coalesce(observed_at, ingested_at) AS since,
+            file,
+            line,
+            row_text
+        FROM quarantine LEFT JOIN doubts USING (file_sha256, line, reason)
+        WHERE since <= $as_of
+    ), good AS (
+        SELECT {_OFFER}, max(effective_at) AS effective_until
+        FROM (
+            FROM price_events
+            SEMI JOIN entry USING ({_OFFER})
+            ANTI JOIN (
+                SELECT {_KEY} FROM wrong ANTI JOIN (FROM verdict WHERE verdict = 'release')
+                    USING ({_KEY})
+            ) USING ({_KEY})
+        )
+        WHERE observed_at <= $as_of
+        GROUP BY {_OFFER}
+    )
+    SELECT
+        entry.*,
+        verdict,
+        why,
+        effective_at IS NOT NULL
+            AND verdict IS NULL
+            AND reason <> 'glitch_reverted'
+            AND corrected_usd_per_hour IS NULL
+            AND coalesce(effective_at > effective_until, true) AS keeps_out
+    FROM entry LEFT JOIN verdict USING ({_KEY}) LEFT JOIN good USING ({_OFFER})
+"""
 WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
 
 
@@ -259,3 +319,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         events["gone_after_hours"] = events["source"].map(silences).astype(float)
         corrected = events.duplicated(["offer_id", "effective_at"], keep="last")
         return events[~corrected].reset_index(drop=True) if corrected.any() else events
+
+    def held(self, *, as_of: object) -> pd.DataFrame:
+        """Return the prices found wrong and the rows held back by a time; see ``store.held``."""
+        return self._con.execute(_HELD, {"as_of": parse_as_of(as_of)}).df()

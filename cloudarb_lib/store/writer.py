@@ -191,3 +191,30 @@ def content_digest(con: duckdb.DuckDBPyConnection) -> str:
         sums = con.execute(query).fetchall()
         total.update(f"{table.name} {sums}".encode())
     return total.hexdigest()[:16]
+
+
+def add_verdicts(verdicts: pd.DataFrame, folder: Path) -> str:
+    """Write verdicts into a store and publish a new snapshot; the caller holds ``writer_lock``.
+
+    Parameters
+    ----------
+    verdicts : DataFrame
+        Rows of table ``verdicts``.
+    folder : Path
+        The store, which has a snapshot.
+
+    Returns
+    -------
+    str
+        Digest of the new snapshot.
+    """
+    with _work_copy(current(folder), folder) as work:
+        with connect(work) as con:
+            _prepare(con, folder, is_new=False)
+            con.register("decided", verdicts)
+            con.execute("INSERT INTO verdicts BY NAME FROM decided")
+            con.unregister("decided")
+            digest = content_digest(con)
+            con.execute("CHECKPOINT")
+        _publish(work, folder, digest)
+    return digest

@@ -14,6 +14,7 @@ from pipelines.cli import (
     deadletter,
     doctor,
     ingest,
+    quarantine,
     replay,
     risk_backtest,
     run,
@@ -45,8 +46,25 @@ deadletter_app = typer.Typer(
     options_metavar="",
     rich_markup_mode=None,
 )
+quarantine_app = typer.Typer(
+    help="Prices found wrong and rows held back.",
+    subcommand_metavar="QUESTION ...",
+    options_metavar="",
+    rich_markup_mode=None,
+)
 app.command("run", cls=Verb, options_metavar="[--reports FOLDER]")(run.run)
 app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
+quarantine_app.command("list", cls=Verb, options_metavar="[--all] [OPTIONS]")(
+    quarantine.quarantine_list
+)
+quarantine_app.command("show", cls=Verb, options_metavar="[OPTIONS]")(quarantine.quarantine_show)
+quarantine_app.command("release", cls=Verb, options_metavar="--why TEXT [OPTIONS]")(
+    quarantine.quarantine_release
+)
+quarantine_app.command("drop", cls=Verb, options_metavar="--why TEXT [OPTIONS]")(
+    quarantine.quarantine_drop
+)
+app.add_typer(quarantine_app, name="quarantine")
 app.command("collect", cls=Verb, options_metavar="[--provider NAME ...] [--every STEP] [OPTIONS]")(
     collect.collect
 )

@@ -15,7 +15,16 @@ from pipelines.cli.manual import repeat_options
 HEAVY = {"pandas", "numpy", "duckdb", "papermill", "snakemake", "nbformat", "plotly", "yaml"}
 
 
-VERBS = ("run", "ingest", "backtest", "allocate", "risk backtest", "doctor")
+VERBS = (
+    "run",
+    "ingest",
+    "quarantine list",
+    "quarantine release",
+    "backtest",
+    "allocate",
+    "risk backtest",
+    "doctor",
+)
 
 
 def test_the_manual_loads_nothing_heavy_and_tells_all_verbs():
@@ -33,7 +42,7 @@ def test_the_manual_loads_nothing_heavy_and_tells_all_verbs():
         assert f"\n  {folder} " in manual
 
 
-@pytest.mark.parametrize("words", [[], ["risk"], *(verb.split() for verb in VERBS)])
+@pytest.mark.parametrize("words", [[], ["risk"], ["quarantine"], *(verb.split() for verb in VERBS)])
 def test_help_is_plain_text_of_100_columns_at_most(words, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert cli.main([*words, "--help"]) == 0
@@ -79,7 +88,7 @@ def test_ingest_prints_its_counts(tmp_path, capsys):
     assert "nothing changed" in capsys.readouterr().out
     file.write_text(file.read_text() + "gcp,moon,Moon,none,0.5,2024\n")
     assert cli.main(["ingest", str(file), "--store", str(tmp_path / "store")]) == 0
-    assert "read them with cloudarb_lib.store.open_snapshot" in capsys.readouterr().out
+    assert "cloudarb quarantine list --all" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
