@@ -56,6 +56,9 @@ def plain_key(written: str) -> str:
 
 _PLAIN_KEYS = {plain_key(key) for key in KEYS}
 
+_OTHER_HEADER = re.compile(r"\b(provider|purchase_?option|instance_?type)\b", re.IGNORECASE)
+"""Names of columns: the table has a header, if not that of a history."""
+
 
 def is_history(lines: Sequence[str]) -> bool:
     """Tell by its first lines whether a text that is no JSON is such a history."""
@@ -103,6 +106,8 @@ def _table(numbered: Iterator[tuple[int, str]], sample: Sequence[str]) -> Iterat
 
 def _headless(lines: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
     """Return delimiter and the key of each field ('' for none) of a table without a header."""
+    if any(_OTHER_HEADER.search(line) for line in lines[:_TOLD_BY_LINES]):
+        return None
     for line in lines[:_TOLD_BY_LINES]:
         for delimiter in _HEADLESS_DELIMITERS:
             fields = fields_of(line, delimiter) or []

@@ -36,8 +36,15 @@ _ALIASES = {
     "billing_currency": "currency",
     "price_currency": "currency",
     "ccy": "currency",
+    "os": "operating_system",
+    "operatingsystem": "operating_system",
+    "product_description": "operating_system",
+    "productdescription": "operating_system",
 }
 """Other names of our columns, as files may have them."""
+ONE_SERIES = {"operating_system": ("linux", "linux/unix"), "tenancy": ("shared", "default")}
+"""Columns that a price file may have beside ours, with the values that we compare: rows of others
+are prices of other series under the same name, never to be mixed with them."""
 WORKED_OUT = {"offer_id", "quality", "flagged_at"}
 """Columns of our own exports that ingestion works out itself."""
 TIMES_SEEN = {
@@ -94,7 +101,8 @@ class FileColumns:
     table : str
         The stored table that they belong to.
     positions : dict
-        Where each column of the table stands in the file, and ``GPU_COUNT`` beside prices per GPU.
+        Where each column of the table stands in the file; of price files also those of
+        ``ONE_SERIES``, and ``GPU_COUNT`` beside prices per GPU.
     unit : PriceUnit
         What its prices are.
     misfit : Misfit or None
@@ -135,6 +143,8 @@ def columns_of(columns: Sequence[str], table: str, *, dated: bool = False) -> Fi
     is_own = table == OWN_COLUMNS
     table = _likely_table(names) if is_own else table
     positions = {name: i for i, name in enumerate(names) if name in STORED[table].names}
+    if table == "price_events":
+        positions |= {name: names.index(name) for name in ONE_SERIES if name in names}
     unit = OWN_UNIT
     if table == "price_events" and price is not None:
         unit = price_unit(columns[price]) or OWN_UNIT
@@ -185,7 +195,7 @@ def _misfit(
     for column, name in zip(columns, names, strict=True):
         if name in ours and names.count(name) > 1:
             return Misfit(COLUMN_TWICE, f"column {column!r}")
-    unknown = [name for name in names if name and name not in {*ours, *WORKED_OUT}]
+    unknown = [name for name in names if name and name not in {*ours, *WORKED_OUT, *ONE_SERIES}]
     if table == "price_events" and (misfit := _misfit_of_prices(columns, names)):
         return misfit
     lacking = [name for name in ours if name not in names]

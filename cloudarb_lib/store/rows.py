@@ -15,6 +15,7 @@ from cloudarb_lib.sources.names.providers import PROVIDERS
 from cloudarb_lib.store.columns import (
     GPU_COUNT,
     MAY_BE_EMPTY,
+    ONE_SERIES,
     PRICE,
     TIMES_SEEN,
     WORKED_OUT,
@@ -28,6 +29,9 @@ from cloudarb_lib.tables.stored_schema import STORED
 
 ROW = "row_read"
 """Name of the column of ``raw`` that numbers its rows: a line may give several."""
+OTHER_SERIES = Reason(
+    "other_series", "is another series of prices", "only Linux on shared machines is compared"
+)
 _KNOWN_MACHINES = """
     SELECT
         concat(provider, '/', lower(instance_type)) AS spelling,
@@ -206,9 +210,14 @@ def _judging_sql(
         for column in kept
     }
     names = ", ".join(_stored_value(column) for column in kept)
-    faults = " ".join(fault for query in queries.values() for fault in query.faults)
-    key_wrong = " OR ".join(queries[name].wrong for name in STORED[table].key)
-    written = [query.written for query in queries.values()]
+    parts = [_series_query(name, *given[name]) for name in ONE_SERIES if name in given]
+    parts += queries.values()
+    faults = " ".join(fault for query in parts for fault in query.faults)
+    # a row of another series says nothing of the offer that its key names
+    names_offer = [query.wrong for query in parts if query.value == ""]
+    names_offer += [queries[name].wrong for name in STORED[table].key]
+    key_wrong = " OR ".join(names_offer)
+    written = [query.written for query in parts]
     if conversion.reads_gpu_count:
         written.append(f"{given[GPU_COUNT][0]} AS {GPU_COUNT}_read")
     values = ", ".join(query.value for query in queries.values())
@@ -250,6 +259,20 @@ def _column_query(
         value=f"{value} AS {name}",
         faults=faults,
         wrong=" OR ".join(f"coalesce({condition}, false)" for condition in conditions) or "false",
+    )
+
+
+def _series_query(name: str, place: str, _: pa.DataType) -> ColumnQuery:
+    """Return the SQL of a column of ``ONE_SERIES``: it has no value, but a fault."""
+    written = f"{name}_read"
+    ours = ", ".join(_literal(value) for value in ONE_SERIES[name])
+    condition = f"lower({written}) NOT IN ({ours})"
+    subject = f"concat('{name} ''', left({written}, 60), '''')"
+    return ColumnQuery(
+        written=f"nullif(trim({place}::VARCHAR), '') AS {written}",
+        value="",
+        faults=[f"WHEN {condition} THEN {_fault(OTHER_SERIES, subject)}"],
+        wrong=f"coalesce({condition}, false)",
     )
 
 

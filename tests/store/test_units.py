@@ -171,3 +171,21 @@ def test_price_kinds_are_those_of_the_provider(tmp_path: Path) -> None:
         "runpodon_demand": "administered",
         "somebodyspot": "administered",
     }
+
+
+def test_prices_of_other_systems_and_tenancies_are_never_mixed_with_ours(tmp_path: Path) -> None:
+    rows = [
+        P5 + "1,Linux,Shared",
+        P5 + "2,Windows,Shared",
+        P5 + "3,,dedicated",
+        P5.replace("28T", "27T") + "4,Linux/UNIX (Amazon VPC),",
+        P5.replace("us-east-1", "us-west-2") + "5,,",
+    ]
+    stored = priced(tmp_path, "price_usd_per_hour,OS,tenancy", *rows)
+    assert stored == {"p5.48xlargeus-east-1": 1.0, "p5.48xlargeus-west-2": 5.0}
+    held_back = quarantine(tmp_path / "s")
+    assert held_back[["line", "reason"]].to_numpy().tolist() == [
+        [line, "other_series"] for line in (3, 4, 5)
+    ]
+    with store.open_snapshot(tmp_path / "s") as snapshot:
+        assert snapshot.table("doubts").empty
