@@ -22,7 +22,7 @@ from pathlib import Path
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.units import HOURS_PER_YEAR
 from cloudarb_lib.sources.base import PIECE_ROWS, Match, Parsed, Scope, Source, open_text
-from cloudarb_lib.sources.numbers import decimal_of, divided
+from cloudarb_lib.sources.numbers import decimal_of, number_of
 from cloudarb_lib.sources.rows import CatalogueTables, Machine, Price
 
 _MARK = b"google-cloud-pricing-cost-calculator"
@@ -30,7 +30,8 @@ _LINE = re.compile(r"( *)([\w.+-]+):(?: +(.*?))?\s*")
 _GPU = re.compile(r"(?:nvidia|a100|h100|h200|b200|gb200|k80|l4|p100|p4|t4|v100|rtx)[\w.-]*")
 _SMALLER_A100 = "a100-40gb"
 """The model that the file calls a100; the larger one has its size in the name."""
-_MONTHS_A_YEAR = 12
+_HOURS_A_MONTH = HOURS_PER_YEAR / 12
+_DECIMALS = 8
 _OPTIONS = {
     "hour": ("on_demand", ""),
     "hour_spot": ("spot", ""),
@@ -122,7 +123,7 @@ class GcpCalculator(Source[CalculatorPiece]):
                 instance_type=machine.name,
                 purchase_option=option,
                 term=term,
-                price_usd_per_hour=_by_the_hour(written) if term else written,
+                price_usd_per_hour=_by_the_hour(written, _HOURS_A_MONTH if term else 1.0),
                 source=self.name,
             )
             rows.add_price(line, price)
@@ -155,7 +156,7 @@ def _is_as_on_demand(month: Decimal | None, plain: Decimal | None, hour: Decimal
     """Tell whether a month under a commitment costs what it costs without one."""
     if month is None:
         return False
-    by_hour = hour * int(HOURS_PER_YEAR) / _MONTHS_A_YEAR if hour is not None else None
+    by_hour = hour * int(_HOURS_A_MONTH) if hour is not None else None
     tolerance = Decimal("1e-6")
     return any(
         other is not None and abs(month - other) <= tolerance * abs(other)
@@ -163,9 +164,13 @@ def _is_as_on_demand(month: Decimal | None, plain: Decimal | None, hour: Decimal
     )
 
 
-def _by_the_hour(month: str) -> str:
-    exact = decimal_of(month)
-    return month if exact is None else divided(str(exact * _MONTHS_A_YEAR), int(HOURS_PER_YEAR))
+def _by_the_hour(written: str, hours: float) -> str:
+    """Return a price of so many hours as the record has it: to eight decimals, in floats.
+
+    Otherwise every price would differ from the record in its last digit.
+    """
+    number = number_of(written)
+    return written if number is None else repr(round(number / hours, _DECIMALS))
 
 
 def _add_machine(rows: CatalogueTables, machine: MachineEntry) -> None:
