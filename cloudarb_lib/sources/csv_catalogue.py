@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources.base import (
     MISSING_COLUMN,
     ROW_UNREADABLE,
@@ -115,8 +116,10 @@ class CsvCatalogue(Source[CatalogueLines]):
         with open_text(path) as file:
             start = [line.rstrip("\r\n") for line in file.readlines(_SAMPLE_CHARACTERS)]
         layout = layout_of(start, self._vocabulary())
-        if layout is None:
-            return
+        missing = self.marks - set(layout.names if layout else ())
+        if layout is None or missing:
+            what = f"it has no column {min(missing)!r}, as a file of {self.name} has."
+            raise DataError(what, "Bring it again, with its header.")
         with open_text(path) as file:
             lines = ((number, line.rstrip("\r\n")) for number, line in enumerate(file, 1))
             rows = (line for line in lines if line[0] > layout.header_line)
