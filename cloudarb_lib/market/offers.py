@@ -30,6 +30,7 @@ NEVER_OFFERED = ("aws-spot-2015",)
 OFFERED = "offered"
 STALE = "stale"
 _DAY_US = 86_400_000_000
+_MINUTE = "%Y-%m-%d %H:%M"
 _COLUMNS = [name for name in RUN_TABLES["offers"].names if name not in EVIDENCE_COLUMNS]
 
 
@@ -149,33 +150,46 @@ def _reasons(
     on_record: pd.DataFrame, stale_days: np.ndarray, expired_days: np.ndarray
 ) -> pd.Series:
     """Return in words why each offer is not offered; '' where it is."""
-    state = on_record["state"]
-    day = on_record["since"].dt.strftime("%Y-%m-%d %H:%M")
-    source = on_record["source"].astype(object)
+    limits = {STALE: stale_days, "expired": expired_days}
     reasons = pd.Series("", on_record.index, dtype=object)
-
-    def say(name: str, words: pd.Series | str) -> None:
-        chosen = state == name
-        reasons[chosen] = words[chosen] if isinstance(words, pd.Series) else words
-
-    say("models_only", "a record for models and tests, never offered")
-    say("withdrawn", "withdrawn on " + day + ": " + source + " no longer has it")
-    say("gone", "gone since " + day + ": " + source + " repeats its offers, and has not this one")
-    say("in_doubt", "in doubt since " + day + ": " + _details(on_record))
-    say("sold_out", "sold out since " + day + ": none on sale")
-    seen = on_record["observed_at"].dt.strftime("%Y-%m-%d %H:%M")
-    for name, days in (("stale", stale_days), ("expired", expired_days)):
-        limit = pd.Series(days, on_record.index).map("{:g}".format)
-        say(name, "last observed on " + seen + ": " + name + " after " + limit + " days")
+    for state in on_record["state"].unique():
+        chosen = (on_record["state"] == state).to_numpy()
+        days = limits.get(state, stale_days)[chosen]
+        reasons[chosen] = _reason(state, on_record[chosen], days)
     return reasons
 
 
-def _details(on_record: pd.DataFrame) -> pd.Series:
+def _reason(state: str, offers: pd.DataFrame, days: np.ndarray) -> pd.Series | str:
+    """Return in words why offers of one state are not offered; ``days`` are those allowed."""
+    since = offers["since"].dt.strftime(_MINUTE)
+    source = offers["source"].astype(object)
+    words: pd.Series | str = ""
+    match state:
+        case "models_only":
+            words = "a record for models and tests, never offered"
+        case "withdrawn":
+            words = "withdrawn on " + since + ": " + source + " no longer has it"
+        case "gone":
+            words = (
+                "gone since " + since + ": " + source + " repeats its offers, and has not this one"
+            )
+        case "in_doubt":
+            words = "in doubt since " + since + ": " + _details(offers)
+        case "sold_out":
+            words = "sold out since " + since + ": none on sale"
+        case "stale" | "expired":
+            seen = offers["observed_at"].dt.strftime(_MINUTE)
+            allowed = pd.Series(days, offers.index).map("{:g}".format)
+            words = "last observed on " + seen + ": " + state + " after " + allowed + " days"
+    return words
+
+
+def _details(offers: pd.DataFrame) -> pd.Series:
     """Return what is wrong with the newest price of each offer, as far as the store says it."""
-    plain = pd.Series("its newest price was held back", on_record.index, dtype=object)
-    if "detail" not in on_record:
+    plain = pd.Series("its newest price was held back", offers.index, dtype=object)
+    if "detail" not in offers:
         return plain
-    return on_record["detail"].astype(object).where(on_record["detail"].notna(), plain)
+    return offers["detail"].astype(object).where(offers["detail"].notna(), plain)
 
 
 def _ages(

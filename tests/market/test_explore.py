@@ -43,6 +43,7 @@ def test_landscape_map_and_discounts_are_per_gpu_and_like_for_like():
     assert table.loc["spot", ["offers", "sites"]].tolist() == [3, 3]
     assert table.loc["spot", ["cheapest", "median", "dearest"]].tolist() == [2.0, 2.5, 6.0]
     assert table.loc["spot", "cheapest_site"] == "gcp c"
+    assert table.loc["spot", "observed_at"] == T0 + 10 * DAY
     assert explore.by_site(offers, "spot")["H100"].to_dict() == {
         "gcp a": 2.5,
         "gcp b": 6.0,
@@ -106,6 +107,7 @@ def test_spreads_name_the_cheapest_and_how_long_it_held():
     assert table["option"].tolist() == ["spot"]  # one site alone is no spread
     row = table.iloc[0]
     assert (row["cheapest_site"], row["next_site"]) == ("gcp a", "gcp b")
+    assert row["observed_at"] == T0 + 10 * DAY
     assert row[["cheapest", "next", "median"]].tolist() == [3.0, 4.0, 4.0]
     assert (row["saving_next_pct"], row["saving_median_pct"]) == (25.0, 25.0)
     assert row["held_days"] == 5.0

@@ -18,22 +18,29 @@ def spreads(panel: Panel, *, horizon_steps: int) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        A row per gpu_model and option that two or more sites sell: sites, cheapest_site,
-        next_site; cheapest, next and median over sites (USD per GPU-hour); saving_next_pct and
-        saving_median_pct (the cheapest below each); held_days for which the cheapest site has been
-        within a step (0.5 %) of the lowest price; kept_pct, how much of the saving against the
-        median was left on average ``horizon_steps`` later to who had gone to the cheapest (NaN:
-        no record).
+        A row per gpu_model and option that two or more sites sell: sites, cheapest_site and
+        observed_at, when its price was last observed; next_site; cheapest, next and median over
+        sites (USD per GPU-hour); saving_next_pct and saving_median_pct (the cheapest below each);
+        held_days for which the cheapest site has been within a step (0.5 %) of the lowest price;
+        kept_pct, how much of the saving against the median was left on average ``horizon_steps``
+        later to who had gone to the cheapest (NaN: no record).
     """
-    prices = per_gpu(with_gpus(panel))
+    gpus = with_gpus(panel)
+    prices = per_gpu(gpus)
+    observed_at = pd.Series(gpus.offers["observed_at"].array, prices.columns)
     lowest = prices.T.groupby(level=["gpu_model", "option", "site"]).min()
+    keys = ["gpu_model", "option", "site"]
+    observed = observed_at.groupby(level=keys).min().rename("observed_at").reset_index()
     rows = []
     for (gpu_model, option), found in lowest.groupby(level=["gpu_model", "option"]):
         sites = found.droplevel(["gpu_model", "option"]).T
         spread = _spread(sites, horizon_steps, step=panel.step)
         if spread:
             rows.append({"gpu_model": gpu_model, "option": option, **spread})
-    return pd.DataFrame(rows)
+    if not rows:
+        return pd.DataFrame()
+    of_cheapest = observed.rename(columns={"site": "cheapest_site"})
+    return pd.DataFrame(rows).merge(of_cheapest, "left", ["gpu_model", "option", "cheapest_site"])
 
 
 def _spread(sites: pd.DataFrame, horizon_steps: int, *, step: pd.Timedelta) -> dict[str, object]:
