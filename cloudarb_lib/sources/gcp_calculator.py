@@ -28,8 +28,8 @@ from cloudarb_lib.sources.rows import CatalogueTables, Machine, Price
 _MARK = b"google-cloud-pricing-cost-calculator"
 _LINE = re.compile(r"( *)([\w.+-]+):(?: +(.*?))?\s*")
 _GPU = re.compile(r"(?:nvidia|a100|h100|h200|b200|gb200|k80|l4|p100|p4|t4|v100|rtx)[\w.-]*")
-_SMALLER_A100 = "a100-40gb"
-"""The model that the file calls a100; the larger one has its size in the name."""
+_GPU_MODELS = {"a100": "a100-40gb", "h100-80gb-mega": "h100-80gb", "rtx6000": "rtx-pro-6000"}
+"""GPU models that the file calls by a name of its own."""
 _HOURS_A_MONTH = HOURS_PER_YEAR / 12
 _DECIMALS = 8
 _OPTIONS = {
@@ -181,7 +181,7 @@ def _add_machine(rows: CatalogueTables, machine: MachineEntry) -> None:
         return
     gpus = [(keys[0], value) for keys, value in machine.values.items() if _GPU.fullmatch(keys[0])]
     model, count = (gpus[0][0], gpus[0][1][0]) if gpus else ("", "0")
-    model = _SMALLER_A100 if model == "a100" else model
+    model = _GPU_MODELS.get(model, model)
     rows.add_machine(
         cores[1],
         Machine("gcp", machine.name, cores[0], memory[0], gpu_model=model, gpu_count=count),

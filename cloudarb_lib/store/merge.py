@@ -66,12 +66,15 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
     """Move ``staged_TABLE`` into a table, into ``held_back`` what disagrees; count what came of it.
 
     A price stays: of several rows for one effective_at each later look corrects the one before,
-    and one that says the same is not kept. In other tables a later file replaces what is there.
+    and one that says the same is not kept. In other tables a later file replaces what is there,
+    but of a machine it does not take away what it says nothing of.
     Rows of one key that disagree are held back, prices also where they disagree with what is
     there.
     """
     columns = _merge_columns(table)
     is_prices = table == "price_events"
+    if table == "instances":
+        con.execute(_KEEP_WHAT_IS_KNOWN)
     con.execute(_find_clashing(columns, table, with_stored=is_prices))
     con.execute(_hold_back_clashing(columns, table))
     if is_prices:
@@ -82,6 +85,24 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
     con.execute(_insert(columns, table))
     counts = con.execute(_COUNT).fetchall()[0]
     return MergeCounts(*counts)
+
+
+_FILLED_IN = ", ".join(
+    f"{name} = coalesce(staged_instances.{name}, known.{name})"
+    for name in STORED["instances"].names
+    if name not in STORED["instances"].key
+)
+_KEEP_WHAT_IS_KNOWN = f"""
+    UPDATE staged_instances
+    SET {_FILLED_IN}
+    FROM instances known
+    WHERE known.provider = staged_instances.provider
+        AND known.instance_type = staged_instances.instance_type
+        AND coalesce(staged_instances.gpu_model, known.gpu_model)
+            IS NOT DISTINCT FROM known.gpu_model
+        AND NOT (staged_instances.gpu_count = 0 AND coalesce(known.gpu_count, 0) > 0)
+"""
+"""A machine whose GPU is said to be another one, or none, is described anew."""
 
 
 def _merge_columns(table: str) -> MergeColumns:

@@ -195,6 +195,18 @@ RULES = (
         condition="$value NOT IN ('administered', 'market')",
     ),
     Rule(
+        "unknown_evidence_kind",
+        "is none of zone_list, offering, catalogue, quota",
+        about="evidence.kind",
+        condition="$value NOT IN ('zone_list', 'offering', 'catalogue', 'quota')",
+    ),
+    Rule(
+        "not_true_or_false",
+        "is neither true nor false",
+        about="BOOLEAN",
+        condition="$value IS NULL AND $written IS NOT NULL",
+    ),
+    Rule(
         "key_not_plain",
         "holds a slash or an unreadable character, which a name may not",
         about="VARCHAR",

@@ -114,3 +114,16 @@ def test_machine_tables_are_corrected_and_named_alike(tmp_path: Path) -> None:
         table = snapshot.table("instances").set_index("instance_type")
     assert table.loc["x", ["gpu_model", "memory_gib"]].tolist() == ["A100-80GB", 64]
     assert table.loc["y", "gpu_model"] is None
+
+
+def test_a_catalogue_takes_nothing_away_of_what_is_known_of_a_machine(tmp_path: Path) -> None:
+    header = "provider,instance_type,vcpus,memory_gib,gpu_model,gpu_count,gpu_memory_gib\n"
+    known = "gcp,a2-ultragpu-1g,12,170,A100-80GB,1,80\ngcp,m-1,4,16,L4,1,24\ngcp,m-2,4,16,L4,1,24\n"
+    ingest(tmp_path / "s", write_text(tmp_path / "known.csv", header + known))
+    said = "gcp,a2-ultragpu-1g,12,,A100-80GB,1,\ngcp,m-1,4,16,,0,\ngcp,m-2,8,32,T4,1,\n"
+    ingest(tmp_path / "s", write_text(tmp_path / "said.csv", header + said))
+    with open_snapshot(tmp_path / "s") as snapshot:
+        machines = snapshot.table("instances").sort_values("instance_type")
+    assert machines["memory_gib"].tolist() == [170, 16, 32]
+    assert machines["gpu_memory_gib"].fillna(-1).tolist() == [80, -1, -1]
+    assert machines["gpu_model"].fillna("none").tolist() == ["A100-80GB", "none", "T4"]
