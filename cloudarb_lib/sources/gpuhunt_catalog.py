@@ -31,8 +31,8 @@ OTHER_OFFERS = {
     "runpod-cluster": "clusters of several machines",
 }
 """Flags of offers that are not one machine by the hour: they are left out, and told."""
-NAMED_BY_GPU = ("runpod",)
-"""Providers that call machines by the GPU alone, whatever the number of GPUs."""
+NAMED_BY_GPU = ("jarvislabs", "lium", "runpod")
+"""Providers that call machines by the GPU or the host alone, whatever the number of GPUs."""
 _OPTIONS = {"true": "spot", "false": "on_demand"}
 _GCP_ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+\d+)-[a-z][a-z0-9]*")
 Row = dict[str, str]

@@ -13,7 +13,7 @@ import pytest
 from cloudarb_lib.live.feeds.gpu_markets import GpuMarkets
 from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.testing import feeds
-from cloudarb_lib.testing.feeds import collect
+from cloudarb_lib.testing.feeds import COLLECTED_AT, collect, stored
 from cloudarb_lib.testing.http import Reply
 
 BUNDLES = {
@@ -99,6 +99,18 @@ def test_each_marketplace_is_listed_as_the_library_has_it(tmp_path):
     assert {row["gpu_count"] for row in rows(collected, "lium")} == {"1", "2"}
     assert collected.part("vultr").whole == (Scope("vultr"),)
     assert collected.part("vastai").whole == ()  # it lists its best offers alone
+
+
+@pytest.mark.slow
+def test_offers_reach_the_store_with_their_machines(tmp_path):
+    collected = collect(GpuMarkets(), markets, tmp_path)
+    events = stored(tmp_path, collected, "price_events")
+    assert set(events["provider"]) == {"lium", "vast.ai", "vultr"}
+    assert set(events[events.provider == "vast.ai"]["price_kind"]) == {"market"}
+    assert set(events["observed_at"]) == {COLLECTED_AT}
+    machines = stored(tmp_path, collected, "instances")
+    assert set(events["instance_type"]) <= set(machines["instance_type"])
+    assert set(machines[machines.provider == "vast.ai"]["gpu_model"]) == {"H100"}
 
 
 @pytest.mark.slow
