@@ -123,25 +123,6 @@ class Parsed:
     source: str = ""
 
 
-@dataclass(frozen=True)
-class CsvDialect:
-    """How a table in plain UTF-8 text is laid out, for a reader that is faster than ours.
-
-    Parameters
-    ----------
-    delimiter : str
-        One character between fields; quotes are '"', doubled inside a quoted field.
-    header_line : int
-        Line of the header, the first of the file being 1; nothing above it is a row.
-    names : tuple of str
-        Our name of each field, in the order of the fields.
-    """
-
-    delimiter: str
-    header_line: int
-    names: tuple[str, ...]
-
-
 class Match(IntEnum):
     """How well the beginning of a file fits a source; the best fit gets the file."""
 
@@ -190,15 +171,6 @@ class Source(ABC, Generic[Piece]):
         OSError
             Where the system cannot read it.
         """
-
-    def dialect(self, path: Path) -> CsvDialect | None:
-        """Say how a table of our own columns is laid out, None where only ``fetch`` can read it.
-
-        What is read by it alone must come to the same rows as ``fetch`` and ``parse`` give: a line
-        whose fields are all empty is no row, and rows whose number of fields is another than the
-        header's are theirs to judge.
-        """
-        return None
 
     @abstractmethod
     def parse(self, piece: Piece) -> Parsed:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
 
 from cloudarb_lib.sources.base import (
+    LINE,
     MISSING_COLUMN,
     OWN_COLUMNS,
     ROW_UNREADABLE,
     UNKNOWN_COLUMN,
-    CsvDialect,
     Match,
     Parsed,
     UnreadRow,
-    in_pieces,
     open_text,
     start_of_text,
     text_table,
@@ -23,6 +29,8 @@ from cloudarb_lib.sources.base import (
 from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.text import OURS, Layout, Vocabulary, fields_of, layout_of
 
+BLOCK_BYTES = 2**23
+"""Of a file read at a time: what bounds the memory."""
 _TOLD_BY_BYTES = 64
 """Of the beginning: a zero byte there shows that a file is no text."""
 _SAMPLE_CHARACTERS = 1_000_000
@@ -31,10 +39,11 @@ _SAMPLE_CHARACTERS = 1_000_000
 
 @dataclass(frozen=True)
 class TableLines:
-    """Lines of a file with their numbers, how to read them, and what to say of the file."""
+    """Whole lines of a file as bytes, the number of the first, and what to say of the file."""
 
     layout: Layout
-    lines: list[tuple[int, str]]
+    first_line: int
+    block: bytes
     notices: tuple[str, ...] = ()
 
 
@@ -51,54 +60,110 @@ class OwnCsv(TableSource[TableLines]):
         is_text = b"\0" not in head[:_TOLD_BY_BYTES] and head.strip()
         return Match.FORMAT if is_text and not is_json else Match.NO
 
-    def dialect(self, path: Path) -> CsvDialect | None:
-        layout = _layout_of_file(path, OURS)
-        if layout is None or layout.decimal_comma:
-            return None
-        with open_text(path) as file:
-            header = [line for _, line in zip(range(layout.header_line), file, strict=False)][-1]
-        fields = fields_of(header.rstrip("\r\n"), layout.delimiter) or []
-        if len(fields) != len(layout.names):  # a separator too many
-            return None
-        return CsvDialect(layout.delimiter, layout.header_line, layout.names)
-
     def fetch(self, path: Path, vocabulary: Vocabulary = OURS) -> Iterator[TableLines]:
         layout = _layout_of_file(path, vocabulary)
         if layout is None:
             return
         notices = layout.notices()
-        with open_text(path) as file:
-            lines = ((number, line.rstrip("\r\n")) for number, line in enumerate(file, 1))
-            rows = (line for line in lines if line[0] > layout.header_line)
-            for piece in in_pieces(rows):
-                yield TableLines(layout, piece, notices)
+        with path.open("rb") as file:
+            block = b"".join(file.readline() for _ in range(layout.header_line))
+            line = 1
+            if not _has_lone_returns(
+                block
+            ):  # else rows may stand in it: parse passes over the rest
+                line += layout.header_line
+                block = _lines_from(file)
+            while block:
+                yield TableLines(layout, line, block, notices)
                 notices = ()
+                line += _number_of_lines(block)
+                block = _lines_from(file)
 
     def parse(self, piece: TableLines) -> Parsed:
-        layout = piece.layout
-        width = len(layout.names)
-        rows = []
-        unread = []
-        for number, line in piece.lines:
-            fields = fields_of(line, layout.delimiter)
-            if fields is None:
-                unread.append(UnreadRow(number, ROW_UNREADABLE, f"line {number}", line))
-                continue
-            if not any(map(str.strip, fields)):  # an empty line, or the empty end of a sheet
-                continue
-            fields = layout.fitted(fields)
-            if len(fields) == width:
-                rows.append((*fields, number))
-            else:
-                reason = MISSING_COLUMN if len(fields) < width else UNKNOWN_COLUMN
-                subject = f"field {min(len(fields), width) + 1}"
-                unread.append(UnreadRow(number, reason, subject, line))
-        tables = {OWN_COLUMNS: text_table(layout.names, rows)}
-        return Parsed(tables, unread, notices=piece.notices)
+        rows = _plain_rows(piece)
+        if rows is None:
+            return parsed_by_line(piece)
+        return Parsed({OWN_COLUMNS: rows}, [], notices=piece.notices)
+
+
+def parsed_by_line(piece: TableLines) -> Parsed:
+    """Return the rows of a piece, and of each line that gives none, why."""
+    layout = piece.layout
+    width = len(layout.names)
+    rows = []
+    unread = []
+    text = io.StringIO(piece.block.decode(errors="replace"), newline="")
+    for number, ended_line in enumerate(text, piece.first_line):
+        line = ended_line.rstrip("\r\n")
+        fields = fields_of(line, layout.delimiter)
+        if fields is None and number > layout.header_line:
+            unread.append(UnreadRow(number, ROW_UNREADABLE, f"line {number}", line))
+        # an empty line, or the empty end of a sheet, is no row
+        if fields is None or not any(map(str.strip, fields)) or number <= layout.header_line:
+            continue
+        fields = layout.fitted(fields)
+        if len(fields) == width:
+            rows.append((*fields, number))
+        else:
+            reason = MISSING_COLUMN if len(fields) < width else UNKNOWN_COLUMN
+            subject = f"field {min(len(fields), width) + 1}"
+            unread.append(UnreadRow(number, reason, subject, line))
+    return Parsed({OWN_COLUMNS: text_table(layout.names, rows)}, unread, notices=piece.notices)
+
+
+def _plain_rows(piece: TableLines) -> pa.Table | None:
+    """Return the rows of a piece all at once; None where its lines have to be looked at singly.
+
+    So they have where a quote, a lone carriage return or a decimal comma is in it, where it is no
+    UTF-8, and where a line has more or fewer fields than the header, or an empty first one.
+    """
+    layout = piece.layout
+    block = piece.block
+    is_plain = (
+        piece.first_line > layout.header_line
+        and not layout.decimal_comma
+        and len(layout.names) > 1
+        and not any(mark in block for mark in (b'"', b"\0"))
+        and not _has_lone_returns(block)
+    )
+    if not is_plain:
+        return None
+    places = [str(place) for place in range(len(layout.names))]
+    try:
+        rows = arrow_csv.read_csv(
+            pa.BufferReader(block),
+            arrow_csv.ReadOptions(column_names=places),
+            arrow_csv.ParseOptions(
+                delimiter=layout.delimiter, quote_char=False, ignore_empty_lines=False
+            ),
+            arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(places, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if pc.any(pc.equal(pc.utf8_trim_whitespace(rows[0]), "")).as_py():
+        return None
+    lines = pa.array(np.arange(piece.first_line, piece.first_line + len(rows)))
+    return pa.Table.from_arrays([*rows.columns, lines], [*layout.names, LINE])
+
+
+def _lines_from(file: BinaryIO) -> bytes:
+    """Return the next whole lines of a file, b'' at its end."""
+    return file.read(BLOCK_BYTES) + file.readline()
+
+
+def _has_lone_returns(block: bytes) -> bool:
+    """Tell whether lines end at carriage returns alone."""
+    return block.count(b"\r") > block.count(b"\r\n")
+
+
+def _number_of_lines(block: bytes) -> int:
+    """Return how many lines end in a block: at a line feed, a carriage return, or both."""
+    return block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
 
 
 def _layout_of_file(path: Path, vocabulary: Vocabulary) -> Layout | None:
     with open_text(path) as file:
-        return layout_of(
-            [line.rstrip("\r\n") for line in file.readlines(_SAMPLE_CHARACTERS)], vocabulary
-        )
+        lines = [line.rstrip("\r\n") for line in file.readlines(_SAMPLE_CHARACTERS)]
+    return layout_of(lines, vocabulary)

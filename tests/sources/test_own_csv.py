@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudarb_lib.sources.base import OWN_COLUMNS, CsvDialect
-from cloudarb_lib.sources.own_csv import OwnCsv
+from cloudarb_lib.sources import own_csv
+from cloudarb_lib.sources.base import OWN_COLUMNS
+from cloudarb_lib.sources.own_csv import OwnCsv, TableLines, parsed_by_line
 from cloudarb_lib.sources.text import DELIMITERS, fields_of, layout_of
 from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, ingest, quarantine, write_text
 
@@ -86,16 +87,52 @@ def test_separators_beyond_the_header_may_be_empty_only(tmp_path: Path) -> None:
     assert report.new + report.unchanged == 3
 
 
-def test_a_plain_file_can_be_read_by_its_dialect(tmp_path: Path) -> None:
-    plain = write_text(tmp_path / "t", "Title\n" + table(";", "1.5").replace("region", "Region"))
-    assert OwnCsv().dialect(plain) == CsvDialect(";", 2, tuple(NAMES))
-
-
-@pytest.mark.parametrize(
-    "text", [table(";", "1,5"), PRICE_HEADER.strip() + ",\n" + PRICE_ROW, " \n"]
+LINES = st.lists(
+    st.sampled_from(
+        [
+            "a,b,2026-01-05,1.5",
+            "a,b,2026-01-05,1,5",
+            "a,b",
+            ",,,",
+            " ,b,c,d",
+            "",
+            'a,"b,c",d,1',
+            'a,"b,c,1',
+            "a,b,c,d,",
+            "é,\u2028,c,NULL",
+            "a\0,b,c,d",
+            "a,b\rc,d,e",
+        ]
+    ),
+    max_size=12,
 )
-def test_what_needs_our_reader_has_no_dialect(text: str, tmp_path: Path) -> None:
-    assert OwnCsv().dialect(write_text(tmp_path / "t", text)) is None
+
+
+@given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from([1, 7, 30, 2**23]))
+def test_rows_read_at_once_are_those_read_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], end: str, block: int
+) -> None:
+    header = "provider,region,effective_at,price_usd_per_hour"
+    text = end.join([header, *lines])
+    file = write_text(tmp_path_factory.mktemp("t") / "t.csv", text)
+    layout = layout_of([header])
+    assert layout is not None
+    expected = parsed_by_line(TableLines(layout, 1, file.read_bytes()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_csv, "BLOCK_BYTES", block)
+        pieces = [OwnCsv().parse(piece) for piece in OwnCsv().fetch(file)]
+    rows = [row for piece in pieces for row in piece.tables[OWN_COLUMNS].to_pylist()]
+    assert rows == expected.tables[OWN_COLUMNS].to_pylist()
+    assert [row for piece in pieces for row in piece.unread] == expected.unread
+
+
+def test_a_file_without_quotes_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_csv, "parsed_by_line", None)
+    assert prices_of(table(";", "1.5", ""), tmp_path / "t") == ["1.5", ""]
+    with pytest.raises(TypeError):  # line by line
+        prices_of(table(";", '"1.5"'), tmp_path / "t")
 
 
 @given(st.lists(st.text(alphabet="ab ,;\t\"|'é", max_size=6), min_size=1, max_size=5))
