@@ -5,6 +5,7 @@ Temporary tables of the writer's connection, from the first step to the last:
 - ``staged_TABLE``: the good rows of the file as the table has them, with ``line``;
 - ``held_back``: line, reason, detail and row_text of the rows that go to quarantine;
 - ``doubting``: prices among these whose offer and times can be read;
+- ``stored``: rows of the table about what the file is about;
 - ``clashing``: keys whose rows disagree;
 - ``judged``: id (rowid in ``staged_TABLE``) of each row of the file that stays, whether it
   ``corrects`` an earlier row, and whether it says the ``same`` as that.
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import duckdb
 
 from cloudarb_lib.base.types import OFFER_PARTS
+from cloudarb_lib.store.price_rows import add_prices
 from cloudarb_lib.store.rules import DUPLICATE_DISAGREES
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -75,6 +77,7 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
     is_prices = table == "price_events"
     if table == "instances":
         con.execute(_KEEP_WHAT_IS_KNOWN)
+    con.execute(_FIND_STORED if is_prices else _stored_beside(columns, table))
     con.execute(_find_clashing(columns, table, with_stored=is_prices))
     con.execute(_hold_back_clashing(columns, table))
     if is_prices:
@@ -82,7 +85,9 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
     con.execute(_judge(columns, table))
     if not is_prices:
         con.execute(_delete_corrected(columns, table))
-    con.execute(_insert(columns, table))
+        con.execute(f"INSERT INTO {table} {_to_insert(columns, table)}")
+    else:
+        add_prices(con, _to_insert(columns, table))
     counts = con.execute(_COUNT).fetchall()[0]
     return MergeCounts(*counts)
 
@@ -125,11 +130,19 @@ def _merge_columns(table: str) -> MergeColumns:
     )
 
 
+def _stored_beside(columns: MergeColumns, table: str) -> str:
+    return f"""
+        CREATE OR REPLACE TEMP TABLE stored AS
+        SELECT {columns.everything}
+        FROM {table} SEMI JOIN staged_{table} USING ({columns.subject})
+    """
+
+
 def _find_clashing(columns: MergeColumns, table: str, *, with_stored: bool) -> str:
     stored = f"""
         UNION ALL
         SELECT {columns.key}, {columns.content}
-        FROM {table} SEMI JOIN staged_{table} USING ({columns.key})
+        FROM stored SEMI JOIN staged_{table} USING ({columns.key})
     """
     return f"""
         CREATE OR REPLACE TEMP TABLE clashing AS
@@ -181,7 +194,7 @@ def _judge(columns: MergeColumns, table: str) -> str:
             FROM staged_{table} ANTI JOIN clashing USING ({columns.key})
             UNION ALL
             SELECT NULL, false, {columns.everything}
-            FROM {table} SEMI JOIN staged_{table} USING ({columns.subject})
+            FROM stored
             {held_back if table == "price_events" else ""}
         )
         WINDOW earlier AS (PARTITION BY {columns.subject} ORDER BY {columns.order});
@@ -200,9 +213,8 @@ def _delete_corrected(columns: MergeColumns, table: str) -> str:
     """
 
 
-def _insert(columns: MergeColumns, table: str) -> str:
+def _to_insert(columns: MergeColumns, table: str) -> str:
     return f"""
-        INSERT INTO {table}
         SELECT {columns.everything}
         FROM staged_{table} JOIN judged ON staged_{table}.rowid = judged.id
         WHERE NOT same
@@ -210,6 +222,20 @@ def _insert(columns: MergeColumns, table: str) -> str:
 
 
 _OFFER = ", ".join(OFFER_PARTS)
+_FIND_STORED = f"""
+    CREATE OR REPLACE TEMP TABLE stored AS
+    SELECT {", ".join(STORED["price_events"].names)}
+    FROM (
+        FROM price_numbers
+        SEMI JOIN (
+            SELECT DISTINCT offer, effective_at
+            FROM staged_price_events JOIN price_offers USING ({_OFFER})
+        ) USING (offer, effective_at)
+    )
+    JOIN price_offers USING (offer)
+    JOIN price_records USING (record)
+"""
+"""By number: most stored prices are of other offers and times."""
 _DOUBT_CLASHING = f"""
     INSERT INTO doubting
     SELECT

@@ -14,6 +14,7 @@ from cloudarb_lib.base.errors import ParameterError, StoreError, did_you_mean
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.sources import registry
+from cloudarb_lib.store.price_rows import has_our_tables, segment_paths, show_prices
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -199,13 +200,9 @@ def current(folder: Path) -> Path | None:
     return path
 
 
-def has_our_tables(con: duckdb.DuckDBPyConnection) -> bool:
-    """Tell whether a database has the stored tables as this version makes them."""
-    columns: dict[str, list[str]] = {}
-    query = "SELECT table_name, column_name FROM duckdb_columns() ORDER BY table_name, column_index"
-    for table, column in con.execute(query).fetchall():
-        columns.setdefault(table, []).append(column)
-    return all(columns.get(table.name) == table.names for table in STORED.values())
+def store_of(snapshot: Path) -> Path:
+    """Return the folder of the store that a snapshot is of."""
+    return snapshot.parent.parent
 
 
 class Snapshot(AbstractContextManager["Snapshot"]):
@@ -228,6 +225,17 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         if not has_our_tables(self._con):
             self._con.close()
             raise StoreError(f"snapshot {path} was written by another version.", WAY_OUT)
+        try:
+            show_prices(self._con, store_of(path))
+        except duckdb.Error as cause:
+            self._con.close()
+            what = f"snapshot {path} lacks a part: {str(cause).splitlines()[0]}"
+            raise StoreError(what, WAY_OUT) from cause
+
+    @property
+    def files(self) -> list[Path]:
+        """Its file, and those of the segments that it shares with other snapshots."""
+        return [self.path, *segment_paths(self._con, store_of(self.path))]
 
     def close(self, *_: object) -> None:
         """Let go of the file."""

@@ -20,6 +20,7 @@ import pandas as pd
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.store.batch import scope_text
+from cloudarb_lib.store.price_rows import add_prices
 from cloudarb_lib.tables.stored_schema import STORED
 
 PAGES_WITHIN = pd.Timedelta("6h")
@@ -96,14 +97,12 @@ _FIND_MISSING = f"""
     ANTI JOIN (FROM shown WHERE look = $look) USING ({_OFFER})
     WHERE price IS NOT NULL AND {_OF_SOURCE}
 """
-_STORE_REPEATED = f"""
-    INSERT INTO price_events
+_REPEATED_OF = f"""
     SELECT {_PRICE} FROM repeated
     ANTI JOIN price_events USING ({_OFFER}, effective_at, observed_at)
     WHERE look = $look
 """
-_WITHDRAW = f"""
-    INSERT INTO price_events BY NAME
+_WITHDRAWALS = f"""
     SELECT
         {_OFFER},
         'USD' AS currency,
@@ -134,8 +133,7 @@ _WRITE_LOOK = f"""
         WHERE provider = $provider AND region = $region AND purchase_option = $option
     )
 """
-_KEEP_LATER_LOOK = f"""
-    INSERT INTO price_events BY NAME
+_KEPT_FOR_LATER_LOOK = f"""
     WITH later AS (
         SELECT min(looked_at) AS seen_at
         FROM looks
@@ -288,12 +286,13 @@ class WholeLooks:
             look.why_not = self._void.get(look.scope) or self._doubt_about(look)
             if look.why_not:
                 self.notices.append(f"{scope_text(look.scope)}: {look.why_not}")
-                self._run(_STORE_REPEATED, look)
+                add_prices(self._con, self._sql(_REPEATED_OF, look))
                 continue
             ((missing,),) = self._run("SELECT count(*) FROM missing", look)
             self.withdrawn += missing
-            for step in (_WITHDRAW, _WRITE_LOOK, _KEEP_LATER_LOOK):
-                self._run(step, look)
+            add_prices(self._con, self._sql(_WITHDRAWALS, look))
+            self._run(_WRITE_LOOK, look)
+            add_prices(self._con, self._sql(_KEPT_FOR_LATER_LOOK, look))
 
     def repeated(self) -> int:
         """Return how many rows of the file said last what was in force."""
@@ -336,7 +335,10 @@ class WholeLooks:
         )
 
     def _run(self, sql: str, look: Look) -> list[tuple[Any, ...]]:
-        return self._con.execute(Template(sql).substitute(look.words)).fetchall()
+        return self._con.execute(self._sql(sql, look)).fetchall()
+
+    def _sql(self, sql: str, look: Look) -> str:
+        return Template(sql).substitute(look.words)
 
 
 def _words_of(scope: Scope) -> dict[str, str]:

@@ -22,21 +22,27 @@ from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.checks.flags import flag_wrong_prices, remember_machines
 from cloudarb_lib.store.intake import take_in
 from cloudarb_lib.store.machines import MachinesBrought
+from cloudarb_lib.store.price_rows import (
+    ADDED_SINCE,
+    content_sums,
+    drop_unused_segments,
+    has_our_tables,
+    make_tables,
+    publish_segment,
+    segment_paths,
+    settle_rows,
+    start_call,
+)
 from cloudarb_lib.store.report import IngestReport, RefusedFiles
-from cloudarb_lib.store.snapshot import WAY_OUT, connect, current, has_our_tables
+from cloudarb_lib.store.snapshot import WAY_OUT, connect, current
 from cloudarb_lib.store.whole import WholeLooks
 from cloudarb_lib.tables.stored_schema import STORED
 
-_PRICE_KEY = ", ".join(STORED["price_events"].key)
+_OFFER = ", ".join(OFFER_PARTS)
+FRESH = "fresh.duckdb"
+"""Name of the database of the rows of a call, beside the work copy."""
 SNAPSHOTS_KEPT = 3
 """The newest, and two older ones: for a reader that has just read the pointer, and to go back."""
-_ADDED = f"""
-    SELECT {", ".join(OFFER_PARTS)}, min(observed_at) AS since
-    FROM price_events
-    WHERE rowid >= {{first_row}}
-    GROUP BY {", ".join(OFFER_PARTS)}
-"""
-"""Offers with prices from a row on, and the first observation among these."""
 
 
 def writer_lock(folder: Path, *, wait: bool = False) -> AbstractContextManager[int]:
@@ -68,22 +74,23 @@ def add_files(batches: Sequence[Batch], folder: Path, now: pd.Timestamp) -> Inge
     with _work_copy(base, folder) as work:
         with connect(work) as con:
             _prepare(con, folder, is_new=base is None)
-            first_row = _number_of("price_events", con)
+            start_call(con, folder, work.with_name(FRESH))
             doubts = _number_of("doubts", con)
             remember_machines(con)
             refused = _take_in_all(con, batches, now, report)
             if report.new or report.superseded or report.withdrawn:
-                flag_wrong_prices(con, _ADDED.format(first_row=first_row))
-            report.flagged.update(_flagged_since(con, first_row))
+                flag_wrong_prices(con, ADDED_SINCE)
+            report.flagged.update(_flagged_now(con))
             all_held_back = report.quarantined.total() == report.read and not report.withdrawn
             if base is not None and all_held_back and _number_of("doubts", con) == doubts:
                 report.digest = base.stem  # quarantine alone makes no snapshot
             else:
                 report.digest = content_digest(con)
+            report.published = base is None or base.stem != report.digest
+            segment = settle_rows(con) if report.published else None
             con.execute("CHECKPOINT")
-        report.published = base is None or base.stem != report.digest
         if report.published:
-            _publish(work, folder, report.digest)
+            _publish(work, folder, report.digest, segment)
     if refused:
         raise RefusedFiles(refused, report)
     return report
@@ -112,7 +119,7 @@ def _prepare(con: duckdb.DuckDBPyConnection, folder: Path, *, is_new: bool) -> N
         "canonical", canonical, null_handling="special"
     )
     if is_new:
-        con.execute(";".join(table.ddl() for table in STORED.values()))
+        make_tables(con)
     elif not has_our_tables(con):
         raise StoreError(f"store {folder} was written by an older version.", WAY_OUT)
 
@@ -123,20 +130,24 @@ def _number_of(table: str, con: duckdb.DuckDBPyConnection) -> int:
     return count
 
 
-def _flagged_since(con: duckdb.DuckDBPyConnection, first_row: int) -> dict[str, int]:
-    """Return by source how many of the prices from a row on were found wrong."""
+def _flagged_now(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return by source how many of the prices of the call were found wrong."""
     query = f"""
         SELECT source, count(*)
-        FROM price_events SEMI JOIN flags USING ({_PRICE_KEY})
-        WHERE price_events.rowid >= ?
+        FROM flags
+        JOIN price_offers USING ({_OFFER})
+        JOIN fresh.price_rows USING (offer, effective_at, observed_at)
+        JOIN price_records USING (record)
         GROUP BY source
     """
-    return dict(con.execute(query, [first_row]).fetchall())
+    return dict(con.execute(query).fetchall())
 
 
-def _publish(work: Path, folder: Path, digest: str) -> None:
-    """Make ``work`` the newest snapshot: first it, then the pointer, each whole and durable."""
+def _publish(work: Path, folder: Path, digest: str, segment: str | None) -> None:
+    """Make ``work`` the newest snapshot: its segment, it, the pointer, each whole and durable."""
     snapshots = folder / "snapshots"
+    if segment is not None:
+        publish_segment(work.with_name(FRESH), folder / "segments" / segment)
     with replaced(snapshots / f"{digest}.duckdb") as new_file:
         os.replace(work, new_file)
     with replaced(folder / "current") as new_file:
@@ -146,6 +157,11 @@ def _publish(work: Path, folder: Path, digest: str) -> None:
     )
     for path in by_age[:-SNAPSHOTS_KEPT]:
         path.unlink()
+    used: set[Path] = set()
+    for path in by_age[-SNAPSHOTS_KEPT:]:
+        with connect(path, read_only=True) as con:
+            used |= set(segment_paths(con, folder)) if has_our_tables(con) else set()
+    drop_unused_segments(folder, used)
 
 
 def _take_in_all(
@@ -182,6 +198,9 @@ def content_digest(con: duckdb.DuckDBPyConnection) -> str:
     for table in STORED.values():
         if table.name == "ingest_log":  # it says when and in which order
             continue
+        if table.name == "price_events":
+            total.update(f"{table.name} {content_sums(con)}".encode())
+            continue
         of_key = table.name in ("quarantine", "doubts")  # which of several files told it first
         columns = ", ".join(table.key if of_key else table.names)
         query = f"""
@@ -211,10 +230,12 @@ def add_verdicts(verdicts: pd.DataFrame, folder: Path) -> str:
     with _work_copy(current(folder), folder) as work:
         with connect(work) as con:
             _prepare(con, folder, is_new=False)
+            start_call(con, folder, work.with_name(FRESH))
             con.register("decided", verdicts)
             con.execute("INSERT INTO verdicts BY NAME FROM decided")
             con.unregister("decided")
             digest = content_digest(con)
+            segment = settle_rows(con)
             con.execute("CHECKPOINT")
-        _publish(work, folder, digest)
+        _publish(work, folder, digest, segment)
     return digest

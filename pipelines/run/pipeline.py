@@ -117,14 +117,19 @@ def _folders(config: RunConfig, snapshot: Path, reports: Path) -> RunFolders:
 
 def _pin(folder: Path, snapshot: Path) -> None:
     """Make ``folder`` a store whose newest snapshot stays this one, whatever is ingested later."""
+    from cloudarb_lib.store import Snapshot
+
     write_text(folder / "current", f"{snapshot.stem}\n")
-    kept = folder / "snapshots" / snapshot.name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    if not kept.exists():
-        try:
-            os.link(snapshot, kept)  # the store keeps few snapshots, a report keeps its own
-        except OSError:
-            shutil.copyfile(snapshot, kept)
+    with Snapshot(snapshot) as opened:
+        files = opened.files
+    for file in files:
+        kept = folder / file.parent.name / file.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if not kept.exists():
+            try:
+                os.link(file, kept)  # the store keeps few snapshots, a report keeps its own
+            except OSError:
+                shutil.copyfile(file, kept)
 
 
 def _announce(manifest: Manifest, folders: RunFolders) -> None:

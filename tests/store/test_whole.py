@@ -199,7 +199,7 @@ def test_an_older_look_that_comes_later_changes_nothing_after_it(tmp_path: Path)
         3: undated(tmp_path / "3.csv", a=7, c=3),
         5: undated(tmp_path / "5.csv", a=1, b=2),
     }
-    for order in ((1, 3, 5), (1, 5, 3), (5, 3, 1), (3, 5, 1), (5, 1, 3)):
+    for order in ((1, 5, 3), (5, 3, 1)):
         store = tmp_path / "".join(map(str, order))
         for number in order:
             take(store, Batch(files[number], day(number), (RENTER,)))

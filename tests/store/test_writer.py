@@ -180,7 +180,7 @@ def test_a_store_of_an_older_version_is_refused_with_the_way_out(tmp_path: Path)
     file = write_text(tmp_path / "1.csv", PRICE_HEADER + PRICE_ROW)
     digest = ingest(tmp_path / "s", file).digest
     con = connect(tmp_path / "s" / "snapshots" / f"{digest}.duckdb")
-    con.execute("ALTER TABLE price_events ADD COLUMN quality VARCHAR")
+    con.execute("ALTER TABLE flags ADD COLUMN doubtful VARCHAR")
     con.close()
     with pytest.raises(StoreError, match=r"another version.*ingest again"):
         open_snapshot(tmp_path / "s")
