@@ -29,8 +29,9 @@ SPOT_UNREADABLE = Reason("spot_unreadable", "is neither True nor False", "downlo
 OTHER_OFFERS = {
     "gcp-dws-calendar-mode": "capacity reserved by the calendar",
     "runpod-cluster": "clusters of several machines",
+    "min_bid": "spot at the least bid, which is not what a machine will cost,",
 }
-"""Flags of offers that are not one machine by the hour: they are left out, and told."""
+"""Flags (or provider's data) of offers that are no price of one machine: left out, and told."""
 NAMED_BY_GPU = ("jarvislabs", "lium", "runpod")
 """Providers that call machines by the GPU or the host alone, whatever the number of GPUs."""
 _OPTIONS = {"true": "spot", "false": "on_demand"}
@@ -77,6 +78,8 @@ class _Catalogue:
     def add(self, line: int, provider: str, row: Row) -> None:
         """Add a machine at a place: its price, its specification, the evidence that it is sold."""
         flags = row.get("flags", "").split()
+        if '"min_bid"' in row.get("provider_data", ""):
+            flags.append("min_bid")
         if other := next((flag for flag in flags if flag in OTHER_OFFERS), ""):
             self.left_out[other] = self.left_out.get(other, 0) + 1
             return

@@ -22,7 +22,7 @@ _WHOLE = ("lium", "vultr")
 class GpuMarkets(Feed):
     """What marketplaces offer at this moment.
 
-    A price of Vast.ai spot is the least bid that it takes, not what the machine will cost.
+    What Vast.ai lists as spot is the least bid that it takes: the source leaves it out.
     """
 
     name = "gpu-markets"

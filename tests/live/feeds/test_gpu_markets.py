@@ -106,7 +106,10 @@ def test_offers_reach_the_store_with_their_machines(tmp_path):
     collected = collect(GpuMarkets(), markets, tmp_path)
     events = stored(tmp_path, collected, "price_events")
     assert set(events["provider"]) == {"lium", "vast.ai", "vultr"}
-    assert set(events[events.provider == "vast.ai"]["price_kind"]) == {"market"}
+    of_vast = events[events.provider == "vast.ai"]
+    assert list(of_vast["price_kind"]) == ["market"]
+    # spot is listed at the least bid that is taken: no price
+    assert list(of_vast["purchase_option"]) == ["on_demand"]
     assert set(events["observed_at"]) == {COLLECTED_AT}
     machines = stored(tmp_path, collected, "instances")
     assert set(events["instance_type"]) <= set(machines["instance_type"])
