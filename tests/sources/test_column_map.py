@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import openpyxl
@@ -20,6 +21,7 @@ from cloudarb_lib.store import Batch, ingest_files, open_snapshot
 from cloudarb_lib.testing import INGESTED_AT, quarantine, write_text
 from pipelines.cli import main
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "sources.md"
 MAP = """
 columns:
   provider: Cloud
@@ -171,6 +173,15 @@ def test_a_map_that_does_not_say_how_is_refused(text: str, words: str, tmp_path:
     with pytest.raises(ParameterError) as refused:
         read_map(write_text(tmp_path / "map.yaml", text))
     assert words in str(refused.value)
+
+
+def test_the_map_of_the_page_is_one(tmp_path: Path) -> None:
+    shown = re.findall(r"```yaml\n(columns:.*?)```", PAGE.read_text(), flags=re.S)
+    assert len(shown) == 1
+    column_map = read_map(write_text(tmp_path / "map.yaml", shown[0]))
+    table = table_of(column_map, **{name: values[:1] for name, values in ROWS.items()})
+    assert table["price_usd_per_gpu_hour"] == ["0,096"]
+    assert table["effective_at"] == ["2026-04-20T02:30:00+02:00"]
 
 
 def test_a_map_never_makes_objects(tmp_path: Path) -> None:
