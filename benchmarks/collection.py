@@ -45,7 +45,7 @@ REGIONS = {
 ZONES = 3
 PAGE_WAIT_S = 0.1
 """A guess at what a page takes over a network."""
-CONCURRENCIES = (17,)
+CONCURRENCIES = (1, 2, 4, 8, 17)
 
 
 def changes() -> Iterator[SpotPrice]:
