@@ -134,7 +134,7 @@ def _flagged_now(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Return by source how many of the prices of the call were found wrong."""
     query = f"""
         SELECT source, count(*)
-        FROM flags
+        FROM (SELECT DISTINCT {_OFFER}, effective_at, observed_at FROM flags)
         JOIN price_offers USING ({_OFFER})
         JOIN fresh.price_rows USING (offer, effective_at, observed_at)
         JOIN price_records USING (record)

@@ -91,6 +91,17 @@ def test_spikes_of_a_market_stay(tmp_path: Path, kind: str) -> None:
     assert dict(report.flagged) == ({} if kind == "market" else {"p": 2})
 
 
+def test_a_price_with_two_flags_is_counted_once(tmp_path: Path) -> None:
+    prices = PRICE_HEADER + "".join(
+        price_line("gcp", "m", price, day=day) for day, price in ((20, 10), (21, 1), (22, 10))
+    )
+    report = ingest(tmp_path / "s", write_text(tmp_path / "p.csv", prices))
+    assert dict(report.flagged) == {"p": 1}
+    with open_snapshot(tmp_path / "s") as snapshot:
+        kinds = snapshot.table("flags")["quality"]
+    assert set(kinds) == {"fell_by_half", "glitch_reverted"}
+
+
 def test_the_price_of_a_whole_term_counts_by_the_hour(tmp_path: Path) -> None:
     prices = PRICE_HEADER + price_line("azure", "m", 0.096)
     prices += price_line("azure", "m", 500, option="reserved_1y")
