@@ -53,7 +53,7 @@ def quarantine_list(
     out = shown[shown["keeps_out"]]
     offers = len(out.drop_duplicates(_parts()))
     others = len(table) - len(out)
-    print(f"{offers:,} offers kept out of plans; {others:,} entries that keep none out (--all)")
+    print(f"offers kept out of plans: {offers:,}; entries that keep none out (--all): {others:,}")
     return DONE
 
 

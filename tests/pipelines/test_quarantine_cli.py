@@ -33,7 +33,7 @@ def test_the_list_says_what_is_out_and_why(store: str, capsys) -> None:
         "renter/us//m/on_demand/  4 USD/h\n          fell_by_half: 4.00 USD/h is 60% less" in text
     )
     assert "price_zero: price_usd_per_hour '0' is zero" in text
-    assert text.endswith("1 offers kept out of plans; 1 entries that keep none out (--all)\n")
+    assert text.endswith("offers kept out of plans: 1; entries that keep none out (--all): 1\n")
     assert "p.csv, line 5\n" in said(capsys, "list", "--all", "--store", store)
     assert "fell_by_half" not in said(capsys, "list", "--provider", "other", "--store", store)
     assert "fell_by_half" not in said(capsys, "list", "--as-of", "2026-04-03", "--store", store)
@@ -58,7 +58,7 @@ def test_an_entry_is_shown_and_decided(store: str, capsys) -> None:
     done = said(capsys, "release", fallen[:8], *words)
     assert done == f"released {fallen[:8]}: counts from 2026-04-06 00:00 UTC\n"
     assert "dropped" in said(capsys, "drop", zero[:8], "--why", "a test", "--store", store)
-    assert "0 offers kept out" in said(capsys, "list", "--store", store)
+    assert "offers kept out of plans: 0" in said(capsys, "list", "--store", store)
     assert "[release: new list]" in said(capsys, "list", "--all", "--store", store)
 
 
