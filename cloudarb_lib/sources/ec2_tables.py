@@ -1,7 +1,8 @@
 """EC2 spot price history as text that is no JSON: tables, and blocks of ``name : value`` lines.
 
 ``aws ... --output text`` prints a table without a header, and so are the monthly archives of the
-history: what a field is, is told by what it looks like. pandas and PowerShell write a header.
+history: what a field is, is told by what it looks like. pandas and PowerShell write a header, and
+so does ``--output table``, with lines ruled between.
 PowerShell's own view, and ``--output yaml``, are blocks of lines.
 """
 
@@ -44,6 +45,7 @@ _HEADER = Vocabulary(
     numbers=frozenset(("spotprice", "spot_price")),
 )
 _BLOCK_LINE = re.compile(r"(- +)?\s*([A-Za-z]+) *: *(.*)")
+_RULED_LINE = re.compile("[^A-Za-z0-9]*")
 _TOLD_BY_LINES = 100
 _SAMPLE_LINES = 10_000
 
@@ -98,8 +100,8 @@ def _table(numbered: Iterator[tuple[int, str]], sample: Sequence[str]) -> Iterat
     if layout is None:
         return
     for number, line in numbered:
-        fields = fields_of(line, layout.delimiter)
-        if number > layout.header_line and line.strip():
+        if number > layout.header_line and not _RULED_LINE.fullmatch(line):
+            fields = fields_of(line, layout.delimiter)
             fields = [line] if fields is None else layout.fitted(fields)
             yield Entry(number, dict(zip(layout.written, fields, strict=False)))
 
