@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import duckdb
 
 from cloudarb_lib.base.types import OFFER_PARTS
-from cloudarb_lib.store.price_rows import add_prices
+from cloudarb_lib.store.price_rows import add_prices, add_table
 from cloudarb_lib.store.rules import DUPLICATE_DISAGREES
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -78,6 +78,8 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
     if table == "instances":
         con.execute(_KEEP_WHAT_IS_KNOWN)
     con.execute(_FIND_STORED if is_prices else _stored_beside(columns, table))
+    if is_prices and con.execute(_ALL_NEW).fetchall() == [(True,)]:
+        return MergeCounts(add_table(con, f"staged_{table}"), 0, 0)
     con.execute(_find_clashing(columns, table, with_stored=is_prices))
     con.execute(_hold_back_clashing(columns, table))
     if is_prices:
@@ -236,6 +238,19 @@ _FIND_STORED = f"""
     JOIN price_records USING (record)
 """
 """By number: most stored prices are of other offers and times."""
+_SUBJECT = f"{_OFFER}, effective_at"
+_ALL_NEW = f"""
+    SELECT
+        NOT EXISTS (FROM stored)
+        AND NOT EXISTS (
+            SELECT hash({_SUBJECT}) AS by_one_hash, hash(1, {_SUBJECT}) AS by_another
+            FROM staged_price_events
+            GROUP BY ALL
+            HAVING count(*) > 1
+        )
+"""
+"""Whether no row of a file is about what another is about, or a stored one: the usual case, and
+quickly seen. Where hashes fall together the long way comes to the same."""
 _DOUBT_CLASHING = f"""
     INSERT INTO doubting
     SELECT

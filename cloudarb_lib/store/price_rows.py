@@ -121,13 +121,19 @@ def start_call(con: duckdb.DuckDBPyConnection, folder: Path, work: Path) -> None
 def add_prices(con: duckdb.DuckDBPyConnection, query: str) -> None:
     """Add the rows of a query, which has the columns of ``price_events`` by name."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE adding AS {query}")
-    number_offers(con, "adding")
+    add_table(con, "adding")
+    con.execute("DROP TABLE adding")
+
+
+def add_table(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    """Add the rows of a table with the columns of ``price_events``; return how many they are."""
+    number_offers(con, table)
     con.execute(f"""
         INSERT INTO fresh.price_rows
         SELECT offer, record, {_VALUES}
-        FROM adding JOIN price_offers USING ({_OFFER}) JOIN price_records USING ({_RECORD});
-        DROP TABLE adding
+        FROM {table} JOIN price_offers USING ({_OFFER}) JOIN price_records USING ({_RECORD})
     """)
+    return _count(con, table)
 
 
 def number_offers(con: duckdb.DuckDBPyConnection, table: str) -> None:
