@@ -22,7 +22,7 @@ from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.merge import MergeCounts, merge_staged
 from cloudarb_lib.store.report import IngestReport
-from cloudarb_lib.store.rows import ROW, RowsQuery, rows_query
+from cloudarb_lib.store.rows import ROW, SETTLE_MACHINES, RowsQuery, rows_query
 from cloudarb_lib.store.whole import WholeLooks
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -157,6 +157,8 @@ class _Stage:
         columns = [row[0] for row in self._con.execute("DESCRIBE judged_rows").fetchall()]
         if "provider" not in columns:  # the columns of the file do not fit
             return
+        if query.table in ("price_events", "evidence"):
+            self._con.execute(SETTLE_MACHINES)
         self._con.execute(f"""
             INSERT INTO staged_{query.table} BY NAME
             SELECT * EXCLUDE ({ROW}, wrong, named) FROM judged_rows WHERE wrong IS NULL

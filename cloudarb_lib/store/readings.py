@@ -65,10 +65,12 @@ def _in_case_of(column: str, text: str) -> str:
 
     A machine with a GPU attached (n1-standard-8+T4) is our own name for the two.
     """
+    lower = f"lower({text})"
+    if column == "machines":
+        lower = f"CASE WHEN contains({text}, '+') THEN {text} ELSE {lower} END"
     return f"""
         CASE
-            WHEN contains({text}, '+') THEN {text}
-            WHEN provider IN ({_of_providers(column, "lower")}) THEN lower({text})
+            WHEN provider IN ({_of_providers(column, "lower")}) THEN {lower}
             WHEN provider IN ({_of_providers(column, "joined") or "''"})
                 THEN replace(lower({text}), ' ', '')
             ELSE {text}
@@ -101,6 +103,7 @@ _TERM = f"""
 """
 _PRICE_KIND = f"""
     coalesce($written, CASE
+        WHEN provider IN ('azure', 'gcp') THEN 'administered'
         WHEN provider IN ({_of_providers("price_kind", "market")}) THEN 'market'
         WHEN purchase_option = 'spot'
             AND provider IN ({_of_providers("spot_price_kind", "market")}) THEN 'market'

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cloudarb_lib.sources.base import LINE, Reason
-from cloudarb_lib.sources.names.price_columns import PriceUnit
+from cloudarb_lib.sources.names.price_columns import OWN_UNIT, PriceUnit
 from cloudarb_lib.sources.names.providers import PROVIDERS
 from cloudarb_lib.store.columns import (
     GPU_COUNT,
@@ -23,7 +23,14 @@ from cloudarb_lib.store.columns import (
 )
 from cloudarb_lib.store.rates import Rate, usd_per_unit_sql
 from cloudarb_lib.store.readings import reading_of
-from cloudarb_lib.store.rules import KEY, NEEDED, Rule, rules_for
+from cloudarb_lib.store.rules import (
+    EARLIEST_TIME,
+    HIGHEST_PRICE_USD_PER_HOUR,
+    KEY,
+    NEEDED,
+    Rule,
+    rules_for,
+)
 from cloudarb_lib.tables.schema import Column
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -41,6 +48,32 @@ _KNOWN_MACHINES = """
     GROUP BY spelling
     HAVING count(*) = 1
 """
+_AS_EFFECTIVE = ("effective_at", pa.null())
+"""Where column observed_at stands in a file without it: a price is seen when it takes effect."""
+_LOWER_CASE = ", ".join(f"'{p.name}'" for p in PROVIDERS.values() if p.machines == "lower")
+SETTLE_MACHINES = f"""
+    UPDATE judged_rows
+    SET instance_type = known.instance_type
+    FROM ({_KNOWN_MACHINES}) AS known
+    WHERE judged_rows.provider NOT IN ({_LOWER_CASE})
+        AND known.spelling = concat(judged_rows.provider, '/', lower(judged_rows.instance_type))
+        AND known.instance_type <> judged_rows.instance_type
+"""
+"""Gives machines that are known the case that we know them in: few rows need it, so it is done
+when they are judged. Machines of providers that write them in lower case are read so."""
+_GOOD_PRICE = f"""
+    provider <> '' AND instance_type <> '' AND currency = 'USD' AND term = ''
+    AND purchase_option IN ('on_demand', 'spot') AND price_kind IN ('administered', 'market')
+    AND {PRICE} > 0 AND {PRICE} <= {HIGHEST_PRICE_USD_PER_HOUR}
+    AND effective_at BETWEEN TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z' AND $now
+    AND observed_at BETWEEN TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z' AND $now
+    AND offer_count_read IS NULL
+    AND regexp_full_match(
+        concat(provider_read, region_read, zone_read, instance_type_read, source_read),
+        '[ -.0-~]*'
+    )
+"""
+"""True of a price that breaks no rule, as nearly all are: the rules cost more than this does."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +165,8 @@ def rows_query(
     timeless = bool(times) and times[0] not in given
     if seen_at is not None and timeless:
         given |= dict.fromkeys(times, (_time_literal(seen_at), pa.timestamp("us", tz="UTC")))
-    elif columns.table == "price_events" and "effective_at" in given:
-        given.setdefault("observed_at", given["effective_at"])
+    elif columns.table == "price_events" and "observed_at" not in given:
+        given["observed_at"] = _AS_EFFECTIVE
     conversion = _Conversion(columns.unit, rates, has_gpu_count=GPU_COUNT in given)
     context = {
         "source": _literal(source),
@@ -146,7 +179,7 @@ def rows_query(
 
 
 class _Conversion:
-    """Machines by the names that we know them by, and prices as USD per hour of a machine."""
+    """How prices of a unit come to be USD per hour of a machine."""
 
     def __init__(self, unit: PriceUnit, rates: Sequence[Rate], *, has_gpu_count: bool) -> None:
         self._unit = unit
@@ -157,30 +190,30 @@ class _Conversion:
     def words(self) -> dict[str, str]:
         """What stands in the rules for parts of the conversion."""
         stated = f"TRY_CAST({GPU_COUNT}_read AS DOUBLE)" if self.reads_gpu_count else "NULL"
+        on_record = "gpus_on_record" if self._unit.per_gpu else "NULL"
         return {
             "usd_per_unit": usd_per_unit_sql(self._rates),
             "per_gpu": str(self._unit.per_gpu).lower(),
-            "gpus": f"coalesce({stated}, gpus_on_record)",
+            "gpus": f"coalesce({stated}, {on_record})",
             "gpus_stated": stated,
+            "gpus_on_record": on_record,
         }
 
-    def sql(self, rows: str) -> str:
-        """Return SQL of rows with their names and prices settled.
+    @property
+    def is_trivial(self) -> bool:
+        """Whether prices are as our own tables have them."""
+        return self._unit == OWN_UNIT and not self._rates
 
-        Machines of providers that write them in lower case are read so: the others are looked up.
-        """
-        lower = ", ".join(f"'{p.name}'" for p in PROVIDERS.values() if p.machines == "lower")
-        looked_up = "true" if self._unit.per_gpu else f"given.provider NOT IN ({lower})"
+    def sql(self, rows: str) -> str:
+        """Return SQL of rows with their prices settled; of prices per GPU it joins the GPUs."""
+        if self.is_trivial:
+            return rows
         price = PRICE
         if self._unit.divisor != 1:
             price += f" / {self._unit.divisor!r}"
         if self._unit.per_gpu:
             price += f" * {self.words['gpus']}"
-        if self._rates:
-            price += f" * ({self.words['usd_per_unit']})"
-        return f"""
-            SELECT * REPLACE ({price} AS {PRICE})
-            FROM (
+            rows = f"""
                 SELECT
                     given.* REPLACE (
                         coalesce(known.instance_type, given.instance_type) AS instance_type
@@ -188,11 +221,11 @@ class _Conversion:
                     known.gpu_count AS gpus_on_record
                 FROM ({rows}) AS given
                 LEFT JOIN ({_KNOWN_MACHINES}) AS known
-                ON known.spelling = CASE
-                    WHEN {looked_up} THEN concat(given.provider, '/', lower(given.instance_type))
-                END
-            )
-        """
+                ON known.spelling = concat(given.provider, '/', lower(given.instance_type))
+            """
+        if self._rates:
+            price += f" * ({self.words['usd_per_unit']})"
+        return f"SELECT * REPLACE ({price} AS {PRICE}) FROM ({rows})"
 
 
 def _judging_sql(
@@ -209,6 +242,13 @@ def _judging_sql(
         )
         for column in kept
     }
+    if given.get("observed_at") == _AS_EFFECTIVE:
+        queries["observed_at"] = ColumnQuery(
+            written="NULL AS observed_at_read",
+            value="effective_at AS observed_at",
+            faults=[],
+            wrong="observed_at IS NULL",
+        )
     names = ", ".join(_stored_value(column) for column in kept)
     parts = [_series_query(name, *given[name]) for name in ONE_SERIES if name in given]
     parts += queries.values()
@@ -217,6 +257,8 @@ def _judging_sql(
     names_offer = [query.wrong for query in parts if query.value == ""]
     names_offer += [queries[name].wrong for name in STORED[table].key]
     key_wrong = " OR ".join(names_offer)
+    is_common = table == "price_events" and conversion.is_trivial and len(parts) == len(queries)
+    good = Template(_GOOD_PRICE).substitute(context) if is_common else "false"
     written = [query.written for query in parts]
     if conversion.reads_gpu_count:
         written.append(f"{given[GPU_COUNT][0]} AS {GPU_COUNT}_read")
@@ -230,7 +272,7 @@ def _judging_sql(
             {ROW},
             line,
             {names},
-            CASE {faults} END AS wrong,
+            CASE WHEN {good} THEN NULL ELSE CASE {faults} END END AS wrong,
             CASE WHEN wrong IS NOT NULL THEN NOT ({key_wrong}) END AS named
         FROM ({conversion.sql(rows) if table == "price_events" else rows})
     """

@@ -7,8 +7,8 @@ once. In them stand for:
 - ``$value``: what that is read as (``readings``), null where it is none of the type;
 - ``$now``: the time of ingestion; ``$currency``: what the name of the price column says;
 - ``$usd_per_unit``: the rate by which a price is brought to USD, null where none is named;
-- ``$per_gpu``: whether the prices are of one GPU, ``$gpus`` how many the machine has, and
-  ``$gpus_stated`` how many the row says that it has;
+- ``$per_gpu``: whether the prices are of one GPU, ``$gpus`` how many the machine has,
+  ``$gpus_stated`` by the row itself and ``$gpus_on_record`` by table instances;
 - ``NAME_read``: what was written in column NAME; ``NAME``: what that is read as.
 """
 
@@ -74,7 +74,7 @@ RULES = (
         "has another count of GPUs on record than in this row",
         "mend one of the two",
         about="price_usd_per_hour",
-        condition="$per_gpu AND $gpus_stated <> gpus_on_record",
+        condition="$per_gpu AND $gpus_stated <> $gpus_on_record",
         subject=_named("machine", "instance_type"),
     ),
     Rule(
