@@ -219,7 +219,7 @@ def flags_of(con: duckdb.DuckDBPyConnection) -> list[tuple]:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(RECORDS)
 def test_calls_one_after_another_find_what_one_call_finds(records) -> None:
     con = empty_store()
