@@ -147,6 +147,9 @@ class Source(ABC, Generic[Piece]):
     """For a history that repeats each offer at least so often: an offer that is silent for longer
     is gone from then on. None: silence says nothing."""
 
+    second_hand: ClassVar[bool] = False
+    """Whether it repeats what others publish: its prices count only where none of another source
+    is known of the same machine, place, option and term."""
     in_parts: ClassVar[bool] = False
     """Whether an archive may hold several files of it, which are taken in together."""
 

@@ -43,6 +43,7 @@ class GpuhuntCatalog(CsvCatalogue):
     """What a provider asks for its machines, and where it lists them."""
 
     name = "gpuhunt-catalog"
+    second_hand = True
     in_parts = True
     marks = frozenset({"instance_name", "location", "price", "gpu_count", "gpu_name", "spot"})
     numbers = frozenset({"price", "cpu", "memory", "gpu_count", "gpu_memory"})

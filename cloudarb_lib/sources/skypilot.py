@@ -47,6 +47,7 @@ class SkyPilotCatalogue(CsvCatalogue):
     """What a cloud asks for its machines, and in which zones it lists them."""
 
     name = "skypilot-catalog"
+    second_hand = True
     marks = frozenset({"InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "Region"})
     numbers = frozenset({"AcceleratorCount", "vCPUs", "MemoryGiB", "Price", "SpotPrice"})
     texts = frozenset({"GpuInfo", "AvailabilityZone"})

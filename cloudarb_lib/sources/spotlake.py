@@ -43,6 +43,7 @@ class SpotLakeSnapshots(CsvCatalogue):
     """What machines cost as spot and on demand when SpotLake looked."""
 
     name = "spotlake"
+    second_hand = True
     marks = frozenset({"InstanceType", "Region", "SpotPrice"})
     numbers = frozenset({"SpotPrice", "OndemandPrice", "Savings", "IF"})
     texts = frozenset({"Time", "Date", "AZ", "SPS", "InstanceTier"})

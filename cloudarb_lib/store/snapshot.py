@@ -21,8 +21,14 @@ from cloudarb_lib.tables.stored_schema import STORED
 _MACHINE_COLUMNS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory_gib")
 _OFFER = ", ".join(OFFER_PARTS)
 _KEY = f"{_OFFER}, effective_at, observed_at"
+_MACHINE_AND_PLACE = ", ".join(part for part in OFFER_PARTS if part != "zone")
 _EVENTS = f"""
-    WITH verdict AS (
+    WITH first_hand AS (
+        SELECT DISTINCT {_MACHINE_AND_PLACE}
+        FROM price_events
+        SEMI JOIN (FROM price_events WHERE source IN $second_hand) USING ({_MACHINE_AND_PLACE})
+        WHERE source NOT IN $second_hand AND observed_at <= $as_of
+    ), verdict AS (
         SELECT {_KEY}, arg_max(verdict, decided_at) AS verdict
         FROM verdicts
         WHERE decided_at <= $as_of
@@ -90,7 +96,8 @@ _EVENTS = f"""
         concat_ws('/', {_OFFER}) AS offer_id,
         {", ".join(_MACHINE_COLUMNS)}
     FROM known LEFT JOIN instances USING (provider, instance_type)
-    WHERE ($providers IS NULL OR provider IN $providers)
+    WHERE (source NOT IN $second_hand OR ({_MACHINE_AND_PLACE}) NOT IN (FROM first_hand))
+        AND ($providers IS NULL OR provider IN $providers)
         AND ($options IS NULL OR purchase_option IN $options)
         AND (NOT $gpu_only OR gpu_count > 0)
     ORDER BY offer_id, effective_at, observed_at, held_back DESC
@@ -303,16 +310,19 @@ class Snapshot(AbstractContextManager["Snapshot"]):
             effective_at) the latest one stands; rows that were held back are among them, unless a
             good one of the same two times is there. A price that a list took back
             (glitch_reverted), or that a verdict dropped, is left out: the one before stands.
-            ``gone_after_hours`` is that of the source, NaN where its silence says nothing.
+            ``gone_after_hours`` is that of the source, NaN where its silence says nothing. Rows of
+            sources at second hand are left out where another source tells of the same machine.
         """
         unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
         if unknown:
             raise ParameterError(
                 f"purchase option {min(unknown)!r} is unknown.", f"Use {PURCHASE_OPTIONS}."
             )
+        sources = registry.registered()
         events = self._con.execute(
             _EVENTS,
             {
+                "second_hand": [source.name for source in sources if source.second_hand],
                 "as_of": parse_as_of(as_of),
                 "providers": providers,
                 "options": purchase_options,
@@ -323,7 +333,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         offer_ids = pd.Index(events["offer_id"].unique(), dtype=object)
         events["offer_id"] = pd.Categorical(events["offer_id"], categories=offer_ids)
         events["offer_count"] = events["offer_count"].astype("Int32")
-        silences = {source.name: source.gone_after_hours for source in registry.registered()}
+        silences = {source.name: source.gone_after_hours for source in sources}
         events["gone_after_hours"] = events["source"].map(silences).astype(float)
         corrected = events.duplicated(["offer_id", "effective_at"], keep="last")
         return events[~corrected].reset_index(drop=True) if corrected.any() else events
