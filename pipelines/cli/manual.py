@@ -90,7 +90,7 @@ def _leaves(group: TyperGroup, ctx: Any) -> Iterator[Any]:
 class Verb(TyperCommand):
     """A command whose list options take all values up to the next option: ``--terms 1y 3y``.
 
-    Where words may also be arguments, such as FILE, an option takes the one word behind it.
+    Where any number of words may be arguments, such as FILE ..., an option takes the one behind it.
     """
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -99,7 +99,10 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat the option before each of its values, which is how typer wants it."""
-        takes_words = any(parameter.param_type_name == "argument" for parameter in self.params)
+        takes_words = any(
+            parameter.param_type_name == "argument" and parameter.nargs == -1
+            for parameter in self.params
+        )
         lists = {
             name
             for parameter in self.params
