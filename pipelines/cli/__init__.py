@@ -18,6 +18,7 @@ from pipelines.cli import (
     replay,
     risk_backtest,
     run,
+    trace,
 )
 from pipelines.cli.manual import Manual, Verb
 
@@ -78,6 +79,7 @@ deadletter_app.command("drop", cls=Verb, options_metavar="[--store FOLDER]")(
     deadletter.deadletter_drop
 )
 app.add_typer(deadletter_app, name="deadletter")
+app.command("trace", cls=Verb, options_metavar="[--store FOLDER]")(trace.trace)
 app.command("replay", cls=Verb, options_metavar="[--into FOLDER] [OPTIONS]")(replay.replay)
 app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
     backtest.backtest

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, write_text
 from cloudarb_lib.testing.http import Reply, ServerThread
 from cloudarb_lib.testing.services import AzurePrices
 from pipelines.cli import main
@@ -106,3 +109,32 @@ def test_nothing_collected_yet(verb, capsys):
 def test_a_mistake_is_told(verb, capsys, words, fault):
     assert verb("collect", *words) == NOT_ACCEPTABLE
     assert fault in capsys.readouterr().err
+
+
+def test_a_price_is_traced_to_the_bytes_that_told_it(tmp_path, verb, capsys):
+    verb(*COLLECT, ask=True)
+    capsys.readouterr()
+    assert verb("trace", "azure/eastus//Standard_D2s_v5/on_demand/") == DONE
+    shown = capsys.readouterr().out
+    assert shown.startswith("0.5 USD/h from ")
+    path = shown.splitlines()[1].partition(", line ")[0]
+    with gzip.open(path) as kept:
+        assert b'"Standard_D2s_v5"' in kept.read()
+    assert "price_usd_per_hour 0.5" in shown
+    assert verb("trace", "azure/westus//Standard_D2s_v5/on_demand/") == NOT_ACCEPTABLE
+
+
+@pytest.mark.parametrize("words", ["azure", "azure/eastus//m/on_demand", "a/b/c/d/e/f/g"])
+def test_what_is_no_offer_is_said(words, verb, capsys):
+    verb(*COLLECT, ask=True)
+    assert verb("trace", words) == NOT_ACCEPTABLE
+    assert "is no offer" in capsys.readouterr().err
+
+
+def test_a_price_of_no_kept_answer_names_its_record(tmp_path, verb, capsys):
+    own = write_text(tmp_path / "own.csv", PRICE_HEADER + PRICE_ROW)
+    verb("ingest", str(own))
+    assert verb("trace", "gcp/us-east1//n2-standard-4/spot/") == DONE
+    shown = capsys.readouterr().out
+    assert "source own" in shown
+    assert "no kept answer" in shown
