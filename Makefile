@@ -36,7 +36,7 @@ test: $(STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n 2 --dist loadscope $(NBVAL) notebooks tests
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --durations 25 $(NBVAL) notebooks tests
 
 QUICK := not (slow or fit or solver or kernel)
 quick: $(STAMP)  ## while you work, under a minute: lint, types, tests without a fit, kernel or long solve
