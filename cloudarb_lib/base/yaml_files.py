@@ -76,7 +76,7 @@ def read_yaml(path: str | Path, ours: str) -> YamlFile:
         The file; from the current folder, else as ``locations.find`` finds it.
     ours : str
         Pattern of the files of that kind that come with the program, such as
-        ``data/demand*.yaml``: they are named where the file does not exist.
+        ``data/demand*.yaml``: they are named where the file does not exist. '': none do.
 
     Returns
     -------
@@ -99,6 +99,8 @@ def read_yaml(path: str | Path, ours: str) -> YamlFile:
         values = {str(key): value for key, value in loader.construct_document(root).items()}
         return YamlFile(path.name, values, root)
     except FileNotFoundError as cause:
+        if not ours:
+            raise ParameterError(f"no file {path}.", "Check the path.") from cause
         folder = locations.bundled()
         names = sorted(str(example.relative_to(folder)) for example in folder.glob(ours))
         raise ParameterError(f"no file {path}.", f"There are {', '.join(names)}.") from cause

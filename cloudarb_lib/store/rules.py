@@ -53,7 +53,9 @@ HIGHEST_PRICE_USD_PER_HOUR = 100_000.0
 """No machine costs as much: the dearest of the bundled history asks 623."""
 
 DUPLICATE_DISAGREES = Reason(
-    "duplicate_disagrees", "differs from another row of the same key", "keep one"
+    "duplicate_disagrees",
+    "differs from another row of the same key",
+    "keep one; a price that corrects a stored one needs a later observed_at",
 )
 """Found when a file is merged, see ``merge``."""
 

@@ -152,7 +152,7 @@ _HELD = f"""
         FROM quarantine LEFT JOIN doubts USING (file_sha256, line, reason)
         WHERE since <= $as_of
     ), good AS (
-        SELECT {_OFFER}, max(effective_at) AS effective_until
+        SELECT {_OFFER}, max((effective_at, observed_at)) AS last_good
         FROM (
             FROM price_events
             SEMI JOIN entry USING ({_OFFER})
@@ -172,7 +172,7 @@ _HELD = f"""
             AND verdict IS NULL
             AND reason <> 'glitch_reverted'
             AND corrected_usd_per_hour IS NULL
-            AND coalesce(effective_at > effective_until, true) AS keeps_out
+            AND coalesce((effective_at, observed_at) > last_good, true) AS keeps_out
     FROM entry LEFT JOIN verdict USING ({_KEY}) LEFT JOIN good USING ({_OFFER})
 """
 WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."

@@ -175,6 +175,11 @@ def test_a_map_that_does_not_say_how_is_refused(text: str, words: str, tmp_path:
     assert words in str(refused.value)
 
 
+def test_a_map_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"no file .*map\.yaml"):
+        read_map(tmp_path / "map.yaml")
+
+
 def test_the_map_of_the_page_is_one(tmp_path: Path) -> None:
     shown = re.findall(r"```yaml\n(columns:.*?)```", PAGE.read_text(), flags=re.S)
     assert len(shown) == 1

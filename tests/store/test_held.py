@@ -61,6 +61,22 @@ def test_a_good_price_of_later_ends_it(store: Path, tmp_path: Path) -> None:
     assert set(table[table["keeps_out"]]["reason"]) == {"price_zero"}
 
 
+def test_a_row_held_back_at_a_later_look_at_the_same_price_keeps_its_offer_out(
+    tmp_path: Path,
+) -> None:
+    head = PRICE_HEADER.strip() + ",observed_at\n"
+    seen = [
+        f"{line(5, price).strip()},2026-04-0{day}T00:00:00Z\n" for price, day in ((8, 6), (0, 7))
+    ]
+    store = tmp_path / "s"
+    for number, row in enumerate(seen):
+        ingest(store, write_text(tmp_path / f"{number}.csv", head + row))
+    assert prices(store, "2026-04-08") == [None]
+    assert entries(store)["keeps_out"].tolist() == [True]
+    ingest(store, write_text(tmp_path / "good.csv", head + seen[0].replace("04-06", "04-07")))
+    assert entries(store)["keeps_out"].tolist() == [False]
+
+
 def test_nothing_later_is_seen(store: Path) -> None:
     assert entries(store, "2026-04-06")["price_usd_per_hour"].dropna().tolist() == [4.0]
     decide(store, id_of(store, price_usd_per_hour=4.0), verdict="drop", why="x", decided_at=DECIDED)
