@@ -325,10 +325,11 @@ def _print_plan(table: pd.DataFrame, problem: Problem, demand: Demand, out: Path
 
 
 def _print_left_out(states: pd.DataFrame, plan: pd.DataFrame, offers: pd.DataFrame) -> None:
-    """Print how many offers of these GPU models are left out, and what that changes."""
+    """Print whether the plan's offers are known to be sold, and which offers are left out."""
     from cloudarb_lib.market import explore
 
     cheaper = explore.cheaper_left_out(states, plan, offers)
+    print(explore.sold_in_words(plan, offers))
     print(explore.left_out_in_words(states, cheaper), "Table offer_states has them all.")
 
 

@@ -10,6 +10,7 @@ from cloudarb_lib.market.explore.left_out import cheaper_left_out, left_out, lef
 from cloudarb_lib.market.explore.moves import moves, step_table
 from cloudarb_lib.market.explore.over_time import price_history, volatility
 from cloudarb_lib.market.explore.places import by_site, discounts, landscape
+from cloudarb_lib.market.explore.sold import sold_in_words
 from cloudarb_lib.market.explore.spreads import saving_kept_pct, spreads
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "price_changes_by_site",
     "price_history",
     "saving_kept_pct",
+    "sold_in_words",
     "spreads",
     "step_table",
     "volatility",
