@@ -22,6 +22,7 @@ from cloudarb_lib.sources.machine_patterns import (
     provider_by_machines,
     provider_by_name,
 )
+from cloudarb_lib.sources.names.gpus import with_form_of_machine
 from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.sources.rows import CatalogueTables, Machine, Price, Sale
 
@@ -147,7 +148,7 @@ def _specification(provider: str, machine: str, row: Row) -> Machine:
         instance_type=machine,
         vcpus=row.get("cpu", ""),
         memory_gib=row.get("memory", ""),
-        gpu_model=row["gpu_name"] if has_gpus else "",
+        gpu_model=with_form_of_machine(row["gpu_name"], row["instance_name"]) if has_gpus else "",
         gpu_count=row["gpu_count"] if has_gpus else "0",
         gpu_memory_gib=row.get("gpu_memory", "") if has_gpus else "",
     )

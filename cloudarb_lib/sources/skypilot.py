@@ -25,6 +25,7 @@ from cloudarb_lib.sources.machine_patterns import (
     provider_by_machines,
     provider_by_name,
 )
+from cloudarb_lib.sources.names.gpus import with_form_of_machine
 from cloudarb_lib.sources.numbers import number_of, sum_of
 from cloudarb_lib.sources.rows import CatalogueTables, Machine, Price, Sale
 
@@ -223,8 +224,8 @@ def _gpu_model(machine: str, gpus: Row) -> str:
     told_by_info = re.search(r"'Name': '([^']+)'", gpus.get("GpuInfo", ""))
     named = gpus["AcceleratorName"]
     if told_by_info and told_by_info[1].startswith(named.split("-")[0]):
-        return told_by_info[1]
-    return named
+        named = told_by_info[1]
+    return with_form_of_machine(named, machine)
 
 
 def _gpu_memory_gib(info: str, count: str) -> str:

@@ -48,6 +48,18 @@ MODELS = frozenset(model for model, _ in _SPELLINGS)
 """Every name of gpus.csv; a GPU of another name is taken as it is called."""
 
 
+def with_form_of_machine(name: str, machine: str) -> str:
+    """Return what a source calls a GPU, with the form that only the name of its machine tells.
+
+    >>> with_form_of_machine("H100", "gpu_1x_h100_pcie")
+    'H100 PCIe'
+    """
+    if name and re.search(r"(?<![A-Z])PCIE(?![A-Z])", machine.upper()):
+        stated = re.search("PCIE|SXM|NVL", name.upper())
+        return name if stated else f"{name} PCIe"
+    return name
+
+
 def canonical(name: object, memory_gib: float | None = None) -> str | None:
     """Return the one name of a GPU model; None where the source names none.
 

@@ -1,11 +1,15 @@
 """Spellings of GPU models as providers, catalogues and marketplaces write them."""
 
+from pathlib import Path
+
 import gpuhunt
 import pandas as pd
 import pytest
 
 from cloudarb_lib.base import locations
-from cloudarb_lib.sources.names.gpus import MODELS, canonical
+from cloudarb_lib.sources.names.gpus import MODELS, canonical, with_form_of_machine
+from cloudarb_lib.store import Batch, ingest_files, open_snapshot
+from cloudarb_lib.testing import INGESTED_AT, write_text
 
 SPELLINGS = {
     "A100-40GB": [
@@ -112,3 +116,30 @@ def test_unknown_names_are_normalised_not_guessed() -> None:
 def test_every_gpu_that_gpuhunt_knows_has_a_name() -> None:
     known = gpuhunt.KNOWN_NVIDIA_GPUS + gpuhunt.KNOWN_AMD_GPUS
     assert {gpu.name for gpu in known if canonical(gpu.name, gpu.memory) not in MODELS} == set()
+
+
+def test_a_machine_called_pcie_tells_the_form_that_its_gpu_leaves_out() -> None:
+    assert canonical(with_form_of_machine("H100", "gpu_1x_h100_pcie"), 80) == "H100-PCIE"
+    assert canonical(with_form_of_machine("A100", "NVIDIA A100 80GB PCIe"), 80) == "A100-80GB"
+    assert with_form_of_machine("H100", "gpu_8x_h100_sxm5") == "H100"
+    assert with_form_of_machine("H100 NVL", "h100-pcie") == "H100 NVL"
+    assert with_form_of_machine("", "h100-pcie") == ""
+
+
+GPUHUNT = """instance_name,location,price,cpu,memory,gpu_count,gpu_name,gpu_memory,spot,disk_size
+gpu_1x_h100_pcie,us-west-1,2.49,26,200,1,H100,80,False,
+"""
+SKYPILOT = """\
+InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,Price,Region,GpuInfo,SpotPrice
+gpu_1x_h100_pcie,H100,1,26,200,2.49,us-west-1,,
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("lambdalabs", GPUHUNT), ("lambda", SKYPILOT)])
+def test_catalogues_take_the_form_from_the_machine(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    file = write_text(tmp_path / name / ("vms.csv" if text is SKYPILOT else f"{name}.csv"), text)
+    batch = Batch(file, seen_at=INGESTED_AT)
+    ingest_files([batch], store_dir=tmp_path / "s", now=INGESTED_AT)
+    with open_snapshot(tmp_path / "s") as snapshot:
+        assert snapshot.table("instances")["gpu_model"].tolist() == ["H100-PCIE"]
