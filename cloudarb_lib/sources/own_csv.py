@@ -155,12 +155,15 @@ def _lines_from(file: BinaryIO) -> bytes:
 
 def _has_lone_returns(block: bytes) -> bool:
     """Tell whether lines end at carriage returns alone."""
-    return block.count(b"\r") > block.count(b"\r\n")
+    return b"\r" in block and block.count(b"\r") > block.count(b"\r\n")
 
 
 def _number_of_lines(block: bytes) -> int:
     """Return how many lines end in a block: at a line feed, a carriage return, or both."""
-    return block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+    lines = block.count(b"\n")
+    if b"\r" in block:
+        lines += block.count(b"\r") - block.count(b"\r\n")
+    return lines
 
 
 def _layout_of_file(path: Path, vocabulary: Vocabulary) -> Layout | None:

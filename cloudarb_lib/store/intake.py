@@ -23,6 +23,7 @@ from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.merge import MergeCounts, merge_staged
 from cloudarb_lib.store.report import IngestReport
 from cloudarb_lib.store.rows import ROW, SETTLE_MACHINES, RowsQuery, rows_query
+from cloudarb_lib.store.staged import StagedPrices
 from cloudarb_lib.store.whole import WholeLooks
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -114,6 +115,7 @@ class _Stage:
         self._batch = batch
         self._now = now
         self._queries: dict[tuple[str, pa.Schema], RowsQuery] = {}
+        self._prices: StagedPrices | None = None
         self._staged = StagedFile(sha256="", whole=list(batch.whole), seen_at=batch.seen_at)
 
     def fill(self) -> StagedFile:
@@ -141,7 +143,11 @@ class _Stage:
         numbered = [f"c{i}" for i in range(rows.num_columns - 1)]  # whatever their names hold
         raw = rows.rename_columns([*numbered, LINE])
         raw = raw.append_column(ROW, pa.array(np.arange(len(rows))))
+        if self._prices and query.table == "price_events":
+            raw = self._prices.take_plain(raw, query)
         self._con.register("raw", raw)
+        if not len(raw):
+            return
         text = ", ".join(f"coalesce({column}::VARCHAR, '')" for column in numbered)
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE judged_rows AS {query.sql}")
         self._con.execute(f"""
@@ -159,11 +165,13 @@ class _Stage:
             return
         if query.table in ("price_events", "evidence"):
             self._con.execute(SETTLE_MACHINES)
-        self._con.execute(f"""
-            INSERT INTO staged_{query.table} BY NAME
-            SELECT * EXCLUDE ({ROW}, wrong, named) FROM judged_rows WHERE wrong IS NULL
-        """)
-        if query.table == "price_events":
+        if query.table != "price_events":
+            self._con.execute(f"""
+                INSERT INTO staged_{query.table} BY NAME
+                SELECT * EXCLUDE ({ROW}, wrong, named) FROM judged_rows WHERE wrong IS NULL
+            """)
+        elif self._prices:
+            self._prices.take_judged()
             self._con.execute(f"""
                 INSERT INTO doubting
                 SELECT
@@ -204,6 +212,9 @@ class _Stage:
                 staged.seen_at = seen_at
         if query.table not in staged.tables:
             staged.tables.append(query.table)
+            if query.table == "price_events":
+                self._prices = StagedPrices(self._con)
+                return query
             self._con.execute(f"""
                 CREATE OR REPLACE TEMP TABLE staged_{query.table} AS
                 SELECT 0::BIGINT AS line, * FROM {query.table} LIMIT 0

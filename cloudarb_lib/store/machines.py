@@ -63,11 +63,18 @@ class MachinesBrought:
 
     def note(self, table: str) -> None:
         """Count the rows that wait in ``staged_TABLE``, where they are of machines."""
-        if table in ("price_events", "instances"):
-            prices = "count(*)" if table == "price_events" else "0"
-            self._con.execute(f"""
+        if table == "price_events":
+            self._con.execute("""
                 INSERT INTO brought
-                SELECT provider, instance_type, {prices} FROM staged_{table} GROUP BY ALL
+                SELECT provider, instance_type, sum(prices)
+                FROM (SELECT combination, count(*) AS prices FROM staged_prices GROUP BY ALL)
+                JOIN combinations USING (combination)
+                GROUP BY ALL
+            """)
+        if table == "instances":
+            self._con.execute("""
+                INSERT INTO brought
+                SELECT DISTINCT provider, instance_type, 0 FROM staged_instances
             """)
 
     def notices(self) -> list[str]:

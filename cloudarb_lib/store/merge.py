@@ -2,13 +2,14 @@
 
 Temporary tables of the writer's connection, from the first step to the last:
 
-- ``staged_TABLE``: the good rows of the file as the table has them, with ``line``;
+- ``staged_TABLE``: the good rows of the file as the table has them, with ``line``; of prices see
+  ``staged``;
 - ``held_back``: line, reason, detail and row_text of the rows that go to quarantine;
 - ``doubting``: prices among these whose offer and times can be read;
 - ``stored``: rows of the table about what the file is about;
 - ``clashing``: keys whose rows disagree;
-- ``judged``: id (rowid in ``staged_TABLE``) of each row of the file that stays, whether it
-  ``corrects`` an earlier row, and whether it says the ``same`` as that.
+- ``judged``: id (rowid in ``staged_TABLE``, of prices in ``staged_prices``) of each row of the file
+  that stays, whether it ``corrects`` an earlier row, and whether it says the ``same`` as that.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 
 from cloudarb_lib.base.types import OFFER_PARTS
-from cloudarb_lib.store.price_rows import add_prices, add_table
+from cloudarb_lib.store.price_rows import add_combined, add_prices
 from cloudarb_lib.store.rules import DUPLICATE_DISAGREES
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -78,8 +80,8 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
     if table == "instances":
         con.execute(_KEEP_WHAT_IS_KNOWN)
     con.execute(_FIND_STORED if is_prices else _stored_beside(columns, table))
-    if is_prices and con.execute(_ALL_NEW).fetchall() == [(True,)]:
-        return MergeCounts(add_table(con, f"staged_{table}"), 0, 0)
+    if is_prices and _all_new(con):
+        return MergeCounts(add_combined(con, "staged_prices", "combinations"), 0, 0)
     con.execute(_find_clashing(columns, table, with_stored=is_prices))
     con.execute(_hold_back_clashing(columns, table))
     if is_prices:
@@ -92,6 +94,19 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
         add_prices(con, _to_insert(columns, table))
     counts = con.execute(_COUNT).fetchall()[0]
     return MergeCounts(*counts)
+
+
+def _all_new(con: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether no price of a file is about what another is about, or a stored one.
+
+    That is the usual case, and quickly seen. Where hashes fall together we go the long way, which
+    comes to the same.
+    """
+    if con.execute("SELECT EXISTS (FROM stored)").fetchall() == [(True,)]:
+        return False
+    hashes = np.asarray(con.execute(_HASHES_OF_SUBJECTS).fetchnumpy()["subject"])
+    hashes.sort()
+    return not bool((hashes[1:] == hashes[:-1]).any())
 
 
 _FILLED_IN = ", ".join(
@@ -121,7 +136,7 @@ def _merge_columns(table: str) -> MergeColumns:
             key=", ".join(key),
             content="price_usd_per_hour, offer_count",
             subject=", ".join(name for name in key if name != "observed_at"),
-            order="observed_at, in_doubt DESC, id NULLS FIRST",
+            order="observed_at, in_doubt DESC, line NULLS FIRST, id NULLS FIRST",
         )
     return MergeColumns(
         everything=", ".join(names),
@@ -130,6 +145,11 @@ def _merge_columns(table: str) -> MergeColumns:
         subject=", ".join(key),
         order="id NULLS FIRST",
     )
+
+
+def _id_of(table: str) -> str:
+    """Return the column of ``staged_TABLE`` that names its rows."""
+    return "id" if table == "price_events" else "rowid"
 
 
 def _stored_beside(columns: MergeColumns, table: str) -> str:
@@ -192,10 +212,10 @@ def _judge(columns: MergeColumns, table: str) -> str:
             NOT lag(in_doubt, 1, true) OVER earlier AS corrects,
             corrects AND hash({columns.content}) = lag(hash({columns.content})) OVER earlier AS same
         FROM (
-            SELECT rowid AS id, false AS in_doubt, {columns.everything}
+            SELECT {_id_of(table)} AS id, line, false AS in_doubt, {columns.everything}
             FROM staged_{table} ANTI JOIN clashing USING ({columns.key})
             UNION ALL
-            SELECT NULL, false, {columns.everything}
+            SELECT NULL, NULL, false, {columns.everything}
             FROM stored
             {held_back if table == "price_events" else ""}
         )
@@ -209,7 +229,7 @@ def _delete_corrected(columns: MergeColumns, table: str) -> str:
         DELETE FROM {table}
         WHERE ({columns.key}) IN (
             SELECT ({columns.key})
-            FROM staged_{table} JOIN judged ON staged_{table}.rowid = judged.id
+            FROM staged_{table} JOIN judged ON staged_{table}.{_id_of(table)} = judged.id
             WHERE NOT same AND corrects
         )
     """
@@ -218,7 +238,7 @@ def _delete_corrected(columns: MergeColumns, table: str) -> str:
 def _to_insert(columns: MergeColumns, table: str) -> str:
     return f"""
         SELECT {columns.everything}
-        FROM staged_{table} JOIN judged ON staged_{table}.rowid = judged.id
+        FROM staged_{table} JOIN judged ON staged_{table}.{_id_of(table)} = judged.id
         WHERE NOT same
     """
 
@@ -230,27 +250,21 @@ _FIND_STORED = f"""
     FROM (
         FROM price_numbers
         SEMI JOIN (
-            SELECT DISTINCT offer, effective_at
-            FROM staged_price_events JOIN price_offers USING ({_OFFER})
+            SELECT offer, effective_at
+            FROM staged_prices
+            JOIN combinations USING (combination)
+            JOIN price_offers USING ({_OFFER})
         ) USING (offer, effective_at)
     )
     JOIN price_offers USING (offer)
     JOIN price_records USING (record)
 """
 """By number: most stored prices are of other offers and times."""
-_SUBJECT = f"{_OFFER}, effective_at"
-_ALL_NEW = f"""
-    SELECT
-        NOT EXISTS (FROM stored)
-        AND NOT EXISTS (
-            SELECT hash({_SUBJECT}) AS by_one_hash, hash(1, {_SUBJECT}) AS by_another
-            FROM staged_price_events
-            GROUP BY ALL
-            HAVING count(*) > 1
-        )
+_HASHES_OF_SUBJECTS = f"""
+    SELECT hash(offer_hash, effective_at) AS subject
+    FROM staged_prices
+    JOIN (SELECT combination, hash({_OFFER}) AS offer_hash FROM combinations) USING (combination)
 """
-"""Whether no row of a file is about what another is about, or a stored one: the usual case, and
-quickly seen. Where hashes fall together the long way comes to the same."""
 _DOUBT_CLASHING = f"""
     INSERT INTO doubting
     SELECT

@@ -121,19 +121,40 @@ def start_call(con: duckdb.DuckDBPyConnection, folder: Path, work: Path) -> None
 def add_prices(con: duckdb.DuckDBPyConnection, query: str) -> None:
     """Add the rows of a query, which has the columns of ``price_events`` by name."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE adding AS {query}")
-    add_table(con, "adding")
-    con.execute("DROP TABLE adding")
-
-
-def add_table(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    """Add the rows of a table with the columns of ``price_events``; return how many they are."""
-    number_offers(con, table)
+    number_offers(con, "adding")
     con.execute(f"""
         INSERT INTO fresh.price_rows
         SELECT offer, record, {_VALUES}
-        FROM {table} JOIN price_offers USING ({_OFFER}) JOIN price_records USING ({_RECORD})
+        FROM adding JOIN price_offers USING ({_OFFER}) JOIN price_records USING ({_RECORD});
+        DROP TABLE adding
     """)
-    return _count(con, table)
+
+
+def add_combined(con: duckdb.DuckDBPyConnection, rows: str, combinations: str) -> int:
+    """Add prices that have their texts by number; return how many they are.
+
+    Parameters
+    ----------
+    con : duckdb.DuckDBPyConnection
+        The writer's connection.
+    rows : str
+        Table with ``combination``, times and price.
+    combinations : str
+        Table with ``combination`` and the other columns of ``price_events``.
+    """
+    number_offers(con, f"(FROM {combinations} SEMI JOIN {rows} USING (combination))")
+    con.execute(f"""
+        INSERT INTO fresh.price_rows
+        SELECT offer, record, {_VALUES}
+        FROM {rows}
+        JOIN (
+            SELECT combination, offer, record, offer_count
+            FROM {combinations}
+            JOIN price_offers USING ({_OFFER})
+            JOIN price_records USING ({_RECORD})
+        ) USING (combination)
+    """)
+    return _count(con, rows)
 
 
 def number_offers(con: duckdb.DuckDBPyConnection, table: str) -> None:

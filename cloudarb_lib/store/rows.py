@@ -61,19 +61,13 @@ SETTLE_MACHINES = f"""
 """
 """Gives machines that are known the case that we know them in: few rows need it, so it is done
 when they are judged. Machines of providers that write them in lower case are read so."""
-_GOOD_PRICE = f"""
-    provider <> '' AND instance_type <> '' AND currency = 'USD' AND term = ''
-    AND purchase_option IN ('on_demand', 'spot') AND price_kind IN ('administered', 'market')
-    AND {PRICE} > 0 AND {PRICE} <= {HIGHEST_PRICE_USD_PER_HOUR}
+_GOOD_VALUES = f"""
+    ({PRICE}_read IS NULL OR ({PRICE} > 0 AND {PRICE} <= {HIGHEST_PRICE_USD_PER_HOUR}))
     AND effective_at BETWEEN TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z' AND $now
     AND observed_at BETWEEN TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z' AND $now
-    AND offer_count_read IS NULL
-    AND regexp_full_match(
-        concat(provider_read, region_read, zone_read, instance_type_read, source_read),
-        '[ -.0-~]*'
-    )
 """
-"""True of a price that breaks no rule, as nearly all are: the rules cost more than this does."""
+"""True of times and a price that break no rule, as nearly all are."""
+_VALUES = ("effective_at", "observed_at", PRICE)
 
 
 @dataclass(frozen=True)
@@ -85,6 +79,26 @@ class ColumnQuery:
     faults: list[str]
     wrong: str
     """SQL that is true where the value has a fault."""
+
+
+@dataclass(frozen=True)
+class PlainPrices:
+    """How prices in our own unit are read and judged, their texts apart from times and prices.
+
+    Parameters
+    ----------
+    texts : tuple of str
+        The columns of ``raw`` that hold texts.
+    stand_ins : str
+        SQL of the other columns that are read: times and a price that break no rule.
+    sql : str
+        Query of ``ROW``, line, the texts, the times and the price as read, and ``is_good``: whether
+        these break no rule.
+    """
+
+    texts: tuple[str, ...]
+    stand_ins: str
+    sql: str
 
 
 @dataclass(frozen=True)
@@ -101,12 +115,15 @@ class RowsQuery:
         Whether the rows carry no time of their own, so that they are of when the file was seen.
     notices : tuple of str
         What the person who brought the file should know of its columns.
+    plain : PlainPrices or None
+        How most of the rows are judged sooner, where they are prices in our own unit.
     """
 
     table: str
     sql: str
     timeless: bool = False
     notices: tuple[str, ...] = ()
+    plain: PlainPrices | None = None
 
 
 def rows_query(
@@ -175,7 +192,9 @@ def rows_query(
         **conversion.words,
     }
     sql = _judging_sql(columns.table, given, context, conversion)
-    return RowsQuery(columns.table, sql, timeless, columns.notices)
+    is_plain = columns.table == "price_events" and conversion.is_trivial
+    plain = _plain_prices(given, context) if is_plain else None
+    return RowsQuery(columns.table, sql, timeless, columns.notices, plain)
 
 
 class _Conversion:
@@ -235,21 +254,8 @@ def _judging_sql(
     conversion: _Conversion,
 ) -> str:
     """Return the SQL of ``RowsQuery``; ``given`` says where each column stands, and its type."""
-    kept = [column for column in STORED[table].columns if column.name not in WORKED_OUT]
-    queries = {
-        column.name: _column_query(
-            table, column, *given.get(column.name, ("NULL", pa.null())), context
-        )
-        for column in kept
-    }
-    if given.get("observed_at") == _AS_EFFECTIVE:
-        queries["observed_at"] = ColumnQuery(
-            written="NULL AS observed_at_read",
-            value="effective_at AS observed_at",
-            faults=[],
-            wrong="observed_at IS NULL",
-        )
-    names = ", ".join(_stored_value(column) for column in kept)
+    queries = _column_queries(table, given, context)
+    names = ", ".join(_stored_value(column) for column in _kept(table))
     parts = [_series_query(name, *given[name]) for name in ONE_SERIES if name in given]
     parts += queries.values()
     faults = " ".join(fault for query in parts for fault in query.faults)
@@ -257,8 +263,6 @@ def _judging_sql(
     names_offer = [query.wrong for query in parts if query.value == ""]
     names_offer += [queries[name].wrong for name in STORED[table].key]
     key_wrong = " OR ".join(names_offer)
-    is_common = table == "price_events" and conversion.is_trivial and len(parts) == len(queries)
-    good = Template(_GOOD_PRICE).substitute(context) if is_common else "false"
     written = [query.written for query in parts]
     if conversion.reads_gpu_count:
         written.append(f"{given[GPU_COUNT][0]} AS {GPU_COUNT}_read")
@@ -272,10 +276,65 @@ def _judging_sql(
             {ROW},
             line,
             {names},
-            CASE WHEN {good} THEN NULL ELSE CASE {faults} END END AS wrong,
+            CASE {faults} END AS wrong,
             CASE WHEN wrong IS NOT NULL THEN NOT ({key_wrong}) END AS named
         FROM ({conversion.sql(rows) if table == "price_events" else rows})
     """
+
+
+def _plain_prices(
+    given: dict[str, tuple[str, pa.DataType]], context: Mapping[str, str]
+) -> PlainPrices:
+    """Return how texts are judged apart; ``given`` says where each column stands, and its type."""
+    queries = _column_queries("price_events", given, context)
+    types = {column.name: column for column in STORED["price_events"].columns}
+    texts = {place for name, (place, _) in given.items() if name not in _VALUES}
+    written = []
+    stand_ins = []
+    for name in _VALUES:
+        if given[name] == _AS_EFFECTIVE:
+            continue
+        place, arrow_type = given[name]
+        good = "1.0" if name == PRICE else f"TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z'"
+        text = place
+        if not _holds_type(arrow_type, types[name]):
+            good = "'1'" if name == PRICE else f"'{EARLIEST_TIME}T00:00:00Z'"
+            text = f"nullif({place}::VARCHAR, '')"  # one with spaces around is judged by itself
+        written.append(f"{text} AS {name}_read")
+        if not place.startswith("TIMESTAMPTZ"):
+            stand_ins.append(f"{good} AS {place}")
+    values = ", ".join(queries[name].value for name in _VALUES)
+    sql = f"""
+        SELECT
+            {", ".join([ROW, f"{LINE} AS line", *sorted(texts), *_VALUES])},
+            coalesce({Template(_GOOD_VALUES).substitute(context)}, false) AS is_good
+        FROM (SELECT *, {values} FROM (SELECT *, {", ".join(written)} FROM raw))
+    """
+    return PlainPrices(tuple(sorted(texts)), ", ".join(stand_ins), sql)
+
+
+def _kept(table: str) -> list[Column]:
+    return [column for column in STORED[table].columns if column.name not in WORKED_OUT]
+
+
+def _column_queries(
+    table: str, given: dict[str, tuple[str, pa.DataType]], context: Mapping[str, str]
+) -> dict[str, ColumnQuery]:
+    """Return the SQL of each stored column by its name."""
+    queries = {
+        column.name: _column_query(
+            table, column, *given.get(column.name, ("NULL", pa.null())), context
+        )
+        for column in _kept(table)
+    }
+    if given.get("observed_at") == _AS_EFFECTIVE:
+        queries["observed_at"] = ColumnQuery(
+            written="NULL AS observed_at_read",
+            value="effective_at AS observed_at",
+            faults=[],
+            wrong="observed_at IS NULL",
+        )
+    return queries
 
 
 def _column_query(

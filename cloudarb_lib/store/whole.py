@@ -73,7 +73,7 @@ _TEMPORARY = f"""
 """
 _SET_ASIDE = f"""
     CREATE OR REPLACE TEMP TABLE same AS
-    SELECT staged.rowid AS id
+    SELECT staged.id
     FROM staged_price_events staged JOIN in_force_before before
         ON {_equal("staged", "before")} AND before.look = $look
     WHERE staged.price_usd_per_hour IS NOT DISTINCT FROM before.price
@@ -87,8 +87,8 @@ _SET_ASIDE = f"""
                 AND doubts.observed_at <= staged.observed_at
         );
     INSERT INTO repeated
-    SELECT $look, {_PRICE} FROM staged_price_events WHERE rowid IN (FROM same);
-    DELETE FROM staged_price_events WHERE rowid IN (FROM same)
+    SELECT $look, {_PRICE} FROM staged_price_events WHERE id IN (FROM same);
+    DELETE FROM staged_prices WHERE rowid IN (FROM same)
 """
 """Rows that say what is in force go to ``repeated``, unless the offer is in doubt."""
 _FIND_MISSING = f"""

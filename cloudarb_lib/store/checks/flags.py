@@ -50,19 +50,23 @@ _SCOPE = f"""
         )
         GROUP BY gpu_model
     ), offer AS (
-        SELECT
-            {_OFFER},
-            min(price_usd_per_hour) AS lowest,
-            max(price_usd_per_hour) AS highest,
-            bool_or(price_kind = 'administered') AS is_list
-        FROM price_events
+        SELECT * EXCLUDE (offer)
+        FROM (
+            SELECT
+                offer,
+                min(price_usd_per_hour) AS lowest,
+                max(price_usd_per_hour) AS highest,
+                bool_or(price_kind = 'administered') AS is_list
+            FROM price_numbers JOIN price_records USING (record)
+            GROUP BY offer
+        )
+        JOIN price_offers USING (offer)
         WHERE ({_PLACE}) IN (SELECT ({_PLACE}) FROM place)
             OR (provider, instance_type) IN (
                 SELECT (provider, instance_type) FROM machine SEMI JOIN model USING (gpu_model)
                 UNION ALL
                 SELECT (provider, instance_type) FROM (FROM machines_before EXCEPT FROM machine)
             )
-        GROUP BY {_OFFER}
     ), beside AS (
         SELECT
             *,
