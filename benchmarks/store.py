@@ -1,11 +1,13 @@
 """Ingestion beside a bare DuckDB COPY of the same files, and panels from a snapshot.
 
-Run with ``python -m benchmarks.store``; every figure is the best of 3, seconds of wall clock and
-(CPU seconds of all threads, which a busy machine does not move).
+Run with ``python -m benchmarks.store``; figures of small files are the best of 3, seconds of wall
+clock and (CPU seconds of all threads, which a busy machine does not move). ``--rows 10_000_000``
+makes the large file as long as that.
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.store_large import time_large_csv
 from cloudarb_lib import store
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.types import Panel
@@ -103,6 +106,11 @@ def time_panels(filled: Path) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the large CSV")
+    rows = parser.parse_args().rows
+    with tempfile.TemporaryDirectory() as folder:
+        time_large_csv(Path(folder), rows)
     with tempfile.TemporaryDirectory() as folder:
         filled = Path(folder) / "filled"
         ingest_files([], store_dir=filled, now=BUNDLED_AT)

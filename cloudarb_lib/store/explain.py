@@ -18,9 +18,10 @@ from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Parsed, UnreadRow
 from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store.batch import Batch, scope_text
+from cloudarb_lib.store.column_sql import ROW
 from cloudarb_lib.store.columns import columns_of
 from cloudarb_lib.store.entry import open_snapshot
-from cloudarb_lib.store.rows import ROW, rows_query
+from cloudarb_lib.store.rows import rows_query
 from cloudarb_lib.store.snapshot import connect, current
 from cloudarb_lib.tables.stored_schema import STORED
 

@@ -19,10 +19,11 @@ from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Parsed, Scope, UnreadRow
 from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.store.batch import Batch
+from cloudarb_lib.store.column_sql import ROW
 from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.merge import MergeCounts, merge_staged
 from cloudarb_lib.store.report import IngestReport
-from cloudarb_lib.store.rows import ROW, SETTLE_MACHINES, RowsQuery, rows_query
+from cloudarb_lib.store.rows import SETTLE_MACHINES, RowsQuery, rows_query
 from cloudarb_lib.store.staged import StagedPrices
 from cloudarb_lib.store.whole import WholeLooks
 from cloudarb_lib.tables.stored_schema import STORED

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from string import Template
 
 import pandas as pd
 import pyarrow as pa
 
-from cloudarb_lib.sources.base import LINE, Reason
+from cloudarb_lib.sources.base import LINE
 from cloudarb_lib.sources.names.price_columns import OWN_UNIT, PriceUnit
 from cloudarb_lib.sources.names.providers import PROVIDERS
-from cloudarb_lib.store.columns import (
-    GPU_COUNT,
-    MAY_BE_EMPTY,
-    ONE_SERIES,
-    PRICE,
-    TIMES_SEEN,
-    WORKED_OUT,
-    columns_of,
+from cloudarb_lib.store.column_sql import (
+    AS_EFFECTIVE,
+    ROW,
+    column_queries,
+    fault_of,
+    kept_columns,
+    literal,
+    series_query,
 )
+from cloudarb_lib.store.columns import GPU_COUNT, ONE_SERIES, PRICE, TIMES_SEEN, columns_of
+from cloudarb_lib.store.plain import PlainPrices, plain_prices
 from cloudarb_lib.store.rates import Rate, usd_per_unit_sql
-from cloudarb_lib.store.readings import reading_of
-from cloudarb_lib.store.rules import (
-    EARLIEST_TIME,
-    HIGHEST_PRICE_USD_PER_HOUR,
-    KEY,
-    NEEDED,
-    Rule,
-    rules_for,
-)
 from cloudarb_lib.tables.schema import Column
 from cloudarb_lib.tables.stored_schema import STORED
 
-ROW = "row_read"
-"""Name of the column of ``raw`` that numbers its rows: a line may give several."""
-OTHER_SERIES = Reason(
-    "other_series", "is another series of prices", "only Linux on shared machines is compared"
-)
 _KNOWN_MACHINES = """
     SELECT
         concat(provider, '/', lower(instance_type)) AS spelling,
@@ -48,8 +35,6 @@ _KNOWN_MACHINES = """
     GROUP BY spelling
     HAVING count(*) = 1
 """
-_AS_EFFECTIVE = ("effective_at", pa.null())
-"""Where column observed_at stands in a file without it: a price is seen when it takes effect."""
 _LOWER_CASE = ", ".join(f"'{p.name}'" for p in PROVIDERS.values() if p.machines == "lower")
 SETTLE_MACHINES = f"""
     UPDATE judged_rows
@@ -61,44 +46,6 @@ SETTLE_MACHINES = f"""
 """
 """Gives machines that are known the case that we know them in: few rows need it, so it is done
 when they are judged. Machines of providers that write them in lower case are read so."""
-_GOOD_VALUES = f"""
-    ({PRICE}_read IS NULL OR ({PRICE} > 0 AND {PRICE} <= {HIGHEST_PRICE_USD_PER_HOUR}))
-    AND effective_at BETWEEN TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z' AND $now
-    AND observed_at BETWEEN TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z' AND $now
-"""
-"""True of times and a price that break no rule, as nearly all are."""
-_VALUES = ("effective_at", "observed_at", PRICE)
-
-
-@dataclass(frozen=True)
-class ColumnQuery:
-    """SQL of one stored column: what the file holds, its value, and the faults it may have."""
-
-    written: str
-    value: str
-    faults: list[str]
-    wrong: str
-    """SQL that is true where the value has a fault."""
-
-
-@dataclass(frozen=True)
-class PlainPrices:
-    """How prices in our own unit are read and judged, their texts apart from times and prices.
-
-    Parameters
-    ----------
-    texts : tuple of str
-        The columns of ``raw`` that hold texts.
-    stand_ins : str
-        SQL of the other columns that are read: times and a price that break no rule.
-    sql : str
-        Query of ``ROW``, line, the texts, the times and the price as read, and ``is_good``: whether
-        these break no rule.
-    """
-
-    texts: tuple[str, ...]
-    stand_ins: str
-    sql: str
 
 
 @dataclass(frozen=True)
@@ -174,7 +121,7 @@ def rows_query(
     """
     columns = columns_of(schema.names[:-1], table, dated=seen_at is not None)
     if columns.misfit:
-        fault = _fault(columns.misfit.reason, _literal(columns.misfit.subject))
+        fault = fault_of(columns.misfit.reason, literal(columns.misfit.subject))
         sql = f"SELECT {ROW}, {LINE} AS line, {fault} AS wrong, false AS named FROM raw"
         return RowsQuery(columns.table, sql, notices=columns.notices)
     given = {name: (f"c{i}", schema.field(i).type) for name, i in columns.positions.items()}
@@ -183,17 +130,17 @@ def rows_query(
     if seen_at is not None and timeless:
         given |= dict.fromkeys(times, (_time_literal(seen_at), pa.timestamp("us", tz="UTC")))
     elif columns.table == "price_events" and "observed_at" not in given:
-        given["observed_at"] = _AS_EFFECTIVE
+        given["observed_at"] = AS_EFFECTIVE
     conversion = _Conversion(columns.unit, rates, has_gpu_count=GPU_COUNT in given)
     context = {
-        "source": _literal(source),
+        "source": literal(source),
         "now": _time_literal(now),
-        "currency": _literal(columns.unit.currency),
+        "currency": literal(columns.unit.currency),
         **conversion.words,
     }
     sql = _judging_sql(columns.table, given, context, conversion)
-    is_plain = columns.table == "price_events" and conversion.is_trivial
-    plain = _plain_prices(given, context) if is_plain else None
+    is_plain = columns.table == "price_events" and conversion.is_trivial and PRICE in given
+    plain = plain_prices(given, context) if is_plain else None
     return RowsQuery(columns.table, sql, timeless, columns.notices, plain)
 
 
@@ -254,9 +201,9 @@ def _judging_sql(
     conversion: _Conversion,
 ) -> str:
     """Return the SQL of ``RowsQuery``; ``given`` says where each column stands, and its type."""
-    queries = _column_queries(table, given, context)
-    names = ", ".join(_stored_value(column) for column in _kept(table))
-    parts = [_series_query(name, *given[name]) for name in ONE_SERIES if name in given]
+    queries = column_queries(table, given, context)
+    names = ", ".join(_stored_value(column) for column in kept_columns(table))
+    parts = [series_query(name, *given[name]) for name in ONE_SERIES if name in given]
     parts += queries.values()
     faults = " ".join(fault for query in parts for fault in query.faults)
     # a row of another series says nothing of the offer that its key names
@@ -282,105 +229,6 @@ def _judging_sql(
     """
 
 
-def _plain_prices(
-    given: dict[str, tuple[str, pa.DataType]], context: Mapping[str, str]
-) -> PlainPrices:
-    """Return how texts are judged apart; ``given`` says where each column stands, and its type."""
-    queries = _column_queries("price_events", given, context)
-    types = {column.name: column for column in STORED["price_events"].columns}
-    texts = {place for name, (place, _) in given.items() if name not in _VALUES}
-    written = []
-    stand_ins = []
-    for name in _VALUES:
-        if given[name] == _AS_EFFECTIVE:
-            continue
-        place, arrow_type = given[name]
-        good = "1.0" if name == PRICE else f"TIMESTAMPTZ '{EARLIEST_TIME} 00:00:00Z'"
-        text = place
-        if not _holds_type(arrow_type, types[name]):
-            good = "'1'" if name == PRICE else f"'{EARLIEST_TIME}T00:00:00Z'"
-            text = f"nullif({place}::VARCHAR, '')"  # one with spaces around is judged by itself
-        written.append(f"{text} AS {name}_read")
-        if not place.startswith("TIMESTAMPTZ"):
-            stand_ins.append(f"{good} AS {place}")
-    values = ", ".join(queries[name].value for name in _VALUES)
-    sql = f"""
-        SELECT
-            {", ".join([ROW, f"{LINE} AS line", *sorted(texts), *_VALUES])},
-            coalesce({Template(_GOOD_VALUES).substitute(context)}, false) AS is_good
-        FROM (SELECT *, {values} FROM (SELECT *, {", ".join(written)} FROM raw))
-    """
-    return PlainPrices(tuple(sorted(texts)), ", ".join(stand_ins), sql)
-
-
-def _kept(table: str) -> list[Column]:
-    return [column for column in STORED[table].columns if column.name not in WORKED_OUT]
-
-
-def _column_queries(
-    table: str, given: dict[str, tuple[str, pa.DataType]], context: Mapping[str, str]
-) -> dict[str, ColumnQuery]:
-    """Return the SQL of each stored column by its name."""
-    queries = {
-        column.name: _column_query(
-            table, column, *given.get(column.name, ("NULL", pa.null())), context
-        )
-        for column in _kept(table)
-    }
-    if given.get("observed_at") == _AS_EFFECTIVE:
-        queries["observed_at"] = ColumnQuery(
-            written="NULL AS observed_at_read",
-            value="effective_at AS observed_at",
-            faults=[],
-            wrong="observed_at IS NULL",
-        )
-    return queries
-
-
-def _column_query(
-    table: str, column: Column, place: str, arrow_type: pa.DataType, context: Mapping[str, str]
-) -> ColumnQuery:
-    """Return the SQL of a column that stands at ``place`` in the file."""
-    name = column.name
-    written = f"{name}_read"
-    is_typed = _holds_type(arrow_type, column)
-    reading = reading_of(table, name, column.dtype)
-    words = {"value": name, "written": written, **context}
-    value = Template(reading.of_type if is_typed else reading.of_text).substitute(words)
-    shown = f"concat('{name} ''', left({written}::VARCHAR, 60), '''')"
-    rules = rules_for(table, name, _kinds(table, column))
-    conditions = [f"({Template(rule.condition).substitute(words)})" for rule in rules]
-    faults = [
-        f"WHEN {condition} THEN {_fault(rule, _subject(rule, words) or shown)}"
-        for condition, rule in zip(conditions, rules, strict=True)
-    ]
-    text = f"nullif(trim({place}::VARCHAR), '')"
-    return ColumnQuery(
-        written=f"{place if is_typed else text} AS {written}",
-        value=f"{value} AS {name}",
-        faults=faults,
-        wrong=" OR ".join(f"coalesce({condition}, false)" for condition in conditions) or "false",
-    )
-
-
-def _series_query(name: str, place: str, _: pa.DataType) -> ColumnQuery:
-    """Return the SQL of a column of ``ONE_SERIES``: it has no value, but a fault."""
-    written = f"{name}_read"
-    ours = ", ".join(_literal(value) for value in ONE_SERIES[name])
-    condition = f"lower({written}) NOT IN ({ours})"
-    subject = f"concat('{name} ''', left({written}, 60), '''')"
-    return ColumnQuery(
-        written=f"nullif(trim({place}::VARCHAR), '') AS {written}",
-        value="",
-        faults=[f"WHEN {condition} THEN {_fault(OTHER_SERIES, subject)}"],
-        wrong=f"coalesce({condition}, false)",
-    )
-
-
-def _subject(rule: Rule, words: Mapping[str, str]) -> str:
-    return Template(rule.subject).substitute(words)
-
-
 def _stored_value(column: Column) -> str:
     """Return SQL of a value as the table holds it; a number too large for it is a fault already."""
     if column.dtype == "INTEGER":
@@ -390,36 +238,5 @@ def _stored_value(column: Column) -> str:
     return column.name
 
 
-def _kinds(table: str, column: Column) -> set[str]:
-    """Return by which general rules a column goes."""
-    kinds: set[str] = {column.dtype}
-    # Of a time without a value the rules of its type speak.
-    if (
-        column.dtype != "TIMESTAMPTZ"
-        and not column.nullable
-        and (table, column.name) not in MAY_BE_EMPTY
-    ):
-        kinds.add(KEY if column.name in STORED[table].key else NEEDED)
-    return kinds
-
-
-def _holds_type(arrow_type: pa.DataType, column: Column) -> bool:
-    """Tell whether a file holds the values of a column as such: no text has to be understood."""
-    if column.dtype == "TIMESTAMPTZ":
-        return pa.types.is_timestamp(arrow_type) and arrow_type.tz is not None
-    is_number = pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type)
-    return column.dtype != "VARCHAR" and is_number
-
-
 def _time_literal(time: pd.Timestamp) -> str:
     return f"TIMESTAMPTZ '{time.isoformat()}'"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _fault(reason: Reason, subject: str) -> str:
-    """Return SQL of a fault; ``subject`` is SQL too, of what the reason is about."""
-    sentence = f"concat({subject}, {_literal(f' {reason.predicate}.')})"
-    return f"{{'reason': '{reason.name}', 'detail': {sentence}}}"

@@ -17,7 +17,9 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from cloudarb_lib.store.rows import ROW, SETTLE_MACHINES, PlainPrices, RowsQuery
+from cloudarb_lib.store.column_sql import ROW
+from cloudarb_lib.store.plain import PlainPrices
+from cloudarb_lib.store.rows import SETTLE_MACHINES, RowsQuery
 from cloudarb_lib.tables.stored_schema import STORED
 
 VALUES = ("effective_at", "observed_at", "price_usd_per_hour")

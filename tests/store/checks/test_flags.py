@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.store.checks.flags import flag_wrong_prices, remember_machines
+from cloudarb_lib.store.price_rows import add_prices, make_tables, start_call
 from cloudarb_lib.store.snapshot import connect
-from cloudarb_lib.tables.stored_schema import STORED
 from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
 
 MACHINES = "provider,instance_type,vcpus,memory_gib,gpu_model,gpu_count,gpu_memory_gib\n"
@@ -175,7 +175,8 @@ KEY = [*OFFER_PARTS, "effective_at", "observed_at"]
 
 def empty_store() -> duckdb.DuckDBPyConnection:
     con = connect()
-    con.execute(";".join(table.ddl() for table in STORED.values()))
+    make_tables(con)
+    start_call(con, Path("no segments"), Path(":memory:"))
     return con
 
 
@@ -208,7 +209,7 @@ def add(con: duckdb.DuckDBPyConnection, records) -> None:
         FROM added ANTI JOIN instances USING (provider, instance_type)
         WHERE gpu_count > 0
     """)
-    con.execute("INSERT INTO price_events BY NAME SELECT * EXCLUDE (gpu_count) FROM added")
+    add_prices(con, "SELECT *, NULL AS offer_count FROM added")
     parts = ", ".join(OFFER_PARTS)
     flag_wrong_prices(con, f"SELECT {parts}, min(observed_at) AS since FROM added GROUP BY {parts}")
 
