@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -38,6 +39,7 @@ _BROKEN = (
     EOFError,
     ParseError,
     zipfile.BadZipFile,
+    zlib.error,
 )
 
 

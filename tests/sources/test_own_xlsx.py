@@ -75,3 +75,15 @@ def test_a_zip_that_is_no_workbook_is_refused(tmp_path: Path) -> None:
         archive.writestr("[Content_Types].xml", "<Types/>")
     with pytest.raises(DataError, match="not readable as a workbook"):
         list(OwnXlsx().fetch(tmp_path / "t.xlsx"))
+
+
+def test_damage_inside_a_packed_part_is_told(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "t.xlsx", {"Prices": [NAMES, ROW]})
+    with zipfile.ZipFile(path) as archive:
+        part = archive.getinfo("xl/workbook.xml")
+    data = bytearray(path.read_bytes())
+    start = part.header_offset + 30 + len(part.filename)
+    data[start] = 0xFF  # a block of no known kind
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="not readable as a workbook"):
+        list(OwnXlsx().fetch(path))

@@ -24,7 +24,7 @@ def test_catalogues_are_sources_at_second_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("as_of", "prices"), [("2026-03-01", []), ("2026-03-04", [20.0]), ("2026-03-06", [20.0, 11.0])]
+    ("as_of", "prices"), [("2026-02-28", []), ("2026-03-03", [20.0]), ("2026-03-06", [20.0, 11.0])]
 )
 def test_a_price_at_second_hand_counts_where_no_other_is_known(
     as_of: str, prices: list[float], tmp_path: Path
