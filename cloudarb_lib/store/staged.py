@@ -99,8 +99,10 @@ class StagedPrices:
                 FROM raw
                 LIMIT 0
             """)
+            self._judge_texts(query.sql, plain, "raw")
         if self._read(raw, plain):
-            self._judge_texts(query.sql, plain)
+            unknown = f"raw SEMI JOIN (FROM read_rows WHERE combination IS NULL) USING ({ROW})"
+            self._judge_texts(query.sql, plain, unknown)
             self._read(raw, plain)
         self._con.execute(_STAGE_READ)
         return raw.take(self._con.sql(_LEFT).to_arrow_table()[ROW])
@@ -123,15 +125,14 @@ class StagedPrices:
         unknown = self._con.execute("SELECT count(*) - count(combination) FROM read_rows")
         return unknown.fetchall() != [(0,)]
 
-    def _judge_texts(self, sql: str, plain: PlainPrices) -> None:
-        """Judge texts of ``raw`` that have no combination yet, and note it."""
+    def _judge_texts(self, sql: str, plain: PlainPrices, rows: str) -> None:
+        """Judge texts of rows of ``raw`` that have no combination yet, and note it."""
         texts = "".join(f"{text}, " for text in plain.texts)
         self._con.execute(f"""
             CREATE OR REPLACE TEMP TABLE new_texts AS
             SELECT *, {plain.stand_ins}, 0 AS line_read, row_number() OVER () AS {ROW}
             FROM (
-                SELECT DISTINCT {texts} 0 AS any
-                FROM raw SEMI JOIN (FROM read_rows WHERE combination IS NULL) USING ({ROW})
+                SELECT DISTINCT {texts} 0 AS any FROM {rows}
             )
         """)
         self._con.register("raw", self._con.sql("FROM new_texts").to_arrow_table())
