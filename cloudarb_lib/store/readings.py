@@ -114,13 +114,13 @@ _CURRENCY = """
     coalesce(
         upper($written),
         CASE
-            WHEN provider = 'aws' AND region LIKE 'cn-%' THEN 'CNY'
+            WHEN region LIKE 'cn-%' THEN 'CNY'
             WHEN provider = 'azure' AND region LIKE 'china%' THEN 'CNY'
         END,
         $currency
     )
 """
-"""In China AWS and Azure ask for yuan: only a file that says otherwise row by row is believed."""
+"""In China clouds ask for yuan: only a file that says otherwise row by row is believed."""
 _NUMBER = """
     nullif(
         CASE WHEN NOT contains($written, '_') THEN TRY_CAST($written AS DOUBLE) END,

@@ -51,6 +51,8 @@ def _named(word: str, value: str) -> str:
 
 HIGHEST_PRICE_USD_PER_HOUR = 100_000.0
 """No machine costs as much: the dearest of the bundled history asks 623."""
+HOURS_OF_LONGEST_TERM = 3 * 8760
+"""The price of a commitment may be that of its whole term: it is judged against on demand."""
 
 DUPLICATE_DISAGREES = Reason(
     "duplicate_disagrees",
@@ -112,7 +114,10 @@ RULES = (
         f"is above {HIGHEST_PRICE_USD_PER_HOUR:,.0f} USD per hour",
         "check the unit and the currency",
         about="price_usd_per_hour",
-        condition=f"$value > {HIGHEST_PRICE_USD_PER_HOUR}",
+        condition=f"""
+        $value > {HIGHEST_PRICE_USD_PER_HOUR}
+            * CASE WHEN purchase_option = 'reserved' THEN {HOURS_OF_LONGEST_TERM} ELSE 1 END
+        """,
     ),
     Rule(
         "time_naive",

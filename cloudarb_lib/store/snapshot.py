@@ -15,6 +15,7 @@ from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.sources import registry
 from cloudarb_lib.store.price_rows import has_our_tables, segment_paths, show_prices
+from cloudarb_lib.store.rules import DUPLICATE_DISAGREES
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -62,7 +63,8 @@ _EVENTS = f"""
                     AS wrong
             FROM price_events LEFT JOIN flag USING ({_KEY}) LEFT JOIN verdict USING ({_KEY})
         )
-        WHERE observed_at <= $as_of AND verdict IS DISTINCT FROM 'drop'
+        WHERE observed_at <= $as_of
+            AND (verdict IS DISTINCT FROM 'drop' OR ({_KEY}) IN (SELECT ({_KEY}) FROM doubts))
     ), doubt AS (
         SELECT
             {_KEY},
@@ -100,7 +102,11 @@ _EVENTS = f"""
         AND ($providers IS NULL OR provider IN $providers)
         AND ($options IS NULL OR purchase_option IN $options)
         AND (NOT $gpu_only OR gpu_count > 0)
-    ORDER BY offer_id, effective_at, observed_at, held_back DESC
+    ORDER BY
+        offer_id,
+        effective_at,
+        observed_at,
+        CASE WHEN NOT held_back THEN 1 WHEN quality = '{DUPLICATE_DISAGREES.name}' THEN 2 ELSE 0 END
 """
 _LAST_PRICES = f"""
     SELECT
@@ -308,8 +314,9 @@ class Snapshot(AbstractContextManager["Snapshot"]):
             ``offer_id`` (a category) and the specification of the machine (null where unknown),
             sorted by offer_id and effective_at. Of several observations of one (offer,
             effective_at) the latest one stands; rows that were held back are among them, unless a
-            good one of the same two times is there. A price that a list took back
-            (glitch_reverted), or that a verdict dropped, is left out: the one before stands.
+            good one of the same two times is there that they do not contradict. A price that a
+            list took back (glitch_reverted), or that a verdict dropped, is left out: the one before
+            stands.
             ``gone_after_hours`` is that of the source, NaN where its silence says nothing. Rows of
             sources at second hand are left out where another source tells of the same machine.
         """

@@ -88,8 +88,14 @@ def test_rows_of_one_time_that_disagree_put_the_offer_in_doubt(tmp_path: Path) -
     store = tmp_path / "s"
     ingest(store, file_of(tmp_path / "p.csv", price(20, "8"), price(21, "9"), price(21, "10")))
     assert shown(store, 22) == [[8.0, "ok"], [None, "duplicate_disagrees"]]
-    ingest(store, file_of(tmp_path / "q.csv", price(20, "7")))  # against what is stored: that stays
-    assert shown(store, 20) == [[8.0, "ok"]]
+    ingest(store, file_of(tmp_path / "q.csv", price(20, "7")))  # against what is stored
+    assert shown(store, 20) == [[None, "duplicate_disagrees"]]
+    write(
+        store,
+        f"INSERT INTO verdicts VALUES ({OFFER}, TIMESTAMPTZ '2026-04-20',"
+        " TIMESTAMPTZ '2026-04-20', 'drop', 'a slip', TIMESTAMPTZ '2026-04-20')",
+    )
+    assert shown(store, 20) == [[8.0, "ok"]]  # the row held back goes, the stored one stays
 
 
 def test_flags_and_verdicts_count_from_when_they_were_made(tmp_path: Path) -> None:

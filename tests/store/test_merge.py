@@ -86,7 +86,7 @@ def test_later_looks_supersede_and_disagreeing_rows_are_held_back(tmp_path: Path
     with open_snapshot(store) as snapshot:
         for day, prices in (
             ("2026-01-04", []),
-            ("2026-01-07", [1]),
+            ("2026-01-07", [None]),  # a row of that day disagrees with the stored one
             ("2026-01-13", [2]),
             ("2026-01-21", [None]),  # two rows of that day disagree
             ("2026-01-26", [2, 7]),

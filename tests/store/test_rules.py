@@ -167,3 +167,16 @@ def test_a_column_without_a_name_is_no_news(tmp_path: Path) -> None:
     text = PRICE_HEADER.strip() + ",\n" + PRICE_ROW.strip() + ",\n"
     report = ingest(tmp_path / "s", write_text(tmp_path / "d.csv", text))
     assert (report.new, report.notices) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("option", "price", "is_held"),
+    [("reserved_1y", 265_000, False), ("reserved_3y", 3e9, True), ("on_demand", 265_000, True)],
+)
+def test_only_a_commitment_may_cost_what_a_whole_term_does(
+    option: str, price: float, is_held: bool, tmp_path: Path
+) -> None:
+    row = f"aws,us-east-1,p5.48xlarge,{option},2026-01-05T00:00:00Z,{price}\n"
+    ingest(tmp_path / "s", write_text(tmp_path / "a.csv", PRICE_HEADER + row))
+    reasons = quarantine(tmp_path / "s")["reason"].tolist()
+    assert reasons == (["price_beyond_reason"] if is_held else [])

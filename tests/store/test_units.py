@@ -93,13 +93,13 @@ def test_only_usd_is_taken_without_a_rate(tmp_path: Path) -> None:
         P5.replace("us-east-1", "cn-north-1") + "1,",
         P5.replace("us-east-1", "cn-north-1").replace("28T", "27T") + "1,usd",
         "azure,China North 2,m,on_demand,2026-04-28T00:00:00Z,1,",
-        "gcp,cn-made-up,m,on_demand,2026-04-28T00:00:00Z,1,",
+        "alibaba,cn-beijing,m,on_demand,2026-04-28T00:00:00Z,1,",
     ]
     stored = priced(tmp_path, "price_usd_per_hour,currency", *rows)
-    assert set(stored) == {"p5.48xlargeus-east-1", "p5.48xlargecn-north-1", "mcn-made-up"}
+    assert set(stored) == {"p5.48xlargeus-east-1", "p5.48xlargecn-north-1"}
     held_back = quarantine(tmp_path / "s")
     assert held_back[["line", "reason"]].to_numpy().tolist() == [
-        [line, "currency_not_usd"] for line in (3, 4, 6)
+        [line, "currency_not_usd"] for line in (3, 4, 6, 7)
     ]
     assert "currency 'CNY' is not USD" in held_back["detail"][1]
 
