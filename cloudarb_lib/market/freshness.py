@@ -61,7 +61,8 @@ class Freshness:
             )
         expired = {} if expired_after_days is None else expired_after_days
         expired = _by_source(expired, "expired_after_days")
-        expired.setdefault(EVERY_SOURCE, load_assumptions().get("fallback_price_age_days"))
+        if EVERY_SOURCE not in expired:
+            expired[EVERY_SOURCE] = load_assumptions().get("fallback_price_age_days")
         return cls(stale, expired)
 
     def with_stale(self) -> Freshness:

@@ -102,7 +102,7 @@ def _find_snapshot(config: RunConfig) -> Path:
             parse_as_of(config.given["as_of"]),
             providers=config.given.get("providers"),
             stale_after_days=config.given.get("stale_after_days", 1.0),
-            expired_after_days=config.given.get("expired_after_days"),
+            expired_after_days=0.0,  # only what is fresh is asked for
         )
         return snapshot.path
 

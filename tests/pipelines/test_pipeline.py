@@ -95,7 +95,7 @@ def test_the_manifest_tells_what_the_run_rests_on(root):
     entry = told["notebooks"]["01_explore_prices"]
     assert entry["notebook"] == digest_files([root / "notebooks/01_explore_prices.ipynb"])
     assert json.loads(entry["parameters"]) == told["config"]
-    assert (entry["exit_code"], entry["tables"]) == (0, ["offers", "sources"])
+    assert (entry["exit_code"], entry["tables"]) == (0, ["offer_states", "offers", "sources"])
     (run_dir,) = (root / "reports").glob("toy-*")
     local = [str(root), sys.prefix, os.path.expanduser("~")]
     for path in run_dir.rglob("*"):
