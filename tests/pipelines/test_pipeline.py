@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cloudarb_lib.base.digests import digest_files
@@ -52,11 +53,17 @@ def root(tmp_path_factory):
 def test_a_killed_run_is_taken_up_where_it_stood(root):
     first = start(root)
     wait_for("03_allocate         started", first)
+    running = psutil.Process(first.pid)
+    at_work = [running, *running.children(recursive=True)]
+    for process in at_work:  # it is to be at work still, however long the second one takes
+        process.suspend()
     code, said = finish(root)
     assert code == 6
     assert "in use already" in said
     first.kill()
     first.wait()
+    for process in at_work[1:]:
+        process.resume()
     assert manifest(root)["status"] == "running"
     code, said = finish(root)
     assert code == 0, said
