@@ -296,7 +296,11 @@ def test_what_explained_an_older_plan_goes_and_other_files_stay(tmp_path, monkey
 
     monkeypatch.setattr("cloudarb_lib.allocate.runners_up", stop)
     assert run(tmp_path) == 130
-    assert sorted(p.name for p in tables.iterdir()) == ["plan.parquet", "plan_binding.parquet"]
+    assert sorted(p.name for p in tables.iterdir()) == [
+        "offer_states.parquet",
+        "plan.parquet",
+        "plan_binding.parquet",
+    ]
     assert sorted(p.name for p in (tmp_path / "out" / "sky").iterdir()) == [
         "train-1.yaml",
         "train-2.yaml",
