@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from cloudarb_lib.sources.base import PIECE_ROWS, Match, Parsed, Source, open_text, start_of_text
+from cloudarb_lib.sources.base import PIECE_ROWS, Match, Parsed, Source, open_text
+from cloudarb_lib.sources.json_files import looks_like_json
 from cloudarb_lib.sources.json_stream import Entry, PageEnd, entries_in
 
 
@@ -32,9 +33,8 @@ class JsonListing(Source[ListedItems]):
 
     def recognises(self, head: bytes) -> Match:
         """Tell by the names of members whether a file is of this service."""
-        is_json = start_of_text(head)[:1] in (b"{", b"[")
         has_mark = any(f'"{mark}"'.encode() in head for mark in self.marks)
-        return Match.OWN if is_json and has_mark else Match.NO
+        return Match.OWN if looks_like_json(head) and has_mark else Match.NO
 
     def fetch(self, path: Path) -> Iterator[ListedItems]:
         """Yield the items of all pages, and where the last page leads on, say so."""

@@ -65,13 +65,8 @@ class AwsSpot(Feed):
         raise FetchError(f"EC2 tells no spot price of m5.large in {region}.")
 
 
-class AwsOfferings(Feed):
-    """Zones in which AWS sells each machine, once a day."""
-
-    name = "aws-offerings"
-    provider = "aws"
-    source = "aws-offerings"
-    gives = "evidence of sale: the zones (ids) in which each machine is offered"
+class _DailyByRegion(Feed):
+    """What EC2 says of each region, asked for once a day."""
 
     def missing(self, pull: Pull) -> str:
         return aws.missing_credentials()
@@ -79,6 +74,15 @@ class AwsOfferings(Feed):
     async def parts(self, client: Client, pull: Pull) -> list[Part]:
         parts = await aws.regional_parts(client, pull)
         return [part for part in parts if is_due(pull, part.name, _A_DAY_H)]
+
+
+class AwsOfferings(_DailyByRegion):
+    """Zones in which AWS sells each machine, once a day."""
+
+    name = "aws-offerings"
+    provider = "aws"
+    source = "aws-offerings"
+    gives = "evidence of sale: the zones (ids) in which each machine is offered"
 
     async def fetch(self, client: Client, part: Part, pull: Pull) -> AsyncIterator[bytes]:
         arguments = {"LocationType": "availability-zone-id", "MaxResults": 1000}
@@ -94,20 +98,13 @@ class AwsOfferings(Feed):
         raise FetchError(f"EC2 offers no machine in {region}.")
 
 
-class AwsInstanceTypes(Feed):
+class AwsInstanceTypes(_DailyByRegion):
     """What the machines of each region are, once a day."""
 
     name = "aws-instance-types"
     provider = "aws"
     source = "aws-instance-types"
     gives = "vCPUs, memory and GPUs of machines"
-
-    def missing(self, pull: Pull) -> str:
-        return aws.missing_credentials()
-
-    async def parts(self, client: Client, pull: Pull) -> list[Part]:
-        parts = await aws.regional_parts(client, pull)
-        return [part for part in parts if is_due(pull, part.name, _A_DAY_H)]
 
     async def fetch(self, client: Client, part: Part, pull: Pull) -> AsyncIterator[bytes]:
         operation = "describe_instance_types"
