@@ -21,21 +21,13 @@ from cloudarb_lib.sources.json_files import (
     records_of,
     text_of,
 )
+from cloudarb_lib.sources.rows import INSTANCE_COLUMNS
 
 Entry = tuple[int, dict[str, Any]]
 """The number of a machine in the listing, and what is said of it."""
 
 SEVERAL_GPU_MODELS = Reason("several_gpu_models", "has GPUs of several models")
 _MIB_PER_GIB = 1024
-_COLUMNS = (
-    "provider",
-    "instance_type",
-    "vcpus",
-    "memory_gib",
-    "gpu_model",
-    "gpu_count",
-    "gpu_memory_gib",
-)
 _MARKS = (b'"VCpuInfo"', b'"MemoryInfo"', b'"ProcessorInfo"', b'"InstanceStorageSupported"')
 _NAME = "list of machines"
 _WAY_OUT = "Give what `aws ec2 describe-instance-types` printed, complete."
@@ -66,7 +58,7 @@ class AwsInstanceTypes(Source[list[Entry]]):
             vcpus = text_of(mapping_of(machine.get("VCpuInfo")).get("DefaultVCpus"))
             memory = _gib_in(machine.get("MemoryInfo"))
             rows.append(("aws", name, vcpus, memory, *_gpus(gpus), number))
-        return Parsed({"instances": text_table(_COLUMNS, rows)}, unread)
+        return Parsed({"instances": text_table(INSTANCE_COLUMNS, rows)}, unread)
 
 
 def _entries_of(document: Any) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from cloudarb_lib.sources.json_files import (
     text_of,
 )
 from cloudarb_lib.sources.names.gpus import canonical
+from cloudarb_lib.sources.rows import EVIDENCE_COLUMNS
 
 Entry = tuple[int, dict[str, Any]]
 """The number of a type in the listing, and what is said of it."""
@@ -34,17 +35,6 @@ _ATTACHABLE = ("K80", "P4", "P100", "T4", "V100")
 """GPUs that are rented with a machine of another kind (n1); newer ones come in their own."""
 _GONE = ("OBSOLETE", "DELETED")
 _MIB_PER_GIB = 1024
-_EVIDENCE_COLUMNS = (
-    "provider",
-    "region",
-    "zone",
-    "instance_type",
-    "purchase_option",
-    "kind",
-    "source",
-    "sold",
-    "note",
-)
 _INSTANCE_COLUMNS = ("provider", "instance_type", "vcpus", "memory_gib", "gpu_count")
 
 
@@ -81,7 +71,7 @@ class GcpZoneLists(Source[list[Entry]]):
             if "guestCpus" in entry and not records_of(entry.get("accelerators")):
                 machines.setdefault(name, (*_specification(name, entry), number))
         tables = {
-            "evidence": text_table(_EVIDENCE_COLUMNS, evidence),
+            "evidence": text_table(EVIDENCE_COLUMNS, evidence),
             "instances": text_table(_INSTANCE_COLUMNS, list(machines.values())),
         }
         return Parsed(tables, [])

@@ -23,9 +23,9 @@ from cloudarb_lib.sources.base import (
     Parsed,
     UnreadRow,
     open_text,
-    start_of_text,
     text_table,
 )
+from cloudarb_lib.sources.json_files import looks_like_json
 from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.text import OURS, Layout, Vocabulary, fields_of, layout_of
 
@@ -56,7 +56,7 @@ class OwnCsv(TableSource[TableLines]):
     name = "own-csv"
 
     def recognises(self, head: bytes) -> Match:
-        is_json = start_of_text(head)[:1] in (b"{", b"[")
+        is_json = looks_like_json(head)
         is_text = b"\0" not in head[:_TOLD_BY_BYTES] and head.strip()
         return Match.FORMAT if is_text and not is_json else Match.NO
 

@@ -15,9 +15,9 @@ from cloudarb_lib.sources.base import (
     UnreadRow,
     in_pieces,
     open_text,
-    start_of_text,
     text_table,
 )
+from cloudarb_lib.sources.json_files import looks_like_json
 from cloudarb_lib.sources.json_stream import Entry, entries_in
 from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.text import OURS, Vocabulary
@@ -41,7 +41,7 @@ class OwnJson(TableSource[TableEntries]):
     name = "own-json"
 
     def recognises(self, head: bytes) -> Match:
-        return Match.FORMAT if start_of_text(head)[:1] in (b"{", b"[") else Match.NO
+        return Match.FORMAT if looks_like_json(head) else Match.NO
 
     def fetch(self, path: Path, vocabulary: Vocabulary = OURS) -> Iterator[TableEntries]:
         written: tuple[str, ...] = ()
