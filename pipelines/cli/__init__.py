@@ -20,6 +20,7 @@ from pipelines.cli import (
     run,
     trace,
 )
+from pipelines.cli.advise import advise_app
 from pipelines.cli.manual import Manual, Verb
 
 app = typer.Typer(
@@ -87,6 +88,7 @@ app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FIL
 app.command("allocate", cls=Verb, options_metavar="--as-of DAY --out FOLDER [OPTIONS]")(
     allocate.allocate
 )
+app.add_typer(advise_app, name="advise")
 app.command("doctor", cls=Verb, options_metavar="[--live] [OPTIONS]")(doctor.doctor)
 risk_app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
     risk_backtest.risk_backtest

@@ -23,6 +23,8 @@ VERBS = (
     "backtest",
     "allocate",
     "risk backtest",
+    "advise commit",
+    "advise backtest",
     "doctor",
 )
 

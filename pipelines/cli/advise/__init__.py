@@ -1,0 +1,17 @@
+"""``cloudarb advise``: one decision a verb, and whether following the advice would have paid."""
+
+from __future__ import annotations
+
+import typer
+
+from pipelines.cli.advise import backtest, commit
+from pipelines.cli.manual import Verb
+
+advise_app = typer.Typer(
+    help="Decisions: what to do now, and would it have paid.",
+    subcommand_metavar="DECISION ...",
+    options_metavar="",
+    rich_markup_mode=None,
+)
+advise_app.command("commit", cls=Verb, options_metavar="--as-of DAY [OPTIONS]")(commit.commit)
+advise_app.command("backtest", cls=Verb, options_metavar="[OPTIONS]")(backtest.backtest)

@@ -1,0 +1,96 @@
+"""What the decisions of ``cloudarb advise`` are asked with: a market and its price paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cloudarb_lib.base.types import Paths
+    from cloudarb_lib.market import Market
+    from cloudarb_lib.tables.assumptions import Assumptions
+
+WEEK = "7D"
+"""Step of the price grid on which decisions are made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketOptions:
+    """Options of every decision: what was known, and how prices may go on."""
+
+    as_of: Annotated[
+        str, typer.Option(metavar="DAY", help="what was known at the end of it, such as 2026-04-29")
+    ]
+    prices: Annotated[
+        str, typer.Option(metavar="WHICH", help="forecast, or today: prices stay as they are")
+    ] = "forecast"
+    n_paths: Annotated[
+        int, typer.Option(metavar="N", help="price paths over which cost is averaged")
+    ] = 500
+    seed: Annotated[int, typer.Option(metavar="N", help="of the price paths")] = 7
+    stale_after_days: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SOURCE=]DAYS ...",
+            help="leave out prices observed longer ago, of a source or of all  [default: 14]",
+        ),
+    ] = None
+    store: Annotated[
+        str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
+    ] = ""
+
+
+def market_of(options: MarketOptions, providers: list[str] | None = None) -> Market:
+    """Return the market that was known at the end of the day asked about."""
+    from cloudarb_lib import store
+    from cloudarb_lib.base.errors import ParameterError
+    from cloudarb_lib.base.units import parse_as_of
+    from cloudarb_lib.market import read_market
+    from cloudarb_lib.market.freshness import days_by_source
+
+    if options.prices not in ("forecast", "today"):
+        raise ParameterError(f"--prices {options.prices!r} is unknown.", "Use forecast or today.")
+    as_of = parse_as_of(options.as_of)
+    with store.open_snapshot(options.store) as snapshot:
+        return read_market(
+            snapshot,
+            as_of,
+            providers=providers,
+            stale_after_days=days_by_source(["14", *(options.stale_after_days or ())]),
+        )
+
+
+def paths_of(
+    options: MarketOptions,
+    market: Market,
+    offers: pd.DataFrame,
+    assumptions: Assumptions,
+    *,
+    weeks: int,
+) -> Paths | None:
+    """Return weekly sample paths of offers, as far ahead as forecasts go; None for today's prices.
+
+    Parameters
+    ----------
+    weeks : int
+        How far ahead, at most.
+    """
+    import pandas as pd
+
+    from cloudarb_lib import advice, forecast
+
+    if options.prices == "today":
+        return None
+    return advice.sample_paths(
+        market,
+        offers["offer_id"],
+        assumptions,
+        freq=WEEK,
+        horizon_steps=min(weeks, forecast.MAX_AHEAD // pd.Timedelta(WEEK)),
+        n_paths=options.n_paths,
+        seed=options.seed,
+    )
