@@ -129,7 +129,7 @@ def _panel(
     market: Market, end: Market, step: _Step, *, start: object = None, how: str = "last"
 ) -> Panel:
     """Return prices of accepted models that a market knew, of sources still fresh at ``end``."""
-    events = fresh(market.events, end.sources)
+    events = fresh(market.sold(market.events), end.sources)
     accepted = events["gpu_model"].isin(accepted_models(step.workloads))
     return to_panel(
         events[accepted], market.looks, freq=step.length, as_of=market.as_of, start=start, how=how

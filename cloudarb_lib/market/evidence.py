@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 OWN_LISTING = "listing"
-"""Kind of evidence of an offer on a market: it stood on sale itself when it was observed."""
+"""Kind of evidence of an offer on a market, or told with how many are on sale: it stood on sale
+itself when it was observed."""
 EVIDENCE_COLUMNS = ["evidence", "evidence_at"]
 """What ``with_evidence`` adds to offers."""
 _PLACE = ["provider", "region", "instance_type"]
@@ -24,7 +25,7 @@ def with_evidence(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     offers
-        Offers of a time, with ``observed_at``.
+        Offers on record at a time, with ``price_kind``, ``offer_count`` and ``observed_at``.
     evidence
         Table ``evidence`` as of that time: an ``instance_type`` may hold ``*`` for any letters.
 
@@ -38,10 +39,11 @@ def with_evidence(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
     newest = _newest_that_sells(offers, evidence)
     found = offers["offer_id"].astype(object).map(newest["kind"])
     seen_at = offers["offer_id"].astype(object).map(newest["seen_at"])
-    on_market = offers["price_kind"] == "market"
+    counted = offers["offer_count"].astype(float) > 0
+    is_listing = (offers["price_kind"] == "market") | counted
     return offers.assign(
-        evidence=found.astype(object).mask(on_market, OWN_LISTING),
-        evidence_at=seen_at.mask(on_market, offers["observed_at"]).astype("datetime64[us, UTC]"),
+        evidence=found.astype(object).mask(is_listing, OWN_LISTING),
+        evidence_at=seen_at.mask(is_listing, offers["observed_at"]).astype("datetime64[us, UTC]"),
     )
 
 
@@ -62,16 +64,19 @@ def _newest_that_sells(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataF
 
 def _by_machine(evidence: pd.DataFrame, offers: pd.DataFrame) -> pd.DataFrame:
     """Return evidence with the machines on offer that each pattern of names stands for."""
+    is_pattern = evidence["instance_type"].str.contains("*", regex=False).astype(bool)
+    patterns = evidence.loc[is_pattern, ["provider", "instance_type"]].drop_duplicates()
     machines = offers[["provider", "instance_type"]].astype(object).drop_duplicates()
-    written = evidence[["provider", "instance_type"]].drop_duplicates()
-    pairs = written.merge(machines, on="provider", suffixes=("", "_offered"))
+    pairs = patterns.merge(machines, on="provider", suffixes=("", "_offered"))
     fits = [
         fnmatchcase(offered, pattern)
         for pattern, offered in zip(
             pairs["instance_type"], pairs["instance_type_offered"], strict=True
         )
     ]
-    named = evidence.merge(pairs[np.array(fits, bool)], on=["provider", "instance_type"])
-    return named.drop(columns="instance_type").rename(
+    fitting = pairs[np.array(fits, bool)]
+    named = evidence[is_pattern].merge(fitting, on=["provider", "instance_type"])
+    named = named.drop(columns="instance_type").rename(
         columns={"instance_type_offered": "instance_type"}
     )
+    return pd.concat([evidence[~is_pattern], named])

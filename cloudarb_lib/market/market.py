@@ -10,9 +10,8 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.market.evidence import with_evidence
 from cloudarb_lib.market.freshness import DaysBySource, Freshness
-from cloudarb_lib.market.offers import current_offers, fresh
+from cloudarb_lib.market.offers import NOT_KNOWN_SOLD, current_offers, fresh
 from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.market.places import with_places
 
@@ -45,9 +44,10 @@ class Market:
         Nothing recorded later is in it.
     freshness
         How old a price may be.
+    listed_too
+        Whether offers that are listed, and not known to be sold, are offered and in panels.
     offers
-        Table ``offers`` at prices that are fresh, with ``source`` and ``PLACE_COLUMNS``; whether
-        each is known to be sold is in ``evidence`` and ``evidence_at``.
+        Table ``offers`` at prices that are fresh, with ``source`` and ``PLACE_COLUMNS``.
     states
         Table ``offer_states``: every offer of these providers on record, and why it is not offered.
     sources
@@ -62,6 +62,7 @@ class Market:
 
     as_of: pd.Timestamp
     freshness: Freshness
+    listed_too: bool
     offers: pd.DataFrame
     states: pd.DataFrame
     sources: pd.DataFrame
@@ -79,14 +80,26 @@ class Market:
         """Return table ``offer_states`` of these GPU models."""
         return self.states[self.states["gpu_model"].isin(list(gpu_models))]
 
+    def sold(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Return those of ``events`` whose offer is known to be sold at ``as_of``.
+
+        All of them where the market is one of what is listed too.
+        """
+        if self.listed_too:
+            return events
+        known = self.states.loc[self.states["evidence"].notna(), "offer_id"]
+        return events[events["offer_id"].isin(known)]
+
     def fresh(self, events: pd.DataFrame) -> pd.DataFrame:
-        """Return those of ``events`` whose source is one of this market, and not stale."""
-        return fresh(events, self.sources)
+        """Return those of ``events`` that are ``sold``, and whose source is not stale."""
+        return fresh(self.sold(events), self.sources)
 
     def panel(
         self, freq: str | pd.Timedelta, *, how: str = "last", with_stale: bool = False
     ) -> Panel:
         """Return the prices of machines with a GPU up to ``as_of``, laid out as by ``to_panel``.
+
+        Of offers that are ``sold`` alone, those that were withdrawn among them.
 
         Parameters
         ----------
@@ -95,7 +108,7 @@ class Market:
         with_stale
             Whether records that are too old to be offered are in it.
         """
-        events = self.events if with_stale else self.fresh(self.events)
+        events = self.sold(self.events) if with_stale else self.fresh(self.events)
         gpus = (events["gpu_count"] > 0).to_numpy()
         return to_panel(events[gpus], self.looks, freq=freq, as_of=self.as_of, how=how)
 
@@ -115,6 +128,7 @@ class Market:
             self.grid_carbon,
             providers=list(self.sources["provider"].unique()),
             freshness=self.freshness.with_stale(),
+            listed_too=self.listed_too,
         )
         stale = ~wider.offers["offer_id"].isin(self.offers["offer_id"])
         return replace(wider, offers=wider.offers.assign(stale=stale))
@@ -128,6 +142,7 @@ def read_market(
     stale_after_days: DaysBySource,
     expired_after_days: DaysBySource | None = None,
     gpu_only: bool = True,
+    listed_too: bool = False,
 ) -> Market:
     """Return the market at ``as_of``; parameters and errors as of ``read_markets``."""
     (market,) = read_markets(
@@ -137,6 +152,7 @@ def read_market(
         stale_after_days=stale_after_days,
         expired_after_days=expired_after_days,
         gpu_only=gpu_only,
+        listed_too=listed_too,
     )
     return market
 
@@ -149,6 +165,7 @@ def read_markets(
     stale_after_days: DaysBySource,
     expired_after_days: DaysBySource | None = None,
     gpu_only: bool = True,
+    listed_too: bool = False,
 ) -> list[Market]:
     """Return the market at each of ``times``, from what was known then.
 
@@ -165,12 +182,14 @@ def read_markets(
         or None for ``fallback_price_age_days`` of the assumptions.
     gpu_only
         Whether machines without a GPU are left out.
+    listed_too
+        Whether what is listed, and not known to be sold, is offered too.
 
     Raises
     ------
     ParameterError
-        Where nothing is recorded of a provider by the last time, no price is fresh then, or an age
-        is no number from 0 up.
+        Where nothing is recorded of a provider by the last time, no price is fresh then, nothing
+        that is priced is known to be sold, or an age is no number from 0 up.
     """
     freshness = Freshness.of(stale_after_days, expired_after_days)
     grid_carbon = record.table("grid_carbon")
@@ -183,6 +202,7 @@ def read_markets(
             grid_carbon,
             providers=providers,
             freshness=freshness,
+            listed_too=listed_too,
         )
         for as_of in times
     ]
@@ -199,13 +219,17 @@ def _market(
     *,
     providers: Sequence[str] | None,
     freshness: Freshness,
+    listed_too: bool,
 ) -> Market:
     own_looks = looks if providers is None else looks[looks["provider"].isin(list(providers))]
-    found = current_offers(events, own_looks, as_of=as_of, freshness=freshness)
+    found = current_offers(
+        events, own_looks, evidence, as_of=as_of, freshness=freshness, listed_too=listed_too
+    )
     return Market(
         as_of=as_of,
         freshness=freshness,
-        offers=with_places(with_evidence(found.offers, evidence), grid_carbon),
+        listed_too=listed_too,
+        offers=with_places(found.offers, grid_carbon),
         states=found.states,
         sources=found.sources,
         events=events,
@@ -226,13 +250,22 @@ def _check_offers(market: Market, providers: Sequence[str] | None) -> None:
                 f"{what}{did_you_mean(name, recorded)}.",
                 f"Use {', '.join(recorded) or 'a later day'}.",
             )
-    if not len(market.offers):
-        last = "first look is later"
-        if len(market.sources):
-            last = f"last look is of {market.sources['looked_at'].max():%Y-%m-%d}"
-        counts = market.states["state"].value_counts(sort=False)
-        found = ", ".join(f"{n:,} {state}" for state, n in counts.items())
+    if len(market.offers):
+        return
+    listed = int((market.states["state"] == NOT_KNOWN_SOLD).sum())
+    if listed:
+        names = ", ".join(sorted(market.states["provider"].astype(str).unique()))
         raise ParameterError(
-            f"no price is known and fresh on {day}: the {last}{found and f' ({found})'}.",
-            "Choose another as_of, or let prices be older (stale_after_days).",
+            f"{listed:,} offers of {names} are listed on {day}, none is known to be sold there.",
+            "Ingest evidence of sale (a list of zones, offerings, a catalogue or your quotas: "
+            "docs/sources.md), or take what is listed too (listed_too: true, --listed-too).",
         )
+    last = "first look is later"
+    if len(market.sources):
+        last = f"last look is of {market.sources['looked_at'].max():%Y-%m-%d}"
+    counts = market.states["state"].value_counts(sort=False)
+    found = ", ".join(f"{n:,} {state}" for state, n in counts.items())
+    raise ParameterError(
+        f"no price is known and fresh on {day}: the {last}{found and f' ({found})'}.",
+        "Choose another as_of, or let prices be older (stale_after_days).",
+    )

@@ -20,7 +20,7 @@ from cloudarb_lib.market.events import (
     came_into_force,
     to_times,
 )
-from cloudarb_lib.market.evidence import EVIDENCE_COLUMNS
+from cloudarb_lib.market.evidence import with_evidence
 from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.looks import MARKET_PART, LookScopes, newest_observation_us
 from cloudarb_lib.tables.run_schema import RUN_TABLES
@@ -29,9 +29,11 @@ NEVER_OFFERED = ("aws-spot-2015",)
 """Records for models and tests only: the auction years of AWS spot."""
 OFFERED = "offered"
 STALE = "stale"
+NOT_KNOWN_SOLD = "not_known_sold"
+"""Listed at a fresh price, and nothing says that it is sold there."""
 _DAY_US = 86_400_000_000
 _MINUTE = "%Y-%m-%d %H:%M"
-_COLUMNS = [name for name in RUN_TABLES["offers"].names if name not in EVIDENCE_COLUMNS]
+_COLUMNS = RUN_TABLES["offers"].names
 
 
 class CurrentOffers(NamedTuple):
@@ -40,7 +42,7 @@ class CurrentOffers(NamedTuple):
     Attributes
     ----------
     offers
-        Table ``offers`` with column ``source``, by offer_id; without evidence of sale.
+        Table ``offers`` with column ``source``, by offer_id.
     sources
         Table ``sources``: every source of the events and looks, the stale ones too. Those of
         ``NEVER_OFFERED`` count as stale.
@@ -54,24 +56,34 @@ class CurrentOffers(NamedTuple):
 
 
 def current_offers(
-    events: pd.DataFrame, looks: pd.DataFrame, *, as_of: object, freshness: Freshness
+    events: pd.DataFrame,
+    looks: pd.DataFrame,
+    evidence: pd.DataFrame,
+    *,
+    as_of: object,
+    freshness: Freshness,
+    listed_too: bool = False,
 ) -> CurrentOffers:
     """Return what is on offer at ``as_of``, and what became of every other offer.
 
-    An offer is its price in force where it is on sale, and was observed no longer ago than
-    ``freshness`` allows of its source.
+    An offer is its price in force where it is on sale, was observed no longer ago than
+    ``freshness`` allows of its source, and is known to be sold where it is priced.
 
     Parameters
     ----------
-    events, looks
-        Price events and looks, as a snapshot of the store returns them.
+    events, looks, evidence
+        Price events, looks, and evidence of sale up to ``as_of``, as a snapshot of the store
+        returns them.
+    listed_too
+        Whether what is listed, and not known to be sold, is offered too.
     """
     end = parse_as_of(as_of)
     end_us = end.value // 1000
     in_force = came_into_force(events, end_us)
     scopes = LookScopes.of(events[MARKET_PART].iloc[in_force.index], looks, end_us)
     on_record = _last_events(events, in_force, newest_observation_us(in_force, scopes))
-    on_record = _with_states(on_record, end_us, freshness)
+    on_record = with_evidence(on_record, evidence)
+    on_record = _with_states(on_record, end_us, freshness, listed_too=listed_too)
     offered = on_record["state"] == OFFERED
     observed = events[[*SOURCE, "observed_at"]].iloc[in_force.index]
     sources = _ages(observed, looks, on_record, end)
@@ -114,7 +126,9 @@ def _last_events(
     return now.sort_values("offer_id", ignore_index=True)
 
 
-def _with_states(on_record: pd.DataFrame, end_us: int, freshness: Freshness) -> pd.DataFrame:
+def _with_states(
+    on_record: pd.DataFrame, end_us: int, freshness: Freshness, *, listed_too: bool
+) -> pd.DataFrame:
     """Return ``_last_events`` with the columns ``state``, ``since`` and ``reason``."""
     observed_us = on_record["observed_us"].to_numpy()
     stale_days = freshness.stale_days(on_record["source"]).to_numpy()
@@ -130,6 +144,7 @@ def _with_states(on_record: pd.DataFrame, end_us: int, freshness: Freshness) -> 
         "sold_out": cause == SOLD_OUT,
         "expired": pd.Series(age_days > expired_days),
         STALE: pd.Series(age_days > stale_days),
+        NOT_KNOWN_SOLD: on_record["evidence"].isna() & (not listed_too),
     }
     state = pd.Series(OFFERED, on_record.index, dtype=object)
     for name, holds in reversed(rules.items()):  # the first that holds is the one that counts
@@ -177,6 +192,9 @@ def _reason(state: str, offers: pd.DataFrame, days: np.ndarray) -> pd.Series | s
             words = "in doubt since " + since + ": " + _details(offers)
         case "sold_out":
             words = "sold out since " + since + ": none on sale"
+        case "not_known_sold":
+            machine = offers["instance_type"].astype(str) + " in " + offers["region"].astype(str)
+            words = "listed, not known to be sold: no evidence of sale names " + machine
         case "stale" | "expired":
             seen = offers["observed_at"].dt.strftime(_MINUTE)
             allowed = pd.Series(days, offers.index).map("{:g}".format)

@@ -20,19 +20,27 @@ from cloudarb_lib.sources.json_files import (
     records_of,
     text_of,
 )
+from cloudarb_lib.sources.rows import EVIDENCE_COLUMNS
 
 UNKNOWN_BAND = Reason("unknown_band", "names a band that the file does not", "download it again")
 _MARKS = ((b'"spot_advisor"',), (b'"instance_types"', b'"ram_gb"'), (b'"ranges"', b'"dots"'))
-_COLUMNS = ("provider", "region", "instance_type", "interruption_band_monthly", "spot_savings_pct")
+_BAND_COLUMNS = (
+    "provider",
+    "region",
+    "instance_type",
+    "interruption_band_monthly",
+    "spot_savings_pct",
+)
 _BANDS = ("<5%", "5-10%", "10-15%", "15-20%", ">20%")
 _NAME = "Spot Advisor file"
 _WAY_OUT = "Download spot-advisor-data.json again."
 
 
 class SpotAdvisor(Source[dict[str, Any]]):
-    """Bands of interruption and savings of AWS spot, Linux.
+    """Bands of interruption and savings of AWS spot, Linux, and evidence of sale.
 
-    The file carries no time: its bands are of when it was downloaded.
+    A band tells how many of the machines that ran in a region were reclaimed: AWS sells them
+    there. The file carries no time: what it says is of when it was downloaded.
     """
 
     name = "aws-spot-advisor"
@@ -52,17 +60,24 @@ class SpotAdvisor(Source[dict[str, Any]]):
             text_of(band.get("index")): text_of(band.get("label"))
             for band in records_of(piece.get("ranges"))
         }
-        rows = []
+        bands = []
+        evidence = []
         unread = []
         for number, (region, machine, advice) in enumerate(_advice_in(piece), 1):
             band = labels.get(text_of(advice.get("r")), "")
             if band in _BANDS:
                 savings = text_of(advice.get("s"))
-                rows.append(("aws", region, machine, band, savings, number))
+                bands.append(("aws", region, machine, band, savings, number))
+                sale = ("aws", region, "", machine, "", "offering", self.name, "true", "")
+                evidence.append((*sale, number))
             else:
                 subject = f"{region} {machine}: {text_of(advice.get('r'))!r}"
                 unread.append(UnreadRow(number, UNKNOWN_BAND, subject, str(advice)))
-        return Parsed({"interruption_bands": text_table(_COLUMNS, rows)}, unread)
+        tables = {
+            "interruption_bands": text_table(_BAND_COLUMNS, bands),
+            "evidence": text_table(EVIDENCE_COLUMNS, evidence),
+        }
+        return Parsed(tables, unread)
 
 
 def _advice_in(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from cloudarb_lib.tables.schema import OFFER, OFFER_ID, Column, Table
 
+EVIDENCE_OF_SALE = (
+    Column(
+        "evidence",
+        "VARCHAR",
+        "",
+        "what says that it is sold there: kind as in table evidence, or listing (it stands on a"
+        " market); null: nothing",
+        nullable=True,
+    ),
+    Column("evidence_at", "TIMESTAMPTZ", "UTC", "when that was seen", nullable=True),
+)
+
 OFFERS = Table(
     name="offers",
     meaning="What can be rented at as_of, at prices that are fresh; one row per offer.",
@@ -28,15 +40,7 @@ OFFERS = Table(
         Column("offer_count", "DOUBLE", "offers", "on sale, where told", nullable=True),
         Column("changed_at", "TIMESTAMPTZ", "UTC", "when the price last changed"),
         Column("observed_at", "TIMESTAMPTZ", "UTC", "when this price was last observed"),
-        Column(
-            "evidence",
-            "VARCHAR",
-            "",
-            "what says that it is sold there: kind as in table evidence, or listing (it stands on a"
-            " market); null: nothing",
-            nullable=True,
-        ),
-        Column("evidence_at", "TIMESTAMPTZ", "UTC", "when that was seen", nullable=True),
+        *EVIDENCE_OF_SALE,
     ),
 )
 
@@ -63,7 +67,8 @@ OFFER_STATES = Table(
             "offered; stale (older than the run allows, but may stand in for a lost offer"
             " in a stress test); expired (too old for that); withdrawn (its source no longer has"
             " it); gone (a source that repeats its offers fell silent of it); in_doubt (its newest"
-            " price was held back or flagged); sold_out (its count of offers is 0); models_only",
+            " price was held back or flagged); sold_out (its count of offers is 0); not_known_sold"
+            " (listed at a fresh price, but nothing says that it is sold there); models_only",
         ),
         Column(
             "observed_at",
@@ -81,6 +86,7 @@ OFFER_STATES = Table(
             nullable=True,
         ),
         Column("reason", "VARCHAR", "", "why it is not offered, in words; empty: it is"),
+        *EVIDENCE_OF_SALE,
     ),
 )
 

@@ -54,6 +54,7 @@ from cloudarb_lib.testing.prices import (
     OFFERS,
     T0,
     Record,
+    all_sold,
     daily_events,
     daily_looks,
     minute,

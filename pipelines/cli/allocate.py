@@ -78,6 +78,12 @@ class AllocateOptions:
             help="leave out prices observed longer ago, of a source or of all  [default: 14]",
         ),
     ] = None
+    listed_too: Annotated[
+        bool,
+        typer.Option(
+            "--listed-too", help="rent what is listed, but not known to be sold there, too"
+        ),
+    ] = False
     seed: Annotated[int, typer.Option(metavar="N", help="of the price paths")] = 7
     store: Annotated[
         str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
@@ -245,6 +251,7 @@ def _market(options: AllocateOptions) -> Market:
             as_of,
             providers=options.providers,
             stale_after_days=days_by_source(["14", *(options.stale_after_days or ())]),
+            listed_too=options.listed_too,
         )
 
 

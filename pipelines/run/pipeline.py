@@ -103,6 +103,7 @@ def _find_snapshot(config: RunConfig) -> Path:
             providers=config.given.get("providers"),
             stale_after_days=config.given.get("stale_after_days", 1.0),
             expired_after_days=0.0,  # only what is fresh is asked for
+            listed_too=config.given.get("listed_too", False),
         )
         return snapshot.path
 

@@ -14,7 +14,7 @@ from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.plots import summary
 from cloudarb_lib.tables.assumptions import load_assumptions
 from cloudarb_lib.tables.run_tables import save_table
-from cloudarb_lib.testing import Record
+from cloudarb_lib.testing import Record, all_sold
 
 pytestmark = pytest.mark.fit
 
@@ -140,7 +140,8 @@ def test_a_policy_nobody_sells_is_left_out():
 def test_a_plan_of_the_run_is_taken_and_else_made(tmp_path):
     record = Record(PRICES)
     events, looks = record.events(as_of=END, gpu_only=True), record.looks(as_of=END)
-    offers = current_offers(events, looks, as_of=END, freshness=Freshness.of(14.0)).offers
+    known = all_sold(events)
+    offers = current_offers(events, looks, known, as_of=END, freshness=Freshness.of(14.0)).offers
     ids = offers["offer_id"].to_numpy()
     price = offers["price_usd_per_hour"].to_numpy()[:, None, None] * np.ones((1, 3, 1))
     paths = Paths(pd.Index(ids), pd.DatetimeIndex([END + WEEK]), price)
@@ -255,6 +256,7 @@ def test_history_is_what_the_record_says():
     offers = current_offers(
         record.events(as_of=END, gpu_only=True),
         record.looks(as_of=END),
+        record.evidence(as_of=END),
         as_of=END,
         freshness=Freshness.of(14),
     ).offers

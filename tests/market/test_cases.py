@@ -27,7 +27,9 @@ def market_of(
         brought.append(instances)
     ingest_files(brought, store_dir=folder / "store", now=pd.Timestamp("2026-05-01", tz="UTC"))
     with open_snapshot(folder / "store") as snapshot:
-        return read_market(snapshot, as_of, providers=None, stale_after_days=14, gpu_only=False)
+        return read_market(
+            snapshot, as_of, providers=None, stale_after_days=14, gpu_only=False, listed_too=True
+        )
 
 
 def by_region(market: Market) -> pd.DataFrame:

@@ -18,6 +18,7 @@ def offers(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
         offer_id=["/".join(row) for row in rows],
         provider="gcp",
         price_kind="administered",
+        offer_count=float("nan"),
         observed_at=pd.Timestamp("2026-04-01", tz="UTC"),
     )
 
@@ -64,6 +65,13 @@ def test_an_offer_on_a_market_is_its_own_evidence() -> None:
     found = with_evidence(offer, evidence(("r1", "", "a3-8g", "", 1, False)))
     assert found["evidence"].tolist() == ["listing"]
     assert found["evidence_at"].tolist() == offer["observed_at"].tolist()
+
+
+@pytest.mark.parametrize(("on_sale", "said"), [(3.0, ["listing"]), (0.0, [None])])
+def test_an_offer_told_with_how_many_are_on_sale_is_its_own_evidence(on_sale, said) -> None:
+    offer = offers(("r1", "", "a3-8g", "spot")).assign(offer_count=on_sale)
+    found = with_evidence(offer, evidence(("r2", "", "a3-8g", "", 1, True)))
+    assert found["evidence"].replace({float("nan"): None}).tolist() == said
 
 
 def test_the_bundled_record_knows_where_an_h100_is_sold_and_since_when() -> None:

@@ -15,7 +15,7 @@ from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers
 from cloudarb_lib.market.panel import to_panel
 from cloudarb_lib.plots import explore as plots
-from cloudarb_lib.testing import DAY, T0, daily_events, daily_looks
+from cloudarb_lib.testing import DAY, T0, all_sold, daily_events, daily_looks
 
 
 def panel_of(events, *, end_day, freq="1D"):
@@ -24,7 +24,8 @@ def panel_of(events, *, end_day, freq="1D"):
 
 def offers_of(events, end_day=10):
     seen = daily_looks(range(end_day + 1))
-    return current_offers(events, seen, as_of=T0 + end_day * DAY, freshness=Freshness.of(14)).offers
+    now = {"as_of": T0 + end_day * DAY, "freshness": Freshness.of(14)}
+    return current_offers(events, seen, all_sold(events), **now).offers
 
 
 def test_landscape_map_and_discounts_are_per_gpu_and_like_for_like():
@@ -193,7 +194,8 @@ def test_spreads_equal_a_slow_search(gcp):
 def test_figures_state_findings_and_units_and_never_stand_empty(gcp):
     events, seen = gcp
     as_of = pd.Timestamp("2026-04-30", tz="UTC")
-    offers = current_offers(events, seen, as_of=as_of, freshness=Freshness.of(14)).offers
+    now = {"as_of": as_of, "freshness": Freshness.of(14)}
+    offers = current_offers(events, seen, all_sold(events), **now).offers
     panel = to_panel(events, seen, freq="7D", as_of=as_of)
     moved = explore.moves(events, as_of=as_of)
     spreads = explore.spreads(panel, horizon_steps=13)

@@ -5,7 +5,7 @@ import pandas as pd
 from cloudarb_lib.market import explore
 from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers
-from cloudarb_lib.testing import minute, timed_events, timed_looks
+from cloudarb_lib.testing import all_sold, minute, timed_events, timed_looks
 
 DAY = 24 * 60
 NAN = float("nan")
@@ -24,7 +24,9 @@ def market():
     events = timed_events(rows)
     events["quality"] = ["ok", "ok", "ok", "price_zero", "ok", "ok"]
     events["detail"] = [None, None, None, "price_usd_per_hour '0' is zero.", None, None]
-    return current_offers(events, timed_looks([]), as_of=AS_OF, freshness=Freshness.of(14))
+    return current_offers(
+        events, timed_looks([]), all_sold(events), as_of=AS_OF, freshness=Freshness.of(14)
+    )
 
 
 def plan_of(*machines):

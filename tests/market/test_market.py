@@ -85,3 +85,15 @@ def test_a_panel_leaves_stale_records_out_unless_asked(record):
 def test_a_market_without_offers_is_refused(record, providers, days, says):
     with pytest.raises(ParameterError, match=says):
         read_market(record, END + Record.WEEK, providers=providers, stale_after_days=days)
+
+
+def test_what_is_not_known_to_be_sold_is_in_no_panel_and_a_market_of_it_alone_is_refused(record):
+    whole = record.evidence(as_of=END)
+    record.evidence = lambda *, as_of: whole[whole["region"] == "us-a"]
+    market = read_market(record, END, **AGES, expired_after_days=100.0)
+    assert set(market.panel("7D", with_stale=True).offers["region"]) == {"us-a"}
+    listed = read_market(record, END, **AGES, expired_after_days=100.0, listed_too=True)
+    assert set(listed.panel("7D", with_stale=True).offers["region"]) == {"us-a", "us-c"}
+    record.evidence = lambda *, as_of: whole[whole["region"] == "nowhere"]
+    with pytest.raises(ParameterError, match=r"none is known to be sold.*--listed-too"):
+        read_market(record, END, **AGES)

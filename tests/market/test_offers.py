@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudarb_lib.market.evidence import with_evidence
 from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers, fresh
 from cloudarb_lib.tables.validation import validate
-from cloudarb_lib.testing import T0, Record, minute, timed_events, timed_looks
+from cloudarb_lib.testing import T0, all_sold, minute, timed_events, timed_looks
 
 DAY = 24 * 60
 NO_LOOKS = timed_looks([])
 NAN = float("nan")
-NO_EVIDENCE = Record({"r:spot": [(0, 1.0)]}).evidence(as_of=T0)
 
 
 def states_at(events, looks, day, ages=3):
     """Table ``offer_states``, checked, by the number of the offer."""
     freshness = ages if isinstance(ages, Freshness) else Freshness.of(ages)
-    found = current_offers(events, looks, as_of=minute(day * DAY), freshness=freshness)
-    validate(with_evidence(found.offers, NO_EVIDENCE), "offers")
+    found = current_offers(
+        events, looks, all_sold(events), as_of=minute(day * DAY), freshness=freshness
+    )
+    validate(found.offers, "offers")
     validate(found.sources, "sources")
     states = validate(found.states, "offer_states")
     offered = states.loc[states["state"] == "offered", "offer_id"]
@@ -46,7 +46,7 @@ def test_current_offers_are_fresh_and_not_withdrawn() -> None:
     )
     as_of = minute(7 * DAY)
     offers, sources, states = current_offers(
-        events, looks, as_of=as_of, freshness=Freshness.of(3, 5)
+        events, looks, all_sold(events), as_of=as_of, freshness=Freshness.of(3, 5)
     )
     assert offers["offer_id"].tolist() == ["gcp/r//m1/spot/"]
     row = offers.iloc[0]
@@ -65,7 +65,9 @@ def test_current_offers_are_fresh_and_not_withdrawn() -> None:
         "withdrawn on 2026-01-01 01:30: a no longer has it",
         "last observed on 2026-01-02 00:00: expired after 5 days",
     ]
-    early = current_offers(events, looks, as_of=minute(-10), freshness=Freshness.of(3))
+    early = current_offers(
+        events, looks, all_sold(events), as_of=minute(-10), freshness=Freshness.of(3)
+    )
     assert early.offers.empty
     assert early.states.empty
 
@@ -160,7 +162,7 @@ def test_each_source_has_its_own_ages() -> None:
 def test_a_record_for_models_is_never_an_offer():
     events = timed_events([(0, 1, 1, 2.0, "aws-spot-2015"), (1, 1, 1, 3.0, "a")])
     offers, sources, states = current_offers(
-        events, NO_LOOKS, as_of=minute(5), freshness=Freshness.of(14)
+        events, NO_LOOKS, all_sold(events), as_of=minute(5), freshness=Freshness.of(14)
     )
     assert offers["source"].tolist() == ["a"]
     assert sources.set_index("source")["stale"].to_dict() == {"a": False, "aws-spot-2015": True}
@@ -194,7 +196,9 @@ def test_states_equal_an_oracle_and_do_not_see_later_events(record, end, later) 
     )
     freshness = Freshness.of(20 / DAY, 40 / DAY)
     known = events[events["effective_at"] <= minute(end + later)]
-    found = current_offers(known, NO_LOOKS, as_of=minute(end), freshness=freshness).states
+    found = current_offers(
+        known, NO_LOOKS, all_sold(known), as_of=minute(end), freshness=freshness
+    ).states
     expected = {}
     for offer, at, what, source in sorted(record):
         if at <= end:
@@ -205,3 +209,17 @@ def test_states_equal_an_oracle_and_do_not_see_later_events(record, end, later) 
             expected[f"m{offer}"] = state or {"doubt": "in_doubt"}.get(what, what)
     assert dict(zip(found["instance_type"], found["state"], strict=True)) == expected
     assert (found["since"] <= T0 + pd.Timedelta(minutes=end)).all()
+
+
+def test_what_is_listed_and_not_known_to_be_sold_is_left_out_unless_asked_for() -> None:
+    events = timed_events([(1, 0, 0, 2.0, "a"), (2, 0, 0, 1.0, "a"), (3, 0, 0, NAN, "a")])
+    evidence = all_sold(events[events["instance_type"] == "m1"])
+    now = {"as_of": minute(5), "freshness": Freshness.of(3)}
+    offers, sources, states = current_offers(events, NO_LOOKS, evidence, **now)
+    assert offers["instance_type"].tolist() == ["m1"]
+    assert states["state"].tolist() == ["offered", "not_known_sold", "withdrawn"]
+    assert "no evidence of sale names m2 in r" in states["reason"][1]
+    assert sources["offered"].tolist() == [1]
+    both = current_offers(events, NO_LOOKS, evidence, **now, listed_too=True)
+    assert both.offers["instance_type"].tolist() == ["m1", "m2"]
+    assert both.offers["evidence"].isna().tolist() == [False, True]

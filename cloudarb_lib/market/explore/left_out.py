@@ -13,6 +13,7 @@ STATE_WORDS = {
     "withdrawn": "withdrawn",
     "stale": "stale",
     "expired": "expired",
+    "not_known_sold": "listed, not known to be sold",
 }
 """The states of offers that are left out, in the order in which they are told. Records for models
 alone are none: nobody could expect them."""
