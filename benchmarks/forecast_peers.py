@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast import losses
-from cloudarb_lib.forecast.evaluate import headline, walk_forward
+from cloudarb_lib.forecast.ensemble import rolling_forecasts, rolling_origins
+from cloudarb_lib.forecast.evaluate import Forecaster, models_of, score_models
+from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.sample_paths import MAX_CHANGE_LOG
+from cloudarb_lib.forecast.score_table import score_table
+from cloudarb_lib.forecast.targets import Targets
+from pipelines.cli import score_tables
 from pipelines.cli.panels import SEED, Setting, prepare
 
 LEVELS = np.array([10, 20, 30, 40, 50, 60, 70, 80, 90])
@@ -42,41 +45,56 @@ def sample(panel: Panel, n: int, *, start: int) -> np.ndarray:
 
 
 def compare_with_peers(setting: Setting, *, n_series: int, n_origins: int) -> None:
-    """Print ratio of MAE and of CRPS over the last value, by model and horizon, on the sample."""
-    panel, origins, tick, listed = prepare(setting, "").values()
-    starts = origins[max(origins)]  # one set for every horizon: a peer is fitted once an origin
+    """Print the ratios over the last value of every model, by horizon, on the sample."""
+    task = prepare(setting, "")
+    panel = task["panel"]
+    starts = task["origins"][max(setting.horizons)]  # one set: a peer is fitted once an origin
     starts = starts[np.linspace(0, len(starts) - 1, min(n_origins, len(starts))).astype(int)]
-    origins = dict.fromkeys(origins, starts)
     chosen = sample(panel, n_series, start=int(starts[0]))
-    names = panel.offers.index[chosen]
-    scores = walk_forward(panel, origins=origins, seed=SEED, tick=tick, listed=listed).scores
-    scores = scores[scores["series_id"].isin(names)]
-    models = _models(is_hourly=setting.freq == "1h")
-    visible = VISIBLE_CELLS_HOURLY if setting.freq == "1h" else VISIBLE_CELLS
+    targets = Targets.of(panel.select(chosen), dict.fromkeys(setting.horizons, starts))
+    models = _of_the_house(panel, chosen, targets, task["listed"])
     began = time.perf_counter()
-    errors = []
-    for origin in progress(starts, setting.name, unit="origin"):
-        errors += _errors_at(panel, int(origin), chosen, models, list(origins), visible)
+    models |= _of_peers(panel, chosen, targets, is_hourly=setting.freq == "1h")
     took_s = time.perf_counter() - began
-    keys = ["model", "horizon", "series_id"]
-    frame = pd.DataFrame(errors, columns=[*keys, "mae", "crps"])
-    means = frame.groupby(keys, as_index=False, sort=False).mean()
-    complete = _scored_by_all(scores, means)
+    offers = score_models(models, targets, seed=SEED)[0]
     print(
-        f"\n{setting.name}: {complete['series_id'].nunique()} of {len(panel.offers)} series, "
-        f"{n_origins} origins, peers {took_s:.0f} s"
+        f"\n{setting.name}: {len(chosen)} of {len(panel.offers)} series, {n_origins} origins, "
+        f"peers {took_s:.0f} s"
     )
-    board = headline(complete)[["ratio", "crps_ratio"]].unstack("horizon").round(3)
-    shown = ["ensemble", "last_value", "fixed_weights", *map(str, models)]
-    print(board.loc[board.index.intersection(shown)].to_string())
+    print(score_tables.by_model(score_table(offers, targets)))
 
 
-def _scored_by_all(scores: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
-    """Scores of the ensemble and errors of peers together, where every model has its say."""
-    scale = scores.drop_duplicates("series_id")[["series_id", "scale"]]
-    both = pd.concat([scores, errors.merge(scale)], ignore_index=True)
-    n_models = both.groupby(["series_id", "horizon"])["model"].transform("nunique")
-    return both[n_models == both["model"].nunique()]
+def _of_the_house(
+    panel: Panel, chosen: np.ndarray, targets: Targets, listed: Panel
+) -> dict[str, Forecaster]:
+    """The ensemble, its members and the last value, which learn from the whole panel."""
+    patterns = find_patterns(panel, listed=listed)
+    horizon = max(targets.horizons)
+    positions = rolling_origins(patterns, targets.starts, horizon=horizon)
+    forecasts = rolling_forecasts(patterns, positions, horizon=horizon, seed=SEED)
+    every = models_of(forecasts, positions, targets)
+
+    def of_chosen(forecaster: Forecaster) -> Forecaster:
+        return lambda position: forecaster(position)[chosen]
+
+    return {name: of_chosen(forecaster) for name, forecaster in every.items()}
+
+
+def _of_peers(
+    panel: Panel, chosen: np.ndarray, targets: Targets, *, is_hourly: bool
+) -> dict[str, Forecaster]:
+    """The peers' quantiles as equally likely draws."""
+    models = _models(is_hourly=is_hourly)
+    visible = VISIBLE_CELLS_HOURLY if is_hourly else VISIBLE_CELLS
+    drawn = {
+        int(origin): _drawn_at(panel, int(origin), chosen, models, targets.horizons, visible)
+        for origin in progress(targets.starts, "peers", unit="origin")
+    }
+
+    def of_model(name: str) -> Forecaster:
+        return lambda position: drawn[position][name]
+
+    return {name: of_model(name) for name in map(str, models)}
 
 
 def _models(*, is_hourly: bool) -> list:
@@ -92,35 +110,33 @@ def _models(*, is_hourly: bool) -> list:
     ]
 
 
-def _errors_at(
+def _drawn_at(
     panel: Panel,
     origin: int,
     chosen: np.ndarray,
     models: list,
     horizons: list[int],
     visible_cells: int,
-) -> Iterator[tuple[str, int, str, float, float]]:
-    """Yield model, horizon, series, absolute error and CRPS of what peers say at an origin."""
+) -> dict[str, np.ndarray]:
+    """Log changes (chosen, draws, horizons) by peer from an origin; NaN where it has no say."""
     from statsforecast import StatsForecast
     from statsforecast.models import Naive
 
+    shape = (len(chosen), N_DRAWS, len(horizons))
+    out = {str(model): np.full(shape, np.nan) for model in models}
     past = panel.price[max(origin + 1 - visible_cells, 0) : origin + 1, chosen]
     observed = _long_enough(past)
     if observed.empty:
-        return
+        return out
     engine = StatsForecast(models, freq=1, n_jobs=1, fallback_model=Naive())
     forecasts = engine.forecast(df=observed, h=max(horizons), level=LEVELS.tolist())
-    for horizon in horizons:
+    for k, horizon in enumerate(horizons):
         rows = forecasts.groupby("unique_id").nth(horizon - 1).set_index("unique_id")
-        names = panel.offers.index[chosen[rows.index]]
-        outcome = panel.price[origin + horizon, chosen[rows.index]]
-        for model in map(str, models):
-            quantiles = _bounded_quantiles(rows, model, now=past[-1, rows.index])
-            error = abs(quantiles[:, len(LEVELS)] - outcome)
-            crps = losses.crps(_draws(quantiles), outcome)
-            for name, mae, score in zip(names, error, crps, strict=True):
-                if np.isfinite(mae):
-                    yield model, horizon, name, mae, score
+        now = past[-1, rows.index]
+        for name, changes in out.items():
+            quantiles = _bounded_quantiles(rows, name, now=now)
+            changes[rows.index, :, k] = np.log(_draws(quantiles) / now[:, None])
+    return out
 
 
 def _long_enough(past: np.ndarray) -> pd.DataFrame:

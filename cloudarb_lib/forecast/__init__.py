@@ -2,7 +2,7 @@
 
 from cloudarb_lib.forecast.drift import alarms
 from cloudarb_lib.forecast.ensemble import RollingForecasts
-from cloudarb_lib.forecast.evaluate import headline, walk_forward
+from cloudarb_lib.forecast.evaluate import walk_forward
 from cloudarb_lib.forecast.list_prices import list_jumps
 from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.offers import (
@@ -14,5 +14,7 @@ from cloudarb_lib.forecast.offers import (
     forecast_offers,
     forecast_panels,
 )
+from cloudarb_lib.forecast.path_scores import score_paths
 from cloudarb_lib.forecast.patterns import is_moving
 from cloudarb_lib.forecast.saved import fit, load, update
+from cloudarb_lib.forecast.score_table import headline

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast import losses
-from cloudarb_lib.forecast.features import STEP_LOG
+from cloudarb_lib.forecast.features import price_steps, repricing_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,28 +17,30 @@ class Targets:
 
     Attributes
     ----------
-    offer_ids : (offers,)
+    offers : table of the offers, by offer_id.
+    groups : (offers,), the GPU model of each, or its provider where there is none.
     horizons : increasing, in steps.
     origins : the positions of each horizon.
     starts : (origins,), the positions of all horizons, increasing.
-    now : (origins, offers, 1), prices at the origins.
+    times : (origins,), when each was.
+    quarters : (origins,), in which quarter of a year, as codes from 0.
+    log_price : (times of the panel, offers).
+    now : (origins, offers), prices at the origins.
     came : (origins, offers, horizons); NaN also where a horizon is not asked from an origin.
-    moved : alike, 1 where the price moved 0.5 % or more, else 0; NaN where that is not known.
-    scale : (offers,), mean price before the origins.
-    step_error, squared_step_error : (offers,), means of the last value one step ahead before the
-        origins.
+    scale : (origins, offers), mean price on record up to the origin, by which errors are divided.
     """
 
-    offer_ids: pd.Index
+    offers: pd.DataFrame
+    groups: np.ndarray
     horizons: list[int]
     origins: dict[int, np.ndarray]
     starts: np.ndarray
+    times: pd.DatetimeIndex
+    quarters: np.ndarray
+    log_price: np.ndarray
     now: np.ndarray
     came: np.ndarray
-    moved: np.ndarray
     scale: np.ndarray
-    step_error: np.ndarray
-    squared_step_error: np.ndarray
 
     @classmethod
     def of(cls, panel: Panel, origins: dict[int, np.ndarray]) -> Targets:
@@ -49,24 +50,28 @@ class Targets:
         is_asked = np.stack([np.isin(cells, origins[h]) for h in horizons], axis=1)
         starts = np.flatnonzero(is_asked.any(axis=1))
         price = np.where(panel.price > 0, panel.price, np.nan)
-        now = price[starts][:, :, None]
         target = starts[:, None] + np.array(horizons)
         came = price[np.minimum(target, len(price) - 1)].transpose(0, 2, 1)
-        came = np.where(is_asked[starts][:, None], came, np.nan)
-        change = came / now
-        past = price[: int(starts[0]) + 1]
-        steps = np.diff(past, axis=0)
+        is_priced = np.isfinite(price)
+        total = np.cumsum(np.where(is_priced, price, 0.0), axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean_so_far = total / np.cumsum(is_priced, axis=0)
+        times = panel.times[starts]
+        model = panel.offers["gpu_model"].astype(object)
         return cls(
-            panel.offers.index,
-            horizons,
-            origins,
-            starts,
-            now,
-            came,
-            np.where(np.isfinite(change), np.abs(np.log(change)) >= STEP_LOG, np.nan),
-            losses.mean(past, 0),
-            losses.mean(np.abs(steps), 0),
-            losses.mean(steps**2, 0),
+            offers=panel.offers,
+            groups=model.where(model.notna(), panel.offers["provider"].astype(object)).to_numpy(
+                str
+            ),
+            horizons=horizons,
+            origins=origins,
+            starts=starts,
+            times=times,
+            quarters=pd.factorize(4 * times.year + times.quarter)[0],
+            log_price=np.log(price),
+            now=price[starts],
+            came=np.where(is_asked[starts][:, None], came, np.nan),
+            scale=mean_so_far[starts],
         )
 
     @property
@@ -74,9 +79,14 @@ class Targets:
         """Positions of the horizons among the steps from 1 on."""
         return np.array(self.horizons) - 1
 
-    def overlap(self, horizon: int) -> int:
+    def overlap(self, horizon: int) -> float:
         """Return how many consecutive outcomes share time."""
         at = self.origins[horizon]
         if len(at) < 2:
-            return 1
-        return int(np.ceil(horizon / max(np.diff(at).mean(), 1.0)))
+            return 1.0
+        return float(horizon / max(np.diff(at).mean(), 1.0))
+
+    def is_repricing(self, offers: np.ndarray) -> np.ndarray:
+        """Return at which cells of the panel (times,) a tenth of ``offers`` (mask) stepped."""
+        log_price = self.log_price[:, offers]
+        return repricing_rate(price_steps(log_price), log_price)[0]

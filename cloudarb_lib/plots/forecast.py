@@ -20,14 +20,13 @@ _NAMES = {
     "boosting": "boosting (LightGBM)",
     "lstm": "LSTM (TensorFlow)",
     "prophet": "Prophet",
-    "fixed_weights": "fixed weights",
 }
 _ALARM_SYMBOLS = ("diamond", "triangle-up", "square")
 
 
 def skill(board: pd.DataFrame, *, unit: str) -> go.Figure:
     """Return the error each model saves against the last value, by steps ahead (``headline``)."""
-    saved = 100 * (1 - board["ratio"]).unstack("model")
+    saved = 100 * (1 - board["mae_ratio"]).unstack("model")
     beaten = int((saved["ensemble"] > 0.5).sum())
     shown = saved[[model for model in _NAMES if model in saved]].rename(columns=_NAMES)
     drawn = px.line(shown.assign(**{"last value": 0.0}), markers=True, template=TEMPLATE)

@@ -30,78 +30,69 @@ PATHS = Table(
     ),
 )
 
+_MISSING = "NaN for fewer than 8 origins or 4 repricing events"
+_LOSSES = {
+    "mae": "absolute error of the median",
+    "rmse": "root mean square error of the mean",
+    "crps": "continuous ranked probability score",
+}
+
+
+def _compared(name: str, what: str) -> tuple[Column, ...]:
+    """The columns of one loss beside that of the last value."""
+    return (
+        Column(f"{name}_ratio", "DOUBLE", "ratio", f"{what}, over the last value's", nullable=True),
+        Column(
+            f"{name}_best_quarter",
+            "DOUBLE",
+            "share",
+            "of what it gains in all, from its best quarter; above 1: others lost; null: no gain",
+            nullable=True,
+        ),
+        Column(
+            f"{name}_p",
+            "DOUBLE",
+            "0 to 1",
+            f"probability of such a difference by chance (Diebold-Mariano, pooled); {_MISSING}",
+            nullable=True,
+        ),
+    )
+
+
 SCORES = Table(
     name="scores",
-    meaning="Walk-forward scores of each model; of intervals and moves for the ensemble alone.",
-    key=("series_id", "model", "horizon"),
+    meaning="Walk-forward scores of each model against the last value. Losses are divided by the "
+    "mean price of the offer up to the origin; of the cheapest places by what they cost then.",
+    key=("target", "series_group", "model", "horizon", "span"),
     columns=(
-        Column("series_id", "VARCHAR", "", "offer_id"),
-        Column("model", "VARCHAR", "", "member, ensemble or peer"),
+        Column(
+            "target", "VARCHAR", "", "offer, or cheapest k: mean price of the k cheapest places"
+        ),
+        Column("series_group", "VARCHAR", "", "GPU model, else provider; or all"),
+        Column("model", "VARCHAR", "", "ensemble (what is handed over), member, or peer"),
         Column("horizon", "INTEGER", "steps", "steps ahead"),
+        Column("span", "VARCHAR", "", "half-year in which the forecast was made, or all"),
         Column("n", "BIGINT", "forecasts", "number scored"),
-        Column("scale", "DOUBLE", "USD/h", "mean price before the first origin", nullable=True),
-        Column("mae", "DOUBLE", "USD/h", "mean absolute error", nullable=True),
-        Column("rmse", "DOUBLE", "USD/h", "root mean square error", nullable=True),
-        Column(
-            "mase",
-            "DOUBLE",
-            "ratio",
-            "mae over that of the last value, one step ahead before the origins",
-            nullable=True,
-        ),
-        Column("rmsse", "DOUBLE", "ratio", "the same of squares, rooted", nullable=True),
-        Column(
-            "crps",
-            "DOUBLE",
-            "USD/h",
-            "continuous ranked probability score; of a point, mae",
-            nullable=True,
-        ),
-        Column("cov80", "DOUBLE", "0 to 1", "share inside the 80 and 95 % interval", nullable=True),
-        Column("cov95", "DOUBLE", "0 to 1", "share inside the 80 and 95 % interval", nullable=True),
-        Column("width80", "DOUBLE", "USD/h", "mean width of the interval", nullable=True),
-        Column("width95", "DOUBLE", "USD/h", "mean width of the interval", nullable=True),
-        Column("winkler80", "DOUBLE", "USD/h", "interval score", nullable=True),
-        Column("winkler95", "DOUBLE", "USD/h", "interval score", nullable=True),
+        Column("n_origins", "BIGINT", "origins", "times at which they were made"),
+        Column("n_repricings", "BIGINT", "events", "cells in which a tenth of the series stepped"),
+        *(column for name, what in _LOSSES.items() for column in _compared(name, what)),
+        Column("bias", "DOUBLE", "share", "mean of the forecast mean less what came"),
+        Column("last_bias", "DOUBLE", "share", "the same of the last value"),
+        Column("pit80", "DOUBLE", "0 to 1", "in the 80 % interval, randomised PIT", nullable=True),
+        Column("pit95", "DOUBLE", "0 to 1", "in the 95 % interval, randomised PIT", nullable=True),
+        Column("p_change", "DOUBLE", "0 to 1", "mean probability of a move of 0.5 % or more"),
+        Column("changed", "DOUBLE", "0 to 1", "how often one came"),
+        Column("brier", "DOUBLE", "0 to 1", "Brier score of that; the last value's is changed"),
         Column(
             "direction",
             "DOUBLE",
             "0 to 1",
-            "share of right signs where the price moved 0.5 % or more",
+            "where a move came, how often most of the forecast's moves went its way",
             nullable=True,
         ),
-        Column(
-            "dm_p",
-            "DOUBLE",
-            "0 to 1",
-            "Diebold-Mariano: probability of such a gap to the last value by chance",
-            nullable=True,
-        ),
-        Column("pit80", "DOUBLE", "0 to 1", "coverage by randomised PIT", nullable=True),
-        Column("pit95", "DOUBLE", "0 to 1", "coverage by randomised PIT", nullable=True),
-        Column(
-            "p_change",
-            "DOUBLE",
-            "0 to 1",
-            "forecast and observed share of moves, Brier score of it",
-            nullable=True,
-        ),
-        Column(
-            "changed",
-            "DOUBLE",
-            "0 to 1",
-            "forecast and observed share of moves, Brier score of it",
-            nullable=True,
-        ),
-        Column(
-            "brier",
-            "DOUBLE",
-            "0 to 1",
-            "forecast and observed share of moves, Brier score of it",
-            nullable=True,
-        ),
-        Column("mape", "DOUBLE", "0 to 1", "mean absolute error over the price", nullable=True),
-        Column("series_group", "VARCHAR", "", "in which it is forecast: GPU model or provider"),
+        Column("mape", "DOUBLE", "share", "absolute error of the median over the price that came"),
+        Column("mae_usd_per_hour", "DOUBLE", "USD/h", "absolute error of the median; per GPU of k"),
+        Column("rmse_usd_per_hour", "DOUBLE", "USD/h", "of the mean; per GPU-hour of cheapest k"),
     ),
 )
 

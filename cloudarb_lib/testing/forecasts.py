@@ -24,6 +24,7 @@ def a_panel(price, options="spot", models="H100", providers="gcp", step="7D"):
             "purchase_option": options,
             "term": "",
             "gpu_model": models,
+            "gpu_count": 8.0,
             "price_kind": "administered",
         },
         index=pd.Index([f"o{i}" for i in range(n)], name="offer_id"),

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from pipelines.cli import score_tables
 from pipelines.cli.history_file import StoreFolder, store_of
 from pipelines.cli.manual import with_options
-from pipelines.cli.panels import BUNDLED, OWN, SEED, Setting, prepare
+from pipelines.cli.panels import BUNDLED, OWN, SEED, WITHOUT_EVIDENCE, Setting, prepare
 from pipelines.exit_codes import DONE
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-_PANELS = [setting.name for setting in BUNDLED]
+    from cloudarb_lib.base.types import Panel
+    from cloudarb_lib.forecast.evaluate import Forecaster
+
+_PANELS = [setting.name for setting in (*BUNDLED, *WITHOUT_EVIDENCE)]
 _OWN_HORIZONS = ",".join(map(str, OWN.horizons))
 
 
@@ -33,7 +38,9 @@ class BacktestOptions:
     panel: Annotated[
         str | None,
         typer.Option(
-            metavar="PANEL", help=f"one of the bundled panels: {', '.join(_PANELS)}  [default: all]"
+            metavar="PANEL",
+            help=f"one of the bundled panels: {', '.join(_PANELS)}  "
+            f"[default: the first {len(BUNDLED)}]",
         ),
     ] = None
     freq: Annotated[
@@ -75,11 +82,13 @@ class BacktestOptions:
 def backtest(options: BacktestOptions) -> int:
     """What would the forecasts of the past have been worth?
 
-    Forecasts from past origins as they could have been made there, and scores them: by model and
-    horizon the error over that of the last price (below 1 is better), CRPS, coverage, direction.
-    The bundled panels, or any file that ingest takes; origins evenly over the span, which ends with
-    the record. Writes scores.parquet, a row per series, model and horizon (of the bundled panels in
-    a folder each).
+    Forecasts from past origins as they could have been made there, and scores the sample paths: by
+    horizon and half-year the error of their median and mean and their CRPS over those of the last
+    price (below 1 is better), bias, coverage, direction, and the same of the cheapest places of
+    each GPU model. The bundled panels (of price lists only offers that are known to be sold), or
+    any file that ingest takes, whole; origins evenly over the span, which ends with the record.
+    Writes scores.parquet and scores.csv, a row per target, group, model, horizon and span (of the
+    bundled panels in a folder each).
     """
     from cloudarb_lib.base import locations
 
@@ -91,6 +100,7 @@ def backtest(options: BacktestOptions) -> int:
             scores = _scored(prepare(setting, store_dir), folder)
             _print_scores(setting, scores)
             print(f"written to {folder / 'scores.parquet'}")
+    print(f"\n{score_tables.LEGEND}")
     return DONE
 
 
@@ -112,7 +122,10 @@ def _settings(options: BacktestOptions) -> list[Setting]:
                 f"no panel {options.panel!r}{did_you_mean(options.panel, _PANELS)}.",
                 f"Use one of {', '.join(_PANELS)}.",
             )
-        return [setting for setting in BUNDLED if options.panel in (None, setting.name)]
+        if options.panel is None:
+            return list(BUNDLED)
+        named = (*BUNDLED, *WITHOUT_EVIDENCE)
+        return [setting for setting in named if setting.name == options.panel]
     if options.panel:
         raise ParameterError("--panel and --history exclude each other.", "Leave one out.")
     if options.horizons is not None:
@@ -148,8 +161,13 @@ def _scored(task: dict[str, Any], folder: Path) -> pd.DataFrame:
         if scores.attrs.get("digest") == digest:
             return scores
     unfinished = folder / "unfinished"
-    scores = forecast.walk_forward(**task, seed=SEED, keep=unfinished / digest).scores
+    tick = task.pop("tick")
+    rivals = {} if tick is None else {"last_tick": last_tick(tick, task["panel"], task["origins"])}
+    scored = forecast.walk_forward(**task, rivals=rivals, seed=SEED, keep=unfinished / digest)
+    scores = scored.scores
     scores.attrs["digest"] = digest
+    with replaced(folder / "scores.csv") as unwritten:
+        scores.to_csv(unwritten, index=False)
     with replaced(file) as unwritten:
         scores.to_parquet(unwritten, index=False)
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -173,29 +191,40 @@ def _task_digest(task: dict[str, Any]) -> str:
     )
 
 
+def last_tick(tick: np.ndarray, panel: Panel, origins: dict[int, np.ndarray]) -> Forecaster:
+    """Return the price at the end of each cell as a forecast.
+
+    Parameters
+    ----------
+    tick : (times, offers), USD per hour.
+    panel : the prices that are forecast.
+    origins : by horizon.
+    """
+    import numpy as np
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        change = np.log(tick / panel.price)
+
+    def forecaster(position: int) -> np.ndarray:
+        return np.repeat(change[position][:, None, None], len(origins), axis=2)
+
+    return forecaster
+
+
 def _print_scores(setting: Setting, scores: pd.DataFrame) -> None:
-    """Print the headline table, the coverage of intervals, and the accuracy an hour ahead."""
+    """Print the tables of a panel, and the accuracy an hour ahead."""
     from cloudarb_lib.forecast import headline
 
-    n_series = scores["series_id"].nunique()
-    print(f"\n{setting.name}: {n_series} series, by model and horizon (steps)")
-    print(headline(scores).round(3).to_string())
-    ensemble = scores[scores["model"] == "ensemble"]
-    outcomes = ensemble["n"]
-    within = {
-        name: (ensemble[name] * outcomes).sum() / outcomes.sum() for name in ("pit80", "pit95")
-    }
-    print(
-        f"of all outcomes, 80 % intervals hold {within['pit80']:.1%}, "
-        f"95 % ones {within['pit95']:.1%} (randomised PIT)"
-    )
-    next_step = ensemble[ensemble["horizon"] == 1]
-    if setting.freq == "1h" and len(next_step):
-        accuracy = 1 - next_step["mape"].mean()
-        rmse = next_step["rmse"].mean()
-        mae = next_step["mae"].mean()
+    print(f"\n{setting.name}: what was handed over (ensemble), by steps of {setting.freq} ahead")
+    print(score_tables.by_span(scores, "ensemble"))
+    print(f"\n{setting.name}: every model, all origins")
+    print(score_tables.by_model(scores))
+    print(f"\n{setting.name}: mean price of the k cheapest places, of one GPU-hour")
+    print(score_tables.of_cheapest(scores, "ensemble"))
+    if setting.freq == "1h" and 1 in setting.horizons:
+        row = headline(scores).xs("ensemble").loc[1]
         print(
-            f"1 step ahead: accuracy (1 - MAPE) {accuracy:.1%}, "
-            f"RMSE {rmse:.3f}, MAE {mae:.3f} USD/h "
+            f"1 step ahead: accuracy (1 - MAPE) {1 - row['mape']:.1%}, "
+            f"RMSE {row['rmse_usd_per_hour']:.3f}, MAE {row['mae_usd_per_hour']:.3f} USD/h "
             "(published, an hour ahead on other series: 96.7 %, 0.016, 0.012)"
         )

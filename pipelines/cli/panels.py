@@ -38,6 +38,8 @@ class Setting:
         Time from the first origin to the end of the record.
     until : str
         End of the record; '' for the last price there is.
+    since : str
+        Origins from this day on are scored as a span of their own; '' for none.
     """
 
     name: str
@@ -47,18 +49,24 @@ class Setting:
     origins: int
     span: str
     until: str = ""
+    since: str = ""
 
 
-def _list_prices(name: str, kind: Kind, weeks: int) -> Setting:
-    """Return the setting for GCP's spot prices, with an origin in each of the last ``weeks``."""
+LIST_WEEKS = 121
+"""An origin in each week from January 2024 to the end of GCP's record in April 2026."""
+
+
+def _list_prices(name: str, kind: Kind) -> Setting:
+    """Return the setting for GCP's spot prices."""
     return Setting(
         name=name,
         kind=kind,
         freq="7d",
         horizons=(1, 2, 4, 8, 13),
-        origins=weeks,
-        span=f"{7 * weeks}d",
+        origins=LIST_WEEKS,
+        span=f"{7 * LIST_WEEKS}d",
         until="2026-04-29T00:00Z",
+        since="2025-11-01",
     )
 
 
@@ -81,12 +89,11 @@ BUNDLED = (
         span="7d",
         until="2025-11-09T18:00Z",
     ),
-    _list_prices("gcp-spot-gpu", "gpu", 52),
-    _list_prices("gcp-spot-gpu-from-2025-11", "gpu", 25),
-    _list_prices("gcp-spot-other", "other", 52),
-    _list_prices("gcp-spot-other-from-2025-11", "other", 25),
+    _list_prices("gcp-spot-gpu", "gpu"),
 )
-"""The panels of the bundled history."""
+"""The panels of the bundled history: offers that are known to be sold."""
+WITHOUT_EVIDENCE = (_list_prices("gcp-spot-other", "other"),)
+"""Scored where they are asked for by name: nothing on record says where these are sold."""
 OWN = Setting(name="file", kind="own", freq="1h", horizons=(1, 24, 168), origins=40, span="42d")
 """What holds for a price file where nothing else is asked for."""
 
@@ -94,6 +101,7 @@ OWN = Setting(name="file", kind="own", freq="1h", horizons=(1, 24, 168), origins
 def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     """Return the panel of a setting, and what else ``walk_forward`` takes.
 
+    Of list prices of machines with a GPU those known, by the end of the record, to be sold.
     Cells shorter than a day hold their time-weighted mean price (and the price at their end is one
     more peer), longer ones the price in force at their end, as a look sees it.
 
@@ -109,7 +117,7 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
     dict
         ``panel``; ``origins``, positions of cells by horizon; ``tick``, prices at the end of the
         cells (cells, series), None where the panel holds those; ``listed``, a panel of the
-        on-demand prices of the same machines.
+        on-demand prices of the same machines; ``since``, as the setting has it.
     """
     import pandas as pd
 
@@ -120,7 +128,7 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
 
     step = units.parse_freq(setting.freq)
     span = units.parse_freq(setting.span)
-    events, looks = _record(setting, store_dir)
+    events, looks, evidence = _record(setting, store_dir)
     priced = events[_of_kind(events, setting.kind)]
     end = setting.until or record_end(priced, setting.name).floor(step)
 
@@ -136,23 +144,43 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
         len(panel.times), first=first, horizons=list(setting.horizons), origins=setting.origins
     )
     scored = _scored_series(setting.kind, panel, first)
+    if setting.kind == "gpu":
+        scored &= _is_sold(panel, evidence)
     tick = on_grid("last").price[:, scored] if short else None
     panel = panel.select(scored)
     on_demand = events[_listed_on_demand(events)]
     same_machines = on_demand[_on_machines_of(on_demand, panel)]
     listed = to_panel(same_machines, looks, freq=step, as_of=end, start=panel.times[0] - step)
-    return {"panel": panel, "origins": origins, "tick": tick, "listed": listed}
+    return {
+        "panel": panel,
+        "origins": origins,
+        "tick": tick,
+        "listed": listed,
+        "since": setting.since,
+    }
 
 
-def _record(setting: Setting, store_dir: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return all price events and looks of the store, up to the end of the setting's record."""
+def _record(setting: Setting, store_dir: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return price events, looks and evidence of sale, up to the end of the setting's record."""
     import pandas as pd
 
     from cloudarb_lib import store
 
     as_of = setting.until or pd.Timestamp("2262-01-01", tz="UTC")
     with store.open_snapshot(store_dir) as snapshot:
-        return snapshot.events(as_of=as_of), snapshot.looks(as_of=as_of)
+        return (
+            snapshot.events(as_of=as_of),
+            snapshot.looks(as_of=as_of),
+            snapshot.evidence(as_of=as_of),
+        )
+
+
+def _is_sold(panel: Panel, evidence: pd.DataFrame) -> np.ndarray:
+    """Say of each offer of a panel whether something says that it is sold where it is priced."""
+    from cloudarb_lib.market.evidence import with_evidence
+
+    found = with_evidence(panel.offers.reset_index(), evidence)
+    return found["evidence"].notna().to_numpy()
 
 
 def _of_kind(events: pd.DataFrame, kind: Kind) -> pd.Series:

@@ -6,22 +6,16 @@ import pytest
 
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast import ensemble, headline, losses, walk_forward
+from cloudarb_lib.forecast import ensemble, headline, walk_forward
 from cloudarb_lib.forecast.member import Member, MemberForecast
 from cloudarb_lib.forecast.members import MEMBERS, lstm, prophet
 from cloudarb_lib.forecast.splits import spaced
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import a_panel, damaged, stepping
 from pipelines import cli
+from pipelines.cli.backtest import last_tick
 
 pytestmark = pytest.mark.fit
-
-COLUMNS = [
-    *("series_id", "model", "horizon", "n", "scale", "mae", "rmse", "mase", "rmsse", "crps"),
-    *("cov80", "cov95", "width80", "width95", "winkler80", "winkler95", "direction", "dm_p"),
-    *("pit80", "pit95", "p_change", "changed", "brier", "mape", "series_group"),
-]
-
 
 RESUMABLE = tuple(name for name, member in MEMBERS.items() if member.resumable)
 
@@ -30,60 +24,57 @@ RESUMABLE = tuple(name for name, member in MEMBERS.items() if member.resumable)
 def scored():
     price = stepping(seed=4, times=90, series=6, drift=-0.03)
     origins = {1: np.arange(60, 89), 4: np.arange(60, 86, 5)}
-    return (
-        price,
-        origins,
-        walk_forward(a_panel(price), origins=origins, seed=1, tick=price * 1.01).scores,
-    )
+
+    def above(position):
+        return np.full((6, 1, 2), np.log(1.01))
+
+    panel = a_panel(price)
+    scores = walk_forward(panel, origins=origins, seed=1, rivals={"one_percent_up": above}).scores
+    return price, origins, scores
 
 
-def test_the_columns_are_as_promised_and_a_row_is_a_series_model_and_horizon(scored):
+def test_the_columns_are_as_promised(scored):
     _, origins, scores = scored
-    assert list(scores.columns) == COLUMNS
-    assert list(validate(scores, "scores").columns) == COLUMNS
-    assert set(scores["model"]) >= {"ensemble", "last_value", "last_tick", "boosting"}
-    for horizon, at in origins.items():
-        assert (scores.loc[scores["horizon"] == horizon, "n"] == len(at)).all()
+    validate(scores, "scores")
+    assert set(scores["model"]) >= {"ensemble", "last_value", "one_percent_up", "boosting"}
+    assert set(scores["target"]) == {"offer", "cheapest 1", "cheapest 2", "cheapest 4"}
+    board = headline(scores).loc["ensemble"]
+    assert board["n"].to_dict() == {h: 6 * len(at) for h, at in origins.items()}
+    assert board["n_origins"].to_dict() == {h: len(at) for h, at in origins.items()}
 
 
-def test_errors_of_the_last_value_and_the_last_tick_by_a_slow_loop(scored):
+def test_errors_of_the_last_value_and_of_a_rival_by_a_slow_loop(scored):
     price, origins, scores = scored
-    wide = scores.set_index(["model", "horizon", "series_id"]).sort_index()
-    naive = np.abs(np.diff(price[:61], axis=0)).mean(axis=0)
-    for horizon, at in origins.items():
-        for k in range(6):
-            last = [abs(price[o + horizon, k] - price[o, k]) for o in at]
-            tick = [abs(price[o + horizon, k] - 1.01 * price[o, k]) for o in at]
-            row = wide.loc[("last_value", horizon, f"o{k}")]
-            assert row["mae"] == pytest.approx(np.mean(last))
-            assert row["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(last))))
-            assert row["mase"] == pytest.approx(np.mean(last) / naive[k])
-            assert row["scale"] == pytest.approx(price[:61, k].mean())
-            assert wide.loc[("last_tick", horizon, f"o{k}"), "mae"] == pytest.approx(np.mean(tick))
-    assert (wide.loc["last_value", "direction"] == 0).all()
-    assert (wide.loc["ensemble", "width95"] >= wide.loc["ensemble", "width80"]).all()
-
-
-def test_the_headline_is_the_sum_of_scaled_errors_over_those_of_the_last_value(scored):
-    _, _, scores = scored
     board = headline(scores)
-    assert (board.loc["last_value", "ratio"] == 1).all()
-    one = scores[(scores["horizon"] == 4) & (scores["scale"] > 0)]
-    total = (one["mae"] / one["scale"]).groupby(one["model"]).sum()
-    want = total["ensemble"] / total["last_value"]
-    assert board.loc[("ensemble", 4), "ratio"] == pytest.approx(want)
-    apart = scores.assign(scale=np.where(scores["series_id"] == "o0", np.nan, scores["scale"]))
-    assert headline(apart).loc[("ensemble", 4), "ratio"] != pytest.approx(want)
+    for horizon, at in origins.items():
+        pairs = [
+            (price[: o + 1, k].mean(), price[o, k], price[o + horizon, k])
+            for o in at
+            for k in range(6)
+        ]
+        last = [abs(now - came) / scale for scale, now, came in pairs]
+        rival = [(1.01 * now - came) / scale for scale, now, came in pairs]
+        got = board.loc[("one_percent_up", horizon)]
+        assert got["mae_ratio"] == pytest.approx(np.abs(rival).mean() / np.mean(last))
+        assert got["crps_ratio"] == pytest.approx(got["mae_ratio"])  # of a point
+        squares = np.sqrt(np.square(rival).mean() / np.square(last).mean())
+        assert got["rmse_ratio"] == pytest.approx(squares)
+        assert got["bias"] == pytest.approx(np.mean(rival))
+        assert got["last_bias"] == pytest.approx(
+            np.mean([(now - came) / scale for scale, now, came in pairs])
+        )
+        assert got["p_change"] == 1
+        assert got["brier"] == pytest.approx(1 - got["changed"])
+        assert np.isnan(got["pit80"])
+    assert (board.loc["last_value", "direction"] == 0).all()
+    assert (board.loc["last_value", ["mae_ratio", "rmse_ratio", "crps_ratio"]] == 1).all(axis=None)
 
 
-def test_a_series_listed_after_the_first_origin_has_no_scale():
+def test_a_series_listed_after_the_first_origin_is_scored_from_then_on():
     price = stepping(times=90, series=3)
     price[:70, 1] = np.nan
     scores = walk_forward(a_panel(price), origins={1: np.arange(60, 89)}, seed=1).scores
-    late = scores[scores["series_id"] == "o1"]
-    assert late["scale"].isna().all()
-    assert (late["n"] == 19).all()
-    assert headline(late).empty
+    assert headline(scores).loc[("ensemble", 1), "n"] == 29 + 29 + 19
 
 
 @pytest.mark.parametrize(
@@ -92,32 +83,6 @@ def test_a_series_listed_after_the_first_origin_has_no_scale():
 def test_horizons_must_end_inside_the_record(origins):
     with pytest.raises(ParameterError, match="do not end inside"):
         walk_forward(a_panel(stepping(times=40)), origins=origins, seed=1)
-
-
-def test_winkler_by_hand():
-    """Width 2; 1 below costs 2/0.2 more (Gneiting and Raftery, 2007, eq. 43)."""
-    got = losses.winkler(
-        np.array([1.0, 1.0, 1.0]), np.array([3.0, 3.0, 3.0]), np.array([2.0, 0.0, 4.0]), 0.8
-    )
-    np.testing.assert_allclose(got, [2.0, 12.0, 12.0])
-
-
-def test_diebold_mariano_is_a_t_test_without_overlap_and_more_careful_with():
-    from scipy.stats import ttest_1samp
-
-    rng = np.random.default_rng(0)
-    base, loss = rng.random(40), rng.random(40) - 0.1
-    gap = loss - base  # with one lag the corrected statistic is Student's
-    assert losses.diebold_mariano(loss, base) == pytest.approx(ttest_1samp(gap, 0).pvalue)
-    smooth = np.convolve(gap + 0.1, np.ones(4) / 4, mode="same")
-    assert losses.diebold_mariano(smooth, 0 * smooth, overlap=4) > losses.diebold_mariano(
-        smooth, 0 * smooth
-    )
-    assert losses.diebold_mariano(base, base) == 1
-    assert np.isnan(losses.diebold_mariano(base[:7], loss[:7]))
-    assert losses.diebold_mariano(np.append(loss, np.nan), np.append(base, 1.0)) == pytest.approx(
-        losses.diebold_mariano(loss, base)
-    )
 
 
 def events(rows=300):
@@ -160,13 +125,18 @@ def test_the_verb_scores_a_file_of_ones_own(tmp_path, capsys):
     ]
     assert cli.main(["backtest", "--history", str(file), *asked]) == 0
     said = capsys.readouterr().out
-    assert "file: 2 series" in said
+    assert "file: what was handed over (ensemble), by steps of 1h ahead" in said
     scores = pd.read_parquet(tmp_path / "o/scores.parquet")
-    assert list(scores.columns) == COLUMNS
+    validate(scores, "scores")
     assert set(scores["horizon"]) == {1, 24}
-    assert (scores["n"] == 6).all()
-    held = scores[["pit80", "pit95"]].mean()  # as many outcomes of each series and horizon
-    assert f"80 % intervals hold {held['pit80']:.1%}, 95 % ones {held['pit95']:.1%}" in said
+    assert (scores["n"] == 2 * 6).all()
+    row = headline(scores).loc[("ensemble", 24)]
+    assert f"{row['crps_ratio']:.3f}" in said
+    assert f"{100 * row['pit80']:.1f}" in said
+    assert "bestQ" in said
+    assert "no machine with a GPU" in said
+    again = pd.read_csv(tmp_path / "o/scores.csv")
+    np.testing.assert_allclose(again["crps_ratio"], scores["crps_ratio"])
 
 
 def test_a_backtest_cut_short_takes_up_where_it_stopped(tmp_path, monkeypatch, capsys):
@@ -231,16 +201,14 @@ def test_wrong_settings_are_answered(arguments, told, tmp_path, capsys):
 
 
 def test_damaged_series_are_scored_where_they_can_be_and_stop_no_other():
+    """Of 19 outcomes each: none of one, 10 withdrawn, 16 new at the end, none missing."""
     scores = walk_forward(
         damaged(), origins={1: np.arange(90, 109), 4: np.arange(90, 106)}, seed=1
     ).scores
     validate(scores, "scores")
-    n = scores[(scores["model"] == "ensemble") & (scores["horizon"] == 1)].set_index("series_id")[
-        "n"
-    ]
-    assert n[["o0", "o2", "o3"]].tolist() == [19, 19, 19]
-    assert n[["o1", "o4", "o5", "o6"]].tolist() == [0, 9, 0, 3]
-    assert np.isfinite(headline(scores).loc["ensemble", "ratio"]).all()
+    row = headline(scores).loc[("ensemble", 1)]
+    assert row["n"] == 19 * 16 + 9 + 3
+    assert np.isfinite(row[["mae_ratio", "rmse_ratio", "crps_ratio", "bias"]].astype(float)).all()
 
 
 def test_a_trend_is_rewarded_and_weights_and_pits_are_those_of_the_origins():
@@ -252,11 +220,12 @@ def test_a_trend_is_rewarded_and_weights_and_pits_are_those_of_the_origins():
     assert pits.groupby("horizon")["pit"].count().to_dict() == {1: 21 * 12, 4: 18 * 12}
     assert pits["pit"].between(0, 1).all()
     board = headline(validate(scores, "scores"))
-    assert board.loc[("ensemble", 4), "ratio"] < 0.9
+    assert board.loc[("ensemble", 4), "mae_ratio"] < 0.9
     assert board.loc[("ensemble", 4), "crps_ratio"] < 0.9
-    h100 = scores[scores["series_group"] == "H100"]
-    assert sorted(h100["series_id"].unique()) == [f"o{k}" for k in (0, 10, 2, 4, 6, 8)]
-    assert headline(h100).loc[("ensemble", 4), "cov80"] > 0.6
+    h100 = headline(scores, group="H100")
+    assert h100.loc[("ensemble", 4), "n"] == 18 * 6
+    cheapest = headline(scores, target="cheapest 2", group="L4")
+    assert cheapest.loc[("ensemble", 4), "crps_ratio"] < 1
 
 
 def test_an_outcome_from_an_unknown_price_is_not_scored():
@@ -282,11 +251,15 @@ def test_nothing_that_moves_cannot_be_scored():
         walk_forward(empty, origins={1: np.array([1])}, seed=1)
 
 
-def test_all_members_take_part_and_a_fixed_mix_is_scored_beside_them(monkeypatch):
+def test_all_members_take_part(monkeypatch):
     for member in (*prophet.MEMBERS, *lstm.MEMBERS):
         monkeypatch.setitem(MEMBERS, member.name, member)
     price = stepping(seed=4, times=90, series=12, drift=-0.03)
     scores = walk_forward(a_panel(price), origins={4: np.arange(60, 86, 5)}, seed=1).scores
-    wide = scores.pivot(index="series_id", columns="model", values="mae")
-    assert {"prophet", "lstm", "fixed_weights", "seasonal_naive"} <= set(wide)
-    assert not np.allclose(wide["fixed_weights"], wide["last_value"])
+    assert {"prophet", "lstm", "seasonal_naive"} <= set(headline(scores).index.get_level_values(0))
+
+
+def test_the_price_at_the_end_of_a_cell_is_a_rival():
+    price = stepping(times=20, series=3)
+    forecaster = last_tick(1.02 * price, a_panel(price), {1: np.array([4]), 2: np.array([4])})
+    np.testing.assert_allclose(forecaster(4), np.full((3, 1, 2), np.log(1.02)))

@@ -34,8 +34,3 @@ def test_crps_of_a_normal_sample_nears_the_closed_form():
     z = 0.7
     want = z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)
     assert losses.crps(stats.norm.ppf(levels), np.float64(z)) == pytest.approx(want, abs=1e-4)
-
-
-def test_coverage_counts_the_ends_and_skips_unknown_truth():
-    low, high = np.zeros(4), np.ones(4)
-    assert losses.coverage(low, high, np.array([0.0, 1.0, 2.0, np.nan])) == pytest.approx(2 / 3)
