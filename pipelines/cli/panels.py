@@ -177,9 +177,12 @@ def _record(setting: Setting, store_dir: str) -> tuple[pd.DataFrame, pd.DataFram
 
 def _is_sold(panel: Panel, evidence: pd.DataFrame) -> np.ndarray:
     """Say of each offer of a panel whether something says that it is sold where it is priced."""
+    import numpy as np
+
     from cloudarb_lib.market.evidence import with_evidence
 
-    found = with_evidence(panel.offers.reset_index(), evidence)
+    uncounted = panel.offers.reset_index().assign(offer_count=np.nan)
+    found = with_evidence(uncounted, evidence)
     return found["evidence"].notna().to_numpy()
 
 
