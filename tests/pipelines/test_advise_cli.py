@@ -24,7 +24,7 @@ def test_commit_says_what_to_do_and_how_little_is_known(capsys):
     ("words", "told"),
     [
         (["gcp/us-central1/a3-highgpu-8"], "did you mean 'gcp/us-central1/a3-highgpu-8g'?"),
-        (["gcp/us-west2/a3-highgpu-8g"], "nothing on record says that gcp/us-west2/a3-highgpu-8g"),
+        (["gcp/us-west2/a3-highgpu-8g"], "no evidence of sale names a3-highgpu-8g in us-west2"),
         ([MACHINE, "--prices", "dear"], "--prices 'dear' is unknown"),
         ([MACHINE, "--utilisation", "2"], "utilisation 2 is outside 0 to 1"),
         (["gcp/us-central1/a2-ultragpu-8g"], "no commitment is sold for this machine"),
@@ -36,9 +36,10 @@ def test_commit_refuses_what_it_cannot_answer(words, told, capsys):
 
 
 def test_a_provider_without_evidence_of_sale_is_told(capsys):
-    words = ("--as-of", "2026-03-24", "--need-weeks", "52", "--prices", "today")
-    assert advise("commit", "aws/us-east-1/p5.48xlarge", *words) == 2
-    assert "nothing on record says that aws sells any machine" in capsys.readouterr().err
+    words = ("--as-of", "2026-04-02", "--need-weeks", "52", "--prices", "today")
+    assert advise("commit", "azure/eastus/Standard_ND96isr_H100_v5", *words) == 2
+    assert "azure" in (told := capsys.readouterr().err)
+    assert "known to be sold" in told
 
 
 def test_an_unknown_decision_is_answered_with_the_nearest(capsys, tmp_path):

@@ -55,6 +55,7 @@ def states_on(snapshot: Snapshot, day: object) -> pd.DataFrame:
         providers=None,
         stale_after_days=14,
         gpu_only=False,
+        listed_too=True,  # what else is wrong with a price is asked here
     )
     states = market.states.astype({"offer_id": object})
     return states.set_index("offer_id")

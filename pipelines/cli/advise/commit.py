@@ -42,7 +42,7 @@ def commit(options: CommitOptions) -> int:
     stand beside. Costs are counted over three years.
     """
     from cloudarb_lib.advice import commit as library
-    from cloudarb_lib.advice.sold import offers_of_machine
+    from cloudarb_lib.advice.machines import offers_of_machine
     from cloudarb_lib.tables.assumptions import load_assumptions
 
     need = library.Need(options.need_weeks, options.utilisation)
