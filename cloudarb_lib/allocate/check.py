@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloudarb_lib.allocate.problem.limits import limits_of
+from cloudarb_lib.allocate.problem.limits.together import further_places_usd
 from cloudarb_lib.allocate.problem.model import Consumption, Problem, Use
 
 TOLERANCE = 1e-6
@@ -103,6 +104,7 @@ def _objective_usd(plan: Consumption, charges: np.ndarray, cvar_usd: float) -> f
     fees = problem.fee_usd @ is_used
     objective = float(plan.counts @ problem.unit_cost + fees)
     objective += float(unmet[undone] @ problem.unmet_usd[undone] + charges.sum())
+    objective += further_places_usd(problem, plan.counts)
     if problem.cvar_excess_usd < np.inf:
         limit = problem.limits.cvar_usd or np.inf
         objective += problem.cvar_excess_usd * max(cvar_usd - limit, 0.0)

@@ -83,6 +83,11 @@ def _rates(value: object) -> object:
     return dict.fromkeys(value if isinstance(value, list) else [value], 1.0)
 
 
+def _level(value: object) -> object:
+    """Return the level at which a job is kept together: a region where none is named."""
+    return {True: "region", False: ""}.get(value, value) if isinstance(value, bool) else value
+
+
 @record
 class Workload:
     """Something that has to run; in a file its keys are the aliases (docs/allocation.md).
@@ -109,7 +114,9 @@ class Workload:
     interruptible
         Whether spot machines may serve it.
     together
-        Whether all machines wait when one is taken away.
+        In what its machines, which need each other, stand together: a zone, a region, a provider,
+        or anywhere; all wait when one is taken away. yes is a region; no, or nothing: each machine
+        works by itself.
     checkpoint_minutes, restart_minutes
         What writing a checkpoint, and starting again after an interruption, take.
     regions, not_in, providers
@@ -141,7 +148,9 @@ class Workload:
     deadline_weeks: SkipJsonSchema[Annotated[StrictFloat, Field(gt=0)]] = math.inf
     hours_a_week: Annotated[Positive, Field(le=HOURS_PER_WEEK)] = HOURS_PER_WEEK
     interruptible: Flag = False
-    together: Flag = False
+    together: Annotated[
+        Literal["", "anywhere", "provider", "region", "zone"], BeforeValidator(_level)
+    ] = ""
     checkpoint_minutes: NotNegative = 0.0
     restart_minutes: NotNegative = 0.0
     regions: Annotated[Names, Field(alias="in", min_length=1)] = ("*",)

@@ -12,6 +12,7 @@ from cloudarb_lib.allocate.explain import PATIENCE_S, relaxation_at
 from cloudarb_lib.allocate.problem.limits import limits_of, stated_limits
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
+from cloudarb_lib.allocate.problem.limits.together import is_kept_together
 from cloudarb_lib.allocate.problem.model import Limit, Problem, Use
 from cloudarb_lib.allocate.problem.row import DEAR
 from cloudarb_lib.allocate.solver.options import SolveOptions
@@ -63,7 +64,8 @@ def reliefs(problem: Problem) -> list[Relief]:
     for sentence, less in _relief(problem, [Served()]):
         if less is None or less.demands["need"].sum() > 0.001 * problem.demands["need"].sum():
             found.append((sentence, less))
-    if relaxation_at(to_milp(problem, tight=False)) is not None:
+    in_parts = not is_kept_together(problem)  # parts of switches would split what stands together
+    if in_parts and relaxation_at(to_milp(problem, tight=False)) is not None:
         parts = "Parts of machines would fit: only whole machines are in the way."
         found.insert(0, (parts, None))
     return found

@@ -88,18 +88,20 @@ def assignments_of(
             need = _need(workload, case, horizon)
             if not is_dated or case.period == 0:
                 label = workload.name + case.future.suffix
-                place = (label, case.period, need.amount, need.unmet_usd)
-                demands.append((*place, case.future.name, False))
+                what = (label, case.period, need.amount, need.unmet_usd)
+                kept = (workload.together, workload.count, workload.count)
+                demands.append((*what, case.future.name, False, *kept))
             table = _serving(service, need, case, horizon, boot_disk_usd_per_week)
             tables.append(table.assign(demand=len(demands) - 1, instances=1.0))
     bound = bound_offers(offers, horizon)
     for case in horizon.cases if len(bound) else []:
         if case.period == 0:
             label = IDLE + case.future.suffix
-            demands.append((label, 0, 0.0, np.inf, case.future.name, True))
+            demands.append((label, 0, 0.0, np.inf, case.future.name, True, "", 1.0, 1.0))
         table = _idle(bound, offers, case)
         tables.append(table.assign(demand=len(demands) - 1, instances=1.0))
     columns = ["workload", "period", "need", "unmet_usd", "scenario", "idle"]
+    columns += ["together", "jobs", "places"]
     assignments = pd.concat(tables, ignore_index=True)
     slot = assignments["case"] * len(offers) + assignments["offer"]
     assignments.insert(0, "slot", slot)

@@ -14,10 +14,10 @@ _TOLERANCE = 1e-9
 def dominated(problem: Problem) -> np.ndarray:
     """Return which assignments no best plan needs, because the cheapest like them replaces them.
 
-    That one serves the same demand in the same pool and at the same site. It must cover as much,
-    take no more of the pool and cost no more at list prices and on every sample path, and as many
-    of it as the demand or the pool takes must be allowed. None is dominated where a limit may be
-    kept by a dearer offer (it weighs shares of the spend), nor where a row binds it.
+    That one serves the same demand in the same pool, at the same site and in the same zone. It
+    must cover as much, take no more of the pool and cost no more at list prices and on every sample
+    path, and as many of it as the demand or the pool takes must be allowed. None is dominated where
+    a limit may be kept by a dearer offer (it weighs shares of the spend), nor where a row binds it.
 
     Returns
     -------
@@ -54,9 +54,11 @@ def _with_costs(problem: Problem) -> pd.DataFrame:
 
 
 def _cheapest_alike(assignments: pd.DataFrame) -> np.ndarray:
-    """The number of the cheapest with the same demand, pool and site as each; -1 where none is."""
+    """The number of the cheapest with the same demand, pool and place as each; -1 where none is."""
     per_unit = assignments["cost"] / assignments["cover"].where(assignments["cover"] > 0)
-    alike = [assignments["demand"], assignments["pool"], assignments["site"]]
+    alike = [
+        assignments[name] for name in ("demand", "pool", "site", "zone") if name in assignments
+    ]
     return per_unit.groupby(alike).transform("idxmin").fillna(-1).to_numpy(int)
 
 

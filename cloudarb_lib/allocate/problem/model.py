@@ -127,7 +127,8 @@ class Problem:
     demands
         A row per thing to be served: ``workload``, ``need``, ``unmet_usd`` (per unit of need left
         undone; infinite: must be met); perhaps ``period``, ``scenario`` and ``idle`` (true of a
-        commitment's unused machines, which stand in a plan as work would).
+        commitment's unused machines, which stand in a plan as work would), and ``together`` (the
+        level at which each of its ``jobs`` is kept together) in so many ``places`` at most.
     slots
         A row per offer, period and future: ``offer_id``, ``provider``, ``region``, ``site``,
         ``pool``, ``on_demand``, ``list_price`` and ``mean_price`` (USD per instance-hour),

@@ -148,7 +148,15 @@ def slots_and_sites(
     """Return ``Problem.slots``, every offer in the first case, then in the next; names of sites."""
     table = offers.table
     site, sites = pd.factorize(table["provider"].str.cat(table["region"], sep="/"))
-    about = ["offer_id", "provider", "region", "gpu_model", "purchase_option", "observed_at"]
+    about = [
+        "offer_id",
+        "provider",
+        "region",
+        "zone",
+        "gpu_model",
+        "purchase_option",
+        "observed_at",
+    ]
     once = table[[column for column in about if column in table]].assign(
         site=site, on_demand=table["purchase_option"].eq("on_demand"), gpus=table["gpu_count"]
     )

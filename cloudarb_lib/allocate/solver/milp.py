@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from cloudarb_lib.allocate.problem.limits.cvar import Cvar
+from cloudarb_lib.allocate.problem.limits.together import PlaceSwitches
 from cloudarb_lib.allocate.problem.model import Consumption, Problem
 from cloudarb_lib.allocate.problem.row import Key, Row
 from cloudarb_lib.base.measures import tail_weights
@@ -36,7 +37,8 @@ class Milp:
     undone, then the usage of each slot in instance-hours (which carries all that sample paths and
     spend limit), then what rows with tiers are charged for; with a limit on effective providers
     the spend s of each, that of all together T, and q >= s^2 / T of each: q adds up to T / n at
-    most; last of all the CVaR beyond its limit, where that has a price.
+    most; the jobs in each place, of demands that are kept together; last of all the CVaR beyond
+    its limit, where that has a price.
 
     Links, tail cuts and tangents of q are added by ``separate`` when violated.
     """
@@ -59,6 +61,8 @@ class Milp:
     usage_columns: np.ndarray
     spread_columns: np.ndarray
     """s, T and q; empty without that limit."""
+    place_columns: np.ndarray
+    """Jobs in each place, of demands that are kept together, and further places that are paid."""
     pool_switch: np.ndarray
     """Column of the site of each pool; -1 where it has no fee, or the pool spans sites."""
 
@@ -79,6 +83,7 @@ class Milp:
             spend = spends(problem, plan.hours)
             total = spend.sum()
             charged.append([*spend, total, *(spend**2 / max(total, 1e-9))])
+        charged.append([*PlaceSwitches.of(problem).point(problem, counts)])
         if problem.cvar_excess_usd < np.inf and problem.paths is not None:
             cvar, _ = plan.tail_usd
             charged.append([max(cvar - (problem.limits.cvar_usd or np.inf), 0.0)])

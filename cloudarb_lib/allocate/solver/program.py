@@ -13,6 +13,7 @@ from cloudarb_lib.allocate.problem.limits import sum_rows
 from cloudarb_lib.allocate.problem.limits.capacity import Capacity
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
+from cloudarb_lib.allocate.problem.limits.together import PLACE_USD, PlaceSwitches, Together
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.problem.row import Key, Row
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp
@@ -48,6 +49,7 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     spread = np.zeros(0, int)
     if problem.limits.effective_providers is not None:
         spread = _add_spread(program, problem, columns)
+    place_switches = _add_places(program, problem, columns)
     if problem.cvar_excess_usd < np.inf:
         program.columns(problem.cvar_excess_usd, np.inf)
     return Milp(
@@ -66,6 +68,7 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
         pool_switch=pool_switch,
         usage_columns=columns.usage,
         spread_columns=spread,
+        place_columns=place_switches,
     )
 
 
@@ -280,6 +283,37 @@ def _add_spread(program: _Program, problem: Problem, columns: _Columns) -> np.nd
     values = np.r_[ones, -1 / bound]
     program.rows(limit.keys(problem), 0, np.r_[squares, total], values, upper=0.0)
     return spread
+
+
+def _add_places(program: _Program, problem: Problem, columns: _Columns) -> np.ndarray:
+    """Add how many jobs of each demand that is kept together stand in each place.
+
+    A place takes no more of a demand than its jobs there can use; a demand stands in so many
+    places at most, or pays for each further one. Returns the columns of jobs and further places.
+    """
+    switches = PlaceSwitches.of(problem)
+    pairs = len(switches.demand)
+    if not pairs:
+        return np.zeros(0, int)
+    jobs = program.columns(0.0, switches.jobs, whole=True)
+    program.rows(
+        [None] * pairs,
+        np.r_[switches.pair, np.arange(pairs)],
+        np.r_[columns.counts[switches.assignments], jobs],
+        np.r_[problem.cover[switches.assignments], -switches.most_a_job],
+        upper=0.0,
+    )
+    demands, row = np.unique(switches.demand, return_inverse=True)
+    places = problem.demands["places"].to_numpy(float)[demands]
+    keys = [(Together.kind, int(demand)) for demand in demands]
+    if PLACE_USD not in problem.demands:
+        program.rows(keys, row, jobs, 1.0, upper=places)
+        return jobs
+    further = program.columns(problem.demands[PLACE_USD][demands], np.full(len(demands), np.inf))
+    at = np.r_[row, np.arange(len(demands))]
+    values = np.r_[np.ones(pairs), -np.ones(len(demands))]
+    program.rows(keys, at, np.r_[jobs, further], values, upper=places)
+    return np.r_[jobs, further]
 
 
 def _links(problem: Problem, columns: _Columns, width: int) -> Cuts:

@@ -25,7 +25,7 @@ class _SiteTree:
 
     root: Node
     sites_program: Milp
-    """Whole sites, parts of machines."""
+    """Whole sites, and jobs whole at each; parts of machines."""
     bound_of_others: float
     nodes: list[Node] = field(default_factory=list)
     avoided: list[Cuts] = field(default_factory=list)
@@ -56,6 +56,7 @@ def search_by_sites(search: Search, root: Node) -> str:
     """
     is_site = np.zeros(len(search.milp.cost), bool)
     is_site[search.milp.site_columns] = True
+    is_site[search.milp.place_columns] = True
     tree = _SiteTree(root, replace(search.milp, integer=is_site), root.bound)
     for _ in range(_MOST_ROUNDS):
         search.prove(tree.bound)

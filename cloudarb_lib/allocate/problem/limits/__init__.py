@@ -14,6 +14,7 @@ from cloudarb_lib.allocate.problem.limits.shares import (
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
 from cloudarb_lib.allocate.problem.limits.stated import StatedLimit
 from cloudarb_lib.allocate.problem.limits.sums import SUMS, Sums
+from cloudarb_lib.allocate.problem.limits.together import Together, is_kept_together
 from cloudarb_lib.allocate.problem.model import Limit, Problem
 from cloudarb_lib.allocate.problem.row import Row
 
@@ -40,7 +41,9 @@ def limits_of(problem: Problem) -> list[Limit]:
     for i, row in enumerate(problem.rows):
         at.setdefault(row.kind, []).append(i)
     sums = [SUMS.get(kind, Sums)(tuple(rows)) for kind, rows in at.items()]
-    return [*stated_limits(problem), *problem.limits.further, Capacity(), *sums, Served()]
+    together = [Together()] if is_kept_together(problem) else []
+    stated = [*stated_limits(problem), *problem.limits.further]
+    return [*stated, Capacity(), *sums, *together, Served()]
 
 
 def sum_rows(problem: Problem) -> list[Row]:
