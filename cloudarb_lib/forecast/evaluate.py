@@ -16,7 +16,7 @@ from cloudarb_lib.forecast.cheapest_places import CheapestPlaces
 from cloudarb_lib.forecast.ensemble import RollingForecasts, rolling_forecasts, rolling_origins
 from cloudarb_lib.forecast.path_scores import PathScores, score_paths
 from cloudarb_lib.forecast.patterns import find_patterns
-from cloudarb_lib.forecast.score_table import LAST_VALUE, ScoredSeries, score_table
+from cloudarb_lib.forecast.score_table import LAST_VALUE, OFFER, ScoredSeries, score_table
 from cloudarb_lib.forecast.targets import Targets
 
 ENSEMBLE = "ensemble"
@@ -157,7 +157,7 @@ def score_models(
     offers = {name: _stacked(scores) for name, scores in of_offers.items()}
     baskets = {name: _stacked(scores) for name, scores in of_cheapest.items()}
     scale = targets.scale[:, :, None]
-    out = [ScoredSeries("offer", targets.groups, targets.came, scale, offers)]
+    out = [ScoredSeries(OFFER, targets.groups, targets.came, scale, offers)]
     for k in sorted(set(cheapest.counts)):
         at = cheapest.counts == k
         scores = {

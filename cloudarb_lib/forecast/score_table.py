@@ -14,10 +14,14 @@ from cloudarb_lib.forecast.significance import equal_accuracy_p
 from cloudarb_lib.forecast.targets import Targets
 
 LAST_VALUE = "last_value"
+OFFER = "offer"
+"""Target of the scores of offers themselves."""
 ALL = "all"
 """All groups, and all origins."""
 LOSSES = ("mae", "rmse", "crps")
 """The losses that are compared with the last value's."""
+MOST_ALONE = 20
+"""Up to so many offers are each a group of its own too."""
 INTERVALS = (80, 95)
 """Central intervals whose coverage is told, %."""
 
@@ -67,7 +71,7 @@ def score_table(series: ScoredSeries, targets: Targets, *, since: str = "") -> p
     since : day from which on origins are one more span, besides all and each half-year.
     """
     spans = _spans(targets.times, since)
-    groups = _groups(series.groups, targets)
+    groups = _groups(series, targets)
     rows = []
     for model in series.scores:
         for k, horizon in enumerate(targets.horizons):
@@ -95,16 +99,22 @@ def _spans(times: pd.DatetimeIndex, since: str) -> list[_Span]:
     return out
 
 
-def _groups(groups: np.ndarray, targets: Targets) -> list[_Group]:
-    """All series, then those of each group where there are several."""
+def _groups(series: ScoredSeries, targets: Targets) -> list[_Group]:
+    """All series, those of each group where there are several, and each offer of a few."""
     every_offer = np.ones(len(targets.groups), bool)
     n_repricings = np.cumsum(targets.is_repricing(every_offer))
-    out = [_Group(ALL, np.ones(len(groups), bool), n_repricings)]
-    names = sorted(set(groups))
+    out = [_Group(ALL, np.ones(len(series.groups), bool), n_repricings)]
+    names = sorted(set(series.groups))
     if len(names) > 1:
         for name in names:
             n_repricings = np.cumsum(targets.is_repricing(targets.groups == name))
-            out.append(_Group(name, groups == name, n_repricings))
+            out.append(_Group(name, series.groups == name, n_repricings))
+    offer_ids = targets.offers.index
+    if series.target == OFFER and 1 < len(offer_ids) <= MOST_ALONE:
+        for offer_id in offer_ids:
+            is_offer = np.asarray(offer_ids == offer_id)
+            n_repricings = np.cumsum(targets.is_repricing(is_offer))
+            out.append(_Group(str(offer_id), is_offer, n_repricings))
     return out
 
 
@@ -185,7 +195,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> float:
 
 
 def headline(
-    scores: pd.DataFrame, *, target: str = "offer", group: str = ALL, span: str = ALL
+    scores: pd.DataFrame, *, target: str = OFFER, group: str = ALL, span: str = ALL
 ) -> pd.DataFrame:
     """Return the rows of table ``scores`` about one target, group and span, by model, horizon."""
     asked = {"target": target, "series_group": group, "span": span}

@@ -48,6 +48,26 @@ def skill(board: pd.DataFrame, *, unit: str) -> go.Figure:
     return fig.update_xaxes(tickvals=saved.index)
 
 
+def half_years(scores: pd.DataFrame, *, unit: str) -> go.Figure:
+    """Return the CRPS that the ensemble saves against the last value, by half-year and horizon."""
+    of_ensemble = scores[(scores["model"] == "ensemble") & (scores["target"] == "offer")]
+    rows = of_ensemble[of_ensemble["series_group"] == "all"]
+    halves = rows[rows["span"].str.contains(r"^\d{4}H\d$")]
+    if halves.empty:
+        halves = rows[rows["span"] == "all"]
+    saved = 100 * (1 - halves.pivot(index="span", columns="horizon", values="crps_ratio"))
+    gained = int((saved > 0).all(axis=1).sum())
+    shown = saved.rename(columns=lambda h: f"{h} {unit}{'s' if h > 1 else ''} ahead")
+    drawn = px.bar(shown, barmode="group", template=TEMPLATE)
+    return figure(
+        f"The distribution beats the last price at every horizon in {gained or 'none'} "
+        f"of {len(saved)} half-years",
+        x_title="half-year in which the forecast was made",
+        y_title="CRPS saved against the last price, %",
+        drawn=drawn,
+    )
+
+
 def weights_over_time(weights: pd.DataFrame) -> go.Figure:
     """Return the share of each member in the ensemble at each origin (times x members)."""
     shown = weights.loc[:, weights.max() >= 0.02]

@@ -68,7 +68,7 @@ SCORES = Table(
         Column(
             "target", "VARCHAR", "", "offer, or cheapest k: mean price of the k cheapest places"
         ),
-        Column("series_group", "VARCHAR", "", "GPU model, else provider; or all"),
+        Column("series_group", "VARCHAR", "", "GPU model, else provider; an offer_id; or all"),
         Column("model", "VARCHAR", "", "ensemble (what is handed over), member, or peer"),
         Column("horizon", "INTEGER", "steps", "steps ahead"),
         Column("span", "VARCHAR", "", "half-year in which the forecast was made, or all"),

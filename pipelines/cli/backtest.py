@@ -69,6 +69,7 @@ class BacktestOptions:
             f"[default: {OWN.span}]",
         ),
     ] = None
+    seed: Annotated[int, typer.Option(metavar="N", help="seed of members and sample paths")] = SEED
     out: Annotated[
         Path | None,
         typer.Option(
@@ -97,7 +98,7 @@ def backtest(options: BacktestOptions) -> int:
     with store_of(options.history, options.store) as store_dir:
         for setting in settings:
             folder = out / setting.name if options.history is None else out
-            scores = _scored(prepare(setting, store_dir), folder)
+            scores = _scored(prepare(setting, store_dir), folder, seed=options.seed)
             _print_scores(setting, scores)
             print(f"written to {folder / 'scores.parquet'}")
     print(f"\n{score_tables.LEGEND}")
@@ -141,7 +142,7 @@ def _whole_numbers(horizons: str) -> tuple[int, ...]:
         raise ParameterError(what, "Write 1,24.") from None
 
 
-def _scored(task: dict[str, Any], folder: Path) -> pd.DataFrame:
+def _scored(task: dict[str, Any], folder: Path, *, seed: int) -> pd.DataFrame:
     """Return the scores of a task, kept as scores.parquet in ``folder``.
 
     They are read from there where the same prices were scored before by the same code. An
@@ -154,7 +155,7 @@ def _scored(task: dict[str, Any], folder: Path) -> pd.DataFrame:
     from cloudarb_lib import forecast
     from cloudarb_lib.base.files import replaced
 
-    digest = _task_digest(task)
+    digest = _task_digest(task, seed)
     file = folder / "scores.parquet"
     if file.exists():
         scores = pd.read_parquet(file)
@@ -163,7 +164,7 @@ def _scored(task: dict[str, Any], folder: Path) -> pd.DataFrame:
     unfinished = folder / "unfinished"
     tick = task.pop("tick")
     rivals = {} if tick is None else {"last_tick": last_tick(tick, task["panel"], task["origins"])}
-    scored = forecast.walk_forward(**task, rivals=rivals, seed=SEED, keep=unfinished / digest)
+    scored = forecast.walk_forward(**task, rivals=rivals, seed=seed, keep=unfinished / digest)
     scores = scored.scores
     scores.attrs["digest"] = digest
     with replaced(folder / "scores.csv") as unwritten:
@@ -174,8 +175,8 @@ def _scored(task: dict[str, Any], folder: Path) -> pd.DataFrame:
     return scores
 
 
-def _task_digest(task: dict[str, Any]) -> str:
-    """Return a digest of the prices to score, the origins, and the library's code."""
+def _task_digest(task: dict[str, Any], seed: int) -> str:
+    """Return a digest of the prices to score, the origins, the seed, and the library's code."""
     from cloudarb_lib.base import locations
     from cloudarb_lib.base.digests import digest_files, digest_values
 
@@ -186,6 +187,8 @@ def _task_digest(task: dict[str, Any]) -> str:
         panel.offers.to_csv(),
         str(panel.times[:2]),
         task["origins"],
+        task["since"],
+        seed,
         task["tick"],
         task["listed"].price,
     )
@@ -217,6 +220,8 @@ def _print_scores(setting: Setting, scores: pd.DataFrame) -> None:
 
     print(f"\n{setting.name}: what was handed over (ensemble), by steps of {setting.freq} ahead")
     print(score_tables.by_span(scores, "ensemble"))
+    print(f"\n{setting.name}: ensemble by group, all origins")
+    print(score_tables.by_group(scores, "ensemble"))
     print(f"\n{setting.name}: every model, all origins")
     print(score_tables.by_model(scores))
     print(f"\n{setting.name}: mean price of the k cheapest places, of one GPU-hour")

@@ -54,6 +54,13 @@ def by_model(scores: pd.DataFrame, *, span: str = "all", target: str = "offer") 
     return str(wide.sort_values(wide.columns[-1]).round(3).to_string())
 
 
+def by_group(scores: pd.DataFrame, model: str) -> str:
+    """Return the three ratios of a model over all origins, a line per group, or offer of a few."""
+    rows = _of(scores, target="offer", span="all", model=model)
+    wide = rows.pivot(index="series_group", columns="horizon", values=list(MODEL_COLUMNS))
+    return str(wide.rename(columns=MODEL_COLUMNS, level=0).round(3).to_string())
+
+
 def of_cheapest(scores: pd.DataFrame, model: str) -> str:
     """Return what the forecast of the k cheapest places was worth: by span, then by GPU model."""
     rows = scores[scores["target"].str.startswith("cheapest") & (scores["model"] == model)]

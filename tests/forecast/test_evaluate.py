@@ -160,8 +160,9 @@ def test_a_backtest_cut_short_takes_up_where_it_stopped(tmp_path, monkeypatch, c
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    def run(out):
-        return cli.main(["backtest", "--history", str(file), *asked, "--out", str(tmp_path / out)])
+    def run(out, *further):
+        to = ["--out", str(tmp_path / out), *further]
+        return cli.main(["backtest", "--history", str(file), *asked, *to])
 
     with monkeypatch.context() as patched:
         patched.setattr(ensemble, "weigh", stopped)
@@ -179,6 +180,8 @@ def test_a_backtest_cut_short_takes_up_where_it_stopped(tmp_path, monkeypatch, c
     events(310).to_csv(file, index=False)  # other prices are another task
     assert run("cut") == 0
     assert len(calls) == 3 * len(RESUMABLE)
+    assert run("cut", "--seed", "8") == 0  # and so is another seed
+    assert len(calls) == 4 * len(RESUMABLE)
 
 
 @pytest.mark.parametrize(

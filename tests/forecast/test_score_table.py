@@ -7,6 +7,7 @@ import pytest
 from cloudarb_lib.forecast.evaluate import score_models
 from cloudarb_lib.forecast.score_table import headline, score_table
 from cloudarb_lib.forecast.targets import Targets
+from cloudarb_lib.plots import forecast as figures
 from cloudarb_lib.testing import a_panel, stepping
 from pipelines.cli import score_tables
 
@@ -80,6 +81,14 @@ def test_groups_and_cheapest_places_have_rows_of_their_own(table):
     assert basket.loc[("knowing", 2), "mae_ratio"] == pytest.approx(0, abs=1e-9)
 
 
+def test_of_a_few_offers_each_is_told(table):
+    one = headline(table, group="o3").loc[("knowing", 2)]
+    assert one["n"] == TIMES - HORIZON - 10
+    assert "o3" in score_tables.by_group(table, "knowing")
+    alone = [headline(table, group=f"o{k}").loc[("knowing", 2), "bias"] for k in range(12)]
+    assert np.mean(alone) == pytest.approx(headline(table).loc[("knowing", 2), "bias"])
+
+
 def test_at_a_terminal_a_line_is_a_span_and_none_is_too_long(table):
     text = score_tables.by_span(table, "knowing")
     for line, span in zip(text.splitlines()[2:5], ["2025H1", "2025H2", "2026H1"], strict=True):
@@ -87,3 +96,12 @@ def test_at_a_terminal_a_line_is_a_span_and_none_is_too_long(table):
     assert max(map(len, text.splitlines())) <= 150
     assert "knowing" in score_tables.by_model(table)
     assert "cheapest" not in score_tables.of_cheapest(table, "knowing")
+
+
+def test_the_figure_says_in_how_many_half_years_the_distribution_gained(table):
+    of_ensemble = table.assign(model=table["model"].replace("knowing", "ensemble"))
+    drawn = figures.half_years(of_ensemble, unit="week")
+    assert "every horizon in 1 of 4 half-years" in drawn.layout.title.text
+    (bars,) = drawn.data
+    assert bars.name == "2 weeks ahead"
+    np.testing.assert_allclose(bars.y, [100, 0, 0, 0], atol=1e-9)
