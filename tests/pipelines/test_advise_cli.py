@@ -45,3 +45,37 @@ def test_a_provider_without_evidence_of_sale_is_told(capsys):
 def test_an_unknown_decision_is_answered_with_the_nearest(capsys, tmp_path):
     assert advise("backtest", "--decision", "comit", "--out", str(tmp_path)) == 2
     assert "no decision 'comit'" in capsys.readouterr().err
+
+
+RUN = ("--work-h", "20", "--deadline", "2026-05-01T12:00Z", "--n-paths", "200")
+
+
+def test_dated_run_says_what_to_do_at_once_and_how_likely_it_is_late(capsys):
+    assert advise("dated-run", MACHINE, *DAY, *RUN) == 0
+    told = capsys.readouterr().out
+    assert "now: spot where spot is to be had, else wait; if none comes, on-demand from" in told
+    assert "best policy" in told
+    assert "uniform progress" in told
+
+
+def test_dated_run_without_on_demand_states_a_chance_to_be_late(capsys):
+    words = ("--no-on-demand", "--availability", "trace:k80_8")
+    assert advise("dated-run", MACHINE, *DAY, *RUN, *words) == 0
+    told = capsys.readouterr().out
+    assert "on-demand none; aws-10-26-2022 k80_8" in told
+    assert "uniform progress" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--deadline", "2026-04-01T00:00Z"], "the deadline is past by"),
+        (["--work-h", "40"], "the work and one start take 40.2 h"),
+        (["--deadline", "2026-05-01"], "has no time zone"),
+        (["--availability", "trace:h100_8"], "no availability is on record for 'h100_8'"),
+        (["--availability", "sunny"], "--availability 'sunny' is unknown"),
+    ],
+)
+def test_dated_run_refuses_what_it_cannot_answer(words, told, capsys):
+    assert advise("dated-run", MACHINE, *DAY, *RUN, *words) == 2
+    assert told in capsys.readouterr().err

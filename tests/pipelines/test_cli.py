@@ -24,6 +24,7 @@ VERBS = (
     "allocate",
     "risk backtest",
     "advise commit",
+    "advise dated-run",
     "advise backtest",
     "doctor",
 )

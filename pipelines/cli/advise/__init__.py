@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.advise import backtest, commit
+from pipelines.cli.advise import backtest, commit, dated_run
 from pipelines.cli.manual import Verb
 
 advise_app = typer.Typer(
@@ -14,4 +14,7 @@ advise_app = typer.Typer(
     rich_markup_mode=None,
 )
 advise_app.command("commit", cls=Verb, options_metavar="--as-of DAY [OPTIONS]")(commit.commit)
+advise_app.command("dated-run", cls=Verb, options_metavar="--as-of DAY --deadline TIME [OPTIONS]")(
+    dated_run.dated_run
+)
 advise_app.command("backtest", cls=Verb, options_metavar="[OPTIONS]")(backtest.backtest)
