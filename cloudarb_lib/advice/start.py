@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
+from cloudarb_lib.advice.places import Places
 from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.types import Paths
 
 WAIT_SAVES = 0.01
 """Waiting has to save so large a share in expectation: what paths say is itself in doubt."""
+WEEK = pd.Timedelta(days=7)
 _BARS = np.linspace(0.0, 1.0, 21)
 """Bars that are tried: quantiles, over the paths, of the least that starting later costs."""
 
@@ -80,6 +84,27 @@ class StartAdvice:
     def saving(self) -> float:
         """Expected, of waiting, as a share of the cost of starting now."""
         return 1 - self.wait_usd_per_hour / self.now_usd_per_hour
+
+
+def weeks_to_wait(as_of: pd.Timestamp, by: pd.Timestamp) -> int:
+    """Return how many weekly looks there are until the day by which a job must have started.
+
+    Raises
+    ------
+    ParameterError
+        Where that day is past, or less than a week ahead.
+    """
+    if by <= as_of:
+        raise ParameterError(
+            f"the job must have started by {by:%Y-%m-%d}, which is not after {as_of:%Y-%m-%d}.",
+            "Name a later day, or an earlier as_of.",
+        )
+    weeks = int((by - as_of) / WEEK)
+    if not weeks:
+        raise ParameterError(
+            f"there is less than a week until {by:%Y-%m-%d}.", "Start now, or name a later day."
+        )
+    return weeks
 
 
 def start_or_wait(paths: StartPaths, *, delay_usd_per_hour: float = 0.0) -> StartAdvice:
@@ -149,7 +174,7 @@ def start_paths(
     machines_now
         Machines of each offer that starting now would take, shape (offers,).
     prices
-        USD an hour, today's first: shape (offers, paths, 1 + weeks ahead).
+        USD an hour, today's first: shape (offers, paths, weeks to wait + weeks of the job).
     machines
         Alike: what starting in each week would take (``Places.fill``).
     job_weeks
@@ -173,3 +198,57 @@ def start_paths(
         quoted_usd_per_hour=(machines * prices)[:, :, later].sum(axis=0),
         paid_usd_per_hour=(machines[:, :, later] * windows[:, :, later]).sum(axis=0),
     )
+
+
+def in_words(advice: StartAdvice, as_of: pd.Timestamp, *, need: float) -> str:
+    """Return the advice as a paragraph for people.
+
+    Parameters
+    ----------
+    need
+        Units of the need, of which prices are told.
+    """
+    now = f"{advice.now_usd_per_hour / need:,.3f} USD an hour a unit"
+    wait = f"{advice.wait_usd_per_hour / need:,.3f}"
+    if advice.is_now:
+        return (
+            f"**Start now**: {now} on average over the job; waiting for a better price is expected "
+            f"to cost {wait}, which saves less than {WAIT_SAVES:.0%}."
+        )
+    return (
+        f"**Wait** until the cheapest places ask {advice.bar_usd_per_hour / need:,.3f} USD an hour "
+        f"a unit or less, and start by {as_of + advice.weeks * WEEK:%Y-%m-%d} at any price: {wait} "
+        f"expected, {advice.saving:.1%} less than {now} for starting now. Chance to regret it: "
+        f"{advice.p_regret:.0%}. Ask again every week: the bar moves with what is learnt."
+    )
+
+
+def from_market(
+    places: Places, offers: pd.DataFrame, ahead: Paths | None, *, job_weeks: int
+) -> StartPaths:
+    """Return what starting in each week costs, at the offers of a market and their price paths.
+
+    Parameters
+    ----------
+    offers
+        Table ``offers``.
+    ahead
+        Their sample paths, a step a week.
+
+    Raises
+    ------
+    ParameterError
+        Where no place holds the need today, or the paths are too short.
+    """
+    today = offers.set_index("offer_id")["price_usd_per_hour"].reindex(places.offer_ids)
+    now = today.to_numpy(float)
+    machines_now = places.fill(now)
+    if ahead is None or np.isnan(machines_now).any():
+        raise ParameterError(
+            f"no place holds a need of {places.need:g} units today.",
+            "Ask for less, for other GPU models, or let it be split (together: anywhere).",
+        )
+    later = ahead.select(places.offer_ids).values
+    first = np.broadcast_to(now[:, None, None], (*later.shape[:2], 1))
+    prices = np.concatenate([first, later], axis=2)
+    return start_paths(machines_now, prices, places.fill(prices), job_weeks=job_weeks)

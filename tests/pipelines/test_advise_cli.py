@@ -42,6 +42,19 @@ def test_a_provider_without_evidence_of_sale_is_told(capsys):
     assert "known to be sold" in told
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--workload", "train-lm", "--by", "2026-06-30"], "did you mean 'train-llm'?"),
+        (["--workload", "train-llm", "--by", "2026-04-20"], "not after 2026-04-30"),
+        (["--workload", "train-llm", "--by", "2026-06-30", "--prices", "today"], "nothing to wait"),
+    ],
+)
+def test_start_refuses_what_it_cannot_answer(words, told, capsys):
+    assert advise("start", "data/demand.yaml", *DAY, *words) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_an_unknown_decision_is_answered_with_the_nearest(capsys, tmp_path):
     assert advise("backtest", "--decision", "comit", "--out", str(tmp_path)) == 2
     assert "no decision 'comit'" in capsys.readouterr().err

@@ -25,6 +25,7 @@ VERBS = (
     "risk backtest",
     "advise commit",
     "advise dated-run",
+    "advise start",
     "advise backtest",
     "doctor",
 )

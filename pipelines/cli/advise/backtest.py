@@ -38,9 +38,10 @@ where an interrupted run finds again what it had."""
 
 def _sections() -> dict[str, Section]:
     """Return the back-test of each decision, by its name."""
+    from pipelines.cli.advise import tried
     from pipelines.cli.advise.dated_run_backtest import dated_run_section
 
-    return {"dated-run": dated_run_section}
+    return {"start": tried.start, "dated-run": dated_run_section}
 
 
 @with_options(BacktestOptions)

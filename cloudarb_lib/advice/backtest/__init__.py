@@ -1,0 +1,1 @@
+"""Would following the advice of the past have paid? A module a decision."""

@@ -1,0 +1,144 @@
+"""Start now or wait, tried on every week of the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib import allocate
+from cloudarb_lib.advice.backtest.record import SoldRecord, SpotPaths, held_cost
+from cloudarb_lib.advice.backtest.score import HINDSIGHT
+from cloudarb_lib.advice.places import Places
+from cloudarb_lib.advice.start import StartPaths, start_or_wait, start_paths
+from cloudarb_lib.base.progress import progress
+from cloudarb_lib.tables.assumptions import Assumptions
+
+NEEDS = {"H100": 64.0, "A100-80GB": 32.0, "A100-40GB": 64.0, "L4": 64.0}
+"""GPUs of each job that is tried."""
+SLACK_WEEKS = (4, 8, 13)
+"""Weeks in which it may start."""
+JOB_WEEKS = 4
+HORIZON_WEEKS = max(SLACK_WEEKS) + JOB_WEEKS - 1
+NOW = "start now (SkyPilot's choice)"
+WAIT = "always wait"
+BAR = "first fall below today's price"
+ADVICE = "advice"
+SIMPLE = [NOW, WAIT, BAR]
+N_PATHS = 300
+
+
+def spot_workload(model: str) -> allocate.Workload:
+    """Return the job of ``NEEDS`` for a GPU model: on spot, wherever it is cheapest."""
+    return allocate.Workload(
+        name=f"{NEEDS[model]:g} {model}",
+        amount=NEEDS[model],
+        throughput={model: 1.0},
+        interruptible=True,
+        together="anywhere",
+        options=("spot",),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Weeks:
+    """What one job would have met in each week; NaN where no places held it."""
+
+    quoted: np.ndarray
+    """USD an hour at the cheapest places."""
+    paid: np.ndarray
+    """Started in that week, USD an hour on average over the job; NaN where it ran past the end."""
+    is_now: np.ndarray
+    """Whether the advice says to start, with so many weeks left: (weeks, most slack)."""
+
+
+def try_starts(record: SoldRecord, paths: SpotPaths, assumptions: Assumptions) -> pd.DataFrame:
+    """Return what each policy paid for jobs that could have started from each week on.
+
+    Parameters
+    ----------
+    paths
+        At least as far ahead as the largest slack and the job.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row per decision and policy, as ``score.by_half_year`` takes them; ``cost_usd`` is an hour
+        of the job.
+    """
+    rows = []
+    for model in NEEDS:
+        workload = spot_workload(model)
+        places = Places.of(workload, record.market.offers_of([model]), assumptions)
+        weeks = _weeks(record, paths, places)
+        for slack in SLACK_WEEKS:
+            for week in record.weeks:
+                costs = _costs(weeks, week, slack)
+                rows += [
+                    {
+                        "decision": f"{workload.name}, {slack} weeks",
+                        "made_at": record.panel.times[week],
+                        "policy": policy,
+                        "cost_usd": cost,
+                    }
+                    for policy, cost in costs.items()
+                ]
+    return pd.DataFrame(rows)
+
+
+def _weeks(record: SoldRecord, paths: SpotPaths, places: Places) -> _Weeks:
+    prices = record.prices(places.offer_ids)
+    machines = places.fill(prices)
+    n_weeks = prices.shape[1]
+    quoted = np.full(n_weeks, np.nan)
+    paid = np.full(n_weeks, np.nan)
+    is_now = np.ones((n_weeks, max(SLACK_WEEKS)), bool)
+    for week in progress(record.weeks, "starts", unit="week"):
+        if np.isnan(machines[0, week]):
+            continue
+        quoted[week] = np.nansum(machines[:, week] * prices[:, week])
+        if week + JOB_WEEKS <= n_weeks:
+            ahead = prices[:, week : week + JOB_WEEKS]
+            paid[week] = held_cost(machines[:, week], ahead, places).mean()
+        drawn = paths.prices(week, places.offer_ids, n_paths=N_PATHS)
+        is_now[week] = _advised(drawn, machines[:, week], places)
+    return _Weeks(quoted, paid, is_now)
+
+
+def _advised(drawn: np.ndarray, machines_now: np.ndarray, places: Places) -> np.ndarray:
+    """Return whether to start now with 1, 2 ... weeks left, shape (most slack,)."""
+    machines = places.fill(drawn)
+    known = np.isfinite(drawn[:, 0, 0])
+    whole = start_paths(machines_now[known], drawn[known], machines[known], job_weeks=JOB_WEEKS)
+    return np.array(
+        [
+            start_or_wait(
+                StartPaths(
+                    whole.now_usd_per_hour,
+                    whole.quoted_usd_per_hour[:, :left],
+                    whole.paid_usd_per_hour[:, :left],
+                )
+            ).is_now
+            for left in range(1, max(SLACK_WEEKS) + 1)
+        ]
+    )
+
+
+def _costs(weeks: _Weeks, week: int, slack: int) -> dict[str, float]:
+    """Return what each policy pays; nothing where the job could not start, or ran past the end."""
+    span = slice(week, week + slack + 1)
+    paid = weeks.paid[span]
+    quoted = weeks.quoted[span]
+    if len(paid) <= slack or not np.isfinite(paid).all():
+        return {}
+    left = slack - np.arange(slack)
+    starts = np.append(weeks.is_now[np.arange(week, week + slack), left - 1], True)
+    falls = np.append(quoted[:-1] < quoted[0], True)
+    return {
+        NOW: paid[0],
+        WAIT: paid[-1],
+        BAR: paid[falls.argmax()],
+        ADVICE: paid[starts.argmax()],
+        HINDSIGHT: paid.min(),
+    }

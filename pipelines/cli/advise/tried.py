@@ -1,0 +1,94 @@
+"""The back-tests of decisions on prices: their tables, printed and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cloudarb_lib.advice.backtest.record import SoldRecord
+
+SEED = 7
+UNTIL = "2026-04-29"
+"""End of the bundled record of GCP, the one with evidence of sale for years of weekly prices."""
+PROVIDERS = ["gcp"]
+
+
+def start(store_dir: str, out: Path) -> None:
+    """Try starting now or waiting, print and keep its table."""
+    from cloudarb_lib.advice.backtest import start as tried
+    from cloudarb_lib.advice.backtest.record import SpotPaths
+    from cloudarb_lib.tables.assumptions import load_assumptions
+
+    record = _record(store_dir)
+
+    def paid() -> pd.DataFrame:
+        paths = SpotPaths.of(record, horizon=tried.HORIZON_WEEKS, seed=SEED)
+        return tried.try_starts(record, paths, load_assumptions())
+
+    table = _kept(record, out, paid)
+    _print(table, tried.NOW, tried.ADVICE, tried.SIMPLE)
+
+
+def _record(store_dir: str) -> SoldRecord:
+    from cloudarb_lib import store
+    from cloudarb_lib.advice.backtest.record import SoldRecord
+    from cloudarb_lib.base.units import parse_as_of
+    from cloudarb_lib.market import read_market
+
+    with store.open_snapshot(store_dir) as snapshot:
+        market = read_market(
+            snapshot, parse_as_of(UNTIL), providers=PROVIDERS, stale_after_days=14.0
+        )
+    record = SoldRecord.of(market)
+    n_gone = int((market.states["state"] == "withdrawn").sum())
+    print(
+        f"{record.panel.price.shape[1]:,} offers known to be sold, weekly to {UNTIL}; "
+        f"{n_gone} withdrawn before then are left out"
+    )
+    return record
+
+
+def _kept(record: SoldRecord, out: Path, paid) -> pd.DataFrame:
+    """Return what policies paid, read from ``out`` where the same code tried the same prices."""
+    import pandas as pd
+
+    from cloudarb_lib.base import locations
+    from cloudarb_lib.base.digests import digest_files, digest_values
+    from cloudarb_lib.base.files import replaced
+
+    digest = digest_values(
+        digest_files(sorted(locations.library().rglob("*.py"))),
+        record.panel.price,
+        record.panel.offers.to_csv(),
+    )
+    file = out / "paid.parquet"
+    if file.exists():
+        table = pd.read_parquet(file)
+        if table.attrs.get("digest") == digest:
+            return table
+    table = paid()
+    table.attrs["digest"] = digest
+    out.mkdir(parents=True, exist_ok=True)
+    with replaced(file) as unwritten:
+        table.to_parquet(unwritten, index=False)
+    return table
+
+
+def _print(paid: pd.DataFrame, reference: str, advice: str, simple: list[str]) -> None:
+    """Print costs, gaps closed and tails by half-year, and the verdict in words."""
+    from cloudarb_lib.advice.backtest import score
+
+    table = score.by_half_year(paid, reference=reference)
+    print(f"cost beside {reference}, by half-year of the decision (mean of shares)")
+    print(table["cost"].unstack("half_year").round(4).to_string())
+    print("share of the gap to hindsight that is closed")
+    print(table["gap_closed"].unstack("half_year").round(2).to_string())
+    print("cost in the worst twentieth of decisions")
+    print(table["cvar95"].unstack("half_year").round(3).to_string())
+    if "moves" in table:
+        print("moves a decision")
+        print(table["moves"].unstack("half_year").round(1).to_string())
+    print(score.verdict(table, advice, simple))
