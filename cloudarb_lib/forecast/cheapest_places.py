@@ -69,11 +69,12 @@ class CheapestPlaces:
     @classmethod
     def of(cls, targets: Targets) -> CheapestPlaces:
         """Return those of the GPU models among the offers of ``targets``; none without a GPU."""
-        per_gpu = 1.0 / targets.offers["gpu_count"].to_numpy(float)
+        n_gpus = targets.offers["gpu_count"].to_numpy(float)
+        has_gpu = targets.offers["gpu_model"].notna().to_numpy() & (n_gpus > 0)
+        per_gpu = 1.0 / np.where(has_gpu, n_gpus, np.nan)
         now = targets.now * per_gpu
         came = targets.came * per_gpu[:, None]
         is_known = np.isfinite(now)[:, :, None] & np.isfinite(came)
-        has_gpu = targets.offers["gpu_model"].notna().to_numpy()
         names = sorted(set(targets.groups[has_gpu]))
         offers_of = {name: np.flatnonzero(has_gpu & (targets.groups == name)) for name in names}
         place = pd.factorize(targets.offers[_PLACE].astype(str).agg("/".join, axis=1))[0]

@@ -107,6 +107,8 @@ def test_the_cheapest_places_come_from_joint_paths_and_withdrawn_ones_do_not_cou
 
 
 def test_machines_without_a_gpu_have_no_cheapest_places():
-    targets = Targets.of(a_panel(stepping(), models=None), {1: np.array([20])})
+    panel = a_panel(stepping(), models=None)
+    panel.offers["gpu_count"] = 0.0
+    targets = Targets.of(panel, {1: np.array([20])})
     cheapest = CheapestPlaces.of(targets)
     assert cheapest.changes(np.zeros((12, 5, 1)), 0).shape == (0, 5, 1)
