@@ -195,11 +195,10 @@ def _plain_key(written: str) -> str:
 
 def _fault_of(values: dict[str, str]) -> tuple[Reason, str] | None:
     """Return why an entry is no price of ours, and what that is about."""
-    zones = [key for key in ("availabilityzone", "availabilityzoneid") if values.get(key)]
-    missing = [] if zones else ["AvailabilityZone"]
-    missing += [key for name, key in _NEEDED.items() if name not in values]
-    if missing:
-        return MISSING_COLUMN, missing[0]
+    if not (values.get("availabilityzone") or values.get("availabilityzoneid")):
+        return MISSING_COLUMN, "AvailabilityZone"
+    if not values.keys() >= _NEEDED.keys():
+        return MISSING_COLUMN, next(key for name, key in _NEEDED.items() if name not in values)
     product = values["productdescription"]
     if product != _LINUX:
         is_vpc = product.startswith(_LINUX)

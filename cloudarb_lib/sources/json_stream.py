@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from cloudarb_lib.base.errors import DataError
 
@@ -23,8 +23,7 @@ _FLAT_OBJECT = re.compile(r"\{[^{}\[\]]*\}")
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """An object of a listing, and the line at which it begins.
 
     Parameters
@@ -101,6 +100,11 @@ def _page_or_entry(
     for name in reader.members():
         if holds_entries(name) and reader.next_character() == "[":
             is_page = True
+            entries = reader.objects_of_a_line()
+            if entries is not None:
+                for entry in entries:
+                    yield Entry(reader.line, entry)
+                continue
             for _ in reader.elements():
                 yield Entry(reader.line, reader.object())
         else:
@@ -137,6 +141,26 @@ class _Reader:
         """Tell whether an object comes next, and lies in the block, that holds no other or list."""
         self.next_character()
         return _FLAT_OBJECT.match(self._text, self._place) is not None
+
+    def objects_of_a_line(self) -> list[dict[str, Any]] | None:
+        """Return the list of objects that comes next, where one line of the block holds it.
+
+        None, and nothing passed over, where it goes on over lines or holds something else. It comes
+        to the same as ``elements``, and is quicker.
+        """
+        end = self._text.find("\n", self._place)
+        if end < 0 and len(self._text) - self._place < BLOCK_CHARACTERS:
+            self._read_on()
+            end = self._text.find("\n", self._place)
+        line = self._text[self._place : None if end < 0 else end]
+        try:
+            values, length = _DECODER.raw_decode(line)
+        except ValueError:
+            return None
+        if not all(isinstance(value, dict) for value in values):
+            return None
+        self._place += length
+        return values
 
     def elements(self) -> Iterator[None]:
         """Stop before each element of the list that comes next; the caller reads it."""

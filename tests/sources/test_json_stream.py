@@ -68,6 +68,19 @@ def test_entries_of_one_line_have_numbers_of_their_own() -> None:
 
 
 @pytest.mark.usefixtures("block")
+def test_pages_of_a_line_each_are_numbered_entry_by_entry() -> None:
+    text = '{"items": [{"a": 1}, {"a": 2}], "next": "x"}\n{"items": []}\n{"items":[{"a": 3}]}'
+    assert found_in(text) == [
+        Entry(1, {"a": "1"}),
+        Entry(2, {"a": "2"}),
+        PageEnd({"next": "x"}),
+        PageEnd({}),
+        Entry(3, {"a": "3"}),
+        PageEnd({}),
+    ]
+
+
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize(
     "text",
     [
@@ -76,6 +89,7 @@ def test_entries_of_one_line_have_numbers_of_their_own() -> None:
         '[{"a": 1} {"a": 2}]',
         '{"items": [{"a": 1}], }',
         '{"items": [{"a": 1}]',
+        '{"items": [{"a": 1}, 2]}',
         '{"items" [{"a": 1}]}',
         '{1: [{"a": 1}]}',
         '{"a": "cut',
