@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,11 @@ import pyarrow as pa
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.live.entries import Response
-from cloudarb_lib.sources.base import OWN_COLUMNS, Parsed, Scope, Source
+from cloudarb_lib.live.set_aside import SetAside
+from cloudarb_lib.sources import registry
+from cloudarb_lib.sources.base import OWN_COLUMNS, Parsed, Scope
 from cloudarb_lib.sources.names.options import canonical_option
 from cloudarb_lib.sources.names.providers import canonical_provider
-from cloudarb_lib.sources.registry import source_of
-from cloudarb_lib.sources.unpack import plain_files
 from cloudarb_lib.store.snapshot import Snapshot
 
 FEWEST_OFFERS = 10
@@ -63,6 +62,8 @@ class Examined:
         What it shows whole, by its part or by what it says itself.
     finding : Finding, optional
         Why it is held; None where nothing is wrong with it by itself.
+    pieces : iterable of Parsed
+        What was read of it.
     """
 
     response: Response
@@ -71,10 +72,11 @@ class Examined:
     sources: frozenset[str] = frozenset()
     whole: tuple[Scope, ...] = ()
     finding: Finding | None = None
+    pieces: Iterable[Parsed] = ()
 
 
 def examine(
-    response: Response, path: Path, source_name: str, snapshot: Snapshot | None
+    response: Response, path: Path, source_name: str, snapshot: Snapshot | None, *, aside: SetAside
 ) -> Examined:
     """Read a response and hold it against what is stored.
 
@@ -88,59 +90,64 @@ def examine(
         Which source should recognise it; '': whichever does.
     snapshot : Snapshot, optional
         The store; None where it is empty.
+    aside : SetAside
+        Where the pieces are kept for the store.
+
+    Raises
+    ------
+    StoreError
+        Where the disk does not take them.
     """
+    said = list(response.part.whole)
+    rows = 0
+    priced: list[pd.DataFrame] = []
     try:
-        pieces = list(_read(path, source_name))
+        for piece in aside.adding(registry.read(path, expected=source_name)):
+            said += piece.whole
+            rows += len(piece.unread) + sum(map(len, piece.tables.values()))
+            priced += _newest_prices(piece)
     except DataError as error:
         return Examined(response, finding=Finding(UNREADABLE, error.what, error.way_out))
-    rows = sum(len(piece.unread) + sum(map(len, piece.tables.values())) for piece in pieces)
-    if response.complete:
-        said = (*response.part.whole, *[scope for piece in pieces for scope in piece.whole])
-        whole = tuple(replace(s, provider=canonical_provider(s.provider)) for s in said)
-    else:
-        whole = ()
-    offers, sources = _offers_of(pieces)
+    whole = tuple(replace(scope, provider=canonical_provider(scope.provider)) for scope in said)
+    offers, sources = _offers_of(priced)
     finding = None
     if snapshot is not None and len(offers):
         providers = sorted(offers["provider"].unique())
         stored = _last_prices(snapshot, response.seen_at, providers)
         finding = jump(offers, stored)
-    return Examined(response, rows, offers, sources, tuple(dict.fromkeys(whole)), finding)
-
-
-def _read(path: Path, source_name: str) -> Iterable[Parsed]:
-    """Yield what a file holds; DataError where it is not of the source that it should be."""
-    try:
-        with plain_files(path) as files:
-            for file in files:
-                source: Source[Any] = source_of(file.path)
-                if source_name and source.name != source_name:
-                    what = f"the answer looks like {source.name}, not like {source_name}."
-                    raise DataError(what, "Look at what the service answers.")
-                for piece in source.fetch(file.path):
-                    yield source.parse(piece)
-    except OSError as cause:
-        raise DataError(f"it cannot be read: {cause.strerror}.", "Check the disk.") from cause
-
-
-def _offers_of(pieces: Sequence[Parsed]) -> tuple[pd.DataFrame, frozenset[str]]:
-    """Return the offers of price rows with their newest price, and the records they name."""
-    tables = [
-        table
-        for piece in pieces
-        for name, table in piece.tables.items()
-        if name in ("price_events", OWN_COLUMNS) and "price_usd_per_hour" in table.column_names
-    ]
-    columns = [*OFFER_PARTS, "effective_at", "price_usd_per_hour", "source"]
-    frames = [_texts(table, columns) for table in tables if len(table)]
-    if not frames:
-        return pd.DataFrame(columns=[*OFFER_PARTS, "price_usd_per_hour"]), frozenset()
-    rows = pd.concat(frames, ignore_index=True)
-    rows["price_usd_per_hour"] = pd.to_numeric(rows["price_usd_per_hour"], errors="coerce")
-    newest = rows.sort_values("effective_at", kind="stable").drop_duplicates(
-        list(OFFER_PARTS), keep="last"
+    return Examined(
+        response,
+        rows,
+        offers,
+        sources,
+        tuple(dict.fromkeys(whole)) if response.complete else (),
+        finding,
+        aside,
     )
+
+
+def _newest_prices(piece: Parsed) -> Iterator[pd.DataFrame]:
+    """Yield the newest price row of each offer and record, as texts."""
+    columns = [*OFFER_PARTS, "effective_at", "price_usd_per_hour", "source"]
+    for name, table in piece.tables.items():
+        is_of_prices = name in ("price_events", OWN_COLUMNS)
+        if is_of_prices and len(table) and "price_usd_per_hour" in table.column_names:
+            yield _newest(_texts(table, columns), [*OFFER_PARTS, "source"])
+
+
+def _newest(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    by_time = rows.sort_values("effective_at", kind="stable")
+    return by_time.drop_duplicates(columns, keep="last")
+
+
+def _offers_of(priced: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, frozenset[str]]:
+    """Return the offers of price rows with their newest price, and the records they name."""
+    if not priced:
+        return pd.DataFrame(columns=[*OFFER_PARTS, "price_usd_per_hour"]), frozenset()
+    rows = pd.concat(priced, ignore_index=True)
+    newest = _newest(rows, list(OFFER_PARTS))
     offers = newest[[*OFFER_PARTS, "price_usd_per_hour"]].reset_index(drop=True)
+    offers["price_usd_per_hour"] = pd.to_numeric(offers["price_usd_per_hour"], errors="coerce")
     return _as_stored(offers), frozenset(rows["source"].unique())
 
 

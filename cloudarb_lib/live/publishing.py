@@ -14,6 +14,7 @@ from cloudarb_lib.live.entries import Fault, Response
 from cloudarb_lib.live.integrity import UNREADABLE, Examined, Finding, disappearances, examine
 from cloudarb_lib.live.journal import HELD, STORED, Journal
 from cloudarb_lib.live.raw import RawFiles
+from cloudarb_lib.live.set_aside import SetAside
 from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.entry import ingest_files, store_folder
@@ -102,11 +103,12 @@ class Publisher:
             Where the store cannot be written; the responses wait as before.
         """
         before = current(store_folder(self._store_dir))
-        examined, unsure = self._examine(responses, before)
-        good = [one for one in examined if one.finding is None and one.rows]
-        batches = {one.response.number: self._batch(one, unsure) for one in good}
         publication = Publication(digest=before.stem if before else "")
-        counts, refused = self._ingest(batches, now, publication)
+        with self._raw.scratch() as folder:
+            examined, unsure = self._examine(responses, before, folder)
+            good = [one for one in examined if one.finding is None and one.rows]
+            batches = {one.response.number: self._batch(one, unsure) for one in good}
+            counts, refused = self._ingest(batches, now, publication)
         for one in examined:
             of_file = counts.get(one.response.number)
             error = refused.get(self._path(one.response))
@@ -119,7 +121,7 @@ class Publisher:
         return self._raw.path(response.file.sha256, response.file.suffix)
 
     def _examine(
-        self, responses: Sequence[Response], before: Path | None
+        self, responses: Sequence[Response], before: Path | None, folder: Path
     ) -> tuple[list[Examined], Mapping[Scope, Finding]]:
         """Read the responses; return them, and the scopes that must not be withdrawn unasked."""
         examined = []
@@ -127,7 +129,11 @@ class Publisher:
             snapshot = stack.enter_context(Snapshot(before)) if before else None
             for response in responses:
                 one = examine(
-                    response, self._path(response), self._sources.get(response.feed, ""), snapshot
+                    response,
+                    self._path(response),
+                    self._sources.get(response.feed, ""),
+                    snapshot,
+                    aside=SetAside(folder / str(response.number)),
                 )
                 is_doubted = one.finding is not None and one.finding.reason != UNREADABLE
                 if response.confirmed and is_doubted:
@@ -146,6 +152,7 @@ class Publisher:
             whole=whole,
             confirmed=response.confirmed,
             look=response.look,
+            pieces=one.pieces,
         )
 
     def _ingest(

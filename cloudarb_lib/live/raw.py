@@ -99,7 +99,16 @@ class RawFiles:
     def clear_incoming(self) -> None:
         """Remove what a process that was killed left unfinished."""
         for path in self.incoming.iterdir():
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a folder that is gone afterwards."""
+        with tempfile.TemporaryDirectory(dir=self.incoming) as folder:
+            yield Path(folder)
 
     @contextmanager
     def writer(self, suffix: str) -> Iterator[tuple[RawWriter, Path]]:

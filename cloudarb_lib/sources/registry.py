@@ -58,7 +58,9 @@ def _best_of(sources: Sequence[AnySource], path: Path) -> AnySource:
     return best
 
 
-def read(path: Path, column_map: ColumnMap | None = None) -> Iterator[Parsed]:
+def read(
+    path: Path, column_map: ColumnMap | None = None, *, expected: str = ""
+) -> Iterator[Parsed]:
     """Yield what a file holds, piece by piece; a packed one may hold files of one catalogue.
 
     Parameters
@@ -67,11 +69,14 @@ def read(path: Path, column_map: ColumnMap | None = None) -> Iterator[Parsed]:
         The file.
     column_map : ColumnMap, optional
         How the columns of a table are ours: it is then of no known source.
+    expected : str
+        Name of the source that it should be of; '': any.
 
     Raises
     ------
     DataError
-        Where it cannot be read to its end: the caller then drops what it was given of it.
+        Where it is of another source, or cannot be read to its end: the caller then drops what it
+        was given of it.
     """
     try:
         with plain_files(path) as files:
@@ -82,6 +87,10 @@ def read(path: Path, column_map: ColumnMap | None = None) -> Iterator[Parsed]:
             if len(files) > 1 and not (len(set(map(type, sources))) == 1 and sources[0].in_parts):
                 names = ", ".join(file.name for file in files)
                 raise DataError(f"it holds several files ({names[:200]}).", "Give them singly.")
+            for source in sources:
+                if expected and source.name != expected:
+                    what = f"it looks like {source.name}, not like {expected}."
+                    raise DataError(what, "Look at what it holds.")
             for source, file in zip(sources, files, strict=True):
                 for piece in source.fetch(file.path):
                     yield replace(source.parse(piece), source=source.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.units import ensure_utc
-from cloudarb_lib.sources.base import Scope
+from cloudarb_lib.sources import registry
+from cloudarb_lib.sources.base import Parsed, Scope
 from cloudarb_lib.sources.column_map import ColumnMap
 from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.store.rates import Rate
@@ -39,6 +41,9 @@ class Batch:
         the order of their times: each is settled before files of the next one are read.
     rates : tuple of Rate
         By which its prices in other currencies are brought to USD; without one they are held back.
+    pieces : iterable of Parsed, optional
+        What it holds, as ``registry.read`` gave it before: it is not read again. Each iteration
+        gives all of them. None: it is read when its turn comes.
     """
 
     path: Path
@@ -48,11 +53,22 @@ class Batch:
     confirmed: bool = False
     look: str = ""
     rates: tuple[Rate, ...] = ()
+    pieces: Iterable[Parsed] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
         if self.seen_at is not None:
             object.__setattr__(self, "seen_at", ensure_utc(self.seen_at, "seen_at"))
+
+    def read(self) -> Iterator[Parsed]:
+        """Yield what the file holds, piece by piece.
+
+        Raises
+        ------
+        DataError
+            Where it cannot be read to its end: the caller then drops what it was given of it.
+        """
+        yield from registry.read(self.path, self.mapping) if self.pieces is None else self.pieces
 
 
 def scope_of(text: str) -> Scope:

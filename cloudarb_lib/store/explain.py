@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.units import ensure_utc
-from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Parsed, UnreadRow
 from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store.batch import Batch, scope_text
@@ -53,7 +52,7 @@ def explain(batch: Batch, *, store_dir: str | Path, now: pd.Timestamp) -> str:
     DataError
         Where the file would be refused.
     """
-    pieces = list(islice(registry.read(batch.path, batch.mapping), 2))
+    pieces = list(islice(batch.read(), 2))
     if not pieces:
         raise DataError(f"{batch.path.name} has no row.", "Give a file with rows.")
     piece = pieces[0]

@@ -15,7 +15,6 @@ import pyarrow as pa
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import ensure_utc
-from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Parsed, Scope, UnreadRow
 from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.store.batch import Batch
@@ -123,7 +122,7 @@ class _Stage:
         """Return what the temporary tables hold; DataError where the file is refused."""
         staged = self._staged
         self._con.execute(_FRESH)
-        for piece in registry.read(self._batch.path, self._batch.mapping):
+        for piece in self._batch.read():
             if piece.seen_at and staged.seen_at is None:
                 staged.seen_at = ensure_utc(piece.seen_at, "seen_at")
             staged.say(piece.notices)

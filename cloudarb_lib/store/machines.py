@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import duckdb
 
 from cloudarb_lib.base.errors import DataError, did_you_mean
-from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.base import OWN_COLUMNS
 from cloudarb_lib.sources.names.gpus import MODELS
 from cloudarb_lib.sources.names.providers import PROVIDERS, SPELLINGS
@@ -42,7 +41,7 @@ def _specifies_machines(batch: Batch) -> bool:
     try:
         if batch.path.stat().st_size > LARGEST_LIST_OF_MACHINES:
             return False
-        piece = next(registry.read(batch.path), None)
+        piece = next(batch.read(), None)
         if piece is None or OWN_COLUMNS not in piece.tables:
             return False
         names = piece.tables[OWN_COLUMNS].schema.names[:-1]

@@ -77,3 +77,10 @@ def test_a_file_of_no_source_is_refused(content: bytes, tmp_path: Path) -> None:
 def test_json_of_nobody_goes_to_the_source_of_its_format(tmp_path: Path) -> None:
     assert claims_of(write_text(tmp_path / "a.json", "[1, 2]")) == ["own-json"]
     assert claims_of(write_text(tmp_path / "a.csv", "a,b\n")) == ["own-csv"]
+
+
+def test_a_file_of_another_source_than_was_expected_is_refused(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.csv", PRICE_HEADER)
+    list(registry.read(path, expected="own-csv"))
+    with pytest.raises(DataError, match="looks like own-csv, not like azure-retail"):
+        list(registry.read(path, expected="azure-retail"))
