@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import allocation_oracle as oracle
-from benchmarks import collection_cycles
+from benchmarks import collection_cycles, damaged_files
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import CloudArbError
 from cloudarb_lib.base.progress import progress
@@ -140,17 +140,22 @@ class Check:
 
     run: Callable[[np.random.Generator], str]
     tries: int
-    folder: str
-    """The part of the repository that it is about."""
+    folders: tuple[str, ...]
+    """The parts of the repository that it is about."""
     unsolved_share: float = 0.0
     """Share of tries that time may run out on."""
 
 
 CHECKS = {
-    "writer_kills": Check(writer_kills, 200, "cloudarb_lib"),
-    "broken_files": Check(broken_files, 1000, "cloudarb_lib"),
-    "collection_cycles": Check(collection_cycles.cycles, 170, "cloudarb_lib"),
-    "allocations": Check(allocations, 1000, "cloudarb_lib/allocate", unsolved_share=0.008),
+    "writer_kills": Check(writer_kills, 200, ("cloudarb_lib",)),
+    "broken_files": Check(broken_files, 1000, ("cloudarb_lib",)),
+    "damaged_files": Check(damaged_files.damaged_files, 1000, ("cloudarb_lib/sources",)),
+    "collection_cycles": Check(
+        collection_cycles.cycles,
+        170,
+        ("cloudarb_lib/live", "cloudarb_lib/sources", "cloudarb_lib/store"),
+    ),
+    "allocations": Check(allocations, 1000, ("cloudarb_lib/allocate",), unsolved_share=0.008),
 }
 
 
@@ -164,7 +169,7 @@ def run(name: str, tries: int) -> bool:
     """Run one check up to ``tries`` tries, going on from its file; return whether all held."""
     path = RESULTS / f"{name}.json"
     check = CHECKS[name]
-    source = git("rev-parse", f"HEAD:{check.folder}")
+    source = " ".join(git("rev-parse", f"HEAD:{folder}") for folder in check.folders)
     state = json.loads(path.read_text()) if path.exists() else {}
     if state.get("source") != source:
         state = {"check": name, "source": source, "tries": 0, "failures": [], "seconds": 0.0}

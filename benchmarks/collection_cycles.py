@@ -129,21 +129,24 @@ def cycles(rng: np.random.Generator) -> str:
                 stored = None
             if stored is None and not kill:
                 return f"cycle {number} broke"
+            prices_now = in_force(store) if stored else {}
             for region in stored or ():
-                if in_force(store, region) != served[number][region]:
+                if prices_now.get(region) != served[number][region]:
                     return f"cycle {number} acknowledged {region}, and its prices are not in force"
         if stored is not None and sorted(stored) != sorted(REGIONS):
             return f"the last cycle brought {stored} alone"
         return disagreement(store, served)
 
 
-def in_force(store: Path, region: str) -> Prices:
-    """Return by machine the price that is stored last, of those on sale."""
+def in_force(store: Path) -> dict[str, Prices]:
+    """Return by region and machine the price that is stored last, of those on sale."""
     with open_snapshot(store) as snapshot:
-        events = snapshot.table("price_events")
-    events = events[events["region"] == region].sort_values(["effective_at", "observed_at"])
-    last = events.groupby("instance_type")["price_usd_per_hour"].last(skipna=False).dropna()
-    return {str(machine): float(price) for machine, price in last.items()}
+        events = snapshot.table("price_events").sort_values(["effective_at", "observed_at"])
+    by_region: dict[str, Prices] = {}
+    last = events.groupby(["region", "instance_type"])["price_usd_per_hour"].last(skipna=False)
+    for (region, machine), price in last.dropna().items():
+        by_region.setdefault(str(region), {})[str(machine)] = float(price)
+    return by_region
 
 
 def disagreement(store: Path, served: list[Mapping[str, Prices]]) -> str:

@@ -107,6 +107,15 @@ def check_pieces(source: Source[Any], path: Path) -> None:
     assert lines
 
 
+def check_damaged(path: Path) -> None:
+    """Assert that what is read of a damaged file is well formed; DataError where it is refused."""
+    for piece in registry.read(path):
+        for table in piece.tables.values():
+            assert table.schema.names[-1] == LINE
+            table.validate(full=True)
+        assert all(row.detail for row in piece.unread)
+
+
 def check_outcome(path: Path, outcome: dict[str, Any], store_dir: Path) -> None:
     """Assert that ingestion of a file stores and holds back what ``outcome`` says."""
     seen_at = outcome.get("seen_at")
