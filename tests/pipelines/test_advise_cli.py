@@ -1,7 +1,9 @@
 """``cloudarb advise``: each decision says what to do, and refuses what it cannot answer."""
 
+import pandas as pd
 import pytest
 
+from cloudarb_lib.tables.run_tables import save_table
 from pipelines import cli
 
 MACHINE = "gcp/us-central1/a3-highgpu-8g"
@@ -92,3 +94,54 @@ def test_dated_run_without_on_demand_states_a_chance_to_be_late(capsys):
 def test_dated_run_refuses_what_it_cannot_answer(words, told, capsys):
     assert advise("dated-run", MACHINE, *DAY, *RUN, *words) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.fixture
+def plan(tmp_path):
+    rent = {
+        "offer_id": "gcp/us-central1//a3-highgpu-8g/spot/",
+        "workload": "train",
+        "period": 0,
+        "instances": 2.0,
+        "hours": 13 * 168.0,
+        "expected_cost_usd": 1.0,
+        "observed_at": pd.Timestamp("2026-04-29", tz="UTC"),
+    }
+    save_table(pd.DataFrame([rent]), "plan", tmp_path)
+    return tmp_path
+
+
+BUDGET = (*DAY, "--prices", "today")
+
+
+def test_budget_says_how_likely_it_is_to_be_over(plan, capsys):
+    assert advise("budget", str(plan), *BUDGET, "--budget", "152000") == 0
+    told = capsys.readouterr().out
+    assert "in 91.0 days: P10" in told
+    assert "P(over)" in told
+    words = ("--budget", "40000", "--until", "2026-05-31", "--volume-sd", "0.1")
+    assert advise("budget", str(plan), *BUDGET, *words) == 0
+    assert "in 32.0 days: P10" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--budget", "0"], "is none"),
+        (["--budget", "1", "--until", "2026-04-01"], "none of it"),
+        (["--budget", "1", "--until", "2026-12-31"], "none of it"),
+    ],
+)
+def test_budget_refuses_what_it_cannot_answer(plan, words, told, capsys):
+    assert advise("budget", str(plan), *BUDGET, *words) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_budget_of_no_plan_or_of_one_that_is_no_longer_offered_is_refused(plan, tmp_path, capsys):
+    assert advise("budget", str(tmp_path / "none"), *BUDGET, "--budget", "1") == 2
+    assert "holds no plan" in capsys.readouterr().err
+    table = pd.read_parquet(plan / "tables" / "plan.parquet")
+    gone = table.assign(offer_id="gcp/us-west2//a3-highgpu-8g/spot/")
+    save_table(gone, "plan", plan)
+    assert advise("budget", str(plan), *BUDGET, "--budget", "1") == 2
+    assert "which is not offered on 2026-04-29" in capsys.readouterr().err

@@ -23,6 +23,7 @@ VERBS = (
     "backtest",
     "allocate",
     "risk backtest",
+    "advise budget",
     "advise commit",
     "advise dated-run",
     "advise start",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.advise import backtest, commit, dated_run, start
+from pipelines.cli.advise import backtest, budget, commit, dated_run, start
 from pipelines.cli.manual import Verb
 
 advise_app = typer.Typer(
@@ -12,6 +12,9 @@ advise_app = typer.Typer(
     subcommand_metavar="DECISION ...",
     options_metavar="",
     rich_markup_mode=None,
+)
+advise_app.command("budget", cls=Verb, options_metavar="--as-of DAY --budget USD [OPTIONS]")(
+    budget.budget
 )
 advise_app.command("commit", cls=Verb, options_metavar="--as-of DAY [OPTIONS]")(commit.commit)
 advise_app.command("dated-run", cls=Verb, options_metavar="--as-of DAY --deadline TIME [OPTIONS]")(
