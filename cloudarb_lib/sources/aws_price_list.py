@@ -18,6 +18,7 @@ import pyarrow as pa
 from cloudarb_lib.base.units import HOURS_PER_YEAR
 from cloudarb_lib.sources.aws_price_files import PriceFile, offer_code, read_price_file
 from cloudarb_lib.sources.base import Match, Parsed, Source, text_table
+from cloudarb_lib.sources.rows import PRICE_COLUMNS, SPECIFICATION_COLUMNS
 
 OFFER_CODE = "AmazonEC2"
 _COLUMNS = (
@@ -53,17 +54,6 @@ _PLAIN_LINUX: Final[dict[str, tuple[str, ...]]] = {
     "MarketOption": ("OnDemand", ""),
     "Pre Installed S/W": ("NA", ""),
 }
-_PRICE_COLUMNS = (
-    "provider",
-    "region",
-    "instance_type",
-    "purchase_option",
-    "term",
-    "currency",
-    "price_usd_per_hour",
-    "source",
-)
-_INSTANCE_COLUMNS = ("provider", "instance_type", "vcpus", "memory_gib", "gpu_count")
 _TERMS = {"1yr": "1y", "1 yr": "1y", "3yr": "3y", "3 yr": "3y"}
 _YEARS = {"1y": 1, "3y": 3}
 _PAYMENTS = ("No Upfront", "Partial Upfront", "All Upfront")
@@ -125,7 +115,7 @@ class AwsPriceList(Source[PriceFile]):
         prices = [_on_demand(row) for row in rows if row["TermType"] == "OnDemand"]
         prices += _reserved([row for row in rows if row["TermType"] == "Reserved"])
         tables = {
-            "price_events": text_table(_PRICE_COLUMNS, prices),
+            "price_events": text_table(PRICE_COLUMNS, prices),
             "instances": _specifications(rows),
         }
         return Parsed(tables, [], notices=piece.notices, seen_at=piece.published)
@@ -143,6 +133,7 @@ def _price(
     return (
         "aws",
         row["Region Code"],
+        "",
         row["Instance Type"],
         option,
         term,
@@ -200,4 +191,4 @@ def _specifications(rows: list[dict[str, Any]]) -> pa.Table:
         if row["GPU"] in ("", "NA", "0") and unit == "GiB":
             name = row["Instance Type"]
             machines.setdefault(name, ("aws", name, row["vCPU"], memory, "0", row["line_read"]))
-    return text_table(_INSTANCE_COLUMNS, list(machines.values()))
+    return text_table(SPECIFICATION_COLUMNS, list(machines.values()))

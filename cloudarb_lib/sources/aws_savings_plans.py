@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cloudarb_lib.sources.aws_price_files import PriceFile, offer_code, read_price_file
 from cloudarb_lib.sources.base import Match, Parsed, Source, text_table
+from cloudarb_lib.sources.rows import PRICE_COLUMNS
 
 OFFER_CODE = "AmazonComputeSavingsPlan"
 _COLUMNS = (
@@ -43,16 +44,6 @@ _PREFERENCE = [(plan, payment) for plan in _PLANS for payment in _PAYMENTS]
 """Which plan's price stands for a machine, the first that is sold."""
 _SHARED_TENANCY = re.compile(r"([A-Z0-9]+-)?BoxUsage:")
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
-_PRICE_COLUMNS = (
-    "provider",
-    "region",
-    "instance_type",
-    "purchase_option",
-    "term",
-    "currency",
-    "price_usd_per_hour",
-    "source",
-)
 
 
 class AwsSavingsPlans(Source[PriceFile]):
@@ -88,7 +79,7 @@ class AwsSavingsPlans(Source[PriceFile]):
                 best[offer] = (rank, row)
         prices = [_price(*offer, row) for offer, (_, row) in best.items()]
         return Parsed(
-            {"price_events": text_table(_PRICE_COLUMNS, prices)},
+            {"price_events": text_table(PRICE_COLUMNS, prices)},
             [],
             notices=piece.notices,
             seen_at=piece.published,
@@ -100,6 +91,7 @@ def _price(region: str, machine: str, term: str, row: dict[str, Any]) -> tuple[o
     return (
         "aws",
         region,
+        "",
         machine,
         "reserved",
         term,

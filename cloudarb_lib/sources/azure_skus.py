@@ -22,7 +22,7 @@ from cloudarb_lib.sources.json_files import (
     text_of,
     texts_of,
 )
-from cloudarb_lib.sources.rows import EVIDENCE_COLUMNS
+from cloudarb_lib.sources.rows import EVIDENCE_COLUMNS, SPECIFICATION_COLUMNS
 
 Entry = tuple[int, dict[str, Any]]
 """The number of a machine in a place of the listing, and what is said of it."""
@@ -32,7 +32,6 @@ Place = tuple[str, str, str, str | None]
 _MARKS = (b'"resourceType"', b'"locationInfo"', b'"restrictions"', b'"capabilities"')
 _NAME = "list of SKUs"
 _WAY_OUT = "Give what `az vm list-skus` printed, or the API answered, complete."
-_INSTANCE_COLUMNS = ("provider", "instance_type", "vcpus", "memory_gib", "gpu_count")
 
 
 class AzureSkus(Source[list[Entry]]):
@@ -68,7 +67,7 @@ class AzureSkus(Source[list[Entry]]):
                 machines.setdefault(name, ("azure", name, vcpus, memory, "0", number))
         tables = {
             "evidence": text_table(EVIDENCE_COLUMNS, evidence),
-            "instances": text_table(_INSTANCE_COLUMNS, list(machines.values())),
+            "instances": text_table(SPECIFICATION_COLUMNS, list(machines.values())),
         }
         return Parsed(tables, [])
 

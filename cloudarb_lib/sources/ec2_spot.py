@@ -28,7 +28,6 @@ from cloudarb_lib.sources.base import (
     UnreadRow,
     in_pieces,
     open_text,
-    start_of_text,
     text_table,
 )
 from cloudarb_lib.sources.ec2_tables import (
@@ -40,6 +39,7 @@ from cloudarb_lib.sources.ec2_tables import (
     is_history,
     plain_key,
 )
+from cloudarb_lib.sources.json_files import looks_like_json
 from cloudarb_lib.sources.json_stream import Entry, PageEnd, entries_in
 from cloudarb_lib.sources.names.aws_zone_ids import region_of_zone_id
 
@@ -96,7 +96,7 @@ class Ec2SpotHistory(Source[HistoryPiece]):
 
     def recognises(self, head: bytes) -> Match:
         text = head.decode("utf-8-sig", errors="replace")
-        if _is_json(head):
+        if looks_like_json(head):
             names = _names_in(text)
             is_ours = _PAGE_KEY in names or names >= {*_NEEDED, "availabilityzone"}
         else:
@@ -114,7 +114,7 @@ class Ec2SpotHistory(Source[HistoryPiece]):
                     yield found
 
         with path.open("rb") as opened:
-            is_json = _is_json(opened.read(4096))
+            is_json = looks_like_json(opened.read(4096))
         with open_text(path) as file:
             for piece in in_pieces(entries(file)):
                 yield HistoryPiece(piece)
@@ -149,10 +149,6 @@ class Ec2SpotHistory(Source[HistoryPiece]):
             values["spotprice"] or "''",  # an empty price is a fault, not a withdrawn offer
             self.name,
         )
-
-
-def _is_json(head: bytes) -> bool:
-    return start_of_text(head)[:1] in (b"{", b"[")
 
 
 def _names_in(text: str) -> set[str]:

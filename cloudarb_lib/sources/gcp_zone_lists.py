@@ -23,7 +23,7 @@ from cloudarb_lib.sources.json_files import (
     text_of,
 )
 from cloudarb_lib.sources.names.gpus import canonical
-from cloudarb_lib.sources.rows import EVIDENCE_COLUMNS
+from cloudarb_lib.sources.rows import EVIDENCE_COLUMNS, SPECIFICATION_COLUMNS
 
 Entry = tuple[int, dict[str, Any]]
 """The number of a type in the listing, and what is said of it."""
@@ -35,7 +35,6 @@ _ATTACHABLE = ("K80", "P4", "P100", "T4", "V100")
 """GPUs that are rented with a machine of another kind (n1); newer ones come in their own."""
 _GONE = ("OBSOLETE", "DELETED")
 _MIB_PER_GIB = 1024
-_INSTANCE_COLUMNS = ("provider", "instance_type", "vcpus", "memory_gib", "gpu_count")
 
 
 class GcpZoneLists(Source[list[Entry]]):
@@ -72,7 +71,7 @@ class GcpZoneLists(Source[list[Entry]]):
                 machines.setdefault(name, (*_specification(name, entry), number))
         tables = {
             "evidence": text_table(EVIDENCE_COLUMNS, evidence),
-            "instances": text_table(_INSTANCE_COLUMNS, list(machines.values())),
+            "instances": text_table(SPECIFICATION_COLUMNS, list(machines.values())),
         }
         return Parsed(tables, [])
 

@@ -20,7 +20,7 @@ PRICE_COLUMNS = (
     "price_usd_per_hour",
     "source",
 )
-"""Columns of a price without times: it is of when the file was seen."""
+"""Columns of a price without times: it is of when the file was seen, or of when it says itself."""
 INSTANCE_COLUMNS = (
     "provider",
     "instance_type",
@@ -30,6 +30,8 @@ INSTANCE_COLUMNS = (
     "gpu_count",
     "gpu_memory_gib",
 )
+SPECIFICATION_COLUMNS = ("provider", "instance_type", "vcpus", "memory_gib", "gpu_count")
+"""Columns of machines in lists that do not name the models of GPUs."""
 EVIDENCE_COLUMNS = (
     "provider",
     "region",
