@@ -25,6 +25,11 @@ def registered() -> list[Source[Any]]:
     return sorted((kind() for kind in kinds), key=lambda source: source.name)
 
 
+def at_second_hand() -> list[str]:
+    """Return the names of sources that repeat what others publish."""
+    return [source.name for source in registered() if source.second_hand]
+
+
 def source_of(path: Path) -> Source[Any]:
     """Return the source that recognises a plain file best.
 

@@ -2,6 +2,7 @@
 
 from cloudarb_lib.store.batch import Batch, scope_of
 from cloudarb_lib.store.bundle import BUNDLED_AT, BUNDLED_FILES
+from cloudarb_lib.store.conversions import conversion_of
 from cloudarb_lib.store.entry import ingest_files, open_snapshot
 from cloudarb_lib.store.explain import explain
 from cloudarb_lib.store.held import decide, held, held_entry

@@ -53,7 +53,7 @@ TIMES_SEEN = {
     "interruption_bands": ("as_of",),
 }
 """Columns by their table in which a file without times of its own has the time it was seen."""
-_NOT_GIVEN = ("ingest_log", "quarantine", "doubts", "verdicts", "flags")
+_NOT_GIVEN = ("ingest_log", "quarantine", "doubts", "verdicts", "flags", "listings", "conversions")
 """Stored tables that no file brings."""
 MAY_BE_EMPTY = {
     ("price_events", "zone"),

@@ -20,7 +20,7 @@ from cloudarb_lib.store.batch import Batch, scope_text
 from cloudarb_lib.store.column_sql import ROW
 from cloudarb_lib.store.columns import columns_of
 from cloudarb_lib.store.entry import open_snapshot
-from cloudarb_lib.store.rows import rows_query
+from cloudarb_lib.store.rows import CONVERTED, rows_query
 from cloudarb_lib.store.snapshot import connect, current
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -140,11 +140,13 @@ def _rows(judged: pd.DataFrame, table: str) -> Iterator[str]:
     names = [name for name in STORED[table].names if name in judged]
     for row in judged.to_dict("records"):
         values = [f"{name} {row[name]}" for name in names if not _is_empty(row[name])]
+        if not _is_empty(row.get(CONVERTED)):
+            values.append(f"converted from {row[CONVERTED]['currency']}")
         yield f"line {row['line']}: {', '.join(values)}"
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or value == "" or bool(pd.isna(value))
+    return value is None or value == "" or (not isinstance(value, dict) and bool(pd.isna(value)))
 
 
 def _unread(unread: list[UnreadRow]) -> list[str]:

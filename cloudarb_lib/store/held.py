@@ -38,9 +38,11 @@ def held(snapshot: Snapshot, *, as_of: object) -> pd.DataFrame:
     DataFrame
         ``id``, ``kind`` (``PRICE`` or ``ROW``), the parts of the offer with ``effective_at`` and
         ``observed_at`` (null where a row does not tell them), ``price_usd_per_hour`` (null: none
-        was read), ``reason``, ``detail``, ``since``, ``corrected_usd_per_hour``, ``file`` and
-        ``line`` and ``row_text`` (of rows), ``verdict``, ``why``, and ``keeps_out``: whether the
-        offer is out of plans because of it. Those that keep an offer out first, the newest first.
+        was read), ``source``, ``reason``, ``detail``, ``since``, ``corrected_usd_per_hour``,
+        ``file`` and ``line`` and ``row_text`` (of rows), ``verdict``, ``why``, ``unread``: whether
+        it is of second hand and another source tells of the machine there, so that nobody reads
+        it, and ``keeps_out``: whether the offer is out of plans because of it. Those that keep an
+        offer out first, the newest first.
     """
     table = snapshot.held(as_of=as_of)
     return table.sort_values(

@@ -19,12 +19,13 @@ from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Parsed, Scope, UnreadRo
 from cloudarb_lib.sources.names.providers import canonical_provider
 from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.column_sql import ROW
+from cloudarb_lib.store.conversions import keep_conversions, note_conversions, start_file
+from cloudarb_lib.store.listings import Shown
 from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.merge import MergeCounts, merge_staged
 from cloudarb_lib.store.report import IngestReport
-from cloudarb_lib.store.rows import SETTLE_MACHINES, RowsQuery, rows_query
+from cloudarb_lib.store.rows import CONVERTED, SETTLE_MACHINES, RowsQuery, rows_query
 from cloudarb_lib.store.staged import StagedPrices
-from cloudarb_lib.store.whole import WholeLooks
 from cloudarb_lib.tables.stored_schema import STORED
 
 ROW_TEXT_CHARACTERS = 1000
@@ -76,7 +77,7 @@ def take_in(
     batch: Batch,
     now: pd.Timestamp,
     *,
-    looks: WholeLooks,
+    shown: Shown,
     machines: MachinesBrought,
     report: IngestReport,
 ) -> None:
@@ -84,11 +85,15 @@ def take_in(
     staged = _Stage(con, batch, now).fill()
     for table in staged.tables:
         machines.note(table)
+    looks = shown.looks
     repeated = looks.repeated()
+    whole = [replace(scope, provider=canonical_provider(scope.provider)) for scope in staged.whole]
+    if "evidence" in staged.tables:
+        shown.lists.note(whole, confirmed=batch.confirmed)
     if "price_events" in staged.tables:
-        for scope in staged.whole:
+        for scope in whole:
             looks.note(
-                replace(scope, provider=canonical_provider(scope.provider)),
+                scope,
                 source=staged.source,
                 seen_at=staged.seen_at,
                 timeless=staged.timeless,
@@ -97,6 +102,7 @@ def take_in(
     counts = MergeCounts(0, looks.repeated() - repeated, 0)
     for table in staged.tables:
         counts += merge_staged(con, table)
+    staged.say(keep_conversions(con))
     held_back = _record(con, batch.path.name, staged, now, counts)
     report.add(batch, staged.read, counts, held_back)
     for notice in staged.notices:
@@ -122,6 +128,7 @@ class _Stage:
         """Return what the temporary tables hold; DataError where the file is refused."""
         staged = self._staged
         self._con.execute(_FRESH)
+        start_file(self._con)
         for piece in self._batch.read():
             if piece.seen_at and staged.seen_at is None:
                 staged.seen_at = ensure_utc(piece.seen_at, "seen_at")
@@ -172,6 +179,8 @@ class _Stage:
             """)
         elif self._prices:
             self._prices.take_judged()
+            if CONVERTED in columns:
+                note_conversions(self._con)
             self._con.execute(f"""
                 INSERT INTO doubting
                 SELECT

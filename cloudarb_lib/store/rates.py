@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,15 @@ class Rate:
         Since when; a price that took effect before has no rate.
     source : str
         Who says so.
+    file : str
+        Name of the file that it is of, without its folder.
     """
 
     currency: str
     usd_per_unit: float
     as_of: pd.Timestamp
     source: str
+    file: str = ""
 
 
 def load_rates(path: str | Path) -> tuple[Rate, ...]:
@@ -64,10 +67,11 @@ def load_rates(path: str | Path) -> tuple[Rate, ...]:
         raise ParameterError(f"rates {path} cannot be read: {cause}", _WAY_OUT) from cause
     if not rows or not set(_COLUMNS) <= set(rows[0]):
         raise ParameterError(f"{path} has no row of rates.", _WAY_OUT)
-    return tuple(_rate(row, f"{path}, line {line}") for line, row in enumerate(rows, 2))
+    name = Path(path).name
+    return tuple(_rate(row, name, f"{path}, line {line}") for line, row in enumerate(rows, 2))
 
 
-def _rate(row: dict[str, str], where: str) -> Rate:
+def _rate(row: dict[str, str], file: str, where: str) -> Rate:
     """Return the rate that a row says; ParameterError where it does not."""
     currency = (row["currency"] or "").strip().upper()
     if currency.lower() not in CURRENCIES or currency == "USD":
@@ -82,7 +86,7 @@ def _rate(row: dict[str, str], where: str) -> Rate:
     source = (row["source"] or "").strip()
     if not source:
         raise ParameterError(f"{where}: the rate has no source.", _WAY_OUT)
-    return Rate(currency, usd, _time(row["as_of"] or "", where), source)
+    return Rate(currency, usd, _time(row["as_of"] or "", where), source, file)
 
 
 def _time(text: str, where: str) -> pd.Timestamp:
@@ -93,10 +97,43 @@ def _time(text: str, where: str) -> pd.Timestamp:
 
 def usd_per_unit_sql(rates: Sequence[Rate]) -> str:
     """Return SQL of the rate for a row by its ``currency`` and ``effective_at``, null for none."""
+    values = _by_rate(rates, lambda rate: repr(rate.usd_per_unit))
+    return f"CASE WHEN currency = 'USD' THEN 1.0 {values} END"
+
+
+def conversion_sql(rates: Sequence[Rate], price: str) -> str:
+    """Return SQL of how a row comes to USD, as columns of table ``conversions``; null for USD.
+
+    Parameters
+    ----------
+    rates : sequence of Rate
+        At least one.
+    price : str
+        SQL of the price per hour in its currency.
+    """
+
+    def conversion(rate: Rate) -> str:
+        return f"""{{
+            'currency': currency,
+            'price_per_hour': {price},
+            'usd_per_unit': {rate.usd_per_unit!r}::DOUBLE,
+            'rate_as_of': TIMESTAMPTZ '{rate.as_of.isoformat()}',
+            'rate_source': {_literal(rate.source)},
+            'rate_file': {_literal(rate.file)}
+        }}"""
+
+    return f"CASE {_by_rate(rates, conversion)} END"
+
+
+def _by_rate(rates: Sequence[Rate], value: Callable[[Rate], str]) -> str:
+    """Return branches of a CASE, the newest rate that is as of a row's time first."""
     newest_first = sorted(rates, key=lambda rate: rate.as_of, reverse=True)
-    cases = [
+    return " ".join(
         f"WHEN currency = '{rate.currency}'"
-        f" AND effective_at >= TIMESTAMPTZ '{rate.as_of.isoformat()}' THEN {rate.usd_per_unit!r}"
+        f" AND effective_at >= TIMESTAMPTZ '{rate.as_of.isoformat()}' THEN {value(rate)}"
         for rate in newest_first
-    ]
-    return f"CASE WHEN currency = 'USD' THEN 1.0 {' '.join(cases)} END"
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.store.batch import Batch
+from cloudarb_lib.store.checks.flags import FlagChanges
 from cloudarb_lib.store.merge import MergeCounts
 
 _HOW_TO_READ_QUARANTINE = "what was quarantined: cloudarb quarantine list --all shows it"
@@ -37,8 +38,16 @@ class IngestReport:
         By reason, the first sentence on a row that was held back.
     withdrawn : int
         Offers that a file lacks of a part of the market that it shows whole.
+    not_listed : int
+        Places in which a machine is not listed any more, by lists of what is sold that are whole.
     flagged : Counter
         By source, the prices that the call brought and that were found wrong.
+    flagged_stored : Counter
+        By source, the prices stored before that are found wrong now.
+    right_again : int
+        Prices stored before that had been found wrong, and are not any more.
+    unjudged : list of str
+        Sentences on new prices of GPUs that nobody else sells, so that no peer judges them.
     notices : list of str
         What whoever brought the files should know.
     unknown_names : list of str
@@ -58,9 +67,13 @@ class IngestReport:
     unchanged: int = 0
     superseded: int = 0
     withdrawn: int = 0
+    not_listed: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     flagged: Counter[str] = field(default_factory=Counter)
+    flagged_stored: Counter[str] = field(default_factory=Counter)
+    right_again: int = 0
+    unjudged: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     unknown_names: list[str] = field(default_factory=list)
     nothing_landed: list[str] = field(default_factory=list)
@@ -85,9 +98,14 @@ class IngestReport:
         if notice not in self.notices:
             self.notices.append(notice)
 
+    def tell_flags(self, changes: FlagChanges) -> None:
+        """Take over what the call changed in table ``flags``."""
+        self.flagged.update(changes.brought)
+        self.flagged_stored.update(changes.stored)
+        self.right_again = changes.right_again
+
     def __str__(self) -> str:
         reasons = _listed(self.quarantined)
-        flags = _listed(self.flagged)
         text = (
             f"read {self.read:,}: new {self.new:,}, unchanged {self.unchanged:,}, "
             f"superseded {self.superseded:,}, quarantined {self.quarantined.total():,}"
@@ -96,9 +114,16 @@ class IngestReport:
             text += f" ({reasons})"
         if self.withdrawn:
             text += f", withdrawn {self.withdrawn:,}"
-        if flags:
-            text += f", flagged as wrong: {flags} (cloudarb quarantine list)"
-        lines = [text, *self.notices, *self.unknown_names]
+        if self.not_listed:
+            text += f", not listed any more {self.not_listed:,}"
+        if self.flagged:
+            text += f", flagged as wrong: {_listed(self.flagged)} (cloudarb quarantine list)"
+        if self.flagged_stored:
+            text += f", of prices stored before flagged now: {_listed(self.flagged_stored)}"
+            text += " (cloudarb quarantine list)"
+        if self.right_again:
+            text += f", flagged before and right now: {self.right_again:,}"
+        lines = [text, *self.notices, *self.unknown_names, *self.unjudged]
         lines += [f"{reason}: {sentence}" for reason, sentence in sorted(self.examples.items())]
         lines += [f"{name}: nothing landed" for name in self.nothing_landed]
         if reasons and self.published:

@@ -22,7 +22,7 @@ from cloudarb_lib.store.column_sql import (
 )
 from cloudarb_lib.store.columns import GPU_COUNT, ONE_SERIES, PRICE, TIMES_SEEN, columns_of
 from cloudarb_lib.store.plain import PlainPrices, plain_prices
-from cloudarb_lib.store.rates import Rate, usd_per_unit_sql
+from cloudarb_lib.store.rates import Rate, conversion_sql, usd_per_unit_sql
 from cloudarb_lib.tables.schema import Column
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -35,6 +35,8 @@ _KNOWN_MACHINES = """
     GROUP BY spelling
     HAVING count(*) = 1
 """
+CONVERTED = "converted"
+"""Column of prices that were brought to USD by a rate: by which, see ``rates.conversion_sql``."""
 _LOWER_CASE = ", ".join(f"'{p.name}'" for p in PROVIDERS.values() if p.machines == "lower")
 SETTLE_MACHINES = f"""
     UPDATE judged_rows
@@ -106,8 +108,8 @@ def rows_query(
         as ``LINE``, then ``ROW``, over table ``instances``, and over a function canonical(), which
         names GPU models. It gives ``ROW``, line, the stored columns, ``wrong``: reason and detail
         of the first fault of a row, null where the row is good, and ``named``: whether all columns
-        of the key can be read, null where the row is good. Columns that do not quite fit are a
-        fault of every row.
+        of the key can be read, null where the row is good; where rates are given, prices also have
+        ``CONVERTED``. Columns that do not quite fit are a fault of every row.
 
     Raises
     ------
@@ -166,6 +168,11 @@ class _Conversion:
         }
 
     @property
+    def columns(self) -> str:
+        """What ``sql`` gives beside the columns of its rows: how each price comes to USD."""
+        return f", {CONVERTED}" if self._rates else ""
+
+    @property
     def is_trivial(self) -> bool:
         """Whether prices are as our own tables have them."""
         return self._unit == OWN_UNIT and not self._rates
@@ -189,9 +196,15 @@ class _Conversion:
                 LEFT JOIN ({_KNOWN_MACHINES}) AS known
                 ON known.spelling = concat(given.provider, '/', lower(given.instance_type))
             """
-        if self._rates:
-            price += f" * ({self.words['usd_per_unit']})"
-        return f"SELECT * REPLACE ({price} AS {PRICE}) FROM ({rows})"
+        if not self._rates:
+            return f"SELECT * REPLACE ({price} AS {PRICE}) FROM ({rows})"
+        in_usd = f"{price} * ({self.words['usd_per_unit']})"
+        return f"""
+            SELECT
+                * REPLACE ({in_usd} AS {PRICE}),
+                {conversion_sql(self._rates, price)} AS {CONVERTED}
+            FROM ({rows})
+        """
 
 
 def _judging_sql(
@@ -225,6 +238,7 @@ def _judging_sql(
             {names},
             CASE {faults} END AS wrong,
             CASE WHEN wrong IS NOT NULL THEN NOT ({key_wrong}) END AS named
+            {conversion.columns if table == "price_events" else ""}
         FROM ({conversion.sql(rows) if table == "price_events" else rows})
     """
 

@@ -23,12 +23,15 @@ _MACHINE_COLUMNS = ("vcpus", "memory_gib", "gpu_model", "gpu_count", "gpu_memory
 _OFFER = ", ".join(OFFER_PARTS)
 _KEY = f"{_OFFER}, effective_at, observed_at"
 _MACHINE_AND_PLACE = ", ".join(part for part in OFFER_PARTS if part != "zone")
+_FIRST_HAND = f"""
+    SELECT DISTINCT {_MACHINE_AND_PLACE}
+    FROM price_events
+    SEMI JOIN (FROM price_events WHERE source IN $second_hand) USING ({_MACHINE_AND_PLACE})
+    WHERE source NOT IN $second_hand AND observed_at <= $as_of
+"""
 _EVENTS = f"""
     WITH first_hand AS (
-        SELECT DISTINCT {_MACHINE_AND_PLACE}
-        FROM price_events
-        SEMI JOIN (FROM price_events WHERE source IN $second_hand) USING ({_MACHINE_AND_PLACE})
-        WHERE source NOT IN $second_hand AND observed_at <= $as_of
+        {_FIRST_HAND}
     ), verdict AS (
         SELECT {_KEY}, arg_max(verdict, decided_at) AS verdict
         FROM verdicts
@@ -122,7 +125,9 @@ _LAST_PRICES = f"""
     GROUP BY {", ".join(OFFER_PARTS)}
 """
 _HELD = f"""
-    WITH verdict AS (
+    WITH first_hand AS (
+        {_FIRST_HAND}
+    ), verdict AS (
         SELECT {_KEY}, arg_max(verdict, decided_at) AS verdict, arg_max(why, decided_at) AS why
         FROM verdicts
         WHERE decided_at <= $as_of
@@ -142,7 +147,8 @@ _HELD = f"""
             left(md5(concat_ws('|', {_KEY})), 8) AS id,
             'price' AS kind,
             wrong.*,
-            price_usd_per_hour
+            price_usd_per_hour,
+            source
         FROM wrong JOIN price_events USING ({_KEY})
         UNION ALL BY NAME
         SELECT
@@ -152,6 +158,7 @@ _HELD = f"""
             quarantine.detail,
             {_KEY},
             coalesce(observed_at, ingested_at) AS since,
+            source,
             file,
             line,
             row_text
@@ -174,8 +181,12 @@ _HELD = f"""
         entry.*,
         verdict,
         why,
+        coalesce(
+            source IN $second_hand AND ({_MACHINE_AND_PLACE}) IN (FROM first_hand), false
+        ) AS unread,
         effective_at IS NOT NULL
             AND verdict IS NULL
+            AND NOT unread
             AND reason <> 'glitch_reverted'
             AND corrected_usd_per_hour IS NULL
             AND coalesce((effective_at, observed_at) > last_good, true) AS keeps_out
@@ -325,11 +336,10 @@ class Snapshot(AbstractContextManager["Snapshot"]):
             raise ParameterError(
                 f"purchase option {min(unknown)!r} is unknown.", f"Use {PURCHASE_OPTIONS}."
             )
-        sources = registry.registered()
         events = self._con.execute(
             _EVENTS,
             {
-                "second_hand": [source.name for source in sources if source.second_hand],
+                "second_hand": registry.at_second_hand(),
                 "as_of": parse_as_of(as_of),
                 "providers": providers,
                 "options": purchase_options,
@@ -340,11 +350,12 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         offer_ids = pd.Index(events["offer_id"].unique(), dtype=object)
         events["offer_id"] = pd.Categorical(events["offer_id"], categories=offer_ids)
         events["offer_count"] = events["offer_count"].astype("Int32")
-        silences = {source.name: source.gone_after_hours for source in sources}
+        silences = {each.name: each.gone_after_hours for each in registry.registered()}
         events["gone_after_hours"] = events["source"].map(silences).astype(float)
         corrected = events.duplicated(["offer_id", "effective_at"], keep="last")
         return events[~corrected].reset_index(drop=True) if corrected.any() else events
 
     def held(self, *, as_of: object) -> pd.DataFrame:
         """Return the prices found wrong and the rows held back by a time; see ``store.held``."""
-        return self._con.execute(_HELD, {"as_of": parse_as_of(as_of)}).df()
+        words = {"as_of": parse_as_of(as_of), "second_hand": registry.at_second_hand()}
+        return self._con.execute(_HELD, words).df()

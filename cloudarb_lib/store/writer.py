@@ -16,11 +16,16 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.base.files import locked, replaced
-from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store.batch import Batch
-from cloudarb_lib.store.checks.flags import flag_wrong_prices, remember_machines
+from cloudarb_lib.store.checks.flags import (
+    flag_changes,
+    flag_wrong_prices,
+    remember_state,
+    unjudged,
+)
 from cloudarb_lib.store.intake import take_in
+from cloudarb_lib.store.listings import Shown, WholeLists
 from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.price_rows import (
     ADDED_SINCE,
@@ -38,7 +43,6 @@ from cloudarb_lib.store.snapshot import WAY_OUT, connect, current
 from cloudarb_lib.store.whole import WholeLooks
 from cloudarb_lib.tables.stored_schema import STORED
 
-_OFFER = ", ".join(OFFER_PARTS)
 FRESH = "fresh.duckdb"
 """Name of the database of the rows of a call, beside the work copy."""
 SNAPSHOTS_KEPT = 3
@@ -76,11 +80,12 @@ def add_files(batches: Sequence[Batch], folder: Path, now: pd.Timestamp) -> Inge
             _prepare(con, folder, is_new=base is None)
             start_call(con, folder, work.with_name(FRESH))
             doubts = _number_of("doubts", con)
-            remember_machines(con)
+            remember_state(con)
             refused = _take_in_all(con, batches, now, report)
             if report.new or report.superseded or report.withdrawn:
                 flag_wrong_prices(con, ADDED_SINCE)
-            report.flagged.update(_flagged_now(con))
+                report.unjudged = unjudged(con)
+            report.tell_flags(flag_changes(con))
             all_held_back = report.quarantined.total() == report.read and not report.withdrawn
             if base is not None and all_held_back and _number_of("doubts", con) == doubts:
                 report.digest = base.stem  # quarantine alone makes no snapshot
@@ -130,19 +135,6 @@ def _number_of(table: str, con: duckdb.DuckDBPyConnection) -> int:
     return count
 
 
-def _flagged_now(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Return by source how many of the prices of the call were found wrong."""
-    query = f"""
-        SELECT source, count(*)
-        FROM (SELECT DISTINCT {_OFFER}, effective_at, observed_at FROM flags)
-        JOIN price_offers USING ({_OFFER})
-        JOIN fresh.price_rows USING (offer, effective_at, observed_at)
-        JOIN price_records USING (record)
-        GROUP BY source
-    """
-    return dict(con.execute(query).fetchall())
-
-
 def _publish(work: Path, folder: Path, digest: str, segment: str | None) -> None:
     """Make ``work`` the newest snapshot: its segment, it, the pointer, each whole and durable."""
     snapshots = folder / "snapshots"
@@ -174,17 +166,17 @@ def _take_in_all(
     refused: dict[Path, DataError] = {}
     machines = MachinesBrought(con)
     for _, of_look in groupby(batches, key=lambda batch: batch.look):
-        looks = WholeLooks(con)
+        shown = Shown(WholeLooks(con), WholeLists(con))
         for batch in of_look:
             try:
-                take_in(con, batch, now, looks=looks, machines=machines, report=report)
+                take_in(con, batch, now, shown=shown, machines=machines, report=report)
             except DataError as error:
                 refused[batch.path] = error
-                looks.void(batch.whole, f"{batch.path.name} was refused, so nothing was withdrawn")
-        looks.settle()
-        report.withdrawn += looks.withdrawn
-        for notice in looks.notices:
+                shown.void(batch.whole, f"{batch.path.name} was refused, so nothing was withdrawn")
+        for notice in shown.settle():
             report.say(notice)
+        report.withdrawn += shown.looks.withdrawn
+        report.not_listed += shown.lists.denied
     report.unknown_names = machines.notices()
     return refused
 

@@ -30,6 +30,24 @@ PRICE_EVENTS = Table(
     ),
 )
 
+CONVERSIONS = Table(
+    name="conversions",
+    meaning="How prices in other currencies came to USD: the dated rate that the run named. A price"
+    " without a row was told in USD.",
+    key=(*OFFER_PARTS, "effective_at", "observed_at"),
+    columns=(
+        *OFFER,
+        Column("effective_at", "TIMESTAMPTZ", "UTC", "of the price"),
+        Column("observed_at", "TIMESTAMPTZ", "UTC", "of the price"),
+        Column("currency", "VARCHAR", "", "ISO 4217, in which it was told"),
+        Column("price_per_hour", "DOUBLE", "currency/h", "whole instance, in that currency"),
+        Column("usd_per_unit", "DOUBLE", "USD", "what a unit of the currency counts as"),
+        Column("rate_as_of", "TIMESTAMPTZ", "UTC", "since when that rate holds"),
+        Column("rate_source", "VARCHAR", "", "who says so"),
+        Column("rate_file", "VARCHAR", "", "file of the rate, without its folder; may be empty"),
+    ),
+)
+
 FLAGS = Table(
     name="flags",
     meaning="Prices that were found wrong: kept, and left out of plans from flagged_at on, unless a"
@@ -45,8 +63,8 @@ FLAGS = Table(
             "quality",
             "VARCHAR",
             "",
-            "why: glitch_reverted, glitch_low_for_gpu, low_for_market, fell_by_half,"
-            " one_price_for_all_sizes or commitment_over_on_demand",
+            "why: glitch_reverted, glitch_low_for_gpu, low_for_market, price_of_one_gpu,"
+            " fell_by_half, one_price_for_all_sizes or commitment_over_on_demand",
         ),
         Column("detail", "VARCHAR", "", "the sentence: what, beside what, by which rule"),
         Column("flagged_at", "TIMESTAMPTZ", "UTC", "when it could first be known"),
@@ -204,7 +222,8 @@ VERDICTS = Table(
 EVIDENCE = Table(
     name="evidence",
     meaning="Where a machine is known to be sold, or not to be. The newest row by as_of stands; "
-    "without a row nothing is known.",
+    "without a row nothing is known. What a whole list lacks (`listings`) has a row with sold"
+    " false.",
     key=("provider", "region", "zone", "instance_type", "purchase_option", "source", "seen_at"),
     columns=(
         Column("provider", "VARCHAR", "", "as in price_events"),
@@ -222,6 +241,22 @@ EVIDENCE = Table(
         Column("seen_at", "TIMESTAMPTZ", "UTC", "when it was seen; as_of reads use it"),
         Column("sold", "BOOLEAN", "", "true: sold there; false: no longer, or not to this account"),
         Column("note", "VARCHAR", "", "restriction or quota, in words", nullable=True),
+    ),
+)
+
+LISTINGS = Table(
+    name="listings",
+    meaning="When a list of what is sold was seen whole: a machine that an earlier one had and this"
+    " one lacks was not listed any more. The list itself is the rows of `evidence` of its source"
+    " and time.",
+    key=("provider", "source", "region", "purchase_option", "listed_at"),
+    columns=(
+        Column("provider", "VARCHAR", "", "as in price_events"),
+        Column("source", "VARCHAR", "", "the record, as in evidence"),
+        Column("region", "VARCHAR", "", "region that it covers; empty: every one"),
+        Column("purchase_option", "VARCHAR", "", "option that it covers; empty: every one"),
+        Column("listed_from", "TIMESTAMPTZ", "UTC", "when its first page was seen"),
+        Column("listed_at", "TIMESTAMPTZ", "UTC", "when its last page was seen"),
     ),
 )
 
@@ -281,10 +316,12 @@ STORED = {
     table.name: table
     for table in (
         PRICE_EVENTS,
+        CONVERSIONS,
         FLAGS,
         DOUBTS,
         VERDICTS,
         EVIDENCE,
+        LISTINGS,
         CHARGES,
         LOOKS,
         INSTANCES,

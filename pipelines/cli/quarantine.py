@@ -53,7 +53,12 @@ def quarantine_list(
     out = shown[shown["keeps_out"]]
     offers = len(out.drop_duplicates(_parts()))
     others = len(table) - len(out)
-    print(f"offers kept out of plans: {offers:,}; entries that keep none out (--all): {others:,}")
+    unread = int(table["unread"].sum())
+    of_these = f", {unread:,} of them of second hand that nobody reads" if unread else ""
+    print(
+        f"offers kept out of plans: {offers:,};"
+        f" entries that keep none out (--all): {others:,}{of_these}"
+    )
     return DONE
 
 
@@ -66,13 +71,17 @@ def quarantine_show(
     """
     import pandas as pd
 
-    from cloudarb_lib.store import held_entry
+    from cloudarb_lib.store import conversion_of, held_entry, open_snapshot
 
     entry = held_entry(_held(store, as_of), entry_id)
+    with open_snapshot(store) as snapshot:
+        conversion = conversion_of(snapshot, entry)
     print(_line(entry))
     for name in entry.index.drop(["id", *_parts()]):
         if not pd.isna(entry[name]):
             print(f"  {name:<24}{entry[name]}")
+    if conversion:
+        print(f"  {'converted':<24}{conversion}")
     return DONE
 
 

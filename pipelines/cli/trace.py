@@ -25,7 +25,8 @@ def trace(
 ) -> int:
     """Show where the prices of an offer come from.
 
-    Prints its newest prices with the record that each is from, and of the answers that are kept
+    Prints its newest prices with the record that each is from, the rate by which it came to USD
+    where it was told in another currency, and of the answers that are kept
     (cloudarb collect) the rows that tell of its machine in its region: file, line, and what stands
     there. Prices that were taken in by hand name their record; table ingest_log has the files.
     """
@@ -33,7 +34,7 @@ def trace(
     from cloudarb_lib.base.types import OFFER_PARTS
     from cloudarb_lib.live.collect import opened
     from cloudarb_lib.live.origins import origins
-    from cloudarb_lib.store import open_snapshot
+    from cloudarb_lib.store import conversion_of, open_snapshot
 
     parts = dict(zip(OFFER_PARTS, offer.split("/"), strict=False))
     if len(parts) != len(OFFER_PARTS) or offer.count("/") != len(OFFER_PARTS) - 1:
@@ -44,14 +45,18 @@ def trace(
         events = snapshot.events(
             as_of=utc_now(), providers=[parts["provider"]], include_flagged=True
         )
-    of_offer = events[events["offer_id"] == offer]
+        of_offer = events[events["offer_id"] == offer]
+        newest = of_offer.tail(PRICES_SHOWN).to_dict("records")
+        conversions = [conversion_of(snapshot, event) for event in newest]
     if of_offer.empty:
         raise ParameterError(f"the store has no price of {offer}.", "See table offer_states.")
-    for event in of_offer.tail(PRICES_SHOWN).itertuples():
+    for event, conversion in zip(newest, conversions, strict=True):
         print(
-            f"{event.price_usd_per_hour:g} USD/h from {event.effective_at:%Y-%m-%d %H:%M},"
-            f" seen {event.observed_at:%Y-%m-%d %H:%M}, source {event.source}"
+            f"{event['price_usd_per_hour']:g} USD/h from {event['effective_at']:%Y-%m-%d %H:%M},"
+            f" seen {event['observed_at']:%Y-%m-%d %H:%M}, source {event['source']}"
         )
+        if conversion:
+            print(f"  {conversion}")
     with opened(store, [], clock=utc_now) as collector:
         found = origins(
             collector.journal,

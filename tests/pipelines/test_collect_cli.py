@@ -138,3 +138,13 @@ def test_a_price_of_no_kept_answer_names_its_record(tmp_path, verb, capsys):
     shown = capsys.readouterr().out
     assert "source own" in shown
     assert "no kept answer" in shown
+
+
+def test_a_converted_price_is_traced_to_its_rate(tmp_path, verb, capsys):
+    header = PRICE_HEADER.replace("price_usd_per_hour", "price_eur_per_hour")
+    own = write_text(tmp_path / "own.csv", header + PRICE_ROW)
+    rates = "currency,usd_per_unit,as_of,source\nEUR,1.2,2026-01-01,ECB\n"
+    verb("ingest", str(own), "--fx", str(write_text(tmp_path / "fx.csv", rates)))
+    assert "1 in EUR at 1.2 USD (ECB, from 2026-01-01 on, fx.csv)" in capsys.readouterr().out
+    assert verb("trace", "gcp/us-east1//n2-standard-4/spot/") == DONE
+    assert "  0.05 EUR/h at 1.2 USD (ECB, from 2026-01-01 on, fx.csv)" in capsys.readouterr().out

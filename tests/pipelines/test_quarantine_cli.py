@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cloudarb_lib.store import Batch, load_rates
 from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
 from pipelines import cli, exit_codes
 from pipelines.cli import quarantine
@@ -64,3 +65,16 @@ def test_an_entry_is_shown_and_decided(store: str, capsys) -> None:
 
 def test_a_verdict_needs_words(store: str, capsys) -> None:
     said(capsys, "drop", "abc", "--store", store, code=exit_codes.NOT_ACCEPTABLE)
+
+
+def test_a_converted_price_is_shown_with_its_rate(tmp_path: Path, capsys) -> None:
+    text = PRICE_HEADER.replace("price_usd_per_hour", "price_eur_per_hour")
+    for day, price in ((1, 10), (5, 4)):
+        text += f"renter,us,m,on_demand,2026-04-0{day}T00:00:00Z,{price}\n"
+    rates = "currency,usd_per_unit,as_of,source\nEUR,1.5,2026-04-01,ECB\n"
+    named = load_rates(write_text(tmp_path / "fx.csv", rates))
+    store = str(tmp_path / "s")
+    ingest(tmp_path / "s", Batch(write_text(tmp_path / "p.csv", text), rates=named))
+    (line, *_) = said(capsys, "list", "--store", store).splitlines()
+    assert line.endswith("6 USD/h")
+    assert "4 EUR/h at 1.5 USD (ECB" in said(capsys, "show", line[:8], "--store", store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from cloudarb_lib.live.client import Client
 from cloudarb_lib.live.errors import FetchError
 from cloudarb_lib.live.feed import Feed, Part, Pull
 from cloudarb_lib.live.walk import is_due
+from cloudarb_lib.sources.base import Scope
 
 SPOT_HISTORY_DAYS = 90
 """How far back EC2 remembers."""
@@ -83,6 +85,10 @@ class AwsOfferings(_DailyByRegion):
     provider = "aws"
     source = "aws-offerings"
     gives = "evidence of sale: the zones (ids) in which each machine is offered"
+
+    async def parts(self, client: Client, pull: Pull) -> list[Part]:
+        parts = await super().parts(client, pull)
+        return [replace(part, whole=(Scope(self.provider, part.name),)) for part in parts]
 
     async def fetch(self, client: Client, part: Part, pull: Pull) -> AsyncIterator[bytes]:
         arguments = {"LocationType": "availability-zone-id", "MaxResults": 1000}

@@ -23,6 +23,7 @@ _SOLD_EVERYWHERE = ("Standard_B2s", "Standard_D2s_v3", "Standard_D2s_v5")
 """Machines by which regions are found: each region sells one of them."""
 _FULL_PAGES = (100, 1000)
 """How many items a page holds that has another behind it, by age of the interface."""
+_EVERY_REGION = "all"
 _HOURS = 6.0
 _A_DAY_H = 20.0
 
@@ -156,15 +157,19 @@ class AzureSkus(Feed):
         return "" if is_installed("az") else "the command line az, logged in (az login)"
 
     async def parts(self, client: Client, pull: Pull) -> list[Part]:
-        names = _azure_regions(pull) if pull.regions else ("all",)
-        return [Part(name=name) for name in names if is_due(pull, name, _A_DAY_H)]
+        names = _azure_regions(pull) if pull.regions else (_EVERY_REGION,)
+        return [
+            Part(name, whole=(Scope("azure", "" if name == _EVERY_REGION else name),))
+            for name in names
+            if is_due(pull, name, _A_DAY_H)
+        ]
 
     async def fetch(self, client: Client, part: Part, pull: Pull) -> AsyncIterator[bytes]:
         subscription, token = await azure_access(client)
         path = f"/subscriptions/{subscription}/providers/Microsoft.Compute/skus"
         url = f"{pull.endpoint or RESOURCE_MANAGER}{path}"
         params: dict[str, str] | None = {"api-version": "2021-07-01"}
-        if part.name != "all":
+        if part.name != _EVERY_REGION:
             params = {"api-version": "2021-07-01", "$filter": f"location eq '{part.name}'"}
         walk = Walk(f"SKUs of {part.name}")
         while True:

@@ -24,7 +24,8 @@ _CURRENT = "current"
 _HOURS = 6.0
 _A_DAY_H = 20.0
 _WHOLE = tuple(Scope("gcp", "", option) for option in PURCHASE_OPTIONS)
-_ZONE_LISTS = {"machine-types": "machineTypes", "accelerator-types": "acceleratorTypes"}
+_ZONE_LISTS = ("machineTypes", "acceleratorTypes")
+_EVERY_ZONE = "zones"
 
 
 class GcpSkus(Feed):
@@ -84,7 +85,7 @@ def _past_months(since: pd.Timestamp, now: pd.Timestamp) -> list[Part]:
 
 
 class GcpZoneLists(Feed):
-    """Machine types and accelerator types of each zone, once a day."""
+    """Machine types and accelerator types of each zone, once a day: one list, whole or not."""
 
     name = "gcp-zone-lists"
     provider = "gcp"
@@ -96,18 +97,20 @@ class GcpZoneLists(Feed):
         return "" if is_installed("gcloud") else needs
 
     async def parts(self, client: Client, pull: Pull) -> list[Part]:
-        return [Part(name=name) for name in _ZONE_LISTS if is_due(pull, name, _A_DAY_H)]
+        part = Part(_EVERY_ZONE, whole=(Scope("gcp"),))
+        return [part] if is_due(pull, part.name, _A_DAY_H) else []
 
     async def fetch(self, client: Client, part: Part, pull: Pull) -> AsyncIterator[bytes]:
         project, token = await google_access(client)
-        path = f"/compute/v1/projects/{project}/aggregated/{_ZONE_LISTS[part.name]}"
-        url = f"{pull.endpoint or COMPUTE}{path}"
+        base = f"{pull.endpoint or COMPUTE}/compute/v1/projects/{project}/aggregated"
         headers = {"authorization": f"Bearer {token}"}
-        async for page in _pages(client, url, {"maxResults": "500"}, headers, "items"):
-            yield page
+        for listing in _ZONE_LISTS:
+            url = f"{base}/{listing}"
+            async for page in _pages(client, url, {"maxResults": "500"}, headers, "items"):
+                yield page
 
     async def probe(self, client: Client, pull: Pull) -> str:
-        async for page in self.fetch(client, Part(name="machine-types"), pull):
+        async for page in self.fetch(client, Part(_EVERY_ZONE), pull):
             if b'"guestCpus"' in page:
                 return "machine types are listed by zone"
         raise FetchError("Google lists no machine type.")

@@ -2,7 +2,8 @@
 
 Temporary tables of the writer's connection:
 
-- ``machines_before``: the machines with a GPU as they were at the beginning of the call;
+- ``machines_before`` and ``flags_before``: the machines with a GPU, and the prices found wrong, as
+  they were at the beginning of the call; ``newly_wrong``: prices found wrong since;
 - ``touched``: offers with ``since``, the first new observation of each;
 - ``scope``: the offers whose flags may change from ``since`` on, with what is known of each: all of
   a GPU model that was touched, and all of a machine and region;
@@ -10,6 +11,9 @@ Temporary tables of the writer's connection:
 """
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
 
 import duckdb
 import pandas as pd
@@ -165,10 +169,55 @@ _REPLACE = f"""
     )
 """
 
+_REMEMBER_FLAGS = f"CREATE OR REPLACE TEMP TABLE flags_before AS SELECT DISTINCT {_KEY} FROM flags"
+_NEWLY_WRONG = f"""
+    CREATE OR REPLACE TEMP TABLE newly_wrong AS
+    SELECT DISTINCT {_KEY} FROM flags ANTI JOIN flags_before USING ({_KEY})
+"""
+_OF_CALL = f"""
+    SELECT source, count(*)
+    FROM newly_wrong
+    JOIN price_offers USING ({_OFFER})
+    JOIN fresh.price_rows USING (offer, effective_at, observed_at)
+    JOIN price_records USING (record)
+    GROUP BY source
+"""
+_OF_ALL = f"""
+    SELECT source, count(*)
+    FROM (
+        SELECT offer, effective_at, observed_at
+        FROM newly_wrong JOIN price_offers USING ({_OFFER})
+    )
+    JOIN price_numbers USING (offer, effective_at, observed_at)
+    JOIN price_records USING (record)
+    GROUP BY source
+"""
+_RIGHT_AGAIN = f"""
+    SELECT count(*) FROM flags_before ANTI JOIN (SELECT DISTINCT {_KEY} FROM flags) USING ({_KEY})
+"""
+_ALONE = f"""
+    WITH machine AS (
+        {_MACHINES}
+    ), alone AS (
+        SELECT gpu_model
+        FROM (SELECT DISTINCT provider, instance_type FROM price_offers)
+        JOIN machine USING (provider, instance_type)
+        GROUP BY gpu_model
+        HAVING count(DISTINCT provider) = 1
+    )
+    SELECT provider, string_agg(DISTINCT gpu_model, ', ' ORDER BY gpu_model), count(*)
+    FROM touched
+    JOIN machine USING (provider, instance_type)
+    SEMI JOIN alone USING (gpu_model)
+    GROUP BY provider
+    ORDER BY provider
+"""
 
-def remember_machines(con: duckdb.DuckDBPyConnection) -> None:
-    """Note the machines as they are: of a model whose machines change all prices are judged."""
+
+def remember_state(con: duckdb.DuckDBPyConnection) -> None:
+    """Note machines and flags as they are: of a model whose machines change all is judged anew."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE machines_before AS {_MACHINES}")
+    con.execute(_REMEMBER_FLAGS)
 
 
 def flag_wrong_prices(con: duckdb.DuckDBPyConnection, touched: str = EVERYTHING) -> None:
@@ -177,7 +226,7 @@ def flag_wrong_prices(con: duckdb.DuckDBPyConnection, touched: str = EVERYTHING)
     Parameters
     ----------
     con : DuckDBPyConnection
-        Of a writer, with all stored tables, on which ``remember_machines`` was called before the
+        Of a writer, with all stored tables, on which ``remember_state`` was called before the
         first change.
     touched : str
         Query for the offers with new prices: the parts of the offer and ``since``, the first
@@ -193,3 +242,47 @@ def flag_wrong_prices(con: duckdb.DuckDBPyConnection, touched: str = EVERYTHING)
     con.register("found_wrong", judged.astype({"quality": object, "detail": object}))
     con.execute(_REPLACE)
     con.unregister("found_wrong")
+
+
+@dataclass(frozen=True)
+class FlagChanges:
+    """What a call changed in table ``flags``.
+
+    Parameters
+    ----------
+    brought : Counter
+        By source, prices of the call that were found wrong.
+    stored : Counter
+        By source, prices stored before that are found wrong now.
+    right_again : int
+        Prices stored before that had been found wrong, and are not any more.
+    """
+
+    brought: Counter[str]
+    stored: Counter[str]
+    right_again: int
+
+
+def flag_changes(con: duckdb.DuckDBPyConnection) -> FlagChanges:
+    """Return what changed since ``remember_state``."""
+    con.execute(_NEWLY_WRONG)
+    brought = Counter(dict(con.execute(_OF_CALL).fetchall()))
+    ((newly_wrong,),) = con.execute("SELECT count(*) FROM newly_wrong").fetchall()
+    stored: Counter[str] = Counter()
+    if newly_wrong > brought.total():
+        stored = Counter(dict(con.execute(_OF_ALL).fetchall())) - brought
+    ((right_again,),) = con.execute(_RIGHT_AGAIN).fetchall()
+    return FlagChanges(brought, stored, right_again)
+
+
+def unjudged(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return sentences on new prices of GPUs that nobody else sells: no peer judges them.
+
+    Call it behind ``flag_wrong_prices``.
+    """
+    rows = con.execute(_ALONE).fetchall()
+    return [
+        f"not judged against the market, since nobody else sells {models}: {offers:,}"
+        f" {'offer' if offers == 1 else 'offers'} of {provider}"
+        for provider, models, offers in rows
+    ]

@@ -1,9 +1,10 @@
 """A price per GPU-hour beside what is asked for the same model at that time.
 
-Two kinds, both known when the price is seen:
+Three kinds, all known when the price is seen:
 
 - ``LOW_FOR_GPU``: a list price under half of what its own provider asks, by at least 4 offers.
 - ``LOW_FOR_MARKET``: any price far under what the others ask, whoever they are.
+- ``PRICE_OF_ONE_GPU``: a machine of several GPUs that costs what the others ask for one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cloudarb_lib.store.checks.words import usd
 
 LOW_FOR_GPU = "glitch_low_for_gpu"
 LOW_FOR_MARKET = "low_for_market"
+PRICE_OF_ONE_GPU = "price_of_one_gpu"
 
 LOW_SHARE = 0.5
 """Of the median of the provider's own offers: what a price, or the vCPUs of a machine, is low
@@ -43,6 +45,12 @@ SHARE_OF_ON_DEMAND = {
 }
 """What an option usually costs beside on demand: brings the price of a peer that sells the model by
 another option alone to the one that is judged."""
+FEWEST_GPUS_OF_ONE_PRICE = 4
+"""Of a machine that is held for the price of one GPU: half of what others ask is no rare price."""
+FEWEST_PEERS_OF_ONE_PRICE = 2
+"""Others that sell the model by the same option: a single one may be dear by as much."""
+NEAR_ONE_PRICE = 1.25
+"""Factor by which such a price may lie beyond what the others ask for one GPU."""
 CELLS_AT_A_TIME = 4_000_000
 """Times by offers looked up at once: what bounds the memory."""
 
@@ -127,8 +135,11 @@ def low_for_gpu_and_market(pool: Pool, since: int) -> pd.DataFrame:
         is_of_these = (line >= first) & (line < first + lines_at_a_time)
         asked = pool.asked_at(some)
         here = suspects[is_of_these]
-        found.append(_low_for_gpu(pool, here, line[is_of_these] - first, asked))
-        found.append(_low_for_market(pool, here, line[is_of_these] - first, asked))
+        at = line[is_of_these] - first
+        levels = _Levels(pool, asked)
+        found.append(_low_for_gpu(pool, here, at, asked))
+        found.append(_low_for_market(pool, here, at, levels))
+        found.append(_price_of_one_gpu(pool, here, at, levels))
     return pd.concat(found, ignore_index=True)
 
 
@@ -140,7 +151,9 @@ def _is_suspect(pool: Pool) -> np.ndarray:
     group = pd.Series(pool.provider * len(SHARE_OF_ON_DEMAND) + pool.kind)[pool.column]
     own = pd.Series(pool.per_gpu, group.index).groupby(group.to_numpy()).transform("max")
     beside_own = (pool.per_gpu < own.to_numpy() * LOW_SHARE) & pool.prices.administered
-    return beside_market | beside_own
+    has_several = pool.gpus[pool.column] >= FEWEST_GPUS_OF_ONE_PRICE
+    beside_one = has_several & (pool.per_gpu < highest * share[pool.column] * LOW_SHARE)
+    return beside_market | beside_own | beside_one
 
 
 def _low_for_gpu(pool: Pool, rows: np.ndarray, line: np.ndarray, asked: np.ndarray) -> pd.DataFrame:
@@ -202,14 +215,13 @@ def _level_beside(
 
 
 def _low_for_market(
-    pool: Pool, rows: np.ndarray, line: np.ndarray, asked: np.ndarray
+    pool: Pool, rows: np.ndarray, line: np.ndarray, levels: _Levels
 ) -> pd.DataFrame:
     """Return the flags of prices that are far under what the others ask.
 
     Of a market its own other prices say nothing, since its spikes are real.
     """
     found = []
-    levels = _Levels(pool, asked)
     group = levels.group[pool.column[rows]]
     listed = pool.prices.administered[rows]
     for number, is_list in sorted(set(zip(group.tolist(), listed.tolist(), strict=True))):
@@ -225,6 +237,37 @@ def _low_for_market(
         details = [_sentence(pool, row, asks[~np.isnan(asks)]) for row, asks in beside]
         found.append(
             flags(pool.prices.row[low], LOW_FOR_MARKET, pool.prices.observed[low], details)
+        )
+    return pd.concat(found, ignore_index=True) if found else no_flags()
+
+
+def _price_of_one_gpu(
+    pool: Pool, rows: np.ndarray, line: np.ndarray, levels: _Levels
+) -> pd.DataFrame:
+    """Return the flags of machines whose whole price is what the others ask for one of their GPUs.
+
+    Per GPU it is under half of the least of them too. So a price per GPU is found also where the
+    provider is dear, and sells the GPU in machines of one size only.
+    """
+    found = []
+    has_several = pool.gpus[pool.column[rows]] >= FEWEST_GPUS_OF_ONE_PRICE
+    group = levels.group[pool.column[rows]]
+    for number in np.unique(group[has_several]):
+        is_of_group = has_several & (group == number)
+        here = rows[is_of_group]
+        peers = levels.alike(number)[line[is_of_group]]
+        is_asked = ~np.isnan(peers)
+        least = np.min(peers, axis=1, initial=np.inf, where=is_asked)
+        most = np.max(peers, axis=1, initial=0.0, where=is_asked)
+        price = pool.prices.price[here]
+        is_one = (price >= least / NEAR_ONE_PRICE) & (price <= most * NEAR_ONE_PRICE)
+        is_one &= pool.per_gpu[here] < least * LOW_SHARE
+        is_one &= is_asked.sum(axis=1) >= FEWEST_PEERS_OF_ONE_PRICE
+        low = here[is_one]
+        asks = [asked[~np.isnan(asked)] for asked in peers[is_one]]
+        details = [_of_one_gpu(pool, *pair) for pair in zip(low, asks, strict=True)]
+        found.append(
+            flags(pool.prices.row[low], PRICE_OF_ONE_GPU, pool.prices.observed[low], details)
         )
     return pd.concat(found, ignore_index=True) if found else no_flags()
 
@@ -255,6 +298,16 @@ class _Levels:
             for provider in np.unique(pool.provider)
         }
 
+    def alike(self, group: int) -> np.ndarray:
+        """Return what other providers ask by the option of a group (times, peers), NaN: nothing."""
+        own, kind = divmod(group, len(self._shares))
+        levels = [
+            level
+            for number, (level, _) in self._alike.items()
+            if number % len(self._shares) == kind and number // len(self._shares) != own
+        ]
+        return np.column_stack([np.full(self._times, np.nan), *levels])
+
     def beside(self, group: int, *, with_own: bool) -> np.ndarray:
         """Return what the peers of a group ask (times, peers), NaN where one asks nothing yet.
 
@@ -284,4 +337,13 @@ def _sentence(pool: Pool, row: int, levels: np.ndarray) -> str:
     return (
         f"{usd(pool.per_gpu[row])} USD per GPU-hour; {len(levels)} {asks} {spread}"
         f" for {pool.described(pool.column[row])}: held until somebody confirms it."
+    )
+
+
+def _of_one_gpu(pool: Pool, row: int, asks: np.ndarray) -> str:
+    column = pool.column[row]
+    return (
+        f"{usd(pool.prices.price[row])} USD/h for {words.gpus(pool.gpus[column])} is what"
+        f" {len(asks)} peers ask for one ({usd(asks.min())} to {usd(asks.max())} for"
+        f" {pool.described(column)}): a price per GPU? Held until somebody confirms it."
     )

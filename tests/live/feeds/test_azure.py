@@ -11,6 +11,7 @@ import pytest
 
 from cloudarb_lib.live.feed import Pull
 from cloudarb_lib.live.feeds.azure import AzureRetailPrices, AzureSkus
+from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.testing.feeds import COLLECTED_AT, collect
 from cloudarb_lib.testing.http import Reply
 from cloudarb_lib.testing.services import JSON_TYPE, AzurePrices, GcpListing
@@ -169,7 +170,9 @@ def test_skus_are_asked_with_the_token_of_az(az, tmp_path):
     assert list(collected.bodies) == ["all"]
     assert collected.faults == {}
     assert "a-token" not in str(collected.parts)
+    assert collected.part("all").whole == (Scope("azure"),)
     collected = collect(AzureSkus(), skus, tmp_path, EASTUS)
+    assert collected.part("eastus").whole == (Scope("azure", "eastus"),)
     assert collected.asked[0].query["$filter"] == "location eq 'eastus'"
     assert "eastus" in collect(AzureSkus(), skus, tmp_path, probe=True).found
 

@@ -10,6 +10,7 @@ import pytest
 
 from cloudarb_lib.live.feed import Pull
 from cloudarb_lib.live.feeds.gcp import API_KEY, GcpSkus, GcpZoneLists
+from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.testing.feeds import COLLECTED_AT, collect
 from cloudarb_lib.testing.http import Reply
 from cloudarb_lib.testing.services import GcpListing
@@ -131,7 +132,9 @@ def zone_list(asked):
 def test_zone_lists_are_asked_with_the_token_of_gcloud(gcloud, tmp_path):
     assert GcpZoneLists().missing(Pull(COLLECTED_AT)) == ""
     collected = collect(GcpZoneLists(), zone_list, tmp_path)
-    assert list(collected.bodies) == ["machine-types", "accelerator-types"]
+    assert list(collected.bodies) == ["zones"]
+    assert collected.part("zones").whole == (Scope("gcp"),)
+    assert collected.bodies["zones"].count(b"us-central1-a") == 2  # machines, then GPUs
     assert collected.faults == {}
     assert "by zone" in collect(GcpZoneLists(), zone_list, tmp_path, probe=True).found
 
@@ -139,7 +142,7 @@ def test_zone_lists_are_asked_with_the_token_of_gcloud(gcloud, tmp_path):
 def test_gcloud_without_a_project_is_said(gcloud, tmp_path):
     gcloud.write_text('#!/bin/sh\n[ "$1" = config ] && echo "(unset)" || echo a-token\n')
     collected = collect(GcpZoneLists(), zone_list, tmp_path)
-    assert "no project" in collected.faults["machine-types"]
+    assert "no project" in collected.faults["zones"]
 
 
 def test_without_gcloud_the_feed_says_what_it_needs(monkeypatch):

@@ -66,6 +66,19 @@ def test_offerings_and_machines_are_stored(tmp_path):
     assert (row["gpu_model"], row["gpu_count"], row["gpu_memory_gib"]) == ("H100", 8, 80)
 
 
+def test_a_machine_that_a_region_does_not_list_any_more_is_denied(tmp_path):
+    both = [("p5.48xlarge", "use1-az6"), ("m5.large", "use1-az1")]
+    stored(
+        tmp_path, collect(AwsOfferings(), Ec2(offerings={"us-east-1": both}), tmp_path), "evidence"
+    )
+    next_day = COLLECTED_AT + 24 * HOUR
+    service = Ec2(offerings={"us-east-1": both[1:]})
+    collected = collect(AwsOfferings(), service, tmp_path, Pull(next_day))
+    evidence = stored(tmp_path, collected, "evidence", next_day)
+    (denied,) = evidence[~evidence["sold"]].to_dict("records")
+    assert (denied["instance_type"], denied["seen_at"]) == ("p5.48xlarge", next_day)
+
+
 def price_list(*versions):
     """Return a price list of Frankfurt in these versions, the last one in force."""
     path = f"{OFFERS}/{versions[-1][0]}/eu-central-1/index.json"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.store import open_snapshot
-from cloudarb_lib.store.checks.flags import flag_wrong_prices, remember_machines
+from cloudarb_lib.store.checks.flags import flag_wrong_prices, remember_state
 from cloudarb_lib.store.price_rows import add_prices, make_tables, start_call
 from cloudarb_lib.store.snapshot import connect
 from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
@@ -102,6 +102,37 @@ def test_a_price_with_two_flags_is_counted_once(tmp_path: Path) -> None:
     assert set(kinds) == {"fell_by_half", "glitch_reverted"}
 
 
+def test_a_call_says_which_stored_prices_it_finds_wrong_and_which_right_again(
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "s"
+    machine = write_text(tmp_path / "i.csv", MACHINES + "renter,m8,64,512,H100,8,80\n")
+    header = PRICE_HEADER.replace("effective_at", "term,effective_at")
+    first = header + "renter,us,m8,reserved,1y,2026-04-20T00:00:00Z,500\n"
+    assert not ingest(store, machine, write_text(tmp_path / "reserved.csv", first)).flagged
+    second = PRICE_HEADER + price_line("renter", "m8", 30, day=25)
+    report = ingest(store, write_text(tmp_path / "demand.csv", second))
+    assert not report.flagged
+    assert dict(report.flagged_stored) == {"reserved": 1}
+    assert "of prices stored before flagged now: reserved 1 (cloudarb quarantine" in str(report)
+    third = PRICE_HEADER + price_line("renter", "m8", 600, day=22)
+    report = ingest(store, write_text(tmp_path / "late.csv", third))
+    assert report.right_again == 1
+    assert "flagged before and right now: 1" in str(report)
+
+
+def test_what_nobody_else_sells_is_said_to_be_unjudged(tmp_path: Path) -> None:
+    machines = MACHINES + "renter,b300x8,64,512,B300,8,268\nrenter,m1,8,64,H100,1,80\n"
+    machines += "other,m1,8,64,H100,1,80\n"
+    prices = PRICE_HEADER + price_line("renter", "b300x8", 40)
+    prices += price_line("renter", "m1", 3) + price_line("other", "m1", 3)
+    files = [write_text(tmp_path / "i.csv", machines), write_text(tmp_path / "p.csv", prices)]
+    sentence = "not judged against the market, since nobody else sells B300: 1 offer of renter"
+    assert sentence in str(ingest(tmp_path / "s", *files)).splitlines()
+    more = write_text(tmp_path / "q.csv", PRICE_HEADER + price_line("renter", "m1", 2.9, day=29))
+    assert "not judged" not in str(ingest(tmp_path / "s", more))
+
+
 def test_the_price_of_a_whole_term_counts_by_the_hour(tmp_path: Path) -> None:
     prices = PRICE_HEADER + price_line("azure", "m", 0.096)
     prices += price_line("azure", "m", 500, option="reserved_1y")
@@ -182,7 +213,7 @@ def empty_store() -> duckdb.DuckDBPyConnection:
 
 def add(con: duckdb.DuckDBPyConnection, records) -> None:
     """Add prices as one call does, and judge what they touch."""
-    remember_machines(con)
+    remember_state(con)
     rows = []
     for offer, half_day, lag, price, _ in records:
         offer_id, gpus, kind = SHOP[offer]

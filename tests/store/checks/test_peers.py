@@ -9,7 +9,7 @@ import pytest
 
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.store.checks.judge import judge
-from cloudarb_lib.store.checks.peers import LOW_FOR_GPU, LOW_FOR_MARKET
+from cloudarb_lib.store.checks.peers import LOW_FOR_GPU, LOW_FOR_MARKET, PRICE_OF_ONE_GPU
 from cloudarb_lib.store.checks.prices import quantiles
 from cloudarb_lib.testing import PRICE_HEADER, found_wrong, ingest, quotes, write_text
 
@@ -158,3 +158,40 @@ def test_quantiles_are_those_of_numpy(share) -> None:
     assert np.isnan(found[2])
     assert count.tolist() == [4, 2, 0, 3]
     assert np.isnan(quantiles(values[:, :0], share)[0]).all()
+
+
+def test_a_large_machine_at_the_price_of_one_gpu_is_held_though_its_renter_is_dear() -> None:
+    peers = asked(1.9, 2.2, 2.5, 3.0, 7.0)
+    machine = ("dear/r//p8/on_demand/", 8, 1, 6.9)  # 55 rightly, 0.86 per GPU as it stands
+    assert found_wrong(*quotes(*peers, machine), LOW_FOR_MARKET) == {}
+    frames = quotes(*peers, machine)
+    assert found_wrong(*frames, PRICE_OF_ONE_GPU) == {("dear/r//p8/on_demand/", 1): 1}
+    (detail,) = judge(*frames)["detail"]
+    assert detail.startswith("6.90 USD/h for 8 GPUs is what 5 peers ask for one (1.90 to 7.00 for")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "price", "dearest"),
+    [
+        (4, 4.4, 7.0),  # 1.1 per GPU: cheap, but over half of the least
+        (8, 5.0, 3.0),  # nobody asks so much for one
+        (8, 1.2, 7.0),  # nor so little
+        (2, 1.8, 7.0),  # half of what others ask is no rare price
+        (1, 0.9, 7.0),
+    ],
+)
+def test_what_is_no_price_of_one_gpu_is_left(gpus: int, price: float, dearest: float) -> None:
+    peers = asked(1.9, 2.2, 2.5, dearest)
+    assert not places(quotes(*peers, ("a/r//m/on_demand/", gpus, 1, price)), PRICE_OF_ONE_GPU)
+
+
+def test_one_peer_or_peers_by_another_option_do_not_tell_a_price_of_one_gpu() -> None:
+    machine = ("a/r//m/spot/", 8, 1, 3.0)
+    assert not places(quotes(*asked(3.0, option="spot"), machine), PRICE_OF_ONE_GPU)
+    assert not places(quotes(*asked(8.0, 9.0, 10.0), machine), PRICE_OF_ONE_GPU)
+    assert places(quotes(*asked(2.5, 3.0, option="spot"), machine), PRICE_OF_ONE_GPU)
+
+
+def test_peers_that_come_later_judge_no_earlier_machine() -> None:
+    later = asked(1.9, 2.2, 2.5, day=5.0)
+    assert not places(quotes(*later, ("a/r//m/on_demand/", 8, 1, 2.0)), PRICE_OF_ONE_GPU)
