@@ -49,7 +49,8 @@ _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 class AwsSavingsPlans(Source[PriceFile]):
     """Prices of AWS under a Savings Plan: option reserved, shared tenancy, Linux.
 
-    A machine has one price a term: that of the EC2 Instance Savings Plan (bound to its family and
+    Terms are ``1y-plan`` and ``3y-plan``: the price list's reserved prices are other offers. A
+    machine has one price a term: that of the EC2 Instance Savings Plan (bound to its family and
     region) without upfront payment, else with partial, else with whole; else the same of the
     Compute Savings Plan. Rates hold upfront payments already.
     """
@@ -72,7 +73,7 @@ class AwsSavingsPlans(Source[PriceFile]):
             region = row["DiscountedRegionCode"]
             if not _REGION.fullmatch(region):  # a local zone
                 continue
-            term = f"{row['LeaseContractLength']}y"
+            term = f"{row['LeaseContractLength']}y-plan"
             offer = (region, row["DiscountedInstanceType"], term)
             rank = _PREFERENCE.index(way)
             if offer not in best or rank < best[offer][0]:

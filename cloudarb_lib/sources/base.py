@@ -160,7 +160,8 @@ class Source(ABC, Generic[Piece]):
         Parameters
         ----------
         head : bytes
-            The first 4096 bytes of the file, less where it is shorter.
+            The first 4096 bytes of the file, less where it is shorter; of Parquet followed by those
+            that name its columns.
         """
 
     @abstractmethod

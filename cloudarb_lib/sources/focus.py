@@ -1,4 +1,4 @@
-"""Cost exports in the FOCUS format (1.x) as CSV: what was paid, and the unit prices of machines.
+"""Cost exports in the FOCUS format (1.x): what was paid, and the unit prices of machines.
 
 Every row counts in the sums of table ``charges``. A row of usage that names a machine by the hour
 is also a price: on demand what the account has contracted, else the list price; of spot what an
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -80,22 +81,23 @@ class FocusExport(CsvCatalogue):
 
     def parse(self, piece: CatalogueLines) -> Parsed:
         unread: list[UnreadRow] = []
-        export = _Export(piece.path.name, piece.part, self.name)
-        for line, row in piece.rows(unread):
-            fault = _fault(row)
-            if fault:
-                unread.append(UnreadRow(line, *fault, str(row)))
-            else:
-                export.add(line, row)
-        tables = export.prices.tables(with_times=True)
-        if export.sums:
-            tables["charges"] = export.charges()
-        return Parsed(tables, unread)
+        export = Export(piece.path.name, piece.part, self.name)
+        return export.parsed(piece.rows(unread), unread)
 
 
 @dataclass
-class _Export:
-    """Charges of a piece, summed by what they are for, and the prices in it."""
+class Export:
+    """Charges of a piece, summed by what they are for, and the prices in it.
+
+    Parameters
+    ----------
+    file : str
+        Name of the file.
+    part : int
+        Number of the piece in it, the first being 1.
+    source : str
+        What column ``source`` says of its prices.
+    """
 
     file: str
     part: int
@@ -103,6 +105,19 @@ class _Export:
     prices: CatalogueTables = field(default_factory=CatalogueTables)
     sums: dict[tuple[str, ...], tuple[list[Decimal | None], int]] = field(default_factory=dict)
     seen: set[tuple[Price, str]] = field(default_factory=set)
+
+    def parsed(self, rows: Iterable[tuple[int, Row]], unread: list[UnreadRow]) -> Parsed:
+        """Return what rows with their lines hold; those that are no charge join ``unread``."""
+        for line, row in rows:
+            fault = _fault(row)
+            if fault:
+                unread.append(UnreadRow(line, *fault, str(row)))
+            else:
+                self.add(line, row)
+        tables = self.prices.tables(with_times=True)
+        if self.sums:
+            tables["charges"] = self.charges()
+        return Parsed(tables, unread)
 
     def add(self, line: int, row: Row) -> None:
         """Count a row, and keep its price: once a day, as each hour repeats it."""

@@ -19,7 +19,7 @@ from cloudarb_lib.sources.machine_patterns import (
     provider_by_machines,
     provider_by_name,
 )
-from cloudarb_lib.sources.names.providers import canonical_provider
+from cloudarb_lib.sources.names.providers import provider_of_node
 from cloudarb_lib.sources.rows import CatalogueTables, Price
 
 MACHINE_UNSTATED = Reason(
@@ -29,8 +29,6 @@ MACHINE_UNSTATED = Reason(
 )
 TYPE_LABEL = "node.kubernetes.io/instance-type"
 """Label of a node that names its type of machine."""
-_SCHEMES = {"gce": "gcp", "hcloud": "hetzner"}
-"""Providers that ids of nodes call otherwise."""
 Row = dict[str, str]
 
 
@@ -59,7 +57,7 @@ class OpenCostPrices(CsvCatalogue):
         has_times = bool(nodes) and all(row.get("EndTimestamp") for _, row in nodes)
         rows = CatalogueTables()
         for line, row in nodes:
-            provider = _provider_of_node(row) or named
+            provider = provider_of_node(row.get("InstanceID", "")) or named
             if not provider:
                 subject = f"machine {_machine(row)!r}"
                 unread.append(UnreadRow(line, PROVIDER_UNSTATED, subject, str(row)))
@@ -89,9 +87,3 @@ def _machine(row: Row) -> str:
     if row.get("InstanceType"):
         return row["InstanceType"]
     return row.get("InstanceID", "") if TYPE_LABEL in row["InstanceIDField"] else ""
-
-
-def _provider_of_node(row: Row) -> str:
-    """Return the provider that the id of a node names, such as aws:///us-east-1a/i-0, else ''."""
-    scheme, mark, _ = row.get("InstanceID", "").partition("://")
-    return canonical_provider(_SCHEMES.get(scheme, scheme)) if mark else ""

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cloudarb_lib.base.errors import DataError
-from cloudarb_lib.sources import base
 from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Match, Parsed
+from cloudarb_lib.sources.parquet_files import MAGIC, batches_in
 from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.text import OURS, Vocabulary
 
@@ -32,19 +30,14 @@ class OwnParquet(TableSource[RowBatch]):
     name = "own-parquet"
 
     def recognises(self, head: bytes) -> Match:
-        return Match.OWN if head[:4] == b"PAR1" else Match.NO
+        return Match.FORMAT if head[:4] == MAGIC else Match.NO
 
     def fetch(self, path: Path, vocabulary: Vocabulary = OURS) -> Iterator[RowBatch]:
         rows_before = 0
-        try:
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=base.PIECE_ROWS):
-                batch.validate(full=True)  # a text that is no UTF-8 would stop DuckDB
-                names = list(map(vocabulary.name_of, batch.schema.names))
-                yield RowBatch(batch, names, rows_before)
-                rows_before += len(batch)
-        except (pa.ArrowException, OSError, ValueError) as cause:  # ValueError: a name is no UTF-8
-            what = f"not readable as Parquet: {str(cause).splitlines()[0]}"
-            raise DataError(what, "Write it again.") from cause
+        for batch in batches_in(path):
+            names = list(map(vocabulary.name_of, batch.schema.names))
+            yield RowBatch(batch, names, rows_before)
+            rows_before += len(batch)
 
     def parse(self, piece: RowBatch) -> Parsed:
         columns = [

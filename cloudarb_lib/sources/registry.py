@@ -12,6 +12,7 @@ from cloudarb_lib.base.discovery import classes_in
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources.base import Match, Parsed, Source
 from cloudarb_lib.sources.column_map import ColumnMap
+from cloudarb_lib.sources.parquet_files import MAGIC, bytes_of_names
 from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.unpack import plain_files
 
@@ -54,9 +55,21 @@ def table_source_of(path: Path) -> TableSource[Any]:
     return _best_of([each for each in registered() if isinstance(each, TableSource)], path)
 
 
-def _best_of(sources: Sequence[AnySource], path: Path) -> AnySource:
+def head_of(path: Path) -> bytes:
+    """Return by what a plain file is told: its beginning, and of Parquet the names of its columns.
+
+    Raises
+    ------
+    OSError
+        Where the system cannot read it.
+    """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
+    return head + bytes_of_names(path) if head[:4] == MAGIC else head
+
+
+def _best_of(sources: Sequence[AnySource], path: Path) -> AnySource:
+    head = head_of(path)
     best = max(sources, key=lambda source: source.recognises(head))
     if best.recognises(head) is Match.NO:  # our own CSV takes any other text
         raise DataError("it is empty, or no text, Parquet or workbook.", "Save it with rows.")

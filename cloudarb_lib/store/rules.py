@@ -191,7 +191,7 @@ RULES = (
     Rule(
         "unknown_term",
         "does not fit",
-        "a reserved price has term 1y or 3y, others none",
+        "a reserved price has term 1y, 3y, 1y-plan or 3y-plan, others none",
         about="term",
         condition="$value IS NULL",
     ),

@@ -181,16 +181,22 @@ _HELD = f"""
         entry.*,
         verdict,
         why,
-        coalesce(
-            source IN $second_hand AND ({_MACHINE_AND_PLACE}) IN (FROM first_hand), false
-        ) AS unread,
         effective_at IS NOT NULL
             AND verdict IS NULL
             AND NOT unread
             AND reason <> 'glitch_reverted'
             AND corrected_usd_per_hour IS NULL
             AND coalesce((effective_at, observed_at) > last_good, true) AS keeps_out
-    FROM entry LEFT JOIN verdict USING ({_KEY}) LEFT JOIN good USING ({_OFFER})
+    FROM (
+        SELECT
+            *,
+            coalesce(
+                source IN $second_hand AND ({_MACHINE_AND_PLACE}) IN (FROM first_hand), false
+            ) AS unread
+        FROM entry
+    ) AS entry
+    LEFT JOIN verdict USING ({_KEY})
+    LEFT JOIN good USING ({_OFFER})
 """
 WAY_OUT = "Remove that folder and ingest again; data/store is built anew from data/ by itself."
 

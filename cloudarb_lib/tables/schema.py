@@ -9,6 +9,8 @@ ColumnType = Literal["VARCHAR", "DOUBLE", "INTEGER", "BIGINT", "TIMESTAMPTZ", "B
 """Types of DuckDB that our tables use."""
 
 PURCHASE_OPTIONS = ("on_demand", "spot", "reserved")
+TERM_YEARS = {"1y": 1, "3y": 3, "1y-plan": 1, "3y-plan": 3}
+"""Terms of commitments: to a machine, or (``-plan``) to spending by the hour, a savings plan."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,13 @@ OFFER = (
     Column("zone", "VARCHAR", "", "availability zone, empty where the price is regional"),
     Column("instance_type", "VARCHAR", "", "the provider's machine name"),
     Column("purchase_option", "VARCHAR", "", "on_demand, spot or reserved"),
-    Column("term", "VARCHAR", "", "commitment, 1y or 3y; empty unless reserved"),
+    Column(
+        "term",
+        "VARCHAR",
+        "",
+        "commitment: 1y or 3y to the machine, 1y-plan or 3y-plan to spending (savings"
+        " plan); empty unless reserved",
+    ),
 )
 """What identifies an offer: the columns ``types.OFFER_PARTS``."""
 

@@ -262,8 +262,10 @@ LISTINGS = Table(
 
 CHARGES = Table(
     name="charges",
-    meaning="What was really paid for machines and all else, from cost exports (FOCUS): sums of a"
-    " day, for the look-back. A file that is brought again replaces what it said; a corrected one"
+    meaning="What was really paid for machines and all else, from cost exports (FOCUS), and what"
+    " namespaces of a cluster cost by its own reckoning (OpenCost: the cluster is the account, the"
+    " namespace the service, cpu, gpu, ram and so on the SKU): sums of"
+    " a day, for the look-back. A file that is brought again replaces what it said; a corrected one"
     " must have the same name, or both count.",
     key=(
         "provider",
@@ -293,7 +295,7 @@ CHARGES = Table(
         Column("charge_category", "VARCHAR", "", "Usage, Purchase, Tax, Credit or Adjustment"),
         Column("pricing_category", "VARCHAR", "", "Standard, Dynamic (spot), Committed or Other"),
         Column("commitment_id", "VARCHAR", "", "the commitment that covers it; empty: none"),
-        Column("charge_currency", "VARCHAR", "", "ISO 4217; the costs are in it"),
+        Column("charge_currency", "VARCHAR", "", "ISO 4217; the costs are in it; XXX: not told"),
         Column("unit", "VARCHAR", "", "of quantity, such as Hours"),
         Column("day", "TIMESTAMPTZ", "UTC", "the charges began on this day"),
         Column("file", "VARCHAR", "", "name of the export, without its folder"),

@@ -87,7 +87,7 @@ def refusal_of(path: Path, store_dir: Path) -> str:
 def claims_of(path: Path) -> list[str]:
     """Return the names of the sources that recognise a file best, that in a packed one."""
     with plain_files(path) as plain:
-        head = plain[0].path.read_bytes()[:4096]
+        head = registry.head_of(plain[0].path)
     matches = {source.name: source.recognises(head) for source in registry.registered()}
     best = max(matches.values())
     return [name for name, match in matches.items() if match == best]

@@ -57,7 +57,10 @@ class AllocateOptions:
     ] = None
     terms: Annotated[
         list[str] | None,
-        typer.Option(metavar="1y|3y ...", help="commitments that may be bought  [default: none]"),
+        typer.Option(
+            metavar="1y|3y|1y-plan|3y-plan ...",
+            help="commitments that may be bought, -plan: savings plans  [default: none]",
+        ),
     ] = None
     frontier: Annotated[
         bool,

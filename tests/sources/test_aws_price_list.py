@@ -13,7 +13,7 @@ from cloudarb_lib import store
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources.aws_price_list import AwsPriceList, Reservation
 from cloudarb_lib.sources.aws_savings_plans import AwsSavingsPlans
-from cloudarb_lib.testing import INGESTED_AT, ingest
+from cloudarb_lib.testing import INGESTED_AT, ingest, write_text
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ABOUT = (
@@ -177,3 +177,19 @@ def test_what_is_no_number_never_becomes_a_price(hourly, upfront):
     except ValueError:
         with pytest.raises(ValueError, match="could not convert"):
             float(price)
+
+
+def test_a_savings_plan_is_another_offer_than_a_reserved_machine(tmp_path):
+    machines = (FIXTURES / "aws-price-list/good.csv").read_text()
+    here = write_text(tmp_path / "list.csv", machines.replace("eu-central-1", "us-west-2"))
+    lists = [here, FIXTURES / "aws-savings-plans/good.csv"]
+    seen_at = pd.Timestamp("2026-05-20", tz="UTC")
+    report = ingest(tmp_path / "s", *[store.Batch(file, seen_at=seen_at) for file in lists])
+    assert not report.quarantined
+    with store.open_snapshot(tmp_path / "s") as snapshot:
+        events = snapshot.events(as_of="2026-05-21", purchase_options=["reserved"])
+    terms = events.groupby("source")["term"].agg(set)
+    assert terms["aws-savings-plans"] == {"1y-plan", "3y-plan"}
+    assert terms["aws-price-list"] <= {"1y", "3y"}
+    both = events.groupby(["region", "instance_type"])["source"].nunique()
+    assert both.max() == 2  # side by side, though seen at one time

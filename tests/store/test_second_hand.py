@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloudarb_lib.sources import registry
-from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.store import held, open_snapshot
 from cloudarb_lib.testing import ingest, write_text
 
 HEADER = (
@@ -43,3 +43,19 @@ def test_a_price_at_second_hand_counts_until_another_comes(tmp_path: Path) -> No
         after = snapshot.events(as_of="2026-03-10")
     assert before["source"].tolist() == ["gpuhunt-catalog"]
     assert after["source"].tolist() == ["ec2-spot-price-history"]
+
+
+def test_a_flagged_price_that_nobody_reads_keeps_no_offer_out(tmp_path: Path) -> None:
+    fallen = [ELSEWHERE.replace("spot", "on_demand"), OF_ZONE.replace("spot", "on_demand")]
+    later = [row.replace("03-05", "03-07").replace(",9,", ",3,") for row in fallen]
+    later = [row.replace(",11,", ",3,") for row in later]
+    first = FIRST.replace("spot,", "on_demand,").replace("use1-az4", "")
+    text = HEADER + "".join([*fallen, *later, first])
+    ingest(tmp_path / "s", write_text(tmp_path / "a.csv", text))
+    with open_snapshot(tmp_path / "s") as snapshot:
+        before = held(snapshot, as_of="2026-03-01")
+        table = held(snapshot, as_of="2026-03-08").set_index("region")
+    assert before.empty
+    assert set(table["reason"]) == {"fell_by_half"}
+    assert table["unread"].to_dict() == {"us-east-1": True, "us-west-2": False}
+    assert table["keeps_out"].to_dict() == {"us-east-1": False, "us-west-2": True}

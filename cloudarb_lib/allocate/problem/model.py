@@ -100,7 +100,8 @@ class Limits:
     ``carbon_kg``: kgCO2e of the electricity over the horizon, at the grid's average intensity;
     ``carbon_usd_per_tonne``: its price, part of the cost. ``hazard``: the preset of spot
     interruptions, one of ``HAZARD_PRESETS``. ``terms``: the commitments that may be bought anew
-    (1y, 3y). ``further``: limits of kinds that have no field here.
+    (1y, 3y; by a savings plan 1y-plan, 3y-plan). ``further``: limits of kinds that have no field
+    here.
     """
 
     budget_usd: Positive | None = None
@@ -114,7 +115,7 @@ class Limits:
     carbon_kg: Positive | None = None
     carbon_usd_per_tonne: Positive | None = None
     hazard: HazardPreset = "typical"
-    terms: tuple[Literal["1y", "3y"], ...] = ()
+    terms: tuple[Literal["1y", "3y", "1y-plan", "3y-plan"], ...] = ()
     further: tuple[InstanceOf[Limit], ...] = ()
 
 

@@ -9,7 +9,13 @@ from cloudarb_lib.base.types import Panel
 STEP_PCT = 0.5
 """A change counts as a step from here up; below it is jitter of a component."""
 QUANTILES = {"low_pct": 0.05, "median_pct": 0.5, "high_pct": 0.95}
-_WORDS = {"on_demand": "on demand", "1y": "1 year", "3y": "3 years"}
+_WORDS = {
+    "on_demand": "on demand",
+    "1y": "1 year",
+    "3y": "3 years",
+    "1y-plan": "1 year plan",
+    "3y-plan": "3 years plan",
+}
 
 
 def option_in_words(frame: pd.DataFrame) -> pd.Series:

@@ -51,6 +51,16 @@ SPELLINGS = spellings_in(_ROWS, "provider")
 """The provider of each spelling, as ``spellings.key_of`` gives it."""
 
 
+_SCHEMES = {"gce": "gcp", "hcloud": "hetzner"}
+"""Providers that ids of nodes call otherwise."""
+
+
+def provider_of_node(node_id: str) -> str:
+    """Return the provider that the id of a node names, such as aws:///us-east-1a/i-0, else ''."""
+    scheme, mark, _ = node_id.partition("://")
+    return canonical_provider(_SCHEMES.get(scheme, scheme)) if mark else ""
+
+
 def canonical_provider(name: str) -> str:
     """Return the one name of a provider; one that is not in the table comes back lower case."""
     text = name.strip().lower()

@@ -8,10 +8,11 @@ import pandas as pd
 from cloudarb_lib.base.units import HOURS_PER_YEAR
 from cloudarb_lib.store.checks.prices import NEVER, InForce, PriceRows, flags, no_flags
 from cloudarb_lib.store.checks.words import usd
+from cloudarb_lib.tables.schema import TERM_YEARS
 
 OVER_ON_DEMAND = "commitment_over_on_demand"
 
-TERM_HOURS = {"1y": HOURS_PER_YEAR, "3y": 3 * HOURS_PER_YEAR}
+TERM_HOURS = {term: years * HOURS_PER_YEAR for term, years in TERM_YEARS.items()}
 LOWEST_SHARE = 0.2
 """Of the on-demand price: what a term's price brought to an hour must come to at least; providers
 state commitments down to 0.28 of it (72 % off)."""

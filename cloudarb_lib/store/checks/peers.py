@@ -42,6 +42,8 @@ SHARE_OF_ON_DEMAND = {
     ("spot", ""): 0.3,
     ("reserved", "1y"): 0.6,
     ("reserved", "3y"): 0.4,
+    ("reserved", "1y-plan"): 0.6,
+    ("reserved", "3y-plan"): 0.4,
 }
 """What an option usually costs beside on demand: brings the price of a peer that sells the model by
 another option alone to the one that is judged."""

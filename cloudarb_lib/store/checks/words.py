@@ -15,7 +15,9 @@ def usd(price: float) -> str:
 
 
 def option(purchase_option: str, term: str) -> str:
-    """Return a purchase option for people: 'on demand', 'reserved for 1y'."""
+    """Return an option for people: 'on demand', 'reserved for 1y', 'by a savings plan for 1y'."""
+    if term.endswith("-plan"):
+        return f"by a savings plan for {term.removesuffix('-plan')}"
     return f"reserved for {term}" if term else _OPTIONS[purchase_option]
 
 
