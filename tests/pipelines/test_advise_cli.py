@@ -145,3 +145,17 @@ def test_budget_of_no_plan_or_of_one_that_is_no_longer_offered_is_refused(plan, 
     save_table(gone, "plan", plan)
     assert advise("budget", str(plan), *BUDGET, "--budget", "1") == 2
     assert "which is not offered on 2026-04-29" in capsys.readouterr().err
+
+
+def test_reserve_says_up_to_which_price_a_block_pays_in_each_view(capsys):
+    assert advise("reserve", MACHINE, *DAY, *RUN, "--block-usd-per-hour", "60") == 0
+    told = capsys.readouterr().out
+    assert "the block is paid for 24 h at 60.00 USD/h" in told
+    assert "break_even_usd_per_hour" in told
+    for view in ("calm", "typical", "stressed"):
+        assert view in told
+
+
+def test_reserve_refuses_a_block_that_is_none(capsys):
+    assert advise("reserve", MACHINE, *DAY, *RUN, "--block-usd-per-hour", "0") == 2
+    assert "is none" in capsys.readouterr().err

@@ -26,6 +26,7 @@ VERBS = (
     "advise budget",
     "advise commit",
     "advise dated-run",
+    "advise reserve",
     "advise start",
     "advise backtest",
     "doctor",

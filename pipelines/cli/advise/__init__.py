@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.advise import backtest, budget, commit, dated_run, start
+from pipelines.cli.advise import backtest, budget, commit, dated_run, reserve, start
 from pipelines.cli.manual import Verb
 
 advise_app = typer.Typer(
@@ -19,6 +19,9 @@ advise_app.command("budget", cls=Verb, options_metavar="--as-of DAY --budget USD
 advise_app.command("commit", cls=Verb, options_metavar="--as-of DAY [OPTIONS]")(commit.commit)
 advise_app.command("dated-run", cls=Verb, options_metavar="--as-of DAY --deadline TIME [OPTIONS]")(
     dated_run.dated_run
+)
+advise_app.command("reserve", cls=Verb, options_metavar="--as-of DAY --deadline TIME [OPTIONS]")(
+    reserve.reserve
 )
 advise_app.command("start", cls=Verb, options_metavar="--as-of DAY --by DAY [OPTIONS]")(start.start)
 advise_app.command("backtest", cls=Verb, options_metavar="[OPTIONS]")(backtest.backtest)
