@@ -13,6 +13,8 @@ are left out.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -91,8 +93,8 @@ def main() -> None:
     handed_over = models_of(forecasts, positions, targets)[ENSEMBLE]
     models = {
         RECORD: handed_over,  # not asked: what came is taken
-        ENSEMBLE: handed_over,
-        PEER: forecaster(patterns, targets.horizons),
+        ENSEMBLE: cache(handed_over),  # asked for each GPU model
+        PEER: cache(forecaster(patterns, targets.horizons)),
     }
     for name in sorted(set(targets.groups)):
         shares = together(models, targets, np.flatnonzero(targets.groups == name))
