@@ -20,7 +20,7 @@ def sample_paths(
     n_paths: int,
     seed: int,
 ) -> Paths | None:
-    """Return price paths of offers of a market, from what was known then.
+    """Return paths of the mean price over each step of offers of a market, from what was known.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ def sample_paths(
     if not len(offer_ids):
         return None
     panel = market.panel(freq)
+    now_usd_per_hour = pd.Series(panel.price[-1], panel.offers.index)
     if assumptions is not None:
         ahead = forecast.forecast_offers(
             panel,
@@ -46,7 +47,7 @@ def sample_paths(
             paths_for=pd.Index(offer_ids),
             assumptions=assumptions,
         )
-        return ahead.paths
+        return risk.step_means(ahead.paths, now_usd_per_hour, seed=seed)
     paths, _ = risk.simulate_paths(
         panel.select(panel.offers.index.isin(offer_ids)),
         horizon_steps=horizon_steps,
@@ -54,4 +55,4 @@ def sample_paths(
         seed=seed,
         model="historical",
     )
-    return paths
+    return risk.step_means(paths, now_usd_per_hour, seed=seed)

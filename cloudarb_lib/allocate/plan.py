@@ -19,6 +19,7 @@ _COLUMNS = [
     "instances",
     "hours",
     "expected_cost_usd",
+    "fees_usd",
     "provider",
     "region",
     "gpu_model",
@@ -98,15 +99,18 @@ class Plan:
     def table(self) -> pd.DataFrame:
         """The plan as table ``plan``, with provider, region, GPUs and scenario of the demand."""
         units = self._units
-        fees = self._fees_usd()
         at = np.flatnonzero(units)
+        sure_usd = self.problem.assignments["sure_usd"].to_numpy(float)
+        fees = units * sure_usd + self._fees_usd()
+        rent = units * (self.problem.unit_cost - sure_usd)
         details = self.problem.assignment_details.iloc[at]
         instances = units[at] * details["instances"]
         rows = details.assign(
             instances=instances,
             hours=details["hours"] / details["instances"],
             gpus=instances * details["gpus"],
-            expected_cost_usd=units[at] * self.problem.unit_cost[at] + fees[at],
+            expected_cost_usd=rent[at] + fees[at],
+            fees_usd=fees[at],
         ).filter(items=_COLUMNS)
         order = ["workload", "period", "expected_cost_usd"]
         return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)

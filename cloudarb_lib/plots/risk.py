@@ -8,6 +8,7 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure
+from cloudarb_lib.risk.backtest import TRUSTED
 from cloudarb_lib.risk.cost import PlanCost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
 
@@ -137,10 +138,9 @@ def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
     Parameters
     ----------
     windows
-        The second table of ``risk.back_test``; the default model is shown, from its first start.
+        Of ``risk.back_test``, of one horizon; the model of the pages is shown.
     """
-    rows = windows[windows["plan"] == plan]
-    rows = rows[(rows[["model", "start"]] == rows[["model", "start"]].iloc[0]).all(axis=1)]
+    rows = windows[(windows["plan"] == plan) & (windows["model"] == TRUSTED)]
     over = rows["exceeded"]
     share = 100 / rows["expected_usd"]
     rows = rows.assign(lost=rows["loss_usd"] * share, window=np.where(over, "beyond", "inside"))
@@ -156,10 +156,10 @@ def exceedances(windows: pd.DataFrame, plan: str) -> go.Figure:
     )
     dots.update_traces(marker_size=10, selector={"name": "beyond"})
     fig = figure(
-        f"{plan.capitalize()}: {over.sum()} of {len(rows)} windows cost more than VaR 95 % "
-        f"({0.05 * len(rows):.1f} expected)",
+        f"{plan[:1].upper()}{plan[1:]}: {over.sum()} of {len(rows)} windows cost more than "
+        f"VaR 95 % ({0.05 * len(rows):.1f} expected)",
         drawn=dots,
-        x_title="start of the window, UTC",
+        x_title="start of the window, UTC; windows overlap",
         y_title="cost over the expected cost, %",
     )
     line = {"color": COLOURS[0], "shape": "hv"}

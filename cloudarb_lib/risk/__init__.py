@@ -1,6 +1,6 @@
 """Risk: what a plan can cost, why, and how far to trust it. Loss is cost increase, positive."""
 
-from cloudarb_lib.risk.backtest import back_test
+from cloudarb_lib.risk.backtest import back_test, model_doubt, verdicts, window_origins
 from cloudarb_lib.risk.correlation import (
     average_correlation,
     dcc,
@@ -9,11 +9,21 @@ from cloudarb_lib.risk.correlation import (
     regimes,
     rolling,
 )
-from cloudarb_lib.risk.cost import PlanCost, RiskInputs, find_fallbacks, hazards, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, RiskInputs, plan_cost
+from cloudarb_lib.risk.fallbacks import find_fallbacks
 from cloudarb_lib.risk.measures import component_cvar, component_var, cvar, probability_over, var
+from cloudarb_lib.risk.outages import hazards
 from cloudarb_lib.risk.recourse import cheapest_plan, replan
+from cloudarb_lib.risk.rent import paid_per_hour, step_means, with_steady
 from cloudarb_lib.risk.reverse_stress import reverse_stress
-from cloudarb_lib.risk.risk_tables import by_hazard, by_horizon, by_model, contributions, risk_table
+from cloudarb_lib.risk.risk_tables import (
+    by_hazard,
+    by_horizon,
+    by_model,
+    contributions,
+    cost_fan,
+    risk_table,
+)
 from cloudarb_lib.risk.scenarios import StressScenario, load_scenarios
 from cloudarb_lib.risk.shocks import Effect, Shock, shock_kind
 from cloudarb_lib.risk.simulate import simulate_paths

@@ -1,393 +1,308 @@
-"""Is it true? Rolling VaR and CVaR of plans against the cost that came."""
+"""Is it true? VaR and CVaR of plans as the pages state them, against the cost that came."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, ParameterError
-from cloudarb_lib.base.measures import value_at_risk
-from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast import is_moving
-from cloudarb_lib.forecast.ensemble import rolling_forecasts
-from cloudarb_lib.forecast.patterns import find_patterns
-from cloudarb_lib.risk.coverage import acerbi_szekely, christoffersen, kupiec
-from cloudarb_lib.risk.measures import cvar, var
-from cloudarb_lib.risk.returns import LEAST_STEPS
-from cloudarb_lib.risk.simulate import N_DRAWS, draw_costs
+from cloudarb_lib.base.measures import value_at_risk, var_and_cvar
+from cloudarb_lib.base.types import Panel, Paths
+from cloudarb_lib.forecast import forecast_panels, is_moving
+from cloudarb_lib.risk.coverage import pooled_test
+from cloudarb_lib.risk.rent import paid_per_hour, step_means
+from cloudarb_lib.risk.simulate import SIMULATORS, draw_costs
+from cloudarb_lib.risk.tested_plans import LIKE_THE_PAGE, plans_at, tested_offers
+from cloudarb_lib.tables.assumptions import Assumptions
 
-DEFAULT = "combined"
-FORECAST = "forecast"
-SIMPLE = ("normal", "historical")
-"""The alternatives that the default model has to beat."""
-COMBINED = (FORECAST, "filtered")
-"""What the default model is made of."""
-TESTED_MODELS = (DEFAULT, *COMBINED, *SIMPLE)
+TRUSTED = "forecast"
+"""The model of every page: the forecast's joint paths. The others stand beside it as a range."""
+MODELS = (TRUSTED, *SIMULATORS)
+WARM_UP_CELLS = 26
+"""Cells with moving prices before the first window: the models learn from them."""
+PATHS = 300
+MOST_PRICES = 60_000_000
+"""Of forecasts in memory at once, half a gigabyte."""
 ATOM = 1e-6
-"""Of the cost: a loss this near to the VaR is the atom in the samples (float32), not beyond it."""
-WARM_UP = 0.25
-"""Share of the cells before the first window."""
-STARTS = 4
-"""Most sets of windows."""
-MOST_OFFERS = 200
-"""Of a record of thousands about so many, evenly apart, stand for all: the joint models grow with
-their square."""
-MOST_LISTED = 10
-"""About so many list prices stand for all: they hardly move."""
-STEP = 0.1
-"""Of the largest deviation so far: by how much an exceedance raises the default model's VaR, the
-paper's own figure."""
+"""Of the cost: a loss this near to the VaR is the atom in the samples, not beyond it."""
 
 
-def _every_so_many(chosen: np.ndarray, most: int) -> np.ndarray:
-    """Return about ``most`` of the chosen, evenly apart, as a mask."""
-    return chosen & (np.cumsum(chosen) % max(1, chosen.sum() // most) == 0)
+class _Record(NamedTuple):
+    """Prices at the end of each cell and means over it, and what an hour cost, (cells, offers)."""
+
+    last: Panel
+    mean: Panel
+    paid_usd_per_hour: np.ndarray
 
 
-def _plan_masks(offers: pd.DataFrame) -> dict[str, Any]:
-    """Return by plan which of the moving offers it is made of; later names win where two agree."""
-    place = (offers["region"].astype(str) + " " + offers["zone"].fillna("").astype(str)).str.strip()
-    family = offers["instance_type"].str.split("[-.]").str[0]
-    one_in = -(-len(offers) // 5)
-    masks = {f"machine {i}": offers.index == i for i in offers.index[::one_in]}
-    for kind, names in (("place", place), ("family", family)):
-        for name in names.value_counts().index[:6]:
-            masks[f"{kind} {name}"] = names == name
-    masks["all that moves"] = np.ones(len(offers), dtype=bool)
-    return masks
+class _Window(NamedTuple):
+    """The cell at whose end it begins, and its length in cells."""
 
+    cell: int
+    steps: int
 
-def real_plans(panel: Panel, first: int) -> pd.DataFrame:
-    """Return plans to test on.
-
-    Single machines, one place (region and zone), one machine family over all places, everything
-    that moves, and 'mixed': half of that beside as much on-demand and committed where the panel has
-    them. Each plan spends alike on its offers at their median prices up to a cell. Left out are
-    offers not priced in every cell, copies of another offer's prices, and those that had not moved
-    twice by then: a VaR that rests on no move is no forecast.
-
-    Parameters
-    ----------
-    panel : Panel
-        Prices.
-    first : int
-        Cell of the first window.
-
-    Returns
-    -------
-    pd.DataFrame
-        Instances held: a row per offer used and a column per plan.
-
-    Raises
-    ------
-    DataError
-        Where no offer remains.
-    """
-    so_far = panel.price[: first + 1]
-    moves = (np.diff(so_far, axis=0) != 0).sum(axis=0)
-    is_copy = panel.frame().T.duplicated().to_numpy()
-    usable = np.isfinite(panel.price).all(axis=0) & ~is_copy
-    can_move = is_moving(panel.offers)
-    moving = _every_so_many(usable & can_move & (moves >= 2), MOST_OFFERS)
-    if not moving.any():
-        raise DataError(
-            "no spot or market offer is priced throughout and moved twice before the first window.",
-            "Give a longer history, or a finer grid.",
-        )
-    offers = panel.offers[moving]
-    one_dollar = 1.0 / pd.Series(np.median(so_far, axis=0), index=panel.offers.index)
-    plans = pd.DataFrame(
-        {
-            name: one_dollar[offers.index].where(mask, 0.0)
-            for name, mask in _plan_masks(offers).items()
-        }
-    )
-    # one machine may be a place and a family
-    plans = plans.loc[:, ~plans.T.duplicated(keep="last")]
-    listed = _every_so_many(usable & ~can_move, MOST_LISTED)
-    if listed.any():
-        still = one_dollar[listed] * (moving.sum() / listed.sum())
-        plans = plans.reindex(panel.offers.index[moving | listed]).fillna(0.0)
-        plans["mixed"] = plans["all that moves"].add(still, fill_value=0.0)
-    return plans
-
-
-def _without_holes(panel: Panel) -> Panel:
-    """Return the panel from where most offer-cells are priced to the end without a hole."""
-    priced = np.isfinite(panel.price) & (panel.price > 0)
-    to_the_end = np.logical_and.accumulate(priced[::-1])[::-1]
-    start = int(np.argmax(to_the_end.sum(axis=1) * np.arange(len(priced), 0, -1)))
-    return panel.cut(slice(start, None), np.flatnonzero(to_the_end[start]))
-
-
-def forecast_costs(
-    panel: Panel,
-    offer_ids: pd.Index,
-    origins: np.ndarray,
-    horizon_steps: int,
-    leave_out: tuple[str, ...],
-) -> Iterator[np.ndarray]:
-    """Yield at each origin what ``draw_costs`` returns, from the forecast's joint paths.
-
-    One rolling-origin forecast of the ensemble, in which each origin knows its past alone. Within a
-    cell a price changes at a moment that is drawn, one for all offers: repricing events are common.
-    List prices stay.
-
-    Parameters
-    ----------
-    panel : Panel
-        Prices.
-    offer_ids : pd.Index
-        Offers wanted.
-    origins : np.ndarray of shape (origins,)
-        Cells of the panel.
-    horizon_steps : int
-        Cells ahead.
-    leave_out : tuple of str
-        Members of the forecast that do not take part.
-
-    Yields
-    ------
-    np.ndarray of shape (N_DRAWS, offers)
-        Mean price over the horizon, USD per hour.
-    """
-    moving = is_moving(panel.offers)
-    patterns = find_patterns(panel.select(moving))
-    forecasts = rolling_forecasts(
-        patterns, origins, horizon=horizon_steps, seed=0, leave_out=leave_out
-    )
-    wanted = panel.offers.index.get_indexer(offer_ids)
-    pattern_of_offer = np.full(len(moving), -1)
-    pattern_of_offer[moving] = patterns.of_offer
-    series, series_of_wanted = np.unique(pattern_of_offer[wanted], return_inverse=True)
-    forecast_series = series[series >= 0]
-    rng = np.random.default_rng(0)
-    for i, origin in enumerate(origins):
-        price = np.exp(forecasts.paths(i, n_paths=N_DRAWS, only=forecast_series))
-        before = np.concatenate([np.ones_like(price[:, :, :1]), price[:, :, :-1]], axis=2)
-        mean = (before + rng.random(price.shape[1:]) * (price - before)).mean(axis=2)
-        if len(forecast_series) < len(series):  # the first stands for the list prices
-            mean = np.concatenate([np.ones((1, N_DRAWS)), mean])
-        yield (panel.price[origin, wanted][:, None] * mean[series_of_wanted]).T
-
-
-def combine(drawn: list[np.ndarray], paid: np.ndarray, level: float) -> np.ndarray:
-    """Return the samples of the default model, each window by what came before it alone.
-
-    Quantile by quantile the mean of the models, weighted by the inverse of what their VaR has lost
-    so far over all plans. Then each plan's VaR follows its own exceedances: the quantile tracker of
-    conformal PID control with its step, a tenth of the largest deviation that the plan has seen.
-    Unlike a width that is multiplied, this also lifts a VaR of no change. What lies above the
-    median moves in proportion, but never below it.
-
-    Parameters
-    ----------
-    drawn : list of np.ndarray of shape (windows, plans, draws)
-        Samples of each model, sorted.
-    paid : np.ndarray of shape (windows, plans)
-        What came.
-    level : float
-        Of the VaR that is tracked; none where it is not above the median.
-
-    Returns
-    -------
-    np.ndarray of shape (windows, plans, draws)
-
-    References
-    ----------
-    Lichtendahl, Grushka-Cockayne and Winkler, Management Science 59 (2013). Bates and Granger
-    (1969). Angelopoulos, Candes and Tibshirani, Conformal PID control, NeurIPS (2023).
-    """
-    by_model = np.array(drawn)
-    at = value_at_risk(by_model, level, axis=3)
-    lost = _tick_loss((paid - at) / paid[0], level).mean(axis=2)  # plans in like units
-    lost_before = np.cumsum(lost, axis=1) - lost
-    weight = 1.0 / np.maximum(lost_before, 1e-9)
-    mixed = np.einsum("mwpd,mw->wpd", by_model, weight / weight.sum(axis=0))
-    if level <= 0.5:
-        return mixed
-    median = np.median(mixed, axis=2)
-    n = mixed.shape[2]
-    gap = value_at_risk(mixed, level, axis=2) / median - 1.0
-    # 0 at the median, 1 at the VaR
-    lift = np.maximum(np.arange(1, n + 1) / n - 0.5, 0.0) / (level - 0.5)
-    shift = np.zeros(mixed.shape[1])
-    widest = np.zeros(mixed.shape[1])
-    for i, deviation in enumerate(paid / median - 1.0):
-        shift = np.maximum(shift, -gap[i])
-        moved = mixed[i] + (shift * median[i])[:, None] * lift
-        mixed[i] = np.maximum(moved, np.minimum(mixed[i], median[i][:, None]))
-        widest = np.maximum(widest, np.abs(deviation))
-        exceeded = deviation > gap[i] + shift + ATOM
-        shift = shift + STEP * widest * (exceeded - (1.0 - level))
-    return mixed
-
-
-def _tick_loss(miss: np.ndarray, level: float) -> np.ndarray:
-    """Return the quantile loss of what exceeds the VaR, ``miss``."""
-    return (level - (miss <= 0)) * miss
-
-
-def _judge(cost: np.ndarray, paid: np.ndarray, level: float) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return the verdict on samples (windows, draws) against what was paid, and the windows."""
-    from scipy.stats import binomtest
-
-    expected = cost.mean(axis=1)
-    increase = cost - expected[:, None]
-    loss = paid - expected
-    at = var(increase.T, level).value
-    hits = loss > at + ATOM * expected
-    independence, conditional = christoffersen(hits, level)
-    z, tail = acerbi_szekely(loss, increase, level)
-    verdict = {
-        "windows": len(hits),
-        "exceedances": int(hits.sum()),
-        "kupiec": kupiec(hits, level),
-        "independence": independence,
-        "conditional": conditional,
-        "binomial": binomtest(int(hits.sum()), len(hits), 1.0 - level).pvalue,
-        "z": z,
-        "acerbi_szekely": tail,
-        "tick_loss_pct": 100 * _tick_loss(loss - at, level).mean() / paid.mean(),
-    }
-    windows = pd.DataFrame(
-        {
-            "expected_usd": expected,
-            "var_usd": at,
-            "cvar_usd": cvar(increase.T, level).value,
-            "loss_usd": loss,
-            "exceeded": hits,
-        }
-    )
-    return verdict, windows
-
-
-def _window_starts(cells: int, first: int, horizon_steps: int) -> list[int]:
-    """Return by how many cells each set of windows starts after the first; refuse fewer than two
-    windows."""
-    spacing = max(horizon_steps // STARTS, 1)
-    starts = [
-        start
-        for start in range(0, horizon_steps, spacing)
-        if first + start + horizon_steps < cells - horizon_steps
-    ]
-    if not starts:
-        raise DataError(
-            f"{cells} cells hold less than 2 windows of {horizon_steps} steps.",
-            "Take a shorter horizon or a longer history.",
-        )
-    return starts
-
-
-def _origins_of(start: int, first: int, cells: int, horizon_steps: int) -> np.ndarray:
-    """Return the cells in which the windows of a set begin.
-
-    Those before the first window, as far back as there is history enough to forecast them, teach
-    the default model.
-    """
-    earlier = max(first + start - LEAST_STEPS - horizon_steps, 0) // horizon_steps
-    return np.arange(first + start - horizon_steps * earlier, cells - horizon_steps, horizon_steps)
+    @property
+    def to_come(self) -> slice:
+        return slice(self.cell + 1, self.cell + 1 + self.steps)
 
 
 def back_test(
     last: Panel,
     mean: Panel,
     *,
-    horizon_steps: int,
+    horizons: Sequence[int],
+    assumptions: Assumptions,
+    like: pd.DataFrame | None = None,
     level: float = 0.95,
-    leave_out: tuple[str, ...] = (),
     tick: Callable = lambda items: items,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the verdict on each plan, model and start, and the windows behind it.
+) -> pd.DataFrame:
+    """Return the windows of plans of the past: what was stated, and what came.
 
-    Windows do not overlap and start after the share ``WARM_UP`` of the cells; each forecast uses
-    the cells up to its origin. What a verdict says can hang on the hour at which windows start, so
-    there are up to ``STARTS`` sets of windows, evenly apart. The cost of a window is its mean
-    price, the loss what exceeds the model's expected cost.
-
-    Models: forecast is the forecast's own joint paths, the others of ``draw_costs``. combined, the
-    default, is ``combine`` of forecast and filtered; it learns from each plan's earlier windows,
-    those of the warm-up too. Its form was chosen with the windows of the bundled history in view,
-    after a multiplied width had passed too few plans; its step is the paper's. On records that it
-    was not chosen on (GCP machines without a GPU, marketplaces, AWS ticks six hours ahead) it
-    passes at least as many plans as that width did.
+    A window begins at every cell. At its origin the plans of ``plans_at`` are chosen, and their
+    cost over the horizon drawn from the forecast's joint paths as the pages draw it
+    (``step_means``); each forecast uses the cells up to its origin. What came is the mean price
+    over the cells; an offer that is withdrawn is replaced on demand (``paid_per_hour``).
 
     Parameters
     ----------
     last, mean : Panel
-        Prices at the end of each cell and means over it, of one grid; cut to where most offers are
-        priced.
-    horizon_steps : int
-        Cells of a window.
+        Prices at the end of each cell and means over it, of one grid and of offers that are sold;
+        those of ``tested_offers`` count.
+    horizons : sequence of int
+        Cells of a window, each of which begins at every cell.
+    assumptions : Assumptions
+        Of the forecast.
+    like : pd.DataFrame, optional
+        Table ``plan``: one plan is made as this one is.
     level : float
         Of VaR and CVaR.
-    leave_out : tuple of str
-        Members of the forecast that do not take part.
     tick : callable
         Wraps the origins, for progress.
 
     Returns
     -------
-    tuple[pd.DataFrame, pd.DataFrame]
-        Verdict: plan, model, start (steps), windows, exceedances, the p-values kupiec,
-        independence, conditional, binomial (exact) and acerbi_szekely (with z), tick_loss_pct
-        (quantile loss of expected cost + VaR, % of the cost), rises (windows that cost more than
-        the price at their origin: a VaR of no change is exceeded no more often). Windows:
-        origin_utc, plan, model, start, expected_usd, var_usd, cvar_usd, loss_usd, exceeded (USD per
-        hour).
+    pd.DataFrame
+        A row per origin_utc, horizon (cells), kind, plan and model (``MODELS``): now_usd, at the
+        prices of the origin; expected_usd, var_usd and cvar_usd over it; loss_usd, what came over
+        it; exceeded; share_below, of the samples below what came. USD per hour.
 
     Raises
     ------
     ParameterError
         For a level or horizon that cannot be.
     DataError
-        For fewer than two windows and as ``real_plans`` and ``draw_costs``.
+        For no window, and as the forecast.
     """
-    if not 0.0 < level < 1.0 or horizon_steps < 1:
+    if not 0.0 < level < 1.0 or not horizons or min(horizons) < 1:
         raise ParameterError(
-            f"level {level!r} or horizon {horizon_steps!r} cannot be.", "Say 0.95, 1 or more."
+            f"level {level!r} or horizons {horizons!r} cannot be.", "Say 0.95, and 1 or more."
         )
-    full = last
-    last = _without_holes(last)
-    cells = len(last.times)
-    first = int(WARM_UP * cells)
-    starts = _window_starts(cells, first, horizon_steps)
-    plans = real_plans(last, first)
-    last = last.select(plans.index.to_numpy())
-    within = mean.select(plans.index.to_numpy()).frame().reindex(last.times).to_numpy()
-    within = np.where(np.isfinite(within), within, last.price)
-    origin_sets = [_origins_of(start, first, cells, horizon_steps) for start in starts]
-    origins = np.unique(np.concatenate(origin_sets))
-    instances = plans.to_numpy()
-    window_means = [within[t + 1 : t + 1 + horizon_steps].mean(axis=0) for t in origins]
-    paid = np.array(window_means) @ instances
-    drawn: dict[str, list[np.ndarray]] = {model: [] for model in TESTED_MODELS[1:]}
-    at_full = full.times.get_indexer(last.times[origins])
-    forecasts = forecast_costs(full, plans.index, at_full, horizon_steps, leave_out)
-    for t, forecast_unit in zip(tick(origins), forecasts, strict=True):
-        for model, samples in drawn.items():
-            unit = forecast_unit
-            if model != FORECAST:
-                now = last.price[: t + 1]
-                unit = draw_costs(now, within[: t + 1], horizon_steps, model=model, seed=int(t))
-            samples.append(np.sort((unit @ instances).T.astype(np.float32), axis=1))
-    rises = paid > last.price[origins] @ instances * (1.0 + ATOM)
-    verdicts = []
-    windows = []
-    for start, own_origins in zip(starts, origin_sets, strict=True):
-        own = np.searchsorted(origins, own_origins)
-        scored = own_origins >= first + start
-        cost = {model: np.array(samples)[own] for model, samples in drawn.items()}
-        cost[DEFAULT] = combine([cost[model] for model in COMBINED], paid[own], level)
-        n_rises = rises[own][scored].sum(axis=0)
-        for model, (j, plan) in itertools.product(TESTED_MODELS, enumerate(plans)):
-            verdict, table = _judge(cost[model][scored, j], paid[own, j][scored], level)
-            case: dict[str, Any] = {"plan": plan, "model": model, "start": start}
-            verdicts.append(case | verdict | {"rises": n_rises[j]})
-            table["origin_utc"] = last.times[own_origins[scored]]
-            windows.append(table.assign(**case))
-    return pd.DataFrame(verdicts), pd.concat(windows, ignore_index=True)
+    keep = tested_offers(last)
+    last = last.select(keep)
+    mean = mean.select(keep)
+    origins = window_origins(last, min(horizons))
+    if not len(origins):
+        raise DataError(
+            f"{len(last.times)} cells hold no window of {min(horizons)} after {WARM_UP_CELLS} "
+            "in which prices move.",
+            "Take a shorter horizon or a longer history.",
+        )
+    record = _Record(last, mean, paid_per_hour(mean).reindex(last.times).to_numpy())
+    forecasts = _forecasts(last, origins, max(horizons), assumptions)
+    tables = []
+    for cell, paths in tick(zip(origins, forecasts, strict=True)):
+        for steps in horizons:
+            if cell + steps < len(last.times):
+                tables += _judged(record, _Window(cell, steps), paths, like, level)
+    if not tables:
+        raise DataError(
+            "no plan could be held over a whole window.", "Give a longer history or a finer grid."
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def window_origins(last: Panel, steps: int) -> np.ndarray:
+    """Return the cells at whose end windows of a back-test begin.
+
+    Parameters
+    ----------
+    last : Panel
+        As for ``back_test``.
+    steps : int
+        Cells of the shortest window.
+
+    Returns
+    -------
+    np.ndarray of shape (origins,)
+        None where the record is too short, or no price of it moves.
+    """
+    begun = np.isfinite(last.price[:, is_moving(last.offers)]).any(axis=1)
+    if not begun.any():
+        return np.arange(0)
+    return np.arange(int(begun.argmax()) + WARM_UP_CELLS, len(last.times) - steps)
+
+
+def _forecasts(
+    last: Panel, origins: np.ndarray, steps: int, assumptions: Assumptions
+) -> Iterator[Paths]:
+    """Yield the mean price of each step from each origin, as many forecasts at once as fit."""
+    at_once = max(MOST_PRICES // (len(last.offers) * PATHS * steps), 1)
+    for begin in range(0, len(origins), at_once):
+        panels = [last.until(last.times[cell]) for cell in origins[begin : begin + at_once]]
+        ahead = forecast_panels(
+            panels, horizon_steps=steps, n_paths=PATHS, assumptions=assumptions, seed=0
+        )
+        for panel, forecast in zip(panels, ahead, strict=True):
+            now = pd.Series(panel.price[-1], panel.offers.index)
+            yield step_means(forecast.paths, now, seed=len(panel.times))
+
+
+def _judged(
+    record: _Record, window: _Window, paths: Paths, like: pd.DataFrame | None, level: float
+) -> list[pd.DataFrame]:
+    """Return the rows of a window, a table per model."""
+    plans = list(plans_at(record.last, window.cell, least_cells=window.steps, like=like))
+    if not plans:
+        return []
+    held = pd.DataFrame({name: instances for _, name, instances in plans}).fillna(0.0)
+    at = record.last.offers.index.get_indexer(held.index)
+    instances = held.to_numpy()
+    paid_usd = record.paid_usd_per_hour[window.to_come, at].mean(axis=0)
+    paid = np.nan_to_num(paid_usd) @ instances
+    is_lost = np.isnan(paid_usd)  # withdrawn, and nothing replaces it
+    paid[(instances[is_lost] > 0).any(axis=0)] = np.nan
+    facts = {
+        "origin_utc": record.last.times[window.cell],
+        "horizon": window.steps,
+        "kind": [kind for kind, _, _ in plans],
+        "plan": [name for _, name, _ in plans],
+        "now_usd": record.last.price[window.cell, at] @ instances,
+    }
+    tables = []
+    for model, unit_usd in _unit_costs(record, window, paths, held.index).items():
+        stated = _verdict(unit_usd @ instances, paid, level)
+        tables.append(pd.DataFrame(facts | {"model": model} | stated))
+    return [table[np.isfinite(table["loss_usd"])] for table in tables]
+
+
+def _unit_costs(
+    record: _Record, window: _Window, paths: Paths, offer_ids: pd.Index
+) -> dict[str, np.ndarray]:
+    """Return the mean price over the window by each model, (draws, offers)."""
+    at = record.last.offers.index.get_indexer(offer_ids)
+    now = record.last.price[: window.cell + 1, at]
+    past = record.mean.price[: window.cell + 1, at]
+    unit_usd = {TRUSTED: paths.select(offer_ids).values[:, :, : window.steps].mean(axis=2).T}
+    for model in SIMULATORS:
+        unit_usd[model] = draw_costs(now, past, window.steps, model=model, seed=window.cell)
+    return unit_usd
+
+
+def _verdict(samples: np.ndarray, paid: np.ndarray, level: float) -> dict[str, np.ndarray]:
+    """Return what was stated of samples (draws, plans), and how what was paid compares."""
+    expected = samples.mean(axis=0)
+    increase = samples - expected
+    loss = paid - expected
+    at, tail = var_and_cvar(increase, level)
+    margin = ATOM * expected
+    below = (samples < paid - margin).mean(axis=0)
+    below_or_at = (samples <= paid + margin).mean(axis=0)
+    return {
+        "expected_usd": expected,
+        "var_usd": at,
+        "cvar_usd": tail,
+        "loss_usd": loss,
+        "exceeded": loss > at + margin,
+        "share_below": (below + below_or_at) / 2.0,
+    }
+
+
+def verdicts(windows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Return how VaR and CVaR held up, pooled over plans.
+
+    Parameters
+    ----------
+    windows : pd.DataFrame
+        Of ``back_test``.
+    level : float
+        That of its VaR and CVaR.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row per horizon, model and kind ('all plans' pools them, but for the plan made like a
+        page's): plans, windows (origins), the fields of ``PooledTest``, rises (share that cost
+        more than at the origin's prices). In % of the cost at the origin's prices: bias_pct (mean
+        loss over the expected cost), var_pct and cvar_pct (means), worst_pct (the largest loss
+        that came), tick_loss_pct (quantile loss of expected cost + VaR). var_over_worst: the
+        largest VaR stated over the largest loss that came. tail_ratio: the sum of losses beyond VaR
+        over what CVaR says it is, 1 under the model.
+    """
+    rows = []
+    for (horizon, model), of_model in windows.groupby(["horizon", "model"], sort=False):
+        pooled = of_model[of_model["kind"] != LIKE_THE_PAGE]
+        for kind, group in [("all plans", pooled), *of_model.groupby("kind", sort=True)]:
+            about = {"horizon": horizon, "model": model, "kind": kind}
+            rows.append(about | _pooled(group, int(str(horizon)), level))
+    return pd.DataFrame(rows)
+
+
+def _pooled(group: pd.DataFrame, horizon: int, level: float) -> dict[str, Any]:
+    """Return the verdict on the windows of some plans."""
+    from scipy.stats import norm
+
+    clipped = group["share_below"].clip(0.5 / PATHS, 1.0 - 0.5 / PATHS)
+    scored = group.assign(exceeded=group["exceeded"].astype(float), score=norm.ppf(clipped))
+    by_plan = {
+        name: scored.pivot(index="origin_utc", columns="plan", values=name).to_numpy()
+        for name in ("exceeded", "score")
+    }
+    test = pooled_test(by_plan["exceeded"], by_plan["score"], level=level, overlap=horizon)
+    share = 100.0 / group["now_usd"]
+    loss = group["loss_usd"]
+    beyond = loss - group["var_usd"]
+    tick_loss = (level - (beyond <= 0)) * beyond
+    worst_pct = float((loss * share).max())
+    stated = (group["cvar_usd"] * share).sum() * (1.0 - level)
+    return {
+        "plans": group["plan"].nunique(),
+        "windows": group["origin_utc"].nunique(),
+        **test._asdict(),
+        "rises": float((loss + group["expected_usd"] > group["now_usd"] * (1.0 + ATOM)).mean()),
+        "bias_pct": float((loss * share).mean()),
+        "var_pct": float((group["var_usd"] * share).mean()),
+        "cvar_pct": float((group["cvar_usd"] * share).mean()),
+        "worst_pct": worst_pct,
+        "var_over_worst": float((group["var_usd"] * share).max()) / worst_pct,
+        "tail_ratio": float((loss * share)[group["exceeded"]].sum() / stated),
+        "tick_loss_pct": float((tick_loss * share).mean()),
+    }
+
+
+def model_doubt(windows: pd.DataFrame, level: float = 0.95) -> float:
+    """Return the factor on VaR with which the share stated of past windows would have kept it.
+
+    Of all windows and plans of the trusted model that state a VaR: the ``level`` quantile of loss
+    over VaR. 1.3 says that VaR should have been 1.3 times as large, 0.7 that it was larger than it
+    had to be.
+
+    Parameters
+    ----------
+    windows : pd.DataFrame
+        Of ``back_test``, of one horizon.
+    level : float
+        That of its VaR.
+
+    Returns
+    -------
+    float
+        NaN where no VaR is above 0.
+    """
+    trusted = windows[windows["model"] == TRUSTED]
+    stated = trusted[trusted["var_usd"] > ATOM * trusted["now_usd"]]
+    if stated.empty:
+        return float("nan")
+    return float(value_at_risk((stated["loss_usd"] / stated["var_usd"]).to_numpy(), level))

@@ -10,7 +10,7 @@ import pandas as pd
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk.measures import cvar, var
-from cloudarb_lib.risk.returns import EWMA, LEAST_STEPS, STILL, complete_steps, variances
+from cloudarb_lib.risk.returns import EWMA, LEAST_STEPS, STILL, complete_steps, ewma_variances
 
 
 class Correlation(NamedTuple):
@@ -129,7 +129,7 @@ def dcc(returns: np.ndarray) -> Correlation:
     n = len(complete)
     scale = np.tile(np.maximum(np.sqrt((complete**2).mean(axis=0)), STILL), (n, 1))
     moving = (complete != 0).mean(axis=0) > 0.5
-    scale[:, moving] = np.sqrt(variances(complete[:, moving], "ewma")[:-1])
+    scale[:, moving] = np.sqrt(ewma_variances(complete[:, moving])[:-1])
     z = complete / scale
     long_run = correlation(z).matrix
     deviation = z[:, :, None] * z[:, None, :] - long_run

@@ -1,14 +1,12 @@
 """From a plan and joint price paths to what the plan will cost, path by path.
 
 Three risks stand apart and add up: price (the paths), capacity (hours taken away, bought at the
-fallback) and, under a scenario, demand beyond the plan.
+fallbacks) and, under a scenario, demand beyond the plan. Fees are certain, and on top.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -16,10 +14,9 @@ import pandas as pd
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Panel, Paths
-from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, Assumptions, HazardPreset
-
-HAZARD_COLUMNS = ("interruption_per_hour", "outage_hours")
-"""How often a machine is taken away, and for how long: rows of the assumptions, columns here."""
+from cloudarb_lib.risk.fallbacks import FALLBACKS, find_fallbacks, replace_lost, room_of
+from cloudarb_lib.risk.outages import SHARED_SHARE, UP, draw_outages, hazards, hours_lost, pools_of
+from cloudarb_lib.tables.assumptions import Assumptions, HazardPreset
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,8 @@ class RiskInputs:
         only what no other does; ``available_share``, 1 where there is no such column, is the share
         of its hours in which an offer can be had.
     paths : Paths
-        Joint sample paths of the prices of those offers that plans may use.
+        Joint sample paths of the mean prices over each step (``step_means``) of those offers that
+        plans may use.
     assumptions : Assumptions
         For hazards and the overlap of a move.
     horizon_h : float
@@ -69,8 +67,7 @@ class PlanCost:
         Indexed by offer_id: the offer's parts, ``gpu_model``, ``gpus`` (of an instance, 0 where it
         has none), ``committed`` (paid whether used or not, at the price now), ``instance_hours``,
         ``idle_hours`` (of these, committed ones that no workload uses), ``price_usd_per_hour`` now,
-        ``fallback`` and ``fallback_usd_per_hour`` as of ``find_fallbacks``, and the hazard as of
-        ``hazards``.
+        and the columns of ``find_fallbacks`` and ``hazards``.
     horizon_h : float
         Hours that the cost is of.
     unit_usd : np.ndarray of shape (paths, offers)
@@ -82,9 +79,11 @@ class PlanCost:
     demand : np.ndarray of shape (paths, offers)
         What demand above the plan adds.
     unmet_gpu_hours : np.ndarray of shape (paths,)
-        What nothing on offer could replace.
+        What nothing on offer had room to replace.
     unused : np.ndarray of shape (paths,)
         What commitments cost in hours that nobody uses, USD, contained in ``price``.
+    fees_usd : float
+        Site fees, boot disks and moved data, as planned: certain.
     """
 
     table: pd.DataFrame
@@ -95,6 +94,7 @@ class PlanCost:
     demand: np.ndarray
     unmet_gpu_hours: np.ndarray
     unused: np.ndarray
+    fees_usd: float
 
     @property
     def by_offer(self) -> np.ndarray:
@@ -103,92 +103,8 @@ class PlanCost:
 
     @property
     def total(self) -> np.ndarray:
-        """All risks together, (paths,), USD."""
-        return self.by_offer.sum(axis=1)
-
-
-def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
-    """Return what an instance-hour of each wanted offer is bought at when it is not to be had.
-
-    The fallback is on-demand: the same machine in the same region, else the cheapest of the same
-    GPU model per GPU (per vCPU where there is no GPU), a stale one only where there is no other,
-    never the offer itself nor one that cannot be had in all hours.
-
-    Parameters
-    ----------
-    offers : pd.DataFrame
-        As in ``RiskInputs``.
-    wanted : pd.Index
-        Values of offer_id.
-
-    Returns
-    -------
-    pd.DataFrame
-        Index ``wanted``; columns ``gpus`` (of an instance, 0 where it has none), ``fallback`` and
-        ``fallback_usd_per_hour``, both missing where nothing replaces it.
-    """
-    table = offers.set_index("offer_id")
-    gpus = table["gpu_count"].where(table["gpu_model"].notna()).fillna(0.0)
-    units = gpus.where(gpus > 0, table["vcpus"]).fillna(1.0)
-    rate = table["price_usd_per_hour"] / units
-    kind = table["gpu_model"].where(gpus > 0, "cpu")
-    table = table.assign(kind=kind, rate=rate, stale=table.get("stale", False))
-    machine_and_kind = ["provider", "region", "instance_type", "kind"]
-    on_demand = table["purchase_option"] == "on_demand"
-    always = table.get("available_share", 1.0) == 1.0
-    candidates = table[on_demand & always].sort_values(["stale", "rate"])[machine_and_kind]
-    cheapest = defaultdict(list)  # by machine and by kind, the cheapest first
-    for offer_id, *machine, kind in candidates.itertuples(name=None):
-        cheapest[tuple(machine)].append(offer_id)
-        cheapest[kind].append(offer_id)
-    found = [
-        next((o for o in chain(cheapest[tuple(machine)], cheapest[kind]) if o != offer_id), None)
-        for offer_id, *machine, kind in table.loc[wanted, machine_and_kind].itertuples(name=None)
-    ]
-    rates = rate.reindex(found).to_numpy() * units[wanted].to_numpy(float)
-    columns = {"gpus": gpus[wanted], "fallback": found, "fallback_usd_per_hour": rates}
-    return pd.DataFrame(columns, index=wanted)
-
-
-def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: HazardPreset) -> pd.DataFrame:
-    """Return how often each offer is taken away, and for how long.
-
-    Spot offers take the rows ``.../spot/...`` of the preset from the assumptions, other offers of
-    moving price those of ``market``; on-demand list prices and commitments are never taken away.
-
-    Parameters
-    ----------
-    offers : pd.DataFrame
-        With ``purchase_option`` and ``price_kind``.
-    assumptions : Assumptions
-        The figures.
-    preset : HazardPreset
-        One of ``HAZARD_PRESETS``.
-
-    Returns
-    -------
-    pd.DataFrame
-        Index of ``offers``; columns ``interruption_per_hour`` and ``outage_hours``, 0 for never.
-
-    Raises
-    ------
-    ParameterError
-        For another preset.
-    """
-    if preset not in HAZARD_PRESETS:
-        raise ParameterError(
-            f"hazard preset {preset!r} is unknown.", f"Use one of {', '.join(HAZARD_PRESETS)}."
-        )
-    kinds = np.select(
-        [offers["purchase_option"] == "spot", offers["price_kind"] == "market"],
-        [f"spot/{HAZARD_PRESETS[preset]}", "market"],
-        "",
-    )
-    figures = {
-        name: [assumptions.get(f"{name}/{kind}") if kind else 0.0 for kind in kinds]
-        for name in HAZARD_COLUMNS
-    }
-    return pd.DataFrame(figures, offers.index)
+        """What the plan costs: all risks together and fees, (paths,), USD."""
+        return self.by_offer.sum(axis=1) + self.fees_usd
 
 
 def _planned_hours(plan: pd.DataFrame) -> pd.DataFrame:
@@ -243,13 +159,83 @@ def _offers_of_plan(inputs: RiskInputs, plan: pd.DataFrame) -> tuple[pd.DataFram
     return table.join(hazards(table, inputs.assumptions, inputs.hazard)), unit_usd
 
 
+def over_share(plan: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return a plan over a share of its time: as many machines, less hours and fees."""
+    fees_usd = plan["fees_usd"] * share if "fees_usd" in plan else 0.0
+    return plan.assign(hours=plan["hours"] * share, fees_usd=fees_usd)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Hours taken away, by path and offer: how many, what replaced them, how many nothing did.
+
+    Each of shape (paths, offers): instance-hours, USD, instance-hours.
+    """
+
+    lost_h: np.ndarray
+    replaced_usd: np.ndarray
+    unmet_h: np.ndarray
+
+
+def _taken_away(inputs: RiskInputs, table: pd.DataFrame, n_paths: int) -> _Taken:
+    """Return the hours that pools of machines, and single machines, are taken away for."""
+    offers = inputs.offers.set_index("offer_id")
+    machines = table["instance_hours"].to_numpy(float) / inputs.horizon_h
+    held = pd.Series(machines * table["units"].to_numpy(), table.index)
+    names = pd.Index(pd.unique(table[list(FALLBACKS)].to_numpy().ravel())).dropna()
+    room = pd.Series(room_of(names, offers, held, inputs.assumptions), names)
+    pool = pools_of(table)
+    hours = max(round(inputs.horizon_h), 1)
+    shared = inputs.assumptions.get(SHARED_SHARE) if (pool >= 0).any() else 0.0
+    of_pool = table[pool >= 0].groupby(pool[pool >= 0])
+    drawn = draw_outages(
+        tuple(of_pool["interruption_per_hour"].max() * shared),
+        tuple(of_pool["outage_hours"].max()),
+        tuple(of_pool["fallback_share"].min()),
+        hours=hours,
+        n_paths=n_paths,
+        seed=inputs.seed,
+    )
+    state = np.hstack([drawn.state, np.full((len(drawn.state), 1), UP, np.int8)])[:, pool]
+    down = np.where(state == UP, 0.0, hours_lost(table["outage_hours"].to_numpy(float)))
+    available = table["available_share"].to_numpy(float) * (1.0 - down)
+    instead = replace_lost(table, (1.0 - available) * machines, state, room)
+    scale = inputs.horizon_h / hours
+    lost_h, replaced_usd, unmet_h = (
+        scale * np.array([drawn.per_path(column) for column in each.T]).T for each in instead
+    )
+    single = _single_machines(inputs, table, shared, lost_h)
+    price = table["fallback_usd_per_hour"].to_numpy(float)
+    has_none = np.isnan(price)
+    return _Taken(
+        lost_h + single,
+        replaced_usd + np.where(has_none, 0.0, single * np.nan_to_num(price)),
+        unmet_h + single * has_none,
+    )
+
+
+def _single_machines(
+    inputs: RiskInputs, table: pd.DataFrame, shared: float, lost_h: np.ndarray
+) -> np.ndarray:
+    """Return the instance-hours that machines lose one by one, (paths, offers).
+
+    A Poisson stream of outages of exponential length for each machine held, where its pool is up.
+    """
+    machine_hours = table["instance_hours"].to_numpy(float)
+    rate = table["interruption_per_hour"].to_numpy(float) * (1.0 - shared)
+    rng = np.random.default_rng([inputs.seed, 1])
+    outages = rng.poisson(rate * machine_hours, lost_h.shape)
+    length_h = rng.standard_gamma(outages) * table["outage_hours"].to_numpy(float)
+    return np.minimum(length_h, machine_hours - lost_h)
+
+
 def plan_cost(inputs: RiskInputs, plan: pd.DataFrame, *, demand_factor: float = 1.0) -> PlanCost:
     """Return the cost samples of a plan, price, capacity and demand apart.
 
     Periods divide the steps of the paths evenly, in order. A commitment keeps the price it has now.
-    Outages of an offer are a Poisson stream (``interruption_per_hour`` of ``hazards``), each of
-    exponential length ``outage_hours``; all instances of one offer go together, which keeps the
-    mean and is cautious about the spread. Hours taken away are bought at the fallback.
+    Most interruptions take all machines of a pool at once, for hours in which an on-demand pool may
+    have no room either (``outages``); the others take a machine. Hours taken away are bought at
+    the fallbacks as far as these have room, else they are unmet.
 
     Parameters
     ----------
@@ -280,30 +266,23 @@ def plan_cost(inputs: RiskInputs, plan: pd.DataFrame, *, demand_factor: float = 
     idle = table["idle_hours"].to_numpy(float)
     gpus = table["gpus"].to_numpy(float)
     fallback_usd = table["fallback_usd_per_hour"].to_numpy(float)
-    available_share = table["available_share"].to_numpy(float)
-    interruptions = table["interruption_per_hour"].to_numpy() * inputs.horizon_h
     committed = table["committed"].to_numpy()
     on_demand = (table["purchase_option"] == "on_demand").to_numpy()
     now_usd = table["price_usd_per_hour"].to_numpy(float)
     unit_usd = np.ascontiguousarray(np.where(committed, now_usd, floating_usd))
-    no_fallback = np.isnan(fallback_usd)
-    n_paths = len(unit_usd)
     beyond_plan = (demand_factor - 1.0) * hours
-    unmet = np.full(n_paths, (beyond_plan * gpus)[no_fallback & ~on_demand].sum())
-    unused = unit_usd @ idle
-    capacity = np.zeros_like(unit_usd)
-    rng = np.random.default_rng(inputs.seed)
-    for j in np.flatnonzero((interruptions > 0) | (available_share < 1)):
-        outages = rng.poisson(interruptions[j], n_paths)
-        down_h = rng.standard_gamma(outages) * table["outage_hours"].iloc[j]
-        up_share = available_share[j] * (1.0 - np.minimum(down_h / inputs.horizon_h, 1.0))
-        lost_h = (1.0 - up_share) * hours[j]
-        rent = lost_h * unit_usd[:, j]
-        unused += rent * committed[j] * (1.0 - idle[j] / hours[j])
-        replaced = 0.0 if no_fallback[j] else lost_h * fallback_usd[j]
-        capacity[:, j] = -rent * ~committed[j] + replaced
-        unmet += lost_h * gpus[j] * no_fallback[j]
-    demand = beyond_plan * np.where(on_demand, unit_usd, np.nan_to_num(fallback_usd))
+    beyond_unmet = (beyond_plan * gpus)[np.isnan(fallback_usd) & ~on_demand].sum()
+    taken = _taken_away(inputs, table, len(unit_usd))
+    rent_saved = taken.lost_h * unit_usd
+    unused = unit_usd @ idle + rent_saved @ (committed * (1.0 - idle / hours))
     return PlanCost(
-        table, inputs.horizon_h, unit_usd, unit_usd * hours, capacity, demand, unmet, unused
+        table=table,
+        horizon_h=inputs.horizon_h,
+        unit_usd=unit_usd,
+        price=unit_usd * hours,
+        capacity=taken.replaced_usd - rent_saved * ~committed,
+        demand=beyond_plan * np.where(on_demand, unit_usd, np.nan_to_num(fallback_usd)),
+        unmet_gpu_hours=taken.unmet_h @ gpus + beyond_unmet,
+        unused=unused,
+        fees_usd=float(plan["fees_usd"].sum()) if "fees_usd" in plan else 0.0,
     )

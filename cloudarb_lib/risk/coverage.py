@@ -1,138 +1,134 @@
-"""Tests of VaR and CVaR against what came: coverage, independence, the size of the tail."""
+"""A test of how often losses exceeded VaR, over plans and overlapping windows together."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from cloudarb_lib.risk.measures import cvar, var
+SIMULATIONS = 2000
+"""Of the exceedances of a right model."""
+SIGNIFICANCE = 0.05
 
 
-def kupiec(hits: np.ndarray, level: float) -> float:
-    """Return the p-value of the proportion of failures.
+class PooledTest(NamedTuple):
+    """How often losses exceeded VaR, and how often they would under a right model.
 
     Parameters
     ----------
-    hits : np.ndarray of shape (windows,)
-        Whether the loss was beyond the VaR.
-    level : float
-        Of the VaR.
-
-    References
-    ----------
-    Kupiec, Journal of Derivatives 3 (1995).
+    rate : float
+        Share of windows and plans beyond VaR.
+    low, high : float
+        Rates between which 95 % of right models lie.
+    p_value : float
+        Two-sided.
+    power_double, power_fifth : float
+        How often the test finds out a VaR that is exceeded twice as often as stated, and one that
+        is exceeded a fifth as often.
     """
-    from scipy.special import xlog1py, xlogy
-    from scipy.stats import chi2
 
-    n = len(hits)
-    x = int(np.sum(hits))
-
-    def log_likelihood(rate: float) -> float:
-        return xlogy(x, rate) + xlog1py(n - x, -rate)
-
-    return float(chi2.sf(2 * (log_likelihood(x / n) - log_likelihood(1.0 - level)), 1))
+    rate: float
+    low: float
+    high: float
+    p_value: float
+    power_double: float
+    power_fifth: float
 
 
-def christoffersen(hits: np.ndarray, level: float) -> tuple[float, float]:
-    """Return p-values of independence and of conditional coverage.
-
-    A first-order Markov chain against a constant rate; conditional coverage adds Kupiec's
-    statistic.
+def joint_correlation(scores: np.ndarray) -> float:
+    """Return the mean correlation of the scores of plans, at least 0.
 
     Parameters
     ----------
-    hits : np.ndarray of shape (windows,)
-        Whether the loss was beyond the VaR, in the order of time.
-    level : float
-        Of the VaR.
-
-    References
-    ----------
-    Christoffersen, International Economic Review 39 (1998).
+    scores : np.ndarray of shape (windows, plans)
+        Normal scores of what came in the model's distribution; NaN where a plan was not held.
     """
-    from scipy.special import xlogy
-    from scipy.stats import chi2
+    plans = scores.shape[1]
+    if plans < 2:
+        return 0.0
+    standard = (scores - np.nanmean(scores, axis=0)) / np.maximum(np.nanstd(scores, axis=0), 1e-12)
+    known = np.isfinite(standard)
+    filled = np.where(known, standard, 0.0)
+    products = filled.T @ filled
+    pairs = known.T.astype(float) @ known
+    apart = ~np.eye(plans, dtype=bool) & (pairs > 0)
+    if not apart.any():
+        return 0.0
+    return float(max((products[apart] / pairs[apart]).mean(), 0.0))
 
-    state = np.asarray(hits, dtype=int)
-    transitions = np.zeros((2, 2))
-    np.add.at(transitions, (state[:-1], state[1:]), 1)
-    counts = np.vstack([transitions, transitions.sum(axis=0)])
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    statistic = max(2 * float(xlogy(counts, share).sum(axis=1) @ [1, 1, -1]), 0.0)
-    joint = statistic + chi2.isf(kupiec(hits, level), 1)
-    return float(chi2.sf(statistic, 1)), float(chi2.sf(joint, 2))
+
+def _simulated_scores(held: np.ndarray, overlap: int, correlation: float, seed: int) -> np.ndarray:
+    """Return scores of a right model where plans are held, (simulations, windows held).
+
+    Each window is the sum of ``overlap`` steps, so neighbours share all but one; steps have a part
+    common to all plans.
+    """
+    windows, plans = held.shape
+    rng = np.random.default_rng(seed)
+
+    def moving_sums(columns: int) -> np.ndarray:
+        steps = rng.standard_normal((windows + overlap, columns), dtype=np.float32)
+        total = steps.cumsum(axis=0)
+        return (total[overlap:] - total[:-overlap]) / np.sqrt(overlap)
+
+    scores = np.empty((SIMULATIONS, int(held.sum())), dtype=np.float32)
+    for row in scores:
+        common = np.sqrt(correlation) * moving_sums(1)
+        own = np.sqrt(1.0 - correlation) * moving_sums(plans)
+        row[:] = (common + own)[held]
+    return scores
 
 
-def acerbi_szekely(losses: np.ndarray, samples: np.ndarray, level: float) -> tuple[float, float]:
-    """Return Acerbi and Szekely's second statistic Z and its one-sided p-value.
+def pooled_test(
+    hits: np.ndarray, scores: np.ndarray, *, level: float, overlap: int, seed: int = 0
+) -> PooledTest:
+    """Test the share of exceedances, over plans and overlapping windows together.
 
-    Z is the sum of the losses beyond VaR over (windows (1 - level) CVaR), less 1: 0 under the
-    model, positive where the tail was underestimated. The p-value redraws each window from its
-    samples.
+    Windows that overlap and plans that move together hold less than their number says. What a right
+    model would show is simulated: normal scores, each window the sum of the steps it spans, plans
+    correlated as the scores of what came are.
 
     Parameters
     ----------
-    losses : np.ndarray of shape (windows,)
-        What came.
-    samples : np.ndarray of shape (windows, draws)
-        The model's.
+    hits : np.ndarray of shape (windows, plans)
+        Whether the loss was beyond VaR, in the order of time; NaN where a plan was not held.
+    scores : np.ndarray of shape (windows, plans)
+        As for ``joint_correlation``.
     level : float
-        Of VaR and CVaR.
+        Of VaR.
+    overlap : int
+        Steps of a window; windows begin a step apart.
+    seed : int
+        Of the simulation.
 
     Returns
     -------
-    tuple[float, float]
-        NaN where a CVaR is not positive, as Z does not exist.
-
-    References
-    ----------
-    Acerbi and Szekely, Risk (December 2014).
+    PooledTest
     """
-    at = var(samples.T, level).value
-    tail = cvar(samples.T, level).value
-    if not (tail > 0).all():
-        return float("nan"), float("nan")
-    weight = 1.0 / (len(losses) * (1.0 - level) * tail)
-    z = float((losses * (losses > at)) @ weight - 1.0)
-    pick = np.random.default_rng(0).integers(0, samples.shape[1], (len(losses), 2000))
-    drawn = np.take_along_axis(samples * (samples > at[:, None]), pick, axis=1)
-    return z, float((weight @ drawn - 1.0 >= z).mean())
+    from scipy.stats import norm
 
+    held = np.isfinite(hits)
+    rate = float(hits[held].mean())
+    simulated = _simulated_scores(held, overlap, joint_correlation(scores), seed)
 
-def power(n: int, level: float = 0.95) -> dict[str, float]:
-    """Return how often each test, at 5 %, finds out a wrong model.
+    def rates(exceeded: float) -> np.ndarray:
+        shares: np.ndarray = (simulated > norm.isf(exceeded)).mean(axis=1)
+        return shares
 
-    Parameters
-    ----------
-    n : int
-        Number of windows.
-    level : float
-        Of VaR and CVaR.
+    right = rates(1.0 - level)
+    low, high = np.quantile(right, [SIGNIFICANCE / 2, 1.0 - SIGNIFICANCE / 2])
 
-    Returns
-    -------
-    dict[str, float]
-        kupiec: the true rate is twice the nominal one (exact). independence and conditional: the
-        rate is right, but after an exceedance another follows with probability 0.4. acerbi_szekely:
-        normal losses of 1.25 times the spread.
-    """
-    from scipy.stats import binom, norm
+    def found_out(exceeded: float) -> float:
+        wrong = rates(exceeded)
+        return float(((wrong < low) | (wrong > high)).mean())
 
-    rate = 1.0 - level
-    rng = np.random.default_rng(0)
-    rejects = np.array([kupiec(np.arange(n) < x, level) < 0.05 for x in range(n + 1)])
-    uniform = rng.random((1000, n))
-    chain = uniform < rate
-    for i in range(1, n):
-        chain[:, i] = uniform[:, i] < np.where(chain[:, i - 1], 0.4, rate * 0.6 / level)
-    p_values = [np.array(christoffersen(row, level)) for row in chain]
-    rejected = np.mean([p < 0.05 for p in p_values], axis=0)
-    at = norm.ppf(level)
-    losses = rng.standard_normal((2, 2000, n)) * np.array([1.0, 1.25])[:, None, None]
-    z = (losses * (losses > at)).sum(axis=2)
-    return {
-        "kupiec": float(binom.pmf(np.arange(n + 1), n, 2 * rate) @ rejects),
-        "independence": float(rejected[0]),
-        "conditional": float(rejected[1]),
-        "acerbi_szekely": float((z[1] > np.quantile(z[0], 0.95)).mean()),
-    }
+    ties = 0.5 * (right == rate).mean()
+    tail = min((right < rate).mean(), (right > rate).mean()) + ties
+    return PooledTest(
+        rate,
+        float(low),
+        float(high),
+        float(min(2.0 * tail, 1.0)),
+        found_out(2.0 * (1.0 - level)),
+        found_out((1.0 - level) / 5.0),
+    )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.risk.cost import PlanCost, RiskInputs, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, RiskInputs, over_share, plan_cost
 from cloudarb_lib.risk.scenarios import StressScenario
 from cloudarb_lib.risk.shocks import Effect
 
@@ -24,7 +24,7 @@ class Impact(NamedTuple):
     price : np.ndarray of shape (offers, steps)
         Factors.
     volatility : np.ndarray of shape (offers,)
-        Factors of the log prices around their mean.
+        Factors of the log changes from today's price.
     availability : np.ndarray of shape (offers,)
         Share of the hours that can be had.
     demand : float
@@ -99,16 +99,18 @@ def _joint_effect(
 
 
 def struck(inputs: RiskInputs, impact: Impact) -> RiskInputs:
-    """Return inputs at the prices of an impact, with the share of its hours that each offer has."""
+    """Return inputs at the prices of an impact, with the share of its hours that each offer has.
+
+    More volatile prices move further from today's; one that has not moved stays.
+    """
     price = inputs.offers["price_usd_per_hour"] * impact.price.mean(axis=1)
     offers = inputs.offers.assign(price_usd_per_hour=price, available_share=impact.availability)
     at = pd.Index(offers["offer_id"]).get_indexer(inputs.paths.offer_ids)
+    today = inputs.offers["price_usd_per_hour"].to_numpy(float)[at, None, None]
     values = inputs.paths.values * impact.price[at, None, :]
     stretched = np.flatnonzero(impact.volatility[at] != 1.0)
-    power = impact.volatility[at[stretched], None, None]
-    mean = values[stretched].mean(axis=1, keepdims=True)
-    wide = (np.maximum(values[stretched], 1e-12) / mean) ** power
-    values[stretched] = wide * (mean / wide.mean(axis=1, keepdims=True))
+    moved = inputs.paths.values[stretched] / today[stretched]
+    values[stretched] *= moved ** (impact.volatility[at[stretched], None, None] - 1.0)
     return replace(inputs, paths=replace(inputs.paths, values=values), offers=offers)
 
 
@@ -146,4 +148,4 @@ def cost_under(
     )
     share = len(paths.times) / len(after.paths.times)
     after = replace(after, paths=paths, horizon_h=inputs.horizon_h * share)
-    return plan_cost(after, plan.assign(hours=plan["hours"] * share), demand_factor=demand_factor)
+    return plan_cost(after, over_share(plan, share), demand_factor=demand_factor)

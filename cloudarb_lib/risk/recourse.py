@@ -12,7 +12,8 @@ import pandas as pd
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Paths
-from cloudarb_lib.risk.cost import RiskInputs, find_fallbacks
+from cloudarb_lib.risk.cost import RiskInputs
+from cloudarb_lib.risk.fallbacks import find_fallbacks
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of, struck
 from cloudarb_lib.risk.scenarios import StressScenario
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -142,6 +143,11 @@ def replan(
     return plans
 
 
+NEGLIGIBLE_UNMET = 1e-3
+"""Share of the GPU-hours held: spot that is taken away while fallbacks are full leaves some undone,
+and less than this does not speak against a plan."""
+
+
 class Outcome(NamedTuple):
     """Means of a plan under a shock, in the order in which plans are compared."""
 
@@ -189,6 +195,11 @@ def outcome_of_recourse(
     after = slice(shows_at, None)
     believed_anew = _outcome(as_it_shows, inputs, anew, 1.0, after) + move
     believed_held = _outcome(as_it_shows, inputs, plan, impact.demand, after)
+    gpus = inputs.offers.set_index("offer_id")["gpu_count"].reindex(anew["offer_id"]).to_numpy()
+    negligible = NEGLIGIBLE_UNMET * np.nansum(anew["instances"] * anew["hours"] * gpus)
+    for believed in (believed_anew, believed_held):
+        if believed[0] < negligible:
+            believed[0] = 0.0
     if tuple(believed_anew) >= tuple(believed_held):
         return None
     outcome = _outcome(impact, inputs, anew, 1.0, after) + move

@@ -57,32 +57,23 @@ def complete_steps(returns: np.ndarray) -> tuple[np.ndarray, str]:
     return by_step[complete], note
 
 
-def variances(returns: np.ndarray, model: str) -> np.ndarray:
+def ewma_variances(returns: np.ndarray) -> np.ndarray:
     """Return the conditional variance of each step, known one step ahead, and of the next.
 
     Parameters
     ----------
     returns : np.ndarray of shape (steps, offers)
         Series of returns.
-    model : str
-        'ewma': RiskMetrics (1996), 0.94, from the mean square. 'garch': GARCH(1,1) with mean zero,
-        each series by the quasi-maximum likelihood of ``arch``.
 
     Returns
     -------
     np.ndarray of shape (steps + 1, offers)
-        In returns squared.
+        In returns squared, from their mean square on.
+
+    References
+    ----------
+    RiskMetrics (1996), 0.94.
     """
     square = returns**2
     square = np.vstack([square.mean(axis=0), square])
-    if model == "ewma":
-        return pd.DataFrame(square).ewm(alpha=1.0 - EWMA, adjust=False).mean().to_numpy()
-    from arch import arch_model
-
-    variance = np.empty_like(square)
-    for j, scale in enumerate(1.0 / np.sqrt(square[0])):  # the optimiser wants numbers near 1
-        garch = arch_model(returns[:, j] * scale, mean="Zero", rescale=False)
-        fitted = garch.fit(disp="off", show_warning=False)
-        after = fitted.forecast(horizon=1).variance.to_numpy()[-1]
-        variance[:, j] = np.append(fitted.conditional_volatility**2, after) / scale**2
-    return variance
+    return pd.DataFrame(square).ewm(alpha=1.0 - EWMA, adjust=False).mean().to_numpy()

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.base.types import Panel, Paths
+from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk import measures
-from cloudarb_lib.risk.cost import PlanCost, RiskInputs, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, RiskInputs, over_share, plan_cost
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, mean, probability_over, var
 from cloudarb_lib.risk.returns import LEAST_STEPS
-from cloudarb_lib.risk.simulate import N_DRAWS, SIMULATORS, draw_costs
+from cloudarb_lib.risk.simulate import SIMULATORS, draw_costs
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS
 from cloudarb_lib.tables.validation import validate
 
@@ -27,8 +27,8 @@ SPLITS: dict[str, Callable[..., Estimate]] = {
 """Ways to split the risk: the components sum to the CVaR and the VaR, the increments are what goes
 with a name."""
 MARGINAL = "marginal_cvar"
-HORIZONS_H = (24.0, 168.0, 720.0, 2184.0)
-"""A day, a week, 30 days, a quarter."""
+HORIZONS_H = (168.0, 720.0, 2184.0)
+"""A week, 30 days, a quarter."""
 
 _Row = tuple[str, float, Estimate, str]
 """Measure, level, value and error, scope."""
@@ -101,7 +101,8 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
     Returns
     -------
     pd.DataFrame
-        Measures of the total: expected_cost, budget, var and cvar (over the expected cost),
+        Measures of the total: expected_cost and its parts rent, fees and fallback (hours taken
+        away, bought elsewhere less the rent saved), budget, var and cvar (over the expected cost),
         probability_over_budget, and unmet_gpu_hours with its share of the plan's GPU-hours
         (unmet_share_*; a plan without GPUs has none). var and cvar of each risk alone have scope
         risk:price and risk:capacity; what commitments cost, and what of it goes unused, scope
@@ -112,6 +113,9 @@ def risk_table(cost: PlanCost, *, budget_usd: float, level: float = 0.95) -> pd.
     paid = cost.price[:, cost.table["committed"]].sum(axis=1)
     rows: list[_Row] = [
         ("expected_cost", none, mean(cost.total), "total"),
+        ("rent", none, mean(cost.price.sum(axis=1)), "total"),
+        ("fees", none, Estimate(cost.fees_usd, 0.0), "total"),
+        ("fallback", none, mean(cost.capacity.sum(axis=1)), "total"),
         ("budget", none, Estimate(budget_usd, none), "total"),
         ("probability_over_budget", none, probability_over(cost.total, budget_usd), "total"),
         ("unmet_gpu_hours", none, mean(cost.unmet_gpu_hours), "total"),
@@ -148,8 +152,7 @@ def by_horizon(
     """Return rows of table ``risk``, scope horizon, for several horizons.
 
     The plan's hours are spread evenly. A horizon is that many whole steps of the paths, to the
-    nearest; of one shorter than a step, the step's change falls within it in as large a share of
-    the paths. Capacity as of ``hazards``.
+    nearest. Capacity as of ``hazards``.
 
     Parameters
     ----------
@@ -158,7 +161,7 @@ def by_horizon(
     plan : pd.DataFrame
         Table ``plan``.
     horizons_h : iterable of float
-        Above 0; those beyond the horizon of ``inputs`` are left out.
+        Above 0; those shorter than a step or beyond the horizon of ``inputs`` are left out.
     level : float
         Of VaR and CVaR.
 
@@ -172,46 +175,39 @@ def by_horizon(
     ParameterError
         For a horizon that is not above 0.
     """
-    steps = len(inputs.paths.times)
-    price = inputs.offers.set_index("offer_id")["price_usd_per_hour"]
-    now = price.reindex(inputs.paths.offer_ids).to_numpy(float)[:, None, None]
-    n_paths = inputs.paths.values.shape[1]
-    moment = np.random.default_rng(inputs.seed).random((n_paths, 1))
+    paths = inputs.paths
+    steps = len(paths.times)
+    step_h = inputs.horizon_h / steps
+    whole = [h for h in horizons_h if not 0 < h < step_h and h < inputs.horizon_h]
     tables = []
-    for horizon_h in [*(h for h in horizons_h if h < inputs.horizon_h), inputs.horizon_h]:
-        share = horizon_h / inputs.horizon_h
-        within = slice(max(round(share * steps), 1))
-        values = np.where(moment < share * steps, inputs.paths.values[:, :, within], now)
-        paths = Paths(inputs.paths.offer_ids, inputs.paths.times[within], values)
-        shortened = plan.assign(hours=plan["hours"] * share, period=0)
-        total = plan_cost(replace(inputs, paths=paths, horizon_h=horizon_h), shortened).total
+    for horizon_h in [*whole, inputs.horizon_h]:
+        within = slice(round(horizon_h / step_h))
+        shorter = replace(
+            inputs,
+            paths=replace(paths, times=paths.times[within], values=paths.values[:, :, within]),
+            horizon_h=horizon_h,
+        )
+        held = over_share(plan, horizon_h / inputs.horizon_h).assign(period=0)
+        total = plan_cost(shorter, held).total
         expected = ("expected_cost", float("nan"), mean(total), "horizon")
         tables.append(_table_of([expected, *_tail_rows(total, level, "horizon")], horizon_h))
     return pd.concat(tables, ignore_index=True)
 
 
-def _side_by_side(costs: dict[str, np.ndarray], name: str) -> pd.DataFrame:
-    """Return expected cost, VaR and CVaR over it at 95 % of several samples, a row each."""
-    rows = {}
-    for label, samples in costs.items():
-        expected = samples.mean()
-        increase = samples - expected
-        rows[label] = (expected, var(increase).value, cvar(increase).value)
-    columns = ["expected_cost_usd", "var_usd", "cvar_usd"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis(name)
-
-
 def by_model(
     cost: PlanCost, last: Panel, mean: Panel, *, horizon_steps: int, seed: int
 ) -> pd.DataFrame:
-    """Return what the plan's price risk is by its own paths and by each of ``SIMULATORS``.
+    """Return what the plan's price risk is by its own paths, and by each of ``SIMULATORS``.
+
+    The paths are the model of every page, and the one that is back-tested; the others know only
+    the history of these offers, and stand beside it as a range.
 
     Parameters
     ----------
     cost : PlanCost
         Of these paths.
     last, mean : Panel
-        Panels of one grid, as for ``back_test``.
+        Prices at the end of each cell and means over it, of one grid.
     horizon_steps : int
         Cells ahead.
     seed : int
@@ -220,10 +216,8 @@ def by_model(
     Returns
     -------
     pd.DataFrame
-        Index model; columns expected_cost_usd, var_usd and cvar_usd (over it, at 95 %). Last comes
-        combined, the default of ``back_test`` while it has no exceedances to learn from: these
-        paths and filtered, averaged quantile by quantile. A record too short for 12 windows of the
-        horizon leaves these paths alone.
+        Index model; columns expected_cost_usd (rent and fees), var_usd and cvar_usd (over it, at
+        95 %). A record too short for 12 windows of the horizon leaves these paths alone.
     """
     table = cost.table
     now = last.frame().reindex(last.times)[table.index].to_numpy()
@@ -234,37 +228,85 @@ def by_model(
             units[model] = draw_costs(now, within, horizon_steps, model=model, seed=seed)
     committed_usd = table["price_usd_per_hour"].to_numpy()
     hours = table["instance_hours"].to_numpy()
-    costs = {
-        name: np.where(table["committed"], committed_usd, unit) @ hours
-        for name, unit in units.items()
-    }
-    if "filtered" in costs:
-        shares = np.arange(1, N_DRAWS + 1) / N_DRAWS
-        quantiles = np.quantile(costs["these paths"], shares, method="inverted_cdf")
-        costs["combined"] = (quantiles + np.sort(costs["filtered"])) / 2.0
-    return _side_by_side(costs, "model")
+    rows = {}
+    for name, unit in units.items():
+        samples = np.where(table["committed"], committed_usd, unit) @ hours + cost.fees_usd
+        increase = samples - samples.mean()
+        rows[name] = (samples.mean(), var(increase).value, cvar(increase).value)
+    columns = ["expected_cost_usd", "var_usd", "cvar_usd"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("model")
 
 
-def by_hazard(inputs: RiskInputs, plan: pd.DataFrame) -> pd.DataFrame:
-    """Return the cost of price alone, then with the capacity risk of each hazard.
+def by_hazard(
+    inputs: RiskInputs, plan: pd.DataFrame, *, budget_usd: float, level: float = 0.95
+) -> pd.DataFrame:
+    """Return what the plan costs under each hazard of spot, the calmest first.
+
+    Parameters
+    ----------
+    inputs : RiskInputs
+        Offers, paths and assumptions; its own hazard does not count.
+    plan : pd.DataFrame
+        Table ``plan``.
+    budget_usd : float
+        Of the whole horizon.
+    level : float
+        Of the cost that is not exceeded.
+
+    Returns
+    -------
+    pd.DataFrame
+        Table ``hazards``: a row per preset of ``HAZARD_PRESETS`` (the later name where two mean
+        the same).
+    """
+    name_of = {rows: preset for preset, rows in HAZARD_PRESETS.items()}
+    rows = []
+    for preset in name_of.values():
+        cost = plan_cost(replace(inputs, hazard=preset), plan)
+        expected = mean(cost.total)
+        rows.append(
+            {
+                "hazard": preset,
+                "expected_cost_usd": expected.value,
+                "standard_error_usd": expected.standard_error,
+                "level": level,
+                "cost_at_level_usd": var(cost.total, level).value,
+                "probability_over_budget": probability_over(cost.total, budget_usd).value,
+                "probability_unmet": probability_over(cost.unmet_gpu_hours, 0.0).value,
+                "unmet_gpu_hours": cost.unmet_gpu_hours.mean(),
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("expected_cost_usd", ignore_index=True)
+    return validate(table, "hazards")
+
+
+def cost_fan(inputs: RiskInputs, plan: pd.DataFrame) -> pd.DataFrame:
+    """Return the cumulative cost of a plan over the steps of the paths.
+
+    Rent step by step; fees and hours bought at fallbacks are spread evenly. The last row is the
+    cost of ``plan_cost``.
 
     Parameters
     ----------
     inputs : RiskInputs
         Offers, paths and assumptions.
     plan : pd.DataFrame
-        Table ``plan``.
+        Table ``plan``; the hours of each row are spread evenly over the steps.
 
     Returns
     -------
     pd.DataFrame
-        Index hazard, of ``HAZARD_PRESETS`` (the later name where two mean the same); columns as of
-        ``by_model``.
+        A row per step: ``time_utc``, its end, and ``p10_usd``, ``p50_usd``, ``p90_usd``.
     """
-    name_of = {rows: preset for preset, rows in HAZARD_PRESETS.items()}
-    costs = {name: plan_cost(replace(inputs, hazard=name), plan) for name in name_of.values()}
-    price_alone = next(iter(costs.values())).price.sum(axis=1)
-    totals: dict[str, np.ndarray] = {"price alone": price_alone}
-    for name, cost in costs.items():
-        totals[name] = cost.total
-    return _side_by_side(totals, "hazard")
+    cost = plan_cost(inputs, plan)
+    steps = len(inputs.paths.times)
+    hours_a_step = cost.table["instance_hours"].to_numpy() / steps
+    values = inputs.paths.select(cost.table.index).values
+    committed = cost.table["committed"].to_numpy()
+    now_usd = cost.table["price_usd_per_hour"].to_numpy(float)
+    values = np.where(committed[:, None, None], now_usd[:, None, None], values)
+    rent = np.einsum("ops,o->ps", values, hours_a_step)
+    beyond_rent = (cost.total - rent.sum(axis=1)) / steps
+    quantiles = np.quantile((rent + beyond_rent[:, None]).cumsum(axis=1), [0.1, 0.5, 0.9], axis=0)
+    columns = dict(zip(["p10_usd", "p50_usd", "p90_usd"], quantiles, strict=True))
+    return pd.DataFrame({"time_utc": inputs.paths.times} | columns)

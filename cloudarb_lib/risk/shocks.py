@@ -31,7 +31,8 @@ class Effect(NamedTuple):
     price : float or np.ndarray of shape (steps,) or (offers, steps)
         Of every price but those of commitments; offers are those given to ``Shock.effect``.
     volatility : float
-        Stretches the log prices of the paths around their mean, which it keeps; not of commitments.
+        Stretches the log changes of the paths from today's price: a price that has not moved stays.
+        Not of commitments.
     availability : float
         Share of the hours that can be had, commitments included.
     demand : float
@@ -110,7 +111,7 @@ class PriceShock(Shock):
 @shock_kind
 @record
 class VolatilityShock(Shock):
-    """Prices vary more, or less, around the same mean."""
+    """Prices move further from today's, or less far."""
 
     volatility: NotNegative = 1.0
 

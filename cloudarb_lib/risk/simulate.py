@@ -11,18 +11,15 @@ import pandas as pd
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.risk.correlation import correlation
-from cloudarb_lib.risk.returns import STILL, complete_steps, enough, variances
+from cloudarb_lib.risk.returns import STILL, complete_steps, enough
 
 DRAWS = ("random", "antithetic", "sobol")
 BLOCK = 2048
 """Paths drawn at once, a power of two as Sobol points want it; 100 offers are 0.8 MB, which caches
 hold."""
-SIMULATORS = ("filtered", "garch", "historical", "normal")
+SIMULATORS = ("historical", "normal")
 """Ways to draw the mean price over a horizon from history, for ``draw_costs``."""
 N_DRAWS = 2000
-HALF_LIFE_WINDOWS = 45.0
-MOST_SCALING = 2.0
-"""A residual of a quiet day says little about a wild one: prices of 2015 rose thirtyfold."""
 
 
 class Normal(NamedTuple):
@@ -212,26 +209,6 @@ def _past_windows(now: np.ndarray, mean: np.ndarray, horizon: int) -> _PastWindo
     return _PastWindows(window_mean, np.log(now[starts - 1]), np.log(now[-1]))
 
 
-def _filter(
-    windows: _PastWindows, weight: np.ndarray, moving: np.ndarray, model: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return changes at today's volatility (windows, offers), and what they start from (offers,).
-
-    Only series that move in most cells are filtered.
-    """
-    level = weight @ windows.mean / weight.sum()
-    before = windows.before - level
-    ahead = windows.mean - level
-    pull = (weight @ (before * ahead)) / np.maximum(weight @ before**2, 1e-12)
-    pull = np.clip(pull, 0.0, 1.0)
-    residual = (ahead - pull * before)[:, moving]
-    sigma = np.sqrt(variances(residual, "garch" if model == "garch" else "ewma"))
-    ratio = sigma[-1] / np.maximum(sigma[:-1], 1e-12)
-    change = windows.mean - windows.before
-    change[:, moving] = residual * np.clip(ratio, 1 / MOST_SCALING, MOST_SCALING)
-    return change, np.where(moving, level + pull * (windows.now - level), windows.now)
-
-
 def draw_costs(
     now: np.ndarray, mean: np.ndarray, horizon: int, *, model: str, seed: int
 ) -> np.ndarray:
@@ -248,12 +225,7 @@ def draw_costs(
         Cells ahead, 1 or more.
     model : str
         One of ``SIMULATORS``. historical: the log changes of all past windows of the horizon alike,
-        each drawn whole, all offers together. normal: ``fit_normal`` of them. filtered: filtered
-        historical simulation at the horizon itself, young windows more often. A series that moves
-        in most cells returns to its level as an AR(1), its residuals at today's EWMA volatility
-        (GARCH by ``arch``, with model garch); one that stands still in most keeps its price and
-        draws its own jumps unscaled, so no volatility is invented between repricing events and none
-        hidden at them.
+        each drawn whole, all offers together. normal: ``fit_normal`` of them.
     seed : int
         Of the draws.
 
@@ -267,11 +239,6 @@ def draw_costs(
         For fewer than 12 windows.
     ParameterError
         For an unknown model.
-
-    References
-    ----------
-    Barone-Adesi, Giannopoulos and Vosper, Journal of Futures Markets 19 (1999). Boudoukh,
-    Richardson and Whitelaw, Risk 11 (1998).
     """
     if model not in SIMULATORS or horizon < 1:
         raise ParameterError(
@@ -285,14 +252,5 @@ def draw_costs(
         blocks = draw_normal(fit_normal(change), n_paths=N_DRAWS, seed=seed)
         drawn = np.concatenate(list(blocks), axis=1)
         return np.exp(windows.now + drawn[:, :, 0].T.astype(float))
-    n = len(change)
-    weight = np.ones(n)
-    centre = windows.now
-    if model != "historical":
-        weight = 0.5 ** (np.arange(n)[::-1] / HALF_LIFE_WINDOWS)
-        moving = (np.diff(now, axis=0) != 0).mean(axis=0) > 0.5
-        change, centre = _filter(windows, weight, moving, model)
-    edges = np.cumsum(weight / weight.sum())
-    rng = np.random.default_rng(seed)
-    rows = np.searchsorted(edges, (np.arange(N_DRAWS) + rng.random()) / N_DRAWS)
-    return np.exp(centre + change[np.minimum(rows, n - 1)])
+    rows = np.random.default_rng(seed).integers(0, len(change), N_DRAWS)
+    return np.exp(windows.now + change[rows])

@@ -28,8 +28,8 @@ def stress(
     Held: demand beyond the plan is bought on demand, hours short at the fallback. With recourse:
     from the step in which the shock shows (a plan of several periods: from the start) the plan of
     ``replanned``, where by the prices of that step it leaves less work undone than holding, or as
-    much at less cost; else the plan is held. Both are costed at the prices that come, so a move may
-    turn out to have been a mistake.
+    much (up to ``NEGLIGIBLE_UNMET``) at less cost; else the plan is held. Both are costed at the
+    prices that come, so a move may turn out to have been a mistake.
 
     Parameters
     ----------

@@ -20,13 +20,14 @@ FORECAST = Table(
 
 PATHS = Table(
     name="paths",
-    meaning="Joint sample paths: the same path number is the same world across offers.",
+    meaning="Joint sample paths of mean prices over each step: the same path number is the same "
+    "sample across offers.",
     key=("offer_id", "path", "target_utc"),
     columns=(
         OFFER_ID,
-        Column("path", "INTEGER", "", "number of the world, from 0"),
-        Column("target_utc", "TIMESTAMPTZ", "UTC", "time"),
-        Column("price_usd_per_hour", "DOUBLE", "USD/h", "whole instance"),
+        Column("path", "INTEGER", "", "number of the path, from 0"),
+        Column("target_utc", "TIMESTAMPTZ", "UTC", "end of the step"),
+        Column("price_usd_per_hour", "DOUBLE", "USD/h", "whole instance, mean over the step"),
     ),
 )
 
@@ -169,6 +170,12 @@ PLAN = Table(
             "expected_cost_usd", "DOUBLE", "USD", "expected cost in the period, rework included"
         ),
         Column(
+            "fees_usd",
+            "DOUBLE",
+            "USD",
+            "of this fees of sites, boot disks and data moved: what is not rent",
+        ),
+        Column(
             "observed_at",
             "TIMESTAMPTZ",
             "UTC",
@@ -188,7 +195,8 @@ RISK = Table(
             "measure",
             "VARCHAR",
             "",
-            "expected_cost, budget, var, cvar, probability_over_budget, unmet_gpu_hours, "
+            "expected_cost and its parts rent, fees and fallback, budget, var, cvar, "
+            "probability_over_budget, unmet_gpu_hours, "
             "unmet_share_*, commitment_paid, commitment_unused; by name component_var, "
             "component_cvar (they sum to the whole), incremental_cvar (what goes with the name) "
             "and marginal_cvar (of a dollar more spent there)",
@@ -210,6 +218,22 @@ RISK = Table(
             "total, horizon (the total at another horizon), risk:price, risk:capacity, "
             "risk:commitment, provider:x, region:x, gpu:x or offer:x",
         ),
+    ),
+)
+
+HAZARDS = Table(
+    name="hazards",
+    meaning="What the plan costs under each hazard of spot. USD over the horizon.",
+    key=("hazard",),
+    columns=(
+        Column("hazard", "VARCHAR", "", "preset of the assumptions"),
+        Column("expected_cost_usd", "DOUBLE", "USD", "rent, fees and hours bought at fallbacks"),
+        Column("standard_error_usd", "DOUBLE", "USD", "sampling error of the expected cost"),
+        Column("level", "DOUBLE", "0 to 1", "confidence"),
+        Column("cost_at_level_usd", "DOUBLE", "USD", "cost that is not exceeded at the level"),
+        Column("probability_over_budget", "DOUBLE", "0 to 1", "share of sample paths"),
+        Column("probability_unmet", "DOUBLE", "0 to 1", "that some hour is not replaced at all"),
+        Column("unmet_gpu_hours", "DOUBLE", "GPU-h", "expected; not priced"),
     ),
 )
 
@@ -301,6 +325,7 @@ RUN_TABLES = {
         ALARMS,
         PLAN,
         RISK,
+        HAZARDS,
         STRESS,
         REVERSE_STRESS,
         LOOKBACK,

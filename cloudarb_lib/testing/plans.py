@@ -87,12 +87,24 @@ def risk_paths(*, n: int = 2000, seed: int = 0, spread: float = 0.1) -> Paths:
 
 
 def risk_inputs(
-    *, spread: float = 0.1, n: int = 2000, outages: tuple[float, float] = (0.0, 0.0), **changes
+    *,
+    spread: float = 0.1,
+    n: int = 2000,
+    outages: tuple[float, float] = (0.0, 0.0),
+    shared_share: float = 1.0,
+    fallback_share: float = 1.0,
+    **changes,
 ) -> risk.RiskInputs:
-    """Return inputs whose spot machines are taken away so often an hour, for so many hours."""
+    """Return inputs whose spot machines are taken away so often an hour, for so many hours.
+
+    ``shared_share`` of the times all of a pool, while each fallback has room in
+    ``fallback_share`` of them.
+    """
     table = pd.read_csv(locations.data() / "assumptions.csv", dtype={"date": str})
     for name, value in zip(("interruption_per_hour", "outage_hours"), outages, strict=True):
-        table.loc[table["name"].str.startswith(name), "value"] = value
+        table.loc[table["name"].str.startswith(name + "/"), "value"] = value
+    table.loc[table["name"].str.startswith("fallback_share/"), "value"] = fallback_share
+    table.loc[table["name"] == "interruption_shared_share", "value"] = shared_share
     given: dict[str, Any] = {
         "offers": RISK_OFFERS.reset_index(),
         "paths": risk_paths(spread=spread, n=n),

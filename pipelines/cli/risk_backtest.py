@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,33 +16,38 @@ from pipelines.exit_codes import DONE
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST_WINDOWS = 100
-"""Below so many windows the exact binomial is all that is worth saying."""
-TESTS = ["kupiec", "independence", "conditional"]
-"""Columns of p-values that count for a pass."""
-SIGNIFICANCE = 0.05
+    from cloudarb_lib.base.types import Panel
 
-
-class History(NamedTuple):
-    """Prices to test on: provider ('' for those of a file), step of the grid, and steps ahead."""
-
-    provider: str
-    freq: str
-    horizon: int
-
-    @property
-    def name(self) -> str:
-        """What the tables call it."""
-        return f"{self.provider or 'file'} {self.horizon} x {self.freq}"
-
-
-BUNDLED = (
-    History("aws", "1h", 24),
-    History("gcp", "7D", 1),
-    History("gcp", "7D", 4),
-    History("gcp", "7D", 13),
-)
-"""AWS spot ticks at 24 h, GCP machines with a GPU at 1, 4 and 13 weeks."""
+PROVIDER = "gcp"
+"""Whose record is tested: the one with spot prices of GPUs over years."""
+FREQ = "7D"
+HORIZONS = (1, 4, 13)
+"""Weeks; the last is that of the pages."""
+SHOWN = {
+    "plans": "plans",
+    "windows": "windows",
+    "rate": "exceeded %",
+    "low": "from %",
+    "high": "to %",
+    "p_value": "p",
+    "power_double": "power x2",
+    "power_fifth": "power /5",
+    "bias_pct": "bias %",
+    "var_pct": "VaR %",
+    "worst_pct": "worst %",
+    "var_over_worst": "VaR/worst",
+    "cvar_pct": "CVaR %",
+    "tail_ratio": "tail",
+}
+"""Columns of the verdict and what the table calls them."""
+EXPLAINED = """\
+exceeded: share of windows and plans whose cost was beyond expected cost + VaR; a right model lies
+between from and to in 95 of 100 cases, windows that overlap and plans that move together counted
+as such; power: how often that finds out a VaR exceeded twice as often as stated, and a fifth as
+often. In % of the cost at the prices of the origin: bias, mean cost over the expected cost; VaR and
+CVaR, means over the expected cost; worst, the largest loss that came. VaR/worst: the largest VaR
+stated over the largest loss that came. tail: losses beyond VaR over what CVaR says they are, 1 if
+it is right."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class RiskBacktestOptions:
         typer.Option(metavar="STEP", help="step of the price grid, with --history  [default: 7D]"),
     ] = None
     horizon: Annotated[
-        int | None, typer.Option(metavar="STEPS", help="steps ahead, with --history  [default: 1]")
+        int | None, typer.Option(metavar="STEPS", help="steps ahead, with --history  [default: 13]")
     ] = None
     level: Annotated[
         float, typer.Option(metavar="LEVEL", help="of VaR and CVaR, inside (0, 1)")
@@ -76,138 +81,97 @@ class RiskBacktestOptions:
 def risk_backtest(options: RiskBacktestOptions) -> int:
     """Did cost-at-risk hold up against what happened?
 
-    Forecasts cost-at-risk of plans on the machines that moved, window by window from what was known
-    then, and tests it against the cost that came (Kupiec, Christoffersen, Acerbi and Szekely, each
-    with its power): the bundled history at 24 hours and 1, 4 and 13 weeks, or a price file. Prints
-    the verdicts; writes backtest.parquet and backtest_windows.parquet to reports/risk_backtest.
+    Of every week of the record: plans are chosen at its prices, VaR and CVaR of their cost over 1,
+    4 and 13 weeks stated as the pages state them, and compared with the cost that came; pooled over
+    plans, with the test's power. Offers that are sold, on the bundled history of GCP, or a price
+    file. Prints the verdicts; writes backtest.parquet and backtest_windows.parquet to
+    reports/risk_backtest.
     """
-    import pandas as pd
+    from functools import partial
 
     from cloudarb_lib.base import locations
+    from cloudarb_lib.base.progress import progress
+    from cloudarb_lib.risk.backtest import back_test, verdicts
+    from cloudarb_lib.tables.assumptions import load_assumptions
 
-    histories = _histories(options)
+    horizons = _horizons(options)
     with store_of(options.history, options.store) as store_dir:
-        results = [_back_tested(store_dir, history, options.level) for history in histories]
-    verdicts = pd.concat([verdict for verdict, _ in results], ignore_index=True)
-    windows = pd.concat([window for _, window in results], ignore_index=True)
-    _print_verdicts(verdicts, options.level)
+        last, mean = _panels(store_dir, options)
+    windows = back_test(
+        last,
+        mean,
+        horizons=horizons,
+        assumptions=load_assumptions(),
+        level=options.level,
+        tick=partial(progress, label="back-test", unit="origin"),
+    )
+    verdict = verdicts(windows, options.level)
+    _print_verdicts(verdict, options.level)
     out = options.out or locations.reports() / "risk_backtest"
     out.mkdir(parents=True, exist_ok=True)
-    verdicts.to_parquet(out / "backtest.parquet", index=False)
+    verdict.to_parquet(out / "backtest.parquet", index=False)
     windows.to_parquet(out / "backtest_windows.parquet", index=False)
     print(f"\nwritten to {out}")
     return DONE
 
 
-def _histories(options: RiskBacktestOptions) -> list[History]:
-    """Return the histories asked for; ParameterError for a step or horizon without a file."""
+def _horizons(options: RiskBacktestOptions) -> tuple[int, ...]:
+    """Return the horizons asked for; ParameterError for a step or horizon without a file."""
     if options.history is not None:
-        horizon = 1 if options.horizon is None else options.horizon
-        return [History("", options.freq or "7D", horizon)]
+        return (HORIZONS[-1] if options.horizon is None else options.horizon,)
     if options.freq or options.horizon is not None:
         raise ParameterError(
             "--freq and --horizon go with --history.", "Name a file, or leave them out."
         )
-    return list(BUNDLED)
+    return HORIZONS
 
 
-def _back_tested(
-    store_dir: str, history: History, level: float
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return verdicts and windows of one history, each with column ``history``."""
-    from functools import partial
-
+def _panels(store_dir: str, options: RiskBacktestOptions) -> tuple[Panel, Panel]:
+    """Return prices at the end of each cell and means over it, of what is sold."""
     import pandas as pd
 
     from cloudarb_lib import store
     from cloudarb_lib.base import units
-    from cloudarb_lib.base.progress import progress
+    from cloudarb_lib.market.evidence import with_evidence
     from cloudarb_lib.market.panel import to_panel
-    from cloudarb_lib.risk.backtest import back_test
 
+    is_bundled = options.history is None
     now = pd.Timestamp.now("UTC")
     with store.open_snapshot(store_dir) as snapshot:
         events = snapshot.events(
-            as_of=now,
-            providers=[history.provider] if history.provider else None,
-            gpu_only=history.provider == "gcp",
-            purchase_options=["spot"] if history.provider == "aws" else None,
+            as_of=now, providers=[PROVIDER] if is_bundled else None, gpu_only=is_bundled
         )
         looks = snapshot.looks(as_of=now)
-    on_grid = partial(
-        to_panel,
-        events,
-        looks,
-        freq=units.parse_freq(history.freq),
-        as_of=record_end(events, history.name),
+        evidence = snapshot.evidence(as_of=now)
+    end = record_end(events, PROVIDER if is_bundled else str(options.history))
+    as_of = units.parse_as_of(f"{end:%Y-%m-%d}")  # the whole of its last day, as a page's
+    freq = units.parse_freq(options.freq or FREQ)
+    last, mean = (
+        to_panel(events, looks, freq=freq, as_of=as_of, how=how) for how in ("last", "mean")
     )
-    verdicts, windows = back_test(
-        on_grid(how="last"),
-        on_grid(how="mean"),
-        horizon_steps=history.horizon,
-        level=level,
-        tick=partial(progress, label=history.name, unit="origin"),
-    )
-    return verdicts.assign(history=history.name), windows.assign(history=history.name)
+    if not is_bundled:  # a price of one's own is taken as one that can be had
+        return last, mean
+    sold = with_evidence(last.offers.reset_index(), evidence)["evidence"].notna().to_numpy()
+    return last.select(sold), mean.select(sold)
 
 
 def _print_verdicts(verdicts: pd.DataFrame, level: float) -> None:
-    """Print each history's verdicts, and how often each model passes over all of them."""
-    tables = []
-    for name, group in verdicts.groupby("history", sort=False):
-        n_windows = int(group["windows"].min())
-        table = _means_over_starts(group)
-        _print_history(str(name), table, n_windows, group["start"].nunique(), level)
-        if n_windows >= LEAST_WINDOWS:
-            tables.append(table)
-    if tables:
-        _print_passes(tables)
+    """Print, by horizon, each kind of plan under the model of the pages, then all models."""
+    from cloudarb_lib.risk.backtest import TRUSTED
+
+    for horizon, of_horizon in verdicts.groupby("horizon", sort=True):
+        print(f"\n{horizon} steps ahead, VaR {100 * level:g} %, model of the pages ({TRUSTED})")
+        print(_shown(of_horizon[of_horizon["model"] == TRUSTED].set_index("kind")))
+        print(f"\n{horizon} steps ahead, all plans, beside models of these offers' history alone")
+        print(_shown(of_horizon[of_horizon["kind"] == "all plans"].set_index("model")))
+    print(f"\n{EXPLAINED}")
 
 
-def _means_over_starts(group: pd.DataFrame) -> pd.DataFrame:
-    """Return the means by model and plan; of tests the share of starts in which they are kept.
-
-    ``passed`` is the share in which all of them are: a pair of plan and horizon counts by that.
-    """
-    kept = group.assign(**{test: group[test] >= SIGNIFICANCE for test in TESTS})
-    kept["passed"] = kept[TESTS].all(axis=1)
-    return kept.groupby(["model", "plan"], sort=False).mean(numeric_only=True)
-
-
-def _print_history(
-    name: str, table: pd.DataFrame, n_windows: int, n_starts: int, level: float
-) -> None:
-    """Print each plan under the default model, the models side by side, and the tests' power."""
-    from cloudarb_lib.risk.backtest import DEFAULT, SIMPLE
-    from cloudarb_lib.risk.coverage import power
-
-    enough = n_windows >= LEAST_WINDOWS
-    columns = ["exceedances", "rises", *(TESTS if enough else []), "binomial"]
-    columns += ["z", "acerbi_szekely", "tick_loss_pct"]
-    expected = (1 - level) * n_windows
-    print(
-        f"\n{name}: {n_windows} windows from each of {n_starts} starts, "
-        f"{expected:.1f} exceedances expected; model {DEFAULT}: means over the starts"
-        + (", of tests the share kept at 5 %" if enough else "")
-    )
-    print(table.loc[DEFAULT, columns].round(3).to_string())
-    models = table.groupby("model", sort=False).agg({"passed": "sum", "tick_loss_pct": "mean"})
-    shown = ["passed", "tick_loss_pct"] if enough else ["tick_loss_pct"]
-    print(models[shown].round(3).to_string())
-    loss = models["tick_loss_pct"]
-    better = " and ".join(model for model in SIMPLE if loss[model] < loss[DEFAULT])
-    print(f"tick loss: {DEFAULT} is beaten by {better or 'neither ' + ' nor '.join(SIMPLE)}")
-    shares = (f"{test} {share:.0%}" for test, share in power(n_windows, level).items())
-    print("power at 5 %: " + ", ".join(shares))
-
-
-def _print_passes(tables: list[pd.DataFrame]) -> None:
-    """Print for how many pairs of plan and horizon each model passes."""
-    import pandas as pd
-
-    from cloudarb_lib.risk.backtest import DEFAULT, FORECAST, SIMPLE
-
-    for model in (DEFAULT, FORECAST, *SIMPLE):
-        passed = pd.concat([table["passed"].loc[[model]] for table in tables])
-        share = f"{passed.sum():.1f} of {len(passed)} plan-and-horizon pairs ({passed.mean():.0%})"
-        print(f"{model} passes Kupiec and Christoffersen at 5 % for {share}")
+def _shown(table: pd.DataFrame) -> str:
+    """Return the columns of ``SHOWN`` as text, shares in %."""
+    shares = ["rate", "low", "high"]
+    columns = table[list(SHOWN)].copy()
+    columns[shares] = 100.0 * columns[shares]
+    decimals = dict.fromkeys(("p_value", "power_double", "power_fifth", "tail_ratio"), 2)
+    rounded = columns.round(dict.fromkeys(SHOWN, 1) | {"var_over_worst": 2} | decimals)
+    return rounded.rename(columns=SHOWN).to_string()

@@ -114,7 +114,6 @@ _CHECKS: dict[str, Any] = {
     "horizon_steps": _AT_LEAST_ONE,
     "lookback_steps": _AT_LEAST_ONE,
     "n_paths": _AT_LEAST_ONE,
-    "risk_paths": _AT_LEAST_ONE,
 }
 """What a configuration is told early, where a notebook would only notice late."""
 

@@ -20,7 +20,7 @@ from pipelines.cli import main
 from pipelines.run.stages import STAGES
 
 pytestmark = pytest.mark.slow
-SMALLER = {"lookback_steps": 4, "n_paths": 100, "risk_paths": 2000}
+SMALLER = {"lookback_steps": 4, "n_paths": 100}
 TABLES = [table for stage in STAGES.values() for table in stage.tables]
 
 

@@ -75,10 +75,11 @@ def test_a_stale_price_replaces_only_what_no_fresh_one_does():
         .set_index("offer_id")
         .assign(stale=False)
     )
+    columns = ["gpus", "fallback", "fallback_usd_per_hour"]
     found = risk.find_fallbacks(pd.concat([old, other]).reset_index(), pd.Index([GCP_ON_DEMAND]))
-    assert found.loc[GCP_ON_DEMAND].tolist() == [8.0, other.index[0], 90.0]
+    assert found.loc[GCP_ON_DEMAND, columns].tolist() == [8.0, other.index[0], 90.0]
     found = risk.find_fallbacks(old.reset_index(), pd.Index([GCP_ON_DEMAND]))
-    assert found.loc[GCP_ON_DEMAND].tolist() == [8.0, AWS_ON_DEMAND, 60.0]
+    assert found.loc[GCP_ON_DEMAND, columns].tolist() == [8.0, AWS_ON_DEMAND, 60.0]
 
 
 def test_outages_are_bought_at_the_fallback_and_their_mean_is_the_hazards():

@@ -1,6 +1,4 @@
-"""Tests of VaR and CVaR: published values, likelihoods written out, power."""
-
-from itertools import pairwise
+"""The pooled test of exceedances: its size and power, and that overlap and plans alike count."""
 
 import numpy as np
 import pytest
@@ -8,58 +6,64 @@ import pytest
 from cloudarb_lib.risk import coverage
 
 
-def hits(n: int, x: int) -> np.ndarray:
-    return (
-        np.isin(np.arange(n), np.linspace(0, n - 1, x).astype(int))
-        if x
-        else np.zeros(n, dtype=bool)
-    )
+def right_model(seed: int, *, windows: int, plans: int, overlap: int, correlation: float):
+    """Return hits at 95 % and scores of a right model, windows that share steps."""
+    rng = np.random.default_rng(seed)
+    steps = np.sqrt(correlation) * rng.standard_normal((windows + overlap, 1))
+    steps = steps + np.sqrt(1 - correlation) * rng.standard_normal((windows + overlap, plans))
+    total = steps.cumsum(axis=0)
+    scores = (total[overlap:] - total[:-overlap]) / np.sqrt(overlap)
+    return (scores > 1.644854).astype(float), scores
 
 
-@pytest.mark.parametrize(("n", "low", "high"), [(255, 6, 21), (510, 16, 36), (1000, 37, 65)])
-def test_kupiec_rejects_where_the_published_table_does(n, low, high):
-    # Kupiec, Journal of Derivatives 3 (1995), kept at 5 % for p = 0.05: low < failures < high
-    kept = [x for x in range(n // 4) if coverage.kupiec(hits(n, x), 0.95) >= 0.05]
-    assert (min(kept), max(kept)) == (low + 1, high - 1)
+def pooled(hits, scores, *, overlap: int) -> coverage.PooledTest:
+    return coverage.pooled_test(hits, scores, level=0.95, overlap=overlap)
 
 
-def test_christoffersen_against_the_likelihoods_written_out():
-    from scipy.stats import chi2
-
-    row = np.random.default_rng(3).random(80) < 0.15
-    pairs = list(pairwise(row))
-    moved = [
-        sum(b for a, b in pairs if a == was) / sum(a == was for a, b in pairs)
-        for was in (False, True)
+def test_a_right_model_is_refused_as_often_as_stated(monkeypatch):
+    monkeypatch.setattr(coverage, "SIMULATIONS", 500)
+    terms = {"windows": 60, "plans": 6, "overlap": 8, "correlation": 0.5}
+    refused = [
+        pooled(*right_model(seed, **terms), overlap=8).p_value < coverage.SIGNIFICANCE
+        for seed in range(150)
     ]
-    rate = sum(b for _, b in pairs) / len(pairs)
-    chain = sum(np.log(moved[int(a)] if b else 1 - moved[int(a)]) for a, b in pairs)
-    flat = sum(np.log(rate if b else 1 - rate) for _, b in pairs)
-    independence, conditional = coverage.christoffersen(row, 0.95)
-    assert independence == pytest.approx(chi2.sf(2 * (chain - flat), 1))
-    kupiec = 2 * sum(
-        np.log((row.mean() if h else 1 - row.mean()) / (0.05 if h else 0.95)) for h in row
-    )
-    assert conditional == pytest.approx(chi2.sf(2 * (chain - flat) + kupiec, 2))
+    assert np.mean(refused) < 0.12
 
 
-def test_clustered_hits_fail_independence_and_spread_ones_do_not():
-    assert coverage.christoffersen(np.arange(200) < 10, 0.95)[0] < 1e-6
-    assert coverage.christoffersen(hits(200, 10), 0.95)[0] > 0.05
+def test_a_binomial_without_overlap_or_correlation():
+    from scipy.stats import binom
+
+    hits, scores = right_model(0, windows=200, plans=5, overlap=1, correlation=0.0)
+    told = pooled(hits, scores, overlap=1)
+    assert told.rate == hits.mean()
+    low, high = binom.ppf([0.025, 0.975], 1000, 0.05) / 1000
+    assert (told.low, told.high) == pytest.approx((low, high), abs=0.004)
+    count = int(hits.sum())
+    wanted = 2 * min(binom.cdf(count, 1000, 0.05), binom.sf(count - 1, 1000, 0.05))
+    assert told.p_value == pytest.approx(min(wanted, 1.0), abs=0.08)
+    assert told.power_double > 0.95
+    assert told.power_fifth > 0.95
 
 
-def test_acerbi_szekely_is_near_zero_under_the_model_and_finds_a_thin_tail():
-    rng = np.random.default_rng(0)
-    samples = rng.standard_normal((400, 2000))
-    z, p = coverage.acerbi_szekely(rng.standard_normal(400), samples, 0.95)
-    assert abs(z) < 0.5
-    assert p > 0.05
-    z, p = coverage.acerbi_szekely(2 * rng.standard_normal(400), samples, 0.95)
-    assert z > 1
-    assert p < 0.01
-    assert np.isnan(coverage.acerbi_szekely(np.ones(3), -np.ones((3, 50)), 0.95)).all()
+def test_windows_that_overlap_and_plans_alike_say_less():
+    apart = pooled(*right_model(0, windows=80, plans=6, overlap=1, correlation=0.0), overlap=1)
+    joint = pooled(*right_model(0, windows=80, plans=6, overlap=13, correlation=0.9), overlap=13)
+    assert joint.high - joint.low > 2 * (apart.high - apart.low)
+    assert joint.power_double < apart.power_double
 
 
-def test_power_grows_with_the_windows():
-    few, many = coverage.power(30), coverage.power(250)
-    assert all(few[test] < many[test] for test in few)
+def test_too_many_and_too_few_exceedances_are_found_out():
+    _, scores = right_model(1, windows=300, plans=10, overlap=2, correlation=0.2)
+    for beyond, far_off in ((1.0, True), (1.644854, False), (9.0, True)):
+        hits = (scores > beyond).astype(float)
+        assert (pooled(hits, scores, overlap=2).p_value < 0.05) == far_off
+
+
+def test_plans_not_held_do_not_count():
+    hits, scores = right_model(2, windows=100, plans=4, overlap=4, correlation=0.3)
+    hits[:50, 2:] = np.nan
+    scores[:50, 2:] = np.nan
+    told = pooled(hits, scores, overlap=4)
+    assert told.rate == pytest.approx(np.nanmean(hits))
+    assert coverage.joint_correlation(scores) == pytest.approx(0.3, abs=0.25)
+    assert coverage.joint_correlation(scores[:, :1]) == 0.0

@@ -36,8 +36,7 @@ def test_figures_say_what_they_show():
         {
             "origin_utc": RISK_TIMES,
             "plan": "all",
-            "model": "combined",
-            "start": 0,
+            "model": "forecast",
             "expected_usd": 10.0,
             "var_usd": 1.0,
             "cvar_usd": 2.0,
@@ -45,7 +44,7 @@ def test_figures_say_what_they_show():
             "exceeded": [False, True, False, False],
         }
     )
-    more = pd.concat([windows, windows.assign(start=1), windows.assign(model="normal")])
+    more = pd.concat([windows, windows.assign(model="normal")])
     fig = figures.exceedances(more, "all")
     assert fig.layout.title.text.startswith("All: 1 of 4 windows")
     shown = {trace.name: list(trace.y) for trace in fig.data}

@@ -1,5 +1,7 @@
 """Tables of risk add up, whatever the level, model, hazard or horizon."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from cloudarb_lib import risk
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.risk import simulate
+from cloudarb_lib.tables.assumptions import load_assumptions
 from cloudarb_lib.testing import (
     AWS_SPOT,
     GCP_COMMITMENT,
@@ -45,7 +48,7 @@ def test_the_risk_table_adds_up():
     assert facts["unmet_share_mean"] == facts["unmet_share_probability"] == 0
 
 
-def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
+def test_levels_are_free_and_models_stand_side_by_side():
     cost = cost_of()
     table = risk.risk_table(cost, budget_usd=1e5, level=0.9).set_index(
         ["measure", "level", "scope"]
@@ -54,19 +57,8 @@ def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
     assert table.loc[("var", 0.9, "total"), "value_usd"].item() == pytest.approx(wanted)
     split = risk.contributions(cost, "offer_id", level=0.9)["component_cvar_usd"].sum()
     assert split == pytest.approx(table.loc[("cvar", 0.9, "total"), "value_usd"].item())
-    hazard = risk.by_hazard(risk_inputs(), planned({GCP_SPOT: 4.0, AWS_SPOT: 2.0}))
-    assert list(hazard.index) == [
-        "price alone",
-        "advisor-implied",
-        "typical",
-        "trace-calibrated",
-        "stressed",
-    ]
-    assert hazard["expected_cost_usd"].nunique() == 1  # these assumptions take nothing away
     models = risk.by_model(cost, price_record(), price_record(), horizon_steps=4, seed=0)
-    assert list(models.index) == ["these paths", *simulate.SIMULATORS, "combined"]
-    worst = models["expected_cost_usd"] + models["var_usd"]
-    assert worst["combined"] == pytest.approx(worst[["these paths", "filtered"]].mean())
+    assert list(models.index) == ["these paths", *simulate.SIMULATORS]
     assert (models["cvar_usd"] >= models["var_usd"]).all()
     short = price_record().until(RECORD_TIMES[14])  # of 15 cells, none of 12 windows of 4
     assert list(risk.by_model(cost, short, price_record(), horizon_steps=4, seed=0).index) == [
@@ -77,14 +69,28 @@ def test_levels_are_free_and_models_and_hazards_stand_side_by_side():
     )
 
 
+def test_costs_under_each_hazard_stand_side_by_side():
+    held = planned({GCP_SPOT: 4.0, AWS_SPOT: 2.0})
+    steady = risk.by_hazard(risk_inputs(), held, budget_usd=1e5)
+    assert set(steady["hazard"]) == {"advisor-implied", "typical", "trace-calibrated", "stressed"}
+    assert steady["expected_cost_usd"].nunique() == 1  # these assumptions take nothing away
+    assert (steady["probability_unmet"] == 0).all()
+    own = risk_inputs(assumptions=load_assumptions())
+    table = risk.by_hazard(own, held, budget_usd=1e5).set_index("hazard")
+    assert table.index[0] == "advisor-implied"
+    assert (table["cost_at_level_usd"] >= table["expected_cost_usd"]).all()
+    stressed = risk.plan_cost(replace(own, hazard="stressed"), held)
+    facts = table.loc["stressed"]
+    assert facts["expected_cost_usd"] == pytest.approx(stressed.total.mean())
+    assert facts["probability_unmet"] == pytest.approx((stressed.unmet_gpu_hours > 0).mean())
+    assert facts["probability_unmet"] > table.loc["advisor-implied", "probability_unmet"]
+
+
 def test_horizons_stand_in_one_table_and_the_longest_is_the_whole():
     here, held = risk_inputs(), planned({GCP_SPOT: 4.0, AWS_SPOT: 2.0, GCP_COMMITMENT: 1.0})
     table = risk.by_horizon(here, held, horizons_h=(24.0, 168.0, 5000.0))
-    assert table["horizon_h"].unique().tolist() == [
-        24.0,
-        168.0,
-        672.0,
-    ]  # the last is beyond the paths
+    # a day is shorter than a step, the last is beyond the paths
+    assert table["horizon_h"].unique().tolist() == [168.0, 672.0]
     assert (table["scope"] == "horizon").all()
     facts = table.set_index(["measure", "horizon_h"])
     cost = cost_of().total
@@ -94,18 +100,12 @@ def test_horizons_stand_in_one_table_and_the_longest_is_the_whole():
         wanted = measure(cost - cost.mean())
         told = whole.loc[measure.__name__, ["value_usd", "standard_error_usd"]]
         assert told.tolist() == pytest.approx(list(wanted))
-    # a week is the first step; within a day its change has come in one world of seven
     hours = 4 * 20.0 + 2 * 30.0 + 50.0
     assert facts.loc[("expected_cost", 168.0), "value_usd"] == pytest.approx(168 * hours, rel=0.01)
-    assert facts.loc[("expected_cost", 24.0), "value_usd"] == pytest.approx(24 * hours, rel=0.01)
     floating = risk_paths().select([GCP_SPOT, AWS_SPOT]).values[:, :, 0].T @ np.array([4.0, 2.0])
     assert facts.loc[("var", 168.0), "value_usd"] == pytest.approx(
         168 * risk.var(floating - floating.mean()).value
     )
-    still = np.quantile(floating, 1 - 0.05 * 7) - (
-        4 * 20.0 + 2 * 30.0
-    )  # 5 % of worlds are 35 % of those that moved
-    assert facts.loc[("var", 24.0), "value_usd"] == pytest.approx(24 * still, rel=0.15)
     at99 = (
         risk.by_horizon(here, held, horizons_h=(168.0,), level=0.99).iloc[:3].set_index("measure")
     )
@@ -114,6 +114,19 @@ def test_horizons_stand_in_one_table_and_the_longest_is_the_whole():
     assert set(risk.by_horizon(here, held, horizons_h=(5000.0,))["horizon_h"]) == {672.0}
     with pytest.raises(ParameterError, match=r"a horizon is 0\.0"):
         risk.by_horizon(here, held, horizons_h=(0.0,))
+
+
+def test_fees_are_in_the_cost_once_and_its_parts_add_up():
+    held = planned({GCP_SPOT: 4.0, AWS_SPOT: 2.0}).assign(fees_usd=[300.0, 40.0])
+    here = risk_inputs(outages=(0.01, 2.0))
+    cost = risk.plan_cost(here, held)
+    without = risk.plan_cost(here, held.drop(columns="fees_usd"))
+    np.testing.assert_allclose(cost.total, without.total + 340.0)
+    facts = risk.risk_table(cost, budget_usd=1e5).set_index("measure")["value_usd"]
+    parts = facts[["rent", "fees", "fallback"]].sum()
+    assert facts["expected_cost"] == pytest.approx(parts)
+    half = risk.by_horizon(here, held, horizons_h=(336.0,))["value_usd"].iloc[0]
+    assert half == pytest.approx(facts["expected_cost"] / 2, rel=0.02)
 
 
 def test_marginal_is_what_a_dollar_more_brings():

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from arch.univariate import GARCH, EWMAVariance, ZeroMean
+from arch.univariate import EWMAVariance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from cloudarb_lib.risk import simulate as sim
 from cloudarb_lib.testing import joint_returns, normal_changes, panel_of_returns, repricing_returns
 
 
-def changes(r, *, model="filtered", horizon=1) -> np.ndarray:
+def changes(r, *, model="historical", horizon=1) -> np.ndarray:
     """Return log changes (draws, offers) of the mean price over the horizon."""
     p = panel_of_returns(r).price
     return np.log(sim.draw_costs(p, p, horizon, model=model, seed=0) / p[-1]).round(12)
@@ -48,21 +48,14 @@ def test_historical_paths_are_past_windows_and_nothing_else():
     assert note == "58 past windows of 3 steps"
 
 
-def test_historical_costs_are_past_changes_and_filtered_ones_the_young_more_often():
-    for model, r in {
-        "historical": joint_returns(60),
-        "filtered": repricing_returns(60)[:, :2],
-    }.items():
-        known = {tuple(row) for row in r.round(6) + 0.0}
-        assert {tuple(row) for row in changes(r, model=model).round(6) + 0.0} <= known
-    r, late = repricing_returns(120)[:, :2], np.arange(120)[:, None] >= 60
-    old, young = (np.mean(changes(np.where(when, r, 0.0)) != 0) for when in (~late, late))
-    assert old < 0.5 * young
+def test_historical_costs_are_past_changes():
+    r = joint_returns(60)
+    known = {tuple(row) for row in r.round(6) + 0.0}
+    assert {tuple(row) for row in changes(r).round(6) + 0.0} <= known
 
 
-@pytest.mark.parametrize("model", ["historical", "filtered", "garch"])
-def test_no_volatility_is_invented_between_reviews_and_none_hidden_at_them(model):
-    x = changes(repricing_returns(), model=model)
+def test_no_volatility_is_invented_between_reviews_and_none_hidden_at_them():
+    x = changes(repricing_returns())
     assert set(np.round(np.unique(x[:, 0]), 5)) == {-0.1, 0.0, 0.1}
     assert (x[:, 0] != 0).mean() == pytest.approx(0.1, abs=0.03)  # one review in ten steps
     np.testing.assert_allclose(x[:, 1], x[:, 0] / 2, atol=1e-9)  # the review is one for both
@@ -76,30 +69,12 @@ def test_a_normal_says_that_it_moves_what_stands_still():
 def test_volatility_equals_that_of_arch():
     r = joint_returns()[:, 1].copy()
     process = EWMAVariance(0.94)
-    ours = returns_of.variances(r[:, None], "ewma")[:, 0]
+    ours = returns_of.ewma_variances(r[:, None])[:, 0]
     theirs = np.empty(len(r))
     process.compute_variance(
         np.empty(0), r, theirs, float(ours[0]), np.tile([0.0, np.inf], (len(r), 1))
     )
     np.testing.assert_allclose(ours[:-1], theirs, rtol=1e-9)
-    found = returns_of.variances(r[:, None], "garch")[:, 0]
-    fitted = ZeroMean(r * 50.0)
-    fitted.volatility = GARCH()
-    result = fitted.fit(disp="off")
-    forecast = result.forecast(horizon=1).variance.iloc[-1, 0] / 50.0**2
-    assert found[-1] == pytest.approx(forecast, rel=1e-3)
-    np.testing.assert_allclose(
-        np.sqrt(found[50:-1]), result.conditional_volatility[50:] / 50.0, rtol=5e-3
-    )
-
-
-@pytest.mark.parametrize("model", ["filtered", "garch"])
-def test_filtered_changes_are_as_wide_as_today_is(model):
-    r = joint_returns(400)
-    r[-60:] *= 3.0
-    wild = changes(r, model=model).std(axis=0)
-    assert (wild > 1.5 * r[:-60].std(axis=0)).all()
-    assert (wild > 1.2 * changes(r, model="historical").std(axis=0)).all()
 
 
 @pytest.mark.parametrize("model", sim.SIMULATORS)
@@ -109,8 +84,7 @@ def test_costs_are_mean_prices_over_the_horizon(model):
     assert cost.shape == (sim.N_DRAWS, 3)
     # a mean of four steps of a walk: its spread is that of (1 + 4 + 9 + 16) / 16 steps
     wanted = joint_returns(300).std(axis=0) * np.sqrt(30 / 16)
-    if model in ("normal", "historical"):
-        np.testing.assert_allclose(np.log(cost / p[-1]).std(axis=0), wanted, rtol=0.3)
+    np.testing.assert_allclose(np.log(cost / p[-1]).std(axis=0), wanted, rtol=0.3)
     np.testing.assert_array_equal(cost, sim.draw_costs(p, p, 4, model=model, seed=0))
     unknown = p.copy()
     unknown[:20, 1] = np.nan  # not listed yet: it counts as unchanged
@@ -144,11 +118,9 @@ def test_antithetic_and_sobol_reduce_the_error_of_the_mean():
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.permutations([0, 1, 2]), st.sampled_from(["historical", "filtered"]))
-def test_the_order_of_offers_changes_nothing_else(order, model):
-    first, then = (
-        changes(x, model=model) for x in (repricing_returns(60), repricing_returns(60)[:, order])
-    )
+@given(st.permutations([0, 1, 2]))
+def test_the_order_of_offers_changes_nothing_else(order):
+    first, then = (changes(x) for x in (repricing_returns(60), repricing_returns(60)[:, order]))
     np.testing.assert_allclose(first[:, order], then, atol=1e-12)
 
 
