@@ -45,6 +45,8 @@ class Need:
         Expected; the need ends each week with chance 1 / ``weeks``.
     utilisation
         Share of the hours in which they are used; by the hour only these are paid.
+    is_certain
+        Whether the need lasts ``weeks`` for sure instead.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Need:
 
     weeks: float
     utilisation: float = 1.0
+    is_certain: bool = False
 
     def __post_init__(self) -> None:
         if not self.weeks >= 1:
@@ -68,8 +71,8 @@ class Need:
 
         One from each of ``n`` equal parts of the distribution, in random order.
         """
-        if self.weeks == 1:
-            return np.ones(n)
+        if self.is_certain or self.weeks == 1:
+            return np.full(n, min(self.weeks, WEEKS))
         share = (rng.permutation(n) + rng.random(n)) / n
         return np.minimum(np.ceil(np.log1p(-share) / np.log1p(-1 / self.weeks)), WEEKS)
 
@@ -262,8 +265,9 @@ def in_words(advice: CommitAdvice, need: Need, instances: float = 1.0) -> str:
     costs = advice.costs["expected_usd"] * instances
     best_usd = costs[advice.choice]
     runner_up = str(costs.drop(advice.choice).idxmin())
+    known = "sure" if need.is_certain else "expected"
     text = (
-        f"For a need of {need.weeks:g} weeks (expected) at {need.utilisation:.0%} use: "
+        f"For a need of {need.weeks:g} weeks ({known}) at {need.utilisation:.0%} use: "
         f"**{advice.choice}**, {best_usd:,.0f} USD expected; next best is {runner_up}, "
         f"{costs[runner_up] - best_usd:,.0f} USD more. "
     )

@@ -116,6 +116,17 @@ class Places:
         paid = np.where(machines > 0, machines * np.nan_to_num(prices), 0.0).sum(axis=0)
         return np.where(np.isnan(machines[0]), np.inf, paid)
 
+    def usd_per_hour_by_pool(self, prices: np.ndarray) -> np.ndarray:
+        """Return what the whole need costs in each pool alone, USD an hour, shape (pools, ...).
+
+        Infinite where the pool does not hold it, or nothing there is on sale.
+        """
+        flat = np.reshape(prices, (len(self.offer_ids), -1))
+        unit = np.where(np.isfinite(flat), flat * self.factor[:, None], np.inf)
+        least, _ = self._pools(unit)
+        least[self.capacity < self.need] = np.inf
+        return self.need * least.reshape(-1, *np.shape(prices)[1:])
+
     def _pools(self, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the least price of each pool, and which offer has it, (pools, cases) both."""
         least = np.full((len(self.capacity), unit.shape[1]), np.inf)

@@ -5,6 +5,7 @@ from cloudarb_lib.allocate.demand import (
     Commitment,
     Demand,
     DemandScenario,
+    Placement,
     Workload,
     demand_table,
     load_demand,

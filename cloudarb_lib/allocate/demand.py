@@ -129,6 +129,8 @@ class Workload:
         So much data lies in a region and is read once, or every week, from wherever the work runs.
     latency_ms, latency_to
         Longest round trip to a region.
+    state_gb
+        Copied to each new place when it moves.
     start_minutes, stop_minutes
         Paid for, without work, when a machine is taken up or given up between periods.
     residency
@@ -169,6 +171,7 @@ class Workload:
     data_in: SkipJsonSchema[str] = ""
     latency_ms: Annotated[NotNegative, Field(alias="latency")] = 0.0
     latency_to: SkipJsonSchema[str] = ""
+    state_gb: NotNegative = 0.0
     start_minutes: NotNegative = 0.0
     stop_minutes: NotNegative = 0.0
     residency: Names = ()
@@ -205,6 +208,25 @@ class Commitment:
 
 
 @record
+class Placement:
+    """Machines on which a workload runs now.
+
+    Parameters
+    ----------
+    workload
+        Its name.
+    offer
+        provider/region/zone/instance type/option/term, as in table ``offers``.
+    instances
+        How many.
+    """
+
+    workload: Text
+    offer: Text
+    instances: Annotated[Positive, Field(multiple_of=1)]
+
+
+@record
 class DemandScenario:
     """A future of the demand.
 
@@ -230,11 +252,12 @@ class DemandScenario:
 
 @record
 class Demand:
-    """What has to run, what is paid for already, and how the need may turn out."""
+    """What has to run, what is paid for already, how the need may turn out, and what runs now."""
 
     workloads: Annotated[list[Workload], Field(alias="demand")]
     commitments: tuple[Commitment, ...] = ()
     scenarios: tuple[DemandScenario, ...] = ()
+    current: tuple[Placement, ...] = ()
 
     def __post_init__(self) -> None:
         names = [w.name for w in self.workloads]
@@ -246,6 +269,10 @@ class Demand:
         for i, name in enumerate(names):
             if name in names[:i]:
                 raise ParameterError(f"workload {name!r} repeats.")
+        for placement in self.current:
+            if placement.workload not in names:
+                close = did_you_mean(placement.workload, names)
+                raise ParameterError(f"current: no workload {placement.workload!r}{close}.")
         total = sum(s.probability for s in self.scenarios)
         if self.scenarios and abs(total - 1) > 1e-6:
             raise ParameterError(f"probabilities of the scenarios add up to {total:g}, not 1.")
@@ -262,7 +289,7 @@ def load_demand(path: str | Path) -> Demand:
     Parameters
     ----------
     path
-        YAML: lists under ``demand``, ``commitments`` and ``scenarios``.
+        YAML: lists under ``demand``, ``commitments``, ``scenarios`` and ``current``.
 
     Raises
     ------

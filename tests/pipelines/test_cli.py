@@ -27,6 +27,7 @@ VERBS = (
     "advise commit",
     "advise dated-run",
     "advise reserve",
+    "advise move",
     "advise start",
     "advise backtest",
     "doctor",

@@ -29,11 +29,11 @@ SIMPLE = [NOW, WAIT, BAR]
 N_PATHS = 300
 
 
-def spot_workload(model: str) -> allocate.Workload:
-    """Return the job of ``NEEDS`` for a GPU model: on spot, wherever it is cheapest."""
+def spot_workload(model: str, gpus: float) -> allocate.Workload:
+    """Return a job on spot machines with a GPU model, wherever they are cheapest."""
     return allocate.Workload(
-        name=f"{NEEDS[model]:g} {model}",
-        amount=NEEDS[model],
+        name=f"{gpus:g} {model}",
+        amount=gpus,
         throughput={model: 1.0},
         interruptible=True,
         together="anywhere",
@@ -68,8 +68,8 @@ def try_starts(record: SoldRecord, paths: SpotPaths, assumptions: Assumptions) -
         of the job.
     """
     rows = []
-    for model in NEEDS:
-        workload = spot_workload(model)
+    for model, gpus in NEEDS.items():
+        workload = spot_workload(model, gpus)
         places = Places.of(workload, record.market.offers_of([model]), assumptions)
         weeks = _weeks(record, paths, places)
         for slack in SLACK_WEEKS:

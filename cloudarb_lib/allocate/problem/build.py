@@ -15,6 +15,7 @@ from cloudarb_lib.allocate.problem.charges import carbon, commitments, egress, s
 from cloudarb_lib.allocate.problem.eligible import EligibleOffers, eligible_offers, fits
 from cloudarb_lib.allocate.problem.horizon import Horizon
 from cloudarb_lib.allocate.problem.model import Limits, Problem
+from cloudarb_lib.allocate.problem.moves import moves
 from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.problem.slots import Pools, slot_prices, slots_and_sites
 from cloudarb_lib.base.types import Paths
@@ -38,7 +39,8 @@ def build_problem(
 
     A plan counts whole instances. Interrupted work is bought again at the same price
     (``rework_factor``), so the hours paid per instance can exceed the hours of the horizon.
-    Commitments already held are paid for, used or idle.
+    Commitments already held are paid for, used or idle. A workload that runs already pays for each
+    machine beyond those it has.
 
     Parameters
     ----------
@@ -128,6 +130,7 @@ def _rows(
     rows = commitments(details, offers.table, bound_offers(offers, horizon))
     rows += starts_and_stops(demand.workloads, details, horizon)
     rows += egress(demand, details, horizon, assumptions)
+    rows += moves(demand, details, horizon, assumptions)
     has_grid = "grid_gco2e_per_kwh" in offers.table
     if has_grid or limits.carbon_kg or limits.carbon_usd_per_tonne:
         rows.append(carbon(details, limits, assumptions))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.advise import backtest, budget, commit, dated_run, reserve, start
+from pipelines.cli.advise import backtest, budget, commit, dated_run, move, reserve, start
 from pipelines.cli.manual import Verb
 
 advise_app = typer.Typer(
@@ -23,5 +23,6 @@ advise_app.command("dated-run", cls=Verb, options_metavar="--as-of DAY --deadlin
 advise_app.command("reserve", cls=Verb, options_metavar="--as-of DAY --deadline TIME [OPTIONS]")(
     reserve.reserve
 )
+advise_app.command("move", cls=Verb, options_metavar="--as-of DAY [OPTIONS]")(move.move)
 advise_app.command("start", cls=Verb, options_metavar="--as-of DAY --by DAY [OPTIONS]")(start.start)
 advise_app.command("backtest", cls=Verb, options_metavar="[OPTIONS]")(backtest.backtest)

@@ -41,7 +41,12 @@ def _sections() -> dict[str, Section]:
     from pipelines.cli.advise import tried
     from pipelines.cli.advise.dated_run_backtest import dated_run_section
 
-    return {"start": tried.start, "dated-run": dated_run_section}
+    return {
+        "start": tried.start,
+        "move": tried.move,
+        "commit": tried.commit,
+        "dated-run": dated_run_section,
+    }
 
 
 @with_options(BacktestOptions)

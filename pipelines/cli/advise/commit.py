@@ -27,6 +27,9 @@ class CommitOptions(MarketOptions):
     utilisation: Annotated[
         float, typer.Option(metavar="SHARE", help="share of the hours in which they are used")
     ] = 1.0
+    certain: Annotated[
+        bool, typer.Option("--certain", help="the need lasts --need-weeks for sure")
+    ] = False
     interruptible: Annotated[
         bool, typer.Option("--interruptible", help="spot may serve by the hour")
     ] = False
@@ -37,15 +40,15 @@ def commit(options: CommitOptions) -> int:
     """Commit for 1 or 3 years, wait, or stay by the hour?
 
     Prints what each way to pay costs over the need: expected, once in ten, on average of the worst
-    twentieth, and the chance to regret it. How long the need lasts is drawn: each week it ends with
-    the same chance. Break-even utilisation, and the rule that needs no forecast with its guarantee,
-    stand beside. Costs are counted over three years.
+    twentieth, and the chance to regret it. How long the need lasts is drawn, unless it is
+    certain: each week it ends with the same chance. Break-even utilisation, and the rule that needs
+    no forecast with its guarantee, stand beside. Costs are counted over three years.
     """
     from cloudarb_lib.advice import commit as library
     from cloudarb_lib.advice.machines import offers_of_machine
     from cloudarb_lib.tables.assumptions import load_assumptions
 
-    need = library.Need(options.need_weeks, options.utilisation)
+    need = library.Need(options.need_weeks, options.utilisation, options.certain)
     provider = options.machine.split("/")[0]
     market = market_of(options, [provider])
     offers = offers_of_machine(market, options.machine)

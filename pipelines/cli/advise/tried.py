@@ -32,6 +32,35 @@ def start(store_dir: str, out: Path) -> None:
     _print(table, tried.NOW, tried.ADVICE, tried.SIMPLE)
 
 
+def move(store_dir: str, out: Path) -> None:
+    """Try moving or staying, print and keep its table."""
+    from cloudarb_lib.advice.backtest import move as tried
+    from cloudarb_lib.advice.backtest.record import SpotPaths
+    from cloudarb_lib.tables.assumptions import load_assumptions
+
+    record = _record(store_dir)
+
+    def paid() -> pd.DataFrame:
+        paths = SpotPaths.of(record, horizon=tried.PAYBACK_WEEKS, seed=SEED)
+        return tried.try_moves(record, paths, load_assumptions())
+
+    table = _kept(record, out, paid)
+    _print(table, tried.STAY, tried.ADVICE, tried.SIMPLE)
+
+
+def commit(store_dir: str, out: Path) -> None:
+    """Try committing or waiting, print and keep its table."""
+    from cloudarb_lib.advice.backtest import commit as tried
+
+    record = _record(store_dir)
+    table = _kept(record, out, lambda: tried.try_commitments(record))
+    for is_certain, words in ((True, "known"), (False, "not known")):
+        print(f"\nhow long the need lasts is {words}")
+        mine = table[table["is_certain"] == is_certain]
+        _print(mine, tried.BY_THE_HOUR, tried.ADVICE, tried.SIMPLE)
+    print("a commitment for 3 years has not run out on the record: nothing is tried of it")
+
+
 def _record(store_dir: str) -> SoldRecord:
     from cloudarb_lib import store
     from cloudarb_lib.advice.backtest.record import SoldRecord

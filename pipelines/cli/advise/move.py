@@ -1,0 +1,64 @@
+"""``cloudarb advise move``: move to the cheapest plan, or stay where it runs now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.advise.asking import MarketOptions, market_of
+from pipelines.cli.manual import with_options
+from pipelines.exit_codes import DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveOptions(MarketOptions):
+    """Arguments and options of the verb."""
+
+    demand: Annotated[
+        Path,
+        typer.Argument(metavar="DEMAND.yaml", help="demand file; what runs now is its 'current'"),
+    ]
+    last_plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="what runs now: the plan in there (cloudarb allocate)"),
+    ] = None
+    weeks: Annotated[
+        float, typer.Option(metavar="N", min=1, help="over which a move must pay back")
+    ] = 13.0
+    providers: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME ...", help="whose offers may be used  [default: all fresh]"),
+    ] = None
+
+
+@with_options(MoveOptions)
+def move(options: MoveOptions) -> int:
+    """Move, or stay where it runs now?
+
+    Prints what a move saves, what it costs (hours in which both run, starting again, copying the
+    state) and when it has paid back, and which machines change. Prices are today's: on the record
+    forecasts decide this no better.
+    """
+    from cloudarb_lib.advice import move as library
+    from cloudarb_lib.allocate import load_demand
+    from cloudarb_lib.base.errors import ParameterError
+    from cloudarb_lib.tables.assumptions import load_assumptions
+    from cloudarb_lib.tables.run_tables import load_table
+
+    demand = load_demand(options.demand)
+    if options.last_plan is not None:
+        plan = load_table("plan", options.last_plan)
+        if plan is None:
+            raise ParameterError(
+                f"{options.last_plan} holds no plan.", "Name the folder given to --out."
+            )
+        demand = library.with_current(demand, plan)
+    market = market_of(options, options.providers)
+    advice = library.move_or_stay(demand, market, load_assumptions(), weeks=options.weeks)
+    print(library.in_words(advice, weeks=options.weeks))
+    if advice.is_move:
+        print(advice.changes.to_string(index=False))
+    return DONE
