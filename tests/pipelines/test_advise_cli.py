@@ -57,6 +57,13 @@ def test_start_refuses_what_it_cannot_answer(words, told, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_move_refuses_a_demand_that_does_not_run(capsys, tmp_path):
+    assert advise("move", "data/demand.yaml", *DAY) == 2
+    assert "nothing runs now: the demand has no 'current'" in capsys.readouterr().err
+    assert advise("move", "data/demand.yaml", *DAY, "--last-plan", str(tmp_path)) == 2
+    assert "holds no plan" in capsys.readouterr().err
+
+
 def test_an_unknown_decision_is_answered_with_the_nearest(capsys, tmp_path):
     assert advise("backtest", "--decision", "comit", "--out", str(tmp_path)) == 2
     assert "no decision 'comit'" in capsys.readouterr().err
