@@ -1,7 +1,7 @@
 """Move or stay: what runs now beside the cheapest plan, moving paid for, at today's prices.
 
 Tried on the record (``cloudarb advise backtest``), a move that pays back at today's prices closes
-nearly all of the gap to hindsight, and forecasts of the next weeks close less. So none is asked here.
+nearly all of the gap to hindsight, and forecasts of the weeks ahead close less. None is asked.
 """
 
 from __future__ import annotations
