@@ -53,7 +53,8 @@ class OwnJson(TableSource[TableEntries]):
                 written = written or tuple(
                     dict.fromkeys(key for entry in piece for key in entry.values)
                 )
-                yield TableEntries(written, tuple(map(vocabulary.name_of, written)), piece)
+                names = tuple(vocabulary.name_of(_readable(key)) for key in written)
+                yield TableEntries(written, names, piece)
 
     def parse(self, piece: TableEntries) -> Parsed:
         rows = []
@@ -76,5 +77,9 @@ def _text(value: object) -> str | None:
     """Return a value as the text that a table would hold."""
     if value is None:
         return None
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.encode(errors="replace").decode()  # half of a surrogate pair is no text
+    return _readable(value if isinstance(value, str) else json.dumps(value))
+
+
+def _readable(text: str) -> str:
+    """Return a text with each half of a surrogate pair replaced: it can be written nowhere."""
+    return text.encode(errors="replace").decode()

@@ -10,6 +10,7 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -20,6 +21,7 @@ _DECIMAL_POINT = re.compile(r"[+-]?[\d,]*\.\d+")
 _MAY_BE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
+@lru_cache(maxsize=4096)
 def plain_name(written: str) -> str:
     """Return the name of a column in lower case, words joined by underscores."""
     return re.sub(r"[\s_-]+", "_", written.strip().lower())

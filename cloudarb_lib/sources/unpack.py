@@ -131,7 +131,8 @@ class _Unpacking:
             members = [
                 member
                 for member in archive.infolist()
-                if not member.is_dir() and not any(litter in member.filename for litter in _LITTER)
+                if not member.filename.endswith("/")  # is_dir() breaks where there is no name
+                and not any(litter in member.filename for litter in _LITTER)
             ]
             if not members:
                 raise DataError("it is an archive without a file.", _WAY_OUT)

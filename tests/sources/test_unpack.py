@@ -128,3 +128,8 @@ def test_an_archive_of_one_file_is_taken_in_and_one_of_two_told(tmp_path: Path) 
     assert ingest(tmp_path / "s", brought(tmp_path, zipped({"a.csv": TEXT}))).new == 1
     with pytest.raises(DataError, match="several files"):
         list(registry.read(brought(tmp_path, zipped({"a.csv": TEXT, "b.csv": TEXT}))))
+
+
+def test_a_member_without_a_name_is_a_file(tmp_path: Path) -> None:
+    unnamed = zipped({"a.csv": TEXT}).replace(b"a.csv", b"\0.csv")  # a name ends at a zero byte
+    assert contents(brought(tmp_path, unnamed)) == {"brought/": TEXT}
