@@ -113,7 +113,8 @@ def examine(
     finding = None
     if snapshot is not None and len(offers):
         providers = sorted(offers["provider"].unique())
-        stored = _last_prices(snapshot, response.seen_at, providers)
+        regions = sorted(offers["region"].unique())
+        stored = _last_prices(snapshot, response.seen_at, providers, regions)
         finding = jump(offers, stored)
     return Examined(
         response,
@@ -167,8 +168,11 @@ def _option(text: str) -> str:
     return text if option is None else option[0]
 
 
-def _last_prices(snapshot: Snapshot, as_of: pd.Timestamp, providers: Sequence[str]) -> pd.DataFrame:
-    return _as_stored(snapshot.last_prices(as_of=as_of, providers=providers))
+def _last_prices(
+    snapshot: Snapshot, as_of: pd.Timestamp, providers: Sequence[str], regions: Sequence[str]
+) -> pd.DataFrame:
+    stored = snapshot.last_prices(as_of=as_of, providers=providers, regions=regions)
+    return _as_stored(stored)
 
 
 def _texts(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
@@ -219,7 +223,8 @@ def disappearances(
     for scope in {scope for one in examined for scope in one.whole}:
         shown = [one for one in examined if scope in one.whole]
         seen_at = max(one.response.seen_at for one in shown)
-        stored = _last_prices(snapshot, seen_at, [scope.provider])
+        regions = [scope.region.lower()] if scope.region else []
+        stored = _last_prices(snapshot, seen_at, [scope.provider], regions)
         sources = frozenset().union(*[one.sources for one in shown])
         on_sale = _in_scope(stored[stored["price_usd_per_hour"].notna()], scope)
         on_sale = on_sale[on_sale["source"].isin(sources)]

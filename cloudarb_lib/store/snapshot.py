@@ -122,6 +122,7 @@ _LAST_PRICES = f"""
         )
     FROM price_events
     WHERE observed_at <= $as_of AND effective_at <= $as_of AND provider IN $providers
+        AND ($every_region OR lower(region) IN $regions)
     GROUP BY {", ".join(OFFER_PARTS)}
 """
 _HELD = f"""
@@ -279,15 +280,31 @@ class Snapshot(AbstractContextManager["Snapshot"]):
             raise ParameterError(f"no stored table {name!r}{did_you_mean(name, list(STORED))}.")
         return self._con.execute(f"SELECT {', '.join(STORED[name].names)} FROM {name}").df()
 
-    def last_prices(self, *, as_of: object, providers: Sequence[str]) -> pd.DataFrame:
+    def last_prices(
+        self, *, as_of: object, providers: Sequence[str], regions: Sequence[str] = ()
+    ) -> pd.DataFrame:
         """Return what was said last of each offer of some providers, flagged or not.
+
+        Parameters
+        ----------
+        as_of : str or Timestamp
+            Later prices are not seen.
+        providers : sequence of str
+            Only these.
+        regions : sequence of str
+            Only these, in lower case; empty: each.
 
         Returns
         -------
         DataFrame
             The parts of the offer, ``price_usd_per_hour`` (NaN: withdrawn) and ``source``.
         """
-        words = {"as_of": parse_as_of(as_of), "providers": list(providers)}
+        words = {
+            "as_of": parse_as_of(as_of),
+            "providers": list(providers),
+            "every_region": not regions,
+            "regions": list(regions) or [""],
+        }
         return self._con.execute(_LAST_PRICES, words).df()
 
     def looks(self, *, as_of: object) -> pd.DataFrame:
