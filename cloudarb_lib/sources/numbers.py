@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
@@ -16,12 +17,15 @@ def number_of(written: object) -> float | None:
 
 
 def decimal_of(written: object) -> Decimal | None:
-    """Return a finite number with the digits it is written with, None where a text is none."""
+    """Return a number with the digits it is written with, None where a text is none.
+
+    What no double holds (1e999) is none: to reckon with it would overflow.
+    """
     try:
         exact = Decimal(str(written).strip())
     except InvalidOperation:
         return None
-    return exact if exact.is_finite() else None
+    return exact if exact.is_finite() and math.isfinite(float(exact)) else None
 
 
 def sum_of(written: Sequence[str]) -> str:
