@@ -11,7 +11,7 @@ from cloudarb_lib.testing import GOOD, load, work
 
 def test_bundled_demand_reads_like_a_sentence():
     train, serve, batch = allocate.load_workloads(locations.data() / "demand.yaml")
-    assert (train.amount, train.throughput, train.together) == (64.0, {"H100": 1.0}, "anywhere")
+    assert (train.amount, train.throughput, train.together) == (64.0, {"H100": 1.0}, "region")
     assert (serve.amount, serve.interruptible, serve.regions) == (32.0, False, ("us-*",))
     assert (batch.batch, batch.amount) == (True, 4000)
     assert batch.throughput["H100"] == 2.0
