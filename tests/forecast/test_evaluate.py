@@ -129,7 +129,7 @@ def test_the_verb_scores_a_file_of_ones_own(tmp_path, capsys):
     scores = pd.read_parquet(tmp_path / "o/scores.parquet")
     validate(scores, "scores")
     assert set(scores["horizon"]) == {1, 24}
-    assert (scores["n"] == 2 * 6).all()
+    assert (headline(scores)["n"] == 2 * 6).all()
     row = headline(scores).loc[("ensemble", 24)]
     assert f"{row['crps_ratio']:.3f}" in said
     assert f"{100 * row['pit80']:.1f}" in said
