@@ -29,12 +29,15 @@ class Impact(NamedTuple):
         Share of the hours that can be had.
     demand : float
         Factor of the work.
+    cost : float
+        Factor of every bill: of fees too, and contained in ``price``.
     """
 
     price: np.ndarray
     volatility: np.ndarray
     availability: np.ndarray
     demand: float
+    cost: float
 
     @property
     def shows_at(self) -> int:
@@ -68,6 +71,7 @@ def impact_of(scenario: StressScenario, inputs: RiskInputs, plan: pd.DataFrame) 
     volatility = np.ones(len(offers))
     availability = np.ones(len(offers))
     demand = 1.0
+    cost = 1.0
     hours = (plan["instances"] * plan["hours"]).groupby(plan["offer_id"]).sum()
     spend = hours.reindex(offers.index, fill_value=0.0) * offers["price_usd_per_hour"]
     can_move = (offers["purchase_option"] != "reserved").to_numpy()
@@ -82,7 +86,8 @@ def impact_of(scenario: StressScenario, inputs: RiskInputs, plan: pd.DataFrame) 
         volatility[moving] *= effect.volatility
         availability[hit] *= effect.availability
         demand *= effect.demand
-    return Impact(price, volatility, availability, demand)
+        cost *= effect.cost
+    return Impact(price, volatility, availability, demand, cost)
 
 
 def _joint_effect(
@@ -148,4 +153,6 @@ def cost_under(
     )
     share = len(paths.times) / len(after.paths.times)
     after = replace(after, paths=paths, horizon_h=inputs.horizon_h * share)
-    return plan_cost(after, over_share(plan, share), demand_factor=demand_factor)
+    held = over_share(plan, share)
+    held = held.assign(fees_usd=held["fees_usd"] * impact.cost)
+    return plan_cost(after, held, demand_factor=demand_factor)

@@ -9,11 +9,14 @@ from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.testing import (
     AWS_SPOT,
+    GCP_COMMITMENT,
     GCP_ON_DEMAND,
     GCP_SPOT,
     ODD_SPOT,
     RISK_OFFERS,
     RISK_TIMES,
+    planned,
+    risk_inputs,
 )
 
 NOW = RISK_OFFERS["price_usd_per_hour"]
@@ -56,3 +59,22 @@ def test_an_offer_is_rented_until_it_is_withdrawn_and_then_replaced():
     assert paid[GCP_SPOT].tolist() == [20.0, 0.25 * 20.0 + 0.75 * 60.0, 60.0]
     assert paid[[AWS_SPOT, GCP_ON_DEMAND]].nunique().tolist() == [1, 1]
     assert paid[ODD_SPOT].isna().tolist() == [False, True, True]
+
+
+def test_offers_without_paths_keep_their_price():
+    some = Paths(NOW.index[:2], RISK_TIMES, np.full((2, 3, 4), 7.0))
+    paths = risk.with_steady(some, NOW)
+    assert list(paths.offer_ids) == list(NOW.index)
+    assert (paths.values[:2] == 7.0).all()
+    np.testing.assert_array_equal(paths.values[2:, 1, 3], NOW.iloc[2:])
+
+
+def test_the_fan_ends_at_the_cost_of_the_plan():
+    held = planned({GCP_SPOT: 2.0, AWS_SPOT: 1.0, GCP_COMMITMENT: 1.0}).assign(fees_usd=50.0)
+    here = risk_inputs(outages=(0.01, 2.0))
+    fan = risk.cost_fan(here, held)
+    total = risk.plan_cost(here, held).total
+    ends = fan.iloc[-1][["p10_usd", "p50_usd", "p90_usd"]].to_numpy(float)
+    np.testing.assert_allclose(ends, np.quantile(total, [0.1, 0.5, 0.9]))
+    assert fan["time_utc"].tolist() == list(RISK_TIMES)
+    assert (fan["p50_usd"].diff().dropna() > 0).all()

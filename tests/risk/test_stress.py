@@ -47,6 +47,15 @@ def test_what_each_factor_does_to_a_held_plan():
     assert wide["var_usd"] > near["var_usd"]
 
 
+def test_a_dearer_bill_takes_fees_along():
+    held = planned({GCP_SPOT: 1.0}).assign(fees_usd=1000.0)
+    here = risk_inputs(spread=0.0)
+    dear = risk.StressScenario.of("dear", cost=1.2)
+    table = risk.stress(here, [dear], held, replanned={}, budget_usd=1e5).set_index("scenario")
+    assert table.loc["base", "expected_cost_usd"] == pytest.approx(20.0 * 672 + 1000.0)
+    assert table.loc["dear", "loss_usd"] == pytest.approx(0.2 * (20.0 * 672 + 1000.0))
+
+
 def test_more_volatility_stretches_around_todays_price_and_leaves_what_stays():
     paths = risk_paths(n=3)
     paths.values[:] = RISK_OFFERS["price_usd_per_hour"].to_numpy()[:, None, None]
