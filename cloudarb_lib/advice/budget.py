@@ -9,6 +9,7 @@ import pandas as pd
 
 from cloudarb_lib import risk
 from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.risk.cost import over_share
 
 PARTS = ("price", "mix", "volume")
 """What makes cost differ from the plan at today's prices: prices that move; hours that spot lost
@@ -87,11 +88,10 @@ def budget_outlook(inputs: risk.RiskInputs, plan: pd.DataFrame, budget: Budget) 
     """
     cost = risk.plan_cost(inputs, plan)
     by_offer_usd = cost.table["price_usd_per_hour"] * cost.table["instance_hours"]
-    beside = cost.total - cost.by_offer.sum(axis=1)  # fees: of no offer
-    planned_usd = float(by_offer_usd.sum()) + beside
+    planned_usd = float(by_offer_usd.sum()) + cost.fees_usd
     samples = {
         "spent": np.full(len(cost.total), budget.spent_usd),
-        "plan at today's prices": planned_usd,
+        "plan at today's prices": np.full(len(cost.total), planned_usd),
         "price": cost.price.sum(axis=1) - float(by_offer_usd.sum()),
         "mix": cost.capacity.sum(axis=1),
         "volume": _volume_usd(inputs, plan, cost, budget.volume_sd),
@@ -154,4 +154,4 @@ def until(plan: pd.DataFrame, share: float) -> pd.DataFrame:
     if share < 1 and plan["period"].nunique() > 1:
         what = f"the plan has {plan['period'].nunique()} periods, and cannot be cut."
         raise ParameterError(what, "Leave out the end, or plan for one period.")
-    return plan.assign(hours=plan["hours"] * share)
+    return over_share(plan, share)

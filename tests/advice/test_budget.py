@@ -45,6 +45,13 @@ def test_the_total_is_the_cost_of_the_plan_as_risk_counts_it():
     )
 
 
+def test_fees_count_among_what_is_planned():
+    with_fees = outlook(plan=PLAN.assign(fees_usd=100.0), spread=0.0).parts
+    without = outlook(spread=0.0).parts
+    for part in ("plan at today's prices", "total"):
+        assert with_fees.loc[part, "p50_usd"] - without.loc[part, "p50_usd"] == pytest.approx(300)
+
+
 def test_prices_that_stay_cost_what_is_planned_and_are_never_over_it():
     found = outlook(TODAY_USD * 1.1, spread=0.0)
     assert found.p_over == 0
@@ -83,7 +90,9 @@ def test_work_that_fails_to_come_saves_nothing_of_a_commitment():
 
 
 def test_a_plan_can_be_cut_at_the_end_of_a_month():
-    assert until(PLAN, 0.5)["hours"].tolist() == [336.0] * 3
+    half = until(PLAN.assign(fees_usd=100.0), 0.5)
+    assert half["hours"].tolist() == [336.0] * 3
+    assert half["fees_usd"].tolist() == [50.0] * 3
     with pytest.raises(ParameterError, match="none of it"):
         until(PLAN, 1.2)
     with pytest.raises(ParameterError, match="2 periods"):

@@ -112,6 +112,7 @@ def plan(tmp_path):
         "instances": 2.0,
         "hours": 13 * 168.0,
         "expected_cost_usd": 1.0,
+        "fees_usd": 0.0,
         "observed_at": pd.Timestamp("2026-04-29", tz="UTC"),
     }
     save_table(pd.DataFrame([rent]), "plan", tmp_path)

@@ -46,6 +46,7 @@ def _sections() -> dict[str, Section]:
         "move": tried.move,
         "commit": tried.commit,
         "dated-run": dated_run_section,
+        "budget": tried.budget,
     }
 
 

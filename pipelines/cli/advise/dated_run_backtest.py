@@ -43,14 +43,24 @@ def dated_run_section(_store_dir: str, out: Path) -> None:
 def _kept(
     file: Path, score: Callable[[Case, float], pd.DataFrame], case: Case, spot_share: float
 ) -> pd.DataFrame:
-    """Return a table of an earlier run, or score and keep it."""
+    """Return a table of an earlier run by the same code on the same trace, or score and keep it."""
     import pandas as pd
 
+    from cloudarb_lib.base import locations
+    from cloudarb_lib.base.digests import digest_files, digest_values
+    from cloudarb_lib.base.files import replaced
+
+    code = sorted((locations.library() / "advice" / "dated").glob("*.py"))
+    digest = digest_values(digest_files(code), case.trace.up, spot_share)
     if file.is_file():
-        return pd.read_parquet(file)
+        table = pd.read_parquet(file)
+        if table.attrs.get("digest") == digest:
+            return table
     table = score(case, spot_share)
+    table.attrs["digest"] = digest
     file.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(file, index=False)
+    with replaced(file) as unwritten:
+        table.to_parquet(unwritten, index=False)
     return table
 
 

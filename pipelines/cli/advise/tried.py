@@ -61,6 +61,28 @@ def commit(store_dir: str, out: Path) -> None:
     print("a commitment for 3 years has not run out on the record: nothing is tried of it")
 
 
+def budget(store_dir: str, out: Path) -> None:
+    """Try what is stated of a plan's cost over a period, print and keep its table."""
+    from cloudarb_lib.advice.backtest import budget as tried
+    from cloudarb_lib.advice.backtest.record import SpotPaths
+    from cloudarb_lib.tables.assumptions import load_assumptions
+
+    record = _record(store_dir)
+
+    def stated() -> pd.DataFrame:
+        paths = SpotPaths.of(record, horizon=max(tried.PERIOD_WEEKS), seed=SEED)
+        return tried.try_budgets(record, paths, load_assumptions())
+
+    table = _kept(record, out, stated)
+    half = table["made_at"].map(lambda at: f"{at.year}H{1 + (at.month > 6)}")
+    table = table.assign(half_year=half)
+    print("cost of a held plan, stated and as it came; chances to be over shares of today's cost")
+    print(tried.calibration(table, ["weeks"]).round(3).T.to_string())
+    by_half = tried.calibration(table, ["weeks", "half_year"])
+    columns = ["plans", "inside", "above", "p50_error", "today_error", "stated_1.0", "came_1.0"]
+    print(by_half[columns].round(3).to_string())
+
+
 def _record(store_dir: str) -> SoldRecord:
     from cloudarb_lib import store
     from cloudarb_lib.advice.backtest.record import SoldRecord
