@@ -103,13 +103,14 @@ def back_test(
     keep = tested_offers(last)
     last = last.select(keep)
     mean = mean.select(keep)
-    origins = window_origins(last, min(horizons))
-    if not len(origins):
+    if not len(window_origins(last, min(horizons))):
         raise DataError(
             f"{len(last.times)} cells hold no window of {min(horizons)} after {WARM_UP_CELLS} "
             "in which prices move.",
             "Take a shorter horizon or a longer history.",
         )
+    # the same for all horizons, so that one asked alone is forecast no differently
+    origins = window_origins(last, 1)
     record = _Record(last, mean, paid_per_hour(mean).reindex(last.times).to_numpy())
     forecasts = _forecasts(last, origins, max(horizons), assumptions)
     tables = []

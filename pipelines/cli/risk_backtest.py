@@ -23,6 +23,10 @@ PROVIDER = "gcp"
 FREQ = "7D"
 HORIZONS = (1, 4, 13)
 """Weeks; the last is that of the pages."""
+FRESH_DAYS = 14.0
+"""Age of a price up to which a record is of today, as on the pages."""
+PANELS = ("last", "mean")
+"""Prices at the end of each cell, and means over it."""
 SHOWN = {
     "plans": "plans",
     "windows": "windows",
@@ -96,7 +100,7 @@ def risk_backtest(options: RiskBacktestOptions) -> int:
 
     horizons = _horizons(options)
     with store_of(options.history, options.store) as store_dir:
-        last, mean = _panels(store_dir, options)
+        last, mean = panels(store_dir, options.history, options.freq)
     windows = back_test(
         last,
         mean,
@@ -126,33 +130,40 @@ def _horizons(options: RiskBacktestOptions) -> tuple[int, ...]:
     return HORIZONS
 
 
-def _panels(store_dir: str, options: RiskBacktestOptions) -> tuple[Panel, Panel]:
-    """Return prices at the end of each cell and means over it, of what is sold."""
+def panels(store_dir: str, history: Path | None, freq: str | None) -> tuple[Panel, Panel]:
+    """Return prices at the end of each cell and means over it, of what is sold.
+
+    Parameters
+    ----------
+    store_dir : str
+        Folder of the store; '' is data/store.
+    history : Path or None
+        The file that the store holds alone: what is in it is taken as sold, by all providers.
+    freq : str or None
+        Width of a cell, ``FREQ`` if None.
+    """
     import pandas as pd
 
     from cloudarb_lib import store
     from cloudarb_lib.base import units
-    from cloudarb_lib.market.evidence import with_evidence
+    from cloudarb_lib.market import read_market
     from cloudarb_lib.market.panel import to_panel
 
-    is_bundled = options.history is None
     now = pd.Timestamp.now("UTC")
+    step = units.parse_freq(freq or FREQ)
     with store.open_snapshot(store_dir) as snapshot:
-        events = snapshot.events(
-            as_of=now, providers=[PROVIDER] if is_bundled else None, gpu_only=is_bundled
-        )
+        providers = [PROVIDER] if history is None else None
+        events = snapshot.events(as_of=now, providers=providers)
         looks = snapshot.looks(as_of=now)
-        evidence = snapshot.evidence(as_of=now)
-    end = record_end(events, PROVIDER if is_bundled else str(options.history))
-    as_of = units.parse_as_of(f"{end:%Y-%m-%d}")  # the whole of its last day, as a page's
-    freq = units.parse_freq(options.freq or FREQ)
-    last, mean = (
-        to_panel(events, looks, freq=freq, as_of=as_of, how=how) for how in ("last", "mean")
-    )
-    if not is_bundled:  # a price of one's own is taken as one that can be had
-        return last, mean
-    sold = with_evidence(last.offers.reset_index(), evidence)["evidence"].notna().to_numpy()
-    return last.select(sold), mean.select(sold)
+        end = record_end(events, PROVIDER if history is None else str(history))
+        as_of = units.parse_as_of(f"{end:%Y-%m-%d}")  # the whole of its last day, as a page's
+        if history is None:
+            market = read_market(
+                snapshot, as_of, providers=[PROVIDER], stale_after_days={"*": FRESH_DAYS}
+            )
+            return market.panel(step), market.panel(step, how="mean")
+    last, mean = (to_panel(events, looks, freq=step, as_of=as_of, how=how) for how in PANELS)
+    return last, mean
 
 
 def _print_verdicts(verdicts: pd.DataFrame, level: float) -> None:

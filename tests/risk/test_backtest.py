@@ -143,6 +143,13 @@ def test_windows_begin_every_week_and_what_came_is_their_mean_price(walk):
     assert (own["exceeded"] == (own["loss_usd"] > own["var_usd"])).all()
 
 
+def test_a_horizon_asked_alone_is_the_same(walk):
+    both = windows_of(panel(), horizons=(1, 4))
+    of_four = both[both["horizon"] == 4].reset_index(drop=True)
+    # as many steps are forecast, so the paths are the same
+    pd.testing.assert_frame_equal(of_four, windows_of(panel(), horizons=(4,)))
+
+
 def test_a_page_and_the_test_draw_one_cost(walk):
     """What VaR is stated of a window is that of ``plan_cost`` on the same paths."""
     p = panel()
