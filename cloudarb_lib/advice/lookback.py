@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib import allocate, forecast, risk
+from cloudarb_lib.advice.commit import TERM_WEEKS
 from cloudarb_lib.advice.planning import accepted_models
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.progress import progress
@@ -64,11 +66,13 @@ def look_back(
     stay put: the first advice, never changed;
     cheapest now: the cheapest plan at the prices of the day, every step;
     all on-demand: the same among on-demand offers;
-    one-year commitment: the cheapest commitments at the start, on demand where none is sold, kept.
+    one-year commitment: the cheapest commitments at the start, on demand where none is sold, kept;
+    what is left of their terms at the end is paid in the last step.
 
     A policy that no offer can serve, or that is no choice (a marketplace sells no commitments, and
-    only on demand), is left out. Hours in which an offer of the plan was withdrawn are bought on
-    demand, at the cheapest price for the same GPU model.
+    only on demand), is left out. Hours in which an offer of the plan was withdrawn, or in which
+    spot machines are expected to be taken away (preset ``typical``), are bought on demand, at the
+    cheapest price for the same GPU model.
 
     Parameters
     ----------
@@ -104,9 +108,9 @@ def look_back(
         assumptions=assumptions,
         seed=seed,
     )
-    hourly = _hourly_cost(came)
+    hourly = _hourly_cost(came, _lost_share(assumptions))
     plans: Plans = {}
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     advised: list[pd.DataFrame] = []
     for market, ahead in zip(progress(starts, "look back", unit="step"), forecasts, strict=True):
         offers = market.offers_of(accepted_models(workloads), ("1y",))
@@ -122,6 +126,8 @@ def look_back(
             paid = _paid(plan, before.get(policy, plan), cost, came.offers, step)
             rows.append({"policy": policy, "period_utc": market.as_of} | paid)
         advised.append(plans["advice"].assign(period_utc=market.as_of))
+    for row in rows[-len(plans) :]:  # of the last step, one a policy
+        row["cost_usd"] += _owed_usd(plans[row["policy"]], cost, end.as_of - starts[0].as_of)
     return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
 
 
@@ -176,11 +182,19 @@ def _choices(offers: pd.DataFrame, *, first: bool) -> dict[str, pd.Series]:
     return choices
 
 
-def _hourly_cost(came: Panel) -> pd.DataFrame:
+def _lost_share(assumptions: Assumptions) -> float:
+    """Return the share of spot hours that are lost to interruptions, by the typical hazard."""
+    per_h = assumptions.get("interruption_per_hour/spot/typical")
+    away_h = assumptions.get("outage_hours/spot/typical")
+    return per_h * away_h / (1 + per_h * away_h)
+
+
+def _hourly_cost(came: Panel, lost_share: float) -> pd.DataFrame:
     """Return what an hour of each offer cost, USD, times x offers.
 
     The price that came while it was on sale, else the cheapest on demand with as many of its
-    GPUs; NaN where nothing replaces it.
+    GPUs, which also stands in for the hours that spot loses; NaN where nothing replaces what was
+    withdrawn.
     """
     gpus = came.offers["gpu_count"].astype(float)
     model = came.offers["gpu_model"]
@@ -190,12 +204,23 @@ def _hourly_cost(came: Panel) -> pd.DataFrame:
     per_gpu = price.loc[:, on_demand].div(gpus[on_demand])
     cheapest = per_gpu.T.groupby(model[on_demand]).min().T
     instead = cheapest.reindex(columns=model).set_axis(price.columns, axis=1) * gpus
-    return on_sale * price.fillna(0.0) + ((1 - on_sale) * instead).where(on_sale < 1, 0.0)
+    is_spot = came.offers["purchase_option"].eq("spot").to_numpy()
+    kept = on_sale * (1 - lost_share * (is_spot & instead.notna()))
+    return kept * price.fillna(0.0) + ((1 - kept) * instead).where(kept < 1, 0.0)
+
+
+def _owed_usd(plan: pd.DataFrame, hourly: pd.Series, looked_back: pd.Timedelta) -> float:
+    """Return what commitments of a plan still cost from the end of the look-back on."""
+    term = plan["offer_id"].astype(str).str.rsplit("/", n=1).str[-1]
+    weeks = term.map(TERM_WEEKS).fillna(0.0) - looked_back / pd.Timedelta(days=7)
+    hours = weeks.clip(lower=0.0) * HOURS_PER_WEEK
+    owed = hours * plan["instances"] * plan["offer_id"].map(hourly)
+    return float(owed[hours > 0].sum())
 
 
 def _paid(
     plan: pd.DataFrame, before: pd.DataFrame, hourly: pd.Series, offers: pd.DataFrame, step: _Step
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return ``cost_usd`` and ``moves`` of a plan over a step, at what an hour cost in it."""
     rate = plan["offer_id"].map(hourly)
     if rate.isna().any():

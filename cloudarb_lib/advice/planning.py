@@ -1,4 +1,4 @@
-"""The plan that a page stands on, what it will cost, and whether to move to it."""
+"""The plan that a page stands on, and what it will cost."""
 
 from __future__ import annotations
 
@@ -69,31 +69,3 @@ def cost_fan(plan: pd.DataFrame, paths: Paths) -> pd.DataFrame:
     cost = np.einsum("ops,o->ps", prices, hours_a_step.to_numpy())
     p10, p50, p90 = np.quantile(cost.cumsum(axis=1), [0.1, 0.5, 0.9], axis=0)
     return pd.DataFrame({"time_utc": paths.times, "p10_usd": p10, "p50_usd": p50, "p90_usd": p90})
-
-
-def compare_plans(
-    before: pd.DataFrame, plan: pd.DataFrame, paths: Paths, *, scale: float
-) -> tuple[pd.DataFrame, float, float]:
-    """Return what changes from one plan to the next, and what keeping and moving would cost.
-
-    Parameters
-    ----------
-    before, plan
-        Tables ``plan``, the former of an earlier time.
-    scale
-        How many times as long ``plan`` lasts as ``before``.
-
-    Returns
-    -------
-    changes
-        A row per workload and offer whose number of instances differs.
-    keep_usd, move_usd
-        Median rent over all steps of ``paths``. NaN to keep where an offer of ``before`` has no
-        paths: it cannot be kept.
-    """
-    keep_usd = float("nan")
-    if before["offer_id"].isin(paths.offer_ids).all():
-        as_long = before.assign(hours=before["hours"] * scale)
-        keep_usd = float(cost_fan(as_long, paths)["p50_usd"].iloc[-1])
-    move_usd = float(cost_fan(plan, paths)["p50_usd"].iloc[-1])
-    return allocate.changes(before, plan), keep_usd, move_usd

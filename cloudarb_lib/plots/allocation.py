@@ -209,7 +209,7 @@ def moved(changes: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     changes
-        A row per workload and offer that differs, the first of ``advice.compare_plans``.
+        A row per workload and offer that differs, as from ``allocate.changes``.
     """
     if not len(changes):
         return nothing("Nothing changed against the last plan")
