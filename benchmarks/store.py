@@ -2,7 +2,8 @@
 
 Run with ``python -m benchmarks.store``; figures of small files are the best of 3, seconds of wall
 clock and (CPU seconds of all threads, which a busy machine does not move). ``--rows 10_000_000``
-makes the large file as long as that.
+makes the large file as long as that; ``python -m benchmarks.store_large`` takes one into a store
+that is large already.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the large CSV")
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as folder:
-        time_large_csv(Path(folder), rows)
+        time_large_csv(rows, 0, Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         filled = Path(folder) / "filled"
         ingest_files([], store_dir=filled, now=BUNDLED_AT)

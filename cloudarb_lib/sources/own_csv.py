@@ -28,6 +28,7 @@ from cloudarb_lib.sources.base import (
 from cloudarb_lib.sources.json_files import looks_like_json
 from cloudarb_lib.sources.table_source import TableSource
 from cloudarb_lib.sources.text import OURS, Layout, Vocabulary, fields_of, layout_of
+from cloudarb_lib.tables.stored_schema import STORED
 
 BLOCK_BYTES = 2**23
 """Of a file read at a time: what bounds the memory."""
@@ -35,6 +36,10 @@ _TOLD_BY_BYTES = 64
 """Of the beginning: a zero byte there shows that a file is no text."""
 _SAMPLE_CHARACTERS = 1_000_000
 """Of the beginning of a file, by which its layout is told."""
+_STORED_COLUMNS = [column for table in STORED.values() for column in table.columns]
+_TEXTS = {column.name for column in _STORED_COLUMNS if column.dtype == "VARCHAR"}
+"""Columns that repeat few texts in many rows: they are read as numbers of a dictionary."""
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclass(frozen=True)
@@ -128,24 +133,33 @@ def _plain_rows(piece: TableLines) -> pa.Table | None:
     )
     if not is_plain:
         return None
-    places = [str(place) for place in range(len(layout.names))]
+    types = {
+        str(place): _DICTIONARY if name in _TEXTS else pa.string()
+        for place, name in enumerate(layout.names)
+    }
     try:
         rows = arrow_csv.read_csv(
             pa.BufferReader(block),
-            arrow_csv.ReadOptions(column_names=places),
+            arrow_csv.ReadOptions(column_names=list(types)),
             arrow_csv.ParseOptions(
                 delimiter=layout.delimiter, quote_char=False, ignore_empty_lines=False
             ),
-            arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(places, pa.string()), strings_can_be_null=False
-            ),
+            arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=False),
         )
     except pa.ArrowInvalid:
         return None
-    if pc.any(pc.equal(pc.utf8_trim_whitespace(rows[0]), "")).as_py():
+    if _has_blank(rows[0]):
         return None
     lines = pa.array(np.arange(piece.first_line, piece.first_line + len(rows)))
     return pa.Table.from_arrays([*rows.columns, lines], [*layout.names, LINE])
+
+
+def _has_blank(column: pa.ChunkedArray) -> bool:
+    """Tell whether a text of a column is empty but for spaces."""
+    texts = [
+        chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk for chunk in column.chunks
+    ]
+    return any(pc.any(pc.equal(pc.utf8_trim_whitespace(each), "")).as_py() for each in texts)
 
 
 def _lines_from(file: BinaryIO) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,7 +78,7 @@ def _best_of(sources: Sequence[AnySource], path: Path) -> AnySource:
 
 def read(
     path: Path, column_map: ColumnMap | None = None, *, expected: str = ""
-) -> Iterator[Parsed]:
+) -> Generator[Parsed, None, None]:
     """Yield what a file holds, piece by piece; a packed one may hold files of one catalogue.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Batch:
         if self.seen_at is not None:
             object.__setattr__(self, "seen_at", ensure_utc(self.seen_at, "seen_at"))
 
-    def read(self) -> Iterator[Parsed]:
+    def read(self) -> Generator[Parsed, None, None]:
         """Yield what the file holds, piece by piece.
 
         Raises

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from cloudarb_lib.base.ahead import one_ahead
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import ensure_utc
@@ -129,7 +132,17 @@ class _Stage:
         staged = self._staged
         self._con.execute(_FRESH)
         start_file(self._con)
-        for piece in self._batch.read():
+        with ThreadPoolExecutor(1) as pool:
+            digest = pool.submit(_sha256, self._batch.path)
+            self._take_pieces()
+            if not staged.read:
+                raise DataError("it has no row.", "Give a file with rows.")
+            staged.sha256 = digest.result()
+        return staged
+
+    def _take_pieces(self) -> None:
+        staged = self._staged
+        for piece in one_ahead(self._batch.read()):
             if piece.seen_at and staged.seen_at is None:
                 staged.seen_at = ensure_utc(piece.seen_at, "seen_at")
             staged.say(piece.notices)
@@ -138,11 +151,6 @@ class _Stage:
                 self._take(name, rows, piece.source)
             self._hold_back(piece.unread)
             staged.read += _rows_of(piece)
-        if not staged.read:
-            raise DataError("it has no row.", "Give a file with rows.")
-        with self._batch.path.open("rb") as file:
-            staged.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return staged
 
     def _take(self, name: str, rows: pa.Table, source: str) -> None:
         """Judge rows of a table, and put them where they belong."""
@@ -240,6 +248,11 @@ class _Stage:
         ]
         self._con.register("unread", pd.DataFrame(rows))
         self._con.execute("INSERT INTO held_back FROM unread")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rows_of(piece: Parsed) -> int:

@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from cloudarb_lib.store.column_sql import ROW
-from cloudarb_lib.store.plain import PlainPrices
+from cloudarb_lib.store.plain import PlainPrices, with_values
 from cloudarb_lib.store.rows import SETTLE_MACHINES, RowsQuery
 from cloudarb_lib.tables.stored_schema import STORED
 
@@ -100,10 +100,13 @@ class StagedPrices:
                 LIMIT 0
             """)
             self._judge_texts(query.sql, plain, "raw")
-        if self._read(raw, plain):
+        valued = with_values(raw, plain)
+        given = raw if valued is None else valued
+        sql = plain.sql if valued is None else plain.sql_of_values
+        if self._read(given, sql, plain):
             unknown = f"raw SEMI JOIN (FROM read_rows WHERE combination IS NULL) USING ({ROW})"
             self._judge_texts(query.sql, plain, unknown)
-            self._read(raw, plain)
+            self._read(given, sql, plain)
         self._con.execute(_STAGE_READ)
         return raw.take(self._con.sql(_LEFT).to_arrow_table()[ROW])
 
@@ -112,14 +115,14 @@ class StagedPrices:
         self._con.execute(_NUMBER_COMBINATIONS)
         self._con.execute(_STAGE_JUDGED)
 
-    def _read(self, raw: pa.Table, plain: PlainPrices) -> bool:
+    def _read(self, raw: pa.Table, sql: str, plain: PlainPrices) -> bool:
         """Fill ``read_rows``: rows as read, with their combination; tell whether one is unknown."""
         texts = self._texts[plain]
         self._con.register("raw", raw)
         self._con.execute(f"""
             CREATE OR REPLACE TEMP TABLE read_rows AS
             SELECT {ROW}, line, combination, {_VALUES}, is_good
-            FROM ({plain.sql}) AS given
+            FROM ({sql}) AS given
             LEFT JOIN {texts} ON {_same("given", texts, plain.texts)}
         """)
         unknown = self._con.execute("SELECT count(*) - count(combination) FROM read_rows")
