@@ -79,7 +79,10 @@ def merge_staged(con: duckdb.DuckDBPyConnection, table: str) -> MergeCounts:
     is_prices = table == "price_events"
     if table == "instances":
         con.execute(_KEEP_WHAT_IS_KNOWN)
-    con.execute(_FIND_STORED if is_prices else _stored_beside(columns, table))
+    if is_prices:
+        _find_stored(con)
+    else:
+        con.execute(_stored_beside(columns, table))
     if is_prices and _all_new(con):
         return MergeCounts(add_combined(con, "staged_prices", "combinations"), 0, 0)
     con.execute(_find_clashing(columns, table, with_stored=is_prices))
@@ -107,6 +110,19 @@ def _all_new(con: duckdb.DuckDBPyConnection) -> bool:
     hashes = np.asarray(con.execute(_HASHES_OF_SUBJECTS).fetchnumpy()["subject"])
     hashes.sort()
     return not bool((hashes[1:] == hashes[:-1]).any())
+
+
+def _find_stored(con: duckdb.DuckDBPyConnection) -> None:
+    """Make ``stored`` of prices: without a join where the file is all of other times.
+
+    What is stored lies by time, more or less, so that is seen without reading much of it.
+    """
+    times = con.execute(_TIMES_OF_FILE).fetchall()[0]
+    is_near = con.execute(f"SELECT EXISTS ({_NEAR})", times).fetchall() == [(True,)]
+    if is_near:
+        con.execute(_FIND_STORED, times)
+    else:
+        con.execute(_NOTHING_STORED)
 
 
 _FILLED_IN = ", ".join(
@@ -244,11 +260,13 @@ def _to_insert(columns: MergeColumns, table: str) -> str:
 
 
 _OFFER = ", ".join(OFFER_PARTS)
+_TIMES_OF_FILE = "SELECT min(effective_at), max(effective_at) FROM staged_prices"
+_NEAR = "FROM price_numbers WHERE effective_at BETWEEN ? AND ?"
 _FIND_STORED = f"""
     CREATE OR REPLACE TEMP TABLE stored AS
     SELECT {", ".join(STORED["price_events"].names)}
     FROM (
-        FROM price_numbers
+        FROM ({_NEAR})
         SEMI JOIN (
             SELECT offer, effective_at
             FROM staged_prices
@@ -260,6 +278,7 @@ _FIND_STORED = f"""
     JOIN price_records USING (record)
 """
 """By number: most stored prices are of other offers and times."""
+_NOTHING_STORED = "CREATE OR REPLACE TEMP TABLE stored AS FROM price_events LIMIT 0"
 _HASHES_OF_SUBJECTS = f"""
     SELECT hash(offer_hash, effective_at) AS subject
     FROM staged_prices

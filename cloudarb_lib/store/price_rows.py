@@ -182,19 +182,29 @@ ADDED_SINCE = f"""
 """Query of the offers with new prices in a call, and the first observation among these."""
 
 
-def content_sums(con: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
-    """Return how many prices there are, and two sums of hashes of them, in whatever order."""
-    stored = con.execute("SELECT sum(rows), sum(hash_0), sum(hash_1) FROM segments").fetchall()[0]
-    sums = [_sums_of(con, table) for table in ("price_rows", "fresh.price_rows")]
-    rows, hash_0, hash_1 = (
-        sum(int(part or 0) for part in parts) for parts in zip(stored, *sums, strict=True)
-    )
+Sums = tuple[int, int, int]
+"""How many prices there are, and two sums of hashes of them, in whatever order they lie."""
+
+
+def loose_sums(con: duckdb.DuckDBPyConnection) -> Sums:
+    """Return the sums of the prices that lie in no segment yet."""
+    return _added(_sums_of(con, "price_rows"), _sums_of(con, "fresh.price_rows"))
+
+
+def content_sums(con: duckdb.DuckDBPyConnection, loose: Sums) -> Sums:
+    """Return the sums of all prices; ``loose`` are those of ``loose_sums``."""
+    in_segments = "SELECT rows, hash_0, hash_1 FROM segments"
+    return _added(loose, *con.execute(in_segments).fetchall())
+
+
+def _added(*sums: Sums) -> Sums:
+    rows, hash_0, hash_1 = (sum(map(int, parts)) for parts in zip(*sums, strict=True))
     return rows, hash_0, hash_1
 
 
-def _sums_of(con: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int, int]:
+def _sums_of(con: duckdb.DuckDBPyConnection, table: str) -> Sums:
     words = f"offer_hash, record_hash, {_VALUES}"
-    sums: tuple[int, int, int] = con.execute(f"""
+    sums: Sums = con.execute(f"""
         SELECT
             count(*),
             coalesce(sum(hash({words})), 0),
@@ -206,7 +216,7 @@ def _sums_of(con: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int, int]
     return sums
 
 
-def settle_rows(con: duckdb.DuckDBPyConnection) -> str | None:
+def settle_rows(con: duckdb.DuckDBPyConnection, loose: Sums) -> str | None:
     """Put the rows of the call where they stay; return the segment to publish, if there is one.
 
     Few rows go into the snapshot. Many make a segment, with those of the snapshot, and with the
@@ -216,25 +226,27 @@ def settle_rows(con: duckdb.DuckDBPyConnection) -> str | None:
     ----------
     con : duckdb.DuckDBPyConnection
         The writer's connection.
+    loose : Sums
+        Those of ``loose_sums``.
 
     Returns
     -------
     str or None
         Name of the segment, which the database that ``start_call`` made holds now.
     """
-    rows = sum(_count(con, table) for table in ("price_rows", "fresh.price_rows"))
-    if rows <= ROWS_IN_SNAPSHOT:
+    sums = loose
+    if sums[0] <= ROWS_IN_SNAPSHOT:
         con.execute("INSERT INTO price_rows FROM fresh.price_rows")
         _let_go(con)
         return None
     con.execute("INSERT INTO fresh.price_rows FROM price_rows; DELETE FROM price_rows")
-    for name, size in con.execute("SELECT name, rows FROM segments ORDER BY rows").fetchall():
-        if size >= MERGED_WITHIN * rows:
+    by_size = "SELECT name, rows, hash_0, hash_1 FROM segments ORDER BY rows"
+    for name, *of_segment in con.execute(by_size).fetchall():
+        if of_segment[0] >= MERGED_WITHIN * sums[0]:
             break
         con.execute(f"INSERT INTO fresh.price_rows FROM segment_{name}.price_rows")
         con.execute("DELETE FROM segments WHERE name = ?", [name])
-        rows += size
-    sums = _sums_of(con, "fresh.price_rows")
+        sums = _added(sums, of_segment)
     of_numbers = f"SELECT sum(hash(offer, record, {_VALUES})) FROM fresh.price_rows"
     numbered = con.execute(of_numbers).fetchall()  # the same prices may have other numbers
     name = hashlib.sha256(f"{sums}{numbered}".encode()).hexdigest()[:16]

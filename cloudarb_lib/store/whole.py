@@ -47,12 +47,30 @@ _STATE = """
         'since': effective_at
     }
 """
+_NUMBERED_STATE = """
+    {
+        'price': price_usd_per_hour,
+        'offer_count': offer_count,
+        'record': record,
+        'since': effective_at
+    }
+"""
 _IN_FORCE = f"""
-    SELECT {_OFFER}, unnest(arg_max({_STATE}, (effective_at, observed_at)))
-    FROM price_events ANTI JOIN (FROM verdicts WHERE verdict = 'drop')
-        USING ({_OFFER}, effective_at, observed_at)
-    WHERE {_IN_SCOPE} AND effective_at <= $seen_at AND observed_at <= $seen_at
-    GROUP BY {_OFFER}
+    SELECT {_OFFER}, price, offer_count, source, price_kind, since
+    FROM (
+        SELECT offer, unnest(arg_max({_NUMBERED_STATE}, (effective_at, observed_at)))
+        FROM price_numbers
+        SEMI JOIN (FROM price_offers WHERE {_IN_SCOPE}) USING (offer)
+        ANTI JOIN (
+            SELECT offer, effective_at, observed_at
+            FROM verdicts JOIN price_offers USING ({_OFFER})
+            WHERE verdict = 'drop'
+        ) USING (offer, effective_at, observed_at)
+        WHERE effective_at <= $seen_at AND observed_at <= $seen_at
+        GROUP BY offer
+    )
+    JOIN price_offers USING (offer)
+    JOIN price_records USING (record)
 """
 """What was said last of each offer of a part of a market by a time."""
 _OF_SOURCE = "$source IN ('', source)"
@@ -133,14 +151,17 @@ _WRITE_LOOK = f"""
         WHERE provider = $provider AND region = $region AND purchase_option = $option
     )
 """
+_LATER = """
+    FROM looks
+    WHERE provider = $provider AND region IN ('', $region)
+        AND purchase_option IN ('', $option)
+        AND $source IN ('', source)
+        AND looked_at > $seen_at
+"""
+_LATER_LOOKS = f"SELECT count(*) {_LATER}"
 _KEPT_FOR_LATER_LOOK = f"""
     WITH later AS (
-        SELECT min(looked_at) AS seen_at
-        FROM looks
-        WHERE provider = $provider AND region IN ('', $region)
-            AND purchase_option IN ('', $option)
-            AND $source IN ('', source)
-            AND looked_at > $seen_at
+        SELECT min(looked_at) AS seen_at {_LATER}
     ), known AS (
         SELECT price_events.*
         FROM price_events, later
@@ -292,7 +313,8 @@ class WholeLooks:
             self.withdrawn += missing
             add_prices(self._con, self._sql(_WITHDRAWALS, look))
             self._run(_WRITE_LOOK, look)
-            add_prices(self._con, self._sql(_KEPT_FOR_LATER_LOOK, look))
+            if self._run(_LATER_LOOKS, look) != [(0,)]:
+                add_prices(self._con, self._sql(_KEPT_FOR_LATER_LOOK, look))
 
     def repeated(self) -> int:
         """Return how many rows of the file said last what was in force."""

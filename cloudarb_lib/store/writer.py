@@ -29,9 +29,11 @@ from cloudarb_lib.store.listings import Shown, WholeLists
 from cloudarb_lib.store.machines import MachinesBrought
 from cloudarb_lib.store.price_rows import (
     ADDED_SINCE,
+    Sums,
     content_sums,
     drop_unused_segments,
     has_our_tables,
+    loose_sums,
     make_tables,
     publish_segment,
     segment_paths,
@@ -45,6 +47,9 @@ from cloudarb_lib.tables.stored_schema import STORED
 
 FRESH = "fresh.duckdb"
 """Name of the database of the rows of a call, beside the work copy."""
+MEMORY_OF_DATABASE = "512MiB"
+"""What DuckDB may hold while a writer works, blocks of segments that it has read among it: what is
+more waits on disk, beside the work copy."""
 SNAPSHOTS_KEPT = 3
 """The newest, and two older ones: for a reader that has just read the pointer, and to go back."""
 
@@ -87,12 +92,13 @@ def add_files(batches: Sequence[Batch], folder: Path, now: pd.Timestamp) -> Inge
                 report.unjudged = unjudged(con)
             report.tell_flags(flag_changes(con))
             all_held_back = report.quarantined.total() == report.read and not report.withdrawn
+            loose = loose_sums(con)
             if base is not None and all_held_back and _number_of("doubts", con) == doubts:
                 report.digest = base.stem  # quarantine alone makes no snapshot
             else:
-                report.digest = content_digest(con)
+                report.digest = content_digest(con, loose)
             report.published = base is None or base.stem != report.digest
-            segment = settle_rows(con) if report.published else None
+            segment = settle_rows(con, loose) if report.published else None
             con.execute("CHECKPOINT")
         if report.published:
             _publish(work, folder, report.digest, segment)
@@ -120,6 +126,7 @@ def _work_copy(base: Path | None, folder: Path) -> Iterator[Path]:
 
 def _prepare(con: duckdb.DuckDBPyConnection, folder: Path, *, is_new: bool) -> None:
     """Make the tables of a new store; StoreError where an older version wrote what is there."""
+    con.execute(f"SET memory_limit = '{MEMORY_OF_DATABASE}'")
     con.create_function(  # type: ignore[call-overload]
         "canonical", canonical, null_handling="special"
     )
@@ -181,8 +188,10 @@ def _take_in_all(
     return refused
 
 
-def content_digest(con: duckdb.DuckDBPyConnection) -> str:
+def content_digest(con: duckdb.DuckDBPyConnection, loose: Sums) -> str:
     """Return 16 hex digits of the content, whatever the order, place and time of ingestion.
+
+    ``loose`` are the sums of the prices that lie in no segment yet.
 
     Sums of hashes do not depend on the order of rows; the hash is that of the pinned DuckDB.
     """
@@ -191,7 +200,7 @@ def content_digest(con: duckdb.DuckDBPyConnection) -> str:
         if table.name == "ingest_log":  # it says when and in which order
             continue
         if table.name == "price_events":
-            total.update(f"{table.name} {content_sums(con)}".encode())
+            total.update(f"{table.name} {content_sums(con, loose)}".encode())
             continue
         of_key = table.name in ("quarantine", "doubts")  # which of several files told it first
         columns = ", ".join(table.key if of_key else table.names)
@@ -226,8 +235,9 @@ def add_verdicts(verdicts: pd.DataFrame, folder: Path) -> str:
             con.register("decided", verdicts)
             con.execute("INSERT INTO verdicts BY NAME FROM decided")
             con.unregister("decided")
-            digest = content_digest(con)
-            segment = settle_rows(con)
+            loose = loose_sums(con)
+            digest = content_digest(con, loose)
+            segment = settle_rows(con, loose)
             con.execute("CHECKPOINT")
         _publish(work, folder, digest, segment)
     return digest

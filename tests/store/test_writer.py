@@ -15,7 +15,7 @@ import pytest
 
 from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.base.files import locked
-from cloudarb_lib.store import connect, open_snapshot
+from cloudarb_lib.store import connect, open_snapshot, writer
 from cloudarb_lib.testing import EC2_ENTRY, PRICE_HEADER, PRICE_ROW, ingest, quarantine, write_text
 
 pytestmark = pytest.mark.slow
@@ -136,6 +136,35 @@ def test_a_full_disk_is_an_error_and_keeps_the_old_snapshot(tmp_path: Path) -> N
     with open_snapshot(store) as snapshot:
         assert snapshot.digest == first
     assert ingest(store, big).new == 30_000
+
+
+def test_a_writer_holds_no_more_memory_than_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "s"
+    before = ingest(store, write_text(tmp_path / "1.csv", PRICE_HEADER + PRICE_ROW)).digest
+    monkeypatch.setattr(writer, "MEMORY_OF_DATABASE", "1MiB")
+    second = write_text(tmp_path / "2.csv", PRICE_HEADER + PRICE_ROW.replace("gcp", "aws"))
+    with pytest.raises(StoreError, match=r"(?i)memory"):
+        ingest(store, second)
+    with open_snapshot(store) as snapshot:
+        assert snapshot.digest == before
+
+
+def test_what_does_not_fit_into_memory_waits_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = pd.date_range("2020-01-01", periods=1000, freq="1h", tz="UTC")
+    rows = [
+        f"gcp,r{offer},m,spot,{hour:%Y-%m-%dT%H}:00:00Z,1\n"
+        for hour in hours
+        for offer in range(300)
+    ]
+    file = write_text(tmp_path / "p.csv", PRICE_HEADER + "".join(rows))
+    plenty = ingest(tmp_path / "a", file)
+    monkeypatch.setattr(writer, "MEMORY_OF_DATABASE", "32MiB")
+    assert ingest(tmp_path / "b", file).digest == plenty.digest
+    assert plenty.new == len(rows)
 
 
 def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path: Path) -> None:

@@ -53,24 +53,27 @@ _SCOPE = f"""
             )
         )
         GROUP BY gpu_model
-    ), offer AS (
-        SELECT * EXCLUDE (offer)
-        FROM (
-            SELECT
-                offer,
-                min(price_usd_per_hour) AS lowest,
-                max(price_usd_per_hour) AS highest,
-                bool_or(price_kind = 'administered') AS is_list
-            FROM price_numbers JOIN price_records USING (record)
-            GROUP BY offer
-        )
-        JOIN price_offers USING (offer)
+    ), near AS (
+        FROM price_offers
         WHERE ({_PLACE}) IN (SELECT ({_PLACE}) FROM place)
             OR (provider, instance_type) IN (
                 SELECT (provider, instance_type) FROM machine SEMI JOIN model USING (gpu_model)
                 UNION ALL
                 SELECT (provider, instance_type) FROM (FROM machines_before EXCEPT FROM machine)
             )
+    ), offer AS (
+        SELECT * RENAME (offer AS number)
+        FROM near
+        JOIN (
+            SELECT
+                offer,
+                min(price_usd_per_hour) AS lowest,
+                max(price_usd_per_hour) AS highest,
+                bool_or(price_kind = 'administered') AS is_list
+            FROM (FROM price_numbers SEMI JOIN near USING (offer))
+            JOIN price_records USING (record)
+            GROUP BY offer
+        ) USING (offer)
     ), beside AS (
         SELECT
             *,
@@ -82,6 +85,7 @@ _SCOPE = f"""
     SELECT row_number() OVER () - 1 AS offer, * EXCLUDE (known_since)
     FROM (
         SELECT
+            number,
             {_OFFER},
             gpu_model,
             gpu_count,
@@ -105,8 +109,9 @@ _SCOPE = f"""
     WHERE whole OR gpu_model IS NOT NULL OR known_since IS NULL
     ORDER BY {_OFFER}
 """
-"""``whole``: all prices of the offer are looked at; of others those since ``since`` and the one in
-force then. An offer without a GPU that does not jump and has no dear commitment is right."""
+"""``number``: that of the offer in the store. ``whole``: all prices of the offer are looked at; of
+others those since ``since`` and the one in force then. An offer without a GPU that does not jump
+and has no dear commitment is right."""
 
 _OFFERS = f"""
     SELECT offer, {_OFFER}, gpu_model, gpu_count, vcpus, epoch_us(since) AS since
@@ -115,20 +120,22 @@ _OFFERS = f"""
 """
 _ROWS = f"""
     WITH before AS (
-        SELECT offer, max({{'at': effective_at, 'seen': -epoch_us(observed_at)}}) AS newest
-        FROM price_events JOIN scope USING ({_OFFER})
+        SELECT number, max({{'at': effective_at, 'seen': -epoch_us(observed_at)}}) AS newest
+        FROM price_numbers JOIN scope ON price_numbers.offer = number
         WHERE NOT whole AND observed_at < since
-        GROUP BY offer
+        GROUP BY number
     ), released AS (
-        SELECT {_KEY}, min(decided_at) AS released_at
-        FROM verdicts
+        SELECT number, effective_at, observed_at, min(decided_at) AS released_at
+        FROM verdicts JOIN scope USING ({_OFFER})
         WHERE verdict = 'release'
-        GROUP BY {_KEY}
+        GROUP BY ALL
     ), wrong AS (
-        SELECT {_KEY}, min(flagged_at) AS wrong_at FROM flags GROUP BY {_KEY}
+        SELECT number, effective_at, observed_at, min(flagged_at) AS wrong_at
+        FROM flags JOIN scope USING ({_OFFER})
+        GROUP BY ALL
     )
     SELECT
-        offer,
+        scope.offer,
         effective_at,
         observed_at,
         epoch_us(effective_at) AS effective,
@@ -137,11 +144,12 @@ _ROWS = f"""
         price_kind = 'administered' AS administered,
         coalesce(epoch_us(released_at), {NEVER}) AS released,
         coalesce(CASE WHEN wrong_at < since THEN epoch_us(wrong_at) END, {NEVER}) AS wrong
-    FROM price_events
-    JOIN scope USING ({_OFFER})
-    LEFT JOIN before USING (offer)
-    LEFT JOIN released USING ({_KEY})
-    LEFT JOIN wrong USING ({_KEY})
+    FROM (SELECT * RENAME (offer AS number) FROM price_numbers)
+    JOIN scope USING (number)
+    JOIN price_records USING (record)
+    LEFT JOIN before USING (number)
+    LEFT JOIN released USING (number, effective_at, observed_at)
+    LEFT JOIN wrong USING (number, effective_at, observed_at)
     WHERE whole
         OR observed_at >= since
         OR (effective_at = newest.at AND -epoch_us(observed_at) = newest.seen)
