@@ -14,6 +14,7 @@ from cloudarb_lib.base.errors import ParameterError, StoreError, did_you_mean
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.sources import registry
+from cloudarb_lib.store.checks.own_history import REVERTED
 from cloudarb_lib.store.price_rows import has_our_tables, segment_paths, show_prices
 from cloudarb_lib.store.rules import DUPLICATE_DISAGREES
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
@@ -29,28 +30,33 @@ _FIRST_HAND = f"""
     SEMI JOIN (FROM price_events WHERE source IN $second_hand) USING ({_MACHINE_AND_PLACE})
     WHERE source NOT IN $second_hand AND observed_at <= $as_of
 """
-_EVENTS = f"""
-    WITH first_hand AS (
-        {_FIRST_HAND}
-    ), verdict AS (
-        SELECT {_KEY}, arg_max(verdict, decided_at) AS verdict
+_VERDICT_AND_FLAG = f"""
+    verdict AS (
+        SELECT {_KEY}, arg_max(verdict, decided_at) AS verdict, arg_max(why, decided_at) AS why
         FROM verdicts
         WHERE decided_at <= $as_of
         GROUP BY {_KEY}
     ), flag AS (
         SELECT
             {_KEY},
-            arg_min(quality, (quality <> 'glitch_reverted', flagged_at)) AS quality,
-            arg_min(detail, (quality <> 'glitch_reverted', flagged_at)) AS detail,
+            arg_min(quality, (quality <> '{REVERTED}', flagged_at)) AS quality,
+            arg_min(detail, (quality <> '{REVERTED}', flagged_at)) AS detail,
             min(flagged_at) AS flagged_at,
-            CASE WHEN NOT bool_or(quality = 'glitch_reverted') THEN min(corrected_usd_per_hour)
-            END AS corrected
+            min(corrected_usd_per_hour) AS corrected_usd_per_hour
         FROM flags
         WHERE flagged_at <= $as_of
         GROUP BY {_KEY}
-    ), price AS (
+    )
+"""
+"""What was decided last of a price, and why it is wrong: that it was taken back before all else."""
+_EVENTS = f"""
+    WITH first_hand AS (
+        {_FIRST_HAND}
+    ), {_VERDICT_AND_FLAG}, price AS (
         SELECT
-            * EXCLUDE (quality, detail, flagged_at, corrected, verdict, standing, wrong) REPLACE (
+            * EXCLUDE (
+                quality, detail, flagged_at, corrected_usd_per_hour, verdict, why, standing, wrong
+            ) REPLACE (
                 coalesce(standing, price_usd_per_hour) AS price_usd_per_hour
             ),
             CASE WHEN wrong THEN quality ELSE 'ok' END AS quality,
@@ -59,8 +65,10 @@ _EVENTS = f"""
         FROM (
             SELECT
                 *,
-                CASE WHEN verdict IS DISTINCT FROM 'release' AND NOT $include_flagged
-                    THEN corrected
+                CASE WHEN verdict IS DISTINCT FROM 'release'
+                        AND quality <> '{REVERTED}'
+                        AND NOT $include_flagged
+                    THEN corrected_usd_per_hour
                 END AS standing,
                 quality IS NOT NULL AND verdict IS DISTINCT FROM 'release' AND standing IS NULL
                     AS wrong
@@ -91,7 +99,7 @@ _EVENTS = f"""
             ),
             false AS held_back
         FROM price
-        WHERE quality <> 'glitch_reverted' OR $include_flagged
+        WHERE quality <> '{REVERTED}' OR $include_flagged
         UNION ALL BY NAME
         SELECT doubt.*, coalesce(price_kind, 'administered') AS price_kind, true AS held_back
         FROM doubt LEFT JOIN kind USING ({_OFFER})
@@ -128,21 +136,8 @@ _LAST_PRICES = f"""
 _HELD = f"""
     WITH first_hand AS (
         {_FIRST_HAND}
-    ), verdict AS (
-        SELECT {_KEY}, arg_max(verdict, decided_at) AS verdict, arg_max(why, decided_at) AS why
-        FROM verdicts
-        WHERE decided_at <= $as_of
-        GROUP BY {_KEY}
-    ), wrong AS (
-        SELECT
-            {_KEY},
-            arg_min(quality, (quality <> 'glitch_reverted', flagged_at)) AS reason,
-            arg_min(detail, (quality <> 'glitch_reverted', flagged_at)) AS detail,
-            min(flagged_at) AS since,
-            min(corrected_usd_per_hour) AS corrected_usd_per_hour
-        FROM flags
-        WHERE flagged_at <= $as_of
-        GROUP BY {_KEY}
+    ), {_VERDICT_AND_FLAG}, wrong AS (
+        SELECT * RENAME (quality AS reason, flagged_at AS since) FROM flag
     ), entry AS (
         SELECT
             left(md5(concat_ws('|', {_KEY})), 8) AS id,
@@ -185,7 +180,7 @@ _HELD = f"""
         effective_at IS NOT NULL
             AND verdict IS NULL
             AND NOT unread
-            AND reason <> 'glitch_reverted'
+            AND reason <> '{REVERTED}'
             AND corrected_usd_per_hour IS NULL
             AND coalesce((effective_at, observed_at) > last_good, true) AS keeps_out
     FROM (
