@@ -241,12 +241,12 @@ def settle_rows(con: duckdb.DuckDBPyConnection, loose: Sums) -> str | None:
         return None
     con.execute("INSERT INTO fresh.price_rows FROM price_rows; DELETE FROM price_rows")
     by_size = "SELECT name, rows, hash_0, hash_1 FROM segments ORDER BY rows"
-    for name, *of_segment in con.execute(by_size).fetchall():
-        if of_segment[0] >= MERGED_WITHIN * sums[0]:
+    for name, size, hash_0, hash_1 in con.execute(by_size).fetchall():
+        if size >= MERGED_WITHIN * sums[0]:
             break
         con.execute(f"INSERT INTO fresh.price_rows FROM segment_{name}.price_rows")
         con.execute("DELETE FROM segments WHERE name = ?", [name])
-        sums = _added(sums, of_segment)
+        sums = _added(sums, (size, hash_0, hash_1))
     of_numbers = f"SELECT sum(hash(offer, record, {_VALUES})) FROM fresh.price_rows"
     numbered = con.execute(of_numbers).fetchall()  # the same prices may have other numbers
     name = hashlib.sha256(f"{sums}{numbered}".encode()).hexdigest()[:16]
