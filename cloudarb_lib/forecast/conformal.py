@@ -28,11 +28,8 @@ TIE = 1e-13
 """Log change by which a path counts as higher than the one before it: ties keep their order."""
 GAIN = 0.064
 MOST_SHIFT = 1.5  # of the logarithm of a width
-PRIOR_WINDOWS = 4.0
-PRIOR_WIDTH = 1.5
-"""What the simulation is trusted like at first, in outcomes that share no time, and how much too
-narrow it is taken to be: the finite-sample correction of split conformal, for outcomes that
-overlap."""
+PRIOR_WINDOWS = 1.0
+"""What the simulation is trusted like at first, in outcomes that share no time."""
 
 
 def randomised_pit(paths: np.ndarray, truth: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
@@ -102,7 +99,7 @@ def width_maps(counts: np.ndarray, weight: np.ndarray, own: np.ndarray) -> np.nd
     """Return the simulated width that covers what each of ``NATS`` says.
 
     Outcomes are counted as windows by the share of time that is their own; to them come
-    ``PRIOR_WINDOWS`` in which the width needed is ``PRIOR_WIDTH`` times the simulated.
+    ``PRIOR_WINDOWS`` in which the width needed is the simulated.
 
     Parameters
     ----------
@@ -119,7 +116,7 @@ def width_maps(counts: np.ndarray, weight: np.ndarray, own: np.ndarray) -> np.nd
     windows = np.einsum("ogh,oh->gh", counts.any(axis=3).astype(float), weight * own)
     outcomes_per_window = np.where(total > 0, total / np.maximum(windows, 1e-12), 1.0)
     prior = PRIOR_WINDOWS * outcomes_per_window[..., None]
-    covered = np.cumsum(mass, axis=2) - prior * np.expm1(-NATS[1:] / PRIOR_WIDTH)
+    covered = np.cumsum(mass, axis=2) - prior * np.expm1(-NATS[1:])
     covered /= total[..., None] + prior
     out = np.empty((*total.shape, len(NATS)))
     for group, h in np.ndindex(*total.shape):

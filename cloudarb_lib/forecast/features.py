@@ -203,13 +203,18 @@ def offer_attributes(offers: pd.DataFrame, listed: pd.DataFrame) -> dict[str, np
 
     Returns
     -------
-    By name, each (offers,): ``provider``, ``region`` and ``family`` of machines as codes;
+    By name, each (offers,), as codes: ``provider``, ``region`` and ``family`` of machines;
+    ``option`` and term; ``place``, machines of one series in one region, which are priced together;
     ``log_units``, of its GPUs, or vCPUs where it has none; ``listed_at``, the position in
     ``listed`` of the same machine there on demand, -1 without one.
     """
     machine = offers["instance_type"].astype(str)
     family = machine.str.extract(r"^(\w+)")[0]
     kinds = offers[["provider", "region"]].astype(str).assign(family=family)
+    series = machine.str.extract(r"^(\w+(?:-[a-z]\w*)?)")[0].fillna(machine)
+    kinds["place"] = kinds["provider"] + "/" + kinds["region"] + "/" + series
+    terms = offers.reindex(columns=["purchase_option", "term"]).astype(str)
+    kinds["option"] = terms["purchase_option"] + "/" + terms["term"]
     out = {str(name): pd.factorize(kinds[name], sort=True)[0] for name in kinds}
     counts = offers.reindex(columns=["gpu_count", "vcpus"]).astype(float)
     count = counts["gpu_count"].where(counts["gpu_count"] > 0, counts["vcpus"])

@@ -41,7 +41,7 @@ def is_moving(offers: pd.DataFrame) -> np.ndarray:
 def find_patterns(
     panel: Panel, *, listed: Panel | None = None, beginning: Patterns | None = None
 ) -> Patterns:
-    """Put together offers of one group whose steps agree to 1 % in every cell.
+    """Put together offers of one group, provider and option whose steps agree to 1 % in every cell.
 
     The group is the GPU model where there is one, else the provider. A price of zero is unknown.
 
@@ -94,11 +94,12 @@ def _found_anew(panel: Panel, listed: Panel | None) -> Patterns:
     model = panel.offers["gpu_model"].astype(object)
     provider = panel.offers["provider"].astype(object)
     codes, kinds = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
-    key = np.ascontiguousarray(np.vstack([codes.astype(np.int16), key]).T)
-    of_offer = pd.factorize(np.array([row.tobytes() for row in key], object), sort=True)[0]
-    example = np.unique(of_offer, return_index=True)[1]
     on_demand = panel.offers.iloc[:0] if listed is None else listed.offers
     attributes = offer_attributes(panel.offers, on_demand)
+    kind = [codes, attributes["provider"], attributes["option"]]
+    key = np.ascontiguousarray(np.vstack([np.array(kind, np.int16), key]).T)
+    of_offer = pd.factorize(np.array([row.tobytes() for row in key], object), sort=True)[0]
+    example = np.unique(of_offer, return_index=True)[1]
     about = {name: values[example] for name, values in attributes.items()}
     return Patterns(
         log_price[:, example],
