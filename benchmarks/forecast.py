@@ -30,7 +30,6 @@ from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.worker import WORKER
-from cloudarb_lib.tables.assumptions import load_assumptions
 from pipelines.cli.panels import BUNDLED, SEED
 
 N_PATHS = 200
@@ -83,7 +82,7 @@ def speed(n_series: int) -> None:
     cpu_before, _ = used()
     began = time.perf_counter()
     origins = ensemble.rolling_origins(patterns, np.array([24 * 90 - 1]), horizon=24)
-    forecasts = ensemble.rolling_forecasts(patterns, origins, horizon=24, seed=SEED)
+    forecasts = ensemble.rolling_ensemble(patterns, origins, horizon=24, seed=SEED)
     took_s = time.perf_counter() - began
     cpu_after, peak = used()
     print(
@@ -97,7 +96,6 @@ def speed(n_series: int) -> None:
 def inference(n_series: int, asked: int = 100) -> None:
     """Print how long forecasts of each of the last ``asked`` hours take, from kept models."""
     panel = hourly(n_series)
-    known = load_assumptions()
     with tempfile.TemporaryDirectory() as folder:
         forecasts = forecast.fit(
             panel.until(panel.times[-asked - 1]), Path(folder), horizon_steps=24, seed=SEED
@@ -107,9 +105,7 @@ def inference(n_series: int, asked: int = 100) -> None:
             now = panel.until(panel.times[max(k, -asked)])
             cpu_before, _ = used()
             began = time.perf_counter()
-            found = forecast.forecast_fitted(
-                now, Path(folder), n_paths=N_PATHS, assumptions=known, ahead=[1, 6, 24]
-            )
+            found = forecast.forecast_fitted(now, Path(folder), n_paths=N_PATHS, ahead=[1, 6, 24])
             taken.append((time.perf_counter() - began, used()[0] - cpu_before))
     asked_members = [
         n for n, share in zip(forecasts.members, forecasts.weights[-1], strict=True) if share.any()

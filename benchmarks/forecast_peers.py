@@ -9,9 +9,10 @@ import pandas as pd
 
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast.ensemble import rolling_forecasts, rolling_origins
+from cloudarb_lib.forecast.ensemble import rolling_origins
 from cloudarb_lib.forecast.evaluate import Forecaster, models_of, score_models
 from cloudarb_lib.forecast.patterns import find_patterns
+from cloudarb_lib.forecast.rolling import rolling_forecasts
 from cloudarb_lib.forecast.sample_paths import MAX_CHANGE_LOG
 from cloudarb_lib.forecast.score_table import score_table
 from cloudarb_lib.forecast.targets import Targets
@@ -72,7 +73,7 @@ def _of_the_house(
     horizon = max(targets.horizons)
     positions = rolling_origins(patterns, targets.starts, horizon=horizon)
     forecasts = rolling_forecasts(patterns, positions, horizon=horizon, seed=SEED)
-    every = models_of(forecasts, positions, targets)
+    every = models_of(forecasts, forecasts.members, targets)
 
     def of_chosen(forecaster: Forecaster) -> Forecaster:
         return lambda position: forecaster(position)[chosen]

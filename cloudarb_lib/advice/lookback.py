@@ -105,7 +105,6 @@ def look_back(
         [_panel(market, end, step, start=learn_from) for market in starts],
         horizon_steps=horizon_steps,
         n_paths=LOOKBACK_PATHS,
-        assumptions=assumptions,
         seed=seed,
     )
     hourly = _hourly_cost(came, _lost_share(assumptions))

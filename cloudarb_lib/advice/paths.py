@@ -45,7 +45,6 @@ def sample_paths(
             n_paths=n_paths,
             seed=seed,
             paths_for=pd.Index(offer_ids),
-            assumptions=assumptions,
         )
         return risk.step_means(ahead.paths, now_usd_per_hour, seed=seed)
     paths, _ = risk.simulate_paths(

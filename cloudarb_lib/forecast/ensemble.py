@@ -46,7 +46,7 @@ LIMIT_S = 900.0
 
 
 @dataclass(frozen=True, eq=False)
-class RollingForecasts:
+class RollingEnsemble:
     """Forecasts at every origin of ``task`` as they could have been made there; all log changes.
 
     Attributes
@@ -106,7 +106,7 @@ class RollingForecasts:
         low, high = self.source.limits_at(origin, only)
         return np.clip(out, np.minimum(low, lowest), np.maximum(high, highest), out=out)
 
-    def until(self, origin: int) -> RollingForecasts:
+    def until(self, origin: int) -> RollingEnsemble:
         """Return the forecasts as they stood at an origin, counted from the end (-1: the last)."""
         cut = slice(len(self.task.origins) + origin + 1)
         names = ("weights", "gates", "point", "truth", "widths")
@@ -172,7 +172,7 @@ def task_of(patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int)
     )
 
 
-def rolling_forecasts(
+def rolling_ensemble(
     patterns: Patterns,
     origins: np.ndarray,
     *,
@@ -180,7 +180,7 @@ def rolling_forecasts(
     seed: int,
     leave_out: tuple[str, ...] = (),
     keep: Path | None = None,
-) -> RollingForecasts:
+) -> RollingEnsemble:
     """Return the forecasts from ``origins`` (increasing positions), by all but ``leave_out``.
 
     ``keep`` as in ``run_members``.
@@ -252,7 +252,7 @@ def _forecast_limits(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 def weigh_and_calibrate(
     patterns: Patterns, task: Task, answers: dict[str, MemberForecast], failed: dict[str, str]
-) -> RollingForecasts:
+) -> RollingEnsemble:
     """Return what the members' answers at the origins of ``task`` make: weights, and intervals."""
     medians = {name: answer.median for name, answer in answers.items()}
     quantiles = {
@@ -264,7 +264,7 @@ def weigh_and_calibrate(
     truth = np.where(np.abs(came) < STEP_LOG, 0.0, came)
     source = PathSource.of(task)
     widths = _calibrated_widths(task, _needed_widths(task, source, point, truth))
-    return RollingForecasts(
+    return RollingEnsemble(
         patterns, task, medians, failed, weights, gates, point, truth, widths, source, quantiles
     )
 

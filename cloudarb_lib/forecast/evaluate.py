@@ -13,9 +13,10 @@ from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast.cheapest_places import CheapestPlaces
-from cloudarb_lib.forecast.ensemble import RollingForecasts, rolling_forecasts, rolling_origins
+from cloudarb_lib.forecast.ensemble import rolling_origins, run_members, task_of
 from cloudarb_lib.forecast.path_scores import PathScores, score_paths
 from cloudarb_lib.forecast.patterns import find_patterns
+from cloudarb_lib.forecast.rolling import RollingForecasts, rolling_forecasts
 from cloudarb_lib.forecast.score_table import LAST_VALUE, OFFER, ScoredSeries, score_table
 from cloudarb_lib.forecast.targets import Targets
 
@@ -50,6 +51,7 @@ def walk_forward(
     listed: Panel | None = None,
     rivals: Mapping[str, Forecaster] | None = None,
     since: str = "",
+    compare: bool = False,
 ) -> Scored:
     """Forecast from past origins, and score what came.
 
@@ -63,6 +65,7 @@ def walk_forward(
     listed : as in ``find_patterns``.
     rivals : other forecasts to score beside these, by name; horizons in increasing order.
     since : as in ``score_table``.
+    compare : whether members that forecast a market are fitted and scored on list prices too.
 
     Raises
     ------
@@ -75,9 +78,15 @@ def walk_forward(
     patterns = find_patterns(panel, listed=listed)
     targets = Targets.of(panel, origins)
     horizon = targets.horizons[-1]
-    positions = rolling_origins(patterns, targets.starts, horizon=horizon)
+    positions = targets.starts
+    if patterns.is_market.any():
+        positions = rolling_origins(patterns, targets.starts, horizon=horizon)
     forecasts = rolling_forecasts(patterns, positions, horizon=horizon, seed=seed, keep=keep)
-    models = models_of(forecasts, positions, targets) | dict(rivals or {})
+    members = forecasts.members
+    if compare and not patterns.is_market.any():
+        task = task_of(patterns, positions, horizon=horizon, seed=seed)
+        members = {name: answer.median for name, answer in run_members(task, keep=keep)[0].items()}
+    models = models_of(forecasts, members, targets) | dict(rivals or {})
     series = score_models(models, targets, seed=seed)
     scores = [score_table(each, targets, since=since) for each in series]
     scored = np.searchsorted(positions, targets.starts)
@@ -106,14 +115,16 @@ def _check_origins(panel: Panel, origins: dict[int, np.ndarray]) -> None:
 
 
 def models_of(
-    forecasts: RollingForecasts, positions: np.ndarray, targets: Targets
+    forecasts: RollingForecasts, members: dict[str, np.ndarray], targets: Targets
 ) -> dict[str, Forecaster]:
-    """Return by name the ensemble, the last value, and each member.
+    """Return by name what is handed over, the last value, and each member.
 
     Parameters
     ----------
-    positions : the origins of the forecasts, among which those of ``targets`` are.
+    forecasts : from origins among which those of ``targets`` are.
+    members : medians (origins of the forecasts, series, steps) by name.
     """
+    positions = forecasts.origins
     of_offer = forecasts.patterns.of_offer
     ahead = targets.positions_ahead
     every = np.arange(len(forecasts.patterns.groups))
@@ -133,8 +144,8 @@ def models_of(
     def last_value(position: int) -> np.ndarray:
         return np.zeros((len(of_offer), 1, len(ahead)))
 
-    members = {name: member(changes) for name, changes in forecasts.members.items()}
-    return {ENSEMBLE: handed_over, **members, LAST_VALUE: last_value}
+    points = {name: member(changes) for name, changes in members.items()}
+    return {ENSEMBLE: handed_over, **points, LAST_VALUE: last_value}
 
 
 def score_models(

@@ -11,16 +11,18 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel, Paths
-from cloudarb_lib.forecast.ensemble import RollingForecasts, rolling_forecasts, rolling_origins
-from cloudarb_lib.forecast.list_prices import list_jumps
+from cloudarb_lib.forecast.ensemble import RollingEnsemble, rolling_origins
 from cloudarb_lib.forecast.members import SLOW
-from cloudarb_lib.forecast.patterns import find_patterns, is_moving
-from cloudarb_lib.forecast.saved import fit, load
-from cloudarb_lib.tables.assumptions import Assumptions
+from cloudarb_lib.forecast.patterns import find_patterns, is_market
+from cloudarb_lib.forecast.rolling import RollingForecasts, rolling_forecasts, with_lists
+from cloudarb_lib.forecast.saved import asked_of, fit, load
 
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
-MAX_AHEAD = pd.Timedelta(days=731)
+MAX_AHEAD = pd.Timedelta(days=1_096)
 MAX_PATH_CELLS = 60_000_000  # half a gigabyte of prices
+
+NO_MEMBERS = pd.DataFrame({"model": "", "series_group": "", "horizon": np.zeros(0, int)})
+"""Tables of a forecast of list prices alone begin like this."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,37 +34,35 @@ class Forecast:
     table : table ``forecast``, quantiles per offer and target.
     paths : the joint sample paths.
     left_out : the offers without a price at the origin, and the reason.
-    rolling : what the ensemble rests on, None where no offer moves.
+    rolling : what it rests on.
     """
 
     table: pd.DataFrame
     paths: Paths
     left_out: pd.DataFrame
-    rolling: RollingForecasts | None
+    rolling: RollingForecasts
 
     @property
     def weights(self) -> pd.DataFrame:
         """Table ``weights`` at the origin."""
-        if self.rolling is None:
-            return pd.DataFrame(columns=["model", "series_group", "horizon", "weight"])
-        return self.rolling.weights_table(-1)
+        if self.rolling.ensemble is None:
+            return NO_MEMBERS.assign(weight=0.0)
+        return self.rolling.ensemble.weights_table(-1)
 
     @property
     def gates(self) -> pd.DataFrame:
         """Members left out at the origin: model, series_group, horizon, reason."""
-        if self.rolling is None:
-            return pd.DataFrame(columns=["model", "series_group", "horizon", "reason"])
-        return self.rolling.gates_table(-1)
+        if self.rolling.ensemble is None:
+            return NO_MEMBERS.assign(reason="")
+        return self.rolling.ensemble.gates_table(-1)
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked of a forecast: steps ahead, number of paths, and what list prices jump by."""
+    """What is asked of a forecast: steps ahead, number of paths, and for which offers."""
 
     ahead: list[int]
     n_paths: int
-    assumptions: Assumptions
-    seed: int
     paths_for: pd.Index | None = None
 
 
@@ -71,20 +71,18 @@ def forecast_offers(
     *,
     horizon_steps: int,
     n_paths: int,
-    assumptions: Assumptions,
     seed: int,
     paths_for: pd.Index | None = None,
     leave_out: tuple[str, ...] = (),
 ) -> Forecast:
     """Return quantiles and joint sample paths of the offers of ``panel`` from its last cell on.
 
-    Spot and market offers come from the ensemble; list prices (on-demand, reserved) stay, but for a
-    rare jump with the stated hazard.
+    List prices come from the simulator of ``lists``, those of a market from the ensemble.
 
     Parameters
     ----------
     paths_for : limits the result to some offers; all of the panel still teaches.
-    leave_out : members that do not take part.
+    leave_out : members of the ensemble that do not take part.
 
     Raises
     ------
@@ -99,21 +97,17 @@ def forecast_offers(
             f"{MAX_AHEAD.days} days.",
             "Forecast fewer steps, or use a coarser grid.",
         )
-    asked = _Request(list(range(1, horizon_steps + 1)), n_paths, assumptions, seed, paths_for)
+    asked = _Request(list(range(1, horizon_steps + 1)), n_paths, paths_for)
 
     def rolling() -> RollingForecasts:
-        return fit(panel, None, horizon_steps=horizon_steps, seed=seed, leave_out=leave_out)
+        fitted = fit(panel, None, horizon_steps=horizon_steps, seed=seed, leave_out=leave_out)
+        return _beside(panel, fitted, horizon_steps, seed)
 
     return _forecast(panel, rolling, asked)
 
 
 def forecast_panels(
-    panels: Sequence[Panel],
-    *,
-    horizon_steps: int,
-    n_paths: int,
-    assumptions: Assumptions,
-    seed: int,
+    panels: Sequence[Panel], *, horizon_steps: int, n_paths: int, seed: int
 ) -> list[Forecast]:
     """Return the forecast from the end of each of ``panels``: one record as it grew.
 
@@ -122,16 +116,12 @@ def forecast_panels(
     count apart from the start. A panel that is not the beginning of the longest, since a price was
     corrected or flagged later, is forecast by itself.
     """
-    asked = _Request(list(range(1, horizon_steps + 1)), n_paths, assumptions, seed)
+    asked = _Request(list(range(1, horizon_steps + 1)), n_paths)
     whole = panels[-1]
-    moves = is_moving(whole.offers)
-    if moves.any():
-        patterns = find_patterns(whole.select(moves), listed=whole.select(~moves))
-        ends = np.arange(len(panels[0].times) - 1, len(whole.times))
-        origins = rolling_origins(patterns, ends, horizon=horizon_steps)
-        rolling = rolling_forecasts(
-            patterns, origins, horizon=horizon_steps, seed=seed, leave_out=SLOW
-        )
+    patterns = find_patterns(whole, listed=whole)
+    ends = np.arange(len(panels[0].times) - 1, len(whole.times))
+    origins = rolling_origins(patterns, ends, horizon=horizon_steps)
+    rolling = rolling_forecasts(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=SLOW)
 
     def from_end(panel: Panel) -> Forecast:
         then = whole.until(panel.times[-1])
@@ -139,12 +129,7 @@ def forecast_panels(
         if then.frame().reindex(columns=panel.offers.index).equals(panel.frame()):
             return _forecast(then, lambda: rolling.until(at), asked)
         return forecast_offers(
-            panel,
-            horizon_steps=horizon_steps,
-            n_paths=n_paths,
-            assumptions=assumptions,
-            seed=seed,
-            leave_out=SLOW,
+            panel, horizon_steps=horizon_steps, n_paths=n_paths, seed=seed, leave_out=SLOW
         )
 
     return [from_end(panel) for panel in panels]
@@ -155,7 +140,6 @@ def forecast_fitted(
     models: Path,
     *,
     n_paths: int,
-    assumptions: Assumptions,
     paths_for: pd.Index | None = None,
     ahead: list[int] | None = None,
 ) -> Forecast:
@@ -173,14 +157,26 @@ def forecast_fitted(
     DataError
         As in ``load``.
     """
-    rolling = load(models, panel)
-    horizon = rolling.task.horizon
+    horizon, seed = asked_of(models)
     if ahead is None:
         ahead = list(range(1, horizon + 1))
     if not ahead or min(ahead) < 1 or max(ahead) > horizon:
         raise ParameterError(f"ahead {ahead}: the models were fitted for 1 to {horizon} steps.")
-    asked = _Request(ahead, n_paths, assumptions, rolling.task.seed, paths_for)
-    return _forecast(panel, lambda: rolling, asked)
+
+    def rolling() -> RollingForecasts:
+        fitted = load(models, panel) if is_market(panel.offers, panel.step).any() else None
+        return _beside(panel, fitted, horizon, seed)
+
+    return _forecast(panel, rolling, _Request(ahead, n_paths, paths_for))
+
+
+def _beside(
+    panel: Panel, ensemble: RollingEnsemble | None, horizon: int, seed: int
+) -> RollingForecasts:
+    """The forecasts from the last cell of a panel, those of its market by a fitted ensemble."""
+    patterns = find_patterns(panel, listed=panel)
+    end = np.array([len(panel.times) - 1])
+    return with_lists(patterns, end, horizon=horizon, seed=seed, ensemble=ensemble)
 
 
 def _forecast(
@@ -199,8 +195,10 @@ def _forecast(
             "are too many, or none.",
             "Name the offers that need paths (paths_for), or ask for fewer paths.",
         )
-    rolling = rolling_of() if is_moving(panel.offers)[rows].any() else None
-    change, follows = _changes(panel, rows, rolling, asked)
+    rolling = rolling_of()
+    only, follows = np.unique(rolling.patterns.of_offer[rows], return_inverse=True)
+    at = np.array(asked.ahead) - 1
+    change = rolling.paths(-1, n_paths=asked.n_paths, only=only, ahead=at)
     factor = np.exp(change, out=change)
     now = panel.price[-1, rows][:, None, None]
     times = panel.times[-1] + pd.TimedeltaIndex(panel.step * np.array(asked.ahead))
@@ -213,32 +211,6 @@ def _forecast(
     table = _quantile_table(paths, quantiles[follows] * now, panel.times[-1])
     left_out = _left_out(panel, np.flatnonzero(is_wanted & ~is_priced))
     return Forecast(table, paths, left_out, rolling)
-
-
-def _changes(
-    panel: Panel, rows: np.ndarray, rolling: RollingForecasts | None, asked: _Request
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log changes (movements, paths, steps), and which of them each offer of ``rows`` follows."""
-    moving = is_moving(panel.offers)
-    moves = moving[rows]
-    at = np.array(asked.ahead) - 1
-    follows = np.zeros(len(rows), int)
-    change, kind = list_jumps(
-        panel.offers.iloc[rows[~moves]],
-        step=panel.step,
-        shape=(asked.n_paths, max(asked.ahead)),
-        assumptions=asked.assumptions,
-        seed=asked.seed,
-    )
-    change = change[:, :, at]
-    follows[~moves] = kind
-    if rolling is not None:
-        position = (np.cumsum(moving) - 1)[rows[moves]]  # among the offers that move
-        only, pattern = np.unique(rolling.patterns.of_offer[position], return_inverse=True)
-        follows[moves] = len(change) + pattern
-        paths = rolling.paths(-1, n_paths=asked.n_paths, only=only, ahead=at)
-        change = np.concatenate([change, paths])
-    return change, follows
 
 
 def _quantile_table(paths: Paths, quantiles: np.ndarray, origin: pd.Timestamp) -> pd.DataFrame:

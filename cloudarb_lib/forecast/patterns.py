@@ -32,9 +32,46 @@ class Patterns:
     cells_per_day: int = 1
     about: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def is_market(self) -> np.ndarray:
+        """Which series are those of a market (patterns,); without attributes all are."""
+        return self.about.get("is_market", np.ones(len(self.groups), bool))
+
+    def select(self, keep: np.ndarray) -> Patterns | None:
+        """Return the patterns for which ``keep`` holds, None where there is none.
+
+        ``of_offer`` is then of those offers that follow one of them.
+        """
+        if not keep.any():
+            return None
+        by_time = ("price_steps", "log_listed")
+        about = {
+            name: values[:, keep] if name in by_time else values[keep]
+            for name, values in self.about.items()
+        }
+        kinds, groups = np.unique(self.groups[keep], return_inverse=True)
+        position = np.cumsum(keep) - 1
+        return Patterns(
+            self.log_price[:, keep],
+            groups,
+            tuple(self.group_names[kind] for kind in kinds),
+            position[self.of_offer[keep[self.of_offer]]],
+            self.cells_per_day,
+            about,
+        )
+
+
+def is_market(offers: pd.DataFrame, step: pd.Timedelta) -> np.ndarray:
+    """Return which offers the ensemble forecasts; the others are list prices.
+
+    What a market prices, and spot prices that are followed from hour to hour.
+    """
+    by_the_hour = offers["purchase_option"].eq("spot") & (step < pd.Timedelta(days=1))
+    return np.asarray(offers["price_kind"].eq("market") | by_the_hour)
+
 
 def is_moving(offers: pd.DataFrame) -> np.ndarray:
-    """Return which offers the ensemble forecasts: spot, and whatever a market prices."""
+    """Return which offers move often: spot, and whatever a market prices."""
     return np.asarray(offers["purchase_option"].eq("spot") | offers["price_kind"].eq("market"))
 
 
@@ -96,7 +133,9 @@ def _found_anew(panel: Panel, listed: Panel | None) -> Patterns:
     codes, kinds = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
     on_demand = panel.offers.iloc[:0] if listed is None else listed.offers
     attributes = offer_attributes(panel.offers, on_demand)
-    kind = [codes, attributes["provider"], attributes["option"]]
+    attributes["is_market"] = is_market(panel.offers, panel.step)
+    attributes["is_spot"] = panel.offers["purchase_option"].eq("spot").to_numpy()
+    kind = [codes, *(attributes[name] for name in ("provider", "option", "is_market"))]
     key = np.ascontiguousarray(np.vstack([np.array(kind, np.int16), key]).T)
     of_offer = pd.factorize(np.array([row.tobytes() for row in key], object), sort=True)[0]
     example = np.unique(of_offer, return_index=True)[1]

@@ -22,10 +22,10 @@ from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.drift import PAGE_HINKLEY, alarms
-from cloudarb_lib.forecast.ensemble import RollingForecasts
+from cloudarb_lib.forecast.ensemble import RollingEnsemble
 from cloudarb_lib.forecast.member import MemberForecast
 from cloudarb_lib.forecast.members import MEMBERS
-from cloudarb_lib.forecast.patterns import Patterns, find_patterns, is_moving
+from cloudarb_lib.forecast.patterns import Patterns, find_patterns, is_market
 from cloudarb_lib.forecast.sample_paths import PathSource
 from cloudarb_lib.forecast.task import Task
 from cloudarb_lib.forecast.weights import weighted_mean
@@ -46,21 +46,31 @@ def fit(
     horizon_steps: int,
     seed: int,
     leave_out: tuple[str, ...] = (),
-) -> RollingForecasts:
+) -> RollingEnsemble | None:
     """Fit, weigh and calibrate all members but ``leave_out`` for the last cell of ``panel``.
 
-    Models are of the offers whose price moves; the others tell discounts. In ``folder``, where one
-    is given, they replace what was there.
+    Models are of the offers that a market prices: list prices are simulated, and nothing is fitted
+    for them. In ``folder``, where one is given, they replace what was there.
+
+    Returns
+    -------
+    RollingEnsemble or None
+        None without such an offer; the folder then says no more than what was asked.
     """
-    patterns = find_patterns(panel.select(is_moving(panel.offers)), listed=panel)
-    end = np.array([len(panel.times) - 1])
-    origins = ensemble.rolling_origins(patterns, end, horizon=horizon_steps)
-    task = ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed)
-    task = replace(task, models=folder)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (MANIFEST, ARRAYS, *_model_files()):
             (folder / name).unlink(missing_ok=True)
+    if not is_market(panel.offers, panel.step).any():
+        if folder:
+            asked = {"horizon": horizon_steps, "seed": seed, "members": []}
+            (folder / MANIFEST).write_text(json.dumps(asked, indent=1))
+        return None
+    patterns = find_patterns(_of_market(panel), listed=panel)
+    end = np.array([len(panel.times) - 1])
+    origins = ensemble.rolling_origins(patterns, end, horizon=horizon_steps)
+    task = ensemble.task_of(patterns, origins, horizon=horizon_steps, seed=seed)
+    task = replace(task, models=folder)
     answers, failed = ensemble.run_members(task, leave_out)
     rolling = ensemble.weigh_and_calibrate(patterns, task, answers, failed)
     if folder:
@@ -68,7 +78,24 @@ def fit(
     return rolling
 
 
-def load(folder: Path, panel: Panel) -> RollingForecasts:
+def asked_of(folder: Path) -> tuple[int, int]:
+    """Return the horizon in steps and the seed of the last ``fit`` into a folder.
+
+    Raises
+    ------
+    DataError
+        Where the folder holds no models.
+    """
+    if not (folder / MANIFEST).exists():
+        raise DataError(f"{folder} holds no fitted models.", ANEW)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return int(manifest["horizon"]), int(manifest["seed"])
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise DataError(f"{folder} cannot be read: {cause}.", ANEW) from cause
+
+
+def load(folder: Path, panel: Panel) -> RollingEnsemble:
     """Return the forecast from the last cell of ``panel`` by the models in ``folder``.
 
     Weights and calibration are those of the last ``fit`` or ``update``, and only members with a
@@ -94,7 +121,7 @@ def load(folder: Path, panel: Panel) -> RollingForecasts:
     no_change = MemberForecast.no_change(task)
     # the price stays for a member that fails now
     medians = {name: answers.get(name, no_change).median for name in names}
-    return RollingForecasts(
+    return RollingEnsemble(
         opened.patterns,
         task,
         medians,
@@ -110,7 +137,7 @@ def load(folder: Path, panel: Panel) -> RollingForecasts:
 
 def update(
     folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float = PAGE_HINKLEY
-) -> RollingForecasts:
+) -> RollingEnsemble:
     """Bring weights and calibration in ``folder`` up to the last cell of ``panel``.
 
     Models are not fitted again, unless an alarm since their fit calls for it: then at the last
@@ -160,9 +187,13 @@ def update(
     return rolling
 
 
+def _of_market(panel: Panel) -> Panel:
+    return panel.select(is_market(panel.offers, panel.step))
+
+
 def _calls_for_refit(panel: Panel, fitted_at: str, *, ks: float, page_hinkley: float) -> bool:
     """Whether an alarm since the fit calls for a new one."""
-    found = alarms(panel.select(is_moving(panel.offers)), ks=ks, page_hinkley=page_hinkley)
+    found = alarms(_of_market(panel), ks=ks, page_hinkley=page_hinkley)
     is_later = found["time_utc"] > pd.Timestamp(fitted_at)
     return bool(((found["action"] == "refit") & is_later).any())
 
@@ -185,7 +216,7 @@ def _model_files() -> list[str]:
     return [member.model_file for member in MEMBERS.values() if member.model_file]
 
 
-def _write(folder: Path, panel: Panel, rolling: RollingForecasts, *, fitted_at: str) -> None:
+def _write(folder: Path, panel: Panel, rolling: RollingEnsemble, *, fitted_at: str) -> None:
     """Write the arrays, and the manifest last."""
     (folder / MANIFEST).unlink(missing_ok=True)
     np.savez_compressed(
@@ -276,7 +307,7 @@ class Opened:
     Attributes
     ----------
     panel : the record, without offers that the models do not know of.
-    patterns : of the offers that move.
+    patterns : of the offers of a market.
     task : of its last cell.
     """
 
@@ -304,7 +335,7 @@ class BeginningCache:
         if _prices_digest(panel) != prices:
             return None
         own = replace(panel, price=panel.price.copy())
-        patterns = find_patterns(panel.select(is_moving(panel.offers)), listed=panel)
+        patterns = find_patterns(_of_market(panel), listed=panel)
         while len(self.found) >= self.most:
             self.found.pop(next(iter(self.found)))
         self.found[prices] = Beginning(own, patterns)
@@ -316,17 +347,18 @@ BEGINNINGS = BeginningCache(most=4)
 
 def _open(folder: Path, panel: Panel) -> Opened:
     """What the folder holds for ``panel``; DataError as in ``load``."""
-    if not (folder / MANIFEST).exists():
-        raise DataError(f"{folder} holds no fitted models.", ANEW)
+    asked_of(folder)
     changed_at = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in folder.iterdir()))
     kept = _read(folder, changed_at)
     manifest = kept.manifest
-    panel = panel.select(panel.offers.index.isin(manifest["offers"]) | is_moving(panel.offers))
+    panel = panel.select(
+        panel.offers.index.isin(manifest["offers"]) | is_market(panel.offers, panel.step)
+    )
     past = panel.until(pd.Timestamp(manifest["until"]))
     beginning = BEGINNINGS.of(past, manifest["prices"])
     if beginning is None:
         raise DataError(f"the models in {folder} were fitted on other offers or prices.", ANEW)
-    moving = panel.select(is_moving(panel.offers))
+    moving = _of_market(panel)
     patterns = find_patterns(moving, listed=panel, beginning=beginning.patterns)
     end = np.array([len(panel.times) - 1])
     task = ensemble.task_of(patterns, end, horizon=manifest["horizon"], seed=manifest["seed"])

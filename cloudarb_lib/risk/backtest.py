@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, ParameterError
+<<<<<<< HEAD
 from cloudarb_lib.base.measures import value_at_risk, var_and_cvar
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.forecast import forecast_panels, is_moving
@@ -17,6 +18,17 @@ from cloudarb_lib.risk.rent import paid_per_hour, step_means
 from cloudarb_lib.risk.simulate import SIMULATORS, draw_costs
 from cloudarb_lib.risk.tested_plans import LIKE_THE_PAGE, plans_at, tested_offers
 from cloudarb_lib.tables.assumptions import Assumptions
+=======
+from cloudarb_lib.base.measures import value_at_risk
+from cloudarb_lib.base.types import Panel
+from cloudarb_lib.forecast import is_moving
+from cloudarb_lib.forecast.patterns import find_patterns
+from cloudarb_lib.forecast.rolling import rolling_forecasts
+from cloudarb_lib.risk.coverage import acerbi_szekely, christoffersen, kupiec
+from cloudarb_lib.risk.measures import cvar, var
+from cloudarb_lib.risk.returns import LEAST_STEPS
+from cloudarb_lib.risk.simulate import N_DRAWS, draw_costs
+>>>>>>> 36d0cf6 (List prices are forecast by the simulator, those of a market by the ensemble)
 
 TRUSTED = "forecast"
 """The model of every page: the forecast's joint paths. The others stand beside it as a range."""

@@ -14,7 +14,6 @@ from cloudarb_lib.testing.forecasts import (
     forecast_of,
     median_of,
     medians,
-    some_assumptions,
     spiking,
     stepping,
     trending,

@@ -9,10 +9,9 @@ from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.offers import forecast_offers
 from cloudarb_lib.forecast.task import Task
-from cloudarb_lib.tables.assumptions import Assumptions
 
 
-def a_panel(price, options="spot", models="H100", providers="gcp", step="7D"):
+def a_panel(price, options="spot", models="H100", providers="gcp", step="7D", kind="administered"):
     price = np.asarray(price, float)
     n = price.shape[1]
     offers = pd.DataFrame(
@@ -25,7 +24,7 @@ def a_panel(price, options="spot", models="H100", providers="gcp", step="7D"):
             "term": "",
             "gpu_model": models,
             "gpu_count": 8.0,
-            "price_kind": "administered",
+            "price_kind": kind,
         },
         index=pd.Index([f"o{i}" for i in range(n)], name="offer_id"),
     )
@@ -42,17 +41,6 @@ def stepping(seed=0, times=80, series=12, drift=0.0, every=4):
     review = (np.arange(times) % every == 0)[:, None] & (rng.random((times, series)) < 0.8)
     shock = rng.normal(drift, 0.05, (times, 1)) + rng.normal(0, 0.02, (times, series))
     return np.exp(np.cumsum(np.where(review, shock, 0), axis=0)) * np.linspace(1, 40, series)
-
-
-def some_assumptions(per_year=0.0, down=1.0, size=0.3):
-    rows = [
-        (f"list_price_jump_{what}/{option}", value)
-        for what, value in (("per_year", per_year), ("down_share", down), ("size", size))
-        for option in ("on_demand", "reserved")
-    ]
-    return Assumptions(
-        pd.DataFrame(rows, columns=["name", "value"]).assign(unit="1", source="test", date="2026")
-    )
 
 
 def a_task(price, groups=None, origins=None, horizon=4, cells_per_day=1):
@@ -73,11 +61,11 @@ def medians(answers):
 
 
 def forecast_of(panel, **changed):
-    settings = {"horizon_steps": 6, "n_paths": 200, "assumptions": some_assumptions(), "seed": 3}
+    settings = {"horizon_steps": 6, "n_paths": 200, "seed": 3}
     return forecast_offers(panel, **{**settings, **changed})
 
 
-def damaged(times=110, step="7D"):
+def damaged(times=110, step="7D", kind="administered"):
     """Prices of 20 series: the first seven damaged each in its way, the others sound."""
     price = stepping(times=times, series=20, drift=-0.02)
     price[:-1, 1] = np.nan  # one point
@@ -86,7 +74,7 @@ def damaged(times=110, step="7D"):
     price[times - 10 :, 4] = np.nan  # withdrawn
     price[:, 5] = np.nan  # all missing
     price[: times - 4, 6] = np.nan  # new at the end
-    return a_panel(price, step=step)
+    return a_panel(price, step=step, kind=kind)
 
 
 def trending(times=140, series=20, seed=3):

@@ -110,7 +110,7 @@ def test_one_walk_forecasts_from_every_origin_and_what_was_corrected_is_forecast
         "us-a:spot": [(0, 10.0), (9, 10.5), (18, 9.5), (27, 10.0)],
         "us-b:spot": PRICES["us-b:spot"],
     }
-    terms = {"horizon_steps": 4, "n_paths": 50, "assumptions": load_assumptions(), "seed": 1}
+    terms = {"horizon_steps": 4, "n_paths": 50, "seed": 1}
 
     def panel(weeks, record=None, **changes):
         at, record = START + weeks * WEEK, record or Record(prices)

@@ -44,7 +44,9 @@ def test_the_member_of_the_page_is_found_keeps_the_rules_and_is_weighed(found_wi
     level = np.zeros((110, 20))
     for cell in range(1, 110):  # each price comes back by half
         level[cell] = 0.5 * level[cell - 1] + rng.normal(0, 0.1, 20)
-    forecast = forecast_of(a_panel(np.exp(level)), leave_out=("boosting", "damped_trend"))
+    forecast = forecast_of(
+        a_panel(np.exp(level), kind="market"), leave_out=("boosting", "damped_trend")
+    )
     weight = forecast.weights.groupby("model")["weight"].mean()
     assert weight["half_way_back"] > 0.02
     assert weight.sum() == pytest.approx(1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudarb_lib import forecast as fc
-from cloudarb_lib.forecast import ensemble, evaluate, features, sample_paths
+from cloudarb_lib.forecast import ensemble, evaluate, features, rolling, sample_paths
 from cloudarb_lib.forecast.member import Member, MemberForecast
 from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns
@@ -39,7 +39,7 @@ def test_no_forecast_changes_when_only_the_future_does(seed, cut):
     found = []
     for price in (past, other):
         codes = find_patterns(a_panel(price, models=["H100", "L4"] * 6))
-        found.append(ensemble.rolling_forecasts(codes, np.arange(20, 79), horizon=4, seed=1))
+        found.append(ensemble.rolling_ensemble(codes, np.arange(20, 79), horizon=4, seed=1))
     a, b = found
     assert (a.task.groups == b.task.groups).all()
     assert sorted(groups) == sorted(a.task.groups)
@@ -61,9 +61,9 @@ def test_no_forecast_goes_beyond_reason():
     """Steps that double an hourly price each day must not add up to a price 2^30 times as high."""
     price = np.exp(np.log(2) * np.floor(np.arange(400) / 24))[:, None] * np.ones(3)
     patterns = find_patterns(a_panel(price[:300], step="1h"))
-    rolling = ensemble.rolling_forecasts(patterns, np.arange(200, 290, 10), horizon=72, seed=1)
+    found = ensemble.rolling_ensemble(patterns, np.arange(200, 290, 10), horizon=72, seed=1)
     assert patterns.cells_per_day == 24
-    for change in (*rolling.members.values(), rolling.paths(-1, n_paths=20, only=np.arange(1))):
+    for change in (*found.members.values(), found.paths(-1, n_paths=20, only=np.arange(1))):
         assert change.max() < 2 * sample_paths.MAX_CHANGE_LOG
         assert change.min() >= -np.log(price.max()) - features.CAP_LOG  # down, to where it has been
 
@@ -73,18 +73,18 @@ def test_a_market_may_return_as_far_as_it_has_been_and_a_price_list_may_not():
     price[290:, 0] = 50.0
     for step, most in (("1h", np.log(50)), ("7D", sample_paths.MAX_CHANGE_LOG)):
         patterns = find_patterns(a_panel(price, step=step))
-        rolling = ensemble.rolling_forecasts(patterns, np.arange(200, 299, 7), horizon=2, seed=1)
+        found = ensemble.rolling_ensemble(patterns, np.arange(200, 299, 7), horizon=2, seed=1)
         spiked = np.argmax(patterns.log_price[298])
-        np.testing.assert_allclose(rolling.members["median_168"][-1, spiked], -most)
+        np.testing.assert_allclose(found.members["median_168"][-1, spiked], -most)
 
 
 def test_paths_of_a_market_stay_near_the_extremes_that_it_has_shown():
     rng = np.random.default_rng(5)
     price = np.exp(np.where(rng.random((300, 4)) < 0.1, 1.0, 0.0))  # spikes, that end
-    rolling = ensemble.rolling_forecasts(
+    found = ensemble.rolling_ensemble(
         find_patterns(a_panel(price, step="1h")), np.arange(280, 300), horizon=12, seed=1
     )
-    drawn = rolling.task.log_price[299][:, None, None] + rolling.paths(
+    drawn = found.task.log_price[299][:, None, None] + found.paths(
         -1, n_paths=200, only=np.arange(4)
     )
     assert drawn.max() <= 1.0 + 2 * features.CAP_LOG
@@ -101,7 +101,7 @@ def test_a_failing_member_is_reported_and_stops_nobody(monkeypatch):
     broken = {"boosting": raises, "damped_trend": not_a_number}
     for name, forecast in broken.items():
         monkeypatch.setitem(MEMBERS, name, Member(name, forecast))
-    result = forecast_of(a_panel(stepping()))
+    result = forecast_of(a_panel(stepping(), kind="market"))
     why = result.gates.groupby("model")["reason"].first()
     assert why["boosting"] == "failed: RuntimeError: no luck"
     assert why["damped_trend"] == "failed: DataError: it returned a number that is not finite."
@@ -137,15 +137,15 @@ def test_origins_are_each_sixth_hour_fewer_of_very_many_series_and_go_on_where_t
     assert later[0] >= 2003 - 52 * 24
 
 
-@pytest.mark.parametrize("step", ["7D", "1h"])
-def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, monkeypatch):
+@pytest.mark.parametrize(("step", "kind"), [("7D", "administered"), ("1h", "market")])
+def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, kind, monkeypatch):
     """Same origins to learn from, weights and intervals: the back-test merely knows what came."""
     made, ahead = [], 4
-    whole = a_panel(stepping(times=200, drift=-0.1), step=step)
+    whole = a_panel(stepping(times=200, drift=-0.1), step=step, kind=kind)
     at = len(whole.times) - 1 - ahead
 
     def noted(*arguments, **settings):
-        made.append(ensemble.rolling_forecasts(*arguments, **settings))
+        made.append(rolling.rolling_forecasts(*arguments, **settings))
         return made[0]
 
     monkeypatch.setattr(evaluate, "rolling_forecasts", noted)
@@ -156,5 +156,6 @@ def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, monkeypatc
     live = forecast_of(whole.until(whole.times[at]), horizon_steps=ahead)
     said = live.table["price_usd_per_hour"].to_numpy().reshape(quantiles.shape)
     np.testing.assert_allclose(said, quantiles * whole.price[at][:, None, None], rtol=1e-12)
-    assert len(live.rolling.task.origins) == len(then.task.origins)
-    assert (live.weights["weight"] > 0).groupby(live.weights["model"]).any().sum() > 1
+    if kind == "market":
+        assert len(live.rolling.ensemble.task.origins) == len(then.origins)
+        assert (live.weights["weight"] > 0).groupby(live.weights["model"]).any().sum() > 1

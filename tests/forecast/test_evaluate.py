@@ -29,7 +29,8 @@ def scored():
         return np.full((6, 1, 2), np.log(1.01))
 
     panel = a_panel(price)
-    scores = walk_forward(panel, origins=origins, seed=1, rivals={"one_percent_up": above}).scores
+    rivals = {"one_percent_up": above}
+    scores = walk_forward(panel, origins=origins, seed=1, rivals=rivals, compare=True).scores
     return price, origins, scores
 
 
@@ -215,7 +216,7 @@ def test_damaged_series_are_scored_where_they_can_be_and_stop_no_other():
 
 
 def test_a_trend_is_rewarded_and_weights_and_pits_are_those_of_the_origins():
-    panel = a_panel(stepping(4, drift=-0.1), models=["H100", "L4"] * 6)
+    panel = a_panel(stepping(4, drift=-0.1), models=["H100", "L4"] * 6, kind="market")
     origins = spaced(80, first=58, horizons=[1, 4], origins=40)
     scores, weights, pits = walk_forward(panel, origins=origins, seed=1)
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
@@ -258,7 +259,9 @@ def test_all_members_take_part(monkeypatch):
     for member in (*prophet.MEMBERS, *lstm.MEMBERS):
         monkeypatch.setitem(MEMBERS, member.name, member)
     price = stepping(seed=4, times=90, series=12, drift=-0.03)
-    scores = walk_forward(a_panel(price), origins={4: np.arange(60, 86, 5)}, seed=1).scores
+    scores = walk_forward(
+        a_panel(price), origins={4: np.arange(60, 86, 5)}, seed=1, compare=True
+    ).scores
     assert {"prophet", "lstm", "seasonal_naive"} <= set(headline(scores).index.get_level_values(0))
 
 

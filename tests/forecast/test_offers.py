@@ -6,7 +6,7 @@ import pytest
 from cloudarb_lib import forecast as fc
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.tables.validation import validate
-from cloudarb_lib.testing import a_panel, forecast_of, some_assumptions, stepping
+from cloudarb_lib.testing import a_panel, forecast_of, stepping
 
 pytestmark = pytest.mark.fit
 
@@ -35,33 +35,12 @@ def test_the_forecast_table_is_what_the_paths_say():
 
 def test_a_seed_gives_the_same_worlds_and_a_part_the_same_as_the_whole():
     panel = a_panel(stepping(), options=["spot"] * 9 + ["on_demand"] * 3)
-    some = some_assumptions(per_year=20.0)
-    one, two = forecast_of(panel, assumptions=some), forecast_of(panel, assumptions=some)
+    one, two = forecast_of(panel), forecast_of(panel)
     np.testing.assert_array_equal(one.paths.values, two.paths.values)
-    part = forecast_of(panel, assumptions=some, paths_for=panel.offers.index[[2, 10]])
+    part = forecast_of(panel, paths_for=panel.offers.index[[2, 10]])
     assert list(part.paths.offer_ids) == ["o2", "o10"]
     np.testing.assert_array_equal(part.paths.values, one.paths.values[[2, 10]])
     assert not np.array_equal(forecast_of(panel, seed=4).paths.values[0], one.paths.values[0])
-
-
-def test_list_prices_stay_but_for_the_stated_jump():
-    panel = a_panel(stepping(series=4), options=["on_demand", "on_demand", "reserved", "spot"])
-    calm = forecast_of(panel).paths.values
-    assert (calm[:3] == panel.price[-1, :3, None, None]).all()
-    rate, size = 2.0, 0.3
-    used = some_assumptions(rate, 1.0, size)
-    jumpy = (
-        forecast_of(panel, assumptions=used, n_paths=20_000).paths.values
-        / panel.price[-1, :, None, None]
-    )
-    hit = (jumpy[0, :, -1] < 1).mean()
-    want = 1 - np.exp(-rate * 6 * 7 / 365)
-    assert abs(hit - want) < 4 * np.sqrt(want * (1 - want) / 20_000)
-    np.testing.assert_array_equal(jumpy[0] < 1, jumpy[1] < 1)  # one model: one jump
-    assert np.isclose(
-        jumpy[0].min(), (1 - size) ** np.round(np.log(jumpy[0].min()) / np.log(1 - size))
-    )
-    assert len(used.used) == 6
 
 
 def test_bad_input_has_a_defined_outcome_and_stops_nobody():
@@ -91,7 +70,7 @@ def test_bad_input_has_a_defined_outcome_and_stops_nobody():
 def test_guards():
     panel = a_panel(stepping())
     for steps in (0, 300):
-        with pytest.raises(ParameterError, match="not between 1 and 731 days"):
+        with pytest.raises(ParameterError, match="not between 1 and 1096 days"):
             forecast_of(panel, horizon_steps=steps)
     for paths in (0, 10_000_000):
         with pytest.raises(ParameterError, match="too many, or none"):

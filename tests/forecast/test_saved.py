@@ -13,7 +13,7 @@ from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.forecast import ensemble, saved
 from cloudarb_lib.forecast.members import MEMBERS, SLOW, lstm, prophet
-from cloudarb_lib.testing import a_panel, damaged, some_assumptions, spiking, stepping
+from cloudarb_lib.testing import a_panel, damaged, spiking, stepping
 
 pytestmark = pytest.mark.fit
 
@@ -27,27 +27,24 @@ def prices():
 
 @pytest.fixture
 def fitted(prices, tmp_path):
-    fc.fit(a_panel(prices[:CELLS]), tmp_path, horizon_steps=AHEAD, seed=3, leave_out=SLOW)
+    fc.fit(
+        a_panel(prices[:CELLS], kind="market"),
+        tmp_path,
+        horizon_steps=AHEAD,
+        seed=3,
+        leave_out=SLOW,
+    )
     return tmp_path
 
 
 def ask(panel, folder, **changed):
-    return fc.forecast_fitted(
-        panel, folder, **{"n_paths": 100, "assumptions": some_assumptions(), **changed}
-    )
+    return fc.forecast_fitted(panel, folder, **{"n_paths": 100, **changed})
 
 
 def test_a_forecast_from_kept_models_is_that_of_fitting_there_and_then(prices, fitted):
-    panel = a_panel(prices[:CELLS], options=["spot"] * 30)
+    panel = a_panel(prices[:CELLS], options=["spot"] * 30, kind="market")
     here = ask(panel, fitted)
-    there = fc.forecast_offers(
-        panel,
-        horizon_steps=AHEAD,
-        n_paths=100,
-        assumptions=some_assumptions(),
-        seed=3,
-        leave_out=SLOW,
-    )
+    there = fc.forecast_offers(panel, horizon_steps=AHEAD, n_paths=100, seed=3, leave_out=SLOW)
     np.testing.assert_allclose(here.paths.values, there.paths.values, rtol=1e-9)
     pd.testing.assert_frame_equal(here.table, there.table)
     pd.testing.assert_frame_equal(here.weights, there.weights)
@@ -69,7 +66,7 @@ def test_nothing_is_fitted_to_forecast_later_and_only_members_with_a_weight_are_
     monkeypatch.setattr(lightgbm, "train", no_fit)
     monkeypatch.setattr(lightgbm.Booster, "refit", no_fit)
     for cells in (CELLS + 1, CELLS + 12):
-        walk = fc.load(fitted, a_panel(prices[:cells]))
+        walk = fc.load(fitted, a_panel(prices[:cells], kind="market"))
         idle = ~walk.weights[0].any(axis=(1, 2))
         assert idle.any()
         for name, unasked in zip(walk.members, idle, strict=True):
@@ -84,20 +81,20 @@ def test_nothing_is_fitted_to_forecast_later_and_only_members_with_a_weight_are_
 def test_new_observations_change_weights_and_calibration_at_once_without_a_fit(
     prices, fitted, monkeypatch
 ):
-    before = fc.load(fitted, a_panel(prices[:CELLS]))
+    before = fc.load(fitted, a_panel(prices[:CELLS], kind="market"))
     models = {name: (fitted / name).read_bytes() for name in ("boosting.json", "step_process.json")}
     monkeypatch.setattr(
         saved, "alarms", lambda *_, **__: pd.DataFrame(columns=["action", "time_utc"])
     )
-    walk = fc.update(fitted, a_panel(prices[: CELLS + 8]))
+    walk = fc.update(fitted, a_panel(prices[: CELLS + 8], kind="market"))
     assert walk.task.origins[-1] == CELLS + 7
     assert len(walk.task.origins) == 53
     assert not np.allclose(walk.weights[-1], before.weights[-1])
     assert not np.allclose(walk.widths[-1], before.widths[-1])
     assert models == {name: (fitted / name).read_bytes() for name in models}
-    later = fc.load(fitted, a_panel(prices[: CELLS + 8]))
+    later = fc.load(fitted, a_panel(prices[: CELLS + 8], kind="market"))
     np.testing.assert_array_equal(later.weights[-1], walk.weights[-1])
-    once = fc.update(fitted, a_panel(prices[: CELLS + 8]))  # nothing new
+    once = fc.update(fitted, a_panel(prices[: CELLS + 8], kind="market"))  # nothing new
     np.testing.assert_allclose(once.weights[-1], walk.weights[-1], atol=1e-6)
 
 
@@ -108,10 +105,14 @@ def test_step_by_step_is_the_same_as_at_once(prices, tmp_path, monkeypatch):
     walks = []
     for name, stops in (("a", [CELLS + 6]), ("b", [CELLS + 1, CELLS + 4, CELLS + 6])):
         fc.fit(
-            a_panel(prices[:CELLS]), tmp_path / name, horizon_steps=AHEAD, seed=3, leave_out=SLOW
+            a_panel(prices[:CELLS], kind="market"),
+            tmp_path / name,
+            horizon_steps=AHEAD,
+            seed=3,
+            leave_out=SLOW,
         )
         for stop in stops:
-            walk = fc.update(tmp_path / name, a_panel(prices[:stop]))
+            walk = fc.update(tmp_path / name, a_panel(prices[:stop], kind="market"))
         walks.append(walk)
     np.testing.assert_allclose(walks[0].weights[-1], walks[1].weights[-1])
     np.testing.assert_allclose(walks[0].point[-1], walks[1].point[-1])
@@ -123,7 +124,7 @@ def test_an_alarm_since_the_fit_calls_for_a_new_one_and_boosting_begins_where_it
     shaken = np.exp(np.cumsum(np.where(np.arange(30) % 2 == 0, 0.4, -0.4)))
     wild = np.concatenate([prices[:CELLS], prices[CELLS - 1] * shaken[:, None]])
     before = (fitted / "boosting.json").read_text()
-    panel = a_panel(wild)
+    panel = a_panel(wild, kind="market")
     found = fc.alarms(panel)
     called = found[(found["action"] == "refit") & (found["time_utc"] > panel.times[CELLS - 1])]
     assert len(called)  # the record has to call for it
@@ -139,9 +140,9 @@ def test_an_alarm_since_the_fit_calls_for_a_new_one_and_boosting_begins_where_it
 def test_offers_that_part_company_after_the_fit_each_go_their_own_way(tmp_path):
     base = stepping(seed=5, times=CELLS + 3, series=12, drift=-0.03)
     twin = np.column_stack([base, base[:, 0]])
-    fc.fit(a_panel(twin[:CELLS]), tmp_path, horizon_steps=2, seed=3, leave_out=SLOW)
+    fc.fit(a_panel(twin[:CELLS], kind="market"), tmp_path, horizon_steps=2, seed=3, leave_out=SLOW)
     twin[CELLS:, 12] *= 1.5
-    walk = fc.update(tmp_path, a_panel(twin))
+    walk = fc.update(tmp_path, a_panel(twin, kind="market"))
     assert walk.patterns.of_offer[0] != walk.patterns.of_offer[12]
     k = walk.patterns.of_offer
     for forecast in walk.members.values():
@@ -176,7 +177,7 @@ def test_damaged_series_are_kept_and_brought_up_to_date_like_others(tmp_path):
 
 @pytest.mark.parametrize("name", ["boosting.json", "arrays.npz", "manifest.json"])
 def test_what_was_tampered_with_is_refused(prices, fitted, name):
-    panel = a_panel(prices[:CELLS])
+    panel = a_panel(prices[:CELLS], kind="market")
     fc.load(fitted, panel)  # read once already: still seen
     file = fitted / name
     file.write_bytes(file.read_bytes()[:-20])
@@ -186,7 +187,7 @@ def test_what_was_tampered_with_is_refused(prices, fitted, name):
 
 def test_list_prices_tell_discounts_and_are_part_of_what_the_models_know(prices, tmp_path):
     whole = np.column_stack([prices, prices[:1].repeat(len(prices), axis=0)])
-    panel = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30)
+    panel = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30, kind="market")
     panel.offers["region"] = [f"r{k}" for k in range(30)] * 2
     walk = fc.fit(
         panel.until(panel.times[CELLS - 1]), tmp_path, horizon_steps=2, seed=3, leave_out=SLOW
@@ -201,7 +202,7 @@ def test_list_prices_tell_discounts_and_are_part_of_what_the_models_know(prices,
         atol=1e-6,
     )
     whole[40, 37] *= 1.01
-    changed = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30)
+    changed = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30, kind="market")
     changed.offers["region"] = panel.offers["region"]
     with pytest.raises(DataError, match="other offers or prices"):
         fc.load(tmp_path, changed)
@@ -213,15 +214,15 @@ def test_other_prices_or_offers_are_refused(prices, fitted, tmp_path):
     other = prices[:CELLS].copy()
     other[50, 3] *= 1.001
     for panel in (
-        a_panel(other),
-        a_panel(prices[:CELLS, :29]),
-        a_panel(prices[: CELLS - 1]),
-        a_panel(prices[:CELLS], step="1D"),
+        a_panel(other, kind="market"),
+        a_panel(prices[:CELLS, :29], kind="market"),
+        a_panel(prices[: CELLS - 1], kind="market"),
+        a_panel(prices[:CELLS], step="1D", kind="market"),
     ):
         with pytest.raises(DataError, match="other offers or prices"):
             fc.load(fitted, panel)
     with pytest.raises(DataError, match="holds no fitted models"):
-        fc.load(tmp_path / "none", a_panel(prices[:CELLS]))
+        fc.load(tmp_path / "none", a_panel(prices[:CELLS], kind="market"))
 
 
 def rewritten(folder, **changes):
@@ -238,10 +239,10 @@ def rewritten(folder, **changes):
 @pytest.mark.parametrize("changes", [{"code": "other"}, {"code": None}, {"files": None}])
 def test_a_folder_of_another_version_is_refused_with_the_way_out(prices, fitted, changes):
     rewritten(fitted)
-    fc.load(fitted, a_panel(prices[:CELLS]))
+    fc.load(fitted, a_panel(prices[:CELLS], kind="market"))
     rewritten(fitted, **changes)
     with pytest.raises(DataError, match=r"Fit the models anew"):
-        fc.load(fitted, a_panel(prices[:CELLS]))
+        fc.load(fitted, a_panel(prices[:CELLS], kind="market"))
 
 
 @pytest.mark.parametrize("package", ["lightgbm", "scikit-learn", "numpy", "cloudarb"])
@@ -252,14 +253,14 @@ def test_models_of_another_version_of_a_package_are_refused(prices, fitted, pack
     rewritten(fitted, versions=others | ({package: version} if version else {}))
     wrote = f"written with {package} {version or 'none'}, and this is {versions[package]}"
     with pytest.raises(DataError, match=f"{wrote}.*Fit the models anew"):
-        fc.load(fitted, a_panel(prices[:CELLS]))
+        fc.load(fitted, a_panel(prices[:CELLS], kind="market"))
 
 
 def test_the_versions_of_packages_that_only_absent_members_need_do_not_matter(prices, fitted):
     versions = json.loads((fitted / "manifest.json").read_text())["versions"]
     assert {"lightgbm", "scikit-learn", "statsmodels"} <= set(versions)
     assert not {"prophet", "keras", "tensorflow-cpu"} & set(versions)
-    fc.load(fitted, a_panel(prices[:CELLS]))
+    fc.load(fitted, a_panel(prices[:CELLS], kind="market"))
 
 
 def test_the_digest_of_the_code_is_of_every_file_of_the_forecast():
@@ -269,7 +270,10 @@ def test_the_digest_of_the_code_is_of_every_file_of_the_forecast():
 
 def test_what_is_kept_in_memory_is_not_changed_by_who_asks(prices, fitted):
     """The same forecast again and again, also after one of another length."""
-    short, long = a_panel(prices[:CELLS]), a_panel(prices[: CELLS + 3])
+    short, long = (
+        a_panel(prices[:CELLS], kind="market"),
+        a_panel(prices[: CELLS + 3], kind="market"),
+    )
     first, _, again = (ask(panel, fitted) for panel in (short, long, short))
     np.testing.assert_array_equal(first.paths.values, again.paths.values)
     pd.testing.assert_frame_equal(first.weights, again.weights)
@@ -282,14 +286,14 @@ def test_arrays_of_another_version_are_refused(prices, fitted, gone):
     np.savez(fitted / "arrays.npz", **others)
     rewritten(fitted, files={"arrays.npz": digest_values((fitted / "arrays.npz").read_bytes())})
     with pytest.raises(DataError, match=f"{gone}.*Fit the models anew"):
-        fc.load(fitted, a_panel(prices[:CELLS]))
+        fc.load(fitted, a_panel(prices[:CELLS], kind="market"))
 
 
 def test_a_manifest_that_was_tampered_with_is_refused(prices, fitted):
     told = json.loads((fitted / "manifest.json").read_text())
     (fitted / "manifest.json").write_text(json.dumps({**told, "horizon": 3}))
     with pytest.raises(DataError, match=r"manifest.json is not the file"):
-        fc.load(fitted, a_panel(prices[:CELLS]))
+        fc.load(fitted, a_panel(prices[:CELLS], kind="market"))
 
 
 def test_no_pickle_is_read(prices, fitted):
@@ -297,7 +301,7 @@ def test_no_pickle_is_read(prices, fitted):
     np.savez(fitted / "arrays.npz", weights=np.array([{}], dtype=object))
     rewritten(fitted, files={"arrays.npz": digest_values((fitted / "arrays.npz").read_bytes())})
     with pytest.raises(DataError, match="allow_pickle=False"):
-        fc.update(fitted, a_panel(prices[: CELLS + 1]))
+        fc.update(fitted, a_panel(prices[: CELLS + 1], kind="market"))
     for source in Path(saved.__file__).parent.rglob("*.py"):
         assert "import pickle" not in source.read_text()
 
@@ -305,7 +309,7 @@ def test_no_pickle_is_read(prices, fitted):
 def test_prophet_and_the_network_are_kept_too(prices, tmp_path, monkeypatch):
     for member in (*prophet.MEMBERS, *lstm.MEMBERS):
         monkeypatch.setitem(MEMBERS, member.name, member)
-    panel, later = a_panel(prices[:CELLS]), a_panel(prices)
+    panel, later = a_panel(prices[:CELLS], kind="market"), a_panel(prices, kind="market")
     walk = fc.fit(panel, tmp_path, horizon_steps=AHEAD, seed=3)
     assert {"prophet.json", "lstm.keras", "boosting.json", "step_process.json"} <= {
         f.name for f in tmp_path.iterdir()

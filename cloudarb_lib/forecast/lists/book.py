@@ -34,8 +34,8 @@ class PriceList:
     group_of : (places,), the group of each, codes of this list.
     step : (times, series), log changes; as from ``features.price_steps``.
     known : (times, series), whether there is a price now and one cell before.
-    discount : (times, places), log of the price over that on demand, mean of the place; NaN where
-        either is unknown.
+    discount : (times, places), log of the spot price over that on demand, mean of the place; NaN
+        where either is unknown.
     """
 
     series: np.ndarray
@@ -152,7 +152,8 @@ def _discounts(
     listed = patterns.about.get("log_listed")
     if listed is None:
         return np.full((len(level), int(place_of.max()) + 1), np.nan)
-    gap = pd.DataFrame((level - carry_forward(listed[:, series])).T)
+    is_spot = patterns.about["is_spot"][series]
+    gap = pd.DataFrame(np.where(is_spot, level - carry_forward(listed[:, series]), np.nan).T)
     return gap.groupby(place_of).mean().to_numpy().T
 
 

@@ -12,7 +12,7 @@ Mincer and Zarnowitz, The evaluation of economic forecasts, 1969.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ CALIBRATED_STEPS = np.array([1, 2, 4, 8, 13, 26])
 """Steps ahead whose widths are learned; those between take a part of both neighbours', those beyond
 the last that of the last: nothing on record judges them."""
 CALIBRATION_CELLS = 104
-"""Cells before the first origin from which both are learned."""
+"""Cells before an origin from which both are learned."""
 CALIBRATION_PATHS = 128
 WIDTH_HALF_LIFE_CELLS = 26.0
 DRIFT_HALF_LIFE_CELLS = 52.0
@@ -95,6 +95,14 @@ class RollingLists:
     origins: np.ndarray
     horizon: int
     lists: tuple[CalibratedList, ...]
+
+    def first(self, n_origins: int) -> RollingLists:
+        """Return the forecasts at the first origins."""
+        lists = tuple(
+            replace(each, widths=each.widths[:n_origins], drift_trust=each.drift_trust[:n_origins])
+            for each in self.lists
+        )
+        return replace(self, origins=self.origins[:n_origins], lists=lists)
 
     def paths(
         self,
@@ -175,7 +183,6 @@ class _Outcomes:
     def of(cls, simulator: ListSimulator, origins: np.ndarray, steps: np.ndarray) -> _Outcomes:
         prices = simulator.prices
         every = np.arange(len(prices.group_of))
-        rng = np.random.default_rng(simulator.seed)
         counts = np.zeros((len(origins), 1, len(steps), len(conformal.NATS) - 1))
         followed = np.zeros((2, len(origins), len(steps)))
         longest = int(steps[-1])
@@ -187,6 +194,7 @@ class _Outcomes:
             drawn = simulator.paths(
                 int(origin), n_paths=CALIBRATION_PATHS, horizon=longest, only=every, ahead=steps - 1
             )[prices.place_of[heard]]
+            rng = np.random.default_rng([simulator.seed, int(origin)])
             needed = conformal.needed_width(drawn, came[heard], rng=rng)
             counts[i] = conformal.count_widths(needed[None], np.zeros(len(heard), int))[0]
             mean = np.where(np.isfinite(came[heard]), np.expm1(drawn).mean(axis=1), 0.0)
@@ -196,6 +204,8 @@ class _Outcomes:
 
     def widths(self, at: np.ndarray) -> np.ndarray:
         """Widths (cells, steps, ``NATS``) that stood at some cells; none is narrower than drawn."""
+        if not len(self.origins):
+            return np.broadcast_to(conformal.NATS, (len(at), len(self.steps), len(conformal.NATS)))
         counts = self._weights(at, WIDTH_HALF_LIFE_CELLS)
         own = self._own()
         maps = [conformal.width_maps(self.counts, each, own)[0] for each in counts]
@@ -203,6 +213,8 @@ class _Outcomes:
 
     def drift_trust(self, at: np.ndarray) -> np.ndarray:
         """The slope (cells, steps) by which changes had followed simulated means, 0 to 1."""
+        if not len(self.origins):
+            return np.zeros((len(at), len(self.steps)))
         counts = self._weights(at, DRIFT_HALF_LIFE_CELLS)
         heard = self.counts.any(axis=(1, 3))
         windows = (counts * (self._own() * heard)).sum(axis=1)
@@ -214,7 +226,8 @@ class _Outcomes:
     def _weights(self, at: np.ndarray, half_life: float) -> np.ndarray:
         """What each outcome counts at some cells (cells, origins, steps), 0 before it is known."""
         weight = discount_by_age(at, self.origins, int(self.steps[-1]), half_life)
-        return weight[self.steps - 1].transpose(1, 2, 0)
+        is_recent = self.origins >= at[:, None] - CALIBRATION_CELLS
+        return (weight[self.steps - 1] * is_recent).transpose(1, 2, 0)
 
     def _own(self) -> np.ndarray:
         """The share of its time that is an outcome's own (origins, steps)."""

@@ -1,0 +1,133 @@
+"""Rolling-origin forecasts: list prices by their simulator, those of a market by the ensemble."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cloudarb_lib.forecast.ensemble import RollingEnsemble, rolling_ensemble
+from cloudarb_lib.forecast.lists.rolling import RollingLists, rolling_lists
+from cloudarb_lib.forecast.patterns import Patterns
+
+
+@dataclass(frozen=True, eq=False)
+class RollingForecasts:
+    """Forecasts at every origin as they could have been made there; all log changes.
+
+    Attributes
+    ----------
+    origins : increasing cells.
+    lists : of the series that price lists hold, None where there is none.
+    ensemble : of the series of a market, None where there is none.
+    """
+
+    patterns: Patterns
+    origins: np.ndarray
+    horizon: int
+    lists: RollingLists | None
+    ensemble: RollingEnsemble | None
+
+    @property
+    def members(self) -> dict[str, np.ndarray]:
+        """By name, the medians (origins, series, steps) of the members that forecast a market.
+
+        No member forecasts a list: there a median is that the price stays.
+        """
+        if self.ensemble is None:
+            return {}
+        shape = (len(self.origins), len(self.patterns.groups), self.horizon)
+        out = {}
+        for name, median in self.ensemble.members.items():
+            out[name] = np.zeros(shape)
+            out[name][:, self.patterns.is_market] = median
+        return out
+
+    @property
+    def weights(self) -> np.ndarray:
+        """As of ``RollingEnsemble``; without members where there is no market."""
+        if self.ensemble is None:
+            return np.zeros((len(self.origins), 0, 1, self.horizon))
+        return self.ensemble.weights
+
+    def until(self, origin: int) -> RollingForecasts:
+        """Return the forecasts as they stood at an origin, counted from the end (-1: the last)."""
+        n_origins = len(self.origins) + origin + 1
+        lists = self.lists.first(n_origins) if self.lists else None
+        ensemble = self.ensemble.until(origin) if self.ensemble else None
+        return replace(self, origins=self.origins[:n_origins], lists=lists, ensemble=ensemble)
+
+    def paths(
+        self,
+        origin: int,
+        *,
+        n_paths: int,
+        only: np.ndarray,
+        ahead: np.ndarray | slice = slice(None),
+    ) -> np.ndarray:
+        """Return calibrated sample paths from an origin.
+
+        Parameters
+        ----------
+        origin : which of the origins.
+        only : positions of the series asked.
+        ahead : positions of the steps asked, all without it.
+
+        Returns
+        -------
+        (series, paths, steps), log changes; the same path number is the same world in all series
+        of a list, and in all of a market.
+        """
+        is_market = self.patterns.is_market
+        position = np.where(is_market, np.cumsum(is_market), np.cumsum(~is_market)) - 1
+        n_steps = len(np.arange(self.horizon)[ahead])
+        out = np.empty((len(only), n_paths, n_steps))
+        for part, rows in (
+            (self.lists, np.flatnonzero(~is_market[only])),
+            (self.ensemble, np.flatnonzero(is_market[only])),
+        ):
+            if part is not None and len(rows):
+                mine = position[only[rows]]
+                out[rows] = part.paths(origin, n_paths=n_paths, only=mine, ahead=ahead)
+        return out
+
+
+def rolling_forecasts(
+    patterns: Patterns,
+    origins: np.ndarray,
+    *,
+    horizon: int,
+    seed: int,
+    leave_out: tuple[str, ...] = (),
+    keep: Path | None = None,
+) -> RollingForecasts:
+    """Return the forecasts from ``origins`` (increasing positions).
+
+    Parameters
+    ----------
+    leave_out, keep : of the ensemble, as in ``ensemble.run_members``.
+    """
+    of_market = patterns.select(patterns.is_market)
+    ensemble = None
+    if of_market is not None:
+        ensemble = rolling_ensemble(
+            of_market, origins, horizon=horizon, seed=seed, leave_out=leave_out, keep=keep
+        )
+    return with_lists(patterns, origins, horizon=horizon, seed=seed, ensemble=ensemble)
+
+
+def with_lists(
+    patterns: Patterns,
+    origins: np.ndarray,
+    *,
+    horizon: int,
+    seed: int,
+    ensemble: RollingEnsemble | None,
+) -> RollingForecasts:
+    """Return the forecasts of an ensemble, and beside them those of list prices."""
+    of_lists = patterns.select(~patterns.is_market)
+    lists = None
+    if of_lists is not None:
+        lists = rolling_lists(of_lists, origins, horizon=horizon, seed=seed)
+    return RollingForecasts(patterns, origins, horizon, lists, ensemble)
