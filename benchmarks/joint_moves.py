@@ -20,11 +20,12 @@ import pandas as pd
 
 from benchmarks.review_hazard import PEER, forecaster
 from cloudarb_lib.base.progress import progress
-from cloudarb_lib.forecast.ensemble import rolling_forecasts, rolling_origins
+from cloudarb_lib.forecast.ensemble import rolling_origins
 from cloudarb_lib.forecast.evaluate import ENSEMBLE, Forecaster, models_of
 from cloudarb_lib.forecast.features import STEP_LOG
 from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.patterns import find_patterns
+from cloudarb_lib.forecast.rolling import rolling_forecasts
 from cloudarb_lib.forecast.targets import Targets
 from pipelines.cli.panels import BUNDLED, SEED, prepare
 

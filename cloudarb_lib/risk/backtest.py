@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, ParameterError
-<<<<<<< HEAD
 from cloudarb_lib.base.measures import value_at_risk, var_and_cvar
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.forecast import forecast_panels, is_moving
@@ -17,18 +16,6 @@ from cloudarb_lib.risk.coverage import pooled_test
 from cloudarb_lib.risk.rent import paid_per_hour, step_means
 from cloudarb_lib.risk.simulate import SIMULATORS, draw_costs
 from cloudarb_lib.risk.tested_plans import LIKE_THE_PAGE, plans_at, tested_offers
-from cloudarb_lib.tables.assumptions import Assumptions
-=======
-from cloudarb_lib.base.measures import value_at_risk
-from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast import is_moving
-from cloudarb_lib.forecast.patterns import find_patterns
-from cloudarb_lib.forecast.rolling import rolling_forecasts
-from cloudarb_lib.risk.coverage import acerbi_szekely, christoffersen, kupiec
-from cloudarb_lib.risk.measures import cvar, var
-from cloudarb_lib.risk.returns import LEAST_STEPS
-from cloudarb_lib.risk.simulate import N_DRAWS, draw_costs
->>>>>>> 36d0cf6 (List prices are forecast by the simulator, those of a market by the ensemble)
 
 TRUSTED = "forecast"
 """The model of every page: the forecast's joint paths. The others stand beside it as a range."""
@@ -66,7 +53,6 @@ def back_test(
     mean: Panel,
     *,
     horizons: Sequence[int],
-    assumptions: Assumptions,
     like: pd.DataFrame | None = None,
     level: float = 0.95,
     tick: Callable = lambda items: items,
@@ -85,8 +71,6 @@ def back_test(
         those of ``tested_offers`` count.
     horizons : sequence of int
         Cells of a window, each of which begins at every cell.
-    assumptions : Assumptions
-        Of the forecast.
     like : pd.DataFrame, optional
         Table ``plan``: one plan is made as this one is.
     level : float
@@ -124,7 +108,7 @@ def back_test(
     # the same for all horizons, so that one asked alone is forecast no differently
     origins = window_origins(last, 1)
     record = _Record(last, mean, paid_per_hour(mean).reindex(last.times).to_numpy())
-    forecasts = _forecasts(last, origins, max(horizons), assumptions)
+    forecasts = _forecasts(last, origins, max(horizons))
     tables = []
     for cell, paths in tick(zip(origins, forecasts, strict=True)):
         for steps in horizons:
@@ -158,16 +142,12 @@ def window_origins(last: Panel, steps: int) -> np.ndarray:
     return np.arange(int(begun.argmax()) + WARM_UP_CELLS, len(last.times) - steps)
 
 
-def _forecasts(
-    last: Panel, origins: np.ndarray, steps: int, assumptions: Assumptions
-) -> Iterator[Paths]:
+def _forecasts(last: Panel, origins: np.ndarray, steps: int) -> Iterator[Paths]:
     """Yield the mean price of each step from each origin, as many forecasts at once as fit."""
     at_once = max(MOST_PRICES // (len(last.offers) * PATHS * steps), 1)
     for begin in range(0, len(origins), at_once):
         panels = [last.until(last.times[cell]) for cell in origins[begin : begin + at_once]]
-        ahead = forecast_panels(
-            panels, horizon_steps=steps, n_paths=PATHS, assumptions=assumptions, seed=0
-        )
+        ahead = forecast_panels(panels, horizon_steps=steps, n_paths=PATHS, seed=0)
         for panel, forecast in zip(panels, ahead, strict=True):
             now = pd.Series(panel.price[-1], panel.offers.index)
             yield step_means(forecast.paths, now, seed=len(panel.times))

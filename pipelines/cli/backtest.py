@@ -164,12 +164,8 @@ def _scored(task: dict[str, Any], folder: Path, *, seed: int) -> pd.DataFrame:
     unfinished = folder / "unfinished"
     tick = task.pop("tick")
     rivals = {} if tick is None else {"last_tick": last_tick(tick, task["panel"], task["origins"])}
-<<<<<<< HEAD
-    scored = forecast.walk_forward(**task, rivals=rivals, seed=seed, keep=unfinished / digest)
-=======
     keep = unfinished / digest
-    scored = forecast.walk_forward(**task, rivals=rivals, seed=SEED, keep=keep, compare=True)
->>>>>>> 36d0cf6 (List prices are forecast by the simulator, those of a market by the ensemble)
+    scored = forecast.walk_forward(**task, rivals=rivals, seed=seed, keep=keep, compare=True)
     scores = scored.scores
     scores.attrs["digest"] = digest
     with replaced(folder / "scores.csv") as unwritten:

@@ -96,7 +96,6 @@ def risk_backtest(options: RiskBacktestOptions) -> int:
     from cloudarb_lib.base import locations
     from cloudarb_lib.base.progress import progress
     from cloudarb_lib.risk.backtest import back_test, verdicts
-    from cloudarb_lib.tables.assumptions import load_assumptions
 
     horizons = _horizons(options)
     with store_of(options.history, options.store) as store_dir:
@@ -105,7 +104,6 @@ def risk_backtest(options: RiskBacktestOptions) -> int:
         last,
         mean,
         horizons=horizons,
-        assumptions=load_assumptions(),
         level=options.level,
         tick=partial(progress, label="back-test", unit="origin"),
     )

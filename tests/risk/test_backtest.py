@@ -53,7 +53,7 @@ def walk(monkeypatch):
     """Forecast random walks of a spread that a test may change."""
     told = SimpleNamespace(spread=SPREAD)
 
-    def forecast_panels(panels, *, horizon_steps, n_paths, assumptions, seed):
+    def forecast_panels(panels, *, horizon_steps, n_paths, seed):
         for whole in panels:
             p = whole.select(np.isfinite(whole.price[-1]))
             rng = np.random.default_rng(len(p.times))
@@ -77,7 +77,7 @@ def means(p: Panel) -> Panel:
 
 
 def windows_of(p: Panel, **changes) -> pd.DataFrame:
-    terms = {"horizons": (4,), "assumptions": load_assumptions()} | changes
+    terms = {"horizons": (4,)} | changes
     return backtest.back_test(p, means(p), **terms)
 
 
@@ -157,9 +157,7 @@ def test_a_page_and_the_test_draw_one_cost(walk):
     own = windows[windows["model"] == backtest.TRUSTED].set_index(["origin_utc", "plan"])
     origin = p.times[40]
     then = p.until(origin)
-    (ahead,) = backtest.forecast_panels(
-        [then], horizon_steps=4, n_paths=backtest.PATHS, assumptions=None, seed=0
-    )
+    (ahead,) = backtest.forecast_panels([then], horizon_steps=4, n_paths=backtest.PATHS, seed=0)
     now = pd.Series(then.price[-1], then.offers.index)
     offers = then.offers.assign(price_usd_per_hour=now).reset_index()
     figures = load_assumptions()

@@ -9,9 +9,10 @@ import pandas as pd
 
 from cloudarb_lib.advice.places import Places
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast.ensemble import RollingForecasts, rolling_forecasts, rolling_origins
+from cloudarb_lib.forecast.ensemble import rolling_origins
 from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.patterns import find_patterns, is_moving
+from cloudarb_lib.forecast.rolling import RollingForecasts, rolling_forecasts
 from cloudarb_lib.market import Market
 
 WEEK = "7D"
