@@ -137,11 +137,11 @@ def load(folder: Path, panel: Panel) -> RollingEnsemble:
 
 def update(
     folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float = PAGE_HINKLEY
-) -> RollingEnsemble:
+) -> RollingEnsemble | None:
     """Bring weights and calibration in ``folder`` up to the last cell of ``panel``.
 
     Models are not fitted again, unless an alarm since their fit calls for it: then at the last
-    cell, boosting and the LSTM from where they stood.
+    cell, boosting and the LSTM from where they stood. None for list prices alone.
 
     Parameters
     ----------
@@ -152,6 +152,8 @@ def update(
     DataError
         As in ``load``.
     """
+    if not is_market(panel.offers, panel.step).any():
+        return None
     opened = _open(folder, panel)
     manifest = opened.kept.manifest
     task = opened.task

@@ -82,7 +82,7 @@ def test_few_windows_leave_widths_near_what_they_are_taken_to_need():
     asked = np.argmin(abs(conformal.NATS - 1.6))
     weight = np.ones((30, 1))
     width = conformal.width_maps(none, weight, weight)[0, 0, asked]
-    assert width == pytest.approx(conformal.PRIOR_WIDTH * conformal.NATS[asked], abs=0.05)
+    assert width == pytest.approx(conformal.NATS[asked], abs=0.05)
     counts = conformal.count_widths(
         np.full((30, 5, 1), 0.5), np.zeros(5, int)
     )  # far narrower would do

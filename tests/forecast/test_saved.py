@@ -166,7 +166,7 @@ def test_the_meta_learner_of_markets_is_kept_and_not_learned_again(tmp_path, mon
 
 
 def test_damaged_series_are_kept_and_brought_up_to_date_like_others(tmp_path):
-    panel = damaged()
+    panel = damaged(kind="market")
     fc.fit(panel.until(panel.times[-6]), tmp_path, horizon_steps=3, seed=1, leave_out=SLOW)
     fc.update(tmp_path, panel)
     found = ask(panel, tmp_path)
@@ -187,7 +187,8 @@ def test_what_was_tampered_with_is_refused(prices, fitted, name):
 
 def test_list_prices_tell_discounts_and_are_part_of_what_the_models_know(prices, tmp_path):
     whole = np.column_stack([prices, prices[:1].repeat(len(prices), axis=0)])
-    panel = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30, kind="market")
+    kinds = ["market"] * 30 + ["administered"] * 30
+    panel = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30, kind=kinds)
     panel.offers["region"] = [f"r{k}" for k in range(30)] * 2
     walk = fc.fit(
         panel.until(panel.times[CELLS - 1]), tmp_path, horizon_steps=2, seed=3, leave_out=SLOW
@@ -202,7 +203,7 @@ def test_list_prices_tell_discounts_and_are_part_of_what_the_models_know(prices,
         atol=1e-6,
     )
     whole[40, 37] *= 1.01
-    changed = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30, kind="market")
+    changed = a_panel(whole, options=["spot"] * 30 + ["on_demand"] * 30, kind=kinds)
     changed.offers["region"] = panel.offers["region"]
     with pytest.raises(DataError, match="other offers or prices"):
         fc.load(tmp_path, changed)
@@ -326,3 +327,14 @@ def test_prophet_and_the_network_are_kept_too(prices, tmp_path, monkeypatch):
     )
     fc.update(tmp_path, later)  # from where it stood
     fc.load(tmp_path, later)
+
+
+def test_nothing_is_fitted_for_list_prices_and_they_are_forecast_all_the_same(prices, tmp_path):
+    panel = a_panel(prices[:CELLS])
+    assert fc.fit(panel, tmp_path, horizon_steps=AHEAD, seed=3) is None
+    assert fc.update(tmp_path, panel) is None
+    assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
+    there = fc.forecast_offers(panel, horizon_steps=AHEAD, n_paths=100, seed=3)
+    np.testing.assert_array_equal(ask(panel, tmp_path).paths.values, there.paths.values)
+    with pytest.raises(DataError, match="holds no fitted models"):
+        ask(panel, tmp_path / "none")
