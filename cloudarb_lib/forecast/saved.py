@@ -50,12 +50,8 @@ def fit(
     """Fit, weigh and calibrate all members but ``leave_out`` for the last cell of ``panel``.
 
     Models are of the offers that a market prices: list prices are simulated, and nothing is fitted
-    for them. In ``folder``, where one is given, they replace what was there.
-
-    Returns
-    -------
-    RollingEnsemble or None
-        None without such an offer; the folder then says no more than what was asked.
+    for them. In ``folder``, where one is given, they replace what was there. None without such an
+    offer: the folder then says no more than what was asked.
     """
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
