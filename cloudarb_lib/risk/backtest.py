@@ -231,8 +231,8 @@ def verdicts(windows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         more than at the origin's prices). In % of the cost at the origin's prices: bias_pct (mean
         loss over the expected cost), var_pct and cvar_pct (means), worst_pct (the largest loss
         that came), tick_loss_pct (quantile loss of expected cost + VaR). var_over_worst: the
-        largest VaR stated over the largest loss that came. tail_ratio: the sum of losses beyond VaR
-        over what CVaR says it is, 1 under the model.
+        largest VaR stated of a plan over the largest loss that came of it, the median of plans.
+        tail_ratio: the sum of losses beyond VaR over what CVaR says it is, 1 under the model.
     """
     rows = []
     for (horizon, model), of_model in windows.groupby(["horizon", "model"], sort=False):
@@ -258,7 +258,8 @@ def _pooled(group: pd.DataFrame, horizon: int, level: float) -> dict[str, Any]:
     loss = group["loss_usd"]
     beyond = loss - group["var_usd"]
     tick_loss = (level - (beyond <= 0)) * beyond
-    worst_pct = float((loss * share).max())
+    in_percent = pd.DataFrame({"stated": group["var_usd"] * share, "came": loss * share})
+    largest = in_percent.groupby(group["plan"]).max()
     stated = (group["cvar_usd"] * share).sum() * (1.0 - level)
     return {
         "plans": group["plan"].nunique(),
@@ -268,8 +269,8 @@ def _pooled(group: pd.DataFrame, horizon: int, level: float) -> dict[str, Any]:
         "bias_pct": float((loss * share).mean()),
         "var_pct": float((group["var_usd"] * share).mean()),
         "cvar_pct": float((group["cvar_usd"] * share).mean()),
-        "worst_pct": worst_pct,
-        "var_over_worst": float((group["var_usd"] * share).max()) / worst_pct,
+        "worst_pct": float(largest["came"].max()),
+        "var_over_worst": float((largest["stated"] / largest["came"]).median()),
         "tail_ratio": float((loss * share)[group["exceeded"]].sum() / stated),
         "tick_loss_pct": float((tick_loss * share).mean()),
     }

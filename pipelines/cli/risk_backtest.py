@@ -49,9 +49,9 @@ exceeded: share of windows and plans whose cost was beyond expected cost + VaR; 
 between from and to in 95 of 100 cases, windows that overlap and plans that move together counted
 as such; power: how often that finds out a VaR exceeded twice as often as stated, and a fifth as
 often. In % of the cost at the prices of the origin: bias, mean cost over the expected cost; VaR and
-CVaR, means over the expected cost; worst, the largest loss that came. VaR/worst: the largest VaR
-stated over the largest loss that came. tail: losses beyond VaR over what CVaR says they are, 1 if
-it is right."""
+CVaR, means over the expected cost; worst, the largest loss that came. VaR/worst: of a plan, the
+largest VaR stated over the largest loss that came, the median of plans. tail: losses beyond VaR
+over what CVaR says they are, 1 if it is right."""
 
 
 @dataclass(frozen=True)
