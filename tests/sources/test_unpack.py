@@ -98,6 +98,7 @@ def test_a_workbook_stays_as_it_is(tmp_path: Path) -> None:
         (zipped({"a": zipped({"b": zipped({"c": zipped({"d": b"x"})})})}), "times over"),
         (gzip.compress(gzip.compress(gzip.compress(gzip.compress(b"x")))), "times over"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "packed",
 )
 def test_an_archive_that_gives_no_file_is_refused(
     content: bytes, words: str, tmp_path: Path
