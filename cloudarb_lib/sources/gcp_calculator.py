@@ -99,7 +99,8 @@ class GcpCalculator(Source[CalculatorPiece]):
         rows = CatalogueTables()
         for machine in piece.machines:
             _add_machine(rows, machine)
-            for region in dict.fromkeys(keys[1] for keys in machine.values if keys[0] == "cost"):
+            costs = [keys for keys in machine.values if keys[0] == "cost" and len(keys) > 1]
+            for region in dict.fromkeys(region for _, region, *_ in costs):
                 self._add_prices(rows, machine, region)
         whole = (Scope("gcp"),) if piece.is_end else ()
         return Parsed(rows.tables(), [], whole=whole, seen_at=piece.seen_at)

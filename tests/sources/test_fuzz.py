@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.sources import registry
 from cloudarb_lib.testing.sources import check_damaged
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -50,3 +51,12 @@ def test_a_damaged_file_is_read_or_refused(
         path.write_bytes(damaged(file.read_bytes(), damage))
         with contextlib.suppress(DataError):
             check_damaged(path)
+
+
+def test_a_machine_whose_cost_is_one_number_gives_no_price(tmp_path: Path) -> None:
+    text = (FIXTURES / "gcp" / "good.yml").read_text()
+    head, _, _ = text.partition("      cost:\n")
+    path = tmp_path / "pricing.yml"
+    path.write_text(head + "      cost: 3.67\n")
+    (piece,) = registry.read(path)
+    assert "price_events" not in piece.tables or piece.tables["price_events"].num_rows == 0
