@@ -24,6 +24,7 @@ from types import ModuleType
 import pandas as pd
 
 from cloudarb_lib import store
+from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.store import ingest_files, intake, writer
 
 OFFERS = 20_000
@@ -143,8 +144,11 @@ def print_ratio(ours: Measured, bare: Measured) -> None:
 
 def build(large: Path, csvs: list[Path]) -> int:
     """Take files into a store, each once; return how many were not there yet."""
-    large.mkdir(exist_ok=True)
     done = large.with_name(f"{large.name}.done")
+    if large.exists() and not _is_of_this_version(large):
+        shutil.rmtree(large)
+        done.unlink(missing_ok=True)
+    large.mkdir(exist_ok=True)
     known = done.read_text().splitlines() if done.exists() else []
     lacking = [csv for csv in csvs if csv.name not in known]
     for csv in lacking:
@@ -152,6 +156,15 @@ def build(large: Path, csvs: list[Path]) -> int:
         known.append(csv.name)
         done.write_text("\n".join(known) + "\n")
     return len(lacking)
+
+
+def _is_of_this_version(folder: Path) -> bool:
+    """Tell whether a store can be read and added to."""
+    try:
+        store.open_snapshot(folder).close()
+    except StoreError:
+        return False
+    return True
 
 
 def rows_of(folder: Path) -> int:
