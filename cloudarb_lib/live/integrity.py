@@ -178,7 +178,7 @@ def _last_prices(
 def _texts(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
     """Return columns of a table as texts, '' where there is none."""
     present = [name for name in columns if name in table.column_names]
-    frame = table.select(present).to_pandas()
+    frame = table.select(present).to_pandas().astype(object)  # repeated texts are categories
     return frame.reindex(columns=list(columns)).fillna("").astype(str)
 
 
