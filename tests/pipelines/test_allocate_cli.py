@@ -51,6 +51,7 @@ DEFAULTS = {
     "--periods": "1",
     "--n-paths": "500",
     "--stale-after-days": "14",
+    "--listed-too": None,
     "--seed": "7",
     "--store": "data/store",
     "--time-limit": "60.0",
@@ -119,7 +120,7 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
         jsonschema.validate(task, SKYPILOT_TASK)
         for place in task["resources"]["any_of"]:
             assert place["infra"].startswith("gcp/europe-")
-            assert place["accelerators"] == "H100:8"
+            assert place["accelerators"] in ("H100:4", "H100:8")
     assert "\nplan runners up:\n" in said
     assert "frontier" not in said
     assert len(pd.read_parquet(out / "tables" / "plan_runners_up.parquet")) == 1
@@ -279,7 +280,7 @@ def test_ctrl_c_in_mid_solve_gives_the_best_plan_so_far(tmp_path, capsys, monkey
     said = capsys.readouterr().out
     assert "status: interrupted" in said
     assert float(said.split("\ngap: ")[1].split("%")[0]) > 0
-    assert pd.read_csv(tmp_path / "out" / "plan.csv")["gpus"].sum() == 64
+    assert pd.read_csv(tmp_path / "out" / "plan.csv")["gpus"].sum() >= 64
     assert not (tmp_path / "out" / "tables" / "plan_runners_up.parquet").exists()
     assert told
 
@@ -338,8 +339,9 @@ def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):
 
 def test_frontiers_are_printed_and_kept(tmp_path, capsys):
     small = DEMAND.replace("64 H100", "16 H100")
-    options = ["--frontier", "--diversify", "region", "--gap", "0.01", "--time-limit", "5"]
-    assert run(tmp_path, *options, demand=small) == 0
+    # where they are sold, the cheapest H100 of Europe are those of least CVaR too: one point
+    options = ["--frontier", "--listed-too", "--diversify", "region", "--gap", "0.01"]
+    assert run(tmp_path, *options, "--time-limit", "5", demand=small) == 0
     said = capsys.readouterr().out
     for over, rows in (("cvar_usd", 6), ("effective_providers", 5)):
         assert f"frontier {over.replace('_', ' ')}:" in said
