@@ -53,6 +53,11 @@ def ensure_utc(value: object, name: str = "time") -> pd.Timestamp:
     return stamp.tz_convert("UTC")
 
 
+def half_year(time: pd.Timestamp) -> str:
+    """Return the half-year in which a time lies, such as ``2025H1``."""
+    return f"{time.year}H{1 + (time.month > 6)}"
+
+
 def parse_as_of(value: object) -> pd.Timestamp:
     """Return the instant up to which a run may know things.
 

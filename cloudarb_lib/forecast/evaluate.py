@@ -153,20 +153,7 @@ def score_models(
 ) -> list[ScoredSeries]:
     """Return the scores of each model at each origin: of offers, then of the cheapest places."""
     cheapest = CheapestPlaces.of(targets)
-    of_offers: dict[str, list[PathScores]] = {name: [] for name in models}
-    of_cheapest: dict[str, list[PathScores]] = {name: [] for name in models}
-    rng = np.random.default_rng(seed)
-    for i, position in enumerate(progress(targets.starts, "score", unit="origin")):
-        now = targets.now[i][:, None]
-        scale = targets.scale[i][:, None]
-        for name, forecaster in models.items():
-            paths = forecaster(int(position))
-            of_offers[name].append(score_paths(paths, now, targets.came[i], scale=scale, rng=rng))
-            of_cheapest[name].append(
-                score_paths(cheapest.changes(paths, i), cheapest.now[i], cheapest.came[i], rng=rng)
-            )
-    offers = {name: _stacked(scores) for name, scores in of_offers.items()}
-    baskets = {name: _stacked(scores) for name, scores in of_cheapest.items()}
+    offers, baskets = _scores_by_model(models, targets, cheapest, seed=seed)
     scale = targets.scale[:, :, None]
     out = [ScoredSeries(OFFER, targets.groups, targets.came, scale, offers)]
     for k in sorted(set(cheapest.counts)):
@@ -179,6 +166,28 @@ def score_models(
         now = cheapest.now[:, at]
         out.append(ScoredSeries(f"cheapest {k}", cheapest.groups[at], came, now, scores))
     return out
+
+
+def _scores_by_model(
+    models: Mapping[str, Forecaster], targets: Targets, cheapest: CheapestPlaces, *, seed: int
+) -> tuple[dict[str, PathScores], dict[str, PathScores]]:
+    """Return by model the scores at all origins, of offers and of the cheapest places."""
+    of_offers: dict[str, list[PathScores]] = {name: [] for name in models}
+    of_cheapest: dict[str, list[PathScores]] = {name: [] for name in models}
+    rng = np.random.default_rng(seed)
+    for i, position in enumerate(progress(targets.starts, "score", unit="origin")):
+        now = targets.now[i][:, None]
+        scale = targets.scale[i][:, None]
+        for name, forecaster in models.items():
+            paths = forecaster(int(position))
+            of_offers[name].append(score_paths(paths, now, targets.came[i], scale=scale, rng=rng))
+            of_cheapest[name].append(
+                score_paths(cheapest.changes(paths, i), cheapest.now[i], cheapest.came[i], rng=rng)
+            )
+    return (
+        {name: _stacked(scores) for name, scores in of_offers.items()},
+        {name: _stacked(scores) for name, scores in of_cheapest.items()},
+    )
 
 
 def _stacked(by_origin: list[PathScores]) -> PathScores:

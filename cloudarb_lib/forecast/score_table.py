@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.base.units import half_year
 from cloudarb_lib.forecast.path_scores import PathScores
 from cloudarb_lib.forecast.significance import equal_accuracy_p
 from cloudarb_lib.forecast.targets import Targets
@@ -90,7 +91,7 @@ def score_table(series: ScoredSeries, targets: Targets, *, since: str = "") -> p
 
 def _spans(times: pd.DatetimeIndex, since: str) -> list[_Span]:
     """All origins, those of each half-year where there are several, those from ``since`` on."""
-    half = np.array([f"{time.year}H{1 + (time.month > 6)}" for time in times], object)
+    half = np.array([half_year(time) for time in times], object)
     out = [_Span(ALL, np.ones(len(times), bool))]
     if len(set(half)) > 1:
         out += [_Span(name, half == name) for name in sorted(set(half))]

@@ -14,8 +14,6 @@ import pandas as pd
 OWN_LISTING = "listing"
 """Kind of evidence of an offer on a market, or told with how many are on sale: it stood on sale
 itself when it was observed."""
-EVIDENCE_COLUMNS = ["evidence", "evidence_at"]
-"""What ``with_evidence`` adds to offers."""
 _PLACE = ["provider", "region", "instance_type"]
 
 

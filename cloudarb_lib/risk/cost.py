@@ -15,7 +15,15 @@ from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Panel, Paths
 from cloudarb_lib.risk.fallbacks import FALLBACKS, find_fallbacks, replace_lost, room_of
-from cloudarb_lib.risk.outages import SHARED_SHARE, UP, draw_outages, hazards, hours_lost, pools_of
+from cloudarb_lib.risk.outages import (
+    SHARED_SHARE,
+    UP,
+    Outages,
+    draw_outages,
+    hazards,
+    hours_lost,
+    pools_of,
+)
 from cloudarb_lib.tables.assumptions import Assumptions, HazardPreset
 
 
@@ -179,23 +187,12 @@ class _Taken:
 
 def _taken_away(inputs: RiskInputs, table: pd.DataFrame, n_paths: int) -> _Taken:
     """Return the hours that pools of machines, and single machines, are taken away for."""
-    offers = inputs.offers.set_index("offer_id")
     machines = table["instance_hours"].to_numpy(float) / inputs.horizon_h
-    held = pd.Series(machines * table["units"].to_numpy(), table.index)
-    names = pd.Index(pd.unique(table[list(FALLBACKS)].to_numpy().ravel())).dropna()
-    room = pd.Series(room_of(names, offers, held, inputs.assumptions), names)
+    room = _room_of_fallbacks(inputs, table, machines)
     pool = pools_of(table)
     hours = max(round(inputs.horizon_h), 1)
     shared = inputs.assumptions.get(SHARED_SHARE) if (pool >= 0).any() else 0.0
-    of_pool = table[pool >= 0].groupby(pool[pool >= 0])
-    drawn = draw_outages(
-        tuple(of_pool["interruption_per_hour"].max() * shared),
-        tuple(of_pool["outage_hours"].max()),
-        tuple(of_pool["fallback_share"].min()),
-        hours=hours,
-        n_paths=n_paths,
-        seed=inputs.seed,
-    )
+    drawn = _pools_down(table, pool, shared, hours=hours, n_paths=n_paths, seed=inputs.seed)
     state = np.hstack([drawn.state, np.full((len(drawn.state), 1), UP, np.int8)])[:, pool]
     down = np.where(state == UP, 0.0, hours_lost(table["outage_hours"].to_numpy(float)))
     available = table["available_share"].to_numpy(float) * (1.0 - down)
@@ -211,6 +208,29 @@ def _taken_away(inputs: RiskInputs, table: pd.DataFrame, n_paths: int) -> _Taken
         lost_h + single,
         replaced_usd + np.where(has_none, 0.0, single * np.nan_to_num(price)),
         unmet_h + single * has_none,
+    )
+
+
+def _room_of_fallbacks(inputs: RiskInputs, table: pd.DataFrame, machines: np.ndarray) -> pd.Series:
+    """Return the room of each offer that is a fallback, beside the ``machines`` that are held."""
+    held = pd.Series(machines * table["units"].to_numpy(), table.index)
+    names = pd.Index(pd.unique(table[list(FALLBACKS)].to_numpy().ravel())).dropna()
+    offers = inputs.offers.set_index("offer_id")
+    return pd.Series(room_of(names, offers, held, inputs.assumptions), names)
+
+
+def _pools_down(
+    table: pd.DataFrame, pool: np.ndarray, shared: float, *, hours: int, n_paths: int, seed: int
+) -> Outages:
+    """Draw when pools are down: at the share of interruptions that take all machines of one."""
+    of_pool = table[pool >= 0].groupby(pool[pool >= 0])
+    return draw_outages(
+        tuple(of_pool["interruption_per_hour"].max() * shared),
+        tuple(of_pool["outage_hours"].max()),
+        tuple(of_pool["fallback_share"].min()),
+        hours=hours,
+        n_paths=n_paths,
+        seed=seed,
     )
 
 

@@ -53,21 +53,32 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
     for offer_id, *machine, kind_name in candidates.itertuples(name=None):
         cheapest[tuple(machine)].append(offer_id)
         cheapest[kind_name].append(offer_id)
-    found: dict[str, list[object]] = {name: [] for name in FALLBACKS}
-    for offer_id, *machine, kind_name in table.loc[wanted, machine_and_kind].itertuples(name=None):
-        in_order = chain(cheapest[tuple(machine)], cheapest[kind_name])
-        first = next((o for o in in_order if o != offer_id), None)
-        own_region = region.get(first)
-        others = (o for o in cheapest[kind_name] if o != offer_id and region[o] != own_region)
-        elsewhere = None if first is None else next(others, None)
-        found["fallback"].append(first)
-        found["next_fallback"].append(elsewhere)
+    found = {
+        offer_id: _first_and_next(offer_id, cheapest[tuple(machine)], cheapest[kind_name], region)
+        for offer_id, *machine, kind_name in table.loc[wanted, machine_and_kind].itertuples(
+            name=None
+        )
+    }
     columns: dict[str, object] = {"gpus": gpus[wanted], "units": units[wanted].astype(float)}
-    for name, offer_ids in found.items():
+    for place, name in enumerate(FALLBACKS):
+        offer_ids = [found[offer_id][place] for offer_id in wanted]
         columns[name] = offer_ids
         rates = rate.reindex(offer_ids).to_numpy()
         columns[f"{name}_usd_per_hour"] = rates * units[wanted].to_numpy(float)
     return pd.DataFrame(columns, index=wanted)
+
+
+def _first_and_next(
+    offer_id: str, of_machine: list[str], of_kind: list[str], region: pd.Series
+) -> tuple[str | None, str | None]:
+    """Return the two on-demand offers that replace one, of lists that begin with the cheapest."""
+    in_order = chain(of_machine, of_kind)
+    first = next((other for other in in_order if other != offer_id), None)
+    if first is None:
+        return None, None
+    own_region = region.get(first)
+    others = (other for other in of_kind if other != offer_id and region[other] != own_region)
+    return first, next(others, None)
 
 
 class Replacement(NamedTuple):

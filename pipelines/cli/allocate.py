@@ -12,6 +12,7 @@ import typer
 
 from cloudarb_lib.base.errors import ParameterError
 from pipelines.cli.manual import with_options
+from pipelines.cli.markets import market_on
 from pipelines.cli.skypilot import write_tasks
 from pipelines.exit_codes import DONE, INFEASIBLE
 
@@ -241,21 +242,16 @@ def _limits(options: AllocateOptions) -> Limits:
 
 def _market(options: AllocateOptions) -> Market:
     """Return the market of the day; ParameterError where nothing is on offer then."""
-    from cloudarb_lib import store
     from cloudarb_lib.base import units
-    from cloudarb_lib.market import read_market
-    from cloudarb_lib.market.freshness import days_by_source
 
-    as_of = units.parse_as_of(options.as_of)
     units.parse_freq(options.freq)  # refused before the store is read
-    with store.open_snapshot(options.store) as snapshot:
-        return read_market(
-            snapshot,
-            as_of,
-            providers=options.providers,
-            stale_after_days=days_by_source(["14", *(options.stale_after_days or ())]),
-            listed_too=options.listed_too,
-        )
+    return market_on(
+        options.as_of,
+        options.store,
+        providers=options.providers,
+        stale_after_days=options.stale_after_days,
+        listed_too=options.listed_too,
+    )
 
 
 def _problem(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cloudarb_lib.base.measures import conditional_value_at_risk
+from cloudarb_lib.base.units import half_year
 
 HINDSIGHT = "hindsight"
 ALL = "all"
@@ -35,7 +36,7 @@ def by_half_year(paid: pd.DataFrame, *, reference: str) -> pd.DataFrame:
     wide = paid.pivot(index=["decision", "made_at"], columns="policy", values="cost_usd")
     share = wide.div(wide[reference], axis=0)
     made_at = share.index.to_frame()["made_at"]
-    half = made_at.map(lambda at: f"{at.year}H{1 + (at.month > 6)}")
+    half = made_at.map(half_year)
     rows = []
     for name, group in [*share.groupby(half.to_numpy()), (ALL, share)]:
         gap = 1 - group[HINDSIGHT].mean()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.markets import market_on
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -46,22 +48,13 @@ class MarketOptions:
 
 def market_of(options: MarketOptions, providers: list[str] | None = None) -> Market:
     """Return the market that was known at the end of the day asked about."""
-    from cloudarb_lib import store
     from cloudarb_lib.base.errors import ParameterError
-    from cloudarb_lib.base.units import parse_as_of
-    from cloudarb_lib.market import read_market
-    from cloudarb_lib.market.freshness import days_by_source
 
     if options.prices not in ("forecast", "today"):
         raise ParameterError(f"--prices {options.prices!r} is unknown.", "Use forecast or today.")
-    as_of = parse_as_of(options.as_of)
-    with store.open_snapshot(options.store) as snapshot:
-        return read_market(
-            snapshot,
-            as_of,
-            providers=providers,
-            stale_after_days=days_by_source(["14", *(options.stale_after_days or ())]),
-        )
+    return market_on(
+        options.as_of, options.store, providers=providers, stale_after_days=options.stale_after_days
+    )
 
 
 def paths_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,32 +20,16 @@ PROVIDERS = ["gcp"]
 def start(store_dir: str, out: Path) -> None:
     """Try starting now or waiting, print and keep its table."""
     from cloudarb_lib.advice.backtest import start as tried
-    from cloudarb_lib.advice.backtest.record import SpotPaths
-    from cloudarb_lib.tables.assumptions import load_assumptions
 
-    record = _record(store_dir)
-
-    def paid() -> pd.DataFrame:
-        paths = SpotPaths.of(record, horizon=tried.HORIZON_WEEKS, seed=SEED)
-        return tried.try_starts(record, paths, load_assumptions())
-
-    table = _kept(record, out, paid)
+    table = _kept_on_paths(store_dir, out, tried.try_starts, horizon_weeks=tried.HORIZON_WEEKS)
     _print(table, tried.NOW, tried.ADVICE, tried.SIMPLE)
 
 
 def move(store_dir: str, out: Path) -> None:
     """Try moving or staying, print and keep its table."""
     from cloudarb_lib.advice.backtest import move as tried
-    from cloudarb_lib.advice.backtest.record import SpotPaths
-    from cloudarb_lib.tables.assumptions import load_assumptions
 
-    record = _record(store_dir)
-
-    def paid() -> pd.DataFrame:
-        paths = SpotPaths.of(record, horizon=tried.PAYBACK_WEEKS, seed=SEED)
-        return tried.try_moves(record, paths, load_assumptions())
-
-    table = _kept(record, out, paid)
+    table = _kept_on_paths(store_dir, out, tried.try_moves, horizon_weeks=tried.PAYBACK_WEEKS)
     _print(table, tried.STAY, tried.ADVICE, tried.SIMPLE)
 
 
@@ -64,18 +49,11 @@ def commit(store_dir: str, out: Path) -> None:
 def budget(store_dir: str, out: Path) -> None:
     """Try what is stated of a plan's cost over a period, print and keep its table."""
     from cloudarb_lib.advice.backtest import budget as tried
-    from cloudarb_lib.advice.backtest.record import SpotPaths
-    from cloudarb_lib.tables.assumptions import load_assumptions
+    from cloudarb_lib.base.units import half_year
 
-    record = _record(store_dir)
-
-    def stated() -> pd.DataFrame:
-        paths = SpotPaths.of(record, horizon=max(tried.PERIOD_WEEKS), seed=SEED)
-        return tried.try_budgets(record, paths, load_assumptions())
-
-    table = _kept(record, out, stated)
-    half = table["made_at"].map(lambda at: f"{at.year}H{1 + (at.month > 6)}")
-    table = table.assign(half_year=half)
+    horizon_weeks = max(tried.PERIOD_WEEKS)
+    table = _kept_on_paths(store_dir, out, tried.try_budgets, horizon_weeks=horizon_weeks)
+    table = table.assign(half_year=table["made_at"].map(half_year))
     print("cost of a held plan, stated and as it came; chances to be over shares of today's cost")
     print(tried.calibration(table, ["weeks"]).round(3).T.to_string())
     by_half = tried.calibration(table, ["weeks", "half_year"])
@@ -100,6 +78,22 @@ def _record(store_dir: str) -> SoldRecord:
         f"{n_gone} withdrawn before then are left out"
     )
     return record
+
+
+def _kept_on_paths(
+    store_dir: str, out: Path, attempt: Callable[..., pd.DataFrame], *, horizon_weeks: int
+) -> pd.DataFrame:
+    """Return what an attempt on the record and its sample paths gives, as from ``_kept``."""
+    from cloudarb_lib.advice.backtest.record import SpotPaths
+    from cloudarb_lib.tables.assumptions import load_assumptions
+
+    record = _record(store_dir)
+
+    def tried() -> pd.DataFrame:
+        paths = SpotPaths.of(record, horizon=horizon_weeks, seed=SEED)
+        return attempt(record, paths, load_assumptions())
+
+    return _kept(record, out, tried)
 
 
 def _kept(record: SoldRecord, out: Path, paid) -> pd.DataFrame:
