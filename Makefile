@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench
+PLATFORM_STAMP := $(VENV)/.platform
 UV_VERSION := 0.13.9
 export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help report test quick lab bench check-long golden lock clean
+.PHONY: help report test quick lab platform bench check-long golden lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +33,7 @@ report: $(STAMP)  ## prices to report, on the bundled history
 
 # The notebooks come first: they are the longest, so no core idles at the end.
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 300
-test: $(STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline on real data
+test: $(STAMP) $(PLATFORM_STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline on real data
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -47,6 +48,14 @@ quick: $(STAMP)  ## while you work, under a minute: lint, types, tests without a
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only, with a token
 	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
+
+# Server, observation, events and research methods: parts that `make report` does without.
+$(PLATFORM_STAMP): $(STAMP) requirements-platform.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirements requirements-platform.lock 2>$(VENV)/uv.log \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-platform.lock
+	@touch $@
+
+platform: $(PLATFORM_STAMP)  ## install what serves and observes (docs/platform.md)
 
 # Peers that only benchmarks compare with, pinned in a lock of their own: not part of the product.
 $(BENCH_STAMP): $(STAMP) requirements-bench.lock
@@ -65,9 +74,11 @@ golden: $(STAMP)  ## run the notebooks and store the outputs of their contract c
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
   --custom-compile-command 'make lock' pyproject.toml --extra test
-lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock and requirements-bench.lock
+PLATFORM := --extra serve --extra observe --extra events --extra research
+lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock and the locks of bench and platform
 	@$(BIN)/$(LOCK) --upgrade -o requirements.lock
 	@$(BIN)/$(LOCK) --extra bench --constraint requirements.lock -o requirements-bench.lock
+	@$(BIN)/$(LOCK) $(PLATFORM) --constraint requirements.lock -o requirements-platform.lock
 
 clean:  ## remove the environment, the built store and scratch reports
 	rm -rf $(VENV) data/store reports/scratch .snakemake .pytest_cache .mypy_cache .ruff_cache
