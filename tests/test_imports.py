@@ -52,6 +52,7 @@ FLOORS_INSIDE = (
         "cloudarb_lib.allocate.solver.descent",
         "cloudarb_lib.allocate.solver.sites",
         "cloudarb_lib.allocate.solver.search",
+        "cloudarb_lib.allocate.solver.session",
     ),
     ("cloudarb_lib.sources", "cloudarb_lib.store", "cloudarb_lib.live"),
     (

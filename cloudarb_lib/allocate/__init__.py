@@ -22,4 +22,5 @@ from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.relax import conflicts, reliefs
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.allocate.solver.session import PlanSession
 from cloudarb_lib.market.places import with_places

@@ -42,7 +42,8 @@ class Plan:
         What was solved.
     status
         ``optimal``, ``within_gap``, ``time_limit_with_plan``, ``time_limit_without_plan``,
-        ``infeasible``, ``unbounded``, ``interrupted`` or ``var_repaired``.
+        ``infeasible``, ``unbounded``, ``interrupted`` or ``var_repaired``; ``searching`` of the
+        best so far, while a search goes on.
     bound_usd
         A proven lower bound of the cost.
     seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -369,16 +370,16 @@ def _print_explanation(tables: dict[str, pd.DataFrame], safety_usd: float | None
             print(table.to_string(index=False, float_format="{:,.2f}".format))
 
 
-def print_progress(seconds: float, cost_usd: float, bound_usd: float) -> None:
+def print_progress(plan: Plan) -> None:
     """Print how far the search for a plan is, on stderr.
 
     Parameters
     ----------
-    seconds : float
-        Time since it began.
-    cost_usd, bound_usd : float
-        Expected cost of the best plan so far, and what no plan can cost less than.
+    plan : Plan
+        The best so far.
     """
-    above = max(cost_usd / bound_usd - 1, 0.0) if bound_usd > 0 else float("inf")
-    plan = f"a plan of {cost_usd:,.0f} USD, at most {above:.2%} above the best"
-    print(f"{seconds:6.1f} s: {plan}", file=sys.stderr)
+    if not plan.has_plan:
+        return
+    above = max(plan.objective_usd / plan.bound_usd - 1, 0.0) if plan.bound_usd > 0 else math.inf
+    said = f"a plan of {plan.objective_usd:,.0f} USD, at most {above:.2%} above the best"
+    print(f"{plan.seconds:6.1f} s: {said}", file=sys.stderr)

@@ -92,16 +92,22 @@ def solve_with_highs(
     if start is not None:
         _set_start(highs, start)
     ended: list[bool] = []
+    stopped: list[bool] = []
 
     def show_better(event: Any) -> None:
         z = np.array(event.data_out.mip_solution)
         if on_better and on_better(z, event.data_out.mip_dual_bound):
             ended.append(True)
 
-    highs.cbMipInterrupt += lambda event: event.interrupt(bool(ended))
+    def end_where_asked(event: Any) -> None:
+        if options.stop is not None and options.stop():
+            stopped.append(True)
+        event.interrupt(bool(ended or stopped))
+
+    highs.cbMipInterrupt += end_where_asked
     highs.cbMipImprovingSolution += show_better
-    _, stopped = run_interruptibly(highs.run, lambda: ended.append(True))
-    return _answer(highs, stopped)
+    _, by_signal = run_interruptibly(highs.run, lambda: ended.append(True))
+    return _answer(highs, by_signal or bool(stopped))
 
 
 def _require_whole(highs: Any, milp: Milp) -> None:

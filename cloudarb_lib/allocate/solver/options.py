@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.base.records import Number, Positive, record
 
 Solver = Literal["highs", "mathopt_gscip", "mathopt_highs"]
@@ -31,7 +32,11 @@ class SolveOptions:
         The solver's effort for each, as far as it has such an option; ``cuts="off"`` leaves out
         the library's own strengthening rows as well.
     progress
-        Is called with seconds, cost of the best plan and proven bound for every better plan.
+        Is called with the best plan so far (status ``searching``), whose cost, gap, bound and
+        seconds tell how far the search is: for every better plan, and for better bounds.
+    stop
+        Is asked now and then; where it returns true the search ends with the best plan so far
+        (status ``interrupted``).
     """
 
     gap: Annotated[Number, Field(ge=0, lt=1)] = 1e-4
@@ -41,4 +46,5 @@ class SolveOptions:
     presolve: Effort = "default"
     cuts: Effort = "default"
     heuristics: Effort = "default"
-    progress: Callable[[float, float, float], None] | None = None
+    progress: Callable[[Plan], None] | None = None
+    stop: Callable[[], bool] | None = None

@@ -54,10 +54,10 @@ def solve(
     try:
         status = _run(search, yesterday)
     except KeyboardInterrupt:  # in a notebook or a shell: the best so far, with its proven gap
-        if search.incumbent is None:
+        if search.incumbent is None and not search.is_stopped:
             raise
         status = "within_gap" if search.done else "interrupted"
-    plan = Plan(problem, status, search.bound, time.perf_counter() - began, search.incumbent)
+    plan = search.plan(status)
     if plan.has_plan and plan.verdict.broken:
         raise SolveError(f"the plan found breaks {plan.verdict.broken[0]}.", "Report this.")
     return plan
@@ -87,8 +87,11 @@ def _run(search: Search, yesterday: np.ndarray | None) -> str:
 
 def _final_status(search: Search, status: str) -> str:
     if search.incumbent is None:
-        is_final = status in ("infeasible", "unbounded")
-        return status if is_final else "time_limit_without_plan"
+        if status in ("infeasible", "unbounded"):
+            return status
+        return "interrupted" if search.is_stopped else "time_limit_without_plan"
     if search.cost - search.bound <= PROVEN * max(abs(search.cost), 1e-9):
         return "optimal"
-    return "within_gap" if search.done else "time_limit_with_plan"
+    if search.done:
+        return "within_gap"
+    return "interrupted" if search.is_stopped else "time_limit_with_plan"

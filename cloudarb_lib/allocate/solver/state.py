@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cloudarb_lib.allocate.check import check
+from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.solver.answer import Answer
 from cloudarb_lib.allocate.solver.engine import solve_mip
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
@@ -53,8 +54,12 @@ class Search:
         self.strengthen = None if options.cuts == "off" else MachineCuts(milp).separate
 
     @property
+    def is_stopped(self) -> bool:
+        return self.options.stop is not None and self.options.stop()
+
+    @property
     def left_s(self) -> float:
-        return self.deadline - time.perf_counter()
+        return 0.0 if self.is_stopped else self.deadline - time.perf_counter()
 
     @property
     def done(self) -> bool:
@@ -68,13 +73,24 @@ class Search:
         if not verdict.broken and verdict.objective_usd < self.cost:
             self.incumbent = counts
             self.cost = verdict.objective_usd
-            if self.options.progress:
-                self.options.progress(time.perf_counter() - self.began, self.cost, self.bound)
+            self.report()
         return not verdict.broken
 
     def prove(self, bound: float) -> None:
         """Take a bound on the cost of every plan that could still be better."""
-        self.bound = max(self.bound, min(bound, self.cost))
+        bound = min(bound, self.cost)
+        if bound > self.bound:
+            self.bound = bound
+            self.report()
+
+    def report(self) -> None:
+        if self.options.progress:
+            self.options.progress(self.plan("searching"))
+
+    def plan(self, status: str) -> Plan:
+        """Return the best plan so far."""
+        seconds = time.perf_counter() - self.began
+        return Plan(self.milp.problem, status, self.bound, seconds, self.incumbent)
 
     def whole_counts(self, z: np.ndarray) -> np.ndarray:
         """Return the counts of a point that a MIP solver calls whole."""

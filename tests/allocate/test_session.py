@@ -1,0 +1,95 @@
+"""A session's answers equal those from nothing; it tells how far it is, and can be stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.allocation import load_instance
+from cloudarb_lib import allocate
+from cloudarb_lib.testing import random_allocation
+
+INSTANCE = Path(__file__).parents[2] / "benchmarks" / "instances" / "seed_size_0.npz"
+OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
+
+
+def changed(problem: allocate.Problem, rng: np.random.Generator) -> allocate.Problem:
+    """The problem with one thing changed, as a person would with a slider."""
+    limits = problem.limits
+    scale_usd = float(problem.demands["need"].sum()) * 6.0
+    change = rng.choice(["budget", "cvar", "spread", "price", "need", "capacity", "gone"])
+    if change == "budget":
+        return problem.under(budget_usd=scale_usd * rng.uniform(0.5, 2))
+    if change == "cvar":
+        return problem.under(cvar_usd=scale_usd * rng.uniform(0.6, 2))
+    if change == "spread":
+        by = str(rng.choice(["provider", "region"]))
+        least = None if limits.effective_providers and rng.random() < 0.3 else rng.uniform(1, 2.2)
+        return problem.under(effective_providers=least, diversify=by)
+    if change == "price":
+        factor = np.where(np.arange(len(problem.slots)) == 1, rng.uniform(0.5, 2), 1.0)
+        names = ("list_price", "mean_price")
+        prices = {name: problem.slots[name] * factor for name in names}
+        assert problem.paths is not None
+        slots = problem.slots.assign(**prices)
+        return replace(problem, slots=slots, paths=problem.paths * factor)
+    if change == "capacity":
+        capacity = np.maximum(problem.pools["capacity"] + rng.integers(-2, 3, 3), 0.0)
+        return replace(problem, pools=problem.pools.assign(capacity=capacity))
+    if change == "need" and not problem.exact:
+        need = np.maximum(problem.demands["need"] + rng.integers(-1, 2), 1.0)
+        return replace(problem, demands=problem.demands.assign(need=need))
+    kept = problem.assignments[rng.random(len(problem.assignments)) < 0.9]
+    return replace(problem, assignments=kept.reset_index(drop=True))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_solved_from_the_plan_before_equals_what_is_solved_from_nothing(seed):
+    rng = np.random.default_rng(seed)
+    problem = random_allocation(seed, small=False)
+    session = allocate.PlanSession(OPTIONS)
+    for _ in range(5):
+        warm = session.solve(problem)
+        cold = allocate.solve(problem, OPTIONS)
+        assert warm.status == cold.status
+        if cold.has_plan:
+            assert not warm.verdict.broken
+            assert warm.objective_usd == pytest.approx(cold.objective_usd, rel=3e-6)
+            assert warm.bound_usd <= cold.objective_usd * (1 + 1e-9)
+        problem = changed(problem, rng)
+
+
+def test_progress_closes_the_gap():
+    told: list[allocate.Plan] = []
+    problem = random_allocation(3, small=False)
+    plan = allocate.PlanSession(OPTIONS).solve(problem, on_progress=told.append)
+    assert plan.status == "optimal"
+    assert {best.status for best in told} == {"searching"}
+    gaps = [best.gap for best in told]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[0] > gaps[-1]
+    assert [best.bound_usd for best in told] == sorted(best.bound_usd for best in told)
+
+
+@pytest.mark.solver
+def test_what_is_stopped_leaves_the_best_plan_so_far():
+    problem = load_instance(INSTANCE, "cvar")
+    told: list[allocate.Plan] = []
+    session = allocate.PlanSession(allocate.SolveOptions(gap=0.0, time_limit_s=300))
+    plan = session.solve(
+        problem, on_progress=told.append, stop=lambda: any(best.has_plan for best in told)
+    )
+    assert plan.status == "interrupted"
+    assert not plan.verdict.broken
+    assert 0 < plan.gap < 0.2
+    assert plan.seconds < 60
+
+
+def test_what_is_stopped_at_once_has_no_plan_and_says_so():
+    session = allocate.PlanSession(OPTIONS)
+    plan = session.solve(random_allocation(3, small=False), stop=lambda: True)
+    assert (plan.status, plan.has_plan) == ("interrupted", False)
+    assert session.solve(random_allocation(3, small=False)).status == "optimal"
