@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
-from cloudarb_lib.base.yaml_files import read_yaml
+from cloudarb_lib.base.yaml_files import YamlFile, read_yaml
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ def record(cls: type[T]) -> type[T]:
 
 
 def read(kind: type[T], path: str | Path, ours: str = "") -> T:
-    """Read a record from a YAML file, whose keys are its fields or their aliases.
+    """Read a record from a YAML file: ``checked`` of what ``read_yaml`` returns.
 
     Parameters
     ----------
@@ -104,10 +104,32 @@ def read(kind: type[T], path: str | Path, ours: str = "") -> T:
     Raises
     ------
     ParameterError
+        As of these two.
+    """
+    return checked(kind, read_yaml(path, ours))
+
+
+def checked(kind: type[T], file: YamlFile) -> T:
+    """Return the record in a YAML file, whose keys are its fields or their aliases.
+
+    Parameters
+    ----------
+    kind : type
+        A class made by ``record``.
+    file : YamlFile
+        The file, as ``read_yaml`` returns it.
+
+    Returns
+    -------
+    object
+        The record.
+
+    Raises
+    ------
+    ParameterError
         With file and line, for a key that is not known (naming the nearest), one that is missing,
         a value of the wrong type or size, and whatever the record itself refuses.
     """
-    file = read_yaml(path, ours)
     try:
         return TypeAdapter(kind).validate_python(file.values)
     except ValidationError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ class YamlFile:
         The mapping: key to value.
     root : yaml.MappingNode
         The same as it was parsed, with lines.
+    elsewhere : dict of str to str
+        Keys whose values were put in place of the file's, and what to call where they come from.
     """
 
     name: str
     values: dict[str, object]
     root: yaml.MappingNode
+    elsewhere: dict[str, str] = field(default_factory=dict)
 
     def where(self, *keys: object) -> str:
         """Say where a value stands, such as 'demand.yaml, line 5'.
@@ -45,6 +49,8 @@ class YamlFile:
             File and line. What has no line of its own (a key that is missing) has that of what
             should hold it.
         """
+        if keys and str(keys[0]) in self.elsewhere:
+            return self.elsewhere[str(keys[0])]
         node: Any = self.root
         line = node.start_mark.line
         for key in keys:
@@ -53,6 +59,23 @@ class YamlFile:
                 break
             line, node = entry
         return f"{self.name}, line {line + 1}"
+
+    def with_values(self, changes: Mapping[str, object], option: str) -> YamlFile:
+        """Return the file with other values of its own keys, or of further ones.
+
+        Parameters
+        ----------
+        changes : mapping of str to object
+            Keys and their values.
+        option : str
+            What gave them, such as ``--set``: where the file would be named with its line, it is
+            ``--set KEY``.
+        """
+        return replace(
+            self,
+            values={**self.values, **changes},
+            elsewhere={key: f"{option} {key}" for key in changes},
+        )
 
 
 def _entry(node: Any, key: str) -> tuple[int, yaml.Node] | None:

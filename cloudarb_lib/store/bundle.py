@@ -8,6 +8,7 @@ import pandas as pd
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.store.batch import Batch
+from cloudarb_lib.store.report import RefusedFiles
 from cloudarb_lib.store.writer import add_files, writer_lock
 
 BUNDLED_FILES = (
@@ -34,4 +35,9 @@ def build_bundled(folder: Path) -> None:
     """Build a store from the bundled history; wait for another process that is doing so."""
     with writer_lock(folder, wait=True):
         if not (folder / "current").exists():
-            add_files([Batch(path) for path in bundled_paths()], folder, BUNDLED_AT)
+            try:
+                add_files([Batch(path) for path in bundled_paths()], folder, BUNDLED_AT)
+            except RefusedFiles:
+                # a part of the history would pass for all of it from then on
+                (folder / "current").unlink(missing_ok=True)
+                raise

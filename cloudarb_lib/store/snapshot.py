@@ -307,6 +307,23 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         query = "SELECT * FROM looks WHERE looked_at <= ? ORDER BY provider, source, looked_at"
         return self._con.execute(query, [parse_as_of(as_of)]).df()
 
+    def newest_observation(self, providers: Sequence[str] | None = None) -> pd.Timestamp | None:
+        """Return when anything was last observed of some providers, of all without; None: never.
+
+        A look at a part of the market is an observation, and so is a price by itself.
+        """
+        query = """
+            SELECT max(observed_at) FROM (
+                SELECT provider, looked_at AS observed_at FROM looks
+                UNION ALL
+                SELECT provider, observed_at FROM price_events
+            )
+            WHERE $providers IS NULL OR provider IN $providers
+        """
+        words = {"providers": None if providers is None else list(providers)}
+        (newest,) = self._con.execute(query, words).df().iloc[:, 0]
+        return None if pd.isna(newest) else newest
+
     def evidence(self, *, as_of: object) -> pd.DataFrame:
         """Return table ``evidence`` up to ``as_of``."""
         query = "SELECT * FROM evidence WHERE seen_at <= ? ORDER BY ALL"

@@ -54,7 +54,7 @@ quarantine_app = typer.Typer(
     options_metavar="",
     rich_markup_mode=None,
 )
-app.command("run", cls=Verb, options_metavar="[--reports FOLDER]")(run.run)
+app.command("run", cls=Verb, options_metavar="[--set KEY=VALUE ...] [OPTIONS]")(run.run)
 app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
 quarantine_app.command("list", cls=Verb, options_metavar="[--all] [OPTIONS]")(
     quarantine.quarantine_list

@@ -10,21 +10,25 @@ import ast
 import datetime
 import json
 import types
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.base.records import Flag, Number, read, record
+from cloudarb_lib.base.records import Flag, Number, checked, record
 from cloudarb_lib.base.units import parse_as_of, parse_freq
+from cloudarb_lib.base.yaml_files import read_yaml
 from pipelines.run.stages import STAGES
 
 SET_BY_RUN = ("run_dir", "store_dir")
 """Parameters that the runner fills in; nobody else may."""
+LATEST = "latest"
+"""As ``as_of``: the day of the newest observation on record."""
 
 
 class Parameter(NamedTuple):
@@ -76,6 +80,12 @@ def _readable_by(parse: Callable[[Any], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_as_of(value: object) -> None:
+    """Refuse what is neither ``LATEST`` nor a time."""
+    if value != LATEST:
+        parse_as_of(value)
+
+
 def _load_demand(name: str) -> None:
     """Refuse a demand file that the notebooks would refuse."""
     path = locations.find(name)
@@ -103,7 +113,7 @@ def _check_expired(days: dict[str, float]) -> None:
 _AT_LEAST_ONE = Field(ge=1)
 _CHECKS: dict[str, Any] = {
     "name": Field(pattern="^[a-z0-9_]{1,40}$"),  # of a folder
-    "as_of": _readable_by(parse_as_of),
+    "as_of": _readable_by(_check_as_of),
     "freq": _readable_by(parse_freq),
     "demand": _readable_by(_load_demand),
     "providers": Field(min_length=1),
@@ -136,8 +146,22 @@ class RunConfig:
     given: dict[str, Any]
     parameters: dict[str, dict[str, Any]]
 
+    def with_as_of(self, day: str) -> RunConfig:
+        """Return the configuration as of a day, which every notebook that asks for one is given."""
+        dated = {"as_of": day}
+        return replace(
+            self,
+            given=self.given | dated,
+            parameters={
+                stage: values | dated if "as_of" in values else values
+                for stage, values in self.parameters.items()
+            },
+        )
 
-def load_config(path: Path, notebooks: Path | None = None) -> RunConfig:
+
+def load_config(
+    path: Path, notebooks: Path | None = None, *, changes: Mapping[str, object] | None = None
+) -> RunConfig:
     """Read and check a configuration against the notebooks that it will drive.
 
     Every key is the run's own (name, title, timeout_s, store_dir) or a parameter that some notebook
@@ -149,11 +173,13 @@ def load_config(path: Path, notebooks: Path | None = None) -> RunConfig:
         A YAML file.
     notebooks : Path, optional
         Folder of the notebooks; those of the project without.
+    changes : mapping of str to object, optional
+        Values in place of the file's, as ``read_changes`` returns them.
 
     Raises
     ------
     ParameterError
-        Naming file, line and key.
+        Naming file, line and key; of a change ``--set`` and the key.
     """
     folder = notebooks or locations.notebooks()
     declared = {stage: declared_parameters(folder / f"{stage}.ipynb") for stage in STAGES}
@@ -164,7 +190,8 @@ def load_config(path: Path, notebooks: Path | None = None) -> RunConfig:
         if name not in SET_BY_RUN
     }
     kind = _record_type({**_RUN_SETTINGS, **may_be_given}, _NEEDED)
-    values = vars(read(kind, path, "pipelines/*.yaml"))
+    file = read_yaml(path, "pipelines/*.yaml").with_values(changes or {}, "--set")
+    values = vars(checked(kind, file))
     given = {name: values[name] for name in may_be_given if values[name] is not None}
     return RunConfig(
         settings={name: values[name] for name in _RUN_SETTINGS if values[name] is not None},
@@ -174,6 +201,34 @@ def load_config(path: Path, notebooks: Path | None = None) -> RunConfig:
             for stage, of_notebook in declared.items()
         },
     )
+
+
+def read_changes(words: Sequence[str]) -> dict[str, object]:
+    """Return values of a configuration as people set them on a command line: ``key=value``.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Each a key, =, and a value as YAML has it: ``budget_usd=1500000``,
+        ``providers=[gcp, aws]``.
+
+    Raises
+    ------
+    ParameterError
+        Where a word is no such thing, a key repeats, or a value is not YAML.
+    """
+    changes: dict[str, object] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not (key and equals) or key in changes:
+            what = f"--set {word!r} is not key=value, or sets {key!r} again."
+            raise ParameterError(what, "Write for instance --set budget_usd=1500000.")
+        try:
+            changes[key] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as cause:
+            what = f"--set {key}: {text!r} is no value as YAML has it."
+            raise ParameterError(what, "Quote a text, as in title='A: B'.") from cause
+    return changes
 
 
 def declared_parameters(notebook: Path) -> dict[str, Parameter]:
@@ -238,8 +293,8 @@ def check_parameters(
     ParameterError
         Naming the first fault.
     """
-    checked = _record_type(declared)(**values)
-    return {name: getattr(checked, name) for name in values}
+    held = _record_type(declared)(**values)
+    return {name: getattr(held, name) for name in values}
 
 
 def _record_type(parameters: Mapping[str, Parameter], needed: Collection[str] = ()) -> Any:

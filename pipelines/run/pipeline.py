@@ -8,23 +8,27 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.digests import digest_values
-from cloudarb_lib.base.errors import CloudArbError
+from cloudarb_lib.base.errors import CloudArbError, ParameterError
 from cloudarb_lib.base.files import locked
 from cloudarb_lib.base.units import parse_as_of
 from pipelines import exit_codes
 from pipelines.exit_codes import DONE, STOPPED
 from pipelines.run import graph
-from pipelines.run.config import RunConfig, load_config
+from pipelines.run.config import LATEST, RunConfig, load_config
 from pipelines.run.files import read_json, write_json, write_text
 from pipelines.run.graph import GraphEnd, RunFolders
 from pipelines.run.manifest import Manifest, new_manifest, note_end, note_progress, statuses
 from pipelines.run.notebook import now
 from pipelines.run.stages import STAGES
+
+if TYPE_CHECKING:
+    from cloudarb_lib.store import Snapshot
 
 
 class RunError(CloudArbError):
@@ -33,7 +37,9 @@ class RunError(CloudArbError):
     exit_code = exit_codes.RUN
 
 
-def run(config_path: Path, *, reports: Path | None = None) -> int:
+def run(
+    config_path: Path, *, reports: Path | None = None, changes: Mapping[str, object] | None = None
+) -> int:
     """Carry out a configuration; what is up to date is not run again.
 
     Parameters
@@ -42,6 +48,8 @@ def run(config_path: Path, *, reports: Path | None = None) -> int:
         A YAML file.
     reports : Path, optional
         Folder of the reports; the project's without.
+    changes : mapping of str to object, optional
+        Values in place of the configuration's.
 
     Returns
     -------
@@ -56,14 +64,15 @@ def run(config_path: Path, *, reports: Path | None = None) -> int:
         Where the same run is in progress already.
     """
     began = time.monotonic()
-    config = load_config(config_path)
-    snapshot = _find_snapshot(config)
+    asked = load_config(config_path, changes=changes)
+    config, snapshot = _find_snapshot(asked)
     folders = _folders(config, snapshot, reports or locations.reports())
     with locked(folders.state / "lock", RunError, f"run {folders.run_id}") as lock:
         _pin(folders.run_dir / "snapshot", snapshot)
         earlier_statuses = statuses(folders.run_dir)
         earlier = read_json(folders.run_dir / "manifest.json") or {}
         manifest = new_manifest(config, folders.run_id, snapshot.stem)
+        manifest["as_of_asked"] = str(asked.given["as_of"])
         graph.write_inputs(config, manifest["notebooks"], folders)
         _announce(manifest, folders)
         note_progress(manifest, folders.run_dir)
@@ -87,16 +96,19 @@ def run(config_path: Path, *, reports: Path | None = None) -> int:
     return code
 
 
-def _find_snapshot(config: RunConfig) -> Path:
-    """Return the file of the store's newest snapshot, building the bundled store if need be.
+def _find_snapshot(config: RunConfig) -> tuple[RunConfig, Path]:
+    """Return the configuration as of a day, and the file of the store's newest snapshot.
 
-    ParameterError where it has nothing fresh of the providers at as_of.
+    The bundled store is built if need be. ParameterError where it has nothing fresh of the
+    providers at as_of.
     """
     from cloudarb_lib.market import read_market
     from cloudarb_lib.store import open_snapshot
 
     store = config.settings.get("store_dir")
     with open_snapshot(locations.home() / store if store else "") as snapshot:
+        if config.given["as_of"] == LATEST:
+            config = config.with_as_of(_latest_day(snapshot, config))
         read_market(
             snapshot,
             parse_as_of(config.given["as_of"]),
@@ -105,7 +117,18 @@ def _find_snapshot(config: RunConfig) -> Path:
             expired_after_days=0.0,  # only what is fresh is asked for
             listed_too=config.given.get("listed_too", False),
         )
-        return snapshot.path
+        return config, snapshot.path
+
+
+def _latest_day(snapshot: Snapshot, config: RunConfig) -> str:
+    """Return the day (UTC) of the newest observation of the configuration's providers."""
+    providers = config.given.get("providers")
+    newest = snapshot.newest_observation(providers)
+    if newest is None:
+        named = ", ".join(providers or ["any provider"])
+        what = f"as_of is {LATEST}, but nothing is recorded of {named}."
+        raise ParameterError(what, "Ingest or collect prices first, or name other providers.")
+    return f"{newest:%Y-%m-%d}"
 
 
 def _folders(config: RunConfig, snapshot: Path, reports: Path) -> RunFolders:
@@ -134,8 +157,10 @@ def _pin(folder: Path, snapshot: Path) -> None:
 
 
 def _announce(manifest: Manifest, folders: RunFolders) -> None:
-    on = f"{len(STAGES)} notebooks on snapshot {manifest['snapshot'][:8]}, into {folders.shown}"
-    print(f"{manifest['title']}\n{on}", flush=True)
+    newest = ", the newest observation on record" if manifest["as_of_asked"] == LATEST else ""
+    known = f"as of {manifest['as_of']}{newest}, snapshot {manifest['snapshot'][:8]}"
+    print(f"{manifest['title']}\n{known}", flush=True)
+    print(f"{len(STAGES)} notebooks, into {folders.shown}", flush=True)
 
 
 def _drawn_alike(earlier: Manifest, manifest: Manifest) -> bool:

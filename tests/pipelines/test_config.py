@@ -16,6 +16,7 @@ from pipelines.run.config import (
     check_parameters,
     declared_parameters,
     load_config,
+    read_changes,
 )
 from pipelines.run.stages import STAGES
 from pipelines.testing import CONFIG, PARAMETERS, notebook, project
@@ -190,3 +191,50 @@ def test_a_mistake_in_the_demand_file_starts_nothing(tmp_path):
     path.write_text(yaml.safe_dump(text))
     with pytest.raises(ParameterError, match=r"line 3: key 'nedds'.*did you mean 'needs'"):
         load_config(path)
+
+
+def test_a_changed_value_is_checked_like_one_of_the_file(toys, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(CONFIG)
+    changes = read_changes(["seed=4", "budget_usd=20", "names=[a, b]", "as_of=2026-04-28"])
+    config = load_config(path, toys / "notebooks", changes=changes)
+    assert config.given == {
+        "as_of": "2026-04-28",
+        "seed": 4,
+        "budget_usd": 20.0,
+        "names": ["a", "b"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("sede=4", r"--set sede: key 'sede' is not known \(did you mean 'seed'\?\)"),
+        ("seed=soon", "--set seed: seed is 'soon'"),
+        ("seed=", "--set seed: seed is None"),
+        ("as_of=2026-04-31", r"--set as_of: '2026-04-31' is no value"),
+        ("as_of=lately", "--set as_of: .*'lately' is not a time"),
+        ("names=[a", r"--set names: '\[a' is no value as YAML has it"),
+        ("seed=!!python/object:os.system {}", "--set seed: .* is no value"),
+        ("seed", "--set 'seed' is not key=value"),
+        ("=4", "--set '=4' is not key=value"),
+    ],
+)
+def test_a_wrong_change_is_named(toys, tmp_path, word, told):
+    path = tmp_path / "c.yaml"
+    path.write_text(CONFIG)
+    with pytest.raises(ParameterError, match=told):
+        load_config(path, toys / "notebooks", changes=read_changes([word]))
+
+
+def test_a_value_is_set_once():
+    with pytest.raises(ParameterError, match="sets 'seed' again"):
+        read_changes(["seed=4", "seed=5"])
+
+
+def test_latest_is_a_day_once_the_record_is_known(toys, tmp_path):
+    config = load(toys, tmp_path, CONFIG.replace("2026-04-29", "latest"))
+    assert config.given["as_of"] == "latest"
+    dated = config.with_as_of("2026-04-28")
+    assert dated.given["as_of"] == "2026-04-28"
+    assert all(values["as_of"] == "2026-04-28" for values in dated.parameters.values())

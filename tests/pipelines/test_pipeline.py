@@ -136,7 +136,7 @@ def test_a_sixth_notebook_is_one_entry_in_the_registry(root):
     notebook(path, PARAMETERS + extra, write_tables(["carbon"]), "print(carbon_usd)")
     code, said = finish(root, before=ONE_MORE_ENTRY)
     assert code == 0, said
-    assert "6 notebooks on snapshot" in said
+    assert "6 notebooks, into " in said
     assert f"{SIXTH}           succeeded" in said
     assert said.count("succeeded after") == 1, "what is up to date is not run again"
     assert statuses(root)[SIXTH] == "succeeded"

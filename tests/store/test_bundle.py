@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.store import BUNDLED_FILES, ingest_files, open_snapshot
+from cloudarb_lib.store.bundle import build_bundled
+from cloudarb_lib.store.report import RefusedFiles
 from cloudarb_lib.testing import INGESTED_AT, PRICE_HEADER, write_text
 
 pytestmark = pytest.mark.slow
@@ -45,3 +48,13 @@ def test_a_file_is_added_to_the_bundled_history(
     with open_snapshot(tmp_path / "data" / "store") as snapshot:
         providers = set(snapshot.table("price_events")["provider"])
     assert {"mine", "gcp", "azure", "aws"} <= providers
+
+
+def test_a_history_that_is_not_whole_leaves_no_store(tmp_path, monkeypatch):
+    """A store of the parts that could be read would pass for the whole record ever after."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(locations.data() / "grid_carbon.csv", tmp_path / "data")
+    monkeypatch.setattr(locations, "bundled", lambda: tmp_path)
+    with pytest.raises(RefusedFiles, match=r"instances\.csv was refused"):
+        build_bundled(tmp_path / "store")
+    assert not (tmp_path / "store/current").exists()

@@ -180,3 +180,15 @@ def test_the_session_is_utc_wherever_it_runs(tmp_path: Path) -> None:
     }
     assert len(outputs) == 1
     assert "2026-07-01 10:00:00+00:00" in outputs.pop()
+
+
+def test_the_newest_observation_is_a_look_or_a_price(tmp_path: Path) -> None:
+    own = PRICE_HEADER + "mine,here,m-1,spot,2026-01-05T00:00:00Z,1.5\n"
+    own += "yours,here,m-1,spot,2026-01-06T00:00:00Z,1.5\n"
+    store = tmp_path / "store"
+    ingest_files([write_text(tmp_path / "own.csv", own)], store_dir=store, now=BUNDLED_AT)
+    with open_snapshot(store) as snapshot:
+        assert snapshot.looks(as_of=BUNDLED_AT).empty
+        assert snapshot.newest_observation() == pd.Timestamp("2026-01-06", tz="UTC")
+        assert snapshot.newest_observation(["mine"]) == pd.Timestamp("2026-01-05", tz="UTC")
+        assert snapshot.newest_observation(["none"]) is None
