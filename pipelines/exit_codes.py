@@ -1,4 +1,4 @@
-"""What the exit code of each command says. 2 to 5 also stand at the errors of the library."""
+"""What the exit code of each command says. 2 to 5 and 7 also stand at the errors of the library."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ STORE = 4
 SOLVER = 5
 RUN = 6
 INFEASIBLE = 7
+HELD_BACK = 8
 NOTEBOOK_ERROR = 10
 TIMEOUT = 11
 DEAD_KERNEL = 12
@@ -26,6 +27,7 @@ MEANING = {
     INFEASIBLE: (
         "no plan keeps every limit: which conflict is said, with the least change that mends it"
     ),
+    HELD_BACK: "rows were held back, the others landed: cloudarb quarantine list --all shows them",
     NOTEBOOK_ERROR: "a notebook raised an error",
     TIMEOUT: "a notebook ran out of time",
     DEAD_KERNEL: "a notebook's kernel died",

@@ -77,15 +77,15 @@ def move_or_stay(
     ------
     ParameterError
         Where nothing runs now, or an offer that runs now is not on record.
-    SolveError
-        Where no plan keeps the limits.
+    InfeasibleError
+        Where no plan keeps the limits, with what would mend it.
     """
     gone = _gone(demand, market)
     hours = weeks * HOURS_PER_WEEK
     problem = allocate.build_problem(
         demand, market.offers, limits=limits, assumptions=assumptions, hours=hours
     )
-    best = allocate.solve(problem)
+    best = allocate.require_plan(allocate.solve(problem))
     now = placements_table(demand.current, hours)
     kept = allocate.check(problem, allocate.counts_of(problem, now))
     moving_usd = _moving_usd(problem, best)

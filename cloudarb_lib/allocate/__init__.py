@@ -19,7 +19,7 @@ from cloudarb_lib.allocate.problem.build import build_problem
 from cloudarb_lib.allocate.problem.limits import StatedLimit
 from cloudarb_lib.allocate.problem.model import Limit, Limits, Problem
 from cloudarb_lib.allocate.problem.row import Row
-from cloudarb_lib.allocate.relax import conflicts, reliefs
+from cloudarb_lib.allocate.relax import conflicts, reliefs, require_plan
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.allocate.solver.session import PlanSession

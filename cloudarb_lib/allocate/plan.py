@@ -10,7 +10,7 @@ import pandas as pd
 from cloudarb_lib.allocate.check import Verdict, check
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.base.errors import SolveError
+from cloudarb_lib.base.errors import InfeasibleError, SolveError
 
 _COLUMNS = [
     "offer_id",
@@ -73,7 +73,7 @@ class Plan:
         if self.counts is not None:
             return self.counts
         if self.status == "infeasible":
-            raise SolveError(
+            raise InfeasibleError(
                 "there is no plan: infeasible.",
                 "Ask allocate.conflicts which limits are in the way.",
             )

@@ -9,6 +9,7 @@ import numpy as np
 
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.explain import PATIENCE_S, relaxation_at
+from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.problem.limits import limits_of, stated_limits
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
@@ -18,6 +19,7 @@ from cloudarb_lib.allocate.problem.row import DEAR
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.base.errors import InfeasibleError
 
 Relief = tuple[str, Problem | None]
 """A change that makes a plan possible: in words, and the problem so changed (None: not known)."""
@@ -32,6 +34,23 @@ _LACKING = 1e-6
 def conflicts(problem: Problem) -> list[str]:
     """Return, in words, what alone would make a plan possible: the sentences of ``reliefs``."""
     return [sentence for sentence, _ in reliefs(problem)]
+
+
+def require_plan(plan: Plan) -> Plan:
+    """Return a plan that is there.
+
+    Raises
+    ------
+    InfeasibleError
+        Where no plan keeps every limit, with the sentences of ``conflicts``.
+    SolveError
+        Where none was found in time.
+    """
+    if plan.status == "infeasible":
+        mends = "; ".join(conflicts(plan.problem))
+        raise InfeasibleError("no plan keeps every limit.", f"What would mend it: {mends}.")
+    _ = plan.verdict  # raises where there is none
+    return plan
 
 
 def reliefs(problem: Problem) -> list[Relief]:

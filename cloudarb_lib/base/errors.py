@@ -49,6 +49,12 @@ class SolveError(CloudArbError):
     exit_code = 5
 
 
+class InfeasibleError(SolveError):
+    """No plan keeps every limit; the way out says what would mend it."""
+
+    exit_code = 7
+
+
 class WorkerError(CloudArbError):
     """A process of our own that does part of the work failed, died, or took too long."""
 

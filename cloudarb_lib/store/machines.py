@@ -111,8 +111,8 @@ class MachinesBrought:
         prices = sum(count for _, count in rows)
         return [
             f"{_rows(prices)} {'is' if prices == 1 else 'are'} of machines without a specification"
-            f" ({_examples([machine for machine, _ in rows])}): in no plan for GPUs until table"
-            " instances has them"
+            f" ({_examples([machine for machine, _ in rows])}): in no plan for GPUs until they"
+            " have one: ingest a table of provider, instance_type, gpu_model and gpu_count too"
         ]
 
     def _unknown_gpus(self) -> list[str]:

@@ -61,7 +61,8 @@ def ingest(
     rule go to quarantine with file, line and reason; the rest lands, and a new snapshot is
     published. A file vouches for its own rows alone, unless --whole says that it shows a part of
     the market whole. Prices in other currencies than USD are held back, unless --fx names a rate of
-    their time or before. Exit code 3 where nothing of a file landed.
+    their time or before. Exit code 3 where nothing of a file landed, 8 where some rows were held
+    back.
     """
 
     import pandas as pd
@@ -93,4 +94,6 @@ def ingest(
         return exit_codes.DONE
     report = ingest_files(batches, store_dir=store, now=now)
     print(report)
-    return exit_codes.DATA if report.nothing_landed else exit_codes.DONE
+    if report.nothing_landed:
+        return exit_codes.DATA
+    return exit_codes.HELD_BACK if report.quarantined else exit_codes.DONE

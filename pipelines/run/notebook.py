@@ -6,8 +6,9 @@ its new tables and the executed notebook are renamed into DIR/tables and DIR/not
 nothing there changes and the notebook, as far as it came, is kept in DIR/failed.
 DIR/logs/NAME.json says how it went.
 
-exit codes: 0 done; 2 bad parameters, nothing was started; 10 a cell raised; 11 out of time (wall
-clock of the whole notebook); 12 the kernel died, most often for want of memory; 130 stopped.
+exit codes: 0 done; 2 bad parameters, nothing was started; 7 no plan keeps every limit; 10 a cell
+raised; 11 out of time (wall clock of the whole notebook); 12 the kernel died, most often for want
+of memory; 130 stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cloudarb_lib.base.errors import CloudArbError, ParameterError
+from cloudarb_lib.base.errors import CloudArbError, InfeasibleError, ParameterError
 from pipelines.exit_codes import DEAD_KERNEL, DONE, NOTEBOOK_ERROR, STOPPED, TIMEOUT
 from pipelines.run.config import SET_BY_RUN, check_parameters, declared_parameters
 from pipelines.run.files import read_json, scrub, write_json, write_text
@@ -263,6 +264,8 @@ def _failure(fault: BaseException, ended_by_watch: int, timeout_s: float) -> Out
         return Outcome(DEAD_KERNEL, "the kernel died; most often the machine ran out of memory.")
     name = getattr(fault, "ename", kind)
     message = getattr(fault, "evalue", fault)
+    if name == InfeasibleError.__name__:  # an answer, not a mistake: which limit is in the way
+        return Outcome(InfeasibleError.exit_code, str(message))
     return Outcome(NOTEBOOK_ERROR, f"{name}: {message}{where}")
 
 

@@ -10,6 +10,7 @@ import pytest
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate import relax
 from cloudarb_lib.allocate.problem.assign import rework_factor
+from cloudarb_lib.base.errors import InfeasibleError, SolveError
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.testing import OFFERS, WATTS, plan_for, work
 
@@ -36,6 +37,17 @@ def test_conflicts_name_the_limit_and_the_least_change():
         "capacity of gcp/us-a/spot/H100 31 is short by 1 (3.2%)",
         "demand of w 31 is too much by 7 (22.6%)",
     ]
+
+
+def test_a_plan_is_required_with_what_would_mend_its_lack():
+    short = plan_for(work(32), limits=allocate.Limits(budget_usd=100.0))
+    with pytest.raises(InfeasibleError, match=r"no plan keeps every limit.*budget 100 is short by"):
+        allocate.require_plan(short)
+    late = replace(short, status="time_limit_without_plan")
+    with pytest.raises(SolveError, match="no proof that there is none"):
+        allocate.require_plan(late)
+    served = plan_for(work(32))
+    assert allocate.require_plan(served) is served
 
 
 def in_worlds(price: np.ndarray, table=OFFERS) -> Paths:

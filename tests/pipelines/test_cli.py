@@ -94,7 +94,7 @@ def test_ingest_prints_its_counts(tmp_path, capsys):
     assert cli.main(["ingest", str(file), "--store", str(tmp_path / "store")]) == 0
     assert "nothing changed" in capsys.readouterr().out
     file.write_text(file.read_text() + "gcp,moon,Moon,none,0.5,2024\n")
-    assert cli.main(["ingest", str(file), "--store", str(tmp_path / "store")]) == 0
+    assert cli.main(["ingest", str(file), "--store", str(tmp_path / "store")]) == 8
     assert "cloudarb quarantine list --all" in capsys.readouterr().out
 
 

@@ -93,6 +93,16 @@ def test_a_kernel_that_dies(tmp_path):
     kept(tmp_path / "run", "dead")
 
 
+def test_without_a_plan_it_says_what_is_in_the_way(tmp_path):
+    infeasible = "from cloudarb_lib.base.errors import InfeasibleError\n"
+    infeasible += "raise InfeasibleError('no plan keeps every limit.', 'Budget 1 is short by 2.')"
+    rc, said, status = go(notebook(tmp_path / "p.ipynb", PARAMETERS, infeasible), tmp_path / "run")
+    assert (rc, status["exit_code"], status["status"]) == (7, 7, "failed")
+    assert status["error"] == "no plan keeps every limit. Way out: Budget 1 is short by 2."
+    assert status["error"] in said
+    kept(tmp_path / "run", "p")
+
+
 def test_nobody_waits_for_it_any_more(tmp_path):
     path = notebook(tmp_path / "alone.ipynb", PARAMETERS, "import time\ntime.sleep(60)")
     gone = subprocess.Popen([sys.executable, "-c", ""])
