@@ -27,7 +27,7 @@ MEANING = {
     INFEASIBLE: (
         "no plan keeps every limit: which conflict is said, with the least change that mends it"
     ),
-    HELD_BACK: "rows were held back, the others landed: cloudarb quarantine list --all shows them",
+    HELD_BACK: "rows were held back, the others landed: see quarantine list --all",
     NOTEBOOK_ERROR: "a notebook raised an error",
     TIMEOUT: "a notebook ran out of time",
     DEAD_KERNEL: "a notebook's kernel died",
