@@ -9,11 +9,10 @@ import pandas as pd
 
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast.ensemble import rolling_origins
+from cloudarb_lib.forecast.ensemble import MAX_CHANGE_LOG, rolling_origins
 from cloudarb_lib.forecast.evaluate import Forecaster, models_of, score_models
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.rolling import rolling_forecasts
-from cloudarb_lib.forecast.sample_paths import MAX_CHANGE_LOG
 from cloudarb_lib.forecast.score_table import score_table
 from cloudarb_lib.forecast.targets import Targets
 from pipelines.cli import score_tables

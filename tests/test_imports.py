@@ -102,7 +102,6 @@ FLOORS_INSIDE = (
         "cloudarb_lib.forecast.offers",
     ),
     (
-        "cloudarb_lib.forecast.repricing",
         "cloudarb_lib.forecast.sample_paths",
         "cloudarb_lib.forecast.conformal",
         "cloudarb_lib.forecast.ensemble",

@@ -65,6 +65,32 @@ def page_hinkley_alarms(losses: Sequence[float], *, threshold: float = PAGE_HINK
     return out
 
 
+def last_alarm(
+    log_price: np.ndarray, *, cells_per_day: int = 1, copies: np.ndarray | None = None
+) -> np.ndarray:
+    """Return by each cell the last one at which the last value lost more than it used to.
+
+    Over all series, and by the day where cells are shorter (Page and Hinkley's test).
+
+    Parameters
+    ----------
+    log_price : (times, series)
+    copies : (series,), how many offers each series stands for; None: one.
+
+    Returns
+    -------
+    (times,), positions; -1 without such an alarm.
+    """
+    observed = np.arange(cells_per_day - 1, len(log_price), cells_per_day)
+    by_day = log_price[observed]
+    offers = np.isfinite(by_day) * (1.0 if copies is None else copies)
+    moved = (np.abs(price_steps(by_day)) * offers).sum(axis=1)
+    is_alarm = page_hinkley_alarms(list(moved / np.maximum(offers.sum(axis=1), 1)))
+    out = np.full(len(log_price), -1)
+    out[observed[is_alarm]] = observed[is_alarm]
+    return np.maximum.accumulate(out)
+
+
 def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = PAGE_HINKLEY) -> pd.DataFrame:
     """Return table ``alarms``: time_utc, series_group, detector, statistic, threshold, action.
 

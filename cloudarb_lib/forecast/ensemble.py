@@ -8,7 +8,7 @@ there.
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +20,10 @@ from cloudarb_lib.base.files import replaced
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.forecast import conformal
 from cloudarb_lib.forecast.features import STEP_LOG
-from cloudarb_lib.forecast.member import MemberForecast
 from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.patterns import Patterns
 from cloudarb_lib.forecast.sample_paths import (
-    HALF_LIFE_CELLS,
-    MAX_CHANGE_LOG,
+    HALF_LIFE_DAYS,
     PathSource,
     price_limits,
     simulate_paths,
@@ -35,12 +33,14 @@ from cloudarb_lib.forecast.weights import discount_by_age, own_share, weigh, wei
 from cloudarb_lib.forecast.worker import begin, within
 
 ALL = "all"
-CALIBRATION_CELLS = 52
-"""Cells of a list, or days of a market, before the first origin, from which weights learn."""
+CALIBRATION_DAYS = 52
+"""Days before the first origin, from which weights learn; cells where those are longer."""
 MOST_FORECASTS = 8_000_000
 """Origins times series times steps, beyond which it learns from fewer origins."""
 CALIBRATION_PATHS = 128
 MOST_AT_ONCE = 1_000  # series whose paths are in memory at once
+MAX_CHANGE_LOG = 1.5
+"""No member forecasts a price more than 4.5 times as high or low, unless it has been there."""
 LIMIT_S = 900.0
 """Time a member may take over all origins."""
 
@@ -59,8 +59,6 @@ class RollingEnsemble:
     truth : alike, what came, changes under 0.5 % set to 0; NaN where none is known.
     widths : (origins, groups, steps, ``NATS``), as from ``conformal.adapt``.
     source : what sample paths are drawn from.
-    quantiles : by name, (origins, series, steps, ``QUANTILE_LEVELS``) of members that state them,
-        where they were fitted anew.
     """
 
     patterns: Patterns
@@ -73,7 +71,6 @@ class RollingEnsemble:
     truth: np.ndarray
     widths: np.ndarray
     source: PathSource
-    quantiles: dict[str, np.ndarray] = field(default_factory=dict)
 
     def paths(
         self,
@@ -141,7 +138,7 @@ def rolling_origins(
 ) -> np.ndarray:
     """Return the origins that a forecast from the cells ``asked`` needs.
 
-    Those, and before them what weights and intervals learn from: ``CALIBRATION_CELLS`` of every
+    Those, and before them what weights and intervals learn from: ``CALIBRATION_DAYS`` of every
     cell, or of each sixth hour, of fewer where there are very many series. A back-test and a
     forecast made now learn from the same ones.
 
@@ -150,7 +147,7 @@ def rolling_origins(
     asked : increasing positions.
     first : first origin of earlier forecasts, which go on.
     """
-    back = CALIBRATION_CELLS * patterns.cells_per_day
+    back = CALIBRATION_DAYS * patterns.cells_per_day
     start = max(int(asked[0]) - back, 1)
     fewer = back * len(patterns.groups) * horizon // MOST_FORECASTS
     stride = max(patterns.cells_per_day // 4, fewer, 1)
@@ -192,40 +189,40 @@ def rolling_ensemble(
 
 def run_members(
     task: Task, leave_out: tuple[str, ...] = (), *, keep: Path | None = None
-) -> tuple[dict[str, MemberForecast], dict[str, str]]:
-    """Return the forecasts by member, and why others failed.
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the median changes (origins, series, steps) by member, and why others failed.
 
     A member that needs longer than ``LIMIT_S`` has failed.
 
     Parameters
     ----------
     leave_out : names of members that are not asked.
-    keep : folder for this task alone, in which forecasts of members that need seconds are kept, and
+    keep : folder for this task alone, in which forecasts of members that fit a model are kept, and
         found.
     """
     # a task of their own: what it caches may be gigabytes, and goes when they are done
     own_task = replace(task)
     low, high = _forecast_limits(task)
     asked = [name for name in MEMBERS if name not in leave_out]
-    files = {name: keep / f"{name}.npy" for name in asked if keep and MEMBERS[name].resumable}
+    files = {name: keep / f"{name}.npy" for name in asked if keep and MEMBERS[name].model_file}
     begun = _begin_elsewhere(own_task, [name for name in asked if not _is_kept(files.get(name))])
-    answers: dict[str, MemberForecast] = {}
+    answers: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
     for name in progress(asked, "members", unit="member"):
         file = files.get(name)
         try:
             if file is not None and file.exists():
-                answers[name] = MemberForecast.from_values(np.load(file, allow_pickle=False))
+                answers[name] = np.load(file, allow_pickle=False)
                 continue
             call = begun.get(name) or begin(partial(MEMBERS[name].forecast, own_task))
             answer = within(LIMIT_S, call)
-            if not np.isfinite(answer.values).all():
+            if not np.isfinite(answer).all():
                 raise DataError("it returned a number that is not finite.")
             # steps of a volatile past add up beyond reason
-            answers[name] = answer.within(low, high)
+            answers[name] = np.clip(answer, low, high).astype(np.float32)
             if file is not None:
                 with replaced(file) as part, part.open("wb") as out:
-                    np.save(out, answers[name].values, allow_pickle=False)
+                    np.save(out, answers[name], allow_pickle=False)
         except Exception as cause:  # one member must never stop the others
             failed[name] = f"{type(cause).__name__}: {cause}"
     return answers, failed
@@ -235,7 +232,7 @@ def _is_kept(file: Path | None) -> bool:
     return file is not None and file.exists()
 
 
-def _begin_elsewhere(task: Task, names: list[str]) -> dict[str, Future[MemberForecast]]:
+def _begin_elsewhere(task: Task, names: list[str]) -> dict[str, Future[np.ndarray]]:
     """Begin those members that work in another process: they go on beside the others."""
     return {
         name: begin(partial(MEMBERS[name].forecast, task))
@@ -245,19 +242,15 @@ def _begin_elsewhere(task: Task, names: list[str]) -> dict[str, Future[MemberFor
 
 
 def _forecast_limits(task: Task) -> tuple[np.ndarray, np.ndarray]:
-    """Least and most log change that a member may forecast, each (origins, series)."""
-    low, high = price_limits(task)
+    """Least and most log change that a member may forecast, each (origins, series, 1)."""
+    low, high = (limit[..., None] for limit in price_limits(task))
     return np.minimum(low, -MAX_CHANGE_LOG), np.maximum(high, MAX_CHANGE_LOG)
 
 
 def weigh_and_calibrate(
-    patterns: Patterns, task: Task, answers: dict[str, MemberForecast], failed: dict[str, str]
+    patterns: Patterns, task: Task, medians: dict[str, np.ndarray], failed: dict[str, str]
 ) -> RollingEnsemble:
     """Return what the members' answers at the origins of ``task`` make: weights, and intervals."""
-    medians = {name: answer.median for name, answer in answers.items()}
-    quantiles = {
-        name: answer.quantiles for name, answer in answers.items() if answer.quantiles is not None
-    }
     weights, gates = weigh(task, medians)
     point = weighted_mean(task, weights, medians)
     came = task.truth()
@@ -265,7 +258,7 @@ def weigh_and_calibrate(
     source = PathSource.of(task)
     widths = _calibrated_widths(task, _needed_widths(task, source, point, truth))
     return RollingEnsemble(
-        patterns, task, medians, failed, weights, gates, point, truth, widths, source, quantiles
+        patterns, task, medians, failed, weights, gates, point, truth, widths, source
     )
 
 
@@ -289,7 +282,7 @@ def _needed_widths(
 def _calibrated_widths(task: Task, needed: np.ndarray) -> np.ndarray:
     """Widths (origins, groups, steps, ``NATS``) that stood at each origin."""
     counts = conformal.count_widths(needed, task.groups)
-    half_life = HALF_LIFE_CELLS * task.cells_per_day
+    half_life = HALF_LIFE_DAYS * task.cells_per_day
     weight = discount_by_age(task.origins, task.origins, task.horizon, half_life)
     weight = weight.transpose(1, 2, 0)  # (at, origins, steps)
     own = own_share(task.origins, task.horizon)

@@ -85,7 +85,7 @@ def walk_forward(
     members = forecasts.members
     if compare and not patterns.is_market.any():
         task = task_of(patterns, positions, horizon=horizon, seed=seed)
-        members = {name: answer.median for name, answer in run_members(task, keep=keep)[0].items()}
+        members, _ = run_members(task, keep=keep)
     models = models_of(forecasts, members, targets) | dict(rivals or {})
     series = score_models(models, targets, seed=seed)
     scores = [score_table(each, targets, since=since) for each in series]

@@ -20,12 +20,14 @@ CAP_LOG = 0.17
 Repricing is capped, at 15 % mostly (log 1.15 to 0.85).
 """
 LAGS = (1, 2, 4, 8, 13, 26)
-WINDOWS = (13, 26, 52)
-WINDOWS_HOURLY = (24, 168, 720)
 REPRICING_SHARE = 0.1  # of the series that step in a cell, for it to be a repricing event
-RATE_CELLS = 13  # cells in which repricing events are counted
 MEMORY_CELLS = 720  # how far back features look: 30 days of hours, beyond any record of weeks
 TREND_CELLS = 8  # over which a group's rises and falls are counted
+
+
+def windows_of(cells_per_day: int) -> tuple[int, ...]:
+    """Return the windows of features, in cells: a day, a week and 30 days of hours, else weeks."""
+    return (24, 168, 720) if cells_per_day > 1 else (13, 26, 52)
 
 
 def carry_forward(values: np.ndarray) -> np.ndarray:
@@ -99,21 +101,6 @@ def last_step(step: np.ndarray, *, first_cell: int = 0) -> LastStep:
     most = count[first_cell:] - np.where(now >= MEMORY_CELLS, too_old, 0)
     last_run = np.where(most > 0, np.clip(last_run, -most, most), np.nan)
     return LastStep(last_size, now - last_cell, last_gap, last_run)
-
-
-def repricing_rate(step: np.ndarray, log_price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which cells are repricing events, and how many there were a cell lately.
-
-    Returns
-    -------
-    is_repricing : (times,), bool.
-    rate : (times,), events a cell in the last ``RATE_CELLS``.
-    """
-    priced = np.maximum(np.isfinite(log_price).sum(axis=1), 1)
-    is_repricing = (step != 0).sum(axis=1) >= REPRICING_SHARE * priced
-    count = np.concatenate([np.zeros(RATE_CELLS), np.cumsum(is_repricing, dtype=float)])
-    lately = count[RATE_CELLS:] - count[:-RATE_CELLS]
-    return is_repricing, lately / np.minimum(np.arange(1, len(lately) + 1), RATE_CELLS)
 
 
 def group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -274,7 +261,7 @@ def features(
         motion = motion_features(log_price, groups, first_cell=first_cell)
     out = {name: values[first_cell - len(log_price) :] for name, values in motion.items()}
     level, step, first = _recent(log_price, first_cell)
-    for window in WINDOWS_HOURLY if cells_per_day > 1 else WINDOWS:
+    for window in windows_of(cells_per_day):
         for name, statistic in (
             ("from_median", "median"),
             ("from_mean", "mean"),

@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from cloudarb_lib.forecast.member import MemberForecast
+from cloudarb_lib.forecast.member import no_change
 from cloudarb_lib.forecast.splits import refit_blocks
 from cloudarb_lib.forecast.task import Task
 
-REFIT_EVERY = 13  # cells of a list, or days of a market, that one fit serves
+REFIT_DAYS = 13  # that one fit serves; cells where those are longer
 
 M = TypeVar("M")
 
@@ -29,19 +29,19 @@ class Fitting(Generic[M]):
     file : name of the file in which the last model is kept.
     every : cells that one fit serves.
     fit : the model at a cell, from an older one where there is one; None: too little to learn from.
-    predict : of (model, origins) the forecast from these origins.
+    predict : of (model, origins) the changes (origins, series, steps) from these origins.
     write, read : of the model, in its own format.
     """
 
     file: str
     every: int
     fit: Callable[[int, M | None], M | None]
-    predict: Callable[[M, np.ndarray], MemberForecast]
+    predict: Callable[[M, np.ndarray], np.ndarray]
     write: Callable[[M, Path], object]
     read: Callable[[Path], M]
 
-    def forecast(self, task: Task) -> MemberForecast:
-        """Return the forecasts from all origins, each block of them by a fit at its first one.
+    def forecast(self, task: Task) -> np.ndarray:
+        """Return the changes from all origins, each block of them by a fit at its first one.
 
         No change where there was too little to fit a model.
         """
@@ -50,20 +50,15 @@ class Fitting(Generic[M]):
         older: M | None = None
         if file and file.exists():
             older = _kept_model(file, file.stat().st_mtime_ns, self.read)
-        values: np.ndarray | None = None
+        values = no_change(task)
         for block in refit_blocks(task.origins, refit_every=self.every):
             model = older if task.fitted else self.fit(int(block[0]), older)
             if model is None:
                 continue
-            answer = self.predict(model, block).values
-            if values is None:
-                values = np.zeros((len(task.origins), *answer.shape[1:]))
-            values[np.isin(task.origins, block)] = answer
+            values[np.isin(task.origins, block)] = self.predict(model, block)
         if file and model is not None and not task.fitted:
             self.write(model, file)
-        if values is None:
-            return MemberForecast.no_change(task)
-        return MemberForecast.from_values(values)
+        return values
 
 
 @lru_cache(maxsize=32)
@@ -82,23 +77,17 @@ def every_step(values: np.ndarray, ahead: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    values : (origins, series, ahead, ...), changes at the steps ``ahead``.
+    values : (origins, series, ahead), changes at the steps ``ahead``.
     ahead : increasing steps, the last one the horizon.
 
     Returns
     -------
-    (origins, series, horizon, ...)
+    (origins, series, horizon)
     """
     from scipy.interpolate import interp1d
 
     from_origin = np.insert(values, 0, 0.0, axis=2)
     return interp1d([0, *ahead], from_origin, axis=2)(np.arange(1, ahead[-1] + 1))
-
-
-def in_order(quantiles: np.ndarray) -> np.ndarray:
-    """Return quantiles (..., ``QUANTILE_LEVELS``), the outer ones no nearer than the median."""
-    low, median, high = np.moveaxis(quantiles, -1, 0)
-    return np.stack([np.minimum(low, median), median, np.maximum(high, median)], axis=-1)
 
 
 def write_boosters(models: list[Any], file: Path) -> None:

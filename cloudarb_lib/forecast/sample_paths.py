@@ -12,70 +12,31 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from cloudarb_lib.forecast.features import CAP_LOG, STEP_LOG, last_step
-from cloudarb_lib.forecast.repricing import LONG_STEPS, repricings_since_alarm, repricings_so_far
+from cloudarb_lib.forecast.features import CAP_LOG, STEP_LOG
 from cloudarb_lib.forecast.task import Task
 
-BLOCK_CELLS = 6
-"""Mean length of a block, in cells of a list or days of a market.
-
-About one cycle of repricing of weekly prices (42 days in 2025).
-"""
-HALF_LIFE_CELLS = 26.0
-"""Age at which a cell, and an outcome in calibration, counts half: list cells or market days."""
-HALF_LIFE_REPRICINGS = 3.0
-"""The same for the past cells of a list, counted in repricing events: they are its clock."""
-TREND_SHARE = 0.75
-"""Share of paths of a list in which all steps of a series go one way.
-
-Prices are moved to their targets in several repricing events, and whether a trend goes on or turns
-is not known.
-"""
-OWN_SHARE = 0.5
-"""Share of blocks in which a series repeats its own past, not that of another of its group.
-
-What has not yet happened to one machine has happened to another of its kind. Market prices, seen by
-the hour, have enough of a past of their own, and calm ones stand beside wild ones.
-"""
+BLOCK_DAYS = 6  # mean length of a block; cells where those are longer than a day
+HALF_LIFE_DAYS = 26.0
+"""Age at which a cell, and an outcome in calibration, counts half; cells where those are longer."""
 CALMEST = 0.02
 """Least share of its usual size to which a market's next step shrinks."""
-MAX_CHANGE_LOG = 1.5
-"""No forecast of a list goes beyond a price 4.5 times as high, or as low."""
 
 
 def price_limits(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Return how far a price may fall and rise from an origin, each (origins, series), log changes.
 
-    On a list ``MAX_CHANGE_LOG``, on a market a capped step beyond where it has been: only auctions
-    and outages return to their extremes.
+    A capped step beyond where it has been: only auctions and outages return to their extremes.
     """
     now = task.log_price[task.origins]
-    if not task.is_market:
-        return np.full(now.shape, -MAX_CHANGE_LOG), np.full(now.shape, MAX_CHANGE_LOG)
     cells = task.origins
     starts = np.concatenate([[0], cells[:-1] + 1])  # of the cells between one origin and the next
     past = task.log_price[: cells[-1] + 1]
     lowest = np.fmin.accumulate(np.fmin.reduceat(past, starts))
     highest = np.fmax.accumulate(np.fmax.reduceat(past, starts))
     return np.nan_to_num(lowest - now) - CAP_LOG, np.nan_to_num(highest - now) + CAP_LOG
-
-
-@dataclass(frozen=True, eq=False)
-class RepricingClock:
-    """The clock of a list by each cell (times,).
-
-    Attributes
-    ----------
-    count : how many repricing events it has had.
-    since_alarm : how many since an alarm that prices move more than they used to; inf without one.
-    """
-
-    count: np.ndarray
-    since_alarm: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,21 +47,16 @@ class PathSource:
     ----------
     step : (times, series), as from ``fill_unknown_steps``.
     limits : as from ``price_limits``.
-    clock : of a list, None on a market.
     """
 
     step: np.ndarray
     limits: tuple[np.ndarray, np.ndarray]
-    clock: RepricingClock | None
 
     @classmethod
     def of(cls, task: Task) -> PathSource:
         """Return what the paths of a task are drawn from."""
-        clock = None
-        if not task.is_market:
-            clock = RepricingClock(repricings_so_far(task), repricings_since_alarm(task))
         step = fill_unknown_steps(task.price_steps, task.log_price, task.groups)
-        return cls(step, price_limits(task), clock)
+        return cls(step, price_limits(task))
 
     def limits_at(self, origin: int, only: np.ndarray) -> list[np.ndarray]:
         """Return least and most log change of the series ``only``, each (series, 1, 1)."""
@@ -124,92 +80,31 @@ def fill_unknown_steps(step: np.ndarray, log_price: np.ndarray, groups: np.ndarr
     return out
 
 
-class DrawnCells(NamedTuple):
-    """Past cells that paths repeat, each (paths, steps).
-
-    Attributes
-    ----------
-    cell : position; 0, which holds no step, where there is no past.
-    neighbour : by how many series of its group a series looks aside; 0: its own past.
-    scale : by which the step is multiplied.
-    """
-
-    cell: np.ndarray
-    neighbour: np.ndarray
-    scale: np.ndarray
-
-
 def draw_cells(
-    at: int,
-    *,
-    n_paths: int,
-    horizon: int,
-    seed: int,
-    cells_per_day: int = 1,
-    clock: RepricingClock | None = None,
-) -> DrawnCells:
-    """Draw past cells up to ``at``.
-
-    With a ``clock`` cells age by repricing events. The size of moves after an alarm is known from
-    the last n events, that of the alarm included: moves more than ``LONG_STEPS`` ahead have in each
-    path a scale of its own, so that a normal move becomes Student's t with n degrees of freedom.
-    """
-    rng = np.random.default_rng([seed, at])
-    shape = (n_paths, horizon)
-    scale = np.ones(shape)
-    if at < 1:
-        return DrawnCells(np.zeros(shape, int), np.zeros(shape, int), scale)
-    pool = np.arange(1, at + 1)
-    age = (at - pool) / HALF_LIFE_CELLS / cells_per_day
-    if clock is not None:
-        age = (clock.count[at] - clock.count[pool]) / HALF_LIFE_REPRICINGS
-        freedom = clock.since_alarm[at] + 1
-        if np.isfinite(freedom):
-            unsure = np.random.default_rng([seed, at, 1]).chisquare(freedom, (n_paths, 1))
-            scale[:, LONG_STEPS:] = np.sqrt(freedom / unsure)
-    weight = 0.5**age
-    cell = rng.choice(pool, shape, p=weight / weight.sum())
-    own = OWN_SHARE if cells_per_day == 1 else 1.0
-    neighbour = np.where(rng.random(shape) < own, 0, rng.integers(1, 1 << 20, shape))
-    is_fresh = rng.random(shape) < 1.0 / (BLOCK_CELLS * cells_per_day)
-    for step in range(1, horizon):
-        goes_on = ~is_fresh[:, step] & (cell[:, step - 1] < at)
-        cell[:, step] = np.where(goes_on, cell[:, step - 1] + 1, cell[:, step])
-        neighbour[:, step] = np.where(goes_on, neighbour[:, step - 1], neighbour[:, step])
-    return DrawnCells(cell, neighbour, scale)
-
-
-def draw_directions(
-    step: np.ndarray, groups: np.ndarray, only: np.ndarray, *, n_paths: int, seed: int
+    at: int, *, n_paths: int, horizon: int, seed: int, cells_per_day: int = 1
 ) -> np.ndarray:
-    """Draw which way all steps of a series go: that of its last step, or the other.
-
-    Alike for all of a group.
-
-    Parameters
-    ----------
-    step : (cells so far, series)
-    only : positions of the series asked.
+    """Draw past cells up to ``at``, which paths repeat.
 
     Returns
     -------
-    (series, paths), 1 or -1; 0 where each step goes its own way.
+    (paths, steps), positions; 0, which holds no step, where there is no past.
     """
-    rng = np.random.default_rng([seed, len(step)])
-    is_trend = rng.random(n_paths) < TREND_SHARE
-    goes_on = rng.choice([-1.0, 1.0], (groups.max() + 1, n_paths))[groups[only]]
-    size = last_step(step[:, only], first_cell=len(step) - 1).size[0]
-    last = np.nan_to_num(np.sign(size), nan=1.0)
-    return np.where(is_trend, goes_on * last[:, None], 0.0)
+    rng = np.random.default_rng([seed, at])
+    shape = (n_paths, horizon)
+    if at < 1:
+        return np.zeros(shape, int)
+    pool = np.arange(1, at + 1)
+    weight = 0.5 ** ((at - pool) / HALF_LIFE_DAYS / cells_per_day)
+    cell = rng.choice(pool, shape, p=weight / weight.sum())
+    is_fresh = rng.random(shape) < 1.0 / (BLOCK_DAYS * cells_per_day)
+    for step in range(1, horizon):
+        goes_on = ~is_fresh[:, step] & (cell[:, step - 1] < at)
+        cell[:, step] = np.where(goes_on, cell[:, step - 1] + 1, cell[:, step])
+    return cell
 
 
 def draw_paths(
-    step: np.ndarray,
-    groups: np.ndarray,
-    only: np.ndarray,
-    drawn: DrawnCells,
-    directions: np.ndarray | None = None,
-    ahead: np.ndarray | slice = slice(None),
+    step: np.ndarray, only: np.ndarray, cell: np.ndarray, ahead: np.ndarray | slice = slice(None)
 ) -> np.ndarray:
     """Return the log changes that drawn cells give.
 
@@ -217,46 +112,23 @@ def draw_paths(
     ----------
     step : (times, series)
     only : positions of the series asked.
-    directions : as from ``draw_directions``, if any; a step that is turned about is no larger than
-        ``CAP_LOG``.
+    cell : (paths, steps), as from ``draw_cells``.
     ahead : positions of the steps asked, all without it.
 
     Returns
     -------
     (series, paths, steps)
     """
-    n_paths, horizon = drawn.cell.shape
-    order = np.argsort(groups, kind="stable")  # the series of a group side by side
-    first = np.searchsorted(groups[order], groups[only])
-    place = np.argsort(order)[only] - first
-    n_in_group = np.bincount(groups)[groups[only]]
+    n_paths, horizon = cell.shape
     asked = np.arange(horizon)[ahead]
-    all_own = not drawn.neighbour.any()
-    if all_own and not np.array_equal(only, np.arange(step.shape[1])):
+    if not np.array_equal(only, np.arange(step.shape[1])):
         step = step[:, only]
     total = np.zeros((n_paths, len(only)))
     out = np.empty((len(only), len(asked), n_paths))  # paths side by side: they are sorted later
     for k in range(asked.max(initial=-1) + 1):
-        if all_own:
-            change = step[drawn.cell[:, k]]
-        else:
-            series = order[first + (place + drawn.neighbour[:, k, None]) % n_in_group]
-            change = step.take(drawn.cell[:, k, None] * step.shape[1] + series)
-        if directions is not None:
-            change = _turned(change, directions.T)
-        change *= drawn.scale[:, k, None]
-        total += change
+        total += step[cell[:, k]]
         out[:, asked == k] = total.T[:, None]
     return out.transpose(0, 2, 1)
-
-
-def _turned(change: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Steps that go the direction, where there is one."""
-    is_turned = np.sign(change) * direction < 0
-    size = np.abs(change)
-    # a price cut to a third shows no rise to three times
-    size = np.where(is_turned, np.minimum(size, CAP_LOG), size)
-    return np.where(direction != 0, size * direction, change)
 
 
 def calm_factor(step: np.ndarray, *, cells_per_day: int, horizon: int) -> np.ndarray:
@@ -286,13 +158,13 @@ def median_over_paths(paths: np.ndarray) -> np.ndarray:
     return (ranked[:, (n - 1) // 2] + ranked[:, n // 2]) / 2
 
 
-def recentre(paths: np.ndarray, point: np.ndarray, *, lists: bool = True) -> np.ndarray:
+def recentre(paths: np.ndarray, point: np.ndarray) -> np.ndarray:
     """Return paths whose changed part is moved so that the median lies at ``point``.
 
-    Where ``point`` is a step, its median comes there, and so many of the unchanged paths as the
-    median of all needs: the first ones, the same in every series, so that what moves together still
-    does. Without ``lists`` only where most paths are unchanged: else a market's stay so, and hold
-    the median back a little.
+    Where ``point`` is a step and most paths are unchanged, its median comes there, and so many of
+    the unchanged paths as the median of all needs: the first ones, the same in every series, so
+    that what moves together still does. Elsewhere unchanged paths stay so, and hold the median back
+    a little.
 
     Parameters
     ----------
@@ -303,8 +175,7 @@ def recentre(paths: np.ndarray, point: np.ndarray, *, lists: bool = True) -> np.
     centre = median_over_paths(paths)
     n = paths.shape[1]
     n_moved = n - is_still.sum(axis=1)
-    holds_back = (2 * n_moved <= n) | (lists & (n_moved < n))
-    is_step = holds_back & (np.abs(point) >= STEP_LOG)
+    is_step = (2 * n_moved <= n) & (np.abs(point) >= STEP_LOG)
     at_step = np.nonzero(is_step)
     still_there = is_still.transpose(0, 2, 1)[at_step]
     changed = np.where(still_there, np.nan, paths.transpose(0, 2, 1)[at_step])
@@ -341,22 +212,13 @@ def simulate_paths(
     (series, paths, steps), log changes.
     """
     at = int(task.origins[origin])
-    step = source.step[: at + 1]
-    directions = None
-    if not task.is_market:
-        directions = draw_directions(step, task.groups, only, n_paths=n_paths, seed=task.seed)
+    cells_per_day = task.cells_per_day
     drawn = draw_cells(
-        at,
-        n_paths=n_paths,
-        horizon=task.horizon,
-        seed=task.seed,
-        cells_per_day=task.cells_per_day,
-        clock=source.clock,
+        at, n_paths=n_paths, horizon=task.horizon, seed=task.seed, cells_per_day=cells_per_day
     )
-    paths = draw_paths(source.step, task.groups, only, drawn, directions, ahead)
-    if task.is_market:
-        factor = calm_factor(step[:, only], cells_per_day=task.cells_per_day, horizon=task.horizon)
-        paths *= factor[:, None, ahead]
+    paths = draw_paths(source.step, only, drawn, ahead)
+    so_far = source.step[: at + 1, only]
+    factor = calm_factor(so_far, cells_per_day=cells_per_day, horizon=task.horizon)
+    paths *= factor[:, None, ahead]
     low, high = source.limits_at(origin, only)
-    paths = np.clip(paths, low, high, out=paths)
-    return recentre(paths, point, lists=not task.is_market)
+    return recentre(np.clip(paths, low, high, out=paths), point)

@@ -23,7 +23,7 @@ from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.drift import PAGE_HINKLEY, alarms
 from cloudarb_lib.forecast.ensemble import RollingEnsemble
-from cloudarb_lib.forecast.member import MemberForecast
+from cloudarb_lib.forecast.member import no_change
 from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns, is_market
 from cloudarb_lib.forecast.sample_paths import PathSource
@@ -114,9 +114,9 @@ def load(folder: Path, panel: Panel) -> RollingEnsemble:
     names = kept.manifest["members"]
     idle = [name for name, share in zip(names, weights[0], strict=True) if not share.any()]
     answers, failed = ensemble.run_members(task, (*idle, *kept.manifest["failed"]))
-    no_change = MemberForecast.no_change(task)
+    unchanged = no_change(task)
     # the price stays for a member that fails now
-    medians = {name: answers.get(name, no_change).median for name in names}
+    medians = {name: answers.get(name, unchanged) for name in names}
     return RollingEnsemble(
         opened.patterns,
         task,
@@ -125,7 +125,7 @@ def load(folder: Path, panel: Panel) -> RollingEnsemble:
         weights,
         kept.arrays["gates"][None],
         weighted_mean(task, weights, medians),
-        no_change.median * np.nan,
+        unchanged * np.nan,
         kept.arrays["widths"][None],
         PathSource.of(task),
     )
@@ -162,13 +162,12 @@ def update(
     if not len(new):
         return load(folder, opened.panel)
     skip = tuple(manifest["failed"])
-    answers, _ = ensemble.run_members(replace(task, origins=new), skip)
-    medians = {name: answer.median for name, answer in answers.items()}
+    medians, _ = ensemble.run_members(replace(task, origins=new), skip)
     fitted_at = manifest["fitted_at"]
     if _calls_for_refit(opened.panel, fitted_at, ks=ks, page_hinkley=page_hinkley):
         anew, _ = ensemble.run_members(replace(task, fitted=False), skip)
         medians = {
-            name: np.concatenate([median[:-1], anew[name].median])
+            name: np.concatenate([median[:-1], anew[name]])
             for name, median in medians.items()
             if name in anew
         }
@@ -198,13 +197,13 @@ def _calls_for_refit(panel: Panel, fitted_at: str, *, ks: float, page_hinkley: f
 
 def _joined(
     folder: Path, opened: Opened, still_there: np.ndarray, medians: dict[str, np.ndarray]
-) -> dict[str, MemberForecast]:
+) -> dict[str, np.ndarray]:
     """The kept forecasts from the origins that are still there, and the new ones after them."""
     example = np.unique(opened.patterns.of_offer, return_index=True)[1]
     old = opened.kept.arrays["pattern"][example]  # the patterns before some parted
     with np.load(folder / ARRAYS, allow_pickle=False) as past:
         return {
-            name: MemberForecast(np.concatenate([past[name][still_there][:, old], medians[name]]))
+            name: np.concatenate([past[name][still_there][:, old], medians[name]])
             for name in opened.kept.manifest["members"]
             if name in medians
         }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast.features import price_steps, repricing_rate
+from cloudarb_lib.forecast.features import REPRICING_SHARE, price_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,4 +89,6 @@ class Targets:
     def is_repricing(self, offers: np.ndarray) -> np.ndarray:
         """Return at which cells of the panel (times,) a tenth of ``offers`` (mask) stepped."""
         log_price = self.log_price[:, offers]
-        return repricing_rate(price_steps(log_price), log_price)[0]
+        n_priced = np.maximum(np.isfinite(log_price).sum(axis=1), 1)
+        n_stepped = (price_steps(log_price) != 0).sum(axis=1)
+        return n_stepped >= REPRICING_SHARE * n_priced

@@ -44,8 +44,8 @@ class Task:
     about: dict[str, np.ndarray] | None = None
 
     @property
-    def is_market(self) -> bool:
-        """Whether prices are seen by the hour, as a market's are; else they are those of lists."""
+    def is_hourly(self) -> bool:
+        """Whether a cell is shorter than a day."""
         return self.cells_per_day > 1
 
     @cached_property

@@ -15,28 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from cloudarb_lib.forecast.drift import LEAST_REPRICINGS
-from cloudarb_lib.forecast.features import (
-    CAP_LOG,
-    RATE_CELLS,
-    carry_forward,
-    in_week_means,
-    repricing_rate,
-)
-from cloudarb_lib.forecast.repricing import (
-    LONG_STEPS,
-    last_alarm,
-    repricings_since_alarm,
-    repricings_so_far,
-)
+from cloudarb_lib.forecast.drift import last_alarm
+from cloudarb_lib.forecast.features import carry_forward, in_week_means
 from cloudarb_lib.forecast.task import Task
 
-LIST_HALF_LIFE_CELLS = 13.0  # age at which an outcome counts half: a quarter, by weeks
-MARKET_HALF_LIFE_DAYS = 7.0
-"""The same for a market, or three times the steps ahead: outcomes that overlap teach one lesson."""
-HALF_LIFE_REPRICINGS = 2.0
-"""The same for what repricing events showed: their direction turns within a few."""
-FORGOTTEN_SHARE = 0.25  # what outcomes of a market before its last alarm still count
+HALF_LIFE_DAYS = 7.0
+"""Age at which an outcome counts half, or three times the steps ahead: outcomes that overlap teach
+one lesson."""
+FORGOTTEN_SHARE = 0.25  # what outcomes before the last alarm still count
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Shares of the change that a member forecasts, each of which competes."""
 TEMPERATURE = 0.01  # in units of the loss ratio: 1 % better weighs e times as much
@@ -50,17 +36,12 @@ MIN_OUTCOMES = 20  # outcomes before anything but the last value is believed
 LEAST_LOSS = 1e-9
 """A loss below it is none: nothing moved."""
 LAST_VALUE = "last_value"
-TREND = "momentum_8"
-TURN_SHARE = 0.5
-"""After an alarm that prices move more than they used to, at most this share stays with the last
-value until the next repricing event judges; the rest follows the trend: nothing older tells which
-of the two goes on."""
 META = "meta_learner"
 META_HALF_LIFE_DAYS = 90.0
 META_LEAD = 0.03
-"""The member that competes, on a market, with the weighted mean of the others; the half-life of its
-losses (or four times the steps ahead), long since it has learned from all that was known; and how
-much worse it may have been: what it learned from all series outweighs a few outcomes."""
+"""The member that competes with the weighted mean of the others; the half-life of its losses (or
+four times the steps ahead), long since it has learned from all that was known; and how much worse
+it may have been: what it learned from all series outweighs a few outcomes."""
 NOT_LEADING = "not better than the other members together"
 WORSE = "not better than last value"
 NO_RECORD = "no outcomes to judge it by"
@@ -107,17 +88,15 @@ def weigh(task: Task, medians: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
 
     Each member competes at a quarter, half, three quarters and all of the change it forecasts, by
     its discounted out-of-fold loss over that of the last value, in prices, and the standard error
-    of their difference (what repricing events say stands without); the rest of its weight falls to
-    the last value. Weights go by exp(-ratio / ``TEMPERATURE``), half by the group, half by all. On
-    a list, until the next repricing event after an alarm, ``TREND`` takes what the last value has
-    above ``TURN_SHARE``, from where an event is expected on. On a market the weighted mean of all
-    so far competes with the meta-learner in the same way, by losses in units of the mean price of
-    the last week; at steps of which that says nothing it has no share. There, outcomes before the
-    last alarm count ``FORGOTTEN_SHARE``.
+    of their difference; the rest of its weight falls to the last value. Weights go by exp(-ratio /
+    ``TEMPERATURE``), half by the group, half by all. The weighted mean of all so far competes with
+    the meta-learner in the same way, by losses in units of the mean price of the last week; at
+    steps of which that says nothing it has no share. Outcomes before the last alarm count
+    ``FORGOTTEN_SHARE``.
 
     Parameters
     ----------
-    medians : by member, (origins, series, steps), as from ``MemberForecast``.
+    medians : by member, (origins, series, steps), log changes.
 
     Returns
     -------
@@ -127,15 +106,9 @@ def weigh(task: Task, medians: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     names = list(medians)
     last = names.index(LAST_VALUE)
     record = Record.of(task)
-    events = Repricings.of(task)
-    weights = _weights_by_ratio(_loss_ratios(task, medians, record, events), names, record)
-    if TREND in medians and not task.is_market:
-        trend = names.index(TREND)
-        moves = _moves_to_trend(task, weights[:, last], record, events)
-        weights[:, trend] = weights[:, trend] + moves
-        weights[:, last] = weights[:, last] - moves
+    weights = _weights_by_ratio(_loss_ratios(task, medians, record), names, record)
     gates = np.where(weights > 0, "", WORSE).astype(object)
-    if META in medians and task.is_market:
+    if META in medians:
         meta = names.index(META)
         leads = _lead_of_meta_learner(task, medians, weights, record)
         weights *= 1.0 - leads[:, None]
@@ -202,68 +175,21 @@ def _by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 def _outcome_counts(task: Task) -> np.ndarray:
     """What outcomes count at each origin, as from ``discount_by_age``."""
-    half_life: float | np.ndarray = LIST_HALF_LIFE_CELLS
-    if task.is_market:
-        ahead = np.arange(1, task.horizon + 1)
-        half_life = np.maximum(MARKET_HALF_LIFE_DAYS * task.cells_per_day, 3 * ahead)
+    ahead = np.arange(1, task.horizon + 1)
+    half_life = np.maximum(HALF_LIFE_DAYS * task.cells_per_day, 3 * ahead)
     counts = discount_by_age(task.origins, task.origins, task.horizon, half_life)
-    if task.is_market:
-        is_before_alarm = task.origins < last_alarm(task)[task.origins, None]
-        counts = np.where(is_before_alarm, FORGOTTEN_SHARE, 1.0) * counts
-    return counts
-
-
-@dataclass(frozen=True, eq=False)
-class Repricings:
-    """What repricing events say, at once where an outcome many steps ahead is long in coming.
-
-    Attributes
-    ----------
-    counts : (1, at, origins), what the cell after each origin counts if it is an event, as from
-        ``discount_by_age`` but by events.
-    stepped : (origins, series, 1), the steps into that cell.
-    rate : (origins, 1, 1), events a cell that are expected at each origin.
-    """
-
-    counts: np.ndarray
-    stepped: np.ndarray
-    rate: np.ndarray
-
-    @classmethod
-    def of(cls, task: Task) -> Repricings:
-        """Return the repricing events after the origins of a task."""
-        step = task.price_steps
-        origins = task.origins
-        is_event, rate = repricing_rate(step, task.log_price)
-        after = np.minimum(origins + 1, len(step) - 1)
-        count = np.cumsum(is_event)
-        age = count[origins][:, None] - count[after]
-        has_come = is_event[after] & (after > origins) & (origins[:, None] >= after)
-        counts = np.where(has_come, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_REPRICINGS), 0.0)
-        stepped = np.clip(step[after], -2 * CAP_LOG, 2 * CAP_LOG)
-        return cls(counts[None], stepped[..., None], rate[origins, None, None])
-
-    @property
-    def expected(self) -> np.ndarray:
-        """Events a cell, and not none (origins, 1, 1)."""
-        return np.maximum(self.rate, 1 / RATE_CELLS)
-
-    def loss(self, change: np.ndarray, record: Record) -> np.ndarray:
-        """Return (at, groups, 1): the loss of what log changes forecast expect of an event."""
-        expected = np.clip(change[..., :1] / self.expected, -CAP_LOG, CAP_LOG)
-        return discounted_sums(self.counts, record.by_group(np.abs(self.stepped - expected)))
+    alarm = last_alarm(task.log_price, cells_per_day=task.cells_per_day, copies=task.copies)
+    is_before_alarm = task.origins < alarm[task.origins, None]
+    return np.where(is_before_alarm, FORGOTTEN_SHARE, 1.0) * counts
 
 
 def _loss_ratios(
-    task: Task, medians: dict[str, np.ndarray], record: Record, events: Repricings
+    task: Task, medians: dict[str, np.ndarray], record: Record
 ) -> dict[tuple[str, float], np.ndarray]:
     """The loss over that of the last value (origins, groups, steps), by member and share of it."""
     base = record.loss(np.zeros_like(record.came))
     total = discounted_sums(record.counts, base)
     square = record.counts**2 / own_share(task.origins, task.horizon).T[:, None]
-    total_at_events = events.loss(np.zeros_like(record.came), record)
-    # at most half of the cells are events; market prices know none
-    is_rare = (events.rate <= 0.5) & (not task.is_market)
     ratios = {}
     for name, median in medians.items():
         if name in (LAST_VALUE, META):
@@ -272,9 +198,6 @@ def _loss_ratios(
             loss = record.loss(share * median)
             error = np.sqrt(discounted_sums(square, (loss - base) ** 2))
             ratio = _ratio_with_prior(discounted_sums(record.counts, loss) + error, total)
-            # few events: their error is large
-            at_events = _ratio_with_prior(events.loss(share * median, record), total_at_events)
-            ratio[..., LONG_STEPS:] = np.where(is_rare, at_events, ratio[..., LONG_STEPS:])
             ratios[name, share] = _with_all(ratio, total)
     return ratios
 
@@ -310,17 +233,6 @@ def _weights_by_ratio(
         weights[:, names.index(name)] += share * value / norm
     weights[:, names.index(LAST_VALUE)] = 1.0 - weights.sum(axis=1)
     return weights
-
-
-def _moves_to_trend(
-    task: Task, last_value: np.ndarray, record: Record, events: Repricings
-) -> np.ndarray:
-    """The weight (origins, groups, steps) that goes to the trend after an alarm."""
-    ahead = np.arange(1, task.horizon + 1)
-    is_alarmed = (repricings_since_alarm(task) == 0) & (repricings_so_far(task) > LEAST_REPRICINGS)
-    is_due = is_alarmed[task.origins, None] & (events.expected[..., 0] * ahead >= 1 - 1e-9)
-    beyond = np.maximum(last_value - TURN_SHARE, 0.0)
-    return np.where(is_due[:, None] & record.is_enough, beyond, 0.0)
 
 
 def _lead_of_meta_learner(

@@ -15,8 +15,7 @@ from cloudarb_lib.plots.style import COLOURS, INK, TEMPLATE, add_band, figure, n
 
 _NAMES = {
     "ensemble": "ensemble",
-    "repeat_last_step": "repeat last step",
-    "damped_trend": "damped trend (statsmodels)",
+    "meta_learner": "meta-learner",
     "boosting": "boosting (LightGBM)",
     "lstm": "LSTM (TensorFlow)",
     "prophet": "Prophet",

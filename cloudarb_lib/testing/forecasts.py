@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.offers import forecast_offers
 from cloudarb_lib.forecast.task import Task
 
@@ -50,14 +49,20 @@ def a_task(price, groups=None, origins=None, horizon=4, cells_per_day=1):
     return Task(log_price, groups, origins, horizon, 1, cells_per_day=cells_per_day)
 
 
-def median_of(name, task):
-    """What the member of that name says, (origins, series, steps)."""
-    return MEMBERS[name].forecast(task).median
+def going_on(task, cells=8):
+    """A forecast (origins, series, steps): the last cells' mean step comes again and again."""
+    level = np.nan_to_num(task.log_price)
+    rate = (level[task.origins] - level[np.maximum(task.origins - cells, 0)]) / cells
+    return rate[..., None] * np.arange(1, task.horizon + 1)
 
 
-def medians(answers):
-    """What members say, by name, of what ``ensemble.run_members`` returns first."""
-    return {name: answer.median for name, answer in answers.items()}
+def coming_back(task, cells=24):
+    """A forecast (origins, series, steps): the price returns to its median of the last cells."""
+    level = np.nan_to_num(task.log_price)
+    back = [
+        np.median(level[max(at - cells + 1, 0) : at + 1], axis=0) - level[at] for at in task.origins
+    ]
+    return np.repeat(np.array(back)[..., None], task.horizon, axis=2)
 
 
 def forecast_of(panel, **changed):

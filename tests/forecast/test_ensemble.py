@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudarb_lib import forecast as fc
-from cloudarb_lib.forecast import ensemble, evaluate, features, rolling, sample_paths
-from cloudarb_lib.forecast.member import Member, MemberForecast
+from cloudarb_lib.forecast import ensemble, evaluate, features, rolling
+from cloudarb_lib.forecast.member import Member, no_change
 from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns
-from cloudarb_lib.testing import a_panel, a_task, forecast_of, stepping
+from cloudarb_lib.testing import a_panel, a_task, forecast_of, going_on, stepping
 
 pytestmark = pytest.mark.fit
 
@@ -64,18 +64,20 @@ def test_no_forecast_goes_beyond_reason():
     found = ensemble.rolling_ensemble(patterns, np.arange(200, 290, 10), horizon=72, seed=1)
     assert patterns.cells_per_day == 24
     for change in (*found.members.values(), found.paths(-1, n_paths=20, only=np.arange(1))):
-        assert change.max() < 2 * sample_paths.MAX_CHANGE_LOG
+        assert change.max() < 2 * ensemble.MAX_CHANGE_LOG
         assert change.min() >= -np.log(price.max()) - features.CAP_LOG  # down, to where it has been
 
 
-def test_a_market_may_return_as_far_as_it_has_been_and_a_price_list_may_not():
+def test_a_member_may_go_as_far_as_the_price_has_been_and_else_not_beyond_reason(monkeypatch):
+    """One price rose fifty times, the other never moved: a member says that both fall away."""
     price = np.ones((300, 2))
     price[290:, 0] = 50.0
-    for step, most in (("1h", np.log(50)), ("7D", sample_paths.MAX_CHANGE_LOG)):
-        patterns = find_patterns(a_panel(price, step=step))
-        found = ensemble.rolling_ensemble(patterns, np.arange(200, 299, 7), horizon=2, seed=1)
-        spiked = np.argmax(patterns.log_price[298])
-        np.testing.assert_allclose(found.members["median_168"][-1, spiked], -most)
+    fallen = Member("fallen", lambda task: no_change(task) - 9.0)
+    monkeypatch.setattr(ensemble, "MEMBERS", {"fallen": fallen})
+    task = a_task(price, origins=[298], cells_per_day=24)
+    answers, _ = ensemble.run_members(task)
+    least = -np.array([np.log(50) + features.CAP_LOG, ensemble.MAX_CHANGE_LOG])
+    np.testing.assert_allclose(answers["fallen"][0, :, -1], least, rtol=1e-6)
 
 
 def test_paths_of_a_market_stay_near_the_extremes_that_it_has_shown():
@@ -96,30 +98,30 @@ def test_a_failing_member_is_reported_and_stops_nobody(monkeypatch):
         raise RuntimeError("no luck")
 
     def not_a_number(task):
-        return MemberForecast(MemberForecast.no_change(task).median * np.nan)
+        return no_change(task) * np.nan
 
-    broken = {"boosting": raises, "damped_trend": not_a_number}
+    broken = {"boosting": raises, "meta_learner": not_a_number}
     for name, forecast in broken.items():
         monkeypatch.setitem(MEMBERS, name, Member(name, forecast))
     result = forecast_of(a_panel(stepping(), kind="market"))
     why = result.gates.groupby("model")["reason"].first()
     assert why["boosting"] == "failed: RuntimeError: no luck"
-    assert why["damped_trend"] == "failed: DataError: it returned a number that is not finite."
+    assert why["meta_learner"] == "failed: DataError: it returned a number that is not finite."
     assert set(result.weights["model"]) == set(MEMBERS) - set(broken)
     assert len(result.paths.offer_ids) == 12
 
 
-@pytest.mark.parametrize("name", ["repeat_last_step", "boosting", "prophet", "lstm"])
+@pytest.mark.parametrize("name", ["boosting", "prophet", "lstm"])
 def test_any_member_that_hangs_is_given_up_and_stops_nobody(name, monkeypatch):
     free = threading.Event()
     hung = Member(name, lambda task: free.wait() and None, other_process=name == "lstm")
-    few = {"last_value": MEMBERS["last_value"], name: hung, "momentum_8": MEMBERS["momentum_8"]}
+    few = {"last_value": MEMBERS["last_value"], name: hung, "simple": Member("simple", no_change)}
     monkeypatch.setattr(ensemble, "MEMBERS", few)
     monkeypatch.setattr(ensemble, "LIMIT_S", 0.2)
     answers, failed = ensemble.run_members(a_task(stepping()))
     free.set()
     assert failed == {name: "WorkerError: it did not answer within 0.2 s."}
-    assert list(answers) == ["last_value", "momentum_8"]
+    assert list(answers) == ["last_value", "simple"]
 
 
 def test_origins_are_each_sixth_hour_fewer_of_very_many_series_and_go_on_where_they_began():
@@ -149,6 +151,7 @@ def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, kind, monk
         return made[0]
 
     monkeypatch.setattr(evaluate, "rolling_forecasts", noted)
+    monkeypatch.setitem(MEMBERS, "going_on", Member("going_on", going_on))
     evaluate.walk_forward(whole, origins={ahead: np.array([at])}, seed=3)
     then = made[0]
     paths = np.exp(then.paths(-1, n_paths=200, only=then.patterns.of_offer))

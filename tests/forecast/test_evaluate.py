@@ -7,17 +7,17 @@ import pytest
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble, headline, walk_forward
-from cloudarb_lib.forecast.member import Member, MemberForecast
+from cloudarb_lib.forecast.member import Member, no_change
 from cloudarb_lib.forecast.members import MEMBERS, lstm, prophet
 from cloudarb_lib.forecast.splits import spaced
 from cloudarb_lib.tables.validation import validate
-from cloudarb_lib.testing import a_panel, damaged, stepping
+from cloudarb_lib.testing import a_panel, damaged, going_on, stepping
 from pipelines import cli
 from pipelines.cli.backtest import last_tick
 
 pytestmark = pytest.mark.fit
 
-RESUMABLE = tuple(name for name, member in MEMBERS.items() if member.resumable)
+RESUMABLE = tuple(name for name, member in MEMBERS.items() if member.model_file)
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +151,9 @@ def test_a_backtest_cut_short_takes_up_where_it_stopped(tmp_path, monkeypatch, c
     def counted(name):
         def forecast(task):
             calls.append(name)
-            return MemberForecast.no_change(task)
+            return no_change(task)
 
-        return Member(name, forecast, resumable=True)
+        return Member(name, forecast, model_file=f"{name}.json")
 
     for name in RESUMABLE:
         monkeypatch.setitem(MEMBERS, name, counted(name))
@@ -215,7 +215,8 @@ def test_damaged_series_are_scored_where_they_can_be_and_stop_no_other():
     assert np.isfinite(row[["mae_ratio", "rmse_ratio", "crps_ratio", "bias"]].astype(float)).all()
 
 
-def test_a_trend_is_rewarded_and_weights_and_pits_are_those_of_the_origins():
+def test_a_trend_is_rewarded_and_weights_and_pits_are_those_of_the_origins(monkeypatch):
+    monkeypatch.setitem(MEMBERS, "going_on", Member("going_on", going_on))
     panel = a_panel(stepping(4, drift=-0.1), models=["H100", "L4"] * 6, kind="market")
     origins = spaced(80, first=58, horizons=[1, 4], origins=40)
     scores, weights, pits = walk_forward(panel, origins=origins, seed=1)
@@ -262,7 +263,7 @@ def test_all_members_take_part(monkeypatch):
     scores = walk_forward(
         a_panel(price), origins={4: np.arange(60, 86, 5)}, seed=1, compare=True
     ).scores
-    assert {"prophet", "lstm", "seasonal_naive"} <= set(headline(scores).index.get_level_values(0))
+    assert {"prophet", "lstm", "boosting"} <= set(headline(scores).index.get_level_values(0))
 
 
 def test_the_price_at_the_end_of_a_cell_is_a_rival():

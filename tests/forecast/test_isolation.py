@@ -34,13 +34,13 @@ assert plan_for(work(), options=allocate.SolveOptions(solver="mathopt_gscip")).s
 FIT = """
 from cloudarb_lib.testing import a_task, stepping
 from cloudarb_lib.forecast.members.lstm import lstm
-assert abs(lstm(a_task(stepping())).values).max() > 0
+assert abs(lstm(a_task(stepping()))).max() > 0
 """
 FORECAST = """
 from cloudarb_lib.testing import a_task, stepping
 from cloudarb_lib.forecast.members.lstm import lstm
 # TensorFlow is there; too short to train
-assert not lstm(a_task(stepping(times=30, series=3))).values.any()
+assert not lstm(a_task(stepping(times=30, series=3))).any()
 """
 TENSORFLOW = """
 import tensorflow as tf
@@ -139,7 +139,7 @@ def test_an_error_there_comes_back_with_its_words_and_the_worker_lives():
     before = WORKER.process.pid
     with pytest.raises(WorkerError, match=r"in the TensorFlow worker: .*must go forward"):
         lstm.lstm(short_task(origins=np.array([25, 22])))
-    assert not lstm.lstm(short_task()).values.any()
+    assert not lstm.lstm(short_task()).any()
     assert WORKER.process.pid == before
 
 

@@ -14,7 +14,7 @@ from cloudarb_lib.forecast.member import Member
 
 
 def discover() -> dict[str, Member]:
-    """Return the members of all files of this package, by name, in their order.
+    """Return the members of all files of this package, by name.
 
     Raises
     ------
@@ -24,12 +24,11 @@ def discover() -> dict[str, Member]:
     found: list[Member] = []
     for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
         found += importlib.import_module(module.name).MEMBERS
-    found.sort(key=lambda member: (member.place, member.name))
+    names = sorted(member.name for member in found)
     members = {member.name: member for member in found}
     if len(members) < len(found):
-        names = [member.name for member in found]
-        raise ValueError(f"two members have one name: {sorted(names)}")
-    return members
+        raise ValueError(f"two members have one name: {names}")
+    return {name: members[name] for name in names}
 
 
 MEMBERS = discover()

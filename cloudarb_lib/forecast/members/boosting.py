@@ -9,15 +9,14 @@ import numpy as np
 
 from cloudarb_lib.forecast.features import in_week_means
 from cloudarb_lib.forecast.fitting import (
-    REFIT_EVERY,
+    REFIT_DAYS,
     Fitting,
     every_step,
-    in_order,
     learned_steps,
     read_boosters,
     write_boosters,
 )
-from cloudarb_lib.forecast.member import MEDIAN_AT, QUANTILE_LEVELS, Member, MemberForecast
+from cloudarb_lib.forecast.member import Member
 from cloudarb_lib.forecast.splits import outcome_known
 from cloudarb_lib.forecast.task import Task
 
@@ -26,11 +25,8 @@ LEARNED_AHEAD = (1, 2, 3, 4, 6, 8, 13, 24, 48, 96, 168)
 """Steps ahead that it is trained on; those between are interpolated."""
 MAX_ROWS = 100_000  # rows of a fit, drawn evenly, for speed
 LEAST_ROWS = 1_000  # before it is fitted at all
-LEAF_SHARE = 1 / 40
-LEAF_SHARE_HOURLY = 1 / 500
-"""Least share of the rows in a leaf: with fewer of a price list a leaf is one date."""
-LEAVES = 15
-LEAVES_HOURLY = 31
+LEAF_SHARE = 1 / 500  # least share of the rows in a leaf
+LEAVES = 31
 ROUNDS = 60
 DECAY = 0.5  # of what the leaves said before, in a refit
 
@@ -44,34 +40,33 @@ class Rows:
     weight: np.ndarray
 
 
-def boosting(task: Task) -> MemberForecast:
-    """LightGBM, one model of each of ``QUANTILE_LEVELS`` over all series and steps ahead.
+def boosting(task: Task) -> np.ndarray:
+    """LightGBM, one model of the median over all series and steps ahead.
 
-    Quantile loss, in units of the mean price of the week before.
+    Absolute loss, in units of the mean price of the week before.
     """
     ahead = learned_steps(LEARNED_AHEAD, task.horizon)
     rng = np.random.default_rng(task.seed)
     n_series = len(task.groups)
 
-    def fit(at: int, older: list[Any] | None) -> list[Any] | None:
+    def fit(at: int, older: Any) -> Any:
         rows = _rows_known(task, ahead, at=at, rng=rng)
         if len(rows.y) < LEAST_ROWS:
             return None
-        return _train(task, rows) if older is None else _refit(older, rows)
+        if older is None:
+            return _train(task, rows)
+        # the same trees, their leaves nearer to what came since
+        return older.refit(rows.x, rows.y, decay_rate=DECAY, weight=rows.weight)
 
-    def predict(models: list[Any], origins: np.ndarray) -> MemberForecast:
-        if task.fitted:  # the outer quantiles are for scores
-            models = [models[MEDIAN_AT]]
+    def predict(model: Any, origins: np.ndarray) -> np.ndarray:
         n_origins = len(origins)
         x = _columns(task, np.repeat(origins, n_series), np.tile(np.arange(n_series), n_origins))
         x = np.tile(x, (len(ahead), 1))
         x[:, 0] = np.repeat(ahead, n_origins * n_series)
-        values = np.array([model.predict(x, num_threads=1) for model in models])
-        values = values.reshape(len(models), len(ahead), n_origins, n_series)
-        values = every_step(values.transpose(2, 3, 1, 0), ahead)
-        return MemberForecast.from_values(values[..., 0] if task.fitted else in_order(values))
+        values = model.predict(x, num_threads=1).reshape(len(ahead), n_origins, n_series)
+        return every_step(values.transpose(1, 2, 0), ahead)
 
-    every = REFIT_EVERY * task.cells_per_day
+    every = REFIT_DAYS * task.cells_per_day
     return Fitting(MODEL_FILE, every, fit, predict, write_boosters, read_boosters).forecast(task)
 
 
@@ -102,41 +97,24 @@ def _rows_known(task: Task, ahead: np.ndarray, *, at: int, rng: np.random.Genera
     return Rows(np.concatenate(xs), np.concatenate(ys), np.concatenate(weights))
 
 
-def _train(task: Task, rows: Rows) -> list[Any]:
-    """A model of each of ``QUANTILE_LEVELS``, trained anew."""
+def _train(task: Task, rows: Rows) -> Any:
+    """A model of the median, trained anew."""
     import lightgbm
 
-    leaf_share = LEAF_SHARE_HOURLY if task.is_market else LEAF_SHARE
     options = {
         "objective": "quantile",
+        "alpha": 0.5,
         "learning_rate": 0.1,
-        "num_leaves": LEAVES_HOURLY if task.is_market else LEAVES,
+        "num_leaves": LEAVES,
         "num_threads": 1,
         "seed": task.seed,
         "deterministic": True,
         "verbose": -1,
-        "min_data_in_leaf": int(leaf_share * len(rows.y)),
+        "min_data_in_leaf": int(LEAF_SHARE * len(rows.y)),
         "feature_pre_filter": False,
     }
     data = lightgbm.Dataset(rows.x, rows.y, weight=rows.weight)
-    return [
-        lightgbm.train({**options, "alpha": level}, data, num_boost_round=ROUNDS)
-        for level in QUANTILE_LEVELS
-    ]
+    return lightgbm.train(options, data, num_boost_round=ROUNDS)
 
 
-def _refit(models: list[Any], rows: Rows) -> list[Any]:
-    """The same trees, their leaves nearer to what came since."""
-    return [model.refit(rows.x, rows.y, decay_rate=DECAY, weight=rows.weight) for model in models]
-
-
-MEMBERS = (
-    Member(
-        "boosting",
-        boosting,
-        place=70,
-        resumable=True,
-        model_file=MODEL_FILE,
-        packages=("lightgbm", "scipy"),
-    ),
-)
+MEMBERS = (Member("boosting", boosting, model_file=MODEL_FILE, packages=("lightgbm", "scipy")),)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cloudarb_lib.forecast.member import Member, MemberForecast
+from cloudarb_lib.forecast.member import Member, no_change
 
-MEMBERS = (Member("last_value", MemberForecast.no_change, place=0),)
+MEMBERS = (Member("last_value", no_change),)

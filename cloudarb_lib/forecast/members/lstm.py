@@ -1,13 +1,12 @@
 """One network for all series, in TensorFlow, in a process of its own.
 
-It sees a window of each series in units of that series' own steps, and answers with quantiles of
-the change to each step ahead at once; its median is the point forecast.
+It sees a window of each series in units of that series' own steps, and answers with the median
+change to each step ahead at once.
 
 References
 ----------
 Hochreiter and Schmidhuber, Neural Computation 9, 1997 (long short-term memory). Wen, Torkkola,
-Narayanaswamy and Madeka, A multi-horizon quantile recurrent forecaster, 2017 (direct, pinball
-loss).
+Narayanaswamy and Madeka, A multi-horizon quantile recurrent forecaster, 2017 (all steps at once).
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from cloudarb_lib.forecast.features import carry_forward, group_means, motion_features, price_steps
-from cloudarb_lib.forecast.fitting import Fitting, every_step, in_order, learned_steps
-from cloudarb_lib.forecast.member import MEDIAN_AT, QUANTILE_LEVELS, Member, MemberForecast
+from cloudarb_lib.forecast.fitting import Fitting, every_step, learned_steps
+from cloudarb_lib.forecast.member import Member
 from cloudarb_lib.forecast.splits import outcome_known
 from cloudarb_lib.forecast.task import WINDOW_CELLS, Task
 from cloudarb_lib.forecast.worker import WORKER
@@ -68,8 +67,8 @@ class Inputs:
     unit: np.ndarray
 
 
-def lstm(task: Task) -> MemberForecast:
-    """The network's quantiles, by Keras in the worker process.
+def lstm(task: Task) -> np.ndarray:
+    """The network's medians, by Keras in the worker process.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def lstm(task: Task) -> MemberForecast:
     if task.fitted:  # what it sees is known here already
         inputs = inputs_of(task.log_price, task.groups, motion=task.motion)
         asked = replace(asked, log_price=task.log_price[:0])
-    return MemberForecast.from_values(WORKER.call(fit_predict, asked, inputs, limit_s=LIMIT_S))
+    return WORKER.call(fit_predict, asked, inputs, limit_s=LIMIT_S)
 
 
 def inputs_of(
@@ -148,7 +147,7 @@ def windows(cube: np.ndarray, rows: np.ndarray, series: np.ndarray) -> np.ndarra
 
 
 def fit_predict(task: Task, inputs: Inputs | None = None) -> np.ndarray:
-    """Return ``MemberForecast.values`` of the network; loads TensorFlow, so the worker runs it.
+    """Return what the network forecasts; loads TensorFlow, so the worker runs it.
 
     Parameters
     ----------
@@ -180,23 +179,20 @@ def fit_predict(task: Task, inputs: Inputs | None = None) -> np.ndarray:
             latest[:] = [model]
         return latest[0] if latest else None
 
-    def predict(model: Any, origins: np.ndarray) -> MemberForecast:
+    def predict(model: Any, origins: np.ndarray) -> np.ndarray:
         rows = np.repeat(origins, n_series) - first_cell
         series = np.tile(np.arange(n_series), len(origins))
         values = _predict(model, seen_by_network.cube, rows, series)
         values = values.reshape(len(origins), n_series, *values.shape[1:])
         unit = seen_by_network.unit[origins - first_cell]
-        values = every_step(values * unit[..., None, None], ahead)
-        if task.fitted:  # the outer quantiles are for scores
-            return MemberForecast(values[..., MEDIAN_AT])
-        return MemberForecast.from_values(in_order(values))
+        return every_step(values * unit[..., None], ahead)
 
     every = max(int(np.ptp(task.origins)) // REFITS, LEAST_REFIT_CELLS)
-    return Fitting(MODEL_FILE, every, fit_at, predict, _write, _read).forecast(task).values
+    return Fitting(MODEL_FILE, every, fit_at, predict, _write, _read).forecast(task)
 
 
 def _predict(model: Any, cube: np.ndarray, rows: np.ndarray, series: np.ndarray) -> np.ndarray:
-    """What the network answers to the windows up to ``rows``, (n, ahead, ``QUANTILE_LEVELS``)."""
+    """What the network answers to the windows up to ``rows``, (n, ahead)."""
     answer = graph(model)
     answers = []
     for start in range(0, len(rows), PREDICTED_AT_ONCE):
@@ -237,29 +233,26 @@ def _use_one_thread() -> None:
 def network(channels: int, n_ahead: int) -> Any:
     """Return the network, which says "unchanged" at first.
 
-    From (n, ``WINDOW_CELLS``, channels) to (n, n_ahead, ``QUANTILE_LEVELS``).
+    From (n, ``WINDOW_CELLS``, channels) to (n, n_ahead).
     """
     import keras
     import tensorflow as tf
 
     layers = keras.layers
-    levels = tf.constant(QUANTILE_LEVELS)
 
-    def pinball(truth, stated):
+    def absolute_error(truth, stated):
         is_known = tf.math.is_finite(truth)
-        error = tf.where(is_known, truth, 0.0)[..., None] - stated
-        loss = tf.maximum(levels * error, (levels - 1) * error)
-        return tf.reduce_mean(loss, axis=-1) * tf.cast(is_known, tf.float32)
+        error = tf.where(is_known, truth, 0.0) - stated
+        return tf.abs(error) * tf.cast(is_known, tf.float32)
 
     model = keras.Sequential(
         [
             layers.Input((WINDOW_CELLS, channels)),
             layers.LSTM(UNITS),
-            layers.Dense(n_ahead * len(QUANTILE_LEVELS), kernel_initializer="zeros"),
-            layers.Reshape((n_ahead, len(QUANTILE_LEVELS))),
+            layers.Dense(n_ahead, kernel_initializer="zeros"),
         ]
     )
-    model.compile(optimizer=keras.optimizers.Adam(3e-3, clipnorm=1.0), loss=pinball)
+    model.compile(optimizer=keras.optimizers.Adam(3e-3, clipnorm=1.0), loss=absolute_error)
     return model
 
 
@@ -330,9 +323,7 @@ MEMBERS = (
     Member(
         "lstm",
         lstm,
-        place=100,
         slow=True,
-        resumable=True,
         other_process=True,
         model_file=MODEL_FILE,
         packages=("keras", "tensorflow-cpu", "scipy"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cloudarb_lib.forecast.features import WINDOWS_HOURLY, in_week_means
+from cloudarb_lib.forecast.features import in_week_means, windows_of
 from cloudarb_lib.forecast.fitting import (
     Fitting,
     every_step,
@@ -22,7 +22,7 @@ from cloudarb_lib.forecast.fitting import (
     read_boosters,
     write_boosters,
 )
-from cloudarb_lib.forecast.member import Member, MemberForecast
+from cloudarb_lib.forecast.member import Member
 from cloudarb_lib.forecast.splits import outcome_known
 from cloudarb_lib.forecast.task import Task
 
@@ -43,15 +43,12 @@ N_MODELS = 4
 ROUNDS = 60
 
 
-def meta_learner(task: Task) -> MemberForecast:
+def meta_learner(task: Task) -> np.ndarray:
     """The median of the simple forecasts under the probabilities that cost least in this state.
 
     Learned from the outcomes of all series, the loss being the absolute error in units of the mean
-    price of the week before. No change where a cell is a day or longer: price lists have no spikes
-    that end.
+    price of the week before.
     """
-    if not task.is_market:
-        return MemberForecast.no_change(task)
     ahead = learned_steps(LEARNED_AHEAD, task.horizon)
     rng = np.random.default_rng(task.seed)
 
@@ -71,7 +68,7 @@ def meta_learner(task: Task) -> MemberForecast:
             models.append(choose(_state(task, *cell), loss, seed=task.seed) if enough else [])
         return models
 
-    def predict(models: list[list[Any]], origins: np.ndarray) -> MemberForecast:
+    def predict(models: list[list[Any]], origins: np.ndarray) -> np.ndarray:
         at = origins - task.first_cell
         change = np.zeros((len(origins), len(task.groups), len(ahead)))
         for k, chosen in enumerate(models):
@@ -82,7 +79,7 @@ def meta_learner(task: Task) -> MemberForecast:
                 change[:, :, k] = weighted_median(options, chance).reshape(len(origins), -1)
         values = every_step(np.nan_to_num(change), ahead)
         values[:, :, : LEARNED_AHEAD[0] - 1] = 0.0
-        return MemberForecast(values)
+        return values
 
     every = REFIT_DAYS * task.cells_per_day
     return Fitting(MODEL_FILE, every, fit, predict, write_boosters, read_boosters).forecast(task)
@@ -96,7 +93,8 @@ def _state(task: Task, *at: np.ndarray) -> np.ndarray:
 
 def _simple_forecasts(task: Task, *at: np.ndarray) -> np.ndarray:
     """The options: no change, and half of or all the way back to each trailing median."""
-    distance = [task.features[f"from_median_{n}"][at] for n in WINDOWS_HOURLY]
+    windows = windows_of(task.cells_per_day)
+    distance = [task.features[f"from_median_{n}"][at] for n in windows]
     back = -np.stack(distance, axis=-1, dtype=float)
     return np.concatenate([np.zeros_like(back[..., :1]), 0.5 * back, back], axis=-1)
 
@@ -170,12 +168,5 @@ def _expected_loss(loss: np.ndarray) -> Any:
 
 
 MEMBERS = (
-    Member(
-        "meta_learner",
-        meta_learner,
-        place=80,
-        resumable=True,
-        model_file=MODEL_FILE,
-        packages=("lightgbm", "scipy"),
-    ),
+    Member("meta_learner", meta_learner, model_file=MODEL_FILE, packages=("lightgbm", "scipy")),
 )

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.forecast.features import group_means
-from cloudarb_lib.forecast.fitting import REFIT_EVERY, Fitting
-from cloudarb_lib.forecast.member import Member, MemberForecast
+from cloudarb_lib.forecast.fitting import REFIT_DAYS, Fitting
+from cloudarb_lib.forecast.member import Member
 from cloudarb_lib.forecast.task import Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FIRST_DAY = pd.Timestamp("2001-01-01")
 """Time counts from here: only hours of a day and days of a week matter."""
 
 
-def prophet_of_groups(task: Task) -> MemberForecast:
+def prophet_of_groups(task: Task) -> np.ndarray:
     """Prophet on the index of each group, the mean step of its series added up.
 
     A series takes the change of its group's index. Trend with change points, and on an hourly grid
@@ -52,7 +52,7 @@ def prophet_of_groups(task: Task) -> MemberForecast:
             for k in range(len(groups))
         ]
 
-    def predict(models: list[Prophet | None], origins: np.ndarray) -> MemberForecast:
+    def predict(models: list[Prophet | None], origins: np.ndarray) -> np.ndarray:
         change = np.zeros((len(origins), len(groups), task.horizon))
         cells = pd.DataFrame({"ds": times[origins[0] : origins[-1] + task.horizon + 1]})
         at = origins - origins[0]
@@ -60,9 +60,9 @@ def prophet_of_groups(task: Task) -> MemberForecast:
             if model is not None:
                 level = model.predict(cells)["yhat"].to_numpy()
                 change[:, k] = level[at[:, None] + ahead] - level[at][:, None]
-        return MemberForecast(change[:, of_group])
+        return change[:, of_group]
 
-    every = max(int(np.ptp(task.origins)) // REFITS, REFIT_EVERY)
+    every = max(int(np.ptp(task.origins)) // REFITS, REFIT_DAYS)
     return Fitting(MODEL_FILE, every, fit, predict, _write, _read).forecast(task)
 
 
@@ -74,8 +74,8 @@ def _fit_index(y: np.ndarray, times: np.ndarray, task: Task) -> Prophet | None:
         return None
     model = Prophet(
         yearly_seasonality=False,
-        weekly_seasonality=task.is_market,
-        daily_seasonality=task.is_market,
+        weekly_seasonality=task.is_hourly,
+        daily_seasonality=task.is_hourly,
         uncertainty_samples=0,
     )
     return model.fit(pd.DataFrame({"ds": times, "y": y}), seed=task.seed)
@@ -94,13 +94,5 @@ def _read(file: Path) -> list[Any]:
 
 
 MEMBERS = (
-    Member(
-        "prophet",
-        prophet_of_groups,
-        place=90,
-        slow=True,
-        resumable=True,
-        model_file=MODEL_FILE,
-        packages=("prophet",),
-    ),
+    Member("prophet", prophet_of_groups, slow=True, model_file=MODEL_FILE, packages=("prophet",)),
 )
