@@ -111,6 +111,7 @@ FLOORS_INSIDE = (
     ("pipelines.run", "pipelines.cli"),
     (
         "pipelines.exit_codes",
+        "pipelines.exports",
         "pipelines.run.stages",
         "pipelines.run.files",
         "pipelines.run.config",
@@ -122,6 +123,20 @@ FLOORS_INSIDE = (
         "pipelines.cli",
     ),
     ("pipelines.cli.manual", "pipelines.cli.panels", "pipelines.cli.backtest"),
+    (
+        "pipelines.exports",
+        "pipelines.run.files",
+        "pipelines.serve.faults",
+        "pipelines.serve.tokens",
+        "pipelines.serve.cache",
+        "pipelines.serve.front",
+        "pipelines.serve.plans",
+        "pipelines.serve.records",
+        "pipelines.serve.routes",
+        "pipelines.serve.api",
+        "pipelines.serve.server",
+        "pipelines.cli",
+    ),
 )
 """From the ground up: each module or package imports none that stands after it here."""
 DUCKDB_ROOM = ("store",)

@@ -107,7 +107,7 @@ class _Catalogue:
     def add(self, line: int, row: Row, unread: list[UnreadRow]) -> None:
         """Add a machine in a zone: its prices, its specification, the evidence that it is sold."""
         parts = [row]
-        if self.provider == "gcp" and (built_in := _built_in_gpus(row["InstanceType"])):
+        if self.provider == "gcp" and (built_in := built_in_gpus(row["InstanceType"])):
             accelerator, count = built_in
             gpus = self.gpu_prices.get((accelerator, count, row.get("AvailabilityZone", "")))
             if gpus is None:
@@ -261,10 +261,11 @@ def _attachable() -> frozenset[str]:
     return frozenset(name for _, name, count in _gpu_table() if count == "any")
 
 
-def _built_in_gpus(machine: str) -> tuple[str, str] | None:
+def built_in_gpus(machine: str) -> tuple[str, str] | None:
     """Return the GPU that a machine of Google Cloud is built with and how many, else None.
 
-    Machines of the families a and g have GPUs, also those that the table lacks.
+    Machines of the families a and g have GPUs, also those that the table lacks: of these the name
+    and the number are ''.
     """
     for pattern, accelerator, count in _gpu_table():
         if match := pattern.fullmatch(machine):

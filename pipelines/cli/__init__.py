@@ -13,11 +13,14 @@ from pipelines.cli import (
     collect,
     deadletter,
     doctor,
+    export,
     ingest,
     quarantine,
     replay,
     risk_backtest,
     run,
+    serve,
+    tokens,
     trace,
 )
 from pipelines.cli.advise import advise_app
@@ -50,6 +53,12 @@ deadletter_app = typer.Typer(
 )
 quarantine_app = typer.Typer(
     help="Prices found wrong and rows held back.",
+    subcommand_metavar="QUESTION ...",
+    options_metavar="",
+    rich_markup_mode=None,
+)
+tokens_app = typer.Typer(
+    help="Who may ask the server for what.",
     subcommand_metavar="QUESTION ...",
     options_metavar="",
     rich_markup_mode=None,
@@ -94,6 +103,12 @@ risk_app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --histor
     risk_backtest.risk_backtest
 )
 app.add_typer(risk_app, name="risk")
+app.command("export", cls=Verb, options_metavar="--out FILE [OPTIONS]")(export.export)
+app.command("serve", cls=Verb, options_metavar="[OPTIONS]")(serve.serve)
+tokens_app.command("add", cls=Verb, options_metavar="[--scope read|plan ...]")(tokens.tokens_add)
+tokens_app.command("list", cls=Verb, options_metavar="")(tokens.tokens_list)
+tokens_app.command("revoke", cls=Verb, options_metavar="")(tokens.tokens_revoke)
+app.add_typer(tokens_app, name="tokens")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,8 +14,8 @@ import typer
 from cloudarb_lib.base.errors import ParameterError
 from pipelines.cli.manual import with_options
 from pipelines.cli.markets import market_on
-from pipelines.cli.skypilot import write_tasks
 from pipelines.exit_codes import DONE, INFEASIBLE
+from pipelines.exports.skypilot import write_tasks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,6 +29,7 @@ WHERE_THINGS_LIE = (
         "index.html lists all runs; reports/RUN/ holds pages, executed notebooks, tables "
         "(Parquet), manifest.json and logs, failed/ a notebook that failed",
     ),
+    ("serve/", "of the server: digests of tokens, plans made on request, the gateway's files"),
 )
 
 

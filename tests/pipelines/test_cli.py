@@ -31,6 +31,10 @@ VERBS = (
     "advise start",
     "advise backtest",
     "doctor",
+    "export",
+    "serve",
+    "tokens add",
+    "tokens revoke",
 )
 
 

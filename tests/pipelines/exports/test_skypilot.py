@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipelines.cli.skypilot import write_tasks
+from pipelines.exports.skypilot import write_tasks
 from pipelines.testing import SKYPILOT_TASK
 
 

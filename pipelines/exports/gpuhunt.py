@@ -1,0 +1,81 @@
+"""The catalogue that gpuhunt reads: a CSV file for each provider, in its columns of version 2.
+
+References
+----------
+https://github.com/dstackai/gpuhunt
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cloudarb_lib.base.errors import ParameterError, did_you_mean
+
+COLUMNS = (
+    "instance_name",
+    "location",
+    "price",
+    "cpu",
+    "memory",
+    "gpu_count",
+    "gpu_name",
+    "gpu_memory",
+    "spot",
+    "disk_size",
+    "gpu_vendor",
+    "flags",
+)
+"""Columns of ``PROVIDER.csv`` in gpuhunt's catalog.zip."""
+_AMD = "MI"
+
+
+def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
+    """Return the catalogue of a provider, at the prices of a time.
+
+    Parameters
+    ----------
+    offers : DataFrame
+        Table ``offers``.
+    provider : str
+        Its name, such as aws.
+
+    Returns
+    -------
+    DataFrame
+        ``COLUMNS``; prices in USD per hour, memory in GiB. Offers whose machine has no
+        specification are left out, since gpuhunt needs one.
+
+    Raises
+    ------
+    ParameterError
+        Where nothing of the provider is on offer by the hour.
+    """
+    hourly = offers[(offers["provider"] == provider) & (offers["term"] == "")]
+    hourly = hourly.dropna(subset=["vcpus", "memory_gib"])
+    if hourly.empty:
+        names = sorted(offers["provider"].astype(str).unique())
+        raise ParameterError(
+            f"nothing of {provider!r} is on offer{did_you_mean(provider, names)}.",
+            f"Use {', '.join(names)}, or another as_of.",
+        )
+    zone = hourly["zone"]
+    gpu_name = hourly["gpu_model"].str.partition("-")[0]
+    is_amd = gpu_name.str.startswith(_AMD).fillna(False)
+    has_gpus = hourly["gpu_count"] > 0
+    rows = pd.DataFrame(
+        {
+            "instance_name": hourly["instance_type"],
+            "location": zone.where(zone != "", hourly["region"]),
+            "price": hourly["price_usd_per_hour"],
+            "cpu": hourly["vcpus"].astype(int),
+            "memory": hourly["memory_gib"],
+            "gpu_count": hourly["gpu_count"].fillna(0).astype(int),
+            "gpu_name": gpu_name.where(has_gpus),
+            "gpu_memory": hourly["gpu_memory_gib"].where(has_gpus),
+            "spot": hourly["purchase_option"] == "spot",
+            "disk_size": None,
+            "gpu_vendor": is_amd.map({True: "amd", False: "nvidia"}).where(has_gpus),
+            "flags": None,
+        }
+    )
+    return rows[list(COLUMNS)].reset_index(drop=True)

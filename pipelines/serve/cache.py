@@ -1,0 +1,85 @@
+"""Answers remembered in memory for a minute, in Redis for an hour, else made of snapshots.
+
+A key carries what the answer rests on (a snapshot, or the runs), so a new snapshot is answered from
+at once. In memory an answer is fresh for a minute; then it is given once more while a new one is
+made. Whoever asks for what is being made waits for it: it is made once. Redis holds bytes that are
+never unpickled, and without it, or where it fails, answers are made of snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cashews import Cache
+
+from cloudarb_lib import __version__
+
+Make = Callable[[Any], Awaitable[bytes]]
+
+
+@dataclass
+class Remembered:
+    """Answers by key.
+
+    Parameters
+    ----------
+    make : callable
+        Makes an answer of a question; where it raises, nothing is remembered.
+    redis_url : str
+        Such as redis://127.0.0.1:6379; '' for none.
+    fresh_s, shared_s : float
+        How long an answer is fresh in memory, and how long Redis keeps it.
+    most_answers : int
+        Of these in memory; the one asked for longest ago goes first.
+
+    Attributes
+    ----------
+    asked, made : int
+        How often an answer was asked for, and how often one had to be made, in the background too.
+    """
+
+    make: Make
+    redis_url: str = ""
+    fresh_s: float = 60.0
+    shared_s: float = 3600.0
+    most_answers: int = 512
+    asked: int = field(default=0, init=False)
+    made: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._memory = Cache()
+        self._memory.setup(f"mem://?size={self.most_answers}&check_interval=10")
+        self._redis = Cache()
+        shared = self._make
+        if self.redis_url:
+            self._redis.setup(self.redis_url, suppress=True)
+            shared = self._redis(ttl=self.shared_s, key="{key}", prefix="")(self._make)
+        self._answer = self._memory.early(ttl=self.shared_s, early_ttl=self.fresh_s, key="{key}")(
+            shared
+        )
+
+    async def answer(self, key: str, question: Any) -> bytes:
+        """Return the answer to a question, remembered or made.
+
+        Parameters
+        ----------
+        key : str
+            Names the question and what its answer rests on.
+        question : object
+            What ``make`` takes.
+        """
+        self.asked += 1
+        answer: bytes = await self._answer(f"cloudarb:{__version__}:{key}", question)
+        return answer
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._memory.close()
+        if self.redis_url:
+            await self._redis.close()
+
+    async def _make(self, key: str, question: Any) -> bytes:
+        self.made += 1
+        return await self.make(question)

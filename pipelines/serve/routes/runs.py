@@ -1,0 +1,145 @@
+"""Routes of the runs: forecast, plan and why, risk, alarms; the plan in the shapes of others."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from cloudarb_lib.base.errors import ParameterError
+from pipelines.exports import focus, skypilot
+from pipelines.serve.answers import (
+    JSON,
+    PLAN_BINDING,
+    PLAN_SUMMARY,
+    RunHead,
+    as_csv,
+    page,
+    row_model,
+    rows_as_json,
+    run_table,
+)
+from pipelines.serve.faults import NotThere
+from pipelines.serve.routes import Page, RecordsServed
+
+router = APIRouter(prefix="/runs")
+
+
+class RunLine(RunHead):
+    """A run in a line."""
+
+    title: str
+
+
+class Runs(BaseModel):
+    """The runs that succeeded, the newest first."""
+
+    runs: list[RunLine]
+
+
+class ForecastAsked(Page):
+    """A page of the forecast."""
+
+    offer_id: str = Field("", description="only of this offer")
+    quantile: float | None = Field(None, ge=0, le=1, description="only this one")
+
+
+class Explanation(RunHead):
+    """Why this plan."""
+
+    facts: list[row_model(PLAN_SUMMARY)]  # type: ignore[valid-type]
+    binding: list[row_model(PLAN_BINDING)]  # type: ignore[valid-type]
+
+
+class Tasks(RunHead):
+    """Tasks for SkyPilot, each with the places where it may run."""
+
+    tasks: list[dict[str, Any]]
+    unknown_providers: list[str] = Field(description="of the plan, which SkyPilot does not know")
+
+
+@router.get("", response_model=Runs)
+def runs(records: RecordsServed) -> Response:
+    """The runs that succeeded, the newest first; 'latest' stands for the first of them."""
+    lines = [run.head | {"title": run.manifest["title"]} for run in records.runs()]
+    return Response(json.dumps({"runs": lines}), media_type=JSON)
+
+
+@router.get("/{run}/forecast", response_model=run_table("forecast"))
+def forecast(
+    run: str, asked: Annotated[ForecastAsked, Query()], records: RecordsServed
+) -> Response:
+    """Quantiles of the prices to come."""
+    found = records.run(run)
+    table = found.table("forecast")
+    if asked.offer_id:
+        table = table[table["offer_id"] == asked.offer_id]
+        if table.empty:
+            what = f"run {found.folder.name} forecasts no offer {asked.offer_id!r}."
+            raise NotThere(what, "See its offers in /runs/RUN/offers.")
+    if asked.quantile is not None:
+        known = sorted(table["quantile"].unique())
+        table = table[(table["quantile"] - asked.quantile).abs() < 1e-9]
+        if table.empty:
+            what = f"the run has no quantile {asked.quantile}."
+            raise ParameterError(what, f"It has {', '.join(f'{q:g}' for q in known)}.")
+    return page(found.head, table, limit=asked.limit, offset=asked.offset)
+
+
+def _add_route(path: str, table: str, what: str) -> None:
+    """Add the route of a table of a run."""
+
+    def answer(run: str, asked: Annotated[Page, Query()], records: RecordsServed) -> Response:
+        found = records.run(run)
+        return page(found.head, found.table(table), limit=asked.limit, offset=asked.offset)
+
+    answer.__doc__ = what
+    router.get(f"/{{run}}/{path}", response_model=run_table(table), name=table)(answer)
+
+
+_add_route("offers", "offers", "What could be rented when the run was made.")
+_add_route("plan", "plan", "What to rent for whom.")
+_add_route("risk", "risk", "What the plan can cost, and where that comes from.")
+_add_route("stress", "stress", "What shocks and episodes of the record would cost.")
+_add_route("alarms", "alarms", "Where prices, or the losses of the forecast, drift.")
+_add_route("lookback", "lookback", "What following the advice would have cost, by step.")
+
+
+@router.get("/{run}/plan/explanation", response_model=Explanation)
+def explanation(run: str, records: RecordsServed) -> Response:
+    """Why this plan: its facts, and what binds."""
+    found = records.run(run)
+    head = json.dumps(found.head)
+    facts = rows_as_json(found.table("plan_summary"))
+    binding = rows_as_json(found.table("plan_binding"))
+    content = f'{head[:-1]}, "facts": {facts}, "binding": {binding}}}'
+    return Response(content, media_type=JSON)
+
+
+@router.get("/{run}/exports/skypilot-tasks", response_model=Tasks)
+def skypilot_tasks(run: str, records: RecordsServed) -> Response:
+    """The plan's first period as tasks for SkyPilot (resources.any_of)."""
+    found = records.run(run)
+    plan = found.table("plan")
+    tasks, unknown = skypilot.tasks(plan[plan["period"] == 0])
+    content = found.head | {"tasks": tasks, "unknown_providers": unknown}
+    return Response(json.dumps(content), media_type=JSON)
+
+
+@router.get(
+    "/{run}/exports/focus-{what}.csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def focus_export(run: str, what: Literal["plan", "forecast"], records: RecordsServed) -> Response:
+    """The plan as FOCUS' Recommendation data set, or the forecast in FOCUS columns."""
+    found = records.run(run)
+    if what == "forecast":
+        return as_csv(focus.forecasts(found.table("forecast")))
+    head = found.head
+    plan = found.table("plan")
+    offers = found.table("offers")
+    rows = focus.recommendations(plan, offers, run_id=head["run"], made_at=head["made_at"])
+    return as_csv(rows)

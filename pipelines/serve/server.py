@@ -1,0 +1,116 @@
+"""A server of it all: which parts stand together, and on which address it listens."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cloudarb_lib.base import locations
+from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.store import open_snapshot
+from pipelines.serve.api import api
+from pipelines.serve.front import Front
+from pipelines.serve.plans import Plans
+from pipelines.serve.records import NEWEST, Records, Run
+from pipelines.serve.tokens import Tokens, tokens_file
+
+WARM_TABLES = ("plan", "plan/explanation", "risk", "alarms", "lookback", "forecast")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where what is served lies.
+
+    Parameters
+    ----------
+    store, reports : Path
+        The price store, and the runs.
+    state : Path
+        Tokens, and plans made on request.
+    """
+
+    store: Path
+    reports: Path
+    state: Path
+
+
+def front(folders: Folders, redis_url: str = "") -> Front:
+    """Return the application that a server runs.
+
+    Parameters
+    ----------
+    folders : Folders
+        What is served; the bundled store is built where data/store is not there yet.
+    redis_url : str
+        Where answers are shared with other servers; '' for nowhere.
+    """
+    is_default = folders.store == locations.store()
+    open_snapshot("" if is_default else folders.store).close()  # there, and readable
+    folders.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    records = Records(folders.store, folders.reports, clock=utc_now)
+    application = api(records, Plans(folders.state / "plans", folders.store))
+    return Front(
+        application,
+        Tokens(tokens_file(folders.state)),
+        records.edition,
+        redis_url=redis_url,
+        warm=warm_paths(records.runs()),
+    )
+
+
+def utc_now() -> pd.Timestamp:
+    """Return the time, in UTC."""
+    return pd.Timestamp.now("UTC")
+
+
+def warm_paths(runs: list[Run]) -> list[str]:
+    """Return what is likely to be asked for: the newest run, and the market that it saw."""
+    if not runs:
+        return ["/offers", "/runs"]
+    of_run = [f"/runs/{NEWEST}/{table}" for table in WARM_TABLES]
+    return ["/runs", *of_run, f"/offers?as_of={runs[0].head['as_of']}", "/offers"]
+
+
+def check_host(host: str) -> bool:
+    """Return whether an address can be reached from this machine alone.
+
+    Raises
+    ------
+    ParameterError
+        Where it is no address.
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError as cause:
+        what = f"{host!r} is no address."
+        raise ParameterError(what, "Use 127.0.0.1, or 0.0.0.0 for all networks.") from cause
+
+
+def serve(folders: Folders, *, host: str, port: int, redis_url: str = "") -> None:
+    """Answer requests until stopped.
+
+    Parameters
+    ----------
+    folders : Folders
+        What is served.
+    host : str
+        Address to listen on.
+    port : int
+        Port.
+    redis_url : str
+        As ``front``.
+    """
+    import uvicorn
+
+    uvicorn.run(
+        front(folders, redis_url),
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        lifespan="on",
+    )

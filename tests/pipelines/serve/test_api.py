@@ -1,0 +1,150 @@
+"""Routes: every answer is what OpenAPI says it is, and every fault says the way out."""
+
+import io
+
+import jsonschema
+import pandas as pd
+import pytest
+
+pytest.importorskip("fastapi", reason="extra serve is not installed: make platform")
+
+from pipelines.serve.testing import AS_OF, RUN, SPOT
+
+AT = f"as_of={AS_OF}"
+QUESTIONS = {
+    "/offers": f"/offers?{AT}",
+    "/panels": f"/panels?{AT}&gpu_model=H100&freq=1D&cells=5",
+    "/exports/{shape}/{provider}.csv": f"/exports/skypilot/aws.csv?{AT}",
+    "/runs": "/runs",
+    "/runs/{run}/forecast": "/runs/latest/forecast?quantile=0.5",
+    "/runs/{run}/offers": f"/runs/{RUN}/offers",
+    "/runs/{run}/plan": "/runs/latest/plan",
+    "/runs/{run}/plan/explanation": "/runs/latest/plan/explanation",
+    "/runs/{run}/risk": "/runs/latest/risk",
+    "/runs/{run}/stress": "/runs/latest/stress",
+    "/runs/{run}/alarms": "/runs/latest/alarms",
+    "/runs/{run}/lookback": "/runs/latest/lookback",
+    "/runs/{run}/exports/skypilot-tasks": "/runs/latest/exports/skypilot-tasks",
+    "/runs/{run}/exports/focus-{what}.csv": "/runs/latest/exports/focus-plan.csv",
+}
+"""A question for each route that reads, by its path in OpenAPI."""
+
+
+@pytest.fixture(scope="module")
+def described(client):
+    return client.get("/openapi.json").json()
+
+
+def check(answer, described, path):
+    """Assert that an answer is as its route's description says, to the last key."""
+    told = described["paths"][path]["get"]["responses"][str(answer.status_code)]["content"]
+    kind = answer.headers["content-type"].partition(";")[0]
+    schema = told[kind].get("schema") or {"$ref": "#/components/schemas/Problem"}
+    whole = {**schema, "components": described["components"]}
+    content = answer.json() if kind.endswith("json") else answer.text
+    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+    jsonschema.Draft202012Validator(whole, format_checker=checker).validate(content)
+
+
+def test_every_route_that_reads_is_asked(described):
+    reads = {path for path, verbs in described["paths"].items() if "get" in verbs}
+    assert reads - {"/plans/{plan_id}"} == set(QUESTIONS)
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+def test_answers_are_what_openapi_says(path, client, described):
+    answer = client.get(QUESTIONS[path])
+    assert answer.status_code == 200, answer.text
+    check(answer, described, path)
+
+
+def test_that_check_sees_an_answer_that_is_not(client, described):
+    answer = client.get("/runs/latest/risk")
+    with pytest.raises(jsonschema.ValidationError):
+        check(answer, described, "/runs/{run}/plan")
+
+
+def test_offers_tell_when_and_by_whom_each_price_was_seen(client):
+    answer = client.get(f"/offers?{AT}&gpu_model=H100&purchase_option=spot&provider=gcp").json()
+    (row,) = answer["rows"]
+    assert answer["total"] == 1
+    assert answer["as_of"] == "2026-05-01T00:00:00+00:00"
+    assert row["offer_id"] == SPOT
+    assert row["price_usd_per_hour"] == 24.0
+    assert row["observed_at"].startswith("2026-04-28T00:00:00")
+    assert row["evidence"] == "zone_list"
+    assert row["source"] == "prices"
+
+
+def test_a_time_before_a_price_does_not_see_it(client):
+    earlier = client.get("/offers?as_of=2026-04-25&provider=gcp&purchase_option=spot").json()
+    assert {row["price_usd_per_hour"] for row in earlier["rows"]} == {20.0, 0.28}
+
+
+def test_pages_of_rows_add_up(client):
+    whole = client.get(f"/offers?{AT}").json()["rows"]
+    pages = [client.get(f"/offers?{AT}&limit=3&offset={k}").json()["rows"] for k in (0, 3, 6)]
+    assert [row for page in pages for row in page] == whole
+    assert len(whole) == 8
+
+
+def test_panels_carry_the_price_forward_and_say_so(client):
+    answer = client.get(
+        f"/panels?{AT}&gpu_model=H100&provider=gcp&purchase_option=spot&freq=1D&cells=5"
+    ).json()
+    (series,) = answer["series"]
+    assert series["price_usd_per_hour"] == [20.0, 24.0, 24.0, 24.0, 24.0]
+    assert series["state"][1] == "changed"
+    assert series["state"][2] == "not_looked"
+    assert answer["step_h"] == 24.0
+
+
+REFUSED = {
+    "/offers?as_of=2026-04-31": (422, "2026-04-31", "2026-04-29T18:00:00Z"),
+    "/offers?as_of=2026-04-30&gpu=H100": (422, "gpu", "/openapi.json"),
+    "/offers?as_of=2026-04-30&gpu_model=H10": (422, "'H100'", "L4"),
+    "/offers?as_of=2020-01-01": (422, "no price is known", "Choose another as_of"),
+    "/offers?limit=0": (422, "greater than or equal to 1", "/openapi.json"),
+    "/panels?as_of=2026-04-30&gpu_model=H100&freq=month": (422, "month", "1h"),
+    "/panels?as_of=2026-04-30&gpu_model=H100&freq=1h&cells=9999": (422, "5000", "/openapi"),
+    "/exports/skypilot/azure.csv?as_of=2026-04-30": (422, "azure", "another as_of"),
+    "/exports/skypilot/asw.csv?as_of=2026-04-30": (422, "did you mean 'aws'", "gcp"),
+    "/exports/gpuhunt/asw.csv?as_of=2026-04-30": (422, "did you mean 'aws'", "gcp"),
+    "/runs/none/plan": (404, "'none'", "cloudarb run"),
+    "/runs/latest/forecast?offer_id=x": (404, "'x'", "/runs/RUN/offers"),
+    "/runs/latest/forecast?quantile=0.3": (422, "0.3", "0.5"),
+}
+
+
+@pytest.mark.parametrize("question", REFUSED)
+def test_a_refusal_says_what_is_wrong_and_the_way_out(question, client):
+    status, what, way_out = REFUSED[question]
+    answer = client.get(question)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert what in problem["detail"]
+    assert way_out in problem["way_out"]
+
+
+def test_an_unknown_path_is_not_there_and_nothing_is_written(client):
+    assert client.get("/offer").status_code == 404
+    assert client.delete("/offers").status_code == 405
+    assert client.post("/offers", json={}).status_code == 405
+
+
+def test_too_large_a_panel_is_refused(client, monkeypatch):
+    monkeypatch.setattr("pipelines.serve.routes.market.MOST_CELLS", 3)
+    answer = client.get(f"/panels?{AT}&gpu_model=H100&freq=1D&cells=2&region=us-east4")
+    assert answer.status_code == 422
+    assert "Ask for fewer cells" in answer.json()["way_out"]
+
+
+def test_exports_of_a_run_are_tables(client):
+    plan = pd.read_csv(io.StringIO(client.get("/runs/latest/exports/focus-plan.csv").text))
+    assert plan["EstimatedMonthlyCostImpact"].tolist() == [-92631.79]
+    forecast = pd.read_csv(io.StringIO(client.get("/runs/latest/exports/focus-forecast.csv").text))
+    assert forecast["x_PriceP90"].tolist() == [24.9, 24.9]
+    (task,) = client.get("/runs/latest/exports/skypilot-tasks").json()["tasks"]
+    assert task["num_nodes"] == 2

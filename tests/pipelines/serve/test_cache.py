@@ -1,0 +1,208 @@
+"""What is remembered: for how long, once for all who wait, and never under another snapshot."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+pytest.importorskip("fastapi", reason="extra serve is not installed: make platform")
+
+from starlette.testclient import TestClient
+
+from pipelines.serve import server, testing
+from pipelines.serve.cache import Remembered
+
+QUESTION = f"/offers?as_of={testing.AS_OF}&gpu_model=H100"
+
+
+def remembered(**options):
+    """Return a memory of numbered answers, each of which takes a moment to make."""
+    numbers = iter(range(100))
+
+    async def make(question):
+        await asyncio.sleep(0.02)
+        return f"text/plain\n{question} {next(numbers)}".encode()
+
+    return Remembered(make, **options)
+
+
+def run(story):
+    return asyncio.run(story())
+
+
+def test_whoever_asks_for_what_is_being_made_waits_for_it():
+    async def story():
+        memory = remembered()
+        answers = await asyncio.gather(*(memory.answer("k", "q") for _ in range(200)))
+        return memory.made, memory.asked, set(answers)
+
+    assert run(story) == (1, 200, {b"text/plain\nq 0"})
+
+
+def test_what_is_stale_is_given_once_more_while_a_new_one_is_made():
+    async def story():
+        memory = remembered(fresh_s=0.05)
+        first = await memory.answer("k", "q")
+        await asyncio.sleep(0.08)
+        began = time.perf_counter()
+        stale = await memory.answer("k", "q")
+        waited_s = time.perf_counter() - began
+        await asyncio.sleep(0.06)
+        return first, stale, waited_s < 0.02, await memory.answer("k", "q")
+
+    first, stale, at_once, fresh = run(story)
+    assert first == stale
+    assert at_once
+    assert fresh == b"text/plain\nq 1"
+
+
+def test_a_fault_is_not_remembered():
+    async def story():
+        memory = remembered()
+        answers = iter([ValueError("no"), b"yes"])
+
+        async def make(_):
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        memory.make = make
+        with pytest.raises(ValueError, match="no"):
+            await memory.answer("k", "q")
+        return await memory.answer("k", "q")
+
+    assert run(story) == b"yes"
+
+
+def test_of_many_answers_those_asked_for_longest_ago_go():
+    async def story():
+        memory = remembered(most_answers=10)
+        for number in range(30):
+            await memory.answer(f"k{number}", "q")
+        await memory.answer("k29", "q")
+        held = memory.made
+        await memory.answer("k0", "q")
+        return held, memory.made
+
+    assert run(story) == (30, 31)
+
+
+@pytest.fixture
+def redis():
+    """Debian's redis-server on loopback, its process and address."""
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed (Debian: redis-server)")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(["redis-server", *words], stdout=subprocess.PIPE)
+    for line in process.stdout:
+        if b"Ready to accept" in line:
+            break
+    yield process, f"redis://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+def test_another_server_takes_the_answer_from_redis(redis):
+    async def story():
+        _, url = redis
+        first = remembered(redis_url=url)
+        second = remembered(redis_url=url)
+        answers = [await memory.answer("k", "q") for memory in (first, second)]
+        made = (first.made, second.made)
+        await asyncio.gather(first.close(), second.close())
+        return answers, made
+
+    answers, made = run(story)
+    assert answers == [b"text/plain\nq 0"] * 2
+    assert made == (1, 0)
+
+
+def test_redis_holds_plain_bytes_for_an_hour(redis):
+    async def story():
+        from redis.asyncio import Redis
+
+        _, url = redis
+        memory = remembered(redis_url=url)
+        await memory.answer("k", "q")
+        await memory.close()
+        async with Redis.from_url(url) as plain:
+            (key,) = await plain.keys("*")
+            return key, await plain.get(key), await plain.ttl(key)
+
+    key, held, seconds = run(story)
+    assert key.endswith(b":k")
+    assert held == b"bytes:text/plain\nq 0"
+    assert 3590 <= seconds <= 3600
+
+
+def test_answers_are_made_where_redis_has_died(redis):
+    async def story():
+        process, url = redis
+        memory = remembered(redis_url=url)
+        await memory.answer("k", "q")
+        process.kill()
+        process.wait()
+        answer = await memory.answer("other", "q")
+        await memory.close()
+        return answer, memory.made
+
+    assert run(story) == (b"text/plain\nq 1", 2)
+
+
+def test_a_new_snapshot_is_answered_from_at_once(tmp_path):
+    folders = testing.folders_in(tmp_path)
+    headers = {"authorization": f"Bearer {testing.token_in(folders)}"}
+    front = server.front(folders)
+    with TestClient(front, headers=headers) as client:
+        before = client.get(QUESTION).json()
+        made = front.remembered.made
+        assert client.get(QUESTION).json() == before
+        swapped = "gpu_model=H100&as_of=" + testing.AS_OF
+        assert client.get(f"/offers?{swapped}").json() == before, "in another order"
+        assert front.remembered.made == made, "remembered"
+        digest = testing.add_price(tmp_path, "us-east4", 22.0)
+        after = client.get(QUESTION).json()
+    assert after["snapshot"] == digest != before["snapshot"]
+    prices = {row["offer_id"]: row["price_usd_per_hour"] for row in after["rows"]}
+    assert prices[testing.SPOT] == 22.0
+
+
+def test_a_new_run_is_the_latest_within_a_second(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.serve.records.LOOK_AGAIN_S", 0.0)
+    folders = testing.folders_in(tmp_path)
+    headers = {"authorization": f"Bearer {testing.token_in(folders)}"}
+    with TestClient(server.front(folders), headers=headers) as client:
+        assert client.get("/runs/latest/plan").json()["run"] == testing.RUN
+        testing.write_run(folders.reports, "newer", "2026-05-08T06:00:00+00:00")
+        assert client.get("/runs/latest/plan").json()["run"] == "newer"
+        assert [run["run"] for run in client.get("/runs").json()["runs"]] == ["newer", testing.RUN]
+
+
+def test_the_newest_run_is_asked_for_before_anybody_does(tmp_path):
+    folders = testing.folders_in(tmp_path)
+    front = server.front(folders)
+    asyncio.run(front.warm_up())
+    made = front.remembered.made
+    assert made >= len(server.WARM_TABLES)
+
+    async def ask():
+        scope = {"path": "/runs/latest/plan", "query_string": b"", "method": "GET"}
+        token = testing.token_in(folders)
+        headers = [(b"authorization", f"Bearer {token}".encode())]
+        parts = []
+
+        async def send(part):
+            parts.append(part)
+
+        await front(scope | {"type": "http", "headers": headers}, None, send)
+        return parts[0]["status"]
+
+    assert asyncio.run(ask()) == 200
+    assert front.remembered.made == made

@@ -1,0 +1,120 @@
+"""Plans made on request: in a process with a time limit, told of and stopped by any server."""
+
+import time
+
+import pytest
+
+pytest.importorskip("fastapi", reason="extra serve is not installed: make platform")
+
+from pydantic import ValidationError
+from starlette.testclient import TestClient
+
+from pipelines.serve import server, testing
+from pipelines.serve.faults import Busy
+from pipelines.serve.plans import PlanAsked, Plans
+
+DEMAND = "demand:\n  - workload: train\n    needs: 16 H100\n    interruptible: yes\n"
+ASKED = {
+    "demand": DEMAND,
+    "as_of": testing.AS_OF,
+    "paths": "history",
+    "n_paths": 20,
+    "horizon_steps": 2,
+}
+
+
+@pytest.fixture
+def plans(tmp_path, small_folders):
+    return Plans(tmp_path / "plans", small_folders.store)
+
+
+def ended(plans, name, *, seconds=60):
+    """Wait until a plan has ended, and return it."""
+    until = time.monotonic() + seconds
+    while plans.find(name).state == "running" and time.monotonic() < until:
+        time.sleep(0.1)
+    return plans.find(name)
+
+
+@pytest.mark.slow
+def test_a_demand_file_becomes_a_plan(tmp_path):
+    folders = testing.folders_in(tmp_path)
+    token = testing.token_in(folders, "solver", "plan")
+    headers = {"authorization": f"Bearer {token}"}
+    with TestClient(server.front(folders), headers=headers) as client:
+        begun = client.post("/plans", json=ASKED | {"solve_limit_s": 10})
+        assert begun.status_code == 202
+        assert begun.json()["state"] == "running"
+        name = begun.json()["id"]
+        ended(Plans(folders.state / "plans", folders.store), name)  # another server's view
+        made = client.get(f"/plans/{name}").json()
+    assert made["state"] == "solved", made["message"]
+    (row,) = made["plan"]
+    assert row["offer_id"] == testing.SPOT
+    assert row["instances"] == 2.0
+    assert "expected cost" in {fact["fact"] for fact in made["summary"]}
+    assert str(tmp_path) not in made["message"]
+
+
+def test_one_more_than_allowed_is_refused_and_a_plan_can_be_stopped(plans):
+    name = plans.begin(PlanAsked(**ASKED))
+    with pytest.raises(Busy, match="1 plans are being made"):
+        plans.begin(PlanAsked(**ASKED))
+    other_server = Plans(plans.folder, plans.store)
+    assert other_server.cancel(name).state == "running"
+    assert ended(plans, name).state == "cancelled"
+    assert other_server.cancel(name).state == "cancelled", "it stays so"
+
+
+def test_a_plan_that_takes_too_long_is_given_up(plans):
+    hurried = Plans(plans.folder, plans.store, limit_s=0.1)
+    assert ended(plans, hurried.begin(PlanAsked(**ASKED))).state == "out_of_time"
+
+
+@pytest.mark.slow
+def test_a_faulty_demand_file_says_what_is_wrong_with_it(plans):
+    faulty = ASKED | {"demand": "demand:\n  - workload: train\n    neds: 16 H100\n"}
+    made = ended(plans, plans.begin(PlanAsked(**faulty)))
+    assert made.state == "failed"
+    assert "neds" in made.message
+    assert "Way out" in made.message
+
+
+def test_a_plan_whose_process_died_has_failed(plans):
+    folder = plans.folder / ("0" * 16)
+    folder.mkdir(parents=True)
+    (folder / "lock").touch()
+    assert plans.find(folder.name).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"as_of": "--store=/etc"}, "as_of"),
+        ({"paths": "other"}, "paths"),
+        ({"n_paths": 100_000}, "n_paths"),
+        ({"providers": ["--store=x"]}, "providers"),
+        ({"demand": "x" * 70_000}, "demand"),
+        ({"solve_limit_s": 1e9}, "solve_limit_s"),
+        ({"store": "/etc"}, "store"),
+    ],
+)
+def test_what_goes_beyond_the_limits_is_refused(change, told):
+    with pytest.raises(ValidationError, match=told):
+        PlanAsked(**ASKED | change)
+
+
+def test_a_request_beyond_the_limits_is_told_the_way_out(small_folders):
+    token = testing.token_in(small_folders, "hasty", "plan")
+    with TestClient(server.front(small_folders)) as client:
+        client.headers["authorization"] = f"Bearer {token}"
+        answer = client.post("/plans", json=ASKED | {"n_paths": 100_000})
+    assert answer.status_code == 422
+    assert "n_paths" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["../tokens.json", "0" * 16, "x"])
+def test_no_other_folder_is_taken_for_a_plan(plans, name):
+    plans.folder.mkdir(parents=True)
+    with pytest.raises(Exception, match="no plan"):
+        plans.find(name)
