@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 import pydantic
 from pydantic import ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
@@ -49,6 +50,26 @@ _WAYS_OUT = {
 
 Place = tuple[int | str, ...]
 """The way to a value in a file: keys, and indices of lists (from 0)."""
+
+
+def key(meaning: str, *, example: str, unit: str = "", **rules: Any) -> FieldInfo:
+    """Return the field of a key.
+
+    Parameters
+    ----------
+    meaning
+        What it says, for people.
+    example
+        A value as it stands in a file.
+    unit
+        Of the value.
+    **rules
+        ``alias`` and constraints, as of ``pydantic.Field``.
+    """
+    field: FieldInfo = Field(
+        description=meaning, examples=[example], json_schema_extra={"unit": unit}, **rules
+    )
+    return field
 
 
 @dataclass_transform(frozen_default=True)
@@ -141,7 +162,7 @@ def _first_mistake(error: ValidationError, kind: type) -> tuple[Place, Parameter
     """Return where the first mistake lies, and what it is; what stands there before what lacks."""
     mistake = min(error.errors(), key=lambda each: each["type"].startswith("missing"))
     context = mistake.get("ctx", {})
-    place = tuple(key for key in (*mistake["loc"], context.get("key", "[key]")) if key != "[key]")
+    place = tuple(key for key in (*mistake["loc"], *context.get("keys", ())) if key != "[key]")
     refused = context.get("error")
     if isinstance(refused, ParameterError):
         return place, refused

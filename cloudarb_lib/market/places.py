@@ -26,6 +26,19 @@ def regions() -> pd.DataFrame:
     return pd.read_csv(locations.data() / "regions.csv", keep_default_na=False)
 
 
+@cache
+def machines() -> pd.DataFrame:
+    """Return data/instances.csv, read once: what providers say of their machines.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``provider``, ``instance_type``, ``vcpus``, ``memory_gib``, ``gpu_model``, ``gpu_count``
+        and ``gpu_memory_gib``. One object for all callers: copy it before a change.
+    """
+    return pd.read_csv(locations.data() / "instances.csv")
+
+
 def with_places(offers: pd.DataFrame, grid_carbon: pd.DataFrame) -> pd.DataFrame:
     """Return offers with what is known of their region.
 

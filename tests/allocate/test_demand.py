@@ -40,7 +40,7 @@ def test_every_key_reads(tmp_path):
         (GOOD + "    restart_minutes: 2026-13-45\n", "line 4: month must be"),
         (GOOD + "    accepts: {H100: 0}\n", "line 4: accepts.H100 is 0"),
         (GOOD + "    worth: 0 USD per GPU-hour\n", "line 4: worth is 0"),
-        (GOOD + GOOD[8:], "line 1: workload 'a' repeats"),
+        (GOOD + GOOD[8:], "line 4: workload 'a' repeats"),
         ("demand:\n  - workload: a\n", "line 2: needs is missing"),
         ("demand:\n  - needs: 8 H100\n", "line 2: workload is missing"),
         ("demand:\n  - workload: a\n    needs: 0 H100\n", "line 3: needs is 0"),
@@ -63,8 +63,8 @@ def test_every_key_reads(tmp_path):
             "line 6: instances is 1.5",
         ),
         (
-            GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1\n    usd_per_hour: 0\n",
-            "line 7: usd_per_hour is 0",
+            GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1\n    usd_per_hour: -1\n",
+            "line 7: usd_per_hour is -1",
         ),
         (
             GOOD + "commitments:\n  - machine: gcp/a/b\n    instances: 1\n",

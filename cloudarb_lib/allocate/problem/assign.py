@@ -15,6 +15,8 @@ from cloudarb_lib.base.errors import ParameterError
 
 IDLE = "idle commitment"
 """Stands in a plan where a workload's name would: what is paid for and used by none."""
+MUST = 0.0
+"""Priority of what is never left undone for the sake of other work."""
 NO_WORKLOAD = -1
 """Number of the workload of idle commitments."""
 
@@ -90,18 +92,20 @@ def assignments_of(
                 label = workload.name + case.future.suffix
                 what = (label, case.period, need.amount, need.unmet_usd)
                 kept = (workload.together, workload.count, workload.count)
-                demands.append((*what, case.future.name, False, *kept))
+                team = demand.team_of(workload)
+                priority = team.priority if team and team.priority else MUST
+                demands.append((*what, case.future.name, False, *kept, priority))
             table = _serving(service, need, case, horizon, boot_disk_usd_per_week)
             tables.append(table.assign(demand=len(demands) - 1, instances=1.0))
     bound = bound_offers(offers, horizon)
     for case in horizon.cases if len(bound) else []:
         if case.period == 0:
             label = IDLE + case.future.suffix
-            demands.append((label, 0, 0.0, np.inf, case.future.name, True, "", 1.0, 1.0))
+            demands.append((label, 0, 0.0, np.inf, case.future.name, True, "", 1.0, 1.0, MUST))
         table = _idle(bound, offers, case)
         tables.append(table.assign(demand=len(demands) - 1, instances=1.0))
     columns = ["workload", "period", "need", "unmet_usd", "scenario", "idle"]
-    columns += ["together", "jobs", "places"]
+    columns += ["together", "jobs", "places", "priority"]
     assignments = pd.concat(tables, ignore_index=True)
     slot = assignments["case"] * len(offers) + assignments["offer"]
     assignments.insert(0, "slot", slot)

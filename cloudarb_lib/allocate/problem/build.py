@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
@@ -13,9 +13,12 @@ from cloudarb_lib.allocate.demand import Demand, Workload
 from cloudarb_lib.allocate.problem.assign import assignments_of, bound_offers
 from cloudarb_lib.allocate.problem.charges import carbon, commitments, egress, starts_and_stops
 from cloudarb_lib.allocate.problem.eligible import EligibleOffers, eligible_offers, fits
+from cloudarb_lib.allocate.problem.facts import stated_rows, under_quota
+from cloudarb_lib.allocate.problem.held import without_price
 from cloudarb_lib.allocate.problem.horizon import Horizon
 from cloudarb_lib.allocate.problem.model import Limits, Problem
 from cloudarb_lib.allocate.problem.moves import moves
+from cloudarb_lib.allocate.problem.prices import agreed_prices, in_words
 from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.problem.slots import Pools, slot_prices, slots_and_sites
 from cloudarb_lib.base.types import Paths
@@ -55,7 +58,7 @@ def build_problem(
         Expected prices are their means over sample paths and steps; an offer without paths keeps
         today's price and is counted in ``notes``.
     limits
-        None for none.
+        None for those that the demand states; what is given goes before these.
     assumptions
         Where capacity, hazards and fees come from.
     hours
@@ -69,30 +72,34 @@ def build_problem(
     DataError
         For a price that is no positive number.
     """
-    limits = limits or Limits()
     demand = workloads if isinstance(workloads, Demand) else Demand(workloads)
+    limits = limits_of_plan(demand.limits, limits)
     horizon = Horizon.of(hours, demand.scenarios)
     elsewhere = partial(
         _elsewhere, demand, offers, paths=paths, limits=limits, assumptions=assumptions, hours=hours
     )
+    offers, paths = agreed_prices(demand, offers, paths)
     eligible = eligible_offers(demand, offers, limits, assumptions)
     boot_disk = assumptions.get("boot_disk_usd_per_week")
     demands, assignments = assignments_of(demand, eligible, horizon, boot_disk)
-    pools = Pools.of(eligible.table, assumptions)
+    pools = Pools.of(eligible.table, assumptions, under_quota(demand, eligible.table))
+    pools = pools.with_room_for(assignments)
     prices = slot_prices(eligible, paths, horizon)
     slots, sites = slots_and_sites(eligible, pools, prices, horizon)
     details = _details(assignments, slots, eligible, horizon)
     rows = _rows(demand, details, eligible, horizon, limits, assumptions)
+    rows += stated_rows(demand, details, demands, horizon)
+    assignments = _within_pools(assignments, pools).assign(chance=details["chance"])
     fee_usd = assumptions.get("site_fee_usd_per_week") * horizon.weeks
     return Problem(
         demands=demands,
         slots=slots,
-        assignments=_within_pools(assignments, pools).drop(columns=["workload", "offer"]),
+        assignments=assignments.drop(columns=["workload", "offer"]),
         pools=pools.table(horizon),
         sites=pd.DataFrame({"name": sites, "fee_usd": fee_usd}),
         paths=prices.paths,
         limits=limits,
-        notes=prices.notes,
+        notes=(*prices.notes, *_notes(demand, offers)),
         rows=tuple(rows),
         elsewhere=elsewhere,
     )
@@ -114,8 +121,30 @@ def _details(
     return assignments.assign(
         price=slots["mean_price"].to_numpy()[assignments["slot"].to_numpy()],
         chance=horizon.case_probabilities[case],
+        list_price=slots["list_price"].to_numpy()[assignments["slot"].to_numpy()],
         future=horizon.case_futures[case],
+        hazard_per_h=offers.hazard_per_h[assignments["offer"]],
     ).join(offers.table, on="offer")
+
+
+def limits_of_plan(stated: Limits, given: Limits | None) -> Limits:
+    """Return the limits that a demand states, those given in the place of its own."""
+    default = Limits()
+    changed = {
+        field.name: getattr(given, field.name)
+        for field in fields(default)
+        if given is not None and getattr(given, field.name) != getattr(default, field.name)
+    }
+    return replace(stated, **changed)
+
+
+def _notes(demand: Demand, offers: pd.DataFrame) -> list[str]:
+    """Return what a reader should know of prices agreed, and of machines held without a price."""
+    held = [
+        f"{machine} is held: no price of it is on offer, its contract's counts"
+        for machine in without_price(demand.commitments, offers)
+    ]
+    return [*in_words(demand), *held]
 
 
 def _rows(

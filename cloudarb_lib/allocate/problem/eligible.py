@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import Commitment, Demand, Workload
+from cloudarb_lib.allocate.demand import Demand, DemandError, Workload
 from cloudarb_lib.allocate.problem import place
+from cloudarb_lib.allocate.problem.held import held_offer
 from cloudarb_lib.allocate.problem.model import Limits
+from cloudarb_lib.allocate.problem.scope import lies_in, matches
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, Assumptions
+from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
+
+_ANY = ("*",)
+_FEW = 12
+"""So many names at most are told whole where none is near to a name that is not known."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,10 @@ def eligible_offers(
     may_be_bought = offers["term"].isin(("", *limits.terms))
     if not may_be_bought.any():  # who offers commitments alone asks for them
         may_be_bought |= True
-    held = [_held(commitment, offers) for commitment in demand.commitments]
+    held = [
+        held_offer(commitment, offers, number=number)
+        for number, commitment in enumerate(demand.commitments)
+    ]
     has_gpus = offers["gpu_count"].to_numpy(float) > 0
     offers = offers[has_gpus & may_be_bought].assign(held=np.nan)
     offers = pd.concat([offers, *held], ignore_index=True)
@@ -105,72 +114,102 @@ def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
 
     Raises
     ------
-    ParameterError
-        Where none can, telling how many offers are left after each requirement in turn, and
-        naming the nearest GPU model where the model is not known at all.
+    DemandError
+        Where none can, telling how many offers are left after each requirement in turn, and what
+        is near to the one that leaves none.
     """
+    if workload.data_in:
+        place.refuse_unknown_region_of_data(workload, offers)
     keep = np.ones(len(offers), bool)
     told = [f"{len(offers)} offers"]
-    for name, passed in _requirements(workload, offers, assumptions):
-        keep &= np.asarray(passed, bool)
-        told.append(f"{name}: {int(keep.sum())} left")
-        if not keep.any():
-            raise ParameterError(
+    for key, words, passed in _requirements(workload, offers, assumptions):
+        left = keep & np.asarray(passed, bool)
+        near = "" if left.any() else _near(workload, key, offers[keep], assumptions)
+        told.append(f"{words}: {int(left.sum())} left{near}")
+        if not left.any():
+            raise DemandError(
+                ("demand", workload.name, key),
                 f"no offer fits workload {workload.name!r}: {'; '.join(told)}.",
                 "Loosen the requirement that leaves none.",
             )
+        keep = left
     return keep
 
 
 def _requirements(
     w: Workload, offers: pd.DataFrame, assumptions: Assumptions
-) -> list[tuple[str, Any]]:
-    """Return what a workload requires, each in words and by the offers that pass."""
+) -> list[tuple[str, str, Any]]:
+    """Return what a workload requires: its key, in words, and by the offers that pass."""
     option = offers["purchase_option"]
-    least_gpus = max(w.gpus_per_instance, 1.0)
-    requirements: list[tuple[str, Any]] = [
-        (_models_in_words(w, offers), offers["gpu_model"].isin(list(w.throughput))),
-        (f"provider {', '.join(w.providers)}", _matches(offers["provider"], w.providers)),
-        (f"region {', '.join(w.regions)}", _lies_in(offers, w.regions)),
-        (f"purchase {', '.join(w.options)}", option.isin(w.options)),
-        ("not interruptible: no spot", w.interruptible | option.ne("spot")),
-        (f"{least_gpus:g} GPUs a machine or more", offers["gpu_count"] >= least_gpus),
-        (f"not in {', '.join(w.not_in)}", ~_lies_in(offers, w.not_in)),
+    told: list[tuple[str, str, Any]] = [
+        ("needs", f"GPU model {', '.join(w.throughput)}", offers["gpu_model"].isin(w.throughput))
     ]
-    for name, column in (("GPU memory", "gpu_memory_gib"), ("memory", "memory_gib")):
+    if set(w.options) != set(PURCHASE_OPTIONS):
+        told.append(("options", f"purchase {', '.join(w.options)}", option.isin(w.options)))
+    if w.providers != _ANY:
+        is_theirs = matches(offers["provider"], w.providers)
+        told.append(("providers", f"provider {', '.join(w.providers)}", is_theirs))
+    if w.regions != _ANY:
+        told.append(("in", f"region {', '.join(w.regions)}", lies_in(offers, w.regions)))
+    if w.not_in:
+        told.append(("not_in", f"not in {', '.join(w.not_in)}", ~lies_in(offers, w.not_in)))
+    if not w.interruptible:
+        told.append(("interruptible", "not interruptible: no spot", option.ne("spot")))
+    least_gpus = max(w.gpus_per_instance, 1.0)
+    is_large = offers["gpu_count"] >= least_gpus
+    told.append(("gpus_per_instance", f"{least_gpus:g} GPUs a machine or more", is_large))
+    for words, column in (("GPU memory", "gpu_memory_gib"), ("memory", "memory_gib")):
         if least := getattr(w, column):
-            requirements.append((f"{name} of {least:g} GiB", offers[column] >= least))
+            told.append((column, f"{words} of {least:g} GiB", offers[column] >= least))
     if w.residency:
-        requirements.append((f"residency {', '.join(w.residency)}", place.resides(w, offers)))
+        residency = f"residency {', '.join(w.residency)}"
+        told.append(("residency", residency, place.resides(w, offers)))
     if w.latency_to:
         trips = f"round trips of {w.latency_ms:g} ms to {w.latency_to}"
-        requirements.append((trips, place.near(w, offers, assumptions)))
-    return requirements
+        is_near = place.round_trips_ms(w, offers, assumptions) <= w.latency_ms
+        told.append(("latency", trips, is_near))
+    if (cap := w.max_usd_per_gpu_hour) is not None:
+        is_held = offers["held"].notna() if "held" in offers else False
+        is_cheap = _usd_per_gpu_hour(offers) <= cap
+        told.append(("max_usd_per_gpu_hour", f"{cap:g} USD per GPU-hour", is_cheap | is_held))
+    return told
 
 
-def _models_in_words(workload: Workload, offers: pd.DataFrame) -> str:
-    """Return the GPU models that a workload accepts; those close to them where none is on offer."""
-    models = sorted(set(offers["gpu_model"].dropna()))
-    words = f"GPU model {', '.join(workload.throughput)}"
-    if set(models) & set(workload.throughput):
-        return words
-    stems = tuple(f"{name}-" for name in workload.throughput)
-    variants = [model for model in models if model.startswith(stems)]
-    if variants:
-        return f"{words} (name which: {', '.join(variants)})"
-    return words + did_you_mean(next(iter(workload.throughput)), models)
+def _usd_per_gpu_hour(offers: pd.DataFrame) -> pd.Series:
+    return offers["price_usd_per_hour"] / offers["gpu_count"]
 
 
-def _matches(values: pd.Series, patterns: tuple[str, ...]) -> np.ndarray:
-    """Return which values match one of some shell patterns."""
-    matching = {v: any(fnmatch.fnmatchcase(v, p) for p in patterns) for v in values.unique()}
-    return values.map(matching).to_numpy(bool)
+def _near(workload: Workload, key: str, offers: pd.DataFrame, assumptions: Assumptions) -> str:
+    """Return, in brackets, what is near to a requirement that none of ``offers`` passes."""
+    if key == "needs":
+        models = sorted(set(offers["gpu_model"].dropna()))
+        stems = tuple(f"{name}-" for name in workload.throughput)
+        variants = [model for model in models if model.startswith(stems)]
+        if variants:
+            return f" (name which: {', '.join(variants)})"
+        return did_you_mean(next(iter(workload.throughput)), models)
+    if key == "providers":
+        return _nearest(workload.providers, offers["provider"])
+    if key == "in":
+        return _nearest(workload.regions, offers["region"])
+    if key == "latency":
+        trips_ms = pd.Series(place.round_trips_ms(workload, offers, assumptions), offers.index)
+        if trips_ms.isna().all():
+            return ""
+        nearest = offers.loc[trips_ms.idxmin()]
+        return f" ({nearest['provider']}/{nearest['region']} is at {trips_ms.min():.0f} ms)"
+    if key == "max_usd_per_gpu_hour":
+        return f" (the cheapest asks {_usd_per_gpu_hour(offers).min():.2f})"
+    return ""
 
 
-def _lies_in(offers: pd.DataFrame, patterns: tuple[str, ...]) -> np.ndarray:
-    """Return which offers lie in regions, or at provider/region, that match."""
-    site = offers["provider"] + "/" + offers["region"]
-    return _matches(offers["region"], patterns) | _matches(site, patterns)
+def _nearest(patterns: tuple[str, ...], values: pd.Series) -> str:
+    """Return the value nearest to a pattern; all of them where they are few and none is near."""
+    known = sorted(set(values.astype(str)))
+    close = did_you_mean(patterns[0], known)
+    if close or len(known) > _FEW:
+        return close
+    return f" (there are {', '.join(known)})"
 
 
 def _refuse_impossible_prices(offers: pd.DataFrame) -> None:
@@ -179,29 +218,6 @@ def _refuse_impossible_prices(offers: pd.DataFrame) -> None:
     if bad.any():
         first = int(bad.argmax())
         raise DataError(f"offer {offers['offer_id'].iloc[first]} costs {price[first]} USD/h.")
-
-
-def _held(commitment: Commitment, offers: pd.DataFrame) -> pd.DataFrame:
-    """Return the offer (one row) that a commitment already made stands for."""
-    machines = offers["provider"] + "/" + offers["region"] + "/" + offers["instance_type"]
-    at = np.flatnonzero(machines == commitment.machine)
-    if not len(at):
-        near = did_you_mean(commitment.machine, list(machines.unique()))
-        raise ParameterError(
-            f"no machine {commitment.machine!r} on offer{near}.",
-            "Name a commitment by provider/region/instance type.",
-        )
-    held = offers.iloc[at[:1]].assign(
-        offer_id=commitment.machine[::-1].replace("/", "//", 1)[::-1] + "/reserved/held",
-        zone="",
-        purchase_option="reserved",
-        term="held",
-        held=commitment.instances,
-        price_usd_per_hour=commitment.usd_per_hour,
-    )
-    if "observed_at" in held:  # its price is that of a contract, which nobody observes
-        held["observed_at"] = held["observed_at"].shift()
-    return held
 
 
 def _hazard_per_h(offers: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> np.ndarray:

@@ -9,9 +9,51 @@ from functools import cached_property
 
 import numpy as np
 
-from cloudarb_lib.allocate.demand import DemandScenario
+from cloudarb_lib.allocate.demand import Demand, DemandScenario
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.units import HOURS_PER_WEEK
+
+
+def hours_of_periods(
+    demand: Demand, hours: float, *, step_h: float = HOURS_PER_WEEK
+) -> list[float]:
+    """Return the hours of the periods that a demand asks for by itself.
+
+    Needs told by period ask for as many equal ones. Else a period ends with each deadline, so that
+    machines of work that is done serve other work; and with each week up to a deadline before
+    which being early is worth something.
+
+    Parameters
+    ----------
+    demand
+        What has to run.
+    hours
+        Of the whole plan.
+    step_h
+        Hours of a step of the price paths: periods end with one.
+
+    Raises
+    ------
+    ParameterError
+        Where workloads tell needs for different numbers of periods.
+    """
+    told = {w.name: len(w.amounts) for w in demand.workloads if w.amounts}
+    if len(set(told.values())) > 1:
+        each = ", ".join(f"{name} for {periods}" for name, periods in told.items())
+        raise ParameterError(
+            f"needs are told for different numbers of periods: {each}.", "Tell them for as many."
+        )
+    if told:
+        periods = next(iter(told.values()))
+        return [hours / periods] * periods
+    ends_h = [hours]
+    for w in demand.workloads:
+        due_h = min(w.deadline_weeks * HOURS_PER_WEEK, hours)
+        ends_h.append(due_h)
+        if w.early_usd_per_gpu_hour_week:
+            ends_h.extend(np.arange(HOURS_PER_WEEK, due_h, HOURS_PER_WEEK))
+    steps = np.unique(np.ceil(np.array(ends_h) / step_h - 1e-9))
+    return np.diff(np.minimum(np.r_[0.0, steps * step_h], hours)).tolist()
 
 
 @dataclass(frozen=True)

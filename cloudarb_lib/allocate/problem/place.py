@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import Workload
+from cloudarb_lib.allocate.demand import DemandError, Workload
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.market.places import regions
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -27,15 +27,17 @@ def resides(workload: Workload, offers: pd.DataFrame) -> np.ndarray:
     )
 
 
-def near(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> np.ndarray:
-    """Return which offers keep a workload's limit on round trips to a region.
+def round_trips_ms(
+    workload: Workload, offers: pd.DataFrame, assumptions: Assumptions
+) -> np.ndarray:
+    """Return the round trip from each offer to where a workload's users are.
 
-    Round trips are estimated from the great circle, not measured.
+    Estimated from the great circle, not measured.
 
     Parameters
     ----------
     workload
-        With ``latency_ms`` and ``latency_to``.
+        With ``latency_to``.
     offers
         Table ``offers``, through ``with_places``; NaN where a place is unknown, which is not near.
     assumptions
@@ -43,14 +45,15 @@ def near(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
 
     Raises
     ------
-    ParameterError
+    DemandError
         For a region that data/regions.csv does not list.
     """
     places = regions()
     places = places.set_index(places["provider"] + "/" + places["region"])
     if workload.latency_to not in places.index:
         close = did_you_mean(workload.latency_to, list(places.index))
-        raise ParameterError(
+        raise DemandError(
+            ("demand", workload.name, "latency"),
             f"workload {workload.name!r}: no region {workload.latency_to!r}{close}.",
             "Name a line of data/regions.csv as provider/region.",
         )
@@ -61,8 +64,23 @@ def near(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
         column_of_places(offers, "longitude").astype(float),
     )
     at_least_ms = assumptions.get("latency_ms_at_least")
-    trip_ms = at_least_ms + km / 1e3 * assumptions.get("latency_ms_per_1000_km")
-    return trip_ms <= workload.latency_ms
+    return at_least_ms + km / 1e3 * assumptions.get("latency_ms_per_1000_km")
+
+
+def refuse_unknown_region_of_data(workload: Workload, offers: pd.DataFrame) -> None:
+    """Raise DemandError where data lies in a region that its provider, if known, has not."""
+    provider = workload.data_in.split("/")[0]
+    listed = regions()[regions()["provider"] == provider]
+    offered = offers[offers["provider"] == provider]
+    known = sorted({*listed["region"], *offered["region"]})
+    sites = [f"{provider}/{region}" for region in known]
+    if sites and workload.data_in not in sites:
+        close = did_you_mean(workload.data_in, sites)
+        raise DemandError(
+            ("demand", workload.name, "data"),
+            f"workload {workload.name!r}: no region {workload.data_in!r}{close}.",
+            "Name where its data lies as provider/region.",
+        )
 
 
 def _great_circle_km(

@@ -28,8 +28,8 @@ class Row:
     lower, upper
         What the sum must lie between.
     tiers
-        (from, USD per unit from there on), from 0 up: what lies between two is charged at the
-        first's rate, what lies below zero not at all. Rates all rise, or all fall.
+        (from, USD per unit from there on): what lies between two is charged at the first's rate,
+        what lies below the first not at all. Rates all rise, or, from 0 up, all fall.
     unit
         Of the sum; a sum with a unit is a fact of the plan's summary.
     on_usage
@@ -57,9 +57,9 @@ class Row:
         starts = [start for start, _ in self.tiers]
         rates = [usd for _, usd in self.tiers]
         rising = starts == sorted(set(starts))
-        if not rising or any(s < 0 for s in starts) or any(r < 0 for r in rates):
-            raise DataError(f"{self.name}: tiers {self.tiers} are not rising from 0, or pay back.")
-        if rates != sorted(rates) and (rates != sorted(rates, reverse=True) or starts[0] > 0):
+        if not rising or any(r < 0 for r in rates):
+            raise DataError(f"{self.name}: tiers {self.tiers} are not rising, or pay back.")
+        if rates != sorted(rates) and (rates != sorted(rates, reverse=True) or starts[0] != 0):
             raise DataError(f"{self.name}: rates of {self.tiers} neither rise nor fall.")
 
     @property
@@ -94,5 +94,5 @@ class Row:
 
     def elastic(self, usd: float) -> Row:
         """Return the row that charges ``usd`` for exceeding the upper end by all of its size."""
-        rate = usd / self.upper if self.upper else DEAR
+        rate = usd / abs(self.upper) if self.upper else DEAR
         return replace(self, upper=np.inf, tiers=((self.upper, rate),), kind="elastic")

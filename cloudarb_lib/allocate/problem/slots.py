@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -28,12 +28,17 @@ class Pools:
     """Pool of each offer."""
 
     @classmethod
-    def of(cls, offers: pd.DataFrame, assumptions: Assumptions) -> Pools:
+    def of(
+        cls, offers: pd.DataFrame, assumptions: Assumptions, under_quota: np.ndarray | bool = False
+    ) -> Pools:
         """Return the pools of offers.
 
         A pool is provider/region/option/GPU model, as large as assumed; offers whose record counts
         how many there are, and commitments held, are pools of their own, as large as counted.
+        Where a quota says what may be rented (``under_quota``, an entry an offer) nothing is
+        assumed: such a pool is without end, until ``with_room_for``.
         """
+        has_quota = np.broadcast_to(under_quota, len(offers))
         is_held = offers["held"].notna()
         is_counted = offers["offer_count"].notna() & ~is_held
         is_shared = ~(is_counted | is_held)
@@ -43,15 +48,32 @@ class Pools:
         kind = offers["purchase_option"].str.cat(offers["gpu_model"].astype(str), "/")
         assumed = {
             k: assumptions.get(f"capacity_gpus/{k}", f"capacity_gpus/{k.split('/')[0]}")
-            for k in kind[is_shared].unique()
+            for k in kind[is_shared & ~has_quota].unique()
         }
         counted = [
             offers["held"] * offers["gpu_count"],
             offers["offer_count"] * _gpus_of_an_offer(offers, is_counted, assumptions),
         ]
-        gpus = pd.Series(np.select([is_held, is_counted], counted, kind.map(assumed)))
+        is_assumed = ~(is_held | is_counted | has_quota)
+        gpus = pd.Series(
+            np.select([is_held, is_counted, is_assumed], [*counted, kind.map(assumed)], np.inf)
+        )
         of_offer, names = pd.factorize(name)
         return cls(names, gpus.groupby(of_offer).max().to_numpy(float), of_offer)
+
+    def with_room_for(self, assignments: pd.DataFrame) -> Pools:
+        """Return the pools, those without end as large as the most that work could use of them.
+
+        Parameters
+        ----------
+        assignments
+            With ``offer``, ``case``, ``pool_use`` and ``most``, infinite where nothing works.
+        """
+        work = assignments[np.isfinite(assignments["most"])]
+        pool = self.of_offer[work["offer"]]
+        gpus = (work["pool_use"] * work["most"]).groupby([pool, work["case"].to_numpy()]).sum()
+        largest = gpus.groupby(level=0).max().reindex(range(len(self.names))).fillna(0.0)
+        return replace(self, capacity=np.where(np.isinf(self.capacity), largest, self.capacity))
 
     def table(self, horizon: Horizon) -> pd.DataFrame:
         """Return ``Problem.pools``: each pool once in each case."""

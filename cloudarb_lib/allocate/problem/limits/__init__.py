@@ -9,6 +9,7 @@ from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.shares import (
     MaxProviderShare,
     MaxRegionShare,
+    MinCommitmentUse,
     MinOnDemandShare,
 )
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
@@ -24,6 +25,7 @@ STATED: tuple[type[StatedLimit], ...] = (
     MaxProviderShare,
     MaxRegionShare,
     MinOnDemandShare,
+    MinCommitmentUse,
     EffectiveProviders,
 )
 """Kinds that have a field of ``Limits``, which their ``kind`` names."""

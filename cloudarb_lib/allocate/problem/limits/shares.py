@@ -84,3 +84,46 @@ class MinOnDemandShare(StatedLimit):
 
     def worth(self, dual: np.ndarray, margin: Margin) -> np.ndarray:
         return dual * (-margin.hours.sum() / 100)
+
+
+class MinCommitmentUse(StatedLimit):
+    """At least so large a share of committed instance-hours at work, by the chance of each future.
+
+    A row is bound * (all) - (at work) <= 0. What idles counts with all of its hours, and a machine
+    that works some hours a week with the others.
+    """
+
+    kind = "min_commitment_use"
+    unit = "hundredth"
+    at_least = True
+    relief_order = 32
+
+    def name(self, problem: Problem) -> str:
+        return "use of commitments"
+
+    def rows(self, problem: Problem) -> list[Row]:
+        at, paid_h, busy_h = _committed_hours(problem)
+        values = self.bound * paid_h - busy_h
+        return [Row(self.name(problem), at, values, upper=0.0, kind=self.kind)]
+
+    def used(self, plan: Consumption) -> float:
+        at, paid_h, busy_h = _committed_hours(plan.problem)
+        paid = plan.counts[at] @ paid_h
+        return float(plan.counts[at] @ busy_h / paid) if paid else 1.0
+
+    def worth(self, dual: np.ndarray, margin: Margin) -> np.ndarray:
+        details = margin.problem.assignment_details
+        committed = details[details["purchase_option"] == "reserved"].drop_duplicates("slot")
+        hours = margin.hours[committed["slot"].to_numpy()]
+        return dual * (-float(hours @ committed["chance"].to_numpy(float)) / 100)
+
+
+def _committed_hours(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the assignments of commitments, and hours paid for and at work, weighed by chance."""
+    details = problem.assignment_details
+    at = np.flatnonzero(details["purchase_option"] == "reserved")
+    mine = details.iloc[at]
+    chance = mine["chance"].to_numpy(float)
+    paid_h = mine["hours"].to_numpy(float)
+    busy_h = np.minimum(mine["busy_h"].to_numpy(float), paid_h)
+    return at, chance * paid_h, chance * busy_h

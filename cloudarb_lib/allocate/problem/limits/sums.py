@@ -1,4 +1,4 @@
-"""Limits that are rows of the problem: carbon, commitments, and sums of no kind of their own."""
+"""Limits that are rows of the problem: carbon, commitments, what a demand states, other sums."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class Sums(Limit):
     """Positions of the rows among the problem's."""
 
     kind: ClassVar[str] = "sum"
+    at_least: ClassVar[bool] = False
+    """Whether the rows state what must be had at least: as sums of negative values, at most the
+    negative of it."""
 
     def names(self, problem: Problem) -> list[str]:
         return [problem.rows[i].name for i in self.at]
@@ -31,7 +34,10 @@ class Sums(Limit):
 
     def use(self, plan: Consumption) -> Use:
         upper = np.array([plan.problem.rows[i].upper for i in self.at], float)
-        return Use(self, plan.sums[list(self.at)], upper)
+        sums = plan.sums[list(self.at)]
+        if self.at_least:
+            return Use(self, -sums, -upper, at_least=True)
+        return Use(self, sums, upper)
 
     def conditions(self, plan: Consumption) -> list[Use]:
         """At least the lower end."""
@@ -51,7 +57,8 @@ class Sums(Limit):
 
     def relaxed(self, problem: Problem, available: np.ndarray) -> Problem:
         rows = list(problem.rows)
-        for i, upper in zip(self.at, available, strict=True):
+        ends = -available if self.at_least else available
+        for i, upper in zip(self.at, ends, strict=True):
             rows[i] = replace(rows[i], upper=float(upper))
         return replace(problem, rows=tuple(rows))
 
@@ -78,7 +85,61 @@ class Continuations(Sums):
     is_listed = False
 
 
+class Quotas(Sums):
+    """At most so many GPUs at the same time of all offers that a quota names."""
+
+    kind = "quota"
+    unit = "GPU"
+    relief_order = 65
+
+
+class TeamBudgets(Sums):
+    """At most so many USD of spend at today's list prices for the work of a team."""
+
+    kind = "team_budget"
+    unit = "USD"
+    relief_order = 15
+
+
+class Interruptions(Sums):
+    """At most so many times a week may machines of a workload be taken away, in expectation."""
+
+    kind = "interruptions"
+    unit = "interruption a week"
+    relief_order = 35
+
+
+class SteadyShares(Sums):
+    """At least a share of a workload's GPU-hours where nobody takes machines away.
+
+    A row is share * (GPU-hours) - (steady GPU-hours) <= 0: no figure of it is one for people.
+    """
+
+    kind = "steady_share"
+    is_listed = False
+
+
+class Spares(Sums):
+    """At least all of a workload without what stands in any one place."""
+
+    kind = "spare"
+    unit = "GPU or GPU-hour a week"
+    at_least = True
+    relief_order = 72
+
+
 SUMS: dict[str, type[Sums]] = {
-    kind.kind: kind for kind in (Sums, Carbon, Commitments, Continuations)
+    kind.kind: kind
+    for kind in (
+        Sums,
+        Carbon,
+        Commitments,
+        Continuations,
+        Quotas,
+        TeamBudgets,
+        Interruptions,
+        SteadyShares,
+        Spares,
+    )
 }
 """What rows of a kind are; of kinds that are not named here plain ``Sums``."""

@@ -1,0 +1,37 @@
+"""What has to run: the demand file, from which docs/demand.md is written."""
+
+from cloudarb_lib.allocate.demand.facts import (
+    Commitment,
+    DemandScenario,
+    Placement,
+    Price,
+    Quota,
+    Scope,
+    Team,
+)
+from cloudarb_lib.allocate.demand.file import (
+    Demand,
+    DemandError,
+    load_demand,
+    load_workloads,
+    with_lines_of,
+)
+from cloudarb_lib.allocate.demand.words import demand_table
+from cloudarb_lib.allocate.demand.workload import Workload
+
+__all__ = [
+    "Commitment",
+    "Demand",
+    "DemandError",
+    "DemandScenario",
+    "Placement",
+    "Price",
+    "Quota",
+    "Scope",
+    "Team",
+    "Workload",
+    "demand_table",
+    "load_demand",
+    "load_workloads",
+    "with_lines_of",
+]

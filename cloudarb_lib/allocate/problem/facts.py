@@ -1,0 +1,167 @@
+"""Rows of what a demand states beside its needs: quotas, budgets of teams, safety of workloads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.allocate.demand import Demand, Workload
+from cloudarb_lib.allocate.problem.assign import NO_WORKLOAD
+from cloudarb_lib.allocate.problem.horizon import Case, Horizon
+from cloudarb_lib.allocate.problem.limits.sums import (
+    Interruptions,
+    Quotas,
+    Spares,
+    SteadyShares,
+    TeamBudgets,
+)
+from cloudarb_lib.allocate.problem.row import Row
+from cloudarb_lib.allocate.problem.scope import named_by
+from cloudarb_lib.base.units import HOURS_PER_WEEK
+
+WAIT = "wait"
+"""Kind of the rows that charge for work that is done later than it might be."""
+
+
+def stated_rows(
+    demand: Demand, details: pd.DataFrame, demands: pd.DataFrame, horizon: Horizon
+) -> list[Row]:
+    """Return the rows of all that a demand states beside its needs.
+
+    Parameters
+    ----------
+    demand
+        With ``quotas``, ``teams`` and workloads.
+    details
+        The assignments with what their offer, their slot and their case say, numbered from 0.
+    demands
+        ``Problem.demands``.
+    horizon
+        Periods and futures.
+    """
+    rows = quotas(demand, details, horizon)
+    rows += _team_budgets(demand, details, horizon)
+    for number, workload in enumerate(demand.workloads):
+        if workload.early_usd_per_gpu_hour_week:
+            rows += _waits(number, workload, details, demands, horizon)
+        for case in horizon.cases:
+            is_mine = details["workload"].eq(number) & details["case"].eq(case.number)
+            mine = details[is_mine]
+            rows += _interruptions(workload, mine, case, horizon)
+            rows += _steady_share(workload, mine, case, horizon)
+            rows += _spares(workload, mine, demands, horizon.suffix(case))
+    return rows
+
+
+def quotas(demand: Demand, details: pd.DataFrame, horizon: Horizon) -> list[Row]:
+    """Return the rows of GPUs that each quota lets be rented at once, in every case.
+
+    Raises
+    ------
+    DemandError
+        For a quota that names no offer of any workload.
+    """
+    rows = []
+    for number, quota in enumerate(demand.quotas):
+        is_named = named_by(quota, details, place=("quotas", number))
+        is_named &= details["held"].isna().to_numpy()
+        for case in horizon.cases:
+            at = np.flatnonzero(is_named & details["case"].eq(case.number).to_numpy())
+            gpus = details["pool_use"].to_numpy(float)[at]
+            name = f"quota of {quota.words}{horizon.suffix(case)}"
+            rows.append(Row(name, at, gpus, upper=quota.gpus, kind=Quotas.kind))
+    return rows
+
+
+def under_quota(demand: Demand, offers: pd.DataFrame) -> np.ndarray:
+    """Return which offers a quota names: no capacity is assumed of their pools."""
+    named = np.zeros(len(offers), bool)
+    for number, quota in enumerate(demand.quotas):
+        named |= named_by(quota, offers, place=("quotas", number))
+    return named & offers["held"].isna().to_numpy()
+
+
+def _team_budgets(demand: Demand, details: pd.DataFrame, horizon: Horizon) -> list[Row]:
+    """Return the rows of what each team with a budget spends at today's prices."""
+    rows = []
+    spend_usd = (details["hours"] * details["list_price"]).to_numpy(float)
+    team_of = np.array([workload.team or "" for workload in demand.workloads], object)
+    workload = details["workload"].to_numpy()
+    owner = np.where(workload == NO_WORKLOAD, "", team_of[workload])
+    for team in demand.teams:
+        if team.budget_usd is None:
+            continue
+        at = np.flatnonzero(owner == team.name)
+        upper = team.budget_usd * (horizon.weeks if team.budget_weekly else 1.0)
+        name = f"budget of {team.name}"
+        rows.append(Row(name, at, spend_usd[at], upper=upper, kind=TeamBudgets.kind))
+    return rows
+
+
+def _waits(
+    number: int, workload: Workload, details: pd.DataFrame, demands: pd.DataFrame, horizon: Horizon
+) -> list[Row]:
+    """Return the rows that charge for the weeks that work waits: it is done in mid-period."""
+    rows = []
+    for position, future in enumerate(horizon.futures):
+        is_mine = details["workload"].eq(number) & details["future"].eq(position)
+        mine = details[is_mine & details["most"].gt(0)]
+        need = demands.loc[mine["demand"].iloc[0], "need"]
+        start = np.array([case.start_week for case in horizon.cases])[mine["case"]]
+        end = np.array([case.end_week for case in horizon.cases])[mine["case"]]
+        middle = (start + np.minimum(end, workload.deadline_weeks)) / 2
+        weeks = (mine["cover"].to_numpy(float) / max(need, 1e-9)) * middle
+        usd = workload.early_usd_per_gpu_hour_week * need * future.probability
+        name = f"mean wait of {workload.name}{future.suffix}"
+        tiers = ((0.0, float(usd)),)
+        rows.append(Row(name, mine.index.to_numpy(), weeks, tiers=tiers, unit="week", kind=WAIT))
+    return rows
+
+
+def _interruptions(
+    workload: Workload, mine: pd.DataFrame, case: Case, horizon: Horizon
+) -> list[Row]:
+    """Return the row of how often machines of a workload are taken away in a week of a case."""
+    most = workload.max_interruptions_a_week
+    if most is None:
+        return []
+    weeks = case.hours / HOURS_PER_WEEK
+    a_week = (mine["hazard_per_h"] * mine["busy_h"] / weeks).to_numpy(float)
+    name = f"interruptions of {workload.name}{horizon.suffix(case)}"
+    return [Row(name, mine.index.to_numpy(), a_week, upper=most, kind=Interruptions.kind)]
+
+
+def _steady_share(
+    workload: Workload, mine: pd.DataFrame, case: Case, horizon: Horizon
+) -> list[Row]:
+    """Return the row that keeps a share of a workload's GPU-hours off spot."""
+    share = workload.min_on_demand_share
+    if not share:
+        return []
+    is_steady = mine["purchase_option"].ne("spot").to_numpy()
+    gpu_hours = (mine["pool_use"] * mine["busy_h"]).to_numpy(float)
+    name = f"on-demand share of {workload.name}{horizon.suffix(case)}"
+    values = gpu_hours * (share - is_steady)
+    return [Row(name, mine.index.to_numpy(), values, upper=0.0, kind=SteadyShares.kind)]
+
+
+def _spares(
+    workload: Workload, mine: pd.DataFrame, demands: pd.DataFrame, suffix: str
+) -> list[Row]:
+    """Return the rows of what is left of a workload without each place, in a case."""
+    level = workload.survives_loss_of
+    if not level or not len(mine):
+        return []
+    need = float(demands.loc[mine["demand"].iloc[0], "need"])
+    place = mine["provider"].astype(str)
+    if level != "provider":
+        place = place + "/" + mine["region"].astype(str)
+    if level == "zone" and "zone" in mine:
+        place = place + "/" + mine["zone"].astype(str)
+    cover = mine["cover"].to_numpy(float)
+    rows = []
+    for lost in place.unique():
+        values = -np.where(place == lost, 0.0, cover)
+        name = f"{workload.name} without {lost}{suffix}"
+        rows.append(Row(name, mine.index.to_numpy(), values, upper=-need, kind=Spares.kind))
+    return rows

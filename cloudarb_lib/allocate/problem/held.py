@@ -1,0 +1,131 @@
+"""Machines that are held already, as offers: their price is that of the contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.allocate.demand import Commitment, DemandError
+from cloudarb_lib.base.errors import did_you_mean
+from cloudarb_lib.market.places import machines, regions
+
+
+def held_offer(commitment: Commitment, offers: pd.DataFrame, *, number: int) -> pd.DataFrame:
+    """Return the offer (one row) that a commitment stands for; it needs no price on offer.
+
+    What the machine is comes from an offer of it, else from what the commitment says
+    (``gpus_each``), else from the list of machines; where it stands from an offer at its region,
+    else from the list of regions.
+
+    Parameters
+    ----------
+    commitment
+        What is held.
+    offers
+        Table ``offers``.
+    number
+        Of the commitment among those of the demand, for the error.
+
+    Raises
+    ------
+    DemandError
+        For a machine that nothing tells about, and for a region that its provider has not.
+    """
+    provider, region, machine = _parts(commitment, number)
+    site = offers["provider"].eq(provider) & offers["region"].eq(region)
+    row = _place(offers[site], provider, region, commitment, number, known=offers)
+    alike = offers[site & offers["instance_type"].eq(machine)]
+    if len(alike):
+        row |= alike.iloc[0].to_dict()
+    elif commitment.gpus_each is not None:
+        row |= {"gpu_model": commitment.gpu_model, "gpu_count": commitment.gpus_each}
+    else:
+        row |= _machine(provider, machine, offers, commitment, number)
+    row |= {
+        "offer_id": f"{provider}/{region}//{machine}/reserved/held",
+        "provider": provider,
+        "region": region,
+        "zone": "",
+        "instance_type": machine,
+        "purchase_option": "reserved",
+        "term": "held",
+        "price_kind": "administered",
+        "price_usd_per_hour": commitment.usd_per_hour,
+        "offer_count": np.nan,
+        "held": commitment.instances,
+    }
+    row.pop("observed_at", None)  # its price is that of a contract, which nobody observes
+    return offers.iloc[:0].reindex([0]).assign(**row)
+
+
+def without_price(commitments: tuple[Commitment, ...], offers: pd.DataFrame) -> list[str]:
+    """Return the machines held of which no price is on offer."""
+    machine = offers["provider"] + "/" + offers["region"] + "/" + offers["instance_type"]
+    on_offer = set(machine)
+    return [held.machine for held in commitments if held.machine not in on_offer]
+
+
+def _parts(commitment: Commitment, number: int) -> list[str]:
+    """Return provider, region and instance type of a commitment."""
+    parts = commitment.machine.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise DemandError(
+            ("commitments", number, "machine"),
+            f"machine {commitment.machine!r} is no provider/region/instance type.",
+            "Write it as gcp/us-central1/a3-highgpu-8g.",
+        )
+    return parts
+
+
+def _place(
+    there: pd.DataFrame,
+    provider: str,
+    region: str,
+    commitment: Commitment,
+    number: int,
+    *,
+    known: pd.DataFrame,
+) -> dict[str, Any]:
+    """Return what is known of a region: from an offer there, else from the list of regions."""
+    columns = [name for name in (*_PLACE, "grid_gco2e_per_kwh") if name in known]
+    if len(there):
+        return there.iloc[0][columns].to_dict()
+    listed = regions()[regions()["provider"] == provider]
+    offered = known.loc[known["provider"] == provider, "region"]
+    names = sorted({*listed["region"], *offered})
+    if names and region not in names:
+        raise DemandError(
+            ("commitments", number, "machine"),
+            f"{commitment.machine!r}: {provider} has no region {region!r}"
+            f"{did_you_mean(region, names)}.",
+            "Name a commitment by provider/region/instance type.",
+        )
+    row = listed[listed["region"] == region]
+    return row.iloc[0][[name for name in _PLACE if name in columns]].to_dict() if len(row) else {}
+
+
+_PLACE = ("country", "union", "latitude", "longitude")
+
+
+def _machine(
+    provider: str, machine: str, offers: pd.DataFrame, commitment: Commitment, number: int
+) -> dict[str, Any]:
+    """Return what the list of machines, or an offer elsewhere, tells of a machine."""
+    about = ["gpu_model", "gpu_count", "gpu_memory_gib", "vcpus", "memory_gib"]
+    elsewhere = offers[offers["provider"].eq(provider) & offers["instance_type"].eq(machine)]
+    listed = machines()[machines()["provider"].eq(provider)]
+    named = pd.concat([elsewhere, listed[listed["instance_type"].eq(machine)]])
+    if len(named):
+        return named.iloc[0][[name for name in about if name in offers]].to_dict()
+    types = offers.loc[offers["provider"] == provider, "instance_type"]
+    here = commitment.machine.removesuffix(machine)
+    known = sorted({*types, *listed["instance_type"]})
+    near = did_you_mean(commitment.machine, [here + name for name in known])
+    raise DemandError(
+        ("commitments", number, "machine"),
+        f"no machine {commitment.machine!r} on record{near}.",
+        "Name a commitment by provider/region/instance type, and of one that no list has say "
+        "gpus_each: 8 H100.",
+    )

@@ -1,0 +1,66 @@
+"""Which offers patterns name."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import numpy as np
+import pandas as pd
+
+from cloudarb_lib.allocate.demand import DemandError, Scope
+from cloudarb_lib.base.errors import did_you_mean
+
+
+def matches(values: pd.Series, patterns: tuple[str, ...]) -> np.ndarray:
+    """Return which values match one of some shell patterns."""
+    matching = {v: any(fnmatch.fnmatchcase(str(v), p) for p in patterns) for v in values.unique()}
+    return values.map(matching).to_numpy(bool)
+
+
+def lies_in(offers: pd.DataFrame, patterns: tuple[str, ...]) -> np.ndarray:
+    """Return which offers lie in regions, or at provider/region, that match."""
+    site = offers["provider"] + "/" + offers["region"]
+    return matches(offers["region"], patterns) | matches(site, patterns)
+
+
+def named_by(scope: Scope, offers: pd.DataFrame, *, place: tuple[str, int]) -> np.ndarray:
+    """Return which offers an entry of a demand file names.
+
+    Parameters
+    ----------
+    scope
+        The entry.
+    offers
+        ``provider``, ``region``, ``purchase_option``, ``gpu_model`` and ``instance_type``.
+    place
+        The entry's list and number, for the error.
+
+    Raises
+    ------
+    DemandError
+        Where it names none, naming the pattern that leaves none.
+    """
+    named = np.ones(len(offers), bool)
+    for key, column in _COLUMNS.items():
+        patterns = getattr(scope, key)
+        match = lies_in(offers, patterns) if key == "region" else matches(offers[column], patterns)
+        named &= match
+        if not named.any():
+            known = sorted(set(offers[column].dropna().astype(str)))
+            close = did_you_mean(patterns[0].rpartition("/")[2], known)
+            raise DemandError(
+                (*place, key),
+                f"{key} {', '.join(patterns)} names no offer{close}.",
+                "Name offers as cloudarb allocate shows them, or leave the entry out.",
+            )
+    return named
+
+
+_COLUMNS = {
+    "provider": "provider",
+    "region": "region",
+    "option": "purchase_option",
+    "gpu": "gpu_model",
+    "machine": "instance_type",
+}
+"""Column of the offers that each key of a scope is about."""
