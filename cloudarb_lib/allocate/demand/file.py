@@ -17,9 +17,9 @@ from cloudarb_lib.allocate.demand.facts import (
     Quota,
     Team,
 )
+from cloudarb_lib.allocate.demand.limit_figures import LimitFigures
 from cloudarb_lib.allocate.demand.sentences import refused
 from cloudarb_lib.allocate.demand.workload import Workload
-from cloudarb_lib.allocate.problem.model import Limits
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.records import Place, read, record
 from cloudarb_lib.base.yaml_files import read_yaml
@@ -81,9 +81,9 @@ class Demand:
         tuple[Team, ...], Field(description="who shares the plan: budgets, and who goes first")
     ] = ()
     limits: Annotated[
-        Limits,
+        LimitFigures,
         Field(description="limits of the whole plan; an option of the command line goes first"),
-    ] = Limits()
+    ] = LimitFigures()
 
     def __post_init__(self) -> None:
         names = [w.name for w in self.workloads]

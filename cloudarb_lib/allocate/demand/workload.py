@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
@@ -236,14 +235,10 @@ def _refuse_contradictions(given: dict[str, Any], fields: dict[str, Any]) -> Non
     if given.get("survives_loss_of") and "worth" in given:
         what = "survives_loss_of asks for all of the work, worth lets it be left undone."
         raise refused(("survives_loss_of",), what, "Keep one of the two.")
-    accepted = given.get("accepts")
-    named = re.fullmatch(r".*?[0-9] ([\w.-]+)", str(_first(given.get("needs"))).strip())
-    if accepted is None or named is None or "batch" in fields:
+    if "accepts" not in given or "needs" not in given:
         return
-    if named.group(1) not in _rates(accepted):
-        what = f"accepts leaves out {named.group(1)}, of which needs tells the number."
-        raise refused(("accepts",), what, f"Add {named.group(1)}: 1.0.")
-
-
-def _first(value: object) -> object:
-    return value[0] if isinstance(value, list) and value else value
+    named = without_sentences({"needs": given["needs"]}, ["needs"]).get("accepts")
+    rates = _rates(given["accepts"])
+    if named is not None and isinstance(rates, dict) and named not in rates:
+        what = f"accepts leaves out {named}, of which needs tells the number."
+        raise refused(("accepts",), what, f"Add {named}: 1.0.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.demand import Demand, Workload
+from cloudarb_lib.allocate.demand.limit_figures import LimitFigures
 from cloudarb_lib.allocate.problem.assign import assignments_of, bound_offers
 from cloudarb_lib.allocate.problem.charges import carbon, commitments, egress, starts_and_stops
 from cloudarb_lib.allocate.problem.eligible import EligibleOffers, eligible_offers, fits
@@ -73,7 +74,7 @@ def build_problem(
         For a price that is no positive number.
     """
     demand = workloads if isinstance(workloads, Demand) else Demand(workloads)
-    limits = limits_of_plan(demand.limits, limits)
+    limits = _limits_of_plan(demand.limits, limits)
     horizon = Horizon.of(hours, demand.scenarios)
     elsewhere = partial(
         _elsewhere, demand, offers, paths=paths, limits=limits, assumptions=assumptions, hours=hours
@@ -127,15 +128,14 @@ def _details(
     ).join(offers.table, on="offer")
 
 
-def limits_of_plan(stated: Limits, given: Limits | None) -> Limits:
+def _limits_of_plan(stated: LimitFigures, given: Limits | None) -> Limits:
     """Return the limits that a demand states, those given in the place of its own."""
     default = Limits()
-    changed = {
-        field.name: getattr(given, field.name)
-        for field in fields(default)
-        if given is not None and getattr(given, field.name) != getattr(default, field.name)
-    }
-    return replace(stated, **changed)
+    of_plan = vars(default) | vars(stated)
+    for name, value in vars(given or default).items():
+        if value != getattr(default, name):
+            of_plan[name] = value
+    return Limits(**of_plan)
 
 
 def _notes(demand: Demand, offers: pd.DataFrame) -> list[str]:

@@ -193,11 +193,11 @@ def _near(workload: Workload, key: str, offers: pd.DataFrame, assumptions: Assum
     if key == "in":
         return _nearest(workload.regions, offers["region"])
     if key == "latency":
-        trips_ms = pd.Series(place.round_trips_ms(workload, offers, assumptions), offers.index)
-        if trips_ms.isna().all():
+        trips_ms = place.round_trips_ms(workload, offers, assumptions)
+        if np.isnan(trips_ms).all():
             return ""
-        nearest = offers.loc[trips_ms.idxmin()]
-        return f" ({nearest['provider']}/{nearest['region']} is at {trips_ms.min():.0f} ms)"
+        nearest = offers.iloc[int(np.nanargmin(trips_ms))]
+        return f" ({nearest['provider']}/{nearest['region']} is at {np.nanmin(trips_ms):.0f} ms)"
     if key == "max_usd_per_gpu_hour":
         return f" (the cheapest asks {_usd_per_gpu_hour(offers).min():.2f})"
     return ""

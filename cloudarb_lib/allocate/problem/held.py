@@ -38,7 +38,7 @@ def held_offer(commitment: Commitment, offers: pd.DataFrame, *, number: int) -> 
     row = _place(offers[site], provider, region, commitment, number, known=offers)
     alike = offers[site & offers["instance_type"].eq(machine)]
     if len(alike):
-        row |= alike.iloc[0].to_dict()
+        row |= _known(alike)
     elif commitment.gpus_each is not None:
         row |= {"gpu_model": commitment.gpu_model, "gpu_count": commitment.gpus_each}
     else:
@@ -67,6 +67,11 @@ def without_price(commitments: tuple[Commitment, ...], offers: pd.DataFrame) -> 
     return [held.machine for held in commitments if held.machine not in on_offer]
 
 
+def _known(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return what the first of some rows says."""
+    return {str(column): value for column, value in rows.iloc[0].items()}
+
+
 def _parts(commitment: Commitment, number: int) -> list[str]:
     """Return provider, region and instance type of a commitment."""
     parts = commitment.machine.split("/")
@@ -91,7 +96,7 @@ def _place(
     """Return what is known of a region: from an offer there, else from the list of regions."""
     columns = [name for name in (*_PLACE, "grid_gco2e_per_kwh") if name in known]
     if len(there):
-        return there.iloc[0][columns].to_dict()
+        return _known(there[columns])
     listed = regions()[regions()["provider"] == provider]
     offered = known.loc[known["provider"] == provider, "region"]
     names = sorted({*listed["region"], *offered})
@@ -103,7 +108,7 @@ def _place(
             "Name a commitment by provider/region/instance type.",
         )
     row = listed[listed["region"] == region]
-    return row.iloc[0][[name for name in _PLACE if name in columns]].to_dict() if len(row) else {}
+    return _known(row[[name for name in _PLACE if name in columns]]) if len(row) else {}
 
 
 _PLACE = ("country", "union", "latitude", "longitude")
@@ -118,7 +123,7 @@ def _machine(
     listed = machines()[machines()["provider"].eq(provider)]
     named = pd.concat([elsewhere, listed[listed["instance_type"].eq(machine)]])
     if len(named):
-        return named.iloc[0][[name for name in about if name in offers]].to_dict()
+        return _known(named[[name for name in about if name in offers]])
     types = offers.loc[offers["provider"] == provider, "instance_type"]
     here = commitment.machine.removesuffix(machine)
     known = sorted({*types, *listed["instance_type"]})
