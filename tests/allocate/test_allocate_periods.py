@@ -167,7 +167,7 @@ def test_egress_and_carbon_count_by_probability():
         "pue": 1.0,
         "grid_gco2e_per_kwh": 100,
     }
-    w = work(8.0, data_gb=1000.0, data_in="aws/us-z")
+    w = work(8.0, data_gb=1000.0, data_in="aws/us-west-2")
     table = TABLE.assign(grid_gco2e_per_kwh=500.0)
     plan = allocate.solve(
         built(w, table=table, hours=(84.0, 84.0), scenarios=futures, **more), OPTIONS
