@@ -215,7 +215,7 @@ def test_needs_over_time_and_futures_read(tmp_path):
     assert (b.batch, b.amount, b.deadline_weeks) == (True, 2250.0, 4.0)
     assert demand.scenarios[1] == allocate.DemandScenario("surge", 0.3, {"a": 2.0})
     for old, new, said in (
-        ("0.7", "0.6", "line 1: probabilities of the scenarios add up to 0.9"),
+        ("0.7", "0.6", "line 8: probabilities of the scenarios add up to 0.9"),
         ("96 H100", "96 H200", "line 3: needs: .* differs in more than its amounts"),
         ("{a: 2}", "2", "line 13: times is 2"),
     ):
