@@ -59,6 +59,10 @@ class WorkerError(CloudArbError):
     """A process of our own that does part of the work failed, died, or took too long."""
 
 
+class WorkerStopped(WorkerError):
+    """It was told to stop, and had nothing to hand over yet."""
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return ' (did you mean ...?)' for the closest known name, or ''."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)

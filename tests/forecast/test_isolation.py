@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cloudarb_lib.base.errors import WorkerError
-from cloudarb_lib.forecast import worker
+from cloudarb_lib.base.worker import Worker
 from cloudarb_lib.forecast.members import lstm
 from cloudarb_lib.forecast.worker import WORKER
 from cloudarb_lib.testing import a_task, stepping
@@ -144,7 +144,7 @@ def test_an_error_there_comes_back_with_its_words_and_the_worker_lives():
 
 
 def test_a_worker_that_cannot_start_says_why(monkeypatch):
-    broken = worker.Worker()
+    broken = Worker("worker")
     monkeypatch.setattr(sys, "path", ["/nowhere"])
     with pytest.raises(WorkerError, match="ended with code 1: ModuleNotFoundError"):
         broken.call(lstm.fit_predict, short_task(), limit_s=30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -10,14 +12,17 @@ from cloudarb_lib.base.types import STATE_NOT_LOOKED, Panel
 from cloudarb_lib.market.explore.words import QUANTILES, STEP_PCT, per_gpu, with_gpus
 
 
-def price_history(panel: Panel, option: str) -> pd.DataFrame:
-    """Return the median price of each GPU model on one option, USD per GPU-hour, times x models.
+def price_history(
+    panel: Panel, option: str, *, by: Literal["gpu_model", "site"] = "gpu_model"
+) -> pd.DataFrame:
+    """Return the median price on one option over time, USD per GPU-hour, times x GPU models.
 
-    The median is over the offers on sale at each time, so new regions can shift it.
+    The median is over the offers on sale at each time, so new regions can shift it. ``by`` sites it
+    is that of each place.
     """
     prices = per_gpu(with_gpus(panel)).T
     chosen = prices[prices.index.get_level_values("option") == option]
-    return chosen.groupby(level="gpu_model").median().T.dropna(how="all")
+    return chosen.groupby(level=by).median().T.dropna(how="all")
 
 
 def volatility(panel: Panel, *, horizon_steps: int, window: str = "364D") -> pd.DataFrame:

@@ -1,0 +1,185 @@
+"""Controls of notebook 03: limits and places; a worker plans anew, the plan follows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import ipywidgets as widgets
+import pandas as pd
+
+from cloudarb_lib.allocate.demand import Workload
+from cloudarb_lib.allocate.problem.eligible import EligibleOffers
+from cloudarb_lib.base.audience import is_person
+from cloudarb_lib.base.worker import Worker
+from cloudarb_lib.controls import form
+from cloudarb_lib.controls.background import Background, Listener
+from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner, Step
+from cloudarb_lib.plots.allocation import who_runs_where
+
+_SPREADS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
+_CARBON_USD_PER_TONNE = (25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 500.0)
+_STATUS = {
+    "optimal": "Proven the cheapest.",
+    "within_gap": "Proven as cheap as can be told apart.",
+    "time_limit_with_plan": "The best found in the time there is.",
+    "interrupted": "Stopped: the best so far.",
+}
+
+
+def allocation(case: Case) -> widgets.Widget | None:
+    """Return controls over the limits of a plan.
+
+    Parameters
+    ----------
+    case : Case
+        What is planned for, and the plan to begin with.
+
+    Returns
+    -------
+    Widget or None
+        None where no person looks on.
+    """
+    return AllocationControl(case).view if is_person() else None
+
+
+class AllocationControl:
+    """Budget, CVaR limit, spread, spot share, price of carbon, places: the plan follows.
+
+    Attributes
+    ----------
+    view : Widget
+        What is shown.
+    background : Background
+        Plans anew; ``wait`` until it has.
+    answer : Answer or None
+        The last one.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.answer: Answer | None = None
+        limits = case.limits
+        cost_usd = float(case.plan["expected_cost_usd"].sum())
+        amounts = partial(form.amounts_usd, cost_usd)
+        self.budget = form.slider("Budget", amounts(limits.budget_usd), limits.budget_usd)
+        self.cvar = form.slider("Worst 5 % on average", amounts(limits.cvar_usd), limits.cvar_usd)
+        self.spread = form.slider("Effective number of", _spreads(limits.effective_providers), None)
+        self.spread.value = limits.effective_providers
+        kinds = [("providers", "provider"), ("regions", "region")]
+        self.spread_over = form.choice("... of these", kinds, limits.diversify)
+        self.spot = form.slider("Spot hours at most", _shares(limits.min_on_demand_share), None)
+        self.spot.value = limits.min_on_demand_share
+        carbon = limits.carbon_usd_per_tonne
+        self.carbon = form.slider("Carbon, USD a tonne", _carbon(carbon), carbon)
+        self.places = {w.name: _places(w, case.offers) for w in case.work.workloads}
+        self.status = widgets.HTML()
+        self.plan = widgets.HTML()
+        self.stop = widgets.Button(description="Stop", disabled=True, icon="stop")
+        self.picture = form.Picture(who_runs_where(case.plan))
+        self.plan.value = _plan_in_words(case.plan)
+        listener = Listener(self._on_step, self._on_answer, self._on_end)
+        worker = Worker("planner", partial(Replanner, case))
+        self.background = Background(worker, listener)
+        self.view = self._laid_out()
+        self._ask(None)
+
+    def _laid_out(self) -> widgets.Widget:
+        fields = [self.budget, self.cvar, self.spread, self.spread_over, self.spot, self.carbon]
+        where = widgets.Accordion([widgets.VBox(list(self.places.values()))])
+        where.set_title(0, "Where each workload may run")
+        for control in (*fields, *self.places.values()):
+            control.observe(self._ask, "value")
+        self.stop.on_click(lambda _: self.background.stop())
+        progress = widgets.HBox([self.stop, self.status])
+        return form.panel(fields, where, progress, self.picture.widget, self.plan)
+
+    def change(self) -> Change:
+        """Return what the controls say."""
+        limits = {
+            "budget_usd": self.budget.value,
+            "cvar_usd": self.cvar.value,
+            "effective_providers": self.spread.value,
+            "diversify": self.spread_over.value,
+            "min_on_demand_share": self.spot.value,
+            "carbon_usd_per_tonne": self.carbon.value,
+        }
+        named = {name: field for name, field in self.places.items() if field.value}
+        every = {name for name, field in named.items() if len(field.value) == len(field.options)}
+        return Change(
+            limits, {name: field.value for name, field in named.items() if name not in every}
+        )
+
+    def _ask(self, _: object) -> None:
+        self.stop.disabled = False
+        self.status.value = form.paragraph("Planning ...")
+        self.background.ask(Replanner.plan, self.change())
+
+    def _on_step(self, step: Step) -> None:
+        self.status.value = form.paragraph(f"Planning: the best so far costs {_in_words(step)}")
+
+    def _on_answer(self, answer: Answer) -> None:
+        self.answer = answer
+        self.stop.disabled = True
+        if answer.table is None or answer.step is None:
+            why = " ".join(answer.conflicts) or f"None was found ({answer.status})."
+            self.status.value = form.paragraph(f"No plan keeps these limits. {why}", alert=True)
+            return
+        self.picture.draw(who_runs_where(answer.table))
+        self.plan.value = _plan_in_words(answer.table)
+        self.status.value = form.paragraph(
+            f"{_STATUS.get(answer.status, answer.status)} Expected cost {_in_words(answer.step)} "
+            f"The worst 5 % cost {form.usd(answer.cvar_usd)} on average; spend counts as "
+            f"{answer.effective:.1f} {self.spread_over.value}s."
+        )
+
+    def _on_end(self, why: str) -> None:
+        self.stop.disabled = True
+        self.status.value = form.paragraph(f"{why} The plan below is the one before.", alert=True)
+
+
+def _in_words(step: Step) -> str:
+    return (
+        f"{form.usd(step.cost_usd)}, at most {step.gap:.2%} above the least possible, "
+        f"after {step.seconds:.1f} s."
+    )
+
+
+def _plan_in_words(plan: pd.DataFrame) -> str:
+    shown = pd.DataFrame(
+        {
+            "workload": plan["workload"],
+            "machines": plan["instances"].map("{:,.0f}".format),
+            "offer": plan["offer_id"].astype(str),
+            "expected cost": plan["expected_cost_usd"].map(form.usd),
+        }
+    )
+    return form.table(shown)
+
+
+def _spreads(chosen: float | None) -> list[form.Option]:
+    numbers = sorted({*_SPREADS, *([chosen] if chosen else [])})
+    return [("no limit", None), *((f"{number:g} at least", number) for number in numbers)]
+
+
+def _shares(least_on_demand: float | None) -> list[form.Option]:
+    """Return shares of spot in words, each standing for the least share on demand."""
+    shares = {k / 10 for k in range(1, 11)} | ({least_on_demand} if least_on_demand else set())
+    ordered = sorted(shares, reverse=True)
+    return [*((f"{1 - share:.0%}", share) for share in ordered), ("no limit", None)]
+
+
+def _carbon(chosen: float | None) -> list[form.Option]:
+    prices = sorted({*_CARBON_USD_PER_TONNE, *([chosen] if chosen else [])})
+    return [("none", None), *((f"${price:g}", price) for price in prices)]
+
+
+def _places(workload: Workload, offers: pd.DataFrame) -> widgets.SelectMultiple:
+    """Return a field over the places that sell an accepted GPU, those of the demand chosen."""
+    sold = offers[offers["gpu_model"].isin(workload.throughput)]
+    names = sorted(set(sold["provider"].astype(str) + "/" + sold["region"].astype(str)))
+    allowed = [name for name in names if _is_allowed(name, workload)]
+    return form.choices(workload.name, [(name, name) for name in allowed], allowed)
+
+
+def _is_allowed(place: str, workload: Workload) -> bool:
+    raise NotImplementedError(EligibleOffers, place, workload)

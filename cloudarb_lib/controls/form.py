@@ -1,0 +1,96 @@
+"""What every control is made of: fields with names, a picture drawn in place, tables, amounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+_NAME_WIDTH = "150px"
+_FIELD_WIDTH = "440px"
+Option = tuple[str, Any]
+"""What a person reads, and what it stands for."""
+
+
+class Picture:
+    """One figure of a notebook, drawn anew in place: its script is stored and sent once."""
+
+    def __init__(self, figure: go.Figure) -> None:
+        self.widget = go.FigureWidget(figure)
+
+    def draw(self, figure: go.Figure) -> None:
+        """Show another figure in the place of the one shown."""
+        shown = self.widget
+        gone = set(shown.layout.to_plotly_json()) - set(figure.layout.to_plotly_json())
+        with shown.batch_update():
+            shown.data = ()
+            shown.add_traces(figure.data)
+            for name in gone:  # a browser keeps what it is not told to drop
+                shown.layout[name] = None
+            shown.layout = figure.layout
+
+    @property
+    def title(self) -> str:
+        return str(self.widget.layout.title.text)
+
+
+def choice(name: str, options: Iterable[Option], value: Any) -> widgets.Dropdown:
+    """Return a field that takes one of several."""
+    return widgets.Dropdown(options=list(options), value=value, **_named(name))
+
+
+def choices(name: str, options: Iterable[Option], value: Iterable[Any]) -> widgets.SelectMultiple:
+    """Return a field that takes any of several."""
+    listed = list(options)
+    rows = min(max(len(listed), 2), 6)
+    return widgets.SelectMultiple(options=listed, value=tuple(value), rows=rows, **_named(name))
+
+
+def slider(name: str, options: Iterable[Option], value: Any) -> widgets.SelectionSlider:
+    """Return a slider over amounts in words; it acts when it is let go."""
+    return widgets.SelectionSlider(
+        options=list(options), value=value, continuous_update=False, **_named(name)
+    )
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {
+        "description": name,
+        "style": {"description_width": _NAME_WIDTH},
+        "layout": widgets.Layout(width=_FIELD_WIDTH),
+    }
+
+
+def usd(amount: float) -> str:
+    """Return dollars without cents, as people write them."""
+    return f"${amount:,.0f}"
+
+
+def amounts_usd(around_usd: float, chosen_usd: float | None) -> list[Option]:
+    """Return amounts from half to twice another, in round steps, the chosen one, and no limit."""
+    step = 10.0 ** np.floor(np.log10(max(around_usd, 1.0))) / 20
+    grid = step * np.arange(np.ceil(around_usd / 2 / step), np.floor(2 * around_usd / step) + 1)
+    every = set(grid.round(2)) | ({float(chosen_usd)} if chosen_usd else set())
+    return [*((usd(amount), float(amount)) for amount in sorted(every)), ("no limit", None)]
+
+
+def paragraph(text: str, *, alert: bool = False) -> str:
+    """Return a text as HTML that says just this text."""
+    role = ' role="alert" style="color: #b3261e"' if alert else ""
+    return f"<p{role}>{escape(text)}</p>"
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Return a table as HTML, figures to the right."""
+    return frame.to_html(index=False, border=0, na_rep="")
+
+
+def panel(fields: Iterable[widgets.Widget], *below: widgets.Widget) -> widgets.VBox:
+    """Return fields side by side as far as there is room, and the rest below."""
+    wrap = widgets.Layout(display="flex", flex_flow="row wrap", align_items="flex-start")
+    return widgets.VBox([widgets.Box(list(fields), layout=wrap), *below])
