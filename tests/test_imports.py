@@ -19,6 +19,7 @@ FLOORS = (
     ("risk",),
     ("advice",),
     ("plots",),
+    ("controls",),
 )
 """Packages of cloudarb_lib from the ground up: each imports only from floors below its own."""
 FLOOR = {name: k for k, floor in enumerate(FLOORS) for name in floor}
@@ -163,13 +164,15 @@ HEAVY = (
     "plotly",
     "duckdb",
 )
-TOP_LEVEL_ROOM = {"plotly": ("plots",), "duckdb": DUCKDB_ROOM}
+TOP_LEVEL_ROOM = {"plotly": ("plots", "controls"), "duckdb": DUCKDB_ROOM}
 """Modules that load a heavy package when they are loaded, because they are nothing without it."""
 CLOCK = ("now", "utcnow", "today", "time", "time_ns", "localtime", "gmtime")
 CLOCK_OWNERS = ("datetime", "date", "Timestamp", "time", "pd", "dt")
 ENVIRONMENT = ("environ", "getenv", "environb")
 LOCATIONS = "cloudarb_lib.base.locations"
-"""The one module that knows folders, and the one of the library that may read the environment."""
+"""The one module that knows folders."""
+ENVIRONMENT_READERS = (LOCATIONS, "cloudarb_lib.base.audience")
+"""What of the library may read the environment: where to write, and who looks on."""
 
 
 def modules():
@@ -220,7 +223,7 @@ def breaches(module, source):
         ):
             found.append(f"{module} imports {name}")
     found += [f"{module} loads {heavy} when it is loaded" for heavy in loaded_first(tree, room)]
-    environment = () if module == LOCATIONS else ENVIRONMENT
+    environment = () if module in ENVIRONMENT_READERS else ENVIRONMENT
     return found + [f"{module} reads {what}" for what in clock_and_environment(tree, environment)]
 
 

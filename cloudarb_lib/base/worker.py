@@ -93,9 +93,7 @@ class Worker:
             raise WorkerError(f"in the {self.name}: {said}")
         return said
 
-    def _answer(
-        self, limit_s: float, on_progress: Callable[[Any], None] | None
-    ) -> tuple[str, Any]:
+    def _answer(self, limit_s: float, on_progress: Callable[[Any], None] | None) -> tuple[str, Any]:
         """Return how the call ended and what came of it; tell of progress until then."""
         while True:
             if not self.pipe.poll(limit_s):
@@ -174,6 +172,7 @@ class _Served:
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
+        self.speaking = threading.Lock()
         self.call = 0
         """Number of the call that runs, or ran last."""
         self.stopped_call = 0
@@ -207,14 +206,22 @@ class _Served:
             out = (_STOPPED, None)
         except Exception as cause:
             out = (_FAULT, f"{type(cause).__name__}: {cause}")
-        self.pipe.send(out)
+        self._say(out)
 
     def report(self, said: Any) -> None:
+        """Tell of progress, from any thread; an interrupt waits until it is told."""
+        if threading.current_thread() is not threading.main_thread():
+            self._say((_PROGRESS, said))
+            return
         was_open = self.is_open
         self.is_open = False
-        self.pipe.send((_PROGRESS, said))
+        self._say((_PROGRESS, said))
         self.is_open = was_open
         self.let_through()
+
+    def _say(self, message: tuple[str, Any]) -> None:
+        with self.speaking:
+            self.pipe.send(message)
 
 
 _served: list[_Served] = []

@@ -4,7 +4,7 @@ Each function returns a widget where a person runs the notebook, and nothing whe
 test or a file does (``base.audience``).
 """
 
-from cloudarb_lib.controls.allocation import allocation
-from cloudarb_lib.controls.explore import explore
-from cloudarb_lib.controls.forecast import forecast
-from cloudarb_lib.controls.risk import risk
+from cloudarb_lib.controls.costs import risk
+from cloudarb_lib.controls.forecasts import forecast
+from cloudarb_lib.controls.plans import allocation
+from cloudarb_lib.controls.prices import explore

@@ -12,6 +12,7 @@ from cloudarb_lib.base.worker import Worker
 
 SILENT_LIMIT_S = 3600.0
 """A worker that says nothing for so long is given up."""
+STOPPED = "Stopped."
 GRACE_S = 3.0
 """A call that goes on for so long after it was told to stop is ended with its process."""
 
@@ -58,16 +59,21 @@ class Background:
     def ask(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Have ``function(*arguments)`` answered there; what is under way ends."""
         with self._changed:
+            if self._is_running:
+                self.worker.interrupt()
             self._waiting = (function, *arguments)
             self._asked += 1
             self._changed.notify_all()
-        self.worker.interrupt()
 
     def stop(self) -> None:
         """End what is under way: it hands over the best so far, if it has anything."""
         with self._changed:
+            was_waiting = self._waiting is not None
             self._waiting = None
             asked = self._asked
+            self._changed.notify_all()
+        if was_waiting:
+            self.listener.ended(STOPPED)
         self.worker.interrupt()
         timer = threading.Timer(GRACE_S, self._kill, [asked])
         timer.daemon = True
@@ -113,14 +119,12 @@ class Background:
 
         function, *arguments = question
         try:
-            out = self.worker.call(
-                function, *arguments, limit_s=SILENT_LIMIT_S, on_progress=tell
-            )
+            out = self.worker.call(function, *arguments, limit_s=SILENT_LIMIT_S, on_progress=tell)
             if self._asked == asked:
                 self.listener.result(out)
         except WorkerStopped:
             if self._asked == asked:
-                self.listener.ended("Stopped.")
+                self.listener.ended(STOPPED)
         except WorkerError as fault:
             if self._asked == asked:
                 self.listener.ended(fault.what)

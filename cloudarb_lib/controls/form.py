@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 
 _NAME_WIDTH = "150px"
 _FIELD_WIDTH = "440px"
+NO_LIMIT = 0.0
+"""What a slider stands for at the end where nothing is limited: it takes no None."""
 Option = tuple[str, Any]
 """What a person reads, and what it stands for."""
 
@@ -41,24 +43,25 @@ class Picture:
 
 def choice(name: str, options: Iterable[Option], value: Any) -> widgets.Dropdown:
     """Return a field that takes one of several."""
-    return widgets.Dropdown(options=list(options), value=value, **_named(name))
+    return widgets.Dropdown(options=list(options), value=value, **named(name))
 
 
 def choices(name: str, options: Iterable[Option], value: Iterable[Any]) -> widgets.SelectMultiple:
     """Return a field that takes any of several."""
     listed = list(options)
     rows = min(max(len(listed), 2), 6)
-    return widgets.SelectMultiple(options=listed, value=tuple(value), rows=rows, **_named(name))
+    return widgets.SelectMultiple(options=listed, value=tuple(value), rows=rows, **named(name))
 
 
 def slider(name: str, options: Iterable[Option], value: Any) -> widgets.SelectionSlider:
     """Return a slider over amounts in words; it acts when it is let go."""
     return widgets.SelectionSlider(
-        options=list(options), value=value, continuous_update=False, **_named(name)
+        options=list(options), value=value, continuous_update=False, **named(name)
     )
 
 
-def _named(name: str) -> dict[str, Any]:
+def named(name: str) -> dict[str, Any]:
+    """Return what names a field and sets its width."""
     return {
         "description": name,
         "style": {"description_width": _NAME_WIDTH},
@@ -75,8 +78,8 @@ def amounts_usd(around_usd: float, chosen_usd: float | None) -> list[Option]:
     """Return amounts from half to twice another, in round steps, the chosen one, and no limit."""
     step = 10.0 ** np.floor(np.log10(max(around_usd, 1.0))) / 20
     grid = step * np.arange(np.ceil(around_usd / 2 / step), np.floor(2 * around_usd / step) + 1)
-    every = set(grid.round(2)) | ({float(chosen_usd)} if chosen_usd else set())
-    return [*((usd(amount), float(amount)) for amount in sorted(every)), ("no limit", None)]
+    every = sorted({*grid.round(2).tolist(), chosen_usd or around_usd})
+    return [*((usd(amount), amount) for amount in every), ("no limit", NO_LIMIT)]
 
 
 def paragraph(text: str, *, alert: bool = False) -> str:

@@ -58,31 +58,19 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Step:
-    """How far a search is: seconds, cost of the best plan and proven bound, both in USD."""
-
-    seconds: float
-    cost_usd: float
-    bound_usd: float
-
-    @property
-    def gap(self) -> float:
-        """Relative distance of cost and bound."""
-        return max(0.0, (self.cost_usd - self.bound_usd) / max(abs(self.cost_usd), 1e-9))
-
-
-@dataclass(frozen=True)
 class Answer:
-    """A plan under the changed figures, or why there is none.
+    """The best plan so far, or in the end, under the changed figures; or why there is none.
 
     Parameters
     ----------
     status : str
         As of ``Plan``.
-    step : Step or None
-        Cost, bound and seconds at the end; None without a plan.
+    seconds : float
+        Since the search began.
     table : pd.DataFrame or None
-        Table ``plan``.
+        Table ``plan``; None without a plan.
+    cost_usd, gap : float
+        Expected cost, and its relative distance from the proven bound.
     cvar_usd, effective : float
         Mean cost of the worst paths, and effective providers or regions.
     conflicts : tuple of str
@@ -90,41 +78,32 @@ class Answer:
     """
 
     status: str
-    step: Step | None = None
+    seconds: float
     table: pd.DataFrame | None = None
+    cost_usd: float = float("nan")
+    gap: float = float("inf")
     cvar_usd: float = float("nan")
     effective: float = float("nan")
     conflicts: tuple[str, ...] = ()
 
 
 class Replanner:
-    """Plans a case anew, each time from the last plan on."""
+    """Plans a case anew, each time from what the last plan left."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.last = case.plan
+        self.session = allocate.PlanSession(
+            allocate.SolveOptions(gap=GAP, time_limit_s=TIME_LIMIT_S)
+        )
 
     def plan(self, change: Change) -> Answer:
-        """Return the plan under other figures; reports each ``Step`` on the way."""
+        """Return the plan under other figures; reports an ``Answer`` for each better one."""
         problem = self._problem(change)
-        options = allocate.SolveOptions(
-            gap=GAP, time_limit_s=TIME_LIMIT_S, progress=lambda *step: report(Step(*step))
-        )
-        plan = allocate.solve(problem, options, start=self.last)
-        if not plan.has_plan:
-            is_proven = plan.status == "infeasible"
-            return Answer(
-                plan.status, conflicts=tuple(allocate.conflicts(problem)) if is_proven else ()
-            )
-        self.last = plan.table
-        verdict = plan.verdict
-        return Answer(
-            plan.status,
-            Step(plan.seconds, plan.objective_usd, plan.bound_usd),
-            plan.table,
-            verdict.cvar_usd,
-            verdict.effective,
-        )
+        plan = self.session.solve(problem, on_progress=lambda plan: report(_answer(plan)))
+        if plan.status == "infeasible":
+            report(_answer(plan))  # what conflicts takes longer to find
+            return replace(_answer(plan), conflicts=tuple(allocate.conflicts(problem)))
+        return _answer(plan)
 
     def _problem(self, change: Change) -> allocate.Problem:
         case = self.case
@@ -140,3 +119,19 @@ class Replanner:
             assumptions=case.assumptions,
             hours=case.hours,
         )
+
+
+def _answer(plan: allocate.Plan) -> Answer:
+    """Return what a plan tells without the problem that it solves."""
+    if not plan.has_plan:
+        return Answer(plan.status, plan.seconds)
+    verdict = plan.verdict
+    return Answer(
+        plan.status,
+        plan.seconds,
+        plan.table,
+        verdict.objective_usd,
+        plan.gap,
+        verdict.cvar_usd,
+        verdict.effective,
+    )

@@ -161,16 +161,48 @@ def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
     prices
         Times x offers, before and after the origin.
     """
-    ids = list(table["offer_id"].unique())
     end = table["target_utc"].max()
-    ends = table[table["target_utc"] == end]
-    ends = ends.pivot(index="offer_id", columns="quantile", values="price_usd_per_hour")
+    ends = _ends(table)
     came = prices.loc[end, ends.index]
     inside = int(((came >= ends[0.1] - 1e-9) & (came <= ends[0.9] + 1e-9)).sum())
+    return _grid_of_fans(
+        table, prices, f"{inside} of {len(ends)} prices ended inside their 80 % interval"
+    )
+
+
+def fans_ahead(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
+    """Return, for each offer of a forecast, its intervals behind the prices until today.
+
+    Parameters
+    ----------
+    table
+        Table ``forecast``, of one origin.
+    prices
+        Times x offers, up to the origin.
+    """
+    end = table["target_utc"].max()
+    ends = _ends(table).div(prices.loc[table["origin_utc"].iloc[0]], axis=0).dropna()
+    change = 100 * (ends - 1)
+    return _grid_of_fans(
+        table,
+        prices,
+        f"By {end:%d %b %Y} eight prices in ten change by {change[0.1].min():+.0f} to "
+        f"{change[0.9].max():+.0f} %",
+    )
+
+
+def _ends(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the quantiles of the last target, offers x levels."""
+    last = table[table["target_utc"] == table["target_utc"].max()]
+    return last.pivot(index="offer_id", columns="quantile", values="price_usd_per_hour")
+
+
+def _grid_of_fans(table: pd.DataFrame, prices: pd.DataFrame, finding: str) -> go.Figure:
+    ids = list(table["offer_id"].unique())
     titles = ["{3}, {0} {1}".format(*i.split("/")).replace(" unstated", "") for i in ids]
     rows_of_grid = (len(ids) + 1) // 2
-    grid = make_subplots(rows=rows_of_grid, cols=2, subplot_titles=titles)
-    style = figure(f"{inside} of {len(ids)} prices ended inside their 80 % interval").layout
+    grid = make_subplots(rows=rows_of_grid, cols=min(2, len(ids)), subplot_titles=titles)
+    style = figure(finding).layout
     fig = grid.update_layout(style, annotations=grid.layout.annotations)
     fig.update_layout(height=90 + 260 * rows_of_grid)
     for k, (offer, rows) in enumerate(table.groupby("offer_id", observed=True, sort=False)):

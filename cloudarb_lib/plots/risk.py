@@ -24,8 +24,14 @@ def usd(value: float) -> str:
 
 def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
     """Return the histogram of the plan's cost, USD, with its mean, VaR, CVaR and the budget."""
-    total = cost.total
-    worst = var(total).value
+    return cost_histogram(cost.total, horizon_h=cost.horizon_h, budget_usd=budget_usd)
+
+
+def cost_histogram(
+    total: np.ndarray, *, horizon_h: float, budget_usd: float, level: float = 0.95
+) -> go.Figure:
+    """Return the histogram of costs, one a path, USD, with mean, VaR, CVaR and the budget."""
+    worst = var(total, level).value
     over = probability_over(total, budget_usd).value
     bars = px.histogram(
         x=total,
@@ -35,12 +41,15 @@ def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
         template=TEMPLATE,
     )
     fig = figure(
-        f"In 95 % of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget",
+        f"In {level:.0%} of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget",
         drawn=bars,
-        x_title=f"cost over {cost.horizon_h / 24:g} days, USD",
+        x_title=f"cost over {horizon_h / 24:g} days, USD",
         y_title="share of paths",
     )
-    tail = {"expected + VaR 95%": worst, "expected + CVaR 95%": cvar(total).value}
+    tail = {
+        f"expected + VaR {level:.0%}": worst,
+        f"expected + CVaR {level:.0%}": cvar(total, level).value,
+    }
     marks = {"expected": total.mean(), **tail, "budget": budget_usd}
     for (name, at), number in zip(marks.items(), (0, 1, 3, 6), strict=True):
         line = {

@@ -36,3 +36,18 @@ def sleep_for(state: str, seconds: float) -> None:
     """Say that it begins, and sleep."""
     report("asleep")
     time.sleep(seconds)
+
+
+def go_on_whatever_comes(state: str) -> None:
+    """Heed no interrupt."""
+    report("deaf")
+    while True:
+        try:
+            time.sleep(60.0)
+        except KeyboardInterrupt:
+            continue
+
+
+def refuse(state: str) -> None:
+    """Raise."""
+    raise ValueError("it is refused")

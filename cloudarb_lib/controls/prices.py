@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 import pandas as pd
+import plotly.graph_objects as go
 
 from cloudarb_lib.base.audience import is_person
 from cloudarb_lib.base.types import Panel
@@ -99,7 +100,7 @@ class ExploreControl:
         self.picture.draw(self._figure())
         self.cheapest.value = self._cheapest()
 
-    def _figure(self):
+    def _figure(self) -> go.Figure:
         """Return prices over time: of each GPU model, or of each place where one GPU is chosen."""
         kept = self._kept(self.panel.offers, ("provider", "region", "gpu_model"))
         chosen = self.panel.select(self.panel.offers.index.isin(kept.index))
@@ -108,7 +109,9 @@ class ExploreControl:
         since, until = self.dates.value
         history = history.loc[since:until].dropna(axis=1, how="all")
         if history.empty:
-            return nothing(f"No price of such an offer between {since:%d %b %Y} and {until:%d %b %Y}")
+            return nothing(
+                f"No price of such an offer between {since:%d %b %Y} and {until:%d %b %Y}"
+            )
         cheap = history.ffill().iloc[-1].nsmallest(_MOST_LINES).index
         shown = history[sorted(cheap)].rename_axis(columns="gpu_model")
         return plots.price_history(shown, self.option.value)

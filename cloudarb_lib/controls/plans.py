@@ -8,17 +8,18 @@ import ipywidgets as widgets
 import pandas as pd
 
 from cloudarb_lib.allocate.demand import Workload
-from cloudarb_lib.allocate.problem.eligible import EligibleOffers
+from cloudarb_lib.allocate.problem.eligible import fits
 from cloudarb_lib.base.audience import is_person
 from cloudarb_lib.base.worker import Worker
 from cloudarb_lib.controls import form
 from cloudarb_lib.controls.background import Background, Listener
-from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner, Step
+from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner
 from cloudarb_lib.plots.allocation import who_runs_where
 
 _SPREADS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 _CARBON_USD_PER_TONNE = (25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 _STATUS = {
+    "searching": "Planning: the best so far.",
     "optimal": "Proven the cheapest.",
     "within_gap": "Proven as cheap as can be told apart.",
     "time_limit_with_plan": "The best found in the time there is.",
@@ -61,23 +62,23 @@ class AllocationControl:
         limits = case.limits
         cost_usd = float(case.plan["expected_cost_usd"].sum())
         amounts = partial(form.amounts_usd, cost_usd)
-        self.budget = form.slider("Budget", amounts(limits.budget_usd), limits.budget_usd)
-        self.cvar = form.slider("Worst 5 % on average", amounts(limits.cvar_usd), limits.cvar_usd)
-        self.spread = form.slider("Effective number of", _spreads(limits.effective_providers), None)
-        self.spread.value = limits.effective_providers
+        self.budget = _slider("Budget", amounts(limits.budget_usd), limits.budget_usd)
+        self.cvar = _slider("Worst 5 % on average", amounts(limits.cvar_usd), limits.cvar_usd)
+        spread = limits.effective_providers
+        self.spread = _slider("Effective number of", _spreads(spread), spread)
         kinds = [("providers", "provider"), ("regions", "region")]
         self.spread_over = form.choice("... of these", kinds, limits.diversify)
-        self.spot = form.slider("Spot hours at most", _shares(limits.min_on_demand_share), None)
-        self.spot.value = limits.min_on_demand_share
+        on_demand = limits.min_on_demand_share
+        self.spot = _slider("Spot hours at most", _shares(on_demand), on_demand)
         carbon = limits.carbon_usd_per_tonne
-        self.carbon = form.slider("Carbon, USD a tonne", _carbon(carbon), carbon)
-        self.places = {w.name: _places(w, case.offers) for w in case.work.workloads}
+        self.carbon = _slider("Carbon, a tonne", _carbon(carbon), carbon)
+        self.places = {w.name: _places(w, case) for w in case.work.workloads}
         self.status = widgets.HTML()
         self.plan = widgets.HTML()
         self.stop = widgets.Button(description="Stop", disabled=True, icon="stop")
         self.picture = form.Picture(who_runs_where(case.plan))
         self.plan.value = _plan_in_words(case.plan)
-        listener = Listener(self._on_step, self._on_answer, self._on_end)
+        listener = Listener(self._on_progress, self._on_answer, self._on_end)
         worker = Worker("planner", partial(Replanner, case))
         self.background = Background(worker, listener)
         self.view = self._laid_out()
@@ -96,12 +97,12 @@ class AllocationControl:
     def change(self) -> Change:
         """Return what the controls say."""
         limits = {
-            "budget_usd": self.budget.value,
-            "cvar_usd": self.cvar.value,
-            "effective_providers": self.spread.value,
+            "budget_usd": self.budget.value or None,
+            "cvar_usd": self.cvar.value or None,
+            "effective_providers": self.spread.value or None,
             "diversify": self.spread_over.value,
-            "min_on_demand_share": self.spot.value,
-            "carbon_usd_per_tonne": self.carbon.value,
+            "min_on_demand_share": self.spot.value or None,
+            "carbon_usd_per_tonne": self.carbon.value or None,
         }
         named = {name: field for name, field in self.places.items() if field.value}
         every = {name for name, field in named.items() if len(field.value) == len(field.options)}
@@ -114,34 +115,47 @@ class AllocationControl:
         self.status.value = form.paragraph("Planning ...")
         self.background.ask(Replanner.plan, self.change())
 
-    def _on_step(self, step: Step) -> None:
-        self.status.value = form.paragraph(f"Planning: the best so far costs {_in_words(step)}")
+    def _on_progress(self, answer: Answer) -> None:
+        if answer.table is not None:
+            self._show(answer)
+        elif answer.status == "infeasible":
+            self._say("No plan keeps these limits. Looking for what is in the way ...", alert=True)
 
     def _on_answer(self, answer: Answer) -> None:
-        self.answer = answer
         self.stop.disabled = True
-        if answer.table is None or answer.step is None:
-            why = " ".join(answer.conflicts) or f"None was found ({answer.status})."
-            self.status.value = form.paragraph(f"No plan keeps these limits. {why}", alert=True)
+        if answer.table is None:
+            found = "No plan was found in the time there was, which is no proof that there is none."
+            if answer.status == "infeasible":
+                found = f"No plan keeps these limits: {'; '.join(answer.conflicts)}."
+            self._say(found, alert=True)
             return
-        self.picture.draw(who_runs_where(answer.table))
-        self.plan.value = _plan_in_words(answer.table)
-        self.status.value = form.paragraph(
-            f"{_STATUS.get(answer.status, answer.status)} Expected cost {_in_words(answer.step)} "
-            f"The worst 5 % cost {form.usd(answer.cvar_usd)} on average; spend counts as "
-            f"{answer.effective:.1f} {self.spread_over.value}s."
+        self._show(answer)
+
+    def _show(self, answer: Answer) -> None:
+        """Show a plan; its figure only where the plan is another one."""
+        assert answer.table is not None
+        is_other = self.answer is None or not answer.table.equals(self.answer.table)
+        self.answer = answer
+        self._say(
+            f"{_STATUS.get(answer.status, answer.status)} Expected cost "
+            f"{form.usd(answer.cost_usd)}, at most {answer.gap:.2%} above the least possible, "
+            f"after {answer.seconds:.1f} s. The worst 5 % cost {form.usd(answer.cvar_usd)} on "
+            f"average; spend counts as {answer.effective:.1f} {self.spread_over.value}s."
         )
+        if is_other:
+            self.picture.draw(who_runs_where(answer.table))
+            self.plan.value = _plan_in_words(answer.table)
+
+    def _say(self, text: str, *, alert: bool = False) -> None:
+        self.status.value = form.paragraph(text, alert=alert)
 
     def _on_end(self, why: str) -> None:
         self.stop.disabled = True
-        self.status.value = form.paragraph(f"{why} The plan below is the one before.", alert=True)
+        self._say(f"{why} The plan below is one of before.", alert=True)
 
 
-def _in_words(step: Step) -> str:
-    return (
-        f"{form.usd(step.cost_usd)}, at most {step.gap:.2%} above the least possible, "
-        f"after {step.seconds:.1f} s."
-    )
+def _slider(name: str, options: list[form.Option], chosen: float | None) -> widgets.SelectionSlider:
+    return form.slider(name, options, form.NO_LIMIT if chosen is None else float(chosen))
 
 
 def _plan_in_words(plan: pd.DataFrame) -> str:
@@ -158,28 +172,24 @@ def _plan_in_words(plan: pd.DataFrame) -> str:
 
 def _spreads(chosen: float | None) -> list[form.Option]:
     numbers = sorted({*_SPREADS, *([chosen] if chosen else [])})
-    return [("no limit", None), *((f"{number:g} at least", number) for number in numbers)]
+    return [("no limit", form.NO_LIMIT), *((f"{number:g} at least", number) for number in numbers)]
 
 
 def _shares(least_on_demand: float | None) -> list[form.Option]:
     """Return shares of spot in words, each standing for the least share on demand."""
     shares = {k / 10 for k in range(1, 11)} | ({least_on_demand} if least_on_demand else set())
     ordered = sorted(shares, reverse=True)
-    return [*((f"{1 - share:.0%}", share) for share in ordered), ("no limit", None)]
+    return [*((f"{1 - share:.0%}", share) for share in ordered), ("no limit", form.NO_LIMIT)]
 
 
 def _carbon(chosen: float | None) -> list[form.Option]:
     prices = sorted({*_CARBON_USD_PER_TONNE, *([chosen] if chosen else [])})
-    return [("none", None), *((f"${price:g}", price) for price in prices)]
+    return [("none", form.NO_LIMIT), *((f"${price:g}", price) for price in prices)]
 
 
-def _places(workload: Workload, offers: pd.DataFrame) -> widgets.SelectMultiple:
-    """Return a field over the places that sell an accepted GPU, those of the demand chosen."""
-    sold = offers[offers["gpu_model"].isin(workload.throughput)]
-    names = sorted(set(sold["provider"].astype(str) + "/" + sold["region"].astype(str)))
-    allowed = [name for name in names if _is_allowed(name, workload)]
-    return form.choices(workload.name, [(name, name) for name in allowed], allowed)
-
-
-def _is_allowed(place: str, workload: Workload) -> bool:
-    raise NotImplementedError(EligibleOffers, place, workload)
+def _places(workload: Workload, case: Case) -> widgets.SelectMultiple:
+    """Return a field over the places that the demand allows, all of them chosen."""
+    offers = case.offers[case.offers["gpu_count"] > 0]
+    can = offers[fits(workload, offers, case.assumptions)]
+    names = sorted(set(can["provider"].astype(str) + "/" + can["region"].astype(str)))
+    return form.choices(workload.name, [(name, name) for name in names], names)
