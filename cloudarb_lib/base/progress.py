@@ -64,8 +64,16 @@ def progress(items: Iterable[T], label: str, *, unit: str = "item", done: int = 
     elif sys.stderr.isatty():
         yield from tqdm(items, desc=label, unit=unit, initial=done, total=total)
     elif is_person():
-        shown = {"leave": False, "delay": BAR_AFTER_S, "file": sys.stdout}
-        yield from tqdm(items, desc=label, unit=unit, initial=done, total=total, **shown)
+        yield from tqdm(
+            items,
+            desc=label,
+            unit=unit,
+            initial=done,
+            total=total,
+            leave=False,
+            delay=BAR_AFTER_S,
+            file=sys.stdout,
+        )
     else:
         yield from _with_lines(items, f"{label}, {unit}", done, total)
 

@@ -80,6 +80,7 @@ class Worker:
             try:
                 self.calls += 1
                 self._say((self.calls, function, arguments))
+                said: Any
                 kind, said = self._answer(limit_s + fresh * START_LIMIT_S, on_progress)
             except (OSError, EOFError) as cause:
                 raise WorkerError(f"the {self.name} {self._last_words()}.") from cause
@@ -91,7 +92,8 @@ class Worker:
             raise WorkerStopped(f"the {self.name} was stopped.")
         if kind == _FAULT:
             raise WorkerError(f"in the {self.name}: {said}")
-        return said
+        out: T = said
+        return out
 
     def _answer(self, limit_s: float, on_progress: Callable[[Any], None] | None) -> tuple[str, Any]:
         """Return how the call ended and what came of it; tell of progress until then."""

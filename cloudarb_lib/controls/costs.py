@@ -22,7 +22,7 @@ from cloudarb_lib.plots.risk import cost_histogram
 from cloudarb_lib.risk.cost import PlanCost, RiskInputs
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of
 from cloudarb_lib.risk.scenarios import StressScenario, load_scenarios
-from cloudarb_lib.tables.assumptions import HAZARD_PRESETS
+from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, HazardPreset
 
 BASE = StressScenario("base")
 PARTS = 20
@@ -105,7 +105,7 @@ class RiskControl:
             field.observe(lambda _: self.picture.draw(self._drawn()), "value")
         threading.Thread(target=self._draw_outages, args=[names, steps], daemon=True).start()
 
-    def _draw_outages(self, hazards: list[str], steps: int) -> None:
+    def _draw_outages(self, hazards: list[HazardPreset], steps: int) -> None:
         """Draw the outages under each hazard before somebody asks: that takes longest."""
         for hazard in hazards:
             self.cost(BASE.name, hazard, steps)
@@ -119,7 +119,7 @@ class RiskControl:
         step_days = self.inputs.horizon_h / steps / 24
         return [(f"{k * step_days:g} days", k) for k in range(1, steps + 1)]
 
-    def _cost(self, scenario: str, hazard: str, steps: int) -> PlanCost:
+    def _cost(self, scenario: str, hazard: HazardPreset, steps: int) -> PlanCost:
         """Return the cost samples of the plan over the first steps, under one scenario."""
         impact = self.impacts[scenario]
         whole = steps == len(self.inputs.paths.times)

@@ -134,7 +134,8 @@ class AllocationControl:
     def _show(self, answer: Answer) -> None:
         """Show a plan; its figure only where the plan is another one."""
         assert answer.table is not None
-        is_other = self.answer is None or not answer.table.equals(self.answer.table)
+        before = None if self.answer is None else self.answer.table
+        is_other = before is None or not answer.table.equals(before)
         self.answer = answer
         self._say(
             f"{_STATUS.get(answer.status, answer.status)} Expected cost "

@@ -104,8 +104,10 @@ class ExploreControl:
         """Return prices over time: of each GPU model, or of each place where one GPU is chosen."""
         kept = self._kept(self.panel.offers, ("provider", "region", "gpu_model"))
         chosen = self.panel.select(self.panel.offers.index.isin(kept.index))
-        by = "gpu_model" if self.gpu_model.value is None else "site"
-        history = figures_of.price_history(chosen, self.option.value, by=by)
+        every = self.gpu_model.value is None
+        history = figures_of.price_history(
+            chosen, self.option.value, by="gpu_model" if every else "site"
+        )
         since, until = self.dates.value
         history = history.loc[since:until].dropna(axis=1, how="all")
         if history.empty:

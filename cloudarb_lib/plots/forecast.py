@@ -163,7 +163,7 @@ def fans(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
     """
     end = table["target_utc"].max()
     ends = _ends(table)
-    came = prices.loc[end, ends.index]
+    came = prices.loc[end].reindex(ends.index)
     inside = int(((came >= ends[0.1] - 1e-9) & (came <= ends[0.9] + 1e-9)).sum())
     return _grid_of_fans(
         table, prices, f"{inside} of {len(ends)} prices ended inside their 80 % interval"
@@ -181,7 +181,8 @@ def fans_ahead(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
         Times x offers, up to the origin.
     """
     end = table["target_utc"].max()
-    ends = _ends(table).div(prices.loc[table["origin_utc"].iloc[0]], axis=0).dropna()
+    ends = _ends(table)
+    ends = ends.div(prices.loc[table["origin_utc"].iloc[0]].reindex(ends.index), axis=0)
     change = 100 * (ends - 1)
     return _grid_of_fans(
         table,

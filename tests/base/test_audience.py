@@ -11,33 +11,38 @@ from cloudarb_lib.base import audience, progress
 
 
 @pytest.fixture
-def kernel(monkeypatch):
-    """A kernel, as IPython would have one, that lets a cell ask back or not."""
+def served(monkeypatch):
+    """Stands in for IPython's kernel, one that lets a cell ask back or does not."""
     import IPython
 
-    served = SimpleNamespace(_allow_stdin=False)
     monkeypatch.delenv(audience.DASHBOARD_VARIABLE, raising=False)
-    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel=served))
-    return served
+
+    def by(**kernel):
+        shell = SimpleNamespace(kernel=SimpleNamespace(**kernel))
+        monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+
+    return by
 
 
 def test_a_script_has_no_person():
     assert not audience.is_person()
 
 
-def test_a_kernel_that_may_ask_back_has_one_and_a_batch_kernel_none(kernel):
+def test_a_kernel_that_may_ask_back_has_one_and_a_batch_kernel_none(served):
+    served(_allow_stdin=False)
     assert not audience.is_person()
-    kernel._allow_stdin = True
+    served(_allow_stdin=True)
     assert audience.is_person()
 
 
-def test_a_dashboard_has_one(kernel, monkeypatch):
+def test_a_dashboard_has_one(served, monkeypatch):
+    served(_allow_stdin=False)
     monkeypatch.setenv(audience.DASHBOARD_VARIABLE, "/")
     assert audience.is_person()
 
 
-def test_a_person_sees_a_bar_that_goes_when_all_is_done(kernel, monkeypatch):
-    kernel._allow_stdin = True
+def test_a_person_sees_a_bar_that_goes_when_all_is_done(served, monkeypatch):
+    served(_allow_stdin=True)
     monkeypatch.setattr(progress, "BAR_AFTER_S", 0.0)
     page = io.StringIO()
     monkeypatch.setattr("sys.stdout", page)

@@ -86,11 +86,9 @@ def test_training_leaves_out_the_members_that_are_not_chosen(monkeypatch):
         asked.append(set(terms["leave_out"]))
         return type("Forecast", (), {"table": "table"})
 
-    monkeypatch.setattr("cloudarb_lib.controls.training.forecast_offers", forecast_offers_asked)
-    monkeypatch.setattr(
-        "cloudarb_lib.controls.training.MEMBERS", {"naive": 1, "lstm": 2, "arma": 3}
-    )
-    monkeypatch.setattr("cloudarb_lib.controls.training.SLOW", ("lstm",))
+    monkeypatch.setattr(training, "forecast_offers", forecast_offers_asked)
+    monkeypatch.setattr(training, "MEMBERS", {"naive": 1, "lstm": 2, "arma": 3})
+    monkeypatch.setattr(training, "SLOW", ("lstm",))
     trainer = Trainer(PANEL, PANEL.offers.index, 50, 1)
     assert trainer.train(4, ("naive", "lstm")) == "table"
     assert asked == [{"arma", "lstm"}, {"arma"}]  # the quick ones first
