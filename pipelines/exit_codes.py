@@ -11,9 +11,11 @@ SOLVER = 5
 RUN = 6
 INFEASIBLE = 7
 HELD_BACK = 8
+ALERT = 9
 NOTEBOOK_ERROR = 10
 TIMEOUT = 11
 DEAD_KERNEL = 12
+UNDELIVERED = 13
 STOPPED = 130
 
 MEANING = {
@@ -28,9 +30,11 @@ MEANING = {
         "no plan keeps every limit: which conflict is said, with the least change that mends it"
     ),
     HELD_BACK: "rows were held back, the others landed: see quarantine list --all",
+    ALERT: "an alert fires",
     NOTEBOOK_ERROR: "a notebook raised an error",
     TIMEOUT: "a notebook ran out of time",
     DEAD_KERNEL: "a notebook's kernel died",
+    UNDELIVERED: "an alert could not be told by every channel; the next look tries again",
     STOPPED: "stopped from outside; the same command takes it up again",
 }
 """What the manual says of each."""

@@ -6,16 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.tables.run_schema import RUN_TABLES
+from cloudarb_lib.tables.run_tables import save_table
+from cloudarb_lib.tables.schema import Table
 from pipelines.run import graph
 from pipelines.run.files import write_json, write_text
 from pipelines.run.graph import GraphEnd, RunFolders
@@ -35,6 +39,9 @@ from pathlib import Path
 from cloudarb_lib.base import locations
 from pipelines.cli import main
 from cloudarb_lib.store import open_snapshot
+from cloudarb_lib.tables.run_schema import RUN_TABLES
+from cloudarb_lib.tables.run_tables import save_table
+from cloudarb_lib.tables.schema import Table
 open_snapshot().close()
 store = locations.store()
 root = Path(sys.argv[1])
@@ -188,3 +195,43 @@ SKYPILOT_TASK = {
 }
 """What of SkyPilot's task schema (sky/utils/schemas.py, ALL_CLOUDS and CLUSTER_NAME_VALID_REGEX of
 sky/skylet/constants.py) our tasks may use; clouds are those of it whose prices the record holds."""
+
+
+def past_run(
+    reports: Path, run_id: str, finished_at: str, tables: Mapping[str, pd.DataFrame], **more: Any
+) -> Path:
+    """Leave the folder of a run that has ended, with some of its tables.
+
+    Parameters
+    ----------
+    reports : Path
+        Folder of the runs.
+    run_id : str
+        Its name.
+    finished_at : str
+        When it ended, with its zone.
+    tables : mapping of str to DataFrame
+        By name; columns that a schema asks for and that are not given are made up.
+    **more
+        Of its manifest, in place of what a run that succeeded has.
+    """
+    folder = reports / run_id
+    usual = {"run_id": run_id, "status": "succeeded", "as_of": finished_at[:10], "notebooks": {}}
+    write_json(folder / "manifest.json", usual | {"finished_at": finished_at} | more)
+    for name, frame in tables.items():
+        save_table(_filled(frame, RUN_TABLES[name]), name, folder)
+    return folder
+
+
+def _filled(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """Return a table with all columns of its schema."""
+    made_up: dict[str, Any] = {
+        "VARCHAR": "",
+        "DOUBLE": 0.0,
+        "INTEGER": 0,
+        "BIGINT": 0,
+        "BOOLEAN": False,
+        "TIMESTAMPTZ": pd.Timestamp("2026-01-01", tz="UTC"),
+    }
+    missing = {c.name: made_up[c.dtype] for c in table.columns if c.name not in frame}
+    return frame.assign(**missing)[table.names]

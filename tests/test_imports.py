@@ -123,6 +123,14 @@ FLOORS_INSIDE = (
         "pipelines.run.pipeline",
         "pipelines.cli",
     ),
+    (
+        "pipelines.run.files",
+        "pipelines.alerts.rule",
+        "pipelines.alerts.kinds",
+        "pipelines.alerts.configuration",
+        "pipelines.alerts.watch",
+        "pipelines.cli",
+    ),
     ("pipelines.cli.manual", "pipelines.cli.panels", "pipelines.cli.backtest"),
     (
         "pipelines.exports",

@@ -169,7 +169,7 @@ def _first_mistake(error: ValidationError, kind: type) -> tuple[Place, Parameter
     key = _name(place)
     if mistake["type"] in _UNKNOWN_KEY:
         known = _keys(kind, place[:-1])
-        what = f"key {key!r} is not known{did_you_mean(key, known)}."
+        what = f"key {key!r} is not known{did_you_mean(str(place[-1]), known)}."
         return place, ParameterError(what, f"Use {', '.join(known)}.")
     pydantics_words = mistake["msg"].replace("Input", "It") + "."
     way_out = _WAYS_OUT.get(mistake["type"].removesuffix("_argument"), pydantics_words)
@@ -203,6 +203,7 @@ def _keys(kind: type, place: Place) -> list[str]:
     schema = TypeAdapter(kind).json_schema()
 
     def resolved(node: dict[str, Any]) -> dict[str, Any]:
+        node = node.get("anyOf", [node])[0]  # of a record that may be left out
         reference = node.get("$ref")
         definitions: dict[str, dict[str, Any]] = schema.get("$defs", {})
         return definitions[reference.rpartition("/")[2]] if reference else node

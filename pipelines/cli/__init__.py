@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from pipelines.cli import (
+    alerts,
     allocate,
     backtest,
     collect,
@@ -64,6 +65,7 @@ tokens_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", cls=Verb, options_metavar="[--set KEY=VALUE ...] [OPTIONS]")(run.run)
+app.command("alerts", cls=Verb, options_metavar="[--reports FOLDER]")(alerts.alerts)
 app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
 quarantine_app.command("list", cls=Verb, options_metavar="[--all] [OPTIONS]")(
     quarantine.quarantine_list

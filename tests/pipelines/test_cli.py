@@ -17,6 +17,7 @@ HEAVY = {"pandas", "numpy", "duckdb", "papermill", "snakemake", "nbformat", "plo
 
 VERBS = (
     "run",
+    "alerts",
     "ingest",
     "quarantine list",
     "quarantine release",

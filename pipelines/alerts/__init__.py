@@ -1,0 +1,1 @@
+"""Alerts: rules on the runs of a configuration, each told once until it clears."""

@@ -1,0 +1,1 @@
+"""Kinds of rule. Each class of a module here is one: docs/add-an-alert.md."""

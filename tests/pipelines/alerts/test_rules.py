@@ -1,0 +1,131 @@
+"""Each kind of rule fires, and does not where it should not."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.alerts.kinds.forecasts import Drift
+from pipelines.alerts.kinds.plans import BetterPlan, PlanChange
+from pipelines.alerts.kinds.prices import Freshness, PriceChange
+from pipelines.alerts.kinds.risks import OverBudget, ValueAtRisk
+from pipelines.alerts.kinds.runs import NoSuccess
+from pipelines.alerts.rule import watched_runs
+from pipelines.testing import past_run
+
+NOW = pd.Timestamp("2026-01-20T00:00Z")
+
+
+def plan(**machines: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"offer_id": list(machines), "workload": "w", "instances": machines.values(), "hours": 10.0}
+    )
+
+
+def offers(**prices: float) -> pd.DataFrame:
+    return pd.DataFrame({"offer_id": list(prices), "price_usd_per_hour": prices.values()})
+
+
+def risk(measure: str, value: float) -> pd.DataFrame:
+    return pd.DataFrame({"measure": [measure], "level": 0.95, "value_usd": value, "scope": "total"})
+
+
+def watched(reports: Path, newest: dict, previous: dict | None = None):
+    if previous is not None:
+        past_run(reports, "weekly-1", "2026-01-07T00:00:00+00:00", previous)
+    past_run(reports, "weekly-2", "2026-01-14T00:00:00+00:00", newest)
+    past_run(reports, "daily-1", "2026-01-19T00:00:00+00:00", {})  # of another configuration
+    found = watched_runs(reports, "weekly", NOW)
+    assert found is not None
+    assert found.newest.run_id == "weekly-2"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "newest", "previous", "texts"),
+    [
+        (ValueAtRisk(over_usd=10.0), {"risk": risk("var", 11.0)}, None, ["VaR at 95% is 11 USD"]),
+        (ValueAtRisk(over_usd=11.0), {"risk": risk("var", 11.0)}, None, []),
+        (ValueAtRisk(over_usd=1.0, level=0.99), {"risk": risk("var", 11.0)}, None, []),
+        (ValueAtRisk(over_usd=1.0), {}, None, []),
+        (OverBudget(chance=0.1), {"risk": risk("probability_over_budget", 0.2)}, None, ["20.0%"]),
+        (OverBudget(chance=0.2), {"risk": risk("probability_over_budget", 0.2)}, None, []),
+        (PlanChange(machines=0.0), {"plan": plan(a=2.0)}, {"plan": plan(a=2.0)}, []),
+        (
+            PlanChange(machines=1.0),
+            {"plan": plan(a=1.0, b=2.0)},
+            {"plan": plan(a=3.0)},
+            ["takes up 2 machines anew: 2 x b"],
+        ),
+        (PlanChange(machines=2.0), {"plan": plan(a=1.0, b=2.0)}, {"plan": plan(a=3.0)}, []),
+        (PlanChange(machines=0.0), {"plan": plan(a=1.0)}, None, []),
+        (
+            BetterPlan(saves_share=0.4),
+            {"plan": plan(b=1.0), "offers": offers(a=2.0, b=1.0)},
+            {"plan": plan(a=1.0)},
+            ["50.0% cheaper than the one before: 10 against 20 USD"],
+        ),
+        (
+            BetterPlan(saves_share=0.6),
+            {"plan": plan(b=1.0), "offers": offers(a=2.0, b=1.0)},
+            {"plan": plan(a=1.0)},
+            [],
+        ),
+        (
+            BetterPlan(saves_share=0.4),
+            {"plan": plan(b=1.0), "offers": offers(b=1.0)},
+            {"plan": plan(a=1.0)},
+            [],
+        ),
+        (
+            PriceChange(share=0.1),
+            {"offers": offers(a=1.2, c=9.0)},
+            {"offers": offers(a=1.0, b=1.0, c=1.0), "plan": plan(a=1.0, b=1.0)},
+            [r"a went from 1 to 1.2 USD/h (+20.0%)", "b, which the last plan rents, is gone"],
+        ),
+        (
+            PriceChange(share=0.3),
+            {"offers": offers(a=1.2)},
+            {"offers": offers(a=1.0), "plan": plan(a=1.0, held=1.0)},
+            [],
+        ),
+    ],
+)
+def test_a_rule_on_plans_and_risk(tmp_path, rule, newest, previous, texts):
+    found = rule.findings(watched(tmp_path, newest, previous))
+    assert len(found) == len(texts)
+    for finding, text in zip(found, texts, strict=True):
+        assert text in finding.text
+
+
+def test_a_source_that_nobody_looks_at_is_told_by_the_clock(tmp_path):
+    looked = pd.to_datetime(["2026-01-05", "2026-01-19", "2025-01-01"], utc=True)
+    sources = pd.DataFrame(
+        {"provider": ["gcp", "aws", "old"], "source": "s", "looked_at": looked, "offers": [1, 1, 0]}
+    )
+    (finding,) = Freshness(days=14.0).findings(watched(tmp_path, {"sources": sources}))
+    assert finding.subject == "gcp/s"
+    assert "last looked at on 2026-01-05; 14 days are allowed" in finding.text
+
+
+def test_drift_is_told_while_it_is_young(tmp_path):
+    times = pd.to_datetime(["2026-01-02", "2026-01-12", "2026-01-13"], utc=True)
+    alarms = pd.DataFrame({"time_utc": times, "series_group": "gcp/spot/H100", "detector": "ks"})
+    found = Drift(within_days=7.0).findings(watched(tmp_path, {"alarms": alarms}))
+    assert [finding.subject for finding in found] == ["gcp/spot/H100/ks"]
+    assert "drifted on 2026-01-13" in found[0].text
+
+
+def test_runs_that_do_not_succeed_are_told(tmp_path):
+    rule = NoSuccess(days=7.0)
+    assert rule.findings(watched(tmp_path, {})) == []
+    failed = {"03_allocate": {"error": "no plan keeps every limit."}}
+    ended = "2026-01-19T00:00:00+00:00"
+    past_run(tmp_path, "weekly-3", ended, {}, status="failed", notebooks=failed)
+    past_run(tmp_path, "weekly-4", ended, {}, status="running")
+    later = watched_runs(tmp_path, "weekly", NOW + pd.Timedelta(days=3))
+    assert later.last.run_id == "weekly-3"
+    (finding,) = rule.findings(later)
+    since = "no run has succeeded since 2026-01-14 00:00 UTC; the last one failed"
+    assert finding.text == f"{since}: no plan keeps every limit."
+    assert watched_runs(tmp_path, "monthly", NOW) is None
