@@ -17,7 +17,7 @@ from cloudarb_lib.base.errors import CloudArbError
 TIMEOUT_S = 10.0
 """Seconds for an answer, at each attempt."""
 ATTEMPTS = 3
-_WAIT_S = 0.5
+FIRST_WAIT_S = 0.5
 """Before the second attempt; twice that before the third."""
 
 
@@ -128,7 +128,7 @@ def _connected(server: MailServer, timeout_s: float) -> smtplib.SMTP:
 def _tried(who: str, once: Callable[[], None]) -> None:
     """Call ``once`` until it does not ask to try again."""
     attempts = stamina.retry_context(
-        on=_TryAgain, attempts=ATTEMPTS, timeout=None, wait_initial=_WAIT_S, wait_jitter=0.0
+        on=_TryAgain, attempts=ATTEMPTS, timeout=None, wait_initial=FIRST_WAIT_S, wait_jitter=0.0
     )
     try:
         for attempt in attempts:

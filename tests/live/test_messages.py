@@ -15,7 +15,7 @@ from cloudarb_lib.live.messages import DeliveryError, MailServer, mail, post
 
 @pytest.fixture(autouse=True)
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "_WAIT_S", 0.0)
+    monkeypatch.setattr(messages, "FIRST_WAIT_S", 0.0)
 
 
 class Mailbox(socketserver.ThreadingTCPServer):

@@ -41,7 +41,7 @@ def rules(tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_wait(monkeypatch):
-    monkeypatch.setattr(messages, "_WAIT_S", 0.0)
+    monkeypatch.setattr(messages, "FIRST_WAIT_S", 0.0)
 
 
 def test_an_alert_is_told_once_until_it_clears(rules, tmp_path, httpserver, monkeypatch, capsys):
