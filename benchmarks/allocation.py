@@ -22,6 +22,7 @@ import pandas as pd
 from benchmarks.allocation_peers import by_gurobi, one_by_one
 from cloudarb_lib import allocate, store
 from cloudarb_lib.allocate.problem.eligible import fits
+from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.solver.options import Solver
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.market import read_market
@@ -33,9 +34,16 @@ LIMITS = ("none", "cvar", "cvar+diversification")
 
 
 def load_instance(file: Path, limits: str) -> allocate.Problem:
-    """Return the problem of an instance file under ``limits``."""
+    """Return the problem of an instance file under ``limits``; its budget is on list prices."""
     instance = np.load(file)
     slots = _slots_of(instance)
+    spend = Row(
+        "spend at list prices",
+        np.arange(len(slots)),
+        slots["list_price"].to_numpy(),
+        upper=float(instance["budget"]),
+        on_usage=True,
+    )
     workloads = int(instance["pair_workload"].max()) + 1
     demands = pd.DataFrame(
         {"workload": [f"workload {i}" for i in range(workloads)], "need": 1.0, "unmet_usd": np.inf}
@@ -51,12 +59,12 @@ def load_instance(file: Path, limits: str) -> allocate.Problem:
         sites=pd.DataFrame({"name": [f"site {k}" for k in range(len(fee))], "fee_usd": fee}),
         paths=instance["scenario_price"],
         limits=allocate.Limits(
-            budget_usd=float(instance["budget"]),
             cvar_usd=float(instance["cvar_limit"]) if "cvar" in limits else None,
             cvar_level=float(instance["cvar_level"]),
             effective_providers=least_providers if "diversification" in limits else None,
         ),
         exact=True,
+        rows=(spend,),
     )
 
 

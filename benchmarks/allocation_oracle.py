@@ -162,7 +162,10 @@ def by_hand(problem: allocate.Problem) -> tuple[float, float]:
     is_open = _totals(counts, site, np.ones(len(slot)), len(problem.sites)) > 0
     undone_usd = (unmet * np.where(is_optional, unmet_usd, 0)).sum(axis=1)
     fees_usd = is_open @ problem.sites["fee_usd"].to_numpy()
-    cost = counts @ problem.unit_cost + undone_usd + fees_usd
+    plan_usd = counts @ problem.unit_cost + fees_usd
+    if problem.limits.budget_usd is not None:
+        is_kept &= plan_usd <= problem.limits.budget_usd
+    cost = plan_usd + undone_usd
     best = float(np.min(cost[is_kept], initial=np.inf))
     return best, best
 
@@ -184,8 +187,6 @@ def _keeps_limits(problem: allocate.Problem, hours: np.ndarray) -> np.ndarray:
     ]
     by_provider = np.column_stack(of_provider)
     is_kept = np.ones(len(hours), bool)
-    if limits.budget_usd is not None:
-        is_kept &= hours @ slots["list_price"].to_numpy() <= limits.budget_usd
     if limits.cvar_usd is not None:
         costs = -np.sort(-(hours @ problem.paths.T), axis=1)
         tail = round((1 - limits.cvar_level) * len(problem.paths))  # a whole number of paths
@@ -262,7 +263,8 @@ class _Formulation:
         limits = self.problem.limits
         paths = self.problem.paths
         if limits.budget_usd is not None:
-            self.add([(0, self.of_slot("list_price") * self.hours)], -np.inf, limits.budget_usd)
+            cost = [(0, self.problem.unit_cost), (self.sites_at, self.problem.fee_usd)]
+            self.add(cost, -np.inf, limits.budget_usd)
         if limits.min_on_demand_share is not None:
             beyond = self.of_slot("on_demand") - limits.min_on_demand_share
             self.add([(0, beyond * self.hours)], 0, np.inf)

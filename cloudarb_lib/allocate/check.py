@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cloudarb_lib.allocate.problem.limits import limits_of
+from cloudarb_lib.allocate.problem.limits import limits_of, stated_limits
 from cloudarb_lib.allocate.problem.limits.together import further_places_usd
 from cloudarb_lib.allocate.problem.model import Consumption, Problem, Use
+from cloudarb_lib.allocate.problem.row import ELASTIC
 
 TOLERANCE = 1e-6
 """Relative: what a limit may be exceeded by before a plan counts as breaking it."""
@@ -55,19 +56,16 @@ def check(problem: Problem, counts: np.ndarray) -> Verdict:
     conditions = []
     for use in uses:
         conditions += [use, *use.limit.conditions(plan)]
-    charges = np.array(
-        [row.charge_usd(total) for row, total in zip(problem.rows, plan.sums, strict=True)], float
-    )
     cvar, var = plan.tail_usd
     return Verdict(
-        objective_usd=_objective_usd(plan, charges, cvar),
+        objective_usd=_objective_usd(plan),
         broken=(*_impossible_counts(plan), *_broken(problem, conditions)),
         cvar_usd=cvar,
         var_usd=var,
         effective=plan.effective_groups,
         list_spend_usd=float(plan.list_spend_usd.sum()),
         sums=plan.sums,
-        charges_usd=charges,
+        charges_usd=plan.charges_usd,
         uses=uses,
     )
 
@@ -95,17 +93,12 @@ def _broken(problem: Problem, uses: list[Use]) -> list[str]:
     return said
 
 
-def _objective_usd(plan: Consumption, charges: np.ndarray, cvar_usd: float) -> float:
-    """Return rent, certain costs, fees of the sites used, what is left undone, and charges."""
+def _objective_usd(plan: Consumption) -> float:
+    """Return the expected cost, the worth of what is left undone, and what is paid for excess."""
     problem = plan.problem
-    is_used = np.bincount(problem.site_of, plan.counts, len(problem.sites)) > 0
+    is_elastic = np.array([row.kind == ELASTIC for row in problem.rows], bool)
     unmet = np.maximum(problem.need - plan.served, 0.0)
     undone = unmet > TOLERANCE * np.maximum(1.0, problem.need)
-    fees = problem.fee_usd @ is_used
-    objective = float(plan.counts @ problem.unit_cost + fees)
-    objective += float(unmet[undone] @ problem.unmet_usd[undone] + charges.sum())
-    objective += further_places_usd(problem, plan.counts)
-    if problem.cvar_excess_usd < np.inf:
-        limit = problem.limits.cvar_usd or np.inf
-        objective += problem.cvar_excess_usd * max(cvar_usd - limit, 0.0)
-    return objective
+    objective = plan.cost_usd + float(unmet[undone] @ problem.unmet_usd[undone])
+    objective += plan.charges_usd[is_elastic].sum() + further_places_usd(problem, plan.counts)
+    return objective + sum(limit.excess_charge_usd(plan) for limit in stated_limits(problem))

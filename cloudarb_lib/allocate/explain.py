@@ -234,7 +234,7 @@ def summary(plan: Plan) -> pd.DataFrame:
     if charged:
         rows.append(("charges", charged, "USD", "of it beside rent, disks and site fees"))
     if limits.budget_usd is not None:
-        rows.append(("budget", limits.budget_usd, "USD", "of spend at list prices"))
+        rows.append(("budget", limits.budget_usd, "USD", "of expected cost"))
     if problem.paths is not None:
         rows.append((f"CVaR {limits.cvar_level:g} of rent", verdict.cvar_usd, "USD", ""))
         rows.append((f"VaR {limits.cvar_level:g} of rent", verdict.var_usd, "USD", ""))

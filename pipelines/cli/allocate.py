@@ -111,7 +111,7 @@ class AllocateOptions:
         typer.Option(
             "--budget",
             metavar="USD",
-            help="most to spend at today's list prices over the horizon (USD)",
+            help="most that the plan may be expected to cost over the horizon (USD)",
         ),
     ] = None
     cvar_usd: Annotated[

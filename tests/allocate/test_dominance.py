@@ -73,8 +73,7 @@ def test_leaving_out_dominated_offers_changes_no_optimum():
 
 
 @pytest.mark.parametrize(
-    "reason",
-    ["price", "world", "list", "pool", "site", "cover", "use", "most", "row", "hours", "shares"],
+    "reason", ["price", "world", "pool", "site", "cover", "use", "most", "row", "hours", "shares"]
 )
 def test_an_offer_better_in_any_respect_is_not_dominated(reason):
     base = with_twins(drawn(0), np.random.default_rng(0))
@@ -99,9 +98,6 @@ def test_an_offer_better_in_any_respect_is_not_dominated(reason):
         ),
         "world": lambda: replace(
             base, paths=np.vstack([paths[:-1], np.where(other, 0.1, paths[-1])])
-        ),
-        "list": lambda: replace(
-            base, slots=slots.assign(list_price=slots["list_price"].where(~other, 0.5))
         ),
         "pool": lambda: replace(
             base,

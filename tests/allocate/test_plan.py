@@ -80,6 +80,30 @@ def test_work_not_worth_its_price_is_left_undone():
     assert len(plan_for(work(8, worth_usd_per_gpu_hour=3.0)).table) == 1
 
 
+CALM = {"interruption_per_hour/spot/typical": 0.0}
+FEES = {"site_fee_usd_per_week": 500.0, "boot_disk_usd_per_week": 10.0}
+
+
+def test_the_budget_is_on_the_whole_expected_cost_and_the_plan_sums_up_to_it():
+    """24 GPUs are 3 machines at 16 USD an hour, a disk each, and a region's fee."""
+    cost_usd = 168 * 3 * 16 + 3 * 10 + 500
+    plan = plan_for(work(24), limits=allocate.Limits(budget_usd=cost_usd), **CALM, **FEES)
+    assert plan.objective_usd == pytest.approx(cost_usd)
+    assert plan.table["expected_cost_usd"].sum() == pytest.approx(cost_usd)
+    short = plan_for(work(24), limits=allocate.Limits(budget_usd=cost_usd - 1), **CALM, **FEES)
+    assert short.status == "infeasible"
+    assert any("budget 8,593 is short by 1 " in said for said in allocate.conflicts(short.problem))
+
+
+def test_a_budget_leaves_undone_what_is_worth_doing_and_counts_no_worth_as_cost():
+    """One machine fits the budget, though both would pay."""
+    limits = allocate.Limits(budget_usd=168 * 16.0)
+    plan = plan_for(work(16, worth_usd_per_gpu_hour=5.0), limits=limits, **CALM)
+    assert plan.table["instances"].tolist() == [1.0]
+    assert plan.table["expected_cost_usd"].sum() == pytest.approx(168 * 16)
+    assert plan.objective_usd == pytest.approx(168 * 16 + 168 * 8 * 5)
+
+
 def test_lost_work_is_bought_again():
     calm = plan_for(work(restart_minutes=60), limits=allocate.Limits(hazard="calm"))
     rough = plan_for(work(restart_minutes=60), limits=allocate.Limits(hazard="stressed"))

@@ -31,10 +31,8 @@ def changed(problem: allocate.Problem, rng: np.random.Generator) -> allocate.Pro
         return problem.under(effective_providers=least, diversify=by)
     if change == "price":
         factor = np.where(np.arange(len(problem.slots)) == 1, rng.uniform(0.5, 2), 1.0)
-        names = ("list_price", "mean_price")
-        prices = {name: problem.slots[name] * factor for name in names}
         assert problem.paths is not None
-        slots = problem.slots.assign(**prices)
+        slots = problem.slots.assign(mean_price=problem.slots["mean_price"] * factor)
         return replace(problem, slots=slots, paths=problem.paths * factor)
     if change == "capacity":
         capacity = np.maximum(problem.pools["capacity"] + rng.integers(-2, 3, 3), 0.0)

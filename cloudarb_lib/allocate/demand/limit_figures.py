@@ -14,7 +14,11 @@ class LimitFigures:
 
     budget_usd: Annotated[
         Positive | None,
-        key("most to spend at today's list prices over the horizon", example="250000", unit="USD"),
+        key(
+            "most that the plan may be expected to cost over the horizon",
+            example="250000",
+            unit="USD",
+        ),
     ] = None
     cvar_usd: Annotated[
         Positive | None,

@@ -50,9 +50,8 @@ def build_problem(
     ----------
     workloads
         What has to run. Scenarios of a ``Demand`` are futures of equal prices and other needs:
-        commitments are the same in all of them, the rest is chosen in each; costs, carbon and
-        spend at list prices count by probability, and CVaR is taken over prices and futures
-        together.
+        commitments are the same in all of them, the rest is chosen in each; costs and carbon
+        count by probability, and CVaR is taken over prices and futures together.
     offers
         Table ``offers``; for latency, residency and carbon through ``with_places``.
     paths
@@ -122,7 +121,6 @@ def _details(
     return assignments.assign(
         price=slots["mean_price"].to_numpy()[assignments["slot"].to_numpy()],
         chance=horizon.case_probabilities[case],
-        list_price=slots["list_price"].to_numpy()[assignments["slot"].to_numpy()],
         future=horizon.case_futures[case],
         hazard_per_h=offers.hazard_per_h[assignments["offer"]],
     ).join(offers.table, on="offer")

@@ -15,9 +15,10 @@ def dominated(problem: Problem) -> np.ndarray:
     """Return which assignments no best plan needs, because the cheapest like them replaces them.
 
     That one serves the same demand in the same pool, at the same site and in the same zone. It
-    must cover as much, take no more of the pool and cost no more at list prices and on every sample
-    path, and as many of it as the demand or the pool takes must be allowed. None is dominated where
-    a limit may be kept by a dearer offer (it weighs shares of the spend), nor where a row binds it.
+    must cover as much, take no more of the pool and cost no more, under a limit of CVaR on every
+    sample path, and as many of it as the demand or the pool takes must be allowed. None is
+    dominated where a limit may be kept by a dearer offer (it weighs shares of the spend), nor where
+    a row binds it.
 
     Returns
     -------
@@ -44,12 +45,10 @@ def dominated(problem: Problem) -> np.ndarray:
 
 
 def _with_costs(problem: Problem) -> pd.DataFrame:
-    """The assignments with their expected cost, cost at list prices and capacity of the pool."""
+    """The assignments with their expected cost and capacity of the pool."""
     details = problem.assignment_details
     return details.assign(
-        cost=problem.unit_cost,
-        listed=details["hours"] * details["list_price"],
-        capacity=details["pool"].map(problem.pools["capacity"]),
+        cost=problem.unit_cost, capacity=details["pool"].map(problem.pools["capacity"])
     )
 
 
@@ -78,7 +77,7 @@ def _does_as_much(
     rival = assignments.iloc[rivals].set_axis(candidates)
     wanted = np.ceil(rival["need"] / rival["cover"] - _TOLERANCE)
     room = np.floor(rival["capacity"].clip(lower=_TOLERANCE) / rival["pool_use"] + _TOLERANCE)
-    takes = ["pool_use", "cost", "listed"]
+    takes = ["pool_use", "cost"]
     takes_no_more = (rival[takes] <= own[takes]).all(axis=1)
     is_allowed = rival["most"] >= np.minimum(wanted, room)
     compare = pd.Series.eq if problem.exact else pd.Series.ge

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import InstanceOf
 
 from cloudarb_lib.allocate.demand.limit_figures import LimitFigures
-from cloudarb_lib.allocate.problem.row import Key, Row
+from cloudarb_lib.allocate.problem.row import ELASTIC, Key, Row
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.measures import conditional_value_at_risk, value_at_risk
 from cloudarb_lib.base.records import record
@@ -131,8 +131,9 @@ class Problem:
         What a reader of the plan should know of its prices.
     rows
         Further limits and charges on the counts.
-    cvar_excess_usd
-        What a USD of CVaR beyond its limit costs; infinite: none may be.
+    budget_excess_usd, cvar_excess_usd
+        What a USD of cost beyond the budget, and of CVaR beyond its limit, costs; infinite: none
+        may be.
     elsewhere
         Yields the problem with one region more allowed to one workload, each with a sentence.
 
@@ -154,6 +155,7 @@ class Problem:
     exact: bool = False
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    budget_excess_usd: float = np.inf
     cvar_excess_usd: float = np.inf
     elsewhere: Callable[[], Iterator[tuple[str, Problem]]] = field(
         default=lambda: iter(()), repr=False
@@ -290,6 +292,21 @@ class Consumption:
     def spend_usd(self) -> np.ndarray:
         """Expected spend on each slot."""
         return self.hours * self.problem.slots["mean_price"].to_numpy(float)
+
+    @cached_property
+    def charges_usd(self) -> np.ndarray:
+        """What each of the problem's rows charges."""
+        rows = zip(self.problem.rows, self.sums, strict=True)
+        return np.array([row.charge_usd(total) for row, total in rows], float)
+
+    @cached_property
+    def cost_usd(self) -> float:
+        """Expected cost: rent, certain costs, fees of the sites used and charges."""
+        problem = self.problem
+        is_used = np.bincount(problem.site_of, self.counts, len(problem.sites)) > 0
+        is_paid = np.array([row.kind != ELASTIC for row in problem.rows], bool)
+        charges = self.charges_usd[is_paid].sum()
+        return float(self.counts @ problem.unit_cost + problem.fee_usd @ is_used + charges)
 
     @cached_property
     def tail_usd(self) -> tuple[float, float]:

@@ -8,6 +8,8 @@ import numpy as np
 
 from cloudarb_lib.base.errors import DataError
 
+ELASTIC = "elastic"
+"""Kind of a row that only charges for what is beyond a limit: no cost of a plan."""
 Key = tuple[str, object]
 """What tells one limit from all others: its kind, and which of that kind it is."""
 DEAR = 1e4
@@ -95,4 +97,4 @@ class Row:
     def elastic(self, usd: float) -> Row:
         """Return the row that charges ``usd`` for exceeding the upper end by all of its size."""
         rate = usd / abs(self.upper) if self.upper else DEAR
-        return replace(self, upper=np.inf, tiers=((self.upper, rate),), kind="elastic")
+        return replace(self, upper=np.inf, tiers=((self.upper, rate),), kind=ELASTIC)

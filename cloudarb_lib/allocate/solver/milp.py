@@ -37,8 +37,8 @@ class Milp:
     undone, then the usage of each slot in instance-hours (which carries all that sample paths and
     spend limit), then what rows with tiers are charged for; with a limit on effective providers
     the spend s of each, that of all together T, and q >= s^2 / T of each: q adds up to T / n at
-    most; the jobs in each place, of demands that are kept together; last of all the CVaR beyond
-    its limit, where that has a price.
+    most; the jobs in each place, of demands that are kept together; the cost beyond the budget, and
+    last of all the CVaR beyond its limit, where these have a price.
 
     Links, tail cuts and tangents of q are added by ``separate`` when violated.
     """
@@ -84,6 +84,8 @@ class Milp:
             total = spend.sum()
             charged.append([*spend, total, *(spend**2 / max(total, 1e-9))])
         charged.append([*PlaceSwitches.of(problem).point(problem, counts)])
+        if problem.limits.budget_usd is not None and problem.budget_excess_usd < np.inf:
+            charged.append([max(plan.cost_usd - problem.limits.budget_usd, 0.0)])
         if problem.cvar_excess_usd < np.inf and problem.paths is not None:
             cvar, _ = plan.tail_usd
             charged.append([max(cvar - (problem.limits.cvar_usd or np.inf), 0.0)])

@@ -10,12 +10,13 @@ from scipy import sparse
 
 from cloudarb_lib.allocate.problem.dominance import dominated
 from cloudarb_lib.allocate.problem.limits import sum_rows
+from cloudarb_lib.allocate.problem.limits.budget import Budget
 from cloudarb_lib.allocate.problem.limits.capacity import Capacity
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
 from cloudarb_lib.allocate.problem.limits.together import PLACE_USD, PlaceSwitches, Together
 from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.allocate.problem.row import Key, Row
+from cloudarb_lib.allocate.problem.row import ELASTIC, Key, Row
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp
 
 _MANY_SIZES = 8
@@ -44,12 +45,13 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     pool_switch = _pool_switch(problem, columns) if tight else np.full(len(problem.pools), -1)
     _add_capacities(program, problem, columns, pool_switch, rounded=tight)
     _add_usage(program, problem, columns)
-    for row in sum_rows(problem):
-        _add_sum(program, row, columns)
+    charges = [_add_sum(program, row, columns) for row in sum_rows(problem)]
     spread = np.zeros(0, int)
     if problem.limits.effective_providers is not None:
         spread = _add_spread(program, problem, columns)
     place_switches = _add_places(program, problem, columns)
+    if problem.limits.budget_usd is not None:
+        _add_budget(program, problem, columns, np.concatenate([np.zeros(0, int), *charges]))
     if problem.cvar_excess_usd < np.inf:
         program.columns(problem.cvar_excess_usd, np.inf)
     return Milp(
@@ -227,8 +229,8 @@ def _add_usage(program: _Program, problem: Problem, columns: _Columns) -> None:
     )
 
 
-def _add_sum(program: _Program, row: Row, columns: _Columns) -> None:
-    """Add a sum that is limited, charged for, or both."""
+def _add_sum(program: _Program, row: Row, columns: _Columns) -> np.ndarray:
+    """Add a sum that is limited, charged for, or both; return the columns that cost a plan."""
     summed = (columns.usage if row.on_usage else columns.counts)[row.at]
     if row.is_limited:
         program.rows([row.key], 0, summed, row.values, lower=row.lower, upper=row.upper)
@@ -236,15 +238,20 @@ def _add_sum(program: _Program, row: Row, columns: _Columns) -> None:
         most = np.inf
         if not row.on_usage:
             most = float(np.maximum(row.values * columns.most[row.at], 0.0).sum())
-        _add_charge(program, row, summed, most)
+        charges = _add_charge(program, row, summed, most)
+        if row.kind != ELASTIC:
+            return charges
+    return np.zeros(0, int)
 
 
-def _add_charge(program: _Program, row: Row, summed: np.ndarray, most: float) -> None:
+def _add_charge(program: _Program, row: Row, summed: np.ndarray, most: float) -> np.ndarray:
     """Add the columns and rows by which a row's sum, ``most`` at most, is charged for.
 
-    Rising rates fill one tier after the other by themselves; of falling ones, whose charge is
-    the least of lines, fixed + rate * value, a switch takes one line (two would cost more).
+    Returns the columns. Rising rates fill one tier after the other by themselves; of falling ones,
+    whose charge is the least of lines, fixed + rate * value, a switch takes one line (two would
+    cost more).
     """
+    first = program.width
     tiers = []
     fixed = 0.0
     for start, end, rate in row.pieces:
@@ -257,6 +264,7 @@ def _add_charge(program: _Program, row: Row, summed: np.ndarray, most: float) ->
     free = 0.0 if row.falls else row.pieces[0][0]
     values = np.r_[row.values, -np.ones(len(tiers))]
     program.rows([None], 0, np.r_[summed, tiers], values, upper=free)
+    return np.arange(first, program.width)
 
 
 def _add_spread(program: _Program, problem: Problem, columns: _Columns) -> np.ndarray:
@@ -314,6 +322,20 @@ def _add_places(program: _Program, problem: Problem, columns: _Columns) -> np.nd
     values = np.r_[np.ones(pairs), -np.ones(len(demands))]
     program.rows(keys, at, np.r_[jobs, further], values, upper=places)
     return np.r_[jobs, further]
+
+
+def _add_budget(
+    program: _Program, problem: Problem, columns: _Columns, charges: np.ndarray
+) -> None:
+    """Add what a plan costs: counts, sites that are used and charges, at the budget at most."""
+    at = np.r_[columns.counts, columns.sites[columns.sites >= 0], charges]
+    usd = np.concatenate(program.cost)[at]
+    if problem.budget_excess_usd < np.inf:
+        at = np.r_[at, program.columns(problem.budget_excess_usd, np.inf)]
+        usd = np.r_[usd, -1.0]
+    bound = problem.limits.budget_usd
+    assert bound is not None
+    program.rows(Budget(bound).keys(problem), 0, at, usd, upper=bound)
 
 
 def _links(problem: Problem, columns: _Columns, width: int) -> Cuts:

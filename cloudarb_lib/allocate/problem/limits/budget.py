@@ -1,35 +1,29 @@
-"""The limit on spend at list prices."""
+"""The limit on what a plan is expected to cost."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from cloudarb_lib.allocate.problem.limits.stated import StatedLimit
 from cloudarb_lib.allocate.problem.model import Consumption, Problem
-from cloudarb_lib.allocate.problem.row import Row
 
 
 class Budget(StatedLimit):
-    """At most so many USD of spend at today's list prices.
+    """At most so many USD of expected cost: rent at expected prices, disks, fees and charges.
 
-    A budget on the objective itself could only make a problem infeasible.
+    It is the cost that a plan is chosen by, without the worth of work left undone, so it bends a
+    plan only where work may be left undone, and else says whether there is one. Its row holds
+    switches of sites and tiers beside counts, so the program has a family for it.
     """
 
     kind = "budget_usd"
     unit = "USD"
     relief_order = 10
+    excess = "budget_excess_usd"
 
     def name(self, problem: Problem) -> str:
         return "budget"
 
-    def rows(self, problem: Problem) -> list[Row]:
-        slots = np.arange(len(problem.slots))
-        price = problem.slots["list_price"].to_numpy(float)
-        name = self.name(problem)
-        return [Row(name, slots, price, upper=self.bound, on_usage=True, kind=self.kind)]
-
     def used(self, plan: Consumption) -> float:
-        return float(plan.list_spend_usd.sum())
+        return plan.cost_usd
 
     def dearer_may_help(self, problem: Problem) -> bool:
         return False

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
 from cloudarb_lib.allocate.problem.limits.stated import StatedLimit
-from cloudarb_lib.allocate.problem.model import Consumption, Problem, Use
+from cloudarb_lib.allocate.problem.model import Consumption, Problem
 
 
 class Cvar(StatedLimit):
@@ -21,6 +17,7 @@ class Cvar(StatedLimit):
     is_risk = True
     relief_order = 20
     cuts = "CVaR"
+    excess = "cvar_excess_usd"
 
     def name(self, problem: Problem) -> str:
         return "CVaR"
@@ -28,13 +25,5 @@ class Cvar(StatedLimit):
     def used(self, plan: Consumption) -> float:
         return plan.tail_usd[0]
 
-    def use(self, plan: Consumption) -> Use:
-        is_hard = plan.problem.cvar_excess_usd == np.inf
-        available = np.array([self.bound if is_hard else np.inf])
-        return Use(self, np.array([self.used(plan)]), available)
-
     def dearer_may_help(self, problem: Problem) -> bool:
         return False
-
-    def elastic(self, problem: Problem, usd: float) -> Problem:
-        return replace(problem, cvar_excess_usd=usd / self.bound)

@@ -25,6 +25,8 @@ class StatedLimit(Limit):
     at_least: ClassVar[bool] = False
     """Whether ``bound`` is the least that must be used, not the most."""
     relief_order: ClassVar[int | None] = 50
+    excess: ClassVar[str] = ""
+    """Field of ``Problem`` that prices what is beyond it, where no row of sums can."""
 
     @abstractmethod
     def name(self, problem: Problem) -> str:
@@ -39,7 +41,9 @@ class StatedLimit(Limit):
 
     def use(self, plan: Consumption) -> Use:
         used = np.array([self.used(plan)])
-        return Use(self, used, np.array([self.bound]), at_least=self.at_least)
+        is_soft = self.excess and getattr(plan.problem, self.excess) < np.inf
+        available = np.inf if is_soft else self.bound
+        return Use(self, used, np.array([available]), at_least=self.at_least)
 
     def without(self, problem: Problem) -> Problem:
         further = problem.limits.further
@@ -47,7 +51,16 @@ class StatedLimit(Limit):
             return problem.under(further=tuple(limit for limit in further if limit != self))
         return problem.under(**{self.kind: None})
 
+    def excess_charge_usd(self, plan: Consumption) -> float:
+        """Return what a plan pays for what it uses beyond the limit."""
+        price_usd = getattr(plan.problem, self.excess) if self.excess else np.inf
+        if price_usd == np.inf:
+            return 0.0
+        return price_usd * max(self.used(plan) - self.bound, 0.0)
+
     def elastic(self, problem: Problem, usd: float) -> Problem:
+        if self.excess:
+            return replace(problem, **{self.excess: usd / self.bound})
         paid = [row.elastic(usd) for row in self.rows(problem)]
         return replace(self.without(problem), rows=(*problem.rows, *paid))
 

@@ -94,7 +94,10 @@ class Quotas(Sums):
 
 
 class TeamBudgets(Sums):
-    """At most so many USD of spend at today's list prices for the work of a team."""
+    """At most so many USD of expected rent and disks of a team's work.
+
+    Fees of regions and moved data are the plan's: teams share them.
+    """
 
     kind = "team_budget"
     unit = "USD"
