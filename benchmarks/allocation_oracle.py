@@ -160,12 +160,10 @@ def by_hand(problem: allocate.Problem) -> tuple[float, float]:
     is_kept &= _keeps_limits(problem, hours)
     site = problem.slots["site"].to_numpy()[slot]
     is_open = _totals(counts, site, np.ones(len(slot)), len(problem.sites)) > 0
-    undone_usd = (unmet * np.where(is_optional, unmet_usd, 0)).sum(axis=1)
-    fees_usd = is_open @ problem.sites["fee_usd"].to_numpy()
-    plan_usd = counts @ problem.unit_cost + fees_usd
+    plan_usd = counts @ problem.unit_cost + is_open @ problem.fee_usd
     if problem.limits.budget_usd is not None:
         is_kept &= plan_usd <= problem.limits.budget_usd
-    cost = plan_usd + undone_usd
+    cost = plan_usd + (unmet * np.where(is_optional, unmet_usd, 0)).sum(axis=1)
     best = float(np.min(cost[is_kept], initial=np.inf))
     return best, best
 

@@ -155,7 +155,7 @@ class Team:
     budget_usd: Annotated[
         Positive | None,
         key(
-            "most that its work may spend at today's prices, a week or over the plan",
+            "most that its work may be expected to cost, a week or over the plan",
             example="50000 USD a week",
             unit="USD",
             alias="budget",

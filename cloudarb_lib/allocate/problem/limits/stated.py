@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -60,7 +60,8 @@ class StatedLimit(Limit):
 
     def elastic(self, problem: Problem, usd: float) -> Problem:
         if self.excess:
-            return replace(problem, **{self.excess: usd / self.bound})
+            priced: dict[str, Any] = {self.excess: usd / self.bound}
+            return replace(problem, **priced)
         paid = [row.elastic(usd) for row in self.rows(problem)]
         return replace(self.without(problem), rows=(*problem.rows, *paid))
 
