@@ -33,6 +33,31 @@ names: list = ['a']
 run_dir: str = ''"""
 """The parameters cell of a toy notebook."""
 CONFIG = "name: toy\ntitle: Toy\ntimeout_s: 60\nas_of: 2026-04-29\nseed: 3\n"
+
+
+def a_manifest(**changes: Any) -> dict[str, Any]:
+    """The manifest of a run that succeeded."""
+    told = {"status": "succeeded", "seconds": 1.25, "tables": ["offers"], "error": ""}
+    run = {
+        "run_id": "toy-1",
+        "title": "Toy & <script>",
+        "status": "succeeded",
+        "as_of": "2026-04-29",
+        "pid": 1,
+        "snapshot": "abcdef0123",
+        "started_at": "2026-05-01T10:00:00+00:00",
+        "seconds": 61.2,
+        "git": None,
+        "library": "f00",
+        "python": "3.11",
+        "platform": "x",
+        "packages": {"pandas": "2"},
+        "config": {"providers": ["gcp", "aws"], "seed": 7},
+        "notebooks": {stage: dict(told) for stage in STAGES},
+    }
+    return {**run, **changes}
+
+
 _DRIVER = """
 import sys
 from pathlib import Path

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from cloudarb_lib import allocate
+from cloudarb_lib import allocate, risk
 from cloudarb_lib.base.types import Paths
+from cloudarb_lib.market import Market
+from cloudarb_lib.tables.assumptions import Assumptions
 from cloudarb_lib.tables.run_tables import load_table
 
 
@@ -45,27 +46,25 @@ def plan_of_run(
     return solved.table, allocate.binding(solved)
 
 
-def cost_fan(plan: pd.DataFrame, paths: Paths) -> pd.DataFrame:
-    """Return the cumulative cost of a plan over the steps of ``paths``.
+def risk_inputs(
+    market: Market, paths: Paths, plan: pd.DataFrame, assumptions: Assumptions, **size: Any
+) -> risk.RiskInputs:
+    """Return what the cost of a run's plan is simulated with, alike on every page.
 
     Parameters
     ----------
+    market
+        Offers whose price is stale by now may replace what is lost, where nothing else does.
+    paths
+        Of the run; offers of the plan without any keep today's price.
     plan
-        Table ``plan``; the hours of each row are spread evenly over the steps.
-
-    Returns
-    -------
-    pd.DataFrame
-        A row per step: ``time_utc``, its end, and ``p10_usd``, ``p50_usd``, ``p90_usd``.
-
-    Raises
-    ------
-    DataError
-        Where an offer of the plan has no paths.
+        Table ``plan``.
+    assumptions
+        For hazards, fallbacks and moves.
+    size
+        ``horizon_h``, in hours, and ``seed``, of the outages.
     """
-    instance_hours = (plan["instances"] * plan["hours"]).groupby(plan["offer_id"]).sum()
-    hours_a_step = instance_hours / len(paths.times)
-    prices = paths.select(hours_a_step.index).values
-    cost = np.einsum("ops,o->ps", prices, hours_a_step.to_numpy())
-    p10, p50, p90 = np.quantile(cost.cumsum(axis=1), [0.1, 0.5, 0.9], axis=0)
-    return pd.DataFrame({"time_utc": paths.times, "p10_usd": p10, "p50_usd": p50, "p90_usd": p90})
+    offers = market.with_stale().offers
+    rented = offers[offers["offer_id"].isin(plan["offer_id"])]
+    today_usd = rented.set_index("offer_id")["price_usd_per_hour"]
+    return risk.RiskInputs(offers, risk.with_steady(paths, today_usd), assumptions, **size)

@@ -82,7 +82,10 @@ def frontier(
             figures = (verdict.objective_usd, verdict.cvar_usd, verdict.effective)
         rows.append((value, plan.status, plan.bound_usd, *figures))
     columns = ["limit", "status", "bound_usd", "cost_usd", "cvar_usd", "effective"]
-    curve = pd.DataFrame(rows[::-1], columns=columns)  # what bounds the looser bounds the tighter
+    curve = pd.DataFrame(rows[::-1], columns=columns)
+    # What bounds the looser bounds the tighter, and where no plan keeps it, none keeps the tighter.
+    none = curve["status"].eq("infeasible").cummax()
+    curve["status"] = curve["status"].mask(none, "infeasible")
     return curve.assign(bound_usd=curve["bound_usd"].cummax()).sort_values(
         "limit", ignore_index=True
     )

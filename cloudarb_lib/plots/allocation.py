@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
@@ -153,8 +154,8 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     """Return what each limit costs, as ``allocate.frontier`` tells.
 
     The band is what is not proven: between the best plan found and the bound under which none
-    lies. Limits without a plan are left out, and counted in the title by whether it is proven that
-    there is none.
+    lies; a hollow marker is such a plan. Limits without a plan are left out, and named in the title
+    by whether it is proven that there is none.
 
     Parameters
     ----------
@@ -166,27 +167,22 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
         return nothing("No limit tried admits a plan")
     cost = there["cost_usd"]
     title = f"The tightest limit costs ${cost.max() - cost.min():,.0f} more than the loosest"
-    proven = (curve["status"] == "infeasible").sum()
-    if proven:
-        title += f"; at {proven} no plan exists"
-    unfinished = len(curve) - len(there) - proven
-    if unfinished:
-        title += f"; at {unfinished} none was found in time"
-    fig = figure(title, x_title=x_title, y_title="expected cost (USD)")
+    fig = figure(title + _without_plan(curve), x_title=x_title, y_title="rent and fees (USD)")
     fig.add_scatter(
         x=there["limit"],
         y=there["bound_usd"],
-        name="proven bound",
-        mode="lines+markers",
+        name="no plan costs less (proven)",
+        mode="lines",
         line={"color": COLOURS[6], "dash": "dot"},
     )
+    proven = there["status"].isin(["optimal", "within_gap"])
     fig.add_scatter(
         x=there["limit"],
         y=cost,
         name="best plan",
         mode="lines+markers+text",
-        line={"color": COLOURS[0]},
-        marker={"size": 9},
+        line={"color": COLOURS[0], "dash": "solid" if proven.all() else "dash"},
+        marker={"size": 9, "symbol": np.where(proven, "circle", "circle-open")},
         fill="tonexty",
         fillcolor="rgba(0, 114, 178, 0.12)",
         text=[f"${usd:,.0f}" for usd in cost],
@@ -201,6 +197,22 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     # In a narrower range rounding would look like a cost.
     room = max(0.1 * (high - low), 0.002 * high)
     return fig.update_yaxes(tickformat=",", range=[low - room, high + room])
+
+
+def _without_plan(curve: pd.DataFrame) -> str:
+    """Return which limits of a frontier have no plan, and why, as the end of a sentence."""
+    impossible = curve.loc[curve["status"] == "infeasible", "limit"]
+    unfinished = curve.loc[curve["cost_usd"].isna() & (curve["status"] != "infeasible"), "limit"]
+    text = ""
+    if len(impossible):
+        text += f"; no plan can keep {_limits(impossible)}"
+    if len(unfinished):
+        text += f"; for {_limits(unfinished)} the search found no plan in its time, nor a proof"
+    return text
+
+
+def _limits(limits: pd.Series) -> str:
+    return ", ".join(f"{limit:,.4g}" if limit < 1e4 else f"${limit:,.0f}" for limit in limits)
 
 
 def moved(changes: pd.DataFrame) -> go.Figure:

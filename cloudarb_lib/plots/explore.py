@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
+from cloudarb_lib.base.wording import last_day
 from cloudarb_lib.market.explore.moves import ROUND_PCT
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, label_ends, nothing
 
@@ -50,6 +51,39 @@ def price_range(table: pd.DataFrame) -> go.Figure:
         height_px=170 + 64 * len(by_model),
         drawn=drawn,
     ).update_xaxes(_DOLLARS)
+
+
+def providers(table: pd.DataFrame) -> go.Figure:
+    """Return what a GPU-hour costs on demand at each provider (``explore.by_provider``).
+
+    GPU models that one provider alone sells are left out.
+    """
+    rows = table.dropna(subset="on_demand_usd_per_gpu_hour")
+    rows = rows[rows.groupby("gpu_model")["provider"].transform("size") > 1]
+    if rows.empty:
+        return nothing("No GPU model is sold on demand by two providers")
+    price = rows.pivot(index="gpu_model", columns="provider", values="on_demand_usd_per_gpu_hour")
+    times = price.max(axis=1) / price.min(axis=1)
+    widest = str(times.idxmax())
+    ask = price.loc[widest]
+    drawn = px.bar(
+        rows.sort_values(["provider", "gpu_model"], ascending=[True, False]),
+        x="on_demand_usd_per_gpu_hour",
+        y="gpu_model",
+        color="provider",
+        barmode="group",
+        orientation="h",
+        text_auto="$.2f",
+        template=TEMPLATE,
+    )
+    drawn.update_traces(textposition="outside", cliponaxis=False)
+    return figure(
+        f"On demand, {ask.idxmin()} asks ${ask.min():,.2f} for an {widest}-hour and "
+        f"{ask.idxmax()} ${ask.max():,.2f}",
+        x_title="USD per GPU-hour on demand, at the cheapest region",
+        height_px=150 + 50 * len(price),
+        drawn=drawn,
+    ).update_layout(margin_l=110, margin_r=60)
 
 
 def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
@@ -207,10 +241,11 @@ def price_changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) ->
     """Return the largest changes of price per GPU-hour (``price_changes_by_site``)."""
     priced = table[table["change"].notna()]
     if priced.empty:
-        return nothing(f"No GPU price changed since {since:%d %b %Y}")
+        return nothing(f"No GPU price changed since {last_day(since)}")
     rows = priced.head(top)[::-1]
     up = int((priced["change"] > 0).sum())
     down = int((priced["change"] < 0).sum())
+    largest = f"; the {len(rows)} largest are drawn" if len(rows) < len(priced) else ""
     drawn = px.bar(
         x=rows["change"],
         y=rows["gpu_model"] + " " + rows["option"] + ", " + rows["site"],
@@ -228,7 +263,7 @@ def price_changes(table: pd.DataFrame, *, since: pd.Timestamp, top: int = 15) ->
     drawn.update_xaxes(tickformat=form, range=[low - room, high + room])
     return (
         figure(
-            f"Since {since:%d %b %Y} the price of a GPU rose in {up} places and fell in {down}",
+            f"Since {last_day(since)} GPU prices rose at {up} places and fell at {down}{largest}",
             x_title="change (USD per GPU-hour); the label says %, "
             "and the kind where it is no plain step",
             height_px=150 + 25 * len(rows),

@@ -16,12 +16,14 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#6
 """Okabe and Ito (2008), Color Universal Design: told apart with any common colour blindness.
 Yellow is darkened and black is grey, so that lines stay legible on white."""
 INK = "#222"
+FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+"""Of figures, and of the pages that they stand on."""
 
 TEMPLATE = go.layout.Template(pio.templates["plotly_white"])
 """Pass it to every call of plotly.express, which colours traces by it."""
 TEMPLATE.layout.update(
     colorway=list(COLOURS),
-    font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 13, "color": INK},
+    font={"family": FONT, "size": 13, "color": INK},
     title={
         "x": 0.0,
         "font_size": 17,

@@ -6,21 +6,21 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
+from cloudarb_lib.base.wording import dollars, last_day
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, add_band, figure, label_ends
 
 
 def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
     """Return cumulative cost to the horizon: median, 80 % band, and the budget as a line.
 
-    ``fan`` is what ``advice.cost_fan`` returns.
+    ``fan`` is what ``risk.cost_fan`` returns.
     """
     end = fan.iloc[-1]
-    inside = "inside" if end["p90_usd"] <= budget_usd else "in danger of leaving"
     so_far = fan.set_index("time_utc")
     drawn = px.line(
         so_far[["p50_usd"]].rename(columns={"p50_usd": "median"}), template=TEMPLATE
     ).update_traces(line_width=3)
-    add_band(drawn, so_far["p10_usd"], so_far["p90_usd"], name="8 of 10 worlds", opacity=0.22)
+    add_band(drawn, so_far["p10_usd"], so_far["p90_usd"], name="8 of 10 paths", opacity=0.22)
     drawn.add_hline(
         y=budget_usd,
         line={"color": COLOURS[3], "dash": "dash"},
@@ -28,8 +28,8 @@ def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
         annotation_position="top left",
     )
     return figure(
-        f"Nine times in ten at most ${end['p90_usd']:,.0f} by {end['time_utc']:%d %b %Y}: "
-        f"{inside} the budget",
+        f"Eight times in ten {dollars(end['p10_usd'])} to {dollars(end['p90_usd'])} by "
+        f"{last_day(end['time_utc'])}, against a budget of {dollars(budget_usd)}",
         x_title="end of step (UTC)",
         y_title="cost so far (USD)",
         drawn=drawn,
@@ -46,7 +46,7 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     others = totals.drop("advice")
     drawn = px.line(wide[["advice", *others.index]], template=TEMPLATE)
     fig = figure(
-        f"Since {wide.index[0]:%d %b %Y} the advice would have cost ${totals['advice']:,.0f}, "
+        f"Since {last_day(wide.index[0])} the advice would have cost ${totals['advice']:,.0f}, "
         f"{others.index[0]} ${others.iloc[0]:,.0f}",
         x_title="start of step (UTC)",
         y_title="cost so far (USD)",

@@ -2,17 +2,19 @@
 
 from cloudarb_lib.risk.backtest import back_test, model_doubt, verdicts, window_origins
 from cloudarb_lib.risk.correlation import (
+    LEAST_MOVES,
     average_correlation,
     dcc,
     index_changes,
     largest_shifts,
+    pairs_on_record,
     regimes,
     rolling,
 )
 from cloudarb_lib.risk.cost import PlanCost, RiskInputs, plan_cost
 from cloudarb_lib.risk.fallbacks import find_fallbacks
 from cloudarb_lib.risk.measures import component_cvar, component_var, cvar, probability_over, var
-from cloudarb_lib.risk.outages import hazards
+from cloudarb_lib.risk.outages import every_in_words, hazards
 from cloudarb_lib.risk.recourse import cheapest_plan, replan
 from cloudarb_lib.risk.rent import paid_per_hour, step_means, with_steady
 from cloudarb_lib.risk.reverse_stress import reverse_stress

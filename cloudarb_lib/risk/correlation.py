@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -286,6 +287,47 @@ def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.S
     }
     pairs = np.triu_indices(changes.shape[1], 1)
     return pd.Series({name: m[pairs].mean() for name, m in now.items()}, name="mean correlation")
+
+
+LEAST_MOVES = 50
+"""Steps in which a series must have moved for a correlation that changes over time."""
+
+
+def pairs_on_record(changes: pd.DataFrame) -> pd.DataFrame:
+    """Return how each pair of series moved together, and how little the record says of it.
+
+    Parameters
+    ----------
+    changes
+        Steps x series; 0 where a price stood still.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row per pair, the steps in which most moved first: ``one``, ``other``, ``moved`` (steps in
+        which either did), ``moved_together``, ``correlation`` over the former, and ``low`` and
+        ``high``, its 95 % interval (Fisher's z); NaN below 4 such steps.
+    """
+    rows = []
+    for one, other in combinations(changes.columns, 2):
+        pair = changes[[one, other]].to_numpy()
+        moved = pair[(pair != 0).any(axis=1)]
+        together = int((moved != 0).all(axis=1).sum())
+        rows.append((one, other, len(moved), together, *_with_range(moved)))
+    columns = ["one", "other", "moved", "moved_together", "correlation", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        "moved", ascending=False, ignore_index=True
+    )
+
+
+def _with_range(moved: np.ndarray) -> tuple[float, float, float]:
+    """Return the correlation of two columns and its 95 % interval."""
+    if len(moved) < 4 or (moved.std(axis=0) == 0).any():
+        return np.nan, np.nan, np.nan
+    found = float(np.corrcoef(moved.T)[0, 1])
+    z = np.arctanh(np.clip(found, -1 + 1e-12, 1 - 1e-12))
+    reach = 1.96 / np.sqrt(len(moved) - 3)
+    return found, float(np.tanh(z - reach)), float(np.tanh(z + reach))
 
 
 def regimes(changes: np.ndarray, spend_usd: np.ndarray) -> pd.DataFrame:

@@ -69,6 +69,21 @@ def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: HazardPreset
     return pd.DataFrame(figures, offers.index)
 
 
+def every_in_words(preset: str, assumptions: Assumptions) -> str:
+    """Return how often a preset has a spot machine taken away, such as ``every 21 days``.
+
+    Parameters
+    ----------
+    preset : str
+        One of ``HAZARD_PRESETS``.
+    assumptions : Assumptions
+        The figures.
+    """
+    rows = {str(name): kind for name, kind in HAZARD_PRESETS.items()}
+    gap_h = 1.0 / assumptions.get(f"interruption_per_hour/spot/{rows[preset]}")
+    return f"every {gap_h / 24:.0f} days" if gap_h >= 48 else f"every {gap_h:.1f} hours"
+
+
 def pools_of(offers: pd.DataFrame) -> np.ndarray:
     """Return the code of the pool of each offer, -1 for one that is never taken away.
 

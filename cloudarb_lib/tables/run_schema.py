@@ -298,6 +298,18 @@ LOOKBACK = Table(
     ),
 )
 
+HEADLINE = Table(
+    name="headline",
+    meaning="The figures that stand first on the summary of a run.",
+    key=("name",),
+    columns=(
+        Column("name", "VARCHAR", "", "short, the same in every run"),
+        Column("meaning", "VARCHAR", "", "what the figure is, in words"),
+        Column("value", "DOUBLE", "see unit", "the figure", nullable=True),
+        Column("unit", "VARCHAR", "", "of the value: USD, share, GPU or days"),
+    ),
+)
+
 ASSUMPTIONS = Table(
     name="assumptions",
     meaning="Figures no record gives, used by the run.",
@@ -329,6 +341,7 @@ RUN_TABLES = {
         STRESS,
         REVERSE_STRESS,
         LOOKBACK,
+        HEADLINE,
         ASSUMPTIONS,
     )
 }

@@ -10,6 +10,7 @@ import pandas as pd
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, did_you_mean
 from cloudarb_lib.base.files import replaced
+from cloudarb_lib.base.wording import last_day
 from cloudarb_lib.tables.run_schema import RUN_TABLES
 from cloudarb_lib.tables.validation import validate
 
@@ -119,5 +120,5 @@ def provenance(snapshot_digest: str, as_of: pd.Timestamp) -> pd.DataFrame:
         that can change a figure.
     """
     versions = {package: metadata.version(package) for package in DECIDING_PACKAGES}
-    rows = {"snapshot": snapshot_digest, "as_of": as_of.isoformat(), **versions}
+    rows = {"snapshot": snapshot_digest, "as_of": f"end of {last_day(as_of)} (UTC)", **versions}
     return pd.DataFrame({"value": rows}).rename_axis("what")

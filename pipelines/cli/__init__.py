@@ -18,6 +18,7 @@ from pipelines.cli import (
     ingest,
     quarantine,
     replay,
+    report,
     risk_backtest,
     run,
     serve,
@@ -60,6 +61,12 @@ quarantine_app = typer.Typer(
 )
 tokens_app = typer.Typer(
     help="Who may ask the server for what.",
+    subcommand_metavar="QUESTION ...",
+    options_metavar="",
+    rich_markup_mode=None,
+)
+report_app = typer.Typer(
+    help="Pages of runs to hand on, and what changed between two.",
     subcommand_metavar="QUESTION ...",
     options_metavar="",
     rich_markup_mode=None,
@@ -111,6 +118,11 @@ tokens_app.command("add", cls=Verb, options_metavar="[--scope read|plan ...]")(t
 tokens_app.command("list", cls=Verb, options_metavar="")(tokens.tokens_list)
 tokens_app.command("revoke", cls=Verb, options_metavar="")(tokens.tokens_revoke)
 app.add_typer(tokens_app, name="tokens")
+report_app.command("export", cls=Verb, options_metavar="[--out FILE.html] [--reports FOLDER]")(
+    report.report_export
+)
+report_app.command("diff", cls=Verb, options_metavar="[--reports FOLDER]")(report.report_diff)
+app.add_typer(report_app, name="report")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

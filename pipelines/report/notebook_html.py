@@ -12,20 +12,33 @@ import nbformat
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 _WIDGET = "application/vnd.jupyter.widget-view+json"  # progress bars, of no use on a page
+FOR_TESTS = "nbval-check-output"
+"""Tag of the cells whose output tests compare."""
 _FIGURE_HEIGHT = 420
 _MARGIN_TOP = 14
 _MARGIN_TOP_ANNOTATED = 36
 """Pixels above a figure: more where an annotation stands there."""
 
 
-def notebook_body(path: Path, *, failed: bool) -> str:
+def notebook_body(path: Path, *, failed: bool, headline: str = "") -> str:
     """Return a notebook as HTML: figures to be drawn by the page, no state of widgets.
 
-    Progress bars and blank lines are left out, but where they may explain a failure.
-    """
-    from nbconvert import HTMLExporter
+    Progress bars, blank lines and cells that are for tests (their tables stand beside them, as
+    people read them) are left out, but where they may explain a failure. What follows a cell tagged
+    ``annex`` goes into a section of that class.
 
+    Parameters
+    ----------
+    path : Path
+        The executed notebook.
+    failed : bool
+        Whether it failed.
+    headline : str
+        HTML in place of the table of the cell tagged ``headline``.
+    """
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    if not failed:
+        notebook.cells = [cell for cell in notebook.cells if FOR_TESTS not in _tags(cell)]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _plain_dollars(cell.source)
@@ -34,8 +47,27 @@ def notebook_body(path: Path, *, failed: bool) -> str:
                 cell.outputs.remove(output)
             else:
                 _for_the_page(output)
+                if headline and "headline" in _tags(cell):
+                    output.data = nbformat.from_dict({"text/html": headline})  # type: ignore[no-untyped-call]
     notebook.metadata.pop("widgets", None)
-    body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    cells = notebook.cells
+    at = next((k for k, cell in enumerate(cells) if "annex" in _tags(cell)), len(cells))
+    body = _as_html(notebook, cells[:at])
+    if at == len(cells):
+        return body
+    return f'{body}<section class="annex">{_as_html(notebook, cells[at:])}</section>'
+
+
+def _tags(cell: Any) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def _as_html(notebook: Any, cells: list[Any]) -> str:
+    """Return some cells of a notebook as HTML."""
+    from nbconvert import HTMLExporter
+
+    part = nbformat.from_dict({**notebook, "cells": cells})  # type: ignore[no-untyped-call]
+    body, _ = HTMLExporter(template_name="basic").from_notebook_node(part)
     return str(body)
 
 

@@ -11,47 +11,91 @@ from typing import Any
 
 import jinja2
 
-from pipelines.report import FOLDER
+from cloudarb_lib.plots.style import FONT
+from pipelines.report import FOLDER, runs
+from pipelines.report.differences import compare, in_words
 from pipelines.report.notebook_html import notebook_body
+from pipelines.report.paper import write_pdf
+from pipelines.report.runs import Run
 from pipelines.run.files import read_json, write_text
 from pipelines.run.stages import FRONT_PAGE, STAGES, in_reading_order
+
+SHOWN_IN_INDEX = 3
+"""Headline figures that the list of runs tells of each."""
+MOST_IN_SPARKLINE = 20
 
 
 def export(run_dir: Path) -> None:
     """Write the pages of a run: one a notebook, failed ones too, an overview, and index.html.
 
-    Pages of notebooks that did not succeed this time are taken away.
+    Pages of notebooks that did not succeed this time are taken away. Where a browser is found, the
+    front page is printed into a PDF beside it.
     """
     run = read_json(run_dir / "manifest.json") or {}
     _write_plotly(run_dir.parent / "assets")
+    bodies = _bodies(run, run_dir)
     for stage, entry in run["notebooks"].items():
-        for status, folder, page_folder in (
-            ("succeeded", "notebooks", ""),
-            ("failed", "failed", "failed"),
-        ):
-            notebook = run_dir / folder / f"{stage}.ipynb"
+        for page_folder in ("", "failed"):
             page = run_dir / page_folder / f"{stage}.html"
-            if entry["status"] == status and notebook.exists():
-                body = notebook_body(notebook, failed=status == "failed")
-                root = "../" if page_folder else ""
-                html = _page(kind="notebook", run=run, current=stage, root=root, body=body)
-                write_text(page, html)
-            else:
+            if stage not in bodies or (entry["status"] == "failed") != bool(page_folder):
                 page.unlink(missing_ok=True)
-    write_text(run_dir / "run.html", _page(kind="run", run=run, current="run"))
+                continue
+            root = "../" if page_folder else ""
+            values = {"kind": "notebook", "run": run, "current": stage, "root": root}
+            write_text(page, render(**values, body=bodies[stage]))
+    pdf = write_pdf(run_dir / f"{FRONT_PAGE}.html", f"{run['run_id']}.pdf")
+    write_text(run_dir / "run.html", render(kind="run", run=run, current="run", pdf=pdf))
     front = f"{FRONT_PAGE}.html" if run["status"] == "succeeded" else "run.html"
     leave = f'<meta http-equiv="refresh" content="0; url={front}"><a href="{front}">{front}</a>'
     write_text(run_dir / "index.html", f'<!doctype html><meta charset="utf-8">{leave}\n')
 
 
+def export_alone(run_dir: Path, target: Path) -> None:
+    """Write all pages of a run as one file that needs nothing beside it: to be mailed."""
+    from plotly.offline import get_plotlyjs
+
+    run = read_json(run_dir / "manifest.json") or {}
+    bodies = _bodies(run, run_dir)
+    ordered = {stage: bodies[stage] for stage in in_reading_order() if stage in bodies}
+    page = render(kind="alone", run=run, current=FRONT_PAGE, bodies=ordered, script=get_plotlyjs())
+    write_text(target, page)
+
+
+def _bodies(run: Run, run_dir: Path) -> dict[str, str]:
+    """Return the body of the page of each notebook that succeeded or failed."""
+    bodies = {}
+    for stage, entry in run["notebooks"].items():
+        failed = entry["status"] == "failed"
+        notebook = run_dir / ("failed" if failed else "notebooks") / f"{stage}.ipynb"
+        if entry["status"] in ("succeeded", "failed") and notebook.exists():
+            headline = _headline(run, run_dir.parent) if stage == FRONT_PAGE else ""
+            bodies[stage] = notebook_body(notebook, failed=failed, headline=headline)
+    return bodies
+
+
+def _headline(run: Run, reports: Path) -> str:
+    """Return the headline figures of a run as HTML, with their changes since the last run."""
+    now = runs.headline(run, reports)
+    if now.empty:
+        return ""
+    last = runs.run_before(run, reports)
+    before = runs.headline(last, reports) if last else now.iloc[:0]
+    lines = in_words(compare(last, run, reports)) if last else []
+    return render_part("headline.html", figures=runs.figures(now, before), last=last, lines=lines)
+
+
 def write_index(reports: Path) -> None:
     """Write reports/index.html: every run, newest first, failed ones in red."""
-    runs = [run for path in reports.glob("*/manifest.json") if (run := read_json(path))]
-    for run in runs:
-        if run["status"] == "running" and not Path(f"/proc/{run['pid']}").exists():
-            run["status"] = "stopped"
-    runs.sort(key=lambda run: str(run["started_at"]), reverse=True)
-    write_text(reports / "index.html", _page(kind="index", runs=runs))
+    found = runs.all_runs(reports)
+    costs: dict[str, list[float]] = {}
+    for run in reversed(found):
+        table = runs.headline(run, reports)
+        run["figures"] = runs.figures(table, table.iloc[:0])[:SHOWN_IN_INDEX]
+        if len(table):
+            so_far = costs.setdefault(runs.configuration(run), [])
+            so_far.append(float(table.loc["expected_cost", "value"]))
+            run["spark"] = runs.sparkline(so_far[-MOST_IN_SPARKLINE:])
+    write_text(reports / "index.html", render(kind="index", runs=found))
 
 
 def _write_plotly(assets: Path) -> None:
@@ -68,15 +112,22 @@ def _plotly_script() -> str:
     return f"plotly-{metadata.version('plotly')}.min.js"
 
 
-def _page(**values: Any) -> str:
-    """Return the template with ``values`` (kind, run, current, root, body; or kind, runs)."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True)
-    template = environment.get_template("report.html")
+def render(**values: Any) -> str:
+    """Return a page: ``kind``, and what pages of that kind show (``report.html`` says)."""
     always = {
         "root": "",
+        "pdf": None,
         "stages": in_reading_order(),
         "titles": {**{name: stage.title for name, stage in STAGES.items()}, "run": "Run"},
+        "font": FONT,
         "css": (FOLDER / "report.css").read_text(encoding="utf-8"),
+        "draw": (FOLDER / "report.js").read_text(encoding="utf-8"),
         "plotly": _plotly_script(),
     }
-    return template.render({**always, **values})
+    return render_part("report.html", **{**always, **values})
+
+
+def render_part(template: str, **values: Any) -> str:
+    """Return one template of this folder with ``values``."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True)
+    return environment.get_template(template).render(values)

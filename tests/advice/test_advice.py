@@ -182,21 +182,6 @@ def test_an_offer_gone_without_a_stand_in_is_named():
         looked_back({"us-a:spot": [(0, 10.0), (25, np.nan)], "us-b:spot": [(0, 12.0)]})
 
 
-def test_the_fan_adds_up():
-    times = pd.date_range(END, periods=3, freq="7D")
-    paths = Paths(
-        pd.Index(["a", "b"]), times, np.stack([np.full((5, 3), 2.0), np.full((5, 3), 4.0)])
-    )
-    plan = pd.DataFrame({"offer_id": ["a", "a"], "instances": [1.0, 2.0], "hours": [300.0, 300.0]})
-    fan = advice.cost_fan(plan, paths)
-    assert fan["p50_usd"].tolist() == [600.0, 1200.0, 1800.0]
-    assert fan["p10_usd"].tolist() == fan["p90_usd"].tolist()
-    with pytest.raises(DataError, match="no paths for offer c"):
-        advice.cost_fan(plan.assign(offer_id="c"), paths)
-    figure = summary.budget_fan(fan, 1000.0)
-    assert "in danger" in figure.layout.title.text
-
-
 @pytest.mark.parametrize(
     ("other", "says"), [(101.0, "made no difference"), (120.0, "**paid**"), (90.0, "did not pay")]
 )

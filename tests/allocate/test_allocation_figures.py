@@ -89,14 +89,19 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
     )
     drawn = plots.frontier(curve, x_title="CVaR (USD)")
     assert drawn.layout.title.text == (
-        "The tightest limit costs $50 more than the loosest; at 1 no plan exists"
+        "The tightest limit costs $50 more than the loosest; no plan can keep 1"
     )
     assert [(trace.name, list(trace.x), list(trace.y)) for trace in drawn.data] == [
-        ("proven bound", [2.0, 3.0], [149.0, 100.0]),
+        ("no plan costs less (proven)", [2.0, 3.0], [149.0, 100.0]),
         ("best plan", [2.0, 3.0], [150.0, 100.0]),
     ]
     assert drawn.data[1].customdata[0].tolist() == ["within_gap", 2.0, 1.5]
     assert "(USD)" in drawn.layout.yaxis.title.text
     late = plots.frontier(curve.assign(status="time_limit_without_plan"), x_title="CVaR (USD)")
-    assert late.layout.title.text.endswith("than the loosest; at 1 none was found in time")
+    assert late.layout.title.text.endswith(
+        "for 1 the search found no plan in its time, nor a proof"
+    )
+    assert list(drawn.data[1].marker.symbol) == ["circle", "circle"]
+    assert list(late.data[1].marker.symbol) == ["circle-open", "circle-open"]
+    assert (drawn.data[1].line.dash, late.data[1].line.dash) == ("solid", "dash")
     assert "No limit tried" in plots.frontier(curve.iloc[:1], x_title="").layout.title.text

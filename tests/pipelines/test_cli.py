@@ -24,6 +24,8 @@ VERBS = (
     "backtest",
     "allocate",
     "risk backtest",
+    "report export",
+    "report diff",
     "advise budget",
     "advise commit",
     "advise dated-run",

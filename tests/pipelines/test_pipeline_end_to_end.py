@@ -38,7 +38,7 @@ def config(tmp_path_factory):
 def run_dir(config, tmp_path_factory):
     reports = tmp_path_factory.mktemp("reports")
     assert main(["run", str(config), "--reports", str(reports)]) == 0
-    (path,) = reports.glob("weekly-2026-04-29-*")
+    (path,) = reports.glob("weekly-2026-04-02-*")
     return path
 
 

@@ -8,29 +8,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from cloudarb_lib.plots import figure
 from pipelines.report import pages
+from pipelines.report.notebook_html import notebook_body
 from pipelines.run.stages import STAGES
+from pipelines.testing import a_manifest
 
 
-def manifest(**changes):
-    told = {"status": "succeeded", "seconds": 1.25, "tables": ["offers"], "error": ""}
-    run = {
-        "run_id": "toy-1",
-        "title": "Toy & <script>",
-        "status": "succeeded",
-        "as_of": "2026-04-29",
-        "pid": 1,
-        "snapshot": "abcdef0123",
-        "started_at": "2026-05-01T10:00:00+00:00",
-        "seconds": 61.2,
-        "git": None,
-        "library": "f00",
-        "python": "3.11",
-        "platform": "x",
-        "packages": {"pandas": "2"},
-        "config": {"providers": ["gcp", "aws"], "seed": 7},
-        "notebooks": {stage: dict(told) for stage in STAGES},
-    }
-    return {**run, **changes}
+@pytest.fixture(autouse=True)
+def no_browser(monkeypatch):
+    monkeypatch.setattr("pipelines.report.paper.BROWSERS", ())
 
 
 @pytest.fixture
@@ -67,7 +52,7 @@ def export(run_dir, run):
 
 
 def test_pages_stand_by_themselves(run_dir):
-    export(run_dir, manifest())
+    export(run_dir, a_manifest())
     found = sorted(run_dir.glob("*.html"))
     assert len(found) == len(STAGES) + 2
     for page in found:
@@ -82,7 +67,7 @@ def test_pages_stand_by_themselves(run_dir):
 
 
 def test_figures_text_and_noise(run_dir):
-    export(run_dir, manifest())
+    export(run_dir, a_manifest())
     text = (run_dir / "01_explore_prices.html").read_text()
     assert "<figcaption>Spot <b>fell</b>; 3 &lt; 4 &lt;/script&gt;</figcaption>" in text
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.S)[1])
@@ -100,8 +85,8 @@ def test_figures_text_and_noise(run_dir):
 
 @pytest.mark.kernel
 def test_a_failed_notebook_has_its_page_and_stale_ones_go(run_dir):
-    export(run_dir, manifest())
-    run = manifest(status="failed")
+    export(run_dir, a_manifest())
+    run = a_manifest(status="failed")
     run["notebooks"]["04_risk_and_stress"] |= {"status": "failed", "error": "no <b>way</b>"}
     run["notebooks"]["05_summary"] = {"status": "not run"}
     (run_dir / "failed").mkdir()
@@ -120,15 +105,15 @@ def test_a_failed_notebook_has_its_page_and_stale_ones_go(run_dir):
     overview = (run_dir / "run.html").read_text()
     assert overview.count('class="failed-row"') == 1
     assert "not run" in overview
-    export(run_dir, manifest())
+    export(run_dir, a_manifest())
     assert not (run_dir / "failed/04_risk_and_stress.html").exists()
 
 
 def test_the_list_of_runs_is_newest_first_and_tells_the_dead_from_the_living(tmp_path):
-    dead = manifest(run_id="dead", status="running", pid=2**30, started_at="2026-05-03T00:00:00")
+    dead = a_manifest(run_id="dead", status="running", pid=2**30, started_at="2026-05-03T00:00:00")
     for run in (
-        manifest(run_id="old"),
-        manifest(run_id="new", status="failed", started_at="2026-05-02"),
+        a_manifest(run_id="old"),
+        a_manifest(run_id="new", status="failed", started_at="2026-05-02"),
         dead,
     ):
         (tmp_path / run["run_id"]).mkdir()
@@ -145,3 +130,41 @@ def test_the_list_of_runs_is_newest_first_and_tells_the_dead_from_the_living(tmp
 def test_no_runs_yet(tmp_path):
     pages.write_index(tmp_path)
     assert "None yet" in (tmp_path / "index.html").read_text()
+
+
+def test_one_file_has_every_page_and_what_draws_it(run_dir, tmp_path):
+    export(run_dir, a_manifest())
+    pages.export_alone(run_dir, tmp_path / "alone.html")
+    text = (tmp_path / "alone.html").read_text()
+    assert [f'<article id="{stage}">' in text for stage in STAGES] == [True] * len(STAGES)
+    assert "plotly.js v" in text
+    assert text.count('class="plot"') == len(STAGES)
+    page = re.sub("<script>.*?</script>", "", text, flags=re.S)
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", page), "nothing beside it is asked for"
+
+
+def test_cells_for_tests_stay_out_of_pages_and_an_annex_begins_where_it_says(tmp_path):
+    contract = {"tags": ["nbval-check-output", "keep_output"]}
+    outputs = [new_output("stream", name="stdout", text="for tests")]
+    cells = [
+        new_markdown_cell("# First"),
+        new_code_cell("1", outputs=outputs, metadata=contract),
+        new_markdown_cell("## Then", metadata={"tags": ["annex"]}),
+    ]
+    path = tmp_path / "n.ipynb"
+    path.write_text(writes(new_notebook(cells=cells)))
+    body = notebook_body(path, failed=False)
+    assert "for tests" not in body
+    assert body.index("First") < body.index('<section class="annex">') < body.index("Then")
+    assert "for tests" in notebook_body(path, failed=True)
+
+
+def test_the_headline_stands_in_the_place_of_its_table(tmp_path):
+    shown = [new_output("execute_result", {"text/html": "<table>old</table>"}, execution_count=1)]
+    cell = new_code_cell("1", outputs=shown, metadata={"tags": ["headline"]})
+    path = tmp_path / "n.ipynb"
+    path.write_text(writes(new_notebook(cells=[cell])))
+    body = notebook_body(path, failed=False, headline='<dl class="cards"></dl>')
+    assert "old" not in body
+    assert 'class="cards"' in body
+    assert "old" in notebook_body(path, failed=False)

@@ -174,3 +174,15 @@ def test_a_regime_tells_what_its_weeks_do_to_the_cost_of_a_step():
     assert list(still.index) == ["calm", "all"]
     with pytest.raises(DataError, match="only 11"):
         risk.regimes(np.zeros((11, 2)), np.ones(2))
+
+
+def test_a_pair_says_how_few_steps_decide():
+    moves = pd.DataFrame({"a": [0.0] * 95 + [0.1, 0.1, -0.1, 0.1, 0.0], "b": 0.0, "c": 0.0})
+    moves.loc[95:, "b"] = [0.1, 0.1, -0.1, 0.1, 0.1]
+    pairs = risk.pairs_on_record(moves).set_index(["one", "other"])
+    found = pairs.loc[("a", "b")]
+    assert (found["moved"], found["moved_together"]) == (5, 4)
+    assert 0 < found["correlation"] < 1
+    assert found["low"] < 0 < found["high"], "five steps do not tell its sign"
+    assert pairs.loc[("b", "c"), ["correlation", "low", "high"]].isna().all()
+    assert pairs.index[0] == ("a", "b")

@@ -10,21 +10,27 @@ from cloudarb_lib.market.explore.left_out import cheaper_left_out, left_out, lef
 from cloudarb_lib.market.explore.moves import moves, step_table
 from cloudarb_lib.market.explore.over_time import price_history, volatility
 from cloudarb_lib.market.explore.places import by_site, discounts, landscape
+from cloudarb_lib.market.explore.providers import by_provider, compared_in_words
 from cloudarb_lib.market.explore.sold import sold_in_words
 from cloudarb_lib.market.explore.spreads import saving_kept_pct, spreads
+from cloudarb_lib.market.explore.words import offer_in_words, provider_name
 
 __all__ = [
     "availability",
+    "by_provider",
     "by_site",
     "cheaper_left_out",
+    "compared_in_words",
     "discounts",
     "landscape",
     "left_out",
     "left_out_in_words",
     "moves",
+    "offer_in_words",
     "price_changes",
     "price_changes_by_site",
     "price_history",
+    "provider_name",
     "saving_kept_pct",
     "sold_in_words",
     "spreads",

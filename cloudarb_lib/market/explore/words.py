@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cloudarb_lib.base.types import Panel
+from cloudarb_lib.base.types import OFFER_PARTS, Panel
 
 STEP_PCT = 0.5
 """A change counts as a step from here up; below it is jitter of a component."""
@@ -16,6 +16,7 @@ _WORDS = {
     "1y-plan": "1 year plan",
     "3y-plan": "3 years plan",
 }
+_PROVIDERS = {"aws": "AWS", "azure": "Azure", "gcp": "GCP"}
 
 
 def option_in_words(frame: pd.DataFrame) -> pd.Series:
@@ -43,3 +44,23 @@ def per_gpu(panel: Panel) -> pd.DataFrame:
     about = [offers["gpu_model"].astype(object), option_in_words(offers), site_name(offers)]
     prices = panel.frame().div(offers["gpu_count"].astype(float))
     return prices.set_axis(pd.MultiIndex.from_arrays(about), axis=1)
+
+
+def provider_name(provider: str) -> str:
+    """Return a provider as it writes itself; one that we do not know as the record has it."""
+    return _PROVIDERS.get(provider, provider)
+
+
+def offer_in_words(offer_id: str) -> str:
+    """Return an offer as people say it, such as ``a2-ultragpu-8g in us-central1 on demand (GCP)``.
+
+    What is no offer_id is returned as it is.
+    """
+    parts = str(offer_id).split("/")
+    if len(parts) != len(OFFER_PARTS):
+        return str(offer_id)
+    provider, region, zone, machine, option, term = parts
+    place = zone or region
+    where = f" in {place}" if place != "unstated" else ""
+    words = _WORDS.get(term or option, term or option)
+    return f"{machine}{where} {words} ({provider_name(provider)})"

@@ -1,0 +1,56 @@
+"""What each provider is worth to a plan: the plan made again without it, and on it alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from cloudarb_lib import allocate
+from cloudarb_lib.base.errors import ParameterError
+
+
+def provider_values(
+    demand: allocate.Demand, offers: pd.DataFrame, plan: pd.DataFrame, **terms: Any
+) -> pd.DataFrame:
+    """Return what the plan would cost without each provider, and on each alone.
+
+    Parameters
+    ----------
+    demand
+        What has to run.
+    offers
+        Table ``offers`` that the plan was made from.
+    plan
+        Table ``plan``, made with all of them.
+    terms
+        Paths, limits, assumptions and hours, as ``allocate.build_problem`` takes them; without a
+        budget, since what has to run has to run.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row per provider: rented_usd (what of the plan is spent there), without_usd and alone_usd
+        (expected rent and fees of the best plan without it, and on it alone; NaN: no plan), and
+        without_extra_usd, how much more leaving it out costs.
+    """
+    provider_of = offers.set_index("offer_id")["provider"].astype(str)
+    rented = plan.groupby(plan["offer_id"].map(provider_of))["expected_cost_usd"].sum()
+    rows = []
+    for provider in sorted(provider_of.unique()):
+        is_own = offers["provider"] == provider
+        without_usd = _cost_usd(demand, offers[~is_own], **terms)
+        alone_usd = _cost_usd(demand, offers[is_own], **terms)
+        rows.append((provider, rented.get(provider, 0.0), without_usd, alone_usd))
+    table = pd.DataFrame(rows, columns=["provider", "rented_usd", "without_usd", "alone_usd"])
+    return table.assign(without_extra_usd=table["without_usd"] - rented.sum())
+
+
+def _cost_usd(demand: allocate.Demand, offers: pd.DataFrame, **terms: Any) -> float:
+    """Return what the best plan on these offers costs; NaN where there is none."""
+    try:
+        problem = allocate.build_problem(demand, offers, **terms)
+    except ParameterError:  # some workload has no offer here
+        return float("nan")
+    solved = allocate.solve(problem)
+    return solved.objective_usd if solved.has_plan else float("nan")

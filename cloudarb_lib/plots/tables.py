@@ -1,0 +1,128 @@
+"""Tables as people read them: $16,200, 64, 12 %, 2 Apr 2026, the unit read off the column's name.
+
+A frame goes in as the library returns it; what is shown is rounded, what is downloaded is not.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from cloudarb_lib.base.wording import day, dollars, in_unit, number, percent
+from cloudarb_lib.market.explore import offer_in_words, provider_name
+
+MOST_ON_A_PHONE = 3
+"""Columns that fit beside each other there; a page sets rows of more below each other."""
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table that notebooks and pages show, with a link to its figures as CSV.
+
+    Parameters
+    ----------
+    texts
+        What is shown, its columns as people name them.
+    is_number
+        By column: whether it is set to the right.
+    source
+        The figures unrounded, for the link.
+    name
+        Of the file that the link gives.
+    """
+
+    texts: pd.DataFrame
+    is_number: Mapping[str, bool]
+    source: pd.DataFrame
+    name: str
+
+    def __repr__(self) -> str:
+        return self.texts.to_string(index=False)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th{self._style(name)}>{html.escape(name)}</th>" for name in self.texts)
+        many = " many" if len(self.texts.columns) > MOST_ON_A_PHONE else ""
+        rows = "".join(self._row(values) for values in self.texts.to_dict("records"))
+        csv = base64.b64encode(self.source.to_csv(index=False).encode()).decode()
+        link = f'<a download="{self.name}.csv" href="data:text/csv;base64,{csv}">CSV</a>'
+        return (
+            f'<div class="people{many}"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{rows}</tbody></table>{link}</div>"
+        )
+
+    def _row(self, values: dict[str, str]) -> str:
+        cells = [
+            f'<td data-name="{html.escape(name)}"{self._style(name)}>{html.escape(text)}</td>'
+            for name, text in values.items()
+        ]
+        return f"<tr>{''.join(cells)}</tr>"
+
+    def _style(self, name: str) -> str:
+        return f' style="text-align:{"right" if self.is_number[name] else "left"}"'
+
+
+def shown(
+    frame: pd.DataFrame, columns: Mapping[str, str] | None = None, *, name: str = "table"
+) -> ShownTable:
+    """Return a frame as people read it.
+
+    Parameters
+    ----------
+    frame
+        Its index is left out, unless ``columns`` names a level of it.
+    columns
+        Which columns are shown, in order, and what each is called; without it all of them, called
+        by their own names without the unit.
+    name
+        Of the CSV file that a reader can download.
+
+    Returns
+    -------
+    ShownTable
+        Amounts of ``*_usd`` in dollars, ``*_pct`` and shares in percent, times as days, offers in
+        words, other figures to three digits.
+    """
+    named = [level for level in frame.index.names if level]
+    whole = frame.reset_index(drop=not named)
+    columns = columns or {column: plain_name(str(column)) for column in whole}
+    source = whole[list(columns)]
+    texts = {title: _texts(whole, column) for column, title in columns.items()}
+    is_number = {
+        title: pd.api.types.is_numeric_dtype(source[column]) for column, title in columns.items()
+    }
+    return ShownTable(pd.DataFrame(texts), is_number, source, name)
+
+
+def plain_name(column: str) -> str:
+    """Return the name of a column as people say it: without its unit, which figures carry."""
+    text = str(column).removesuffix("_utc").removesuffix("_pct").removesuffix("_usd")
+    return text.replace("_usd_per_", " a ").replace("gpu_", "GPU ").replace("_", " ")
+
+
+def _texts(frame: pd.DataFrame, column: str) -> pd.Series:
+    """Return the texts of one column; the unit is told by its name, or by column ``unit``."""
+    values = frame[column]
+    if column == "value" and "unit" in frame:
+        pairs = zip(values, frame["unit"], strict=True)
+        return pd.Series([in_unit(*pair) if pd.notna(pair[0]) else "" for pair in pairs])
+    if column == "provider":
+        return values.astype(str).map(provider_name)
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.map(day, na_action="ignore").fillna("")
+    if pd.api.types.is_bool_dtype(values):
+        return values.map({True: "yes", False: "no"})
+    if not pd.api.types.is_numeric_dtype(values):
+        texts = values.astype(object).where(values.notna(), "").astype(str)
+        return texts.map(offer_in_words) if column.endswith("offer_id") else texts
+    form = number
+    if "_usd" in column:
+        form = dollars
+    elif column.endswith("_pct"):
+        form = percent
+    elif "probability" in column or "share" in column:
+        return (100 * values).map(percent, na_action="ignore").fillna("")
+    return values.map(form, na_action="ignore").fillna("")

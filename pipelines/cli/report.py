@@ -1,0 +1,64 @@
+"""``cloudarb report``: pages to hand on, and what changed between two runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.exit_codes import DONE
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="name or folder of a run, as in reports/index.html")
+]
+ReportsOption = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]")
+]
+
+
+def report_export(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="the file  [default: RUN.html]")
+    ] = None,
+    reports: ReportsOption = None,
+) -> int:
+    """One file with all pages of a run, figures included: to be mailed.
+
+    It needs no other file and no network, and is 5 MB at least, since it carries what draws the
+    figures.
+    """
+    from cloudarb_lib.base import locations
+    from pipelines.report import pages
+    from pipelines.report.runs import find_run
+
+    folder = (reports or locations.reports()).absolute()
+    run_id = find_run(folder, run)["run_id"]
+    target = out or Path(f"{run_id}.html")
+    pages.export_alone(folder / run_id, target)
+    print(f"written to {target} ({target.stat().st_size / 2**20:.1f} MiB)")
+    return DONE
+
+
+def report_diff(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="the earlier run")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="the later run")],
+    reports: ReportsOption = None,
+) -> int:
+    """What changed from one run to another, and by what.
+
+    Prints which of prices, data, demand, parameters and code differ, the headline figures that
+    changed, what the change of the expected total cost is made of, and the machines that were taken
+    up or given up.
+    """
+    from cloudarb_lib.base import locations
+    from pipelines.report.differences import compare, in_words
+    from pipelines.report.runs import find_run
+
+    folder = (reports or locations.reports()).absolute()
+    found = compare(find_run(folder, run_a), find_run(folder, run_b), folder)
+    if len(found.figures):
+        print(found.figures.to_string(index=False))
+    print(*in_words(found), sep="\n")
+    return DONE

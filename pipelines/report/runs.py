@@ -1,0 +1,127 @@
+"""The runs in a folder of reports: their figures, and what changed from one to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from cloudarb_lib.base.wording import in_unit
+from cloudarb_lib.tables.run_tables import load_table
+from pipelines.run.files import read_json
+
+Run = dict[str, Any]
+"""The content of a run's manifest.json."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One headline figure for a page.
+
+    Parameters
+    ----------
+    meaning
+        What it is, in words.
+    text
+        The figure with its unit.
+    change
+        Since the last run, with its sign; empty where there is none to compare with.
+    """
+
+    meaning: str
+    text: str
+    change: str
+
+
+def all_runs(reports: Path) -> list[Run]:
+    """Return the manifests of all runs, the newest first; one that died is 'stopped'."""
+    runs = [run for path in reports.glob("*/manifest.json") if (run := read_json(path))]
+    for run in runs:
+        if run["status"] == "running" and not Path(f"/proc/{run['pid']}").exists():
+            run["status"] = "stopped"
+    return sorted(runs, key=lambda run: str(run["started_at"]), reverse=True)
+
+
+def find_run(reports: Path, name: str) -> Run:
+    """Return the manifest of a run by its name or its folder.
+
+    Raises
+    ------
+    ParameterError
+        Where there is none of that name.
+    """
+    run_id = Path(name).name
+    run = read_json(reports / run_id / "manifest.json")
+    if run is None:
+        known = [str(run["run_id"]) for run in all_runs(reports)]
+        raise ParameterError(
+            f"no run {run_id!r} in {reports}{did_you_mean(run_id, known)}.",
+            f"Use one of {', '.join(known) or 'none yet: cloudarb run CONFIG.yaml'}.",
+        )
+    return run
+
+
+def configuration(run: Run) -> str:
+    """Return the name of the configuration of a run."""
+    return str(run.get("name", run["title"]))
+
+
+def run_before(run: Run, reports: Path) -> Run | None:
+    """Return the last run of the same configuration before this one that succeeded."""
+    for other in all_runs(reports):
+        same = configuration(other) == configuration(run) and other["status"] == "succeeded"
+        if same and str(other["started_at"]) < str(run["started_at"]):
+            return other
+    return None
+
+
+def headline(run: Run, reports: Path) -> pd.DataFrame:
+    """Return table ``headline`` of a run by name; without rows where it has none."""
+    table = load_table("headline", reports / run["run_id"])
+    if table is None:
+        table = pd.DataFrame(columns=["name", "meaning", "value", "unit"])
+    return table.set_index("name")
+
+
+def figures(now: pd.DataFrame, before: pd.DataFrame) -> list[Figure]:
+    """Return headline figures (``headline``) with their changes since another run."""
+    found = []
+    for name, row in now.iterrows():
+        change = ""
+        if name in before.index and pd.notna(before.loc[name, "value"]):
+            change = change_in_words(row["value"] - before.loc[name, "value"], row["unit"])
+        text = in_unit(row["value"], row["unit"]) if pd.notna(row["value"]) else "not known"
+        found.append(Figure(str(row["meaning"]), text, change))
+    return found
+
+
+def change_in_words(change: float, unit: str) -> str:
+    """Return a change with its sign: +$12,300, -0.4 points, unchanged."""
+    if unit == "share":
+        return f"{100 * change:+.1f} points" if abs(change) >= 0.0005 else "unchanged"
+    text = in_unit(abs(change), unit)
+    if not text.strip("$0. %dayGPU"):
+        return "unchanged"
+    return f"{'+' if change > 0 else '-'}{text}"
+
+
+def sparkline(values: list[float], *, width: int = 90, height: int = 22) -> str:
+    """Return values as a small line in SVG, the last one marked; empty for fewer than two."""
+    if len(values) < 2:
+        return ""
+    low = min(values)
+    span = (max(values) - low) or 1.0
+    step = (width - 8) / (len(values) - 1)
+    points = [
+        (4 + k * step, height - 4 - (height - 8) * (v - low) / span) for k, v in enumerate(values)
+    ]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    x, y = points[-1]
+    return (
+        f'<svg class="spark" width="{width}" height="{height}" role="img" '
+        f'aria-label="from {values[0]:,.0f} to {values[-1]:,.0f}"><polyline points="{line}"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/></svg>'
+    )

@@ -1,0 +1,68 @@
+"""Tables as people read them: units off the names, the figures themselves in the CSV."""
+
+import base64
+import io
+import re
+
+import pandas as pd
+import pytest
+
+from cloudarb_lib.plots import tables
+
+FRAME = pd.DataFrame(
+    {
+        "provider": ["gcp", "hyperstack"],
+        "offer_id": ["gcp/us-central1//a2-ultragpu-8g/on_demand/", "<odd> & unknown"],
+        "instances": [4.0, 1.0],
+        "cost_usd": [16_249.25, float("nan")],
+        "saved_pct": [3.93, 12.4],
+        "probability_unmet": [0.096, 1.0],
+        "seen_at": pd.to_datetime(["2026-04-02T20:33Z", None]),
+        "pays": [True, False],
+    }
+)
+
+
+def texts(column):
+    return tables.shown(FRAME).texts[column].tolist()
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("provider", ["GCP", "hyperstack"]),
+        ("offer id", ["a2-ultragpu-8g in us-central1 on demand (GCP)", "<odd> & unknown"]),
+        ("instances", ["4", "1"]),
+        ("cost", ["$16,200", ""]),
+        ("saved", ["3.9 %", "12 %"]),
+        ("probability unmet", ["9.6 %", "100 %"]),
+        ("seen at", ["2 Apr 2026", ""]),
+        ("pays", ["yes", "no"]),
+    ],
+)
+def test_the_unit_of_a_column_is_read_off_its_name(column, expected):
+    assert texts(column) == expected
+
+
+def test_a_value_with_its_unit_beside_it_is_told_in_that_unit():
+    frame = pd.DataFrame({"value": [0.0003, 20_000.0], "unit": ["1/h", "USD"]})
+    assert tables.shown(frame).texts["value"].tolist() == ["0.0003 1/h", "$20,000"]
+
+
+def test_the_page_escapes_text_and_the_csv_has_every_digit():
+    page = tables.shown(FRAME, {"offer_id": "what", "cost_usd": "cost"}, name="plan")._repr_html_()
+    assert "&lt;odd&gt; &amp; unknown" in page
+    assert "<odd>" not in page
+    assert 'download="plan.csv"' in page
+    encoded = re.search(r'href="data:text/csv;base64,([^"]+)"', page)[1]
+    read = pd.read_csv(io.BytesIO(base64.b64decode(encoded)))
+    pd.testing.assert_frame_equal(read, FRAME[["offer_id", "cost_usd"]])
+
+
+def test_an_index_with_a_name_is_a_column_and_rows_of_many_can_be_set_below_each_other():
+    by_name = FRAME.set_index("provider")
+    assert tables.shown(by_name).texts.columns[0] == "provider"
+    assert 'class="people many"' in tables.shown(by_name)._repr_html_()
+    few = tables.shown(by_name, {"provider": "who", "instances": "machines"})
+    assert 'class="people"' in few._repr_html_()
+    assert repr(few).split("\n")[0].split() == ["who", "machines"]
