@@ -8,6 +8,7 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.allocate.plan import is_idle
+from cloudarb_lib.market.explore import offer_in_words, provider_name
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, nothing
 
 _HATCHES = {"on-demand": "", "spot": "/", "reserved": "x", "used": "", "idle": "x"}
@@ -60,6 +61,13 @@ def _plain(plan: pd.DataFrame) -> pd.DataFrame:
     return plan.assign(workload=names, option=plan["purchase_option"].str.replace("_", "-"))
 
 
+def _place(rows: pd.DataFrame) -> pd.Series:
+    """Return region and provider of each row; the provider alone where no region is told."""
+    provider = rows["provider"].astype(str).map(provider_name)
+    region = rows["region"].astype(str)
+    return (region + " (" + provider + ")").where(region != "unstated", provider)
+
+
 def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     """Return GPUs held in each region by each workload; hatching tells the purchase option.
 
@@ -70,8 +78,7 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     """
     period = plan["period"] == plan["period"].min()
     first = plan[period & (plan["scenario"] == plan["scenario"].min())]
-    place = first["provider"].str.cat(first["region"].where(first["region"] != "unstated", ""), "/")
-    keys = [place.str.rstrip("/").rename("row"), "workload", "option", "gpu_model"]
+    keys = [_place(first).rename("row"), "workload", "option", "gpu_model"]
     gpus = _plain(first).groupby(keys)["gpus"].sum().reset_index(name="value")
     gpus["label"] = gpus["value"].map("{:g} ".format) + gpus["gpu_model"]
     places = gpus.groupby("row")["value"].sum()
@@ -124,8 +131,7 @@ def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     """Return expected cost of each workload, split by GPU model, option and region."""
     keys = ["workload", "provider", "region", "gpu_model", "option"]
     cost = _plain(plan).groupby(keys)["expected_cost_usd"].sum().reset_index(name="value")
-    where = cost["provider"] + " " + cost["region"] + " " + cost["gpu_model"]
-    where = where.str.replace(" unstated", "")
+    where = cost["gpu_model"] + " in " + _place(cost)
     cost = cost.assign(row=cost["workload"], label=where + cost["value"].map("<br>${:,.0f}".format))
     totals = cost.groupby("row")["value"].sum()
     title = f"{totals.idxmax()} takes {totals.max() / totals.sum():.0%} of ${totals.sum():,.0f}"
@@ -185,9 +191,9 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
         marker={"size": 9, "symbol": np.where(proven, "circle", "circle-open")},
         fill="tonexty",
         fillcolor="rgba(0, 114, 178, 0.12)",
-        text=[f"${usd:,.0f}" for usd in cost],
+        text=cost.map("${:,.0f}".format).where(cost.ne(cost.shift()), ""),
         cliponaxis=False,
-        textposition="top right" if cost.iloc[-1] < cost.iloc[0] else "bottom right",
+        textposition="top center",
         customdata=there[["status", "cvar_usd", "effective"]],
         hovertemplate="$%{y:,.0f}, %{customdata[0]}<br>CVaR $%{customdata[1]:,.0f}<br>"
         "%{customdata[2]:.2f} effective",
@@ -226,7 +232,7 @@ def moved(changes: pd.DataFrame) -> go.Figure:
     if not len(changes):
         return nothing("Nothing changed against the last plan")
     grown = changes["now"] - changes["before"]
-    labels = changes["workload"] + ": " + changes["offer_id"].str.replace("//", "/").str.strip("/")
+    labels = changes["workload"] + ": " + changes["offer_id"].map(offer_in_words)
     fig = figure(
         f"{grown.clip(lower=0).sum():,.0f} machines are taken up, "
         f"{-grown.clip(upper=0).sum():,.0f} given up against the last plan",

@@ -12,11 +12,11 @@ from cloudarb_lib.testing import plan_for, work
 def test_who_runs_where_and_what_it_costs_are_drawn():
     table = plan_for(work(40), allocate.Workload("v", 4.0, {"H100": 1.0})).table
     where = plots.who_runs_where(table)
-    assert where.layout.title.text == "44 GPUs in 3 places; gcp/us-a holds 73%"
+    assert where.layout.title.text == "44 GPUs in 3 places; us-a (GCP) holds 73%"
     bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in where.data}
     assert bars == {
-        "v, on-demand": {"aws/us-a": 4.0},
-        "w, spot": {"gcp/us-a": 32.0, "gcp/us-b": 8.0},
+        "v, on-demand": {"us-a (AWS)": 4.0},
+        "w, spot": {"us-a (GCP)": 32.0, "us-b (GCP)": 8.0},
     }
     cost = plots.cost_breakdown(table)
     assert cost.layout.title.text.startswith("w takes ")
@@ -54,7 +54,7 @@ def test_what_is_committed_and_what_comes_on_top_are_drawn():
     }
     table = table.assign(provider="gcp", region="us", gpu_model="H100", expected_cost_usd=1.0)
     where, cost = plots.who_runs_where(table), plots.cost_breakdown(table)
-    assert where.layout.title.text == "48 GPUs in 1 place at first in base; gcp/us holds 100%"
+    assert where.layout.title.text == "48 GPUs in 1 place at first in base; us (GCP) holds 100%"
     assert {bar.name for bar in where.data} == {"w, reserved", "idle commitment, reserved"}
     assert cost.layout.title.text == "w takes 83% of $6"
 
@@ -72,7 +72,7 @@ def test_what_changed_is_drawn():
     assert drawn.layout.title.text == "2 machines are taken up, 3 given up against the last plan"
     before, now = drawn.data[-2:]
     assert (list(before.x), list(now.x)) == ([4.0, 0.0], [1.0, 2.0])
-    assert list(now.y) == ["a: gcp/r/m/spot", "a: gcp/s/m/spot"]
+    assert list(now.y) == ["a: m in r spot (GCP)", "a: m in s spot (GCP)"]
     assert "Nothing changed" in plots.moved(changes.iloc[:0]).layout.title.text
 
 
