@@ -44,6 +44,11 @@ class ShownTable:
         return self.texts.to_string(index=False)
 
     def _repr_html_(self) -> str:
+        return self.html
+
+    @property
+    def html(self) -> str:
+        """The table and its link."""
         head = "".join(f"<th{self._style(name)}>{html.escape(name)}</th>" for name in self.texts)
         many = " many" if len(self.texts.columns) > MOST_ON_A_PHONE else ""
         rows = "".join(self._row(values) for values in self.texts.to_dict("records"))

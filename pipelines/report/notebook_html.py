@@ -48,7 +48,7 @@ def notebook_body(path: Path, *, failed: bool, headline: str = "") -> str:
             else:
                 _for_the_page(output)
                 if headline and "headline" in _tags(cell):
-                    output.data = nbformat.from_dict({"text/html": headline})  # type: ignore[no-untyped-call]
+                    _show(output, headline)
     notebook.metadata.pop("widgets", None)
     cells = notebook.cells
     at = next((k for k, cell in enumerate(cells) if "annex" in _tags(cell)), len(cells))
@@ -83,8 +83,12 @@ def _for_the_page(output: Any) -> None:
     if "text/markdown" in data:
         output.data["text/markdown"] = _plain_dollars(data["text/markdown"])
     elif _PLOTLY in data:
-        figure = {"text/html": _figure(data[_PLOTLY])}
-        output.data = nbformat.from_dict(figure)  # type: ignore[no-untyped-call]
+        _show(output, _figure(data[_PLOTLY]))
+
+
+def _show(output: Any, page_html: str) -> None:
+    """Make some HTML what an output shows."""
+    output.data = nbformat.from_dict({"text/html": page_html})  # type: ignore[no-untyped-call]
 
 
 def _plain_dollars(text: str) -> str:

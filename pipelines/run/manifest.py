@@ -46,6 +46,7 @@ def new_manifest(config: RunConfig, run_id: str, snapshot: str) -> Manifest:
     shared = {"snapshot": snapshot, "library": _library_digest()}
     return {
         "run_id": run_id,
+        "name": config.settings["name"],
         "title": config.settings["title"],
         "status": "running",
         "started_at": now(),

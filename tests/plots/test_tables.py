@@ -50,7 +50,7 @@ def test_a_value_with_its_unit_beside_it_is_told_in_that_unit():
 
 
 def test_the_page_escapes_text_and_the_csv_has_every_digit():
-    page = tables.shown(FRAME, {"offer_id": "what", "cost_usd": "cost"}, name="plan")._repr_html_()
+    page = tables.shown(FRAME, {"offer_id": "what", "cost_usd": "cost"}, name="plan").html
     assert "&lt;odd&gt; &amp; unknown" in page
     assert "<odd>" not in page
     assert 'download="plan.csv"' in page
@@ -62,7 +62,7 @@ def test_the_page_escapes_text_and_the_csv_has_every_digit():
 def test_an_index_with_a_name_is_a_column_and_rows_of_many_can_be_set_below_each_other():
     by_name = FRAME.set_index("provider")
     assert tables.shown(by_name).texts.columns[0] == "provider"
-    assert 'class="people many"' in tables.shown(by_name)._repr_html_()
+    assert 'class="people many"' in tables.shown(by_name).html
     few = tables.shown(by_name, {"provider": "who", "instances": "machines"})
-    assert 'class="people"' in few._repr_html_()
+    assert 'class="people"' in few.html
     assert repr(few).split("\n")[0].split() == ["who", "machines"]
