@@ -40,22 +40,21 @@ def commitments_for(plan: pd.DataFrame, offers: pd.DataFrame, *, weeks: float) -
         of_machine = offers[alike & offers["purchase_option"].isin(["on_demand", "reserved"])]
         own = {"offer_id": str(offer.offer_id), "instances": held[offer.offer_id]}
         own["on_demand_usd_per_hour"] = offer.price_usd_per_hour
-        rows += [{**own, **term} for term in _terms(of_machine, weeks, own)]
+        rows += [{**own, **term} for term in _terms(of_machine, weeks, held[offer.offer_id])]
     columns = ["offer_id", "instances", "term", "on_demand_usd_per_hour", "committed_usd_per_hour"]
     columns += ["break_even_weeks", "saving_usd_per_week", "pays"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _terms(
-    of_machine: pd.DataFrame, weeks: float, own: dict[str, object]
-) -> list[dict[str, object]]:
+def _terms(of_machine: pd.DataFrame, weeks: float, instances: float) -> list[_Row]:
     """Return the commitments to one machine; one without a term where none is on record."""
     if not of_machine["term"].isin(list(commit.TERM_WEEKS)).any():
         return [{"term": "", "pays": False}]
     need = commit.Need(weeks, is_certain=True)
     table = commit.break_even_table(commit.machine_prices(of_machine, None), need)
-    hourly_usd = float(own["on_demand_usd_per_hour"])  # type: ignore[arg-type]
-    saved = hourly_usd * (1 - table["utilisation"]) * HOURS_PER_WEEK * own["instances"]
+    by_the_hour = of_machine.loc[of_machine["term"] == "", "price_usd_per_hour"]
+    hourly_usd = float(by_the_hour.min())
+    saved = hourly_usd * (1 - table["utilisation"]) * HOURS_PER_WEEK * instances
     return [
         {
             "term": term,

@@ -102,7 +102,7 @@ def in_short(figures: pd.DataFrame, plan: pd.DataFrame, *, weeks: float) -> str:
         Of the plan.
     """
     value = figures.set_index("name")["value"]
-    stressed = figures.set_index("name").loc["stressed", "meaning"]
+    stressed = figures.set_index("name")["meaning"]["stressed"]
     side = "within" if value["expected_cost"] <= value["budget"] else "over"
     return (
         f"**Rent {rented_in_words(plan)}**: {value['gpus']:,.0f} GPUs, expected to cost "

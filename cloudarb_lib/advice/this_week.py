@@ -71,9 +71,9 @@ def _otherwise(runner_up: pd.Series) -> str:
 
 def _machines(rows: pd.DataFrame) -> str:
     parts = [
-        f"{row.instances:,.4g} x {offer_in_words(row.offer_id)} for {row.workload} "
-        f"({dollars(row.expected_cost_usd)})"
-        for row in rows.itertuples()
+        f"{row['instances']:,.4g} x {offer_in_words(row['offer_id'])} for {row['workload']} "
+        f"({dollars(row['expected_cost_usd'])})"
+        for _, row in rows.iterrows()
     ]
     return "; ".join(parts)
 

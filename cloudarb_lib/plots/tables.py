@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -49,20 +49,20 @@ class ShownTable:
     @property
     def html(self) -> str:
         """The table and its link."""
-        head = "".join(f"<th{self._style(name)}>{html.escape(name)}</th>" for name in self.texts)
+        heads = [f"<th{self._style(name)}>{html.escape(name)}</th>" for name in self.is_number]
         many = " many" if len(self.texts.columns) > MOST_ON_A_PHONE else ""
-        rows = "".join(self._row(values) for values in self.texts.to_dict("records"))
+        rows = "".join(map(self._row, self.texts.itertuples(index=False)))
         csv = base64.b64encode(self.source.to_csv(index=False).encode()).decode()
         link = f'<a download="{self.name}.csv" href="data:text/csv;base64,{csv}">CSV</a>'
         return (
-            f'<div class="people{many}"><table><thead><tr>{head}</tr></thead>'
+            f'<div class="people{many}"><table><thead><tr>{"".join(heads)}</tr></thead>'
             f"<tbody>{rows}</tbody></table>{link}</div>"
         )
 
-    def _row(self, values: dict[str, str]) -> str:
+    def _row(self, row: Iterable[str]) -> str:
         cells = [
             f'<td data-name="{html.escape(name)}"{self._style(name)}>{html.escape(text)}</td>'
-            for name, text in values.items()
+            for name, text in zip(self.is_number, row, strict=True)
         ]
         return f"<tr>{''.join(cells)}</tr>"
 
@@ -93,7 +93,8 @@ def shown(
     """
     named = [level for level in frame.index.names if level]
     whole = frame.reset_index(drop=not named)
-    columns = columns or {column: plain_name(str(column)) for column in whole}
+    whole = whole.rename(columns=str)
+    columns = columns or {column: plain_name(column) for column in map(str, whole)}
     source = whole[list(columns)]
     texts = {title: _texts(whole, column) for column, title in columns.items()}
     is_number = {

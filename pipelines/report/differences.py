@@ -42,20 +42,27 @@ class Differences:
 
 def compare(before: Run, after: Run, reports: Path) -> Differences:
     """Return what differs between two runs."""
-    plans = [load_table("plan", reports / run["run_id"]) for run in (before, after)]
-    offers = [load_table("offers", reports / run["run_id"]) for run in (before, after)]
+    plans = _tables("plan", before, after, reports)
+    offers = _tables("offers", before, after, reports)
     figures = [headline(run, reports) for run in (before, after)]
     plan = pd.DataFrame()
     parts = {}
-    if plans[0] is not None and plans[1] is not None:
-        plan = allocate.changes(plans[0], plans[1])
-        if offers[0] is not None and offers[1] is not None and len(figures[0]) * len(figures[1]):
-            total = [float(table.loc["expected_cost", "value"]) for table in figures]
+    if plans:
+        plan = allocate.changes(*plans)
+        if offers and len(figures[0]) and len(figures[1]):
+            total = [float(table["value"]["expected_cost"]) for table in figures]
             parts = _parts(plans, offers, total[1] - total[0])
     causes = _causes(before, after)
     if parts.get(_PRICES) and "prices" not in causes:
         causes["prices"] = "list prices of what was rented"
     return Differences(causes, _figures(*figures), parts, plan)
+
+
+def _tables(name: str, before: Run, after: Run, reports: Path) -> list[pd.DataFrame]:
+    """Return a table of both runs; nothing where one of them lacks it."""
+    found = [load_table(name, reports / run["run_id"]) for run in (before, after)]
+    both = [table for table in found if table is not None]
+    return both if len(both) == len(found) else []
 
 
 _PRICES = "the same machines at the new list prices"
@@ -137,7 +144,7 @@ def in_words(found: Differences) -> list[str]:
         lines.append(f"so what changed is by {next(iter(found.causes))} alone")
     lines += [f"{part}: {_signed(usd)}" for part, usd in found.parts.items()]
     lines += [
-        f"{row.workload}: {row.before:,.4g} -> {row.now:,.4g} x {offer_in_words(row.offer_id)}"
+        f"{row.workload}: {row.before:,.4g} -> {row.now:,.4g} x {offer_in_words(str(row.offer_id))}"
         for row in found.plan.itertuples()
     ]
     if found.plan.empty:

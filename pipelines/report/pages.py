@@ -93,7 +93,7 @@ def write_index(reports: Path) -> None:
         run["figures"] = runs.figures(table, table.iloc[:0])[:SHOWN_IN_INDEX]
         if len(table):
             so_far = costs.setdefault(runs.configuration(run), [])
-            so_far.append(float(table.loc["expected_cost", "value"]))
+            so_far.append(float(table["value"]["expected_cost"]))
             run["spark"] = runs.sparkline(so_far[-MOST_IN_SPARKLINE:])
     write_text(reports / "index.html", render(kind="index", runs=found))
 

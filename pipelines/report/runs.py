@@ -89,10 +89,11 @@ def headline(run: Run, reports: Path) -> pd.DataFrame:
 def figures(now: pd.DataFrame, before: pd.DataFrame) -> list[Figure]:
     """Return headline figures (``headline``) with their changes since another run."""
     found = []
+    then = before["value"].dropna().to_dict()
     for name, row in now.iterrows():
         change = ""
-        if name in before.index and pd.notna(before.loc[name, "value"]):
-            change = change_in_words(row["value"] - before.loc[name, "value"], row["unit"])
+        if name in then:
+            change = change_in_words(row["value"] - then[name], row["unit"])
         text = in_unit(row["value"], row["unit"]) if pd.notna(row["value"]) else "not known"
         found.append(Figure(str(row["meaning"]), text, change))
     return found
