@@ -220,6 +220,43 @@ SKYPILOT_TASK = {
 }
 """What of SkyPilot's task schema (sky/utils/schemas.py, ALL_CLOUDS and CLUSTER_NAME_VALID_REGEX of
 sky/skylet/constants.py) our tasks may use; clouds are those of it whose prices the record holds."""
+DSTACK_FLEET = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["type", "name", "nodes", "backends", "resources"],
+    "properties": {
+        "type": {"const": "fleet"},
+        "name": {"type": "string", "pattern": "^[a-z][a-z0-9-]{1,40}$"},
+        "nodes": {"type": "integer", "minimum": 1},
+        "placement": {"enum": ["any", "cluster"]},
+        "backends": {
+            "type": "array",
+            "items": {
+                "enum": [
+                    "aws",
+                    "azure",
+                    "gcp",
+                    "lambda",
+                    "nebius",
+                    "runpod",
+                    "vastai",
+                    "verda",
+                    "vultr",
+                ]
+            },
+        },
+        "regions": {"type": "array", "items": {"type": "string"}},
+        "instance_types": {"type": "array", "items": {"type": "string"}},
+        "resources": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"gpu": {"type": "string", "pattern": "^[A-Z0-9]+(:[0-9]+GB)?:[0-9]+$"}},
+        },
+        "spot_policy": {"enum": ["spot", "on-demand", "auto"]},
+    },
+}
+"""What of dstack's fleet configuration (InstanceGroupParams, BackendType and the rule of resource
+names of its models) our fleets may use."""
 
 
 def past_run(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib import allocate
+from cloudarb_lib.allocate.problem.held import HELD, machine_held
 from cloudarb_lib.allocate.problem.moves import MOVE
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.units import HOURS_PER_WEEK
@@ -80,7 +81,12 @@ def move_or_stay(
     InfeasibleError
         Where no plan keeps the limits, with what would mend it.
     """
-    gone = _gone(demand, market)
+    if not demand.current:
+        raise ParameterError(
+            "nothing runs now: the demand has no 'current'.",
+            "List offers and instances under current, or name the folder of the last plan.",
+        )
+    gone = no_longer_offered(demand, market)
     hours = weeks * HOURS_PER_WEEK
     problem = allocate.build_problem(
         demand, market.offers, limits=limits, assumptions=assumptions, hours=hours
@@ -150,27 +156,34 @@ def placements_table(current: tuple[allocate.Placement, ...], hours: float) -> p
     return pd.DataFrame(rows, columns=["offer_id", "workload", "period", "instances", "hours"])
 
 
-def _gone(demand: allocate.Demand, market: Market) -> tuple[str, ...]:
-    """Say of each offer that runs now and is not offered any more why."""
-    if not demand.current:
-        raise ParameterError(
-            "nothing runs now: the demand has no 'current'.",
-            "List offers and instances under current, or name the folder of the last plan.",
-        )
+def no_longer_offered(demand: allocate.Demand, market: Market) -> tuple[str, ...]:
+    """Say of each offer that runs now (``demand.current``) and is not offered any more why.
+
+    Raises
+    ------
+    DemandError
+        For an offer that is not on record.
+    """
     states = market.states.assign(offer_id=market.states["offer_id"].astype(str))
     reasons = states.set_index("offer_id")["reason"]
     offered = set(market.offers["offer_id"].astype(str))
-    gone = []
-    for offer in dict.fromkeys(placement.offer for placement in demand.current):
-        if offer not in reasons.index:
-            raise ParameterError(
+    gone = {}
+    for number, placement in enumerate(demand.current):
+        offer = placement.offer
+        if offer.endswith(HELD):
+            held = {commitment.machine for commitment in demand.commitments}
+            if machine_held(offer) not in held:
+                gone[offer] = f"{offer} is not held any more"
+        elif offer not in reasons.index:
+            raise allocate.DemandError(
+                ("current", number, "offer"),
                 f"current: no offer {offer!r} on record{did_you_mean(offer, list(reasons.index))}.",
                 "Write it as provider/region/zone/instance type/option/term; empty parts stay "
                 "empty.",
             )
-        if offer not in offered:
-            gone.append(f"{offer} is not offered: {reasons[offer]}")
-    return tuple(gone)
+        elif offer not in offered:
+            gone[offer] = f"{offer} is not offered: {reasons[offer]}"
+    return tuple(gone.values())
 
 
 def _moving_usd(problem: allocate.Problem, best: allocate.Plan) -> float:

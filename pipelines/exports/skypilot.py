@@ -7,11 +7,12 @@ https://github.com/skypilot-org/skypilot-catalog
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from pipelines.exports.launches import Row, gpus_each, launches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,20 +27,19 @@ CLOUDS = {
     "runpod": "runpod",
 }
 """Our providers by their names in SkyPilot (ALL_CLOUDS of sky/skylet/constants.py)."""
-_OWN_MACHINES = ("aws", "azure", "gcp")
+OWN_MACHINES = ("aws", "azure", "gcp")
 """Clouds whose machines we name as they do; elsewhere GPU model and number tell the machine."""
 
 
-def write_tasks(table: pd.DataFrame, folder: Path) -> tuple[int, list[str]]:
-    """Write a SkyPilot task for each row of a plan.
-
-    ``resources.any_of`` names the planned offer first, then the workload's other offers with as
-    many GPUs a machine: what else may serve where the first is sold out.
+def write_tasks(
+    table: pd.DataFrame, folder: Path, jobs: Mapping[str, int] | None = None
+) -> tuple[int, list[str]]:
+    """Write the SkyPilot tasks of a plan.
 
     Parameters
     ----------
-    table : DataFrame
-        Table ``plan``.
+    table, jobs
+        As of ``tasks``.
     folder : Path
         Where the tasks go, a file each; made if need be.
 
@@ -51,64 +51,56 @@ def write_tasks(table: pd.DataFrame, folder: Path) -> tuple[int, list[str]]:
     import yaml
 
     folder.mkdir(parents=True, exist_ok=True)
-    found, unknown = tasks(table)
+    found, unknown = tasks(table, jobs)
     for task in found:
         text = yaml.safe_dump(task, sort_keys=False)
         (folder / f"{task['name']}.yaml").write_text(text, encoding="utf-8")
     return len(list(folder.glob("*.yaml"))), unknown
 
 
-def tasks(table: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return a SkyPilot task for each row of a plan.
+def tasks(
+    table: pd.DataFrame, jobs: Mapping[str, int] | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return a SkyPilot task for each row of a plan, and one for each job that stays together.
+
+    ``resources.any_of`` names the planned offer first, then the workload's other offers with as
+    many GPUs a machine: what else may serve where the first is sold out.
 
     Parameters
     ----------
     table : DataFrame
-        Table ``plan``.
+        Table ``plan``, of one period.
+    jobs : mapping of str to int, optional
+        Workloads whose jobs each stay together, and how many jobs they are.
 
     Returns
     -------
     tuple of list of dict and list of str
         The tasks, and the providers that SkyPilot does not know.
     """
-    from cloudarb_lib.allocate import is_idle
-
     found = []
-    rented = table[(table["instances"] > 0) & ~is_idle(table)]
-    launchable = rented["provider"].isin(CLOUDS)
-    for workload, rows in rented[launchable].groupby("workload"):
-        places = [_place(row) for row in rows.to_dict("records")]
-        for number, (place, nodes) in enumerate(zip(places, rows["instances"], strict=True), 1):
-            name = f"{re.sub('[^A-Za-z0-9.-]+', '-', str(workload)).strip('-.')}-{number}"
-            any_of = [place, *_alternatives(place, places)]
-            resources = {"any_of": any_of}
-            found.append({"name": name, "num_nodes": int(nodes), "resources": resources})
-    return found, sorted(rented.loc[~launchable, "provider"].unique())
+    unknown = set()
+    for launch in launches(table, jobs):
+        if launch.provider not in CLOUDS:
+            unknown.add(launch.provider)
+            continue
+        places = [_place(row) for row in launch.kinds if row["provider"] in CLOUDS]
+        resources = {"any_of": places}
+        found.append({"name": launch.name, "num_nodes": launch.nodes, "resources": resources})
+    return found, sorted(unknown)
 
 
-def _place(row: dict[Any, Any]) -> dict[str, object]:
+def _place(row: Row) -> dict[str, object]:
     """Return an entry of SkyPilot's ``any_of`` for a row of a plan."""
     provider, region, zone, machine, option, _ = str(row["offer_id"]).split("/")
     model = "A100" if row["gpu_model"] == "A100-40GB" else row["gpu_model"]  # SkyPilot's name
     where = [name for name in (region, zone) if name and region != "unstated"]
     return {
         "infra": "/".join([CLOUDS[provider], *where]),
-        **({"instance_type": machine} if provider in _OWN_MACHINES else {}),
-        "accelerators": f"{model}:{row['gpus'] / row['instances']:g}",
+        **({"instance_type": machine} if provider in OWN_MACHINES else {}),
+        "accelerators": f"{model}:{gpus_each(row):g}",
         "use_spot": option == "spot",
     }
-
-
-def _alternatives(
-    place: dict[str, object], places: list[dict[str, object]]
-) -> list[dict[str, object]]:
-    """Return the other places with as many GPUs a machine."""
-    size = str(place["accelerators"]).split(":")[1]
-    return [
-        other
-        for other in places
-        if other != place and str(other["accelerators"]).endswith(f":{size}")
-    ]
 
 
 CATALOGUE_COLUMNS = (

@@ -11,6 +11,15 @@ from cloudarb_lib.allocate.demand import Commitment, DemandError
 from cloudarb_lib.base.errors import did_you_mean
 from cloudarb_lib.market.places import machines, regions
 
+HELD = "/reserved/held"
+"""How the offer that stands for a commitment held ends: purchase option and term."""
+
+
+def machine_held(offer_id: str) -> str:
+    """Return provider/region/instance type of the offer that stands for a commitment held."""
+    provider, region, _, machine, _, _ = offer_id.split("/")
+    return f"{provider}/{region}/{machine}"
+
 
 def held_offer(commitment: Commitment, offers: pd.DataFrame, *, number: int) -> pd.DataFrame:
     """Return the offer (one row) that a commitment stands for; it needs no price on offer.
@@ -44,7 +53,7 @@ def held_offer(commitment: Commitment, offers: pd.DataFrame, *, number: int) -> 
     else:
         row |= _machine(provider, machine, offers, commitment, number)
     row |= {
-        "offer_id": f"{provider}/{region}//{machine}/reserved/held",
+        "offer_id": f"{provider}/{region}//{machine}{HELD}",
         "provider": provider,
         "region": region,
         "zone": "",

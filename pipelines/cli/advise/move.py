@@ -10,6 +10,7 @@ import typer
 
 from pipelines.cli.advise.asking import MarketOptions, market_of
 from pipelines.cli.manual import with_options
+from pipelines.cli.plan_folder import last_plan
 from pipelines.exit_codes import DONE
 
 
@@ -44,18 +45,11 @@ def move(options: MoveOptions) -> int:
     """
     from cloudarb_lib.advice import move as library
     from cloudarb_lib.allocate import load_demand
-    from cloudarb_lib.base.errors import ParameterError
     from cloudarb_lib.tables.assumptions import load_assumptions
-    from cloudarb_lib.tables.run_tables import load_table
 
     demand = load_demand(options.demand)
     if options.last_plan is not None:
-        plan = load_table("plan", options.last_plan)
-        if plan is None:
-            raise ParameterError(
-                f"{options.last_plan} holds no plan.", "Name the folder given to --out."
-            )
-        demand = library.with_current(demand, plan)
+        demand = library.with_current(demand, last_plan(options.last_plan))
     market = market_of(options, options.providers)
     advice = library.move_or_stay(demand, market, load_assumptions(), weeks=options.weeks)
     print(library.in_words(advice, weeks=options.weeks))

@@ -1,0 +1,98 @@
+"""The folder of a plan: whether it can be written, what lies there, and what an older plan left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudarb_lib.base.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDERS = ("tables", "sky", "dstack")
+FILES = ("plan.csv", "plan.txt", "changes.csv")
+_OF_AN_EARLIER_PLAN = (
+    "tables/plan.parquet",
+    "tables/plan_summary.parquet",
+    "tables/plan_runners_up.parquet",
+    "tables/frontier_*.parquet",
+    "tables/assumptions.parquet",
+    "tables/offer_states.parquet",
+    *FILES,
+    "sky/*.yaml",
+    "dstack/*.dstack.yml",
+)
+"""Files that go before a new plan is written, which they would mix with."""
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Raise where a plan could not be written, before it is looked for.
+
+    Parameters
+    ----------
+    out : Path
+        The folder, which need not exist.
+
+    Raises
+    ------
+    ParameterError
+        For a file where a folder should be, or a folder where a file should be, and for a folder
+        that this user may not write into.
+    """
+    for folder in (out, *(out / name for name in FOLDERS)):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise ParameterError(f"--out {there} is a file.", "Name a folder.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ParameterError(
+                f"--out: nothing can be written into {there}.",
+                "Name a folder that you may write into.",
+            )
+    for name in FILES:
+        if (out / name).is_dir():
+            raise ParameterError(f"--out: {out / name} is a folder.", "Name another folder.")
+
+
+def write_plan(table: pd.DataFrame, out: Path) -> None:
+    """Write the plan as a table and as CSV, in place of an earlier one and what explained it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table ``plan``.
+    out : Path
+        The folder; made if need be.
+    """
+    from cloudarb_lib.tables import run_tables
+
+    for pattern in _OF_AN_EARLIER_PLAN:
+        for old in out.glob(pattern):
+            old.unlink()
+    run_tables.save_table(table, "plan", out)
+    write_csv(table, out / "plan.csv")
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
+    from cloudarb_lib.base.files import replaced
+
+    with replaced(path) as unfinished:
+        table.to_csv(unfinished, index=False)
+
+
+def last_plan(folder: Path) -> pd.DataFrame:
+    """Return table ``plan`` of a folder.
+
+    Raises
+    ------
+    ParameterError
+        Where there is none.
+    """
+    from cloudarb_lib.tables.run_tables import load_table
+
+    plan = load_table("plan", folder)
+    if plan is None:
+        raise ParameterError(f"{folder} holds no plan.", "Name the folder given to --out.")
+    return plan
