@@ -38,10 +38,11 @@ def _lines(plan: Plan, ends_h: list[float], left_undone: list[str]) -> Iterator[
         f"{plan.gap:.2%} above the best."
     )
     starts = [0.0, *weeks[:-1]]
-    for period, rows in plan.table.groupby("period"):
+    for period, (start, end) in enumerate(zip(starts, weeks, strict=True)):
+        rows = plan.table[plan.table["period"] == period]
         if len(weeks) > 1:
             yield ""
-            yield f"From week {starts[int(period)]:g} to week {weeks[int(period)]:g}"
+            yield f"From week {start:g} to week {end:g}"
         for workload, mine in rows.groupby("workload"):
             yield ""
             yield f"{workload}: {mine['gpus'].sum():g} GPUs, {_usd(mine):,.0f} USD"
