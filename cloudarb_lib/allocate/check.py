@@ -9,7 +9,7 @@ import numpy as np
 from cloudarb_lib.allocate.problem.limits import limits_of, stated_limits
 from cloudarb_lib.allocate.problem.limits.together import further_places_usd
 from cloudarb_lib.allocate.problem.model import Consumption, Problem, Use
-from cloudarb_lib.allocate.problem.row import ELASTIC
+from cloudarb_lib.allocate.problem.row import NOT_PAID
 
 TOLERANCE = 1e-6
 """Relative: what a limit may be exceeded by before a plan counts as breaking it."""
@@ -96,9 +96,9 @@ def _broken(problem: Problem, uses: list[Use]) -> list[str]:
 def _objective_usd(plan: Consumption) -> float:
     """Return the expected cost, the worth of what is left undone, and what is paid for excess."""
     problem = plan.problem
-    is_elastic = np.array([row.kind == ELASTIC for row in problem.rows], bool)
+    is_not_paid = np.array([row.kind in NOT_PAID for row in problem.rows], bool)
     unmet = np.maximum(problem.need - plan.served, 0.0)
     undone = unmet > TOLERANCE * np.maximum(1.0, problem.need)
     objective = plan.cost_usd + float(unmet[undone] @ problem.unmet_usd[undone])
-    objective += plan.charges_usd[is_elastic].sum() + further_places_usd(problem, plan.counts)
+    objective += plan.charges_usd[is_not_paid].sum() + further_places_usd(problem, plan.counts)
     return objective + sum(limit.excess_charge_usd(plan) for limit in stated_limits(problem))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.plan import Plan, counts_of, is_idle
-from cloudarb_lib.allocate.problem.model import Problem
+from cloudarb_lib.allocate.problem.model import Consumption, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def difference(plan: Plan, before: pd.DataFrame) -> Difference:
     periods = int(problem.slots["period"].max()) + 1
     goes_on = pd.concat([first.assign(period=period) for period in range(periods)])
     kept_counts = counts_of(problem, goes_on)
-    kept = check(problem, kept_counts)
+    broken = check(problem, kept_counts).broken
     machines = {
         "machines_before": first.groupby(_KEYS)["instances"].sum(),
         "machines_now": _machines(problem, plan.counts),
@@ -67,11 +67,11 @@ def difference(plan: Plan, before: pd.DataFrame) -> Difference:
     same = table["machines_before"].eq(table["machines_now"])
     same &= table["usd_before"].sub(table["usd_now"]).abs().lt(0.01)
     gone = [f"{offer} is not offered any more" for _, offer in table.index[is_gone]]
-    must = (*gone, *(() if gone else kept.broken))
+    must = (*gone, *(() if gone else broken))
     return Difference(
         table=table[~same].sort_index().reset_index(names=_KEYS),
-        keep_usd=np.nan if must else kept.objective_usd,
-        now_usd=plan.objective_usd,
+        keep_usd=np.nan if must else Consumption(problem, kept_counts).cost_usd,
+        now_usd=Consumption(problem, plan.counts).cost_usd,
         must=must,
     )
 

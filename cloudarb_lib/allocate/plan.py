@@ -10,6 +10,7 @@ import pandas as pd
 from cloudarb_lib.allocate.check import Verdict, check
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.model import Problem
+from cloudarb_lib.allocate.problem.row import NOT_PAID
 from cloudarb_lib.base.errors import InfeasibleError, SolveError
 
 _COLUMNS = [
@@ -129,7 +130,7 @@ class Plan:
         fee = problem.fee_usd
         borne = cost * (fee / np.where(total > 0, total, 1.0))[site]
         for row, usd in zip(problem.rows, self.verdict.charges_usd, strict=True):
-            if usd > 0:
+            if usd > 0 and row.kind not in NOT_PAID:
                 added = np.maximum(row.values * units[row.at], 0.0)
                 np.add.at(borne, row.at, usd * added / added.sum())
         return borne

@@ -34,7 +34,7 @@ def plan_in_words(plan: Plan, ends_h: list[float], left_undone: list[str]) -> st
 def _lines(plan: Plan, ends_h: list[float], left_undone: list[str]) -> Iterator[str]:
     weeks = [end / HOURS_PER_WEEK for end in ends_h]
     yield (
-        f"Plan for {weeks[-1]:g} weeks: {plan.objective_usd:,.0f} USD expected, at most "
+        f"Plan for {weeks[-1]:g} weeks: {_usd(plan.table):,.0f} USD expected, at most "
         f"{plan.gap:.2%} above the best."
     )
     starts = [0.0, *weeks[:-1]]

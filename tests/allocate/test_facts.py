@@ -264,6 +264,9 @@ def test_work_that_is_worth_being_early_is_done_first():
     assert set(patient.table["period"]) == {1}
     hurried = allocate.solve(problem_of(early, **given))
     assert set(hurried.table["period"]) == {0}
+    rent_usd = 17 * WEEK_H * REWORK * hurried.table["instances"].sum()
+    assert hurried.table["expected_cost_usd"].sum() == pytest.approx(rent_usd, rel=0.01)
+    assert hurried.objective_usd > hurried.table["expected_cost_usd"].sum() + 100
     facts = allocate.summary(hurried).set_index("fact")
     assert facts.loc["mean wait of w", "value"] == pytest.approx(0.5, rel=0.02)
 

@@ -209,7 +209,8 @@ class Workload:
     early_usd_per_gpu_hour_week: Annotated[
         NotNegative,
         key(
-            "what it is worth to have work with a deadline done a week earlier",
+            "what it is worth to have work with a deadline done a week earlier; decides between "
+            "plans, and is no part of their cost",
             example="0.05 USD per GPU-hour and week",
             unit="USD per GPU-hour and week",
             alias="early",

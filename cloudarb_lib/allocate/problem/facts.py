@@ -15,12 +15,9 @@ from cloudarb_lib.allocate.problem.limits.sums import (
     SteadyShares,
     TeamBudgets,
 )
-from cloudarb_lib.allocate.problem.row import Row
+from cloudarb_lib.allocate.problem.row import WAIT, Row
 from cloudarb_lib.allocate.problem.scope import named_by
 from cloudarb_lib.base.units import HOURS_PER_WEEK
-
-WAIT = "wait"
-"""Kind of the rows that charge for work that is done later than it might be."""
 
 
 def stated_rows(

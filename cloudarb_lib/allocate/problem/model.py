@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import InstanceOf
 
 from cloudarb_lib.allocate.demand.limit_figures import LimitFigures
-from cloudarb_lib.allocate.problem.row import ELASTIC, Key, Row
+from cloudarb_lib.allocate.problem.row import NOT_PAID, Key, Row
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.measures import conditional_value_at_risk, value_at_risk
 from cloudarb_lib.base.records import record
@@ -304,7 +304,7 @@ class Consumption:
         """Expected cost: rent, certain costs, fees of the sites used and charges."""
         problem = self.problem
         is_used = np.bincount(problem.site_of, self.counts, len(problem.sites)) > 0
-        is_paid = np.array([row.kind != ELASTIC for row in problem.rows], bool)
+        is_paid = np.array([row.kind not in NOT_PAID for row in problem.rows], bool)
         charges = self.charges_usd[is_paid].sum()
         return float(self.counts @ problem.unit_cost + problem.fee_usd @ is_used + charges)
 

@@ -10,6 +10,10 @@ from cloudarb_lib.base.errors import DataError
 
 ELASTIC = "elastic"
 """Kind of a row that only charges for what is beyond a limit: no cost of a plan."""
+WAIT = "wait"
+"""Kind of the rows that charge for work that is done later than it might be."""
+NOT_PAID = (ELASTIC, WAIT)
+"""Kinds of rows whose charges decide between plans, and are no money that a plan costs."""
 Key = tuple[str, object]
 """What tells one limit from all others: its kind, and which of that kind it is."""
 DEAR = 1e4

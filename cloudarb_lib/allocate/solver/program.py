@@ -16,7 +16,7 @@ from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
 from cloudarb_lib.allocate.problem.limits.together import PLACE_USD, PlaceSwitches, Together
 from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.allocate.problem.row import ELASTIC, Key, Row
+from cloudarb_lib.allocate.problem.row import NOT_PAID, Key, Row
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp
 
 _MANY_SIZES = 8
@@ -239,7 +239,7 @@ def _add_sum(program: _Program, row: Row, columns: _Columns) -> np.ndarray:
         if not row.on_usage:
             most = float(np.maximum(row.values * columns.most[row.at], 0.0).sum())
         charges = _add_charge(program, row, summed, most)
-        if row.kind != ELASTIC:
+        if row.kind not in NOT_PAID:
             return charges
     return np.zeros(0, int)
 
