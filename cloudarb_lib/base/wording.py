@@ -32,9 +32,11 @@ def number(value: float) -> str:
 
 
 def in_unit(value: float, unit: str) -> str:
-    """Return a figure with its unit: $1,225,100, 4.4 %, 109 GPU, 0.0003 1/h."""
+    """Return a figure with its unit: $1,225,100, 4.4 %, 109 GPUs, 0.0003 1/h."""
     if unit == "USD":
         return dollars(value)
+    if unit == "GPU":
+        unit = "GPU" if value == 1 else "GPUs"
     return percent(100 * value) if unit == "share" else f"{number(value)} {unit}".rstrip()
 
 

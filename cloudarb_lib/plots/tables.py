@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.wording import day, dollars, in_unit, number, percent
 from cloudarb_lib.market.explore import offer_in_words, provider_name
 
@@ -49,6 +50,8 @@ class ShownTable:
     @property
     def html(self) -> str:
         """The table and its link."""
+        if self.source.empty:
+            return '<p class="people">Nothing to show.</p>'
         heads = [f"<th{self._style(name)}>{html.escape(name)}</th>" for name in self.is_number]
         many = " many" if len(self.texts.columns) > MOST_ON_A_PHONE else ""
         rows = "".join(map(self._row, self.texts.itertuples(index=False)))
@@ -90,12 +93,21 @@ def shown(
     ShownTable
         Amounts of ``*_usd`` in dollars, ``*_pct`` and shares in percent, times as days, offers in
         words, other figures to three digits.
+
+    Raises
+    ------
+    ParameterError
+        Where two columns are called the same.
     """
     named = [level for level in frame.index.names if level]
     whole = frame.reset_index(drop=not named)
     whole = whole.rename(columns=str)
     columns = columns or {column: plain_name(column) for column in map(str, whole)}
     source = whole[list(columns)]
+    titles = list(columns.values())
+    for title in titles:
+        if titles.count(title) > 1:
+            raise ParameterError(f"two columns of table {name!r} are called {title!r}.")
     texts = {title: _texts(whole, column) for column, title in columns.items()}
     is_number = {
         title: pd.api.types.is_numeric_dtype(source[column]) for column, title in columns.items()

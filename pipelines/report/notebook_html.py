@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from plotly.utils import PlotlyJSONEncoder
+
+from cloudarb_lib.plots.style import TEMPLATE
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 _WIDGET = "application/vnd.jupyter.widget-view+json"  # progress bars, of no use on a page
 FOR_TESTS = "nbval-check-output"
 """Tag of the cells whose output tests compare."""
+HOUSE_TEMPLATE = json.dumps(TEMPLATE.to_plotly_json(), cls=PlotlyJSONEncoder)
+"""The look of all figures, which a page carries once instead of in each."""
 _FIGURE_HEIGHT = 420
 _MARGIN_TOP = 14
 _MARGIN_TOP_ANNOTATED = 36
@@ -111,6 +116,8 @@ def _figure(figure: dict[str, Any]) -> str:
     top = _MARGIN_TOP_ANNOTATED if annotated_above else _MARGIN_TOP
     layout |= {"autosize": True, "margin": {**layout.get("margin", {}), "t": top}}
     layout.pop("width", None)
+    if layout.get("template") == json.loads(HOUSE_TEMPLATE):
+        del layout["template"]  # the page has it once
     height = int(layout.get("height") or _FIGURE_HEIGHT)
     content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     return (

@@ -14,7 +14,7 @@ import jinja2
 from cloudarb_lib.plots.style import FONT
 from pipelines.report import FOLDER, runs
 from pipelines.report.differences import compare, in_words
-from pipelines.report.notebook_html import notebook_body
+from pipelines.report.notebook_html import HOUSE_TEMPLATE, notebook_body
 from pipelines.report.paper import write_pdf
 from pipelines.report.runs import Run
 from pipelines.run.files import read_json, write_text
@@ -121,6 +121,7 @@ def render(**values: Any) -> str:
         "titles": {**{name: stage.title for name, stage in STAGES.items()}, "run": "Run"},
         "font": FONT,
         "css": (FOLDER / "report.css").read_text(encoding="utf-8"),
+        "look": HOUSE_TEMPLATE,
         "draw": (FOLDER / "report.js").read_text(encoding="utf-8"),
         "plotly": _plotly_script(),
     }

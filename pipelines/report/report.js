@@ -1,7 +1,8 @@
 // Draws the figures of a page; on a phone and on paper within the width there is.
 const NARROW = matchMedia("(max-width: 640px)").matches;
 const PAPER_PX = 700;
-const PAPER_HEIGHT_PX = 300;
+const PAPER_HEIGHT_PX = 230;
+const TEMPLATE = JSON.parse(document.getElementById("template").textContent);
 const BAR = matchMedia("(hover: hover)").matches ? "hover" : false;
 
 function wrapped(text, width) {
@@ -52,6 +53,7 @@ function forPhone(figure) {
 
 function draw(box) {
   const figure = JSON.parse(box.nextElementSibling.textContent);
+  figure.layout.template ??= TEMPLATE;
   if (NARROW) forPhone(figure);
   Plotly.newPlot(box, figure.data, figure.layout,
     {responsive: true, displaylogo: false, displayModeBar: NARROW ? false : BAR});

@@ -70,10 +70,11 @@ def configuration(run: Run) -> str:
 
 
 def run_before(run: Run, reports: Path) -> Run | None:
-    """Return the last run of the same configuration before this one that succeeded."""
+    """Return the last run of the same configuration before this one that has headline figures."""
     for other in all_runs(reports):
         same = configuration(other) == configuration(run) and other["status"] == "succeeded"
-        if same and str(other["started_at"]) < str(run["started_at"]):
+        earlier = str(other["started_at"]) < str(run["started_at"])
+        if same and earlier and len(headline(other, reports)):
             return other
     return None
 
@@ -104,7 +105,7 @@ def change_in_words(change: float, unit: str) -> str:
     if unit == "share":
         return f"{100 * change:+.1f} points" if abs(change) >= 0.0005 else "unchanged"
     text = in_unit(abs(change), unit)
-    if not text.strip("$0. %dayGPU"):
+    if not text.strip("$0. %daysGPU"):
         return "unchanged"
     return f"{'+' if change > 0 else '-'}{text}"
 

@@ -63,7 +63,7 @@ def test_the_verdict_names_the_dearest_and_says_on_which_side_of_the_budget_it_i
     said = advice.in_short(figures(), PLAN, weeks=13)
     assert "4 x a3-highgpu-8g in us-a on demand (GCP)" in said
     assert "within the budget of $1,100" in said
-    assert "spot is taken every 2 days" in said
+    assert "spot is taken away every 2 days" in said
     assert "over the budget" in advice.in_short(figures(budget=900.0), PLAN, weeks=13)
     assert advice.rented_in_words(PLAN, most=1).endswith("and 3 more machines")
 

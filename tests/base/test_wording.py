@@ -23,7 +23,7 @@ from cloudarb_lib.base import wording
         (wording.number(0.0003), "0.0003"),
         (wording.in_unit(0.044, "share"), "4.4 %"),
         (wording.in_unit(20_000, "USD"), "$20,000"),
-        (wording.in_unit(109, "GPU"), "109 GPU"),
+        (wording.in_unit(109, "GPU"), "109 GPUs"),
     ],
 )
 def test_figures_read_as_people_write_them(told, expected):

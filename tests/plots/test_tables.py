@@ -7,6 +7,7 @@ import re
 import pandas as pd
 import pytest
 
+from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.plots import tables
 
 FRAME = pd.DataFrame(
@@ -66,3 +67,10 @@ def test_an_index_with_a_name_is_a_column_and_rows_of_many_can_be_set_below_each
     few = tables.shown(by_name, {"provider": "who", "instances": "machines"})
     assert 'class="people"' in few.html
     assert repr(few).split("\n")[0].split() == ["who", "machines"]
+
+
+def test_two_columns_of_one_name_are_refused_and_no_rows_are_said():
+    twice = pd.DataFrame({"cost": [1.0], "cost_usd": [2.0]})
+    with pytest.raises(ParameterError, match="two columns of table 'table' are called 'cost'"):
+        tables.shown(twice)
+    assert "Nothing to show" in tables.shown(FRAME[:0]).html
