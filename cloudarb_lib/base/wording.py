@@ -14,7 +14,8 @@ def dollars(value: float) -> str:
     sign = "-" if value < 0 else ""
     if size >= _ROUND_FROM_USD:
         return f"{sign}${100 * round(size / 100):,}"
-    return f"{sign}${size:,.0f}" if size >= 100 else f"{sign}${size:,.2f}"
+    is_whole = size >= 100 or size == 0
+    return f"{sign}${size:,.0f}" if is_whole else f"{sign}${size:,.2f}"
 
 
 def percent(value: float) -> str:

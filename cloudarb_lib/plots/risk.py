@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
+from cloudarb_lib.market.explore import offer_in_words, provider_name
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure
 from cloudarb_lib.risk.backtest import TRUSTED
 from cloudarb_lib.risk.cost import PlanCost
@@ -65,6 +66,7 @@ def contribution_bars(table: pd.DataFrame) -> go.Figure:
     """Return shares of expected cost and of CVaR of the ten largest ``contributions``."""
     shares = table[["expected_cost_usd", "component_cvar_usd"]]
     shares = shares.set_axis(["expected cost", "CVaR"], axis=1)
+    shares = shares.rename(index=lambda name: provider_name(offer_in_words(str(name))))
     sums = shares.sum()
     shares = (shares / sums.where(sums.abs() > 0)).fillna(0.0)
     of_cost, of_risk = shares.iloc[0]

@@ -16,6 +16,7 @@ from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.wording import day, dollars, in_unit, number, percent
 from cloudarb_lib.market.explore import offer_in_words, provider_name
 
+_WRITTEN = {"gpu": "GPU", "gpus": "GPUs", "var": "VaR", "cvar": "CVaR"}
 MOST_ON_A_PHONE = 3
 """Columns that fit beside each other there; a page sets rows of more below each other."""
 
@@ -118,7 +119,8 @@ def shown(
 def plain_name(column: str) -> str:
     """Return the name of a column as people say it: without its unit, which figures carry."""
     text = str(column).removesuffix("_utc").removesuffix("_pct").removesuffix("_usd")
-    return text.replace("_usd_per_", " a ").replace("gpu_", "GPU ").replace("_", " ")
+    words = text.replace("_usd_per_", " a ").replace("_", " ").split(" ")
+    return " ".join(_WRITTEN.get(word, word) for word in words)
 
 
 def _texts(frame: pd.DataFrame, column: str) -> pd.Series:

@@ -14,6 +14,7 @@ from cloudarb_lib.base import wording
         (wording.dollars(731.4), "$731"),
         (wording.dollars(1.388), "$1.39"),
         (wording.dollars(-16_249), "-$16,200"),
+        (wording.dollars(0.0), "$0"),
         (wording.percent(3.93), "3.9 %"),
         (wording.percent(12.4), "12 %"),
         (wording.percent(0.0), "0 %"),
