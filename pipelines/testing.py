@@ -278,8 +278,17 @@ def past_run(
         Of its manifest, in place of what a run that succeeded has.
     """
     folder = reports / run_id
-    usual = {"run_id": run_id, "status": "succeeded", "as_of": finished_at[:10], "notebooks": {}}
-    write_json(folder / "manifest.json", usual | {"finished_at": finished_at} | more)
+    usual = {
+        "run_id": run_id,
+        "title": run_id,
+        "status": "succeeded",
+        "as_of": finished_at[:10],
+        "snapshot": 16 * "0",
+        "started_at": finished_at,
+        "finished_at": finished_at,
+        "notebooks": {},
+    }
+    write_json(folder / "manifest.json", usual | more)
     for name, frame in tables.items():
         save_table(_filled(frame, RUN_TABLES[name]), name, folder)
     return folder

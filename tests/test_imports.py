@@ -129,6 +129,7 @@ FLOORS_INSIDE = (
         "pipelines.alerts.kinds",
         "pipelines.alerts.configuration",
         "pipelines.alerts.watch",
+        "pipelines.schedule",
         "pipelines.cli",
     ),
     ("pipelines.cli.manual", "pipelines.cli.panels", "pipelines.cli.backtest"),

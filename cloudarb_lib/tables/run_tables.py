@@ -75,8 +75,20 @@ def save_table(frame: pd.DataFrame, name: str, run_dir: str | Path = "") -> Path
         )
     path = _path(name, run_dir)
     with replaced(path) as unfinished:
-        frame.to_parquet(unfinished, index=False)
+        _write(frame, unfinished)
     return path
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table; bytes of numbers lie beside their like, which takes a third less room."""
+    numbers = [name for name in frame.columns if frame[name].dtype.kind == "f"]
+    frame.to_parquet(
+        path,
+        index=False,
+        compression="zstd",
+        use_dictionary=[name for name in frame.columns if name not in numbers],
+        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
+    )
 
 
 def load_table(name: str, run_dir: str | Path = "") -> pd.DataFrame | None:

@@ -16,11 +16,13 @@ from pipelines.cli import (
     doctor,
     export,
     ingest,
+    prune,
     quarantine,
     replay,
     report,
     risk_backtest,
     run,
+    schedule,
     serve,
     tokens,
     trace,
@@ -71,8 +73,22 @@ report_app = typer.Typer(
     options_metavar="",
     rich_markup_mode=None,
 )
+schedule_app = typer.Typer(
+    help="Runs by themselves.",
+    subcommand_metavar="QUESTION ...",
+    options_metavar="",
+    rich_markup_mode=None,
+)
 app.command("run", cls=Verb, options_metavar="[--set KEY=VALUE ...] [OPTIONS]")(run.run)
 app.command("alerts", cls=Verb, options_metavar="[--reports FOLDER]")(alerts.alerts)
+app.command("prune", cls=Verb, options_metavar="--keep N [OPTIONS]")(prune.prune)
+schedule_app.command("install", cls=Verb, options_metavar="[--weekday DAY] [OPTIONS]")(
+    schedule.schedule_install
+)
+schedule_app.command("status", cls=Verb)(schedule.schedule_status)
+schedule_app.command("remove", cls=Verb, options_metavar="")(schedule.schedule_remove)
+schedule_app.command("turn", cls=Verb, options_metavar="")(schedule.schedule_turn)
+app.add_typer(schedule_app, name="schedule")
 app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
 quarantine_app.command("list", cls=Verb, options_metavar="[--all] [OPTIONS]")(
     quarantine.quarantine_list

@@ -18,6 +18,10 @@ HEAVY = {"pandas", "numpy", "duckdb", "papermill", "snakemake", "nbformat", "plo
 VERBS = (
     "run",
     "alerts",
+    "prune",
+    "schedule install",
+    "schedule status",
+    "schedule remove",
     "ingest",
     "quarantine list",
     "quarantine release",

@@ -1,0 +1,44 @@
+"""``cloudarb prune``: old runs go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.exit_codes import DONE
+
+
+def prune(
+    keep: Annotated[int, typer.Option(metavar="N", help="runs of each configuration that stay")],
+    configuration: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="only runs of this configuration")
+    ] = "",
+    reports: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would go, and remove nothing")
+    ] = False,
+) -> int:
+    """Remove old runs, all but the newest N of each configuration.
+
+    The newest run that succeeded stays whatever its age, and so does a run in progress.
+    """
+    from cloudarb_lib.base import locations
+    from pipelines.report import pages
+    from pipelines.run.retention import old_runs, remove_run
+
+    folder = (reports or locations.reports()).absolute()
+    going = old_runs(folder, keep, configuration)
+    for run_id in going:
+        if dry_run:
+            print(f"would remove {run_id}")
+        else:
+            print(f"removed {run_id}" if remove_run(folder, run_id) else f"in use: {run_id}")
+    if going and not dry_run:
+        pages.write_index(folder)
+    print(f"{len(going)} runs are older than the newest {keep}")
+    return DONE

@@ -1,0 +1,123 @@
+"""``cloudarb schedule``: runs by themselves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipelines.exit_codes import DONE
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="what is scheduled")]
+
+
+def schedule_install(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="the configuration to run")],
+    weekday: Annotated[
+        str, typer.Option(metavar="DAY", help="mon, tue, ... sun, or daily")
+    ] = "mon",
+    at: Annotated[
+        str, typer.Option(metavar="HH:MM", help="in UTC by systemd, in local time by cron")
+    ] = "06:00",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="as for cloudarb run")
+    ] = None,
+    alerts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="rules to look at after each run")
+    ] = None,
+    keep: Annotated[int, typer.Option(metavar="N", help="runs that stay")] = 12,
+    timer: Annotated[
+        Literal["systemd", "crontab"] | None,
+        typer.Option(help="what starts it  [default: what is there]"),
+    ] = None,
+) -> int:
+    """Run a configuration every week, or every day.
+
+    By a systemd timer of the user, else by a line of the crontab. Each turn runs the configuration
+    as of the newest observation on record, looks at alerts, and removes runs beyond the newest
+    --keep; a lock lets one turn run at a time. What it printed is in reports/.state/schedule/.
+    Addresses and passwords that alerts need stand in secrets.env of the working folder, which only
+    its owner may read. Installed again, it replaces what was.
+    """
+    from pipelines.alerts.configuration import load_alerts
+    from pipelines.run.config import LATEST, load_config, read_changes
+    from pipelines.schedule import job, timers
+
+    changes = {"as_of": LATEST, **read_changes(set_ or ())}
+    name = load_config(config, changes=changes).settings["name"]
+    timers.check_time(weekday, at)
+    if alerts:
+        load_alerts(alerts)
+    planned = job.Job(
+        name=name,
+        config=str(_whole(config)),
+        set=tuple(set_ or ()),
+        alerts=str(_whole(alerts)) if alerts else "",
+        keep=keep,
+        weekday=weekday,
+        at=at,
+        timer=timer or timers.found_timer(),
+    )
+    job.save(planned)
+    print(timers.install(planned))
+    print(f"cloudarb schedule status shows how it goes; the log: {job.log_path(name).name}")
+    return DONE
+
+
+def schedule_status() -> int:
+    """What is scheduled, and how its last turn went."""
+    from pipelines.schedule import job, timers
+
+    found = job.jobs()
+    for planned in found:
+        known = "" if timers.is_installed(planned) else f"; {planned.timer} does not know of it"
+        print(f"{planned.name}: {planned.weekday} {planned.at}, by {planned.timer}{known}")
+        last = job.last_end(planned.name)
+        if last is None:
+            print("  no turn yet")
+        else:
+            codes = ", ".join(f"{step} {code}" for step, code in last["codes"].items())
+            print(f"  last turn {last['began_at']} to {last['ended_at']}, exit codes: {codes}")
+            print(f"  log: reports/.state/schedule/{job.log_path(planned.name).name}")
+    if not found:
+        print("nothing is scheduled: cloudarb schedule install CONFIG")
+    return DONE
+
+
+def schedule_remove(name: NameArgument) -> int:
+    """Run it no more; reports and log stay."""
+    from pipelines.schedule import job, timers
+
+    planned = job.load(name)
+    timers.remove(planned)
+    (job.folder() / f"{name}.json").unlink()
+    print(f"{name} is scheduled no more")
+    return DONE
+
+
+def schedule_turn(name: NameArgument) -> int:
+    """One turn of what is scheduled, as its timer starts it: run, alerts, old runs."""
+    from cloudarb_lib.base import locations
+    from pipelines.cli.alerts import alerts
+    from pipelines.cli.prune import prune
+    from pipelines.run import pipeline
+    from pipelines.run.config import LATEST, read_changes
+    from pipelines.schedule import job
+
+    planned = job.load(name)
+    os.environ.update(job.read_secrets(locations.home() / job.SECRETS))
+    changes = {"as_of": LATEST, **read_changes(planned.set)}
+    steps = {"run": lambda: pipeline.run(Path(planned.config), changes=changes)}
+    if planned.alerts:
+        steps["alerts"] = lambda: alerts(Path(planned.alerts))
+    steps["prune"] = lambda: prune(planned.keep, name)
+    return job.turn(planned, steps)
+
+
+def _whole(path: Path) -> Path:
+    """Return the whole path of a file that people name from where they are, or by our root."""
+    from cloudarb_lib.base import locations
+
+    return (path if path.exists() else locations.find(path)).absolute()
