@@ -85,7 +85,7 @@ app.command("prune", cls=Verb, options_metavar="--keep N [OPTIONS]")(prune.prune
 schedule_app.command("install", cls=Verb, options_metavar="[--weekday DAY] [OPTIONS]")(
     schedule.schedule_install
 )
-schedule_app.command("status", cls=Verb)(schedule.schedule_status)
+schedule_app.command("status", cls=Verb, options_metavar="[--help]")(schedule.schedule_status)
 schedule_app.command("remove", cls=Verb, options_metavar="")(schedule.schedule_remove)
 schedule_app.command("turn", cls=Verb, options_metavar="")(schedule.schedule_turn)
 app.add_typer(schedule_app, name="schedule")
