@@ -38,7 +38,7 @@ def test_scratch_tables_are_never_handed_over(tmp_path, monkeypatch):
 def test_a_failed_write_keeps_the_old_table(tmp_path, monkeypatch):
     run_tables.save_table(some_weights(), "weights", tmp_path)
 
-    def full_disk(self, path, index):
+    def full_disk(self, path, **_):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
