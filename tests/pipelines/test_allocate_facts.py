@@ -1,5 +1,7 @@
 """``cloudarb allocate`` on what a demand states beside its needs, and what it hands on."""
 
+from pathlib import Path
+
 import jsonschema
 import pandas as pd
 import pytest
@@ -80,3 +82,11 @@ teams:
     said = "demand of last: 16 of 24 left undone (priority 2)"
     assert said in capsys.readouterr().out
     assert said in (tmp_path / "out" / "plan.txt").read_text()
+
+
+def test_prices_of_a_providers_own_say_what_they_lack(tmp_path, capsys):
+    file = Path(__file__).parents[1] / "allocate" / "cases" / "15-custom-provider.csv"
+    assert cli.main(["ingest", str(file), "--store", str(tmp_path / "store")]) == 0
+    said = capsys.readouterr().out
+    assert "provider 'mycorp' is none that we know: 1 row of it" in said
+    assert "machines without a specification (mycorp dgx-h100): in no plan for GPUs" in said
