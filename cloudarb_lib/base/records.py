@@ -52,7 +52,9 @@ Place = tuple[int | str, ...]
 """The way to a value in a file: keys, and indices of lists (from 0)."""
 
 
-def key(meaning: str, *, example: str, unit: str = "", **rules: Any) -> FieldInfo:
+def key(
+    meaning: str, *, example: str, unit: str = "", without: str = "", **rules: Any
+) -> FieldInfo:
     """Return the field of a key.
 
     Parameters
@@ -63,11 +65,14 @@ def key(meaning: str, *, example: str, unit: str = "", **rules: Any) -> FieldInf
         A value as it stands in a file.
     unit
         Of the value.
+    without
+        What holds where it is left out, unless its default tells.
     **rules
         ``alias`` and constraints, as of ``pydantic.Field``.
     """
+    about = {"unit": unit, "without": without}
     field: FieldInfo = Field(
-        description=meaning, examples=[example], json_schema_extra={"unit": unit}, **rules
+        description=meaning, examples=[example], json_schema_extra=about, **rules
     )
     return field
 

@@ -89,4 +89,4 @@ def test_prices_of_a_providers_own_say_what_they_lack(tmp_path, capsys):
     assert cli.main(["ingest", str(file), "--store", str(tmp_path / "store")]) == 0
     said = capsys.readouterr().out
     assert "provider 'mycorp' is none that we know: 1 row of it" in said
-    assert "machines without a specification (mycorp dgx-h100): in no plan for GPUs" in said
+    assert "mycorp dgx-h100): in no plan for GPUs until they have one" in said

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, field
 from typing import Annotated, Any
 
 from pydantic import model_validator
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
 from cloudarb_lib.allocate.demand.sentences import without_sentences
@@ -88,27 +89,31 @@ class DemandScenario:
         return f" in {self.name}" if self.name else ""
 
 
+_ALL = ("*",)
+
+
+def _patterns(about: str, *, example: str) -> FieldInfo:
+    """Return the field of shell patterns on something that is known of an offer."""
+    return key(f"shell patterns {about}", example=example, without="all", min_length=1)
+
+
 @record
 class Scope:
-    """Which offers something holds for: shell patterns, each of which must match."""
+    """Which offers something holds for: each of its patterns must match."""
 
-    provider: Annotated[Names, key("on provider", example="gcp", min_length=1)] = ("*",)
+    provider: Annotated[Names, _patterns("on provider", example="gcp")] = _ALL
     region: Annotated[
-        Names, key("on region or provider/region", example="gcp/us-central1", min_length=1)
-    ] = ("*",)
-    option: Annotated[
-        Names, key("on purchase option", example="[spot, on_demand]", min_length=1)
-    ] = ("*",)
-    gpu: Annotated[Names, key("on GPU model", example="H100", min_length=1)] = ("*",)
-    machine: Annotated[Names, key("on instance type", example="a3-highgpu-*", min_length=1)] = (
-        "*",
-    )
+        Names, _patterns("on region or provider/region", example="gcp/us-central1")
+    ] = _ALL
+    option: Annotated[Names, _patterns("on purchase option", example="[spot, on_demand]")] = _ALL
+    gpu: Annotated[Names, _patterns("on GPU model", example="H100")] = _ALL
+    machine: Annotated[Names, _patterns("on instance type", example="a3-highgpu-*")] = _ALL
 
     @property
     def words(self) -> str:
         """What it names, in words."""
         given = (self.provider, self.region, self.option, self.gpu, self.machine)
-        return " ".join(",".join(names) for names in given if names != ("*",)) or "everything"
+        return " ".join(",".join(names) for names in given if names != _ALL) or "everything"
 
 
 @record

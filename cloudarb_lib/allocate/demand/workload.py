@@ -55,6 +55,7 @@ class Workload:
             "GPU models that may serve it, with the work that one of their hours does; a GPU model "
             "stands for itself alone",
             example="{A100-80GB: 1.0, H100: 2.0}",
+            without="the model of needs",
             alias="accepts",
             min_length=1,
         ),
@@ -123,6 +124,7 @@ class Workload:
         key(
             "shell patterns on region or provider/region: where it may run",
             example='[us-*, "europe-*"]',
+            without="anywhere",
             alias="in",
             min_length=1,
         ),
