@@ -70,7 +70,7 @@ def key(
     **rules
         ``alias`` and constraints, as of ``pydantic.Field``.
     """
-    about = {"unit": unit, "without": without}
+    about: dict[str, Any] = {"unit": unit, "without": without}
     field: FieldInfo = Field(
         description=meaning, examples=[example], json_schema_extra=about, **rules
     )
