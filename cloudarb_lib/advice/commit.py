@@ -19,8 +19,8 @@ from cloudarb_lib.base.units import HOURS_PER_WEEK
 
 WEEKS = 156
 """Costs are counted over three years; a need that lasts longer counts as ending then."""
-TERM_WEEKS = {"1y": 52, "3y": 156}
-"""Weeks of each commitment."""
+TERM_WEEKS = {"1y": 52, "3y": 156, "1y-plan": 52, "3y-plan": 156}
+"""Weeks of each commitment: to a machine, or by a savings plan."""
 WAIT_WEEKS = (4, 13, 26, 39, 52)
 """Weeks by the hour before a commitment that are tried."""
 LADDER_WEEKS = (0, 13, 26, 39)
@@ -297,7 +297,8 @@ def record_in_words(events: pd.DataFrame, as_of: pd.Timestamp) -> str:
         f"These prices are on record for {recorded.days / 365:.1f} years, in which they changed "
         f"{changes} times."
     )
-    longer = [term for term, weeks in TERM_WEEKS.items() if 7 * weeks > recorded.days]
+    sold = set(events["offer_id"].astype(str).str.rsplit("/", n=1).str[-1])
+    longer = [term for term in TERM_WEEKS if term in sold and 7 * TERM_WEEKS[term] > recorded.days]
     if longer:
         text += (
             f" A commitment for {' or '.join(longer)} is longer than the record: what stands "

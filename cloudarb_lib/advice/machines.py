@@ -10,9 +10,7 @@ from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.market import Market
 
 
-def offers_of_machine(
-    market: Market, machine: str, terms: Sequence[str] = ("1y", "3y")
-) -> pd.DataFrame:
+def offers_of_machine(market: Market, machine: str, terms: Sequence[str]) -> pd.DataFrame:
     """Return the offers of one machine: by the hour, and for ``terms``.
 
     Parameters
@@ -39,7 +37,8 @@ def offers_of_machine(
         raise ParameterError(
             f"{machine} is on record, but not offered on {market.as_of:%Y-%m-%d}: "
             f"{found['reason']}.",
-            "Choose another machine or another as_of, or bring evidence that it is sold.",
+            "Choose another machine or another as_of, bring evidence that it is sold, or take what "
+            "is listed too (--listed-too).",
         )
     return offered
 

@@ -62,7 +62,8 @@ def risk_inputs(
     assumptions
         For hazards, fallbacks and moves.
     size
-        ``horizon_h``, in hours, and ``seed``, of the outages.
+        ``horizon_h``, in hours, ``seed``, of the outages, and the ``workloads``, which say where
+        hours that are taken away may be bought.
     """
     offers = market.with_stale().offers
     rented = offers[offers["offer_id"].isin(plan["offer_id"])]

@@ -22,6 +22,7 @@ from cloudarb_lib.allocate.plan import Plan, changes, counts_of, is_idle
 from cloudarb_lib.allocate.priority import by_priority
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.build import build_problem
+from cloudarb_lib.allocate.problem.eligible import accepts
 from cloudarb_lib.allocate.problem.horizon import hours_of_periods
 from cloudarb_lib.allocate.problem.limits import StatedLimit
 from cloudarb_lib.allocate.problem.model import Limit, Limits, Problem

@@ -7,10 +7,12 @@ fallbacks) and, under a scenario, demand beyond the plan. Fees are certain, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib import allocate
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Panel, Paths
@@ -50,6 +52,9 @@ class RiskInputs:
         How often spot machines are taken away, one of ``HAZARD_PRESETS``.
     record : Panel, optional
         Mean prices, which episodes are taken from.
+    workloads : tuple of Workload
+        What plans serve: hours of theirs that are taken away are bought where they may run alone
+        (regions, providers, options). Hours of a workload that is not named are bought anywhere.
     """
 
     offers: pd.DataFrame
@@ -59,10 +64,22 @@ class RiskInputs:
     seed: int
     hazard: HazardPreset = "typical"
     record: Panel | None = None
+    workloads: tuple[allocate.Workload, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.horizon_h > 0:
             raise ParameterError(f"a horizon is {self.horizon_h!r} hours.", "Give hours above 0.")
+
+    @cached_property
+    def accepted(self) -> dict[str, frozenset[str]]:
+        """The offers in which each workload may run, by its name."""
+        offer_id = self.offers["offer_id"].to_numpy(str)
+        return {
+            workload.name: frozenset(
+                offer_id[allocate.accepts(workload, self.offers, self.assumptions)]
+            )
+            for workload in self.workloads
+        }
 
 
 @dataclass(frozen=True)
@@ -163,8 +180,20 @@ def _offers_of_plan(inputs: RiskInputs, plan: pd.DataFrame) -> tuple[pd.DataFram
     table = table.assign(instance_hours=hours.sum(axis=1), idle_hours=idle)
     table = table.fillna({"idle_hours": 0.0})
     table["committed"] = table["purchase_option"] == "reserved"
-    table = table.join(find_fallbacks(inputs.offers, table.index))
+    allowed = _may_replace(inputs, rows)
+    table = table.join(find_fallbacks(inputs.offers, table.index, allowed=allowed))
     return table.join(hazards(table, inputs.assumptions, inputs.hazard)), unit_usd
+
+
+def _may_replace(inputs: RiskInputs, rows: pd.DataFrame) -> dict[str, frozenset[str]]:
+    """Return what may replace each offer of a plan: what all workloads accept that run on it."""
+    allowed: dict[str, frozenset[str]] = {}
+    pairs = rows[["offer_id", "workload"]].astype(str).drop_duplicates()
+    for offer_id, workload in pairs.itertuples(index=False):
+        if workload in inputs.accepted:
+            accepted = inputs.accepted[workload]
+            allowed[offer_id] = allowed.get(offer_id, accepted) & accepted
+    return allowed
 
 
 def over_share(plan: pd.DataFrame, share: float) -> pd.DataFrame:

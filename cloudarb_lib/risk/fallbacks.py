@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import chain
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,9 @@ FALLBACKS = ("fallback", "next_fallback")
 """Columns that name the on-demand offers, in the order in which they are asked."""
 
 
-def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
+def find_fallbacks(
+    offers: pd.DataFrame, wanted: pd.Index, *, allowed: Mapping[str, Set[str]] | None = None
+) -> pd.DataFrame:
     """Return what an instance-hour of each wanted offer is bought at when it is not to be had.
 
     First on-demand of the same machine in the same region, else the cheapest of the same GPU model
@@ -30,6 +32,8 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
         As in ``RiskInputs``.
     wanted : pd.Index
         Values of offer_id.
+    allowed : mapping, optional
+        By wanted offer, what may replace it; one that is not named is replaced by any.
 
     Returns
     -------
@@ -53,12 +57,14 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
     for offer_id, *machine, kind_name in candidates.itertuples(name=None):
         cheapest[tuple(machine)].append(offer_id)
         cheapest[kind_name].append(offer_id)
-    found = {
-        offer_id: _first_and_next(offer_id, cheapest[tuple(machine)], cheapest[kind_name], region)
-        for offer_id, *machine, kind_name in table.loc[wanted, machine_and_kind].itertuples(
-            name=None
+    found = {}
+    for offer_id, *machine, kind_name in table.loc[wanted, machine_and_kind].itertuples(name=None):
+        may_replace = (allowed or {}).get(offer_id, region.index)
+        of_machine, of_kind = (
+            [other for other in cheapest[key] if other != offer_id and other in may_replace]
+            for key in (tuple(machine), kind_name)
         )
-    }
+        found[offer_id] = _first_and_next(of_machine, of_kind, region)
     columns: dict[str, object] = {"gpus": gpus[wanted], "units": units[wanted].astype(float)}
     for place, name in enumerate(FALLBACKS):
         offer_ids = [found[offer_id][place] for offer_id in wanted]
@@ -69,16 +75,14 @@ def find_fallbacks(offers: pd.DataFrame, wanted: pd.Index) -> pd.DataFrame:
 
 
 def _first_and_next(
-    offer_id: str, of_machine: list[str], of_kind: list[str], region: pd.Series
+    of_machine: list[str], of_kind: list[str], region: pd.Series
 ) -> tuple[str | None, str | None]:
     """Return the two on-demand offers that replace one, of lists that begin with the cheapest."""
-    in_order = chain(of_machine, of_kind)
-    first = next((other for other in in_order if other != offer_id), None)
+    first = next(iter([*of_machine, *of_kind]), None)
     if first is None:
         return None, None
     own_region = region.get(first)
-    others = (other for other in of_kind if other != offer_id and region[other] != own_region)
-    return first, next(others, None)
+    return first, next((other for other in of_kind if region[other] != own_region), None)
 
 
 class Replacement(NamedTuple):

@@ -56,6 +56,22 @@ def test_short_needs_rent_and_long_ones_commit(need_weeks, choice):
     assert advice.costs["expected_usd"].idxmin() == choice
 
 
+def test_a_savings_plan_is_one_more_commitment():
+    offers = pd.DataFrame(
+        {
+            "offer_id": ["hour", "machine", "plan"],
+            "term": ["", "1y", "3y-plan"],
+            "price_usd_per_hour": [10.0, 7.0, 4.5],
+        }
+    )
+    found = commit.machine_prices(offers, None)
+    assert {term: rate[0, 0] for term, rate in found.committed.items()} == {
+        "1y": 7.0,
+        "3y-plan": 4.5,
+    }
+    assert commit.commit_or_wait(found, commit.Need(500), seed=1).choice == "commit 3y-plan now"
+
+
 def test_who_expects_a_fall_of_the_committed_price_waits_for_it():
     rates = np.full((4000, 30), 9.5)
     rates[:, 13:] = 5.0
@@ -108,7 +124,7 @@ def test_bad_input_is_refused():
 def test_a_commitment_longer_than_the_record_says_so():
     events = pd.DataFrame(
         {
-            "offer_id": "x",
+            "offer_id": "gcp/r//m/reserved/3y",
             "effective_at": pd.to_datetime(["2025-03-01", "2025-06-01", "2025-07-01"], utc=True),
             "price_usd_per_hour": [3.0, 3.0, 2.0],
         }

@@ -37,6 +37,14 @@ def test_commit_refuses_what_it_cannot_answer(words, told, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_what_is_listed_and_not_known_to_be_sold_is_taken_where_asked_for(capsys):
+    words = ("commit", "gcp/us-west2/a3-highgpu-8g", *DAY, "--need-weeks", "52")
+    assert advise(*words, "--prices", "today") == 2
+    assert "--listed-too" in capsys.readouterr().err
+    assert advise(*words, "--prices", "today", "--listed-too") == 0
+    assert "expected_usd" in capsys.readouterr().out
+
+
 def test_a_provider_without_evidence_of_sale_is_told(capsys):
     words = ("--as-of", "2026-04-02", "--need-weeks", "52", "--prices", "today")
     assert advise("commit", "azure/eastus/Standard_ND96isr_H100_v5", *words) == 2

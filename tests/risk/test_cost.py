@@ -1,10 +1,12 @@
 """The cost of a plan: against a slow loop, fallbacks, outages, hazards, guards."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from cloudarb_lib import risk
+from cloudarb_lib import allocate, risk
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.tables import assumptions
@@ -66,6 +68,49 @@ def test_the_fallback_is_the_same_machine_on_demand_then_the_cheapest_of_its_mod
     assert outside.loc[GCP_SPOT].tolist() == [AWS_ON_DEMAND, 60.0]
     none = risk.find_fallbacks(short.assign(available_share=0.0), RISK_OFFERS.index)[columns]
     assert none.isna().all(axis=None)
+
+
+def lost_hours_of(*workloads: allocate.Workload) -> risk.PlanCost:
+    """AWS spot of workload ``train``, taken away for a tenth of the time."""
+    inputs = risk_inputs(outages=(0.01, 10.0), n=200, workloads=workloads)
+    return risk.plan_cost(inputs, planned({AWS_SPOT: 2.0}))
+
+
+def trains(**allowed) -> allocate.Workload:
+    return allocate.Workload("train", 16.0, throughput={"H100": 1.0}, interruptible=True, **allowed)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "fallbacks"),
+    [
+        ({}, [AWS_ON_DEMAND, GCP_ON_DEMAND]),
+        ({"providers": ("aws",)}, [AWS_ON_DEMAND, None]),
+        ({"regions": ("us",)}, [GCP_ON_DEMAND, None]),
+        ({"not_in": ("eu",)}, [GCP_ON_DEMAND, None]),
+        ({"options": ("spot",)}, [None, None]),
+    ],
+)
+def test_hours_taken_away_are_bought_only_where_their_workload_may_run(allowed, fallbacks):
+    cost = lost_hours_of(trains(**allowed))
+    assert cost.table.loc[AWS_SPOT, ["fallback", "next_fallback"]].tolist() == fallbacks
+    assert (cost.unmet_gpu_hours.sum() > 0) == (fallbacks == [None, None])
+    anywhere = lost_hours_of(replace(trains(**allowed), name="another"))
+    assert anywhere.table.loc[AWS_SPOT, "fallback"] == AWS_ON_DEMAND
+
+
+def test_what_two_workloads_share_is_replaced_where_both_may_run():
+    inputs = risk_inputs(
+        workloads=(
+            trains(providers=("aws",)),
+            replace(trains(regions=("us", "eu")), name="serve"),
+            replace(trains(not_in=("eu",)), name="elsewhere"),
+        )
+    )
+    shared = planned({AWS_SPOT: 2.0})
+    both = pd.concat([shared, shared.assign(workload="serve")])
+    assert risk.plan_cost(inputs, both).table.loc[AWS_SPOT, "fallback"] == AWS_ON_DEMAND
+    apart = pd.concat([shared, shared.assign(workload="elsewhere")])
+    assert risk.plan_cost(inputs, apart).table.loc[AWS_SPOT, "fallback"] is None
 
 
 def test_a_stale_price_replaces_only_what_no_fresh_one_does():

@@ -95,6 +95,12 @@ def eligible_offers(
     return EligibleOffers(table, accepted, _hazard_per_h(table, limits, assumptions))
 
 
+def accepts(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> np.ndarray:
+    """Return which offers a workload accepts; unlike ``fits`` also where that is none."""
+    passed = [each for _, _, each in _requirements(workload, offers, assumptions)]
+    return np.logical_and.reduce([np.asarray(each, bool) for each in passed])
+
+
 def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> np.ndarray:
     """Return which offers can serve a workload.
 

@@ -41,6 +41,12 @@ class MarketOptions:
             help="leave out prices observed longer ago, of a source or of all  [default: 14]",
         ),
     ] = None
+    listed_too: Annotated[
+        bool,
+        typer.Option(
+            "--listed-too", help="take what is listed, and not known to be sold, as offered"
+        ),
+    ] = False
     store: Annotated[
         str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
     ] = ""
@@ -53,7 +59,11 @@ def market_of(options: MarketOptions, providers: list[str] | None = None) -> Mar
     if options.prices not in ("forecast", "today"):
         raise ParameterError(f"--prices {options.prices!r} is unknown.", "Use forecast or today.")
     return market_on(
-        options.as_of, options.store, providers=providers, stale_after_days=options.stale_after_days
+        options.as_of,
+        options.store,
+        providers=providers,
+        stale_after_days=options.stale_after_days,
+        listed_too=options.listed_too,
     )
 
 

@@ -37,7 +37,7 @@ class CommitOptions(MarketOptions):
 
 @with_options(CommitOptions)
 def commit(options: CommitOptions) -> int:
-    """Commit for 1 or 3 years, wait, or stay by the hour?
+    """Commit for 1 or 3 years (to the machine, or by a savings plan), wait, or stay by the hour?
 
     Prints what each way to pay costs over the need: expected, once in ten, on average of the worst
     twentieth, and the chance to regret it. How long the need lasts is drawn, unless it is
@@ -51,7 +51,7 @@ def commit(options: CommitOptions) -> int:
     need = library.Need(options.need_weeks, options.utilisation, options.certain)
     provider = options.machine.split("/")[0]
     market = market_of(options, [provider])
-    offers = offers_of_machine(market, options.machine)
+    offers = offers_of_machine(market, options.machine, tuple(library.TERM_WEEKS))
     if not options.interruptible:
         offers = offers[offers["purchase_option"] != "spot"]
     paths = paths_of(options, market, offers, load_assumptions(), weeks=library.WEEKS)

@@ -49,6 +49,12 @@ class RunOptions:
         2_000
     )
     seed: Annotated[int, typer.Option(metavar="N", help="of the draws")] = 7
+    listed_too: Annotated[
+        bool,
+        typer.Option(
+            "--listed-too", help="take what is listed, and not known to be sold, as offered"
+        ),
+    ] = False
     store: Annotated[
         str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
     ] = ""
@@ -62,9 +68,10 @@ def run_of(options: RunOptions) -> DatedRun:
 
     provider = options.machine.split("/")[0]
     deadline = ensure_utc(options.deadline, "deadline")
-    market = market_of(
-        MarketOptions(as_of=options.as_of, store=options.store, prices="today"), [provider]
+    asked = MarketOptions(
+        as_of=options.as_of, store=options.store, prices="today", listed_too=options.listed_too
     )
+    market = market_of(asked, [provider])
     offers = offers_of_machine(market, options.machine, terms=())
     spot_usd = _cheapest(offers, "spot")
     if spot_usd is None:
