@@ -91,7 +91,7 @@ def main() -> None:
     horizon = max(targets.horizons)
     positions = rolling_origins(patterns, targets.starts, horizon=horizon)
     forecasts = rolling_forecasts(patterns, positions, horizon=horizon, seed=SEED, leave_out=SLOW)
-    handed_over = models_of(forecasts, positions, targets)[ENSEMBLE]
+    handed_over = models_of(forecasts, {}, targets)[ENSEMBLE]
     models = {
         RECORD: handed_over,  # not asked: what came is taken
         ENSEMBLE: cache(handed_over),  # asked for each GPU model
