@@ -7,8 +7,7 @@ model, in one region and in two, `together` is how often both moved by 0.5 % or 
 them did, `one way` how often both went the same way where both moved; by weeks ahead, over all
 origins of `cloudarb backtest`, on record, in the paths handed over, and in those of
 benchmarks.review_hazard. What a few cheapest places will cost hangs on it: offers that part ways in
-paths, and not in the market, make the cheapest of them look too cheap. Members that need minutes
-are left out.
+paths, and not in the market, make the cheapest of them look too cheap.
 """
 
 from __future__ import annotations
@@ -20,10 +19,8 @@ import pandas as pd
 
 from benchmarks.review_hazard import PEER, forecaster
 from cloudarb_lib.base.progress import progress
-from cloudarb_lib.forecast.ensemble import rolling_origins
 from cloudarb_lib.forecast.evaluate import ENSEMBLE, Forecaster, models_of
 from cloudarb_lib.forecast.features import STEP_LOG
-from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.forecast.rolling import rolling_forecasts
 from cloudarb_lib.forecast.targets import Targets
@@ -89,8 +86,7 @@ def main() -> None:
     targets = Targets.of(task["panel"], task["origins"])
     patterns = find_patterns(task["panel"], listed=task["listed"])
     horizon = max(targets.horizons)
-    positions = rolling_origins(patterns, targets.starts, horizon=horizon)
-    forecasts = rolling_forecasts(patterns, positions, horizon=horizon, seed=SEED, leave_out=SLOW)
+    forecasts = rolling_forecasts(patterns, targets.starts, horizon=horizon, seed=SEED)
     handed_over = models_of(forecasts, {}, targets)[ENSEMBLE]
     models = {
         RECORD: handed_over,  # not asked: what came is taken

@@ -15,7 +15,7 @@ from cloudarb_lib.advice.places import Places
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Paths
 
-WAIT_SAVES = 0.01
+WAIT_SAVES = 0.005
 """Waiting has to save so large a share in expectation: what paths say is itself in doubt."""
 WEEK = pd.Timedelta(days=7)
 _BARS = np.linspace(0.0, 1.0, 21)

@@ -257,3 +257,28 @@ def test_lists_of_other_providers_and_options_have_reviews_of_their_own():
     assert sorted(len(each.series) for each in found) == [1, 2, 2]
     ahead = forecast_of(panel, horizon_steps=8)
     assert (ahead.paths.values[4:] == 3.0).all()
+
+
+def figures_13_weeks_ahead(price):
+    """Mean, spread and mean of the dearest twentieth of a calibrated forecast, over all offers."""
+    patterns = find_patterns(a_panel(price))
+    lists = rolling_lists(patterns, np.array([len(price) - 1]), horizon=13, seed=1)
+    paths = lists.paths(-1, n_paths=400, only=np.arange(price.shape[1]), ahead=np.array([12]))
+    cost = np.sort(np.exp(paths[..., 0]).mean(axis=0))
+    return np.array([cost.mean(), cost.std(), cost[-20:].mean()])
+
+
+def test_no_figure_moves_by_a_hundredth_where_an_end_of_a_grid_is_twice_as_far(monkeypatch):
+    """The ends of the mean gaps and of the widths of intervals: all that clips a path but prices
+    on record."""
+    price = reviewed(cells=90, places=6)
+    price[70:, :3] *= 0.5  # a cut beyond what paths held: widths are stretched by it
+    before = figures_13_weeks_ahead(price)
+    ratio = timing.MEAN_GAPS[1] / timing.MEAN_GAPS[0]
+    further = timing.MEAN_GAPS[-1] * ratio ** np.arange(1, 6)
+    assert further[-1] > 2 * timing.MEAN_GAPS[-1]
+    monkeypatch.setattr(timing, "MEAN_GAPS", np.append(timing.MEAN_GAPS, further))
+    np.testing.assert_allclose(figures_13_weeks_ahead(price), before, rtol=0.01)
+    monkeypatch.undo()
+    monkeypatch.setattr(conformal, "NATS", np.linspace(0.0, 20.0, 101))
+    np.testing.assert_allclose(figures_13_weeks_ahead(price), before, rtol=0.01)

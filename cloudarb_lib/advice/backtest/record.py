@@ -9,8 +9,6 @@ import pandas as pd
 
 from cloudarb_lib.advice.places import Places
 from cloudarb_lib.base.types import Panel
-from cloudarb_lib.forecast.ensemble import rolling_origins
-from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.patterns import find_patterns, is_moving
 from cloudarb_lib.forecast.rolling import RollingForecasts, rolling_forecasts
 from cloudarb_lib.market import Market
@@ -61,8 +59,7 @@ class SpotPaths:
         moves = is_moving(record.panel.offers)
         spot = record.panel.select(moves)
         patterns = find_patterns(spot, listed=record.panel.select(~moves))
-        origins = rolling_origins(patterns, record.weeks, horizon=horizon)
-        rolling = rolling_forecasts(patterns, origins, horizon=horizon, seed=seed, leave_out=SLOW)
+        rolling = rolling_forecasts(patterns, record.weeks, horizon=horizon, seed=seed)
         return cls(spot, rolling)
 
     def prices(self, week: int, offer_ids: pd.Index, *, n_paths: int) -> np.ndarray:
