@@ -10,7 +10,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help report test quick lab platform bench check-long golden lock clean
+.PHONY: help report test quick lab platform gateway bench check-long golden lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ $(PLATFORM_STAMP): $(STAMP) requirements-platform.lock
 	@touch $@
 
 platform: $(PLATFORM_STAMP)  ## install what serves and observes (docs/platform.md)
+
+gateway: $(PLATFORM_STAMP)  ## two servers of prices, runs and plans behind a gateway, on this machine only
+	@$(BIN)/cloudarb gateway
 
 # Peers that only benchmarks compare with, pinned in a lock of their own: not part of the product.
 $(BENCH_STAMP): $(STAMP) requirements-bench.lock

@@ -140,6 +140,7 @@ FLOORS_INSIDE = (
         "pipelines.serve.tokens",
         "pipelines.serve.cache",
         "pipelines.serve.front",
+        "pipelines.serve.gateway",
         "pipelines.serve.plans",
         "pipelines.serve.records",
         "pipelines.serve.routes",

@@ -15,6 +15,7 @@ from pipelines.cli import (
     deadletter,
     doctor,
     export,
+    gateway,
     ingest,
     prune,
     quarantine,
@@ -130,6 +131,7 @@ risk_app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --histor
 app.add_typer(risk_app, name="risk")
 app.command("export", cls=Verb, options_metavar="--out FILE [OPTIONS]")(export.export)
 app.command("serve", cls=Verb, options_metavar="[OPTIONS]")(serve.serve)
+app.command("gateway", cls=Verb, options_metavar="[OPTIONS]")(gateway.gateway)
 tokens_app.command("add", cls=Verb, options_metavar="[--scope read|plan ...]")(tokens.tokens_add)
 tokens_app.command("list", cls=Verb, options_metavar="")(tokens.tokens_list)
 tokens_app.command("revoke", cls=Verb, options_metavar="")(tokens.tokens_revoke)

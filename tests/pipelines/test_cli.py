@@ -39,6 +39,7 @@ VERBS = (
     "advise backtest",
     "doctor",
     "export",
+    "gateway",
     "serve",
     "tokens add",
     "tokens revoke",

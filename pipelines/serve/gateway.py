@@ -1,0 +1,216 @@
+"""A gateway for a team: traefik before two servers.
+
+A request passes a limit of its sender's rate, a circuit breaker, the question whether its token is
+good (asked of whichever server lives), and is sent again where a server does not answer. With a
+certificate the gateway speaks TLS, with one of an authority it lets in only whom that has signed.
+
+References
+----------
+https://doc.traefik.io/traefik/reference/routing-configuration/http/middlewares/
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cloudarb_lib.base.errors import ParameterError, WorkerError
+from pipelines.run.files import write_text
+from pipelines.serve.front import ALIVE, MAY_I
+
+_BREAKS = "ResponseCodeRatio(500, 600, 0, 600) > 0.5 || NetworkErrorRatio() > 0.5"
+_ATTEMPTS = 10
+"""A request that has met a dead server may meet it again, until that is left out."""
+_LOOK_AGAIN_S = 0.5
+_ENDING_S = 10.0
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Where a gateway listens, and what it lets pass.
+
+    Parameters
+    ----------
+    host : str
+        Address to listen on.
+    port, asking_port : int
+        Port of the gateway, and one of loopback at which it asks whether a token is good.
+    servers : tuple of str
+        Addresses of the servers, such as http://127.0.0.1:8331.
+    certificate, key, client_authority : Path, optional
+        PEM files: of TLS, and of the authority whose clients are let in.
+    requests_per_s : int
+        Of one sender; twice as many may come at once.
+    """
+
+    host: str
+    port: int
+    asking_port: int
+    servers: tuple[str, ...]
+    certificate: Path | None = None
+    key: Path | None = None
+    client_authority: Path | None = None
+    requests_per_s: int = 100
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ParameterError("a certificate goes with its key.", "Give --cert and --key.")
+        if self.client_authority and not self.certificate:
+            raise ParameterError(
+                "clients show certificates over TLS alone.", "Give --cert and --key too."
+            )
+        for path in (self.certificate, self.key, self.client_authority):
+            if path and not path.is_file():
+                raise ParameterError(f"no file {path}.", "Name a PEM file.")
+
+
+def write_files(gateway: Gateway, folder: Path) -> Path:
+    """Write traefik's configuration, and return the file to start it with."""
+    entry_points = {
+        "api": {"address": f"{gateway.host}:{gateway.port}"},
+        "asking": {"address": f"127.0.0.1:{gateway.asking_port}"},
+    }
+    static = {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "log": {"level": "ERROR"},
+        "entryPoints": entry_points,
+        "providers": {"file": {"filename": str(folder / "routes.yaml"), "watch": False}},
+    }
+    routes = {"http": _http(gateway)}
+    if gateway.certificate:
+        routes["tls"] = _tls(gateway)
+    write_text(folder / "routes.yaml", yaml.safe_dump(routes, sort_keys=False))
+    write_text(folder / "traefik.yaml", yaml.safe_dump(static, sort_keys=False))
+    return folder / "traefik.yaml"
+
+
+def _http(gateway: Gateway) -> dict[str, Any]:
+    """Return routers, what requests pass, and the servers."""
+    passed = {
+        "rate": {
+            "rateLimit": {"average": gateway.requests_per_s, "burst": 2 * gateway.requests_per_s}
+        },
+        "breaker": {
+            "circuitBreaker": {
+                "expression": _BREAKS,
+                "fallbackDuration": "2s",
+                "recoveryDuration": "2s",
+            }
+        },
+        "token": {"forwardAuth": {"address": f"http://127.0.0.1:{gateway.asking_port}{MAY_I}"}},
+        "retry": {
+            "retry": {
+                "attempts": _ATTEMPTS,
+                "initialInterval": "50ms",
+                # What a server was asked for when it died: else only connections are tried again.
+                "status": ["502", "504"],
+            }
+        },
+    }
+    api = {
+        "entryPoints": ["api"],
+        "rule": "PathPrefix(`/`)",
+        "middlewares": list(passed),
+        "service": "servers",
+    }
+    if gateway.certificate:
+        api["tls"] = {}
+    asking = {
+        "entryPoints": ["asking"],
+        "rule": f"Path(`{MAY_I}`)",
+        "middlewares": ["retry"],
+        "service": "servers",
+    }
+    balanced = {
+        "servers": [{"url": url} for url in gateway.servers],
+        "healthCheck": {"path": ALIVE, "interval": "1s", "timeout": "900ms"},
+        "passiveHealthCheck": {"failureWindow": "2s", "maxFailedAttempts": 1},
+    }
+    return {
+        "routers": {"api": api, "asking": asking},
+        "middlewares": passed,
+        "services": {"servers": {"loadBalancer": balanced}},
+    }
+
+
+def _tls(gateway: Gateway) -> dict[str, Any]:
+    certificate = {"certFile": str(gateway.certificate), "keyFile": str(gateway.key)}
+    options: dict[str, Any] = {"minVersion": "VersionTLS12"}
+    if gateway.client_authority:
+        options["clientAuth"] = {
+            "caFiles": [str(gateway.client_authority)],
+            "clientAuthType": "RequireAndVerifyClientCert",
+        }
+    return {"certificates": [certificate], "options": {"default": options}}
+
+
+def traefik() -> str:
+    """Return the path of traefik.
+
+    Raises
+    ------
+    ParameterError
+        Where it is not installed.
+    """
+    scripts = sysconfig.get_path("scripts")
+    found = shutil.which("traefik", path=scripts) or shutil.which("traefik")
+    if found is None:
+        raise ParameterError("traefik is not installed.", "Run make platform.")
+    return found
+
+
+def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
+    """Run a gateway and its servers until stopped, or until traefik ends.
+
+    A server that ends is started again.
+
+    Parameters
+    ----------
+    gateway : Gateway
+        Its servers listen on loopback, at the ports of their addresses.
+    folder : Path
+        Gets traefik's configuration.
+    server_words : sequence of str
+        What cloudarb serve takes besides the port.
+
+    Raises
+    ------
+    WorkerError
+        Where traefik ends by itself.
+    """
+    ports = [url.rpartition(":")[2] for url in gateway.servers]
+    commands = [
+        [sys.executable, "-m", "pipelines.cli", "serve", "--port", port, *server_words]
+        for port in ports
+    ]
+    configuration = write_files(gateway, folder)
+    with ExitStack() as ending:
+        servers = [subprocess.Popen(command) for command in commands]
+        ending.callback(lambda: [_end(server) for server in servers])
+        gate = subprocess.Popen([traefik(), f"--configFile={configuration}"])
+        ending.callback(_end, gate)
+        while gate.poll() is None:
+            time.sleep(_LOOK_AGAIN_S)
+            for number, server in enumerate(servers):
+                if server.poll() is not None:
+                    servers[number] = subprocess.Popen(commands[number])
+    raise WorkerError(f"traefik ended with {gate.returncode}.", "Is the port taken?")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_ENDING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,221 @@
+"""The gateway: who is let in, how often, and that no request is lost when a server dies."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="extra serve is not installed: make platform")
+pytest.importorskip("trustme", reason="extra serve is not installed: make platform")
+
+import httpx2
+import trustme
+
+from cloudarb_lib.base.errors import ParameterError
+from pipelines import cli, exit_codes
+from pipelines.serve import gateway, testing
+from pipelines.serve.gateway import Gateway
+
+pytestmark = pytest.mark.slow
+QUESTION = "/runs/latest/plan"
+
+
+def free_ports(number):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def wait_for(url, code, *, seconds=60, **options):
+    """Wait until an address answers with a status."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(httpx2.TransportError):
+            if httpx2.get(url, timeout=2, **options).status_code == code:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+def free_row(number):
+    """Return the first of so many free ports in a row."""
+    while True:
+        (first,) = free_ports(1)
+        with suppress(OSError), ExitStack() as taken:
+            for port in range(first, first + number):
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """``cloudarb gateway`` over a small store: its process, its port, and a token to read."""
+    try:
+        gateway.traefik()
+    except ParameterError as missing:
+        pytest.skip(str(missing))
+    home = tmp_path_factory.mktemp("gateway")
+    folders = testing.folders_in(home)
+    port = free_row(4)
+    words = ["gateway", "--port", str(port), "--store", str(folders.store), "--rate", "100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", *words],
+        env=os.environ | {"CLOUDARB_HOME": str(home)},
+        stderr=subprocess.DEVNULL,
+    )
+    for number in (2, 3):
+        wait_for(f"http://127.0.0.1:{port + number}/alive", 204)
+    yield process, port, {"authorization": f"Bearer {testing.token_in(folders)}"}
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == exit_codes.STOPPED
+    with pytest.raises(httpx2.TransportError):
+        httpx2.get(f"http://127.0.0.1:{port + 2}/alive")
+
+
+@pytest.fixture
+def servers(whole):
+    """The addresses of two servers, and a token to read."""
+    _, port, headers = whole
+    return (f"http://127.0.0.1:{port + 2}", f"http://127.0.0.1:{port + 3}"), headers
+
+
+def kill_server(process, port):
+    """Kill the server that listens on a port, a child of the process."""
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        if str(port).encode() in words:
+            os.kill(int(child), signal.SIGKILL)
+            return
+    raise AssertionError(f"no server on {port}")
+
+
+@contextmanager
+def opened(folder, urls, *, context=None, **options):
+    """Open a gateway before servers, and give its address."""
+    port, asking_port = free_ports(2)
+    gate = Gateway("127.0.0.1", port, asking_port, urls, **options)
+    configuration = gateway.write_files(gate, folder)
+    process = subprocess.Popen([gateway.traefik(), f"--configFile={configuration}"])
+    scheme = "https" if gate.certificate else "http"
+    try:
+        wait_for(f"{scheme}://127.0.0.1:{port}/", 401, verify=context or True)
+        yield f"{scheme}://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_no_token_is_refused_and_a_good_one_let_through(servers, tmp_path):
+    urls, headers = servers
+    with opened(tmp_path, urls) as url:
+        refused = httpx2.get(url + QUESTION)
+        assert refused.status_code == 401
+        assert "cloudarb tokens add" in refused.json()["way_out"]
+        answer = httpx2.get(url + QUESTION, headers=headers)
+        assert answer.status_code == 200
+        assert answer.json()["run"] == testing.RUN
+
+
+def test_who_asks_too_often_is_told_so(servers, tmp_path):
+    urls, headers = servers
+    with opened(tmp_path, urls, requests_per_s=5) as url, httpx2.Client(headers=headers) as client:
+        codes = [client.get(url + QUESTION).status_code for _ in range(30)]
+    assert codes[0] == 200
+    assert 429 in codes
+
+
+def test_only_clients_that_the_authority_has_signed_are_let_in(servers, tmp_path):
+    urls, headers = servers
+    authority = trustme.CA()
+    ours = authority.issue_cert("127.0.0.1")
+    ours.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    ours.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    def context(signed_by=None):
+        found = ssl.create_default_context()
+        authority.configure_trust(found)
+        if signed_by:
+            signed_by.issue_cert("team-a.example").configure_cert(found)
+        return found
+
+    files = {"certificate": "cert.pem", "key": "key.pem", "client_authority": "ca.pem"}
+    options = {name: tmp_path / file for name, file in files.items()}
+    signed = context(authority)
+    with opened(tmp_path, urls, context=signed, **options) as url:
+        answer = httpx2.get(url + QUESTION, headers=headers, verify=signed)
+        assert answer.status_code == 200
+        assert httpx2.get(url + QUESTION, verify=signed).status_code == 401, "a token all the same"
+        for stranger in (context(), context(trustme.CA())):
+            with pytest.raises(httpx2.TransportError):
+                httpx2.get(url + QUESTION, headers=headers, verify=stranger)
+        plain = httpx2.get(url.replace("https", "http") + QUESTION, headers=headers)
+        assert plain.status_code == 404, "nothing without TLS"
+
+
+def test_no_request_is_lost_when_a_server_dies(whole):
+    process, port, headers = whole
+    url = f"http://127.0.0.1:{port}{QUESTION}"
+    wait_for(url, 200, headers=headers)
+    asked = threading.Semaphore(0)
+
+    def ask(_):
+        codes = []
+        with httpx2.Client(headers=headers, timeout=20) as client:
+            for _ in range(60):
+                codes.append(client.get(url).status_code)
+                asked.release()
+        return codes
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(ask, range(4))
+        for _ in range(60):  # a quarter of them: the others come while it dies
+            assert asked.acquire(timeout=60)
+        kill_server(process, port + 2)
+        codes = [code for each in answers for code in each]
+    assert codes == [200] * 240
+    wait_for(f"http://127.0.0.1:{port + 2}/alive", 204)  # it is started again
+
+
+def test_the_breaker_opens_where_no_server_lives_and_closes_when_they_do(whole):
+    process, port, headers = whole
+    url = f"http://127.0.0.1:{port}{QUESTION}"
+    wait_for(url, 200, headers=headers)
+    told = set()
+    with ThreadPoolExecutor(8) as pool:
+        kill_server(process, port + 2)
+        kill_server(process, port + 3)
+        for answer in pool.map(lambda _: httpx2.get(url, headers=headers, timeout=20), range(40)):
+            told.add(answer.text)
+    assert "Service Unavailable" in told, "the breaker's words, at once"
+    wait_for(url, 200, headers=headers)
+
+
+def test_a_gateway_for_other_machines_needs_tls(capsys):
+    assert cli.main(["gateway", "--host", "0.0.0.0"]) == 2
+    assert "Give --cert and --key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"certificate": "cert.pem"}, "goes with its key"),
+        ({"client_authority": "ca.pem"}, "over TLS alone"),
+        ({"certificate": "none.pem", "key": "none.pem"}, "no file"),
+    ],
+)
+def test_certificates_that_do_not_do_are_refused(options, told, tmp_path):
+    files = {name: tmp_path / file for name, file in options.items()}
+    with pytest.raises(ParameterError, match=told):
+        Gateway("127.0.0.1", 1, 2, (), **files)
