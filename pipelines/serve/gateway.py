@@ -117,7 +117,7 @@ def _http(gateway: Gateway) -> dict[str, Any]:
             }
         },
     }
-    api = {
+    api: dict[str, Any] = {
         "entryPoints": ["api"],
         "rule": "PathPrefix(`/`)",
         "middlewares": list(passed),
@@ -196,7 +196,7 @@ def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
     configuration = write_files(gateway, folder)
     with ExitStack() as ending:
         servers = [subprocess.Popen(command) for command in commands]
-        ending.callback(lambda: [_end(server) for server in servers])
+        ending.callback(_end_all, servers)
         gate = subprocess.Popen([traefik(), f"--configFile={configuration}"])
         ending.callback(_end, gate)
         while gate.poll() is None:
@@ -205,6 +205,11 @@ def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
                 if server.poll() is not None:
                     servers[number] = subprocess.Popen(commands[number])
     raise WorkerError(f"traefik ended with {gate.returncode}.", "Is the port taken?")
+
+
+def _end_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
