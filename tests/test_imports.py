@@ -136,6 +136,7 @@ FLOORS_INSIDE = (
     (
         "pipelines.exports",
         "pipelines.run.files",
+        "pipelines.alerts",
         "pipelines.serve.faults",
         "pipelines.serve.tokens",
         "pipelines.serve.cache",

@@ -24,6 +24,8 @@ from pipelines.serve.faults import NotThere
 
 NEWEST = "latest"
 """Name of the newest run that succeeded."""
+ALERTS = "alerts.json"
+"""File of a run, written when its rules are looked at, at any time after its end."""
 LOOK_AGAIN_S = 1.0
 _MARKETS_KEPT = 8
 
@@ -52,6 +54,15 @@ class Run:
             "as_of": str(self.manifest["as_of"]),
             "made_at": self.manifest["finished_at"],
         }
+
+    @property
+    def state(self) -> tuple[str, str, int]:
+        """What changes with what is told of it: its name, its end, and when alerts were written."""
+        try:
+            written_ns = (self.folder / ALERTS).stat().st_mtime_ns
+        except FileNotFoundError:
+            written_ns = 0
+        return self.folder.name, self.manifest["finished_at"], written_ns
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table of the run, checked.
@@ -105,8 +116,7 @@ class Records:
             self._runs = sorted(
                 succeeded, key=lambda run: run.manifest["finished_at"], reverse=True
             )
-            ends = [(run.folder.name, run.manifest["finished_at"]) for run in self._runs]
-            self._runs_digest = digest_values(*ends)[:16]
+            self._runs_digest = digest_values(*(run.state for run in self._runs))[:16]
             self._looked_s = time.monotonic()
         return self._runs
 

@@ -140,7 +140,22 @@ def write_run(
         "finished_at": finished_at,
     }
     write_json(folder / "manifest.json", manifest)
+    write_alert(folder, "price of H100 up by 12 %")
     return folder
+
+
+def write_alert(run: Path, text: str) -> None:
+    """Write that one rule fires on a run."""
+    alert = {
+        "rule": "price",
+        "subject": "H100",
+        "text": text,
+        "since": "2026-05-01T06:00:00+00:00",
+        "run_id": run.name,
+        "told": [],
+    }
+    looked = {"looked_at": "2026-05-01T07:00:00+00:00", "alerts": [alert], "cleared": []}
+    write_json(run / "alerts.json", looked)
 
 
 def folders_in(folder: Path) -> Folders:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from cloudarb_lib.base.errors import ParameterError
+from pipelines.alerts.told import Alert
 from pipelines.exports import focus, skypilot
+from pipelines.run.files import read_json
 from pipelines.serve.answers import (
     JSON,
     PLAN_BINDING,
@@ -22,6 +25,7 @@ from pipelines.serve.answers import (
     run_table,
 )
 from pipelines.serve.faults import NotThere
+from pipelines.serve.records import ALERTS
 from pipelines.serve.routes import Page, RecordsServed
 
 router = APIRouter(prefix="/runs")
@@ -51,6 +55,14 @@ class Explanation(RunHead):
 
     facts: list[row_model(PLAN_SUMMARY)]  # type: ignore[valid-type]
     binding: list[row_model(PLAN_BINDING)]  # type: ignore[valid-type]
+
+
+class Alerts(RunHead):
+    """What fired when the rules were last looked at."""
+
+    looked_at: datetime
+    alerts: list[Alert]
+    cleared: list[Alert] = Field(description="fired the time before, and no more")
 
 
 class Tasks(RunHead):
@@ -105,6 +117,17 @@ _add_route("risk", "risk", "What the plan can cost, and where that comes from.")
 _add_route("stress", "stress", "What shocks and episodes of the record would cost.")
 _add_route("alarms", "alarms", "Where prices, or the losses of the forecast, drift.")
 _add_route("lookback", "lookback", "What following the advice would have cost, by step.")
+
+
+@router.get("/{run}/alerts", response_model=Alerts)
+def alerts(run: str, records: RecordsServed) -> Response:
+    """What fires on a run, as cloudarb alerts found it last."""
+    found = records.run(run)
+    looked = read_json(found.folder / ALERTS)
+    if looked is None:
+        what = f"nobody has looked for alerts on run {found.folder.name}."
+        raise NotThere(what, "Run cloudarb alerts.")
+    return Response(json.dumps(found.head | looked), media_type=JSON)
 
 
 @router.get("/{run}/plan/explanation", response_model=Explanation)

@@ -21,6 +21,7 @@ QUESTIONS = {
     "/runs/{run}/plan": "/runs/latest/plan",
     "/runs/{run}/plan/explanation": "/runs/latest/plan/explanation",
     "/runs/{run}/risk": "/runs/latest/risk",
+    "/runs/{run}/alerts": "/runs/latest/alerts",
     "/runs/{run}/stress": "/runs/latest/stress",
     "/runs/{run}/alarms": "/runs/latest/alarms",
     "/runs/{run}/lookback": "/runs/latest/lookback",

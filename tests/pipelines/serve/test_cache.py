@@ -185,6 +185,19 @@ def test_a_new_run_is_the_latest_within_a_second(tmp_path, monkeypatch):
         assert [run["run"] for run in client.get("/runs").json()["runs"]] == ["newer", testing.RUN]
 
 
+def test_alerts_found_later_are_told_within_a_second(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.serve.records.LOOK_AGAIN_S", 0.0)
+    folders = testing.folders_in(tmp_path)
+    headers = {"authorization": f"Bearer {testing.token_in(folders)}"}
+    with TestClient(server.front(folders), headers=headers) as client:
+        (before,) = client.get("/runs/latest/alerts").json()["alerts"]
+        testing.write_alert(folders.reports / testing.RUN, "another")
+        (after,) = client.get("/runs/latest/alerts").json()["alerts"]
+        (folders.reports / testing.RUN / "alerts.json").unlink()
+        assert client.get("/runs/latest/alerts").status_code == 404
+    assert (before["text"], after["text"]) == ("price of H100 up by 12 %", "another")
+
+
 def test_the_newest_run_is_asked_for_before_anybody_does(tmp_path):
     folders = testing.folders_in(tmp_path)
     front = server.front(folders)
