@@ -10,7 +10,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help report test quick lab platform gateway bench check-long golden lock clean
+.PHONY: help report test quick lab dashboard platform gateway bench check-long golden lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,7 +47,10 @@ quick: $(STAMP)  ## while you work, under a minute: lint, types, tests without a
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "$(QUICK)" tests
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only, with a token
-	@$(BIN)/jupyter lab --ip 127.0.0.1 --notebook-dir notebooks
+	@$(BIN)/cloudarb lab
+
+dashboard: $(STAMP)  ## the notebooks as an app without code, on this machine only, with a token
+	@$(BIN)/cloudarb dashboard
 
 # Server, observation, events and research methods: parts that `make report` does without.
 $(PLATFORM_STAMP): $(STAMP) requirements-platform.lock

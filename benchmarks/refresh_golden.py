@@ -13,28 +13,9 @@ from pathlib import Path
 import nbformat
 
 from pipelines.run.notebook import KernelWatch, execute
+from pipelines.workbench.stored import stripped
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def stripped(notebook, executed):
-    """Return ``notebook`` with the outputs that ``executed`` has in its contract cells."""
-    results = {cell.id: cell for cell in executed.cells}
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
-        cell.metadata = {"tags": tags} if tags else {}
-        if cell.cell_type == "code":
-            # nbval refuses an output without a count; any number does, as long as it stays
-            cell.execution_count = 1 if "keep_output" in tags else None
-            cell.outputs = results[cell.id].outputs if "keep_output" in tags else []
-            for output in cell.outputs:
-                output.pop("execution_count", None)
-                if output.output_type == "execute_result":
-                    output.execution_count = 1
-    kept = ("kernelspec", "language_info")
-    notebook.metadata = {key: value for key, value in notebook.metadata.items() if key in kept}
-    notebook.metadata.get("language_info", {}).pop("version", None)
-    return notebook
 
 
 def refresh(path: Path) -> bool:

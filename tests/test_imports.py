@@ -121,6 +121,7 @@ FLOORS_INSIDE = (
         "pipelines.run.manifest",
         "pipelines.run.graph",
         "pipelines.run.pipeline",
+        "pipelines.workbench",
         "pipelines.cli",
     ),
     (

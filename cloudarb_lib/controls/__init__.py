@@ -8,3 +8,4 @@ from cloudarb_lib.controls.costs import risk
 from cloudarb_lib.controls.forecasts import forecast
 from cloudarb_lib.controls.plans import allocation
 from cloudarb_lib.controls.prices import explore
+from cloudarb_lib.controls.replanning import Case

@@ -98,9 +98,11 @@ class RiskControl:
         self.figures = widgets.HTML()
         self.picture = form.Picture(self._drawn())
         fields = (self.level, self.horizon, self.hazard)
-        mix = widgets.Accordion([form.panel(self.chances.values())])
+        mix = widgets.Accordion([form.beside(self.chances.values())])
         mix.set_title(0, "What may come besides, by its chance within the horizon")
-        self.view = form.panel(fields, mix, self.figures, self.picture.widget)
+        self.view = form.view(
+            "And if things come otherwise?", fields, mix, self.figures, self.picture.widget
+        )
         for field in (*fields, *self.chances.values()):
             field.observe(lambda _: self.picture.draw(self._drawn()), "value")
         threading.Thread(target=self._draw_outages, args=[names, steps], daemon=True).start()
@@ -150,7 +152,7 @@ class RiskControl:
         worst, tail = var_and_cvar(total, level)
         rows = {
             "expected cost": form.usd(total.mean()),
-            f"cost not exceeded in {level:.3g} of worlds (VaR above expected)": (
+            f"cost not exceeded in {100 * level:.3g} % of worlds (VaR above expected)": (
                 f"{form.usd(worst)} ({form.usd(worst - total.mean())})"
             ),
             "mean cost of the worse worlds (CVaR above expected)": (

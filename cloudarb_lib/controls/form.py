@@ -23,11 +23,12 @@ class Picture:
     """One figure of a notebook, drawn anew in place: its script is stored and sent once."""
 
     def __init__(self, figure: go.Figure) -> None:
-        self.widget = go.FigureWidget(figure)
+        self.widget = go.FigureWidget(_with_days_in_words(figure))
 
     def draw(self, figure: go.Figure) -> None:
         """Show another figure in the place of the one shown."""
         shown = self.widget
+        figure = _with_days_in_words(figure)
         gone = set(shown.layout.to_plotly_json()) - set(figure.layout.to_plotly_json())
         with shown.batch_update():
             shown.data = ()
@@ -39,6 +40,16 @@ class Picture:
     @property
     def title(self) -> str:
         return str(self.widget.layout.title.text)
+
+
+def _with_days_in_words(figure: go.Figure) -> go.Figure:
+    """Return a figure whose times are texts: a widget sends those of numpy as nanoseconds."""
+    for trace in figure.data:
+        for axis in ("x", "y"):
+            values = getattr(trace, axis, None)
+            if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+                trace[axis] = np.datetime_as_string(values, unit="s")
+    return figure
 
 
 def choice(name: str, options: Iterable[Option], value: Any) -> widgets.Dropdown:
@@ -90,10 +101,16 @@ def paragraph(text: str, *, alert: bool = False) -> str:
 
 def table(frame: pd.DataFrame) -> str:
     """Return a table as HTML, figures to the right."""
-    return frame.to_html(index=False, border=0, na_rep="")
+    return frame.to_html(index=False, border=0, na_rep="", justify="left")
 
 
-def panel(fields: Iterable[widgets.Widget], *below: widgets.Widget) -> widgets.VBox:
-    """Return fields side by side as far as there is room, and the rest below."""
+def beside(fields: Iterable[widgets.Widget]) -> widgets.Box:
+    """Return fields side by side as far as there is room."""
     wrap = widgets.Layout(display="flex", flex_flow="row wrap", align_items="flex-start")
-    return widgets.VBox([widgets.Box(list(fields), layout=wrap), *below])
+    return widgets.Box(list(fields), layout=wrap)
+
+
+def view(question: str, fields: Iterable[widgets.Widget], *below: widgets.Widget) -> widgets.VBox:
+    """Return controls under the question that they answer."""
+    heading = widgets.HTML(f"<h3>{escape(question)}</h3>")
+    return widgets.VBox([heading, beside(fields), *below])

@@ -92,7 +92,9 @@ class AllocationControl:
             control.observe(self._ask, "value")
         self.stop.on_click(lambda _: self.background.stop())
         progress = widgets.HBox([self.stop, self.status])
-        return form.panel(fields, where, progress, self.picture.widget, self.plan)
+        return form.view(
+            "And under other limits?", fields, where, progress, self.picture.widget, self.plan
+        )
 
     def change(self) -> Change:
         """Return what the controls say."""
@@ -140,12 +142,17 @@ class AllocationControl:
         self._say(
             f"{_STATUS.get(answer.status, answer.status)} Expected cost "
             f"{form.usd(answer.cost_usd)}, at most {answer.gap:.2%} above the least possible, "
-            f"after {answer.seconds:.1f} s. The worst 5 % cost {form.usd(answer.cvar_usd)} on "
-            f"average; spend counts as {answer.effective:.1f} {self.spread_over.value}s."
+            f"after {answer.seconds:.1f} s. {self._risk_in_words(answer)}"
         )
         if is_other:
             self.picture.draw(who_runs_where(answer.table))
             self.plan.value = _plan_in_words(answer.table)
+
+    def _risk_in_words(self, answer: Answer) -> str:
+        spread = f"Spend counts as {answer.effective:.1f} {self.spread_over.value}s."
+        if self.case.paths is None:
+            return spread
+        return f"The worst 5 % cost {form.usd(answer.cvar_usd)} on average. {spread}"
 
     def _say(self, text: str, *, alert: bool = False) -> None:
         self.status.value = form.paragraph(text, alert=alert)

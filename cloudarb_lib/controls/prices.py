@@ -56,9 +56,9 @@ class ExploreControl:
         options = sorted(self.offers["option"].unique())
         first = "spot" if "spot" in options else options[0]
         days = [(f"{time:%d %b %Y}", time) for time in panel.times]
-        self.provider = form.choice("Provider", self._named("provider"), None)
-        self.region = form.choice("Region", self._named("region"), None)
-        self.gpu_model = form.choice("GPU", self._named("gpu_model"), None)
+        self.provider = form.choice("Provider", self._named("provider"), _EVERY)
+        self.region = form.choice("Region", self._named("region"), _EVERY)
+        self.gpu_model = form.choice("GPU", self._named("gpu_model"), _EVERY)
         self.option = form.choice("Way of buying", [(o, o) for o in options], first)
         self.dates = widgets.SelectionRangeSlider(
             options=days,
@@ -71,7 +71,12 @@ class ExploreControl:
         self.cheapest = widgets.HTML()
         self.picture = form.Picture(self._figure())
         fields = (self.provider, self.region, self.gpu_model, self.option, self.dates)
-        self.view = form.panel(fields, self.picture.widget, self.cheapest)
+        self.view = form.view(
+            "Which offers, and how did their price move?",
+            fields,
+            self.picture.widget,
+            self.cheapest,
+        )
         self.cheapest.value = self._cheapest()
         self.provider.observe(self._list_regions, "value")
         for field in fields:
@@ -79,20 +84,20 @@ class ExploreControl:
 
     def _named(self, column: str) -> list[form.Option]:
         names = sorted(self.offers[column].dropna().astype(str).unique())
-        return [(_EVERY, None), *((name, name) for name in names)]
+        return [(name, name) for name in (_EVERY, *names)]
 
     def _list_regions(self, _: object) -> None:
         """Offer the regions of the provider alone, and forget one that it does not have."""
         of_provider = self._kept(self.offers, ("provider",))
         names = sorted(of_provider["region"].astype(str).unique())
-        chosen = self.region.value if self.region.value in names else None
-        self.region.options = [(_EVERY, None), *((name, name) for name in names)]
+        chosen = self.region.value if self.region.value in names else _EVERY
+        self.region.options = [(name, name) for name in (_EVERY, *names)]
         self.region.value = chosen
 
     def _kept(self, rows: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
         for column in columns:
             wanted = getattr(self, column).value
-            if wanted is not None:
+            if wanted != _EVERY:
                 rows = rows[rows[column].astype(str) == wanted]
         return rows
 
@@ -104,7 +109,7 @@ class ExploreControl:
         """Return prices over time: of each GPU model, or of each place where one GPU is chosen."""
         kept = self._kept(self.panel.offers, ("provider", "region", "gpu_model"))
         chosen = self.panel.select(self.panel.offers.index.isin(kept.index))
-        every = self.gpu_model.value is None
+        every = self.gpu_model.value == _EVERY
         history = figures_of.price_history(
             chosen, self.option.value, by="gpu_model" if every else "site"
         )

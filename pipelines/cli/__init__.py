@@ -17,6 +17,7 @@ from pipelines.cli import (
     export,
     gateway,
     ingest,
+    lab,
     prune,
     quarantine,
     replay,
@@ -124,6 +125,8 @@ app.command("allocate", cls=Verb, options_metavar="--as-of DAY --out FOLDER [OPT
     allocate.allocate
 )
 app.add_typer(advise_app, name="advise")
+app.command("lab", cls=Verb, options_metavar="[OPTIONS]")(lab.lab)
+app.command("dashboard", cls=Verb, options_metavar="[OPTIONS]")(lab.dashboard)
 app.command("doctor", cls=Verb, options_metavar="[--live] [OPTIONS]")(doctor.doctor)
 risk_app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
     risk_backtest.risk_backtest

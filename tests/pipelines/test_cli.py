@@ -37,6 +37,8 @@ VERBS = (
     "advise move",
     "advise start",
     "advise backtest",
+    "lab",
+    "dashboard",
     "doctor",
     "export",
     "gateway",
