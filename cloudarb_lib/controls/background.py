@@ -36,8 +36,14 @@ class Listener:
     ended: Callable[[str], None]
 
 
+_newest: dict[str, Background] = {}
+"""By the name of the worker: a cell that is run again leaves no process behind."""
+
+
 class Background:
     """Asks a worker one question at a time; a newer question takes the place of an older one.
+
+    A newer one with a worker of the same name ends the process of an older one.
 
     Parameters
     ----------
@@ -54,6 +60,10 @@ class Background:
         self._waiting: tuple[Any, ...] | None = None
         self._asked = 0
         self._is_running = False
+        older = _newest.get(worker.name)
+        if older is not None and older.worker is not worker:
+            older.worker.close()
+        _newest[worker.name] = self
         threading.Thread(target=self._work, daemon=True).start()
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> None:

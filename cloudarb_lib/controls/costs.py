@@ -15,50 +15,18 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from cloudarb_lib.base.audience import is_person
 from cloudarb_lib.base.measures import var_and_cvar
 from cloudarb_lib.controls import form
 from cloudarb_lib.plots.risk import cost_histogram
 from cloudarb_lib.risk.cost import PlanCost, RiskInputs
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of
-from cloudarb_lib.risk.scenarios import StressScenario, load_scenarios
+from cloudarb_lib.risk.scenarios import StressScenario
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, HazardPreset
 
 BASE = StressScenario("base")
 PARTS = 20
 """A chance is a number of twentieths: so often the samples of a scenario count in the mix."""
 _LEVELS = (0.8, 0.9, 0.95, 0.975, 0.99)
-
-
-def risk(
-    inputs: RiskInputs,
-    plan: pd.DataFrame,
-    *,
-    budget_usd: float,
-    scenarios: Sequence[StressScenario] | None = None,
-) -> widgets.Widget | None:
-    """Return controls over what a plan may cost.
-
-    Parameters
-    ----------
-    inputs : RiskInputs
-        Offers, paths and assumptions.
-    plan : pd.DataFrame
-        Table ``plan``.
-    budget_usd : float
-        Of the whole horizon.
-    scenarios : sequence of StressScenario, optional
-        What may come; without it those of data/scenarios.yaml.
-
-    Returns
-    -------
-    Widget or None
-        None where no person looks on.
-    """
-    if not is_person():
-        return None
-    known = load_scenarios() if scenarios is None else scenarios
-    return RiskControl(inputs, plan, budget_usd=budget_usd, scenarios=known).view
 
 
 class RiskControl:

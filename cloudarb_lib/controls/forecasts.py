@@ -9,7 +9,6 @@ import ipywidgets as widgets
 import pandas as pd
 import plotly.graph_objects as go
 
-from cloudarb_lib.base.audience import is_person
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.base.worker import Worker
 from cloudarb_lib.controls import form
@@ -23,30 +22,6 @@ from cloudarb_lib.plots.forecast import fans_ahead
 _MOST_SERIES = 4
 _MOST_AHEAD = 2
 """So many times the horizon of the notebook may be asked for."""
-
-
-def forecast(
-    panel: Panel, table: pd.DataFrame, *, n_paths: int, seed: int
-) -> widgets.Widget | None:
-    """Return controls over a forecast.
-
-    Parameters
-    ----------
-    panel : Panel
-        The record.
-    table : pd.DataFrame
-        Table ``forecast`` from the end of the record, to begin with.
-    n_paths, seed : int
-        Of the sample paths.
-
-    Returns
-    -------
-    Widget or None
-        None where no person looks on, or nothing is forecast.
-    """
-    if not is_person() or not len(table):
-        return None
-    return ForecastControl(panel, table, n_paths=n_paths, seed=seed).view
 
 
 class ForecastControl:

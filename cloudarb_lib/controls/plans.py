@@ -9,7 +9,6 @@ import pandas as pd
 
 from cloudarb_lib.allocate.demand import Workload
 from cloudarb_lib.allocate.problem.eligible import fits
-from cloudarb_lib.base.audience import is_person
 from cloudarb_lib.base.worker import Worker
 from cloudarb_lib.controls import form
 from cloudarb_lib.controls.background import Background, Listener
@@ -25,22 +24,6 @@ _STATUS = {
     "time_limit_with_plan": "The best found in the time there is.",
     "interrupted": "Stopped: the best so far.",
 }
-
-
-def allocation(case: Case) -> widgets.Widget | None:
-    """Return controls over the limits of a plan.
-
-    Parameters
-    ----------
-    case : Case
-        What is planned for, and the plan to begin with.
-
-    Returns
-    -------
-    Widget or None
-        None where no person looks on.
-    """
-    return AllocationControl(case).view if is_person() else None
 
 
 class AllocationControl:

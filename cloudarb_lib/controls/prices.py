@@ -6,7 +6,6 @@ import ipywidgets as widgets
 import pandas as pd
 import plotly.graph_objects as go
 
-from cloudarb_lib.base.audience import is_person
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.controls import form
 from cloudarb_lib.market import explore as figures_of
@@ -18,26 +17,6 @@ _EVERY = "all"
 _MOST_LINES = 8
 """So many places are told apart by colour at most."""
 _MOST_ROWS = 10
-
-
-def explore(offers: pd.DataFrame, panel: Panel) -> widgets.Widget | None:
-    """Return controls over what can be rented and how its price moved.
-
-    Parameters
-    ----------
-    offers : pd.DataFrame
-        Table ``offers``.
-    panel : Panel
-        Prices of these offers over time.
-
-    Returns
-    -------
-    Widget or None
-        None where no person looks on, or nothing with a GPU is offered.
-    """
-    if not is_person() or not (offers["gpu_count"] > 0).any():
-        return None
-    return ExploreControl(offers, panel).view
 
 
 class ExploreControl:

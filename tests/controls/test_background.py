@@ -108,6 +108,15 @@ def test_an_error_comes_in_words_and_the_next_question_is_answered(background, t
     assert told.until("result") == "set up"
 
 
+def test_controls_made_anew_end_the_process_of_those_before(told):
+    first = Background(Worker("planner of a test", workers.started), told.listener())
+    first.ask(workers.tell, [])
+    assert told.until("result") == "set up"
+    process = first.worker.process
+    Background(Worker("planner of a test", workers.started), told.listener())
+    assert process.poll() is not None
+
+
 def test_a_listener_that_fails_is_told_of_it(worker, told):
     listener = told.listener()
     broken = Listener(listener.progress, lambda out: 1 / 0, listener.ended)

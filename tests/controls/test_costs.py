@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from cloudarb_lib import risk
-from cloudarb_lib.controls import risk as controls_of
 from cloudarb_lib.controls.costs import PARTS, RiskControl
 from cloudarb_lib.risk.shocks import DemandShock, PriceShock
 from cloudarb_lib.tables.assumptions import load_assumptions
@@ -75,7 +74,3 @@ def test_a_level_moves_the_numbers_and_the_picture_in_place(control):
     assert control.picture.title.startswith("In 99% of worlds")
     assert (control.picture.title, control.figures.value) != before
     assert control.picture.widget is widget
-
-
-def test_a_batch_run_gets_nothing(inputs):
-    assert controls_of(inputs, PLAN, budget_usd=1.0, scenarios=[]) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cloudarb_lib.controls import forecast, training
+from cloudarb_lib.controls import training
 from cloudarb_lib.controls.forecasts import ForecastControl
 from cloudarb_lib.controls.training import Advance, Trainer
 from cloudarb_lib.forecast import forecast_offers
@@ -95,7 +95,3 @@ def test_training_leaves_out_the_members_that_are_not_chosen(monkeypatch):
     asked.clear()
     trainer.train(4, ("naive",))
     assert asked == [{"lstm", "arma"}]
-
-
-def test_a_batch_run_gets_nothing(table):
-    assert forecast(PANEL, table, n_paths=50, seed=1) is None

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from cloudarb_lib import allocate
-from cloudarb_lib.controls import allocation
 from cloudarb_lib.controls.plans import AllocationControl
 from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner
 from cloudarb_lib.testing import OFFERS, figures, plan_for, work
@@ -97,7 +96,3 @@ def test_the_planner_alone_gives_what_a_solve_gives(case):
     cold = plan_for(work(), limits=allocate.Limits(min_on_demand_share=1.0))
     assert answer.cost_usd == pytest.approx(cold.objective_usd, rel=2e-3)
     assert answer.gap <= 1e-3
-
-
-def test_a_batch_run_gets_nothing(case):
-    assert allocation(case) is None

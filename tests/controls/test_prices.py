@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cloudarb_lib.controls import explore, form
+from cloudarb_lib.controls import form
 from cloudarb_lib.controls.prices import ExploreControl
 from cloudarb_lib.testing import RISK_OFFERS, price_record
 
@@ -68,13 +68,6 @@ def test_what_one_figure_had_and_the_next_has_not_is_dropped(control):
     control.provider.value = "nebula"
     control.option.value = "on demand"
     assert not control.picture.widget.layout.annotations
-
-
-def test_a_batch_run_gets_nothing_and_a_person_a_widget(offers, monkeypatch):
-    assert explore(offers, price_record()) is None
-    monkeypatch.setattr("cloudarb_lib.controls.prices.is_person", lambda: True)
-    assert explore(offers, price_record()) is not None
-    assert explore(offers.assign(gpu_count=0.0), price_record()) is None
 
 
 def test_amounts_hold_the_chosen_one_and_end_in_no_limit():
