@@ -13,8 +13,6 @@ from pipelines.cli.extras import require
 from pipelines.cli.live import StoreOption
 from pipelines.exit_codes import DONE
 
-PemOption = Annotated[Path | None, typer.Option(metavar="FILE", help="PEM file, for TLS")]
-
 
 def gateway(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="to listen on")] = "127.0.0.1",
@@ -22,8 +20,12 @@ def gateway(
         int,
         typer.Option(metavar="N", min=1, max=65532, help="port; the next three of loopback too"),
     ] = 8320,
-    cert: PemOption = None,
-    key: PemOption = None,
+    cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM file: its certificate, for TLS")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM file: the key of that")
+    ] = None,
     client_ca: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="PEM file: let only clients in that it has signed"),

@@ -32,7 +32,8 @@ def serve(
     installed by make platform.
     """
     require("serve", "fastapi", "uvicorn", "cashews")
-    from pipelines.serve.server import Folders, check_host
+    from pipelines.serve.records import Folders
+    from pipelines.serve.server import check_host
     from pipelines.serve.server import serve as answer
     from pipelines.serve.tokens import state_folder, tokens_file
 

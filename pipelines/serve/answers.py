@@ -16,6 +16,7 @@ from cloudarb_lib.tables.run_schema import RUN_TABLES
 from cloudarb_lib.tables.schema import Column, Table
 
 JSON = "application/json"
+_DECIMALS = 10
 CSV = "text/csv; charset=utf-8"
 _PYTHON_TYPES: dict[str, type] = {
     "VARCHAR": str,
@@ -105,8 +106,8 @@ def run_table(name: str) -> type[BaseModel]:
 
 def rows_as_json(frame: pd.DataFrame) -> str:
     """Return rows as a JSON list of objects: times in ISO 8601, null for what is missing."""
-    text = frame.to_json(orient="records", date_format="iso", double_precision=15)
-    return str(text)
+    text = frame.to_json(orient="records", date_format="iso", double_precision=_DECIMALS)
+    return str(text).replace("\\/", "/")  # pandas escapes slashes, of which ids of offers are full
 
 
 def page(head: dict[str, Any], frame: pd.DataFrame, *, limit: int = 0, offset: int = 0) -> Response:

@@ -118,7 +118,8 @@ class Plans:
             self._forget_old()
             running = [folder.name for folder in self._folders() if self._state(folder) is None]
             if len(running) >= self.most_running:
-                raise Busy(f"{len(running)} plans are being made.", "Ask again when one is done.")
+                what = f"as many plans as are allowed are being made ({len(running)})."
+                raise Busy(what, "Ask again when one is done.")
             folder = self.folder / secrets.token_hex(8)
             folder.mkdir()
             (folder / "demand.yaml").write_text(asked.demand, encoding="utf-8")

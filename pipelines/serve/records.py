@@ -31,6 +31,23 @@ _MARKETS_KEPT = 8
 
 
 @dataclass(frozen=True)
+class Folders:
+    """Where what is served lies.
+
+    Parameters
+    ----------
+    store, reports : Path
+        The price store, and the runs.
+    state : Path
+        Tokens, and plans made on request.
+    """
+
+    store: Path
+    reports: Path
+    state: Path
+
+
+@dataclass(frozen=True)
 class Run:
     """A run that succeeded.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,27 +12,10 @@ from cloudarb_lib.store import open_snapshot
 from pipelines.serve.api import api
 from pipelines.serve.front import Front
 from pipelines.serve.plans import Plans
-from pipelines.serve.records import NEWEST, Records, Run
+from pipelines.serve.records import NEWEST, Folders, Records, Run
 from pipelines.serve.tokens import Tokens, tokens_file
 
 WARM_TABLES = ("plan", "plan/explanation", "risk", "alarms", "lookback", "forecast")
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where what is served lies.
-
-    Parameters
-    ----------
-    store, reports : Path
-        The price store, and the runs.
-    state : Path
-        Tokens, and plans made on request.
-    """
-
-    store: Path
-    reports: Path
-    state: Path
 
 
 def front(folders: Folders, redis_url: str = "") -> Front:

@@ -9,7 +9,7 @@ import pandas as pd
 from cloudarb_lib.store import ingest_files
 from cloudarb_lib.tables.run_tables import save_table
 from pipelines.run.files import write_json
-from pipelines.serve.server import Folders
+from pipelines.serve.records import Folders
 from pipelines.serve.tokens import Tokens, tokens_file
 
 AS_OF = "2026-04-30"

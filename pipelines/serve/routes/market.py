@@ -72,9 +72,13 @@ class PanelAnswer(StoreHead):
 
 @router.get("/offers", response_model=page_model(StoreHead, OFFERS_SERVED))
 def offers(asked: Annotated[OffersAsked, Query()], records: RecordsServed) -> Response:
-    """What can be rented at a time, each price with when it was last observed, and by whom."""
+    """What can be rented at a time, the cheapest GPU-hour first.
+
+    Each price with when it was last observed, and by whom.
+    """
     snapshot, market = records.market(asked.as_of, asked.stale_after_days)
-    found = _chosen(market.offers, asked)[OFFERS_SERVED.names]
+    chosen = _chosen(market.offers, asked)[OFFERS_SERVED.names]
+    found = chosen.sort_values(["price_usd_per_gpu_hour", "offer_id"])
     head = {"snapshot": snapshot, "as_of": market.as_of.isoformat()}
     return page(head, found, limit=asked.limit, offset=asked.offset)
 

@@ -82,6 +82,13 @@ def test_a_time_before_a_price_does_not_see_it(client):
     assert {row["price_usd_per_hour"] for row in earlier["rows"]} == {20.0, 0.28}
 
 
+def test_the_cheapest_gpu_hour_stands_first_and_ids_are_plain_text(client):
+    answer = client.get(f"/offers?{AT}")
+    assert SPOT in answer.text, "slashes are not escaped"
+    usd = [row["price_usd_per_gpu_hour"] for row in answer.json()["rows"]]
+    assert usd == sorted(usd)
+
+
 def test_pages_of_rows_add_up(client):
     whole = client.get(f"/offers?{AT}").json()["rows"]
     pages = [client.get(f"/offers?{AT}&limit=3&offset={k}").json()["rows"] for k in (0, 3, 6)]

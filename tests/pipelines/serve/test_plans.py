@@ -58,7 +58,7 @@ def test_a_demand_file_becomes_a_plan(tmp_path):
 
 def test_one_more_than_allowed_is_refused_and_a_plan_can_be_stopped(plans):
     name = plans.begin(PlanAsked(**ASKED))
-    with pytest.raises(Busy, match="1 plans are being made"):
+    with pytest.raises(Busy, match="as many plans as are allowed"):
         plans.begin(PlanAsked(**ASKED))
     other_server = Plans(plans.folder, plans.store)
     assert other_server.cancel(name).state == "running"

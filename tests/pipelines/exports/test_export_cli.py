@@ -1,0 +1,50 @@
+"""``cloudarb export``: each shape becomes a file, and what is missing is asked for."""
+
+import pandas as pd
+import pytest
+
+from pipelines import cli
+from pipelines.exports import gpuhunt, skypilot
+from pipelines.serve import testing
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return testing.folders_in(tmp_path_factory.mktemp("exported"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns"),
+    [("skypilot-catalog", skypilot.CATALOGUE_COLUMNS), ("gpuhunt-catalog", gpuhunt.COLUMNS)],
+)
+def test_a_catalogue_is_of_a_provider_and_a_day(shape, columns, folders, tmp_path, capsys):
+    out = tmp_path / "out.csv"
+    words = ["export", shape, "--out", str(out), "--store", str(folders.store)]
+    assert cli.main(words) == 2
+    assert "Add --provider NAME --as-of DAY" in capsys.readouterr().err
+    assert cli.main([*words, "--provider", "aws", "--as-of", testing.AS_OF]) == 0
+    assert tuple(pd.read_csv(out).columns) == columns
+    assert str(out) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shape", ["focus-plan", "focus-forecast", "skypilot-tasks"])
+def test_the_others_are_of_a_run(shape, folders, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["export", shape, "--out", str(out)]
+    assert cli.main(words) == 2
+    assert "Add --run reports/RUN" in capsys.readouterr().err
+    assert cli.main([*words, "--run", str(tmp_path)]) == 3
+    assert "has no table" in capsys.readouterr().err
+    assert cli.main([*words, "--run", str(folders.reports / testing.RUN)]) == 0
+    if shape == "skypilot-tasks":
+        assert [path.name for path in out.iterdir()] == ["train-1.yaml"]
+    else:
+        assert len(pd.read_csv(out)) == {"focus-plan": 1, "focus-forecast": 2}[shape]
+
+
+def test_a_plan_of_a_run_that_did_not_succeed_is_no_advice(folders, tmp_path, capsys):
+    run = testing.write_run(tmp_path)
+    (run / "manifest.json").write_text("{}")
+    words = ["export", "focus-plan", "--out", str(tmp_path / "x"), "--run", str(run)]
+    assert cli.main(words) == 3
+    assert "no run that succeeded" in capsys.readouterr().err
