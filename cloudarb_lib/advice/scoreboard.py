@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cloudarb_lib.base.wording import dollars
+
 DRAW = 0.01
 """Relative difference of cost below which the advice made no difference."""
 
@@ -43,9 +45,9 @@ def verdict(board: pd.DataFrame) -> str:
         outcome = "made no difference"
     return (
         f"Looking back, the forecast **{outcome}** beside the best simple policy: following the "
-        f"advice would have cost {advice['total_usd']:,.0f} USD, {best.name} "
-        f"{best['total_usd']:,.0f} USD ({abs(difference):.1%} "
-        f"{'more' if difference < 0 else 'less'}), {worst.name} {worst['total_usd']:,.0f} USD. The "
+        f"advice would have cost {dollars(advice['total_usd'])}, {best.name} "
+        f"{dollars(best['total_usd'])} ({abs(difference):.1%} "
+        f"{'more' if difference < 0 else 'less'}), {worst.name} {dollars(worst['total_usd'])}. The "
         f"worst step of the advice, from {advice['worst_step']}, cost "
-        f"{advice['worst_step_usd']:,.0f} USD."
+        f"{dollars(advice['worst_step_usd'])}."
     )

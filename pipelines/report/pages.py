@@ -125,6 +125,8 @@ def render(**values: Any) -> str:
         "draw": (FOLDER / "report.js").read_text(encoding="utf-8"),
         "plotly": _plotly_script(),
     }
+    front = "run" in values and values["current"] == FRONT_PAGE
+    always["old"] = runs.age_in_words(values["run"]) if front else ""
     return render_part("report.html", **{**always, **values})
 
 

@@ -13,6 +13,8 @@ from cloudarb_lib.base.wording import in_unit
 from cloudarb_lib.tables.run_tables import load_table
 from pipelines.run.files import read_json
 
+OF_TODAY_DAYS = 14
+"""Prices older than this when the run began are said to be old."""
 Run = dict[str, Any]
 """The content of a run's manifest.json."""
 
@@ -43,6 +45,18 @@ def all_runs(reports: Path) -> list[Run]:
         if run["status"] == "running" and not Path(f"/proc/{run['pid']}").exists():
             run["status"] = "stopped"
     return sorted(runs, key=lambda run: str(run["started_at"]), reverse=True)
+
+
+def age_in_words(run: Run) -> str:
+    """Return what a run would need to be of today, where its prices are old; else nothing."""
+    day = pd.Timestamp(str(run["as_of"])[:10], tz="UTC")
+    days = (pd.Timestamp(run["started_at"]) - day).days
+    if days <= OF_TODAY_DAYS:
+        return ""
+    return (
+        f"Prices are of {run['as_of']}, {days:,} days before the run. For a plan of today: "
+        "cloudarb collect (or ingest), then cloudarb run CONFIG.yaml --set as_of=latest."
+    )
 
 
 def find_run(reports: Path, name: str) -> Run:

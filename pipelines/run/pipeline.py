@@ -192,6 +192,8 @@ def _draw_pages(folders: RunFolders) -> None:
 
 
 def _print_end(manifest: Manifest, folders: RunFolders, ran: dict[str, dict[str, Any]]) -> None:
+    from pipelines.report.runs import age_in_words
+
     for stage in ran:
         entry = manifest["notebooks"][stage]
         if entry["status"] == "failed":
@@ -202,3 +204,5 @@ def _print_end(manifest: Manifest, folders: RunFolders, ran: dict[str, dict[str,
         again = "; the same command takes up where it stopped"
     seconds = manifest["seconds"]
     print(f"{manifest['status']} in {seconds:.0f} s: {folders.shown}/index.html{again}")
+    if old := age_in_words(manifest):
+        print(old)

@@ -120,6 +120,26 @@ def test_a_browser_draws_every_figure_without_a_network(run_dir, page, stage):
     assert drawn >= wanted >= 1
 
 
+def test_on_a_phone_no_figure_is_cut_and_no_column_off_screen(run_dir, page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    for stage in ("05_summary", "01_explore_prices"):
+        page.goto((run_dir / f"{stage}.html").as_uri(), wait_until="load")
+        page.wait_for_timeout(800)
+        beyond = "[...document.querySelectorAll('.plot svg, .people table')].filter(e => "
+        beyond += "e.getBoundingClientRect().right > innerWidth + 1).length"
+        assert page.evaluate(beyond) == 0
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_summary_is_printed_on_two_sheets(run_dir, page):
+    printed = (run_dir / f"{run_dir.name}.pdf").read_bytes()
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 2
+
+
+def test_the_pages_together_stay_under_a_megabyte(run_dir):
+    assert sum(page.stat().st_size for page in run_dir.glob("*.html")) < 1e6
+
+
 def test_a_page_that_draws_nothing_is_noticed(page, tmp_path):
     bad = tmp_path / "bad.html"
     bad.write_text(

@@ -60,6 +60,13 @@ def test_the_last_run_is_of_the_same_configuration_and_succeeded(reports):
         runs.find_run(reports, "w-3")
 
 
+def test_a_run_on_old_prices_says_what_it_would_need_to_be_of_today():
+    assert runs.age_in_words(a_manifest(as_of="2026-04-29")) == ""
+    said = runs.age_in_words(a_manifest(as_of="2026-04-01"))
+    assert "30 days before the run" in said
+    assert "--set as_of=latest" in said
+
+
 def test_figures_tell_their_change(reports):
     tables = [runs.headline(runs.find_run(reports, name), reports) for name in ("w-2", "w-1")]
     cost, over = runs.figures(*tables)
