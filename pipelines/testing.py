@@ -158,7 +158,7 @@ def quick_runs(root: Path) -> Iterator[Callable[..., int]]:
         yield lambda *options: main(["run", *ours, *options])
 
 
-def _as_if_carried_out(folders: RunFolders, lock: int) -> GraphEnd:
+def _as_if_carried_out(folders: RunFolders, lock: int, cores: int) -> GraphEnd:
     """Leave what the graph would, without running anything."""
     for name, stage in STAGES.items():
         status = {

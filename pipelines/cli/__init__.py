@@ -81,7 +81,7 @@ schedule_app = typer.Typer(
     options_metavar="",
     rich_markup_mode=None,
 )
-app.command("run", cls=Verb, options_metavar="[--set KEY=VALUE ...] [OPTIONS]")(run.run)
+app.command("run", cls=Verb, options_metavar="[--set KEY=VALUE] [OPTIONS]")(run.run)
 app.command("alerts", cls=Verb, options_metavar="[--reports FOLDER]")(alerts.alerts)
 app.command("prune", cls=Verb, options_metavar="--keep N [OPTIONS]")(prune.prune)
 schedule_app.command("install", cls=Verb, options_metavar="[--weekday DAY] [OPTIONS]")(

@@ -9,9 +9,9 @@ import typer
 
 
 def run(
-    config: Annotated[
-        Path,
-        typer.Argument(metavar="CONFIG.yaml", help="a YAML file, such as pipelines/weekly.yaml"),
+    configs: Annotated[
+        list[Path],
+        typer.Argument(metavar="CONFIG.yaml", help="YAML files, such as pipelines/weekly.yaml"),
     ],
     reports: Annotated[
         Path | None,
@@ -25,17 +25,32 @@ def run(
             help="a value in place of the configuration's, as YAML has it; any number of times",
         ),
     ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=[VALUE, ...]", help="a run for each value; of several every combination"
+        ),
+    ] = None,
+    cores: Annotated[
+        int, typer.Option(metavar="N", min=0, help="to use  [default: those there are]")
+    ] = 0,
 ) -> int:
     """Prices to report; does only what is not up to date.
 
     Checks the configuration whole, pins the store's newest snapshot, runs the notebooks that are
-    not up to date (two at a time where the graph allows), writes
-    reports/NAME-AS_OF-SNAPSHOT-PARAMETERS/ (the last two by digest). Stopped or killed, the same
-    command takes up where it stopped. With as_of: latest it runs as of the newest observation on
-    record, and says which day that is. --set budget_usd=1500000 changes a value for this run, which
-    gets a folder of its own.
+    not up to date (and says why), and writes reports/NAME-AS_OF-SNAPSHOT-PARAMETERS/ (the last two
+    by digest). What another run made of the very same things is taken over. Stopped or killed, the
+    same command takes up where it stopped. With as_of: latest it runs as of the newest observation
+    on record, and says which day that is. --set budget_usd=1500000 changes a value for this run,
+    which gets a folder of its own. Several configurations, or values after --over (such as
+    'demand=[data/a.yaml, data/b.yaml]'), are runs side by side.
     """
-    from pipelines.run import pipeline
+    from pipelines.run import pipeline, sets
     from pipelines.run.config import read_changes
 
-    return pipeline.run(config, reports=reports, changes=read_changes(set_ or ()))
+    changes = read_changes(set_ or ())
+    at_most = cores or sets.cores_here()
+    if len(configs) == 1 and not over:
+        return pipeline.run(configs[0], reports=reports, changes=changes, cores=at_most)
+    runs = sets.variations(configs, changes, over or ())
+    return sets.run_all(runs, reports=reports, cores=at_most)

@@ -124,7 +124,7 @@ def _causes(before: Run, after: Run) -> dict[str, str]:
     return causes
 
 
-_CODE = (("library or assumptions", "library"), ("packages", "packages"))
+_CODE = (("library", "library"), ("assumptions", "figures"), ("packages", "packages"))
 
 
 def _of_notebooks(run: Run, key: str) -> dict[str, object]:

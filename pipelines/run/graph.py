@@ -19,7 +19,6 @@ from pipelines.run.notebook import OWNER
 from pipelines.run.stages import STAGES
 
 _SNAKEFILE = Path(__file__).with_name("Snakefile")
-_CORES = 2
 _END_S = 10
 """Seconds that the graph has to end by itself before it is killed."""
 
@@ -92,7 +91,7 @@ def write_inputs(
     write_json(folders.state / "graph.json", graph)
 
 
-def carry_out(folders: RunFolders, lock: int) -> GraphEnd:
+def carry_out(folders: RunFolders, lock: int, cores: int) -> GraphEnd:
     """Run the graph, whose runners print what happens; return how it ended.
 
     Its processes inherit the file descriptor ``lock``: the run stays locked as long as one lives.
@@ -101,7 +100,7 @@ def carry_out(folders: RunFolders, lock: int) -> GraphEnd:
     log = folders.state / "graph.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            _command(folders.state),
+            _command(folders.state, cores),
             cwd=folders.state,
             stderr=out,
             env={**os.environ, OWNER: str(os.getpid())},
@@ -122,13 +121,13 @@ def carry_out(folders: RunFolders, lock: int) -> GraphEnd:
     return GraphEnd(code, " ".join(text.splitlines()[-3:]))
 
 
-def _command(state: Path) -> list[str]:
+def _command(state: Path, cores: int) -> list[str]:
     return [
         *(sys.executable, "-m", "snakemake"),
         *("--snakefile", str(_SNAKEFILE)),
         *("--directory", str(state)),
         *("--configfile", "graph.json"),
-        *("--cores", str(_CORES)),
+        *("--cores", str(cores)),
         *("--scheduler", "greedy"),
         "--nolock",
         "--rerun-incomplete",

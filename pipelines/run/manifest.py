@@ -16,6 +16,8 @@ from typing import Any
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.digests import digest_files
 from pipelines import report
+from pipelines.run import reuse
+from pipelines.run.code import code_of
 from pipelines.run.config import RunConfig
 from pipelines.run.files import read_json, scrub, write_text
 from pipelines.run.notebook import now
@@ -23,6 +25,15 @@ from pipelines.run.stages import STAGES
 
 Manifest = dict[str, Any]
 """The content of manifest.json: texts, numbers, and an entry for each notebook."""
+_PARTS = {
+    "snapshot": "prices",
+    "figures": "assumptions or other figures of data/",
+    "code": "code of the library that it uses",
+    "notebook": "the notebook",
+    "demand": "the demand file",
+    "parameters": "its parameters",
+}
+"""What a notebook rests on, by its name in the manifest, in words."""
 
 
 def required_packages() -> list[str]:
@@ -43,7 +54,12 @@ def new_manifest(config: RunConfig, run_id: str, snapshot: str) -> Manifest:
     snapshot : str
         Digest of the store's snapshot that it reads.
     """
-    shared = {"snapshot": snapshot, "library": _library_digest()}
+    shared = {"snapshot": snapshot, "figures": _figures_digest()}
+    rests_on = {
+        stage: {**shared, **_rests_on(stage, parameters)}
+        for stage, parameters in config.parameters.items()
+    }
+    keys = reuse.keys(rests_on)
     return {
         "run_id": run_id,
         "name": config.settings["name"],
@@ -58,12 +74,37 @@ def new_manifest(config: RunConfig, run_id: str, snapshot: str) -> Manifest:
         "drawn_by": _report_digest(),
         "as_of": str(config.given["as_of"]),
         **shared,
+        "library": _library_digest(),
         "config": config.given,
-        "notebooks": {
-            stage: {**shared, **_rests_on(stage, parameters)}
-            for stage, parameters in config.parameters.items()
-        },
+        "notebooks": {stage: {**rests_on[stage], "key": keys[stage]} for stage in rests_on},
     }
+
+
+def why_again(
+    earlier: Manifest, manifest: Manifest, stood: dict[str, dict[str, Any]]
+) -> dict[str, str]:
+    """Return why each notebook that is not up to date has to run, in words.
+
+    Parameters
+    ----------
+    earlier, manifest : dict
+        Of the same run, the last time and now.
+    stood : dict of dict
+        How its notebooks stand, as ``statuses`` returns it: a run that was killed wrote no end.
+    """
+    reasons: dict[str, str] = {}
+    for stage, entry in manifest["notebooks"].items():
+        before = earlier.get("notebooks", {}).get(stage, {})
+        changed = [words for part, words in _PARTS.items() if before.get(part) != entry[part]]
+        after = [STAGES[name].title for name in STAGES[stage].after if name in reasons]
+        status = stood.get(stage, {}).get("status")
+        if status != "succeeded":
+            reasons[stage] = f"last time: {status}" if status else "not run yet"
+        elif changed:
+            reasons[stage] = f"changed: {', '.join(changed)}"
+        elif after:
+            reasons[stage] = f"it reads what is made again: {', '.join(after)}"
+    return reasons
 
 
 def _revision() -> dict[str, Any] | None:
@@ -81,10 +122,15 @@ def _revision() -> dict[str, Any] | None:
 
 
 def _library_digest() -> str:
-    """Return the digest of the library's code and of the figures that it reads."""
+    """Return the digest of all the library's code."""
     code = sorted(p for p in locations.library().rglob("*") if p.suffix in (".py", ".csv"))
+    return digest_files(code)
+
+
+def _figures_digest() -> str:
+    """Return the digest of the figures that notebooks read beside the store."""
     figures = [*sorted(locations.data().glob("*.csv")), locations.data() / "scenarios.yaml"]
-    return digest_files([*code, *figures])
+    return digest_files(figures)
 
 
 def _report_digest() -> str:
@@ -93,13 +139,20 @@ def _report_digest() -> str:
 
 
 def _rests_on(stage: str, parameters: dict[str, Any]) -> dict[str, str]:
-    """Return what a notebook's results rest on besides library and snapshot."""
-    demand = [locations.find(str(parameters["demand"]))] if "demand" in parameters else []
+    """Return what a notebook's results rest on besides snapshot and figures."""
+    notebook = locations.notebooks() / f"{stage}.ipynb"
     return {
-        "notebook": digest_files([locations.notebooks() / f"{stage}.ipynb"]),
-        "demand": digest_files(demand),
+        "code": digest_files(code_of(notebook, locations.library())),
+        "notebook": digest_files([notebook]),
+        "demand": demand_digest(parameters),
         "parameters": json.dumps(parameters, sort_keys=True),
     }
+
+
+def demand_digest(parameters: dict[str, Any]) -> str:
+    """Return the digest of the demand file that parameters name, of nothing where they do not."""
+    named = [locations.find(str(parameters["demand"]))] if "demand" in parameters else []
+    return digest_files(named)
 
 
 def statuses(run_dir: Path) -> dict[str, dict[str, Any]]:

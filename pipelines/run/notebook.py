@@ -27,7 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from cloudarb_lib.base.errors import CloudArbError, InfeasibleError, ParameterError
+from cloudarb_lib.base.files import locked
 from pipelines.exit_codes import DEAD_KERNEL, DONE, NOTEBOOK_ERROR, STOPPED, TIMEOUT
+from pipelines.run import reuse
 from pipelines.run.config import SET_BY_RUN, check_parameters, declared_parameters
 from pipelines.run.files import read_json, scrub, write_json, write_text
 
@@ -148,8 +150,9 @@ def run_notebook(
     *,
     timeout_s: float,
     after: Sequence[str] = (),
+    key: str = "",
 ) -> dict[str, Any]:
-    """Run a notebook into the folder of a run.
+    """Run a notebook into the folder of a run, or take over what another run made of the same.
 
     Parameters
     ----------
@@ -163,6 +166,9 @@ def run_notebook(
         Seconds of wall clock allowed to the whole notebook.
     after : sequence of str
         Notebooks whose tables it may read, as names or paths.
+    key : str
+        Names what its results rest on: those of another run with the same key are taken over, and
+        while another run makes them we wait. '': it is run in any case.
 
     Returns
     -------
@@ -174,13 +180,26 @@ def run_notebook(
     ParameterError
         Where the parameters do not fit the notebook; nothing is written then.
     """
+    checked = _checked(parameters, notebook, run_dir)
+    before = [Path(earlier).stem for earlier in after]
+    status = {"parameters": checked, "after": before, "key": key}
+    if not key:
+        return _run(notebook, run_dir, status, timeout_s)
+    lock = run_dir.parent / ".state" / "keys" / key
+    with locked(lock, ParameterError, f"notebook {notebook.stem}", wait=True):
+        taken = reuse.take_over(run_dir, notebook.stem, key)
+        if taken is None:
+            return _run(notebook, run_dir, status, timeout_s)
+    taken |= status | {"started_at": now(), "finished_at": now()}
+    write_json(run_dir / "logs" / f"{notebook.stem}.json", taken)
+    print(f"  {notebook.stem:<20}as in {taken['taken_from']}", flush=True)
+    return taken
+
+
+def _run(notebook: Path, run_dir: Path, given: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    """Run a notebook; return its status, to which ``given`` belongs."""
     began = time.monotonic()
-    status: dict[str, Any] = {
-        "status": "running",
-        "started_at": now(),
-        "parameters": _checked(parameters, notebook, run_dir),
-        "after": [Path(earlier).stem for earlier in after],
-    }
+    status = {**given, "status": "running", "started_at": now()}
     log = run_dir / "logs" / f"{notebook.stem}.json"
     write_json(log, status)
     print(f"  {notebook.stem:<20}started", flush=True)
@@ -291,6 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--parameters", type=Path, help="a file with a JSON object; default: none")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds (default 300)")
+    parser.add_argument("--key", default="", help="names what its results rest on")
     parser.add_argument("--after", nargs="*", default=[], help="notebooks whose tables it may read")
     given = parser.parse_args(arguments)
     notebook = given.notebook.absolute()
@@ -304,6 +324,7 @@ def main(arguments: list[str] | None = None) -> int:
             parameters,
             timeout_s=given.timeout,
             after=given.after,
+            key=given.key,
         )
     except CloudArbError as fault:
         print(f"{notebook.name}: {fault}", file=sys.stderr)

@@ -23,7 +23,15 @@ from pipelines.run import graph
 from pipelines.run.config import LATEST, RunConfig, load_config
 from pipelines.run.files import read_json, write_json, write_text
 from pipelines.run.graph import GraphEnd, RunFolders
-from pipelines.run.manifest import Manifest, new_manifest, note_end, note_progress, statuses
+from pipelines.run.manifest import (
+    Manifest,
+    demand_digest,
+    new_manifest,
+    note_end,
+    note_progress,
+    statuses,
+    why_again,
+)
 from pipelines.run.notebook import now
 from pipelines.run.stages import STAGES
 
@@ -38,7 +46,11 @@ class RunError(CloudArbError):
 
 
 def run(
-    config_path: Path, *, reports: Path | None = None, changes: Mapping[str, object] | None = None
+    config_path: Path,
+    *,
+    reports: Path | None = None,
+    changes: Mapping[str, object] | None = None,
+    cores: int = 2,
 ) -> int:
     """Carry out a configuration; what is up to date is not run again.
 
@@ -50,6 +62,8 @@ def run(
         Folder of the reports; the project's without.
     changes : mapping of str to object, optional
         Values in place of the configuration's.
+    cores : int
+        So many notebooks at once, where the graph allows.
 
     Returns
     -------
@@ -75,8 +89,11 @@ def run(
         manifest["as_of_asked"] = str(asked.given["as_of"])
         graph.write_inputs(config, manifest["notebooks"], folders)
         _announce(manifest, folders)
+        reasons = why_again(earlier, manifest, earlier_statuses) if earlier else {}
+        for stage, reason in reasons.items():
+            print(f"  {stage:<20}{reason}", flush=True)
         note_progress(manifest, folders.run_dir)
-        end = graph.carry_out(folders, lock)
+        end = graph.carry_out(folders, lock, cores)
         ran = {
             stage: status
             for stage, status in statuses(folders.run_dir).items()
@@ -132,9 +149,10 @@ def _latest_day(snapshot: Snapshot, config: RunConfig) -> str:
 
 
 def _folders(config: RunConfig, snapshot: Path, reports: Path) -> RunFolders:
-    """Return the folders of the run; the same ones for the same prices and parameters."""
+    """Return the folders of the run; the same ones for the same prices, parameters and demand."""
     as_of = re.sub("[^0-9A-Za-z-]", "", str(config.given["as_of"]))
-    parameters = digest_values(json.dumps(config.given, sort_keys=True))[:6]
+    given = json.dumps(config.given, sort_keys=True)
+    parameters = digest_values(given, demand_digest(config.given))[:6]
     name = config.settings["name"]
     return RunFolders(reports.absolute(), f"{name}-{as_of}-{snapshot.stem[:8]}-{parameters}")
 

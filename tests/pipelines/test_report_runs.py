@@ -94,7 +94,8 @@ def test_a_change_is_split_into_prices_machines_and_the_rest(reports):
     [
         ({"snapshot": "fedcba9876"}, "data", "snapshot abcdef01, then fedcba98"),
         ({"config": {"seed": 8}}, "parameters", "seed 7, then 8"),
-        ({"library": "other"}, "code", "library or assumptions"),
+        ({"library": "other"}, "code", "library"),
+        ({"figures": "other"}, "code", "assumptions"),
         ({"notebooks": {"05_summary": {"demand": "other"}}}, "demand", "demand file"),
         ({}, None, "nothing that a run rests on differs"),
     ],
