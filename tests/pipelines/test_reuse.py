@@ -1,6 +1,7 @@
 """Only what a change touches is made again, and what another run made of the same is taken over."""
 
 import json
+import re
 import threading
 from pathlib import Path
 from unittest.mock import patch
@@ -124,8 +125,6 @@ def test_a_set_that_cannot_be_starts_nothing(root, words, told, capsys):
     with quick_runs(root) as run, patch.object(sets, "run_all") as started:
         assert run(*words) == 2
     assert not started.called
-    import re
-
     assert re.search(told, capsys.readouterr().err)
 
 
