@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -211,6 +212,12 @@ def _run(notebook: Path, run_dir: Path, given: dict[str, Any], timeout_s: float)
         executed = workplace / "notebooks" / notebook.name
         _lay_out(workplace, run_dir, status["after"])
         outcome = _executed(notebook, executed, status["parameters"], timeout_s)
+        if (
+            outcome.code == DEAD_KERNEL
+        ):  # memory may be there by now; what a cell raises comes again
+            print(f"  {notebook.stem:<20}once more: {outcome.error}", flush=True)
+            status["attempts"] = 2
+            outcome = _executed(notebook, executed, status["parameters"], timeout_s)
         if outcome.code == DONE:
             status["tables"] = _publish_tables(workplace, run_dir)
             (run_dir / "failed" / notebook.name).unlink(missing_ok=True)
@@ -279,7 +286,7 @@ def _failure(fault: BaseException, ended_by_watch: int, timeout_s: float) -> Out
     if ended_by_watch == TIMEOUT:
         return Outcome(TIMEOUT, f"not done after {timeout_s:g} s, stopped{where}.")
     kind = type(fault).__name__
-    if kind == "DeadKernelError" or "Kernel died" in str(fault):
+    if kind == "DeadKernelError" or re.match("Kernel (died|didn't respond)", str(fault)):
         return Outcome(DEAD_KERNEL, "the kernel died; most often the machine ran out of memory.")
     name = getattr(fault, "ename", kind)
     message = getattr(fault, "evalue", fault)

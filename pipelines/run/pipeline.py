@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import CloudArbError, ParameterError
-from cloudarb_lib.base.files import locked
+from cloudarb_lib.base.files import locked, replaced
 from cloudarb_lib.base.units import parse_as_of
 from pipelines import exit_codes
 from pipelines.exit_codes import DONE, STOPPED
@@ -75,40 +75,52 @@ def run(
     ParameterError
         Before anything starts.
     RunError
-        Where the same run is in progress already.
+        Where the same run is in progress already, or its folder cannot be written.
     """
-    began = time.monotonic()
     asked = load_config(config_path, changes=changes)
     config, snapshot = _find_snapshot(asked)
     folders = _folders(config, snapshot, reports or locations.reports())
     with locked(folders.state / "lock", RunError, f"run {folders.run_id}") as lock:
-        _pin(folders.run_dir / "snapshot", snapshot)
-        earlier_statuses = statuses(folders.run_dir)
-        earlier = read_json(folders.run_dir / "manifest.json") or {}
-        manifest = new_manifest(config, folders.run_id, snapshot.stem)
-        manifest["as_of_asked"] = str(asked.given["as_of"])
-        graph.write_inputs(config, manifest["notebooks"], folders)
-        _announce(manifest, folders)
-        reasons = why_again(earlier, manifest, earlier_statuses) if earlier else {}
-        for stage, reason in reasons.items():
-            print(f"  {stage:<20}{reason}", flush=True)
-        note_progress(manifest, folders.run_dir)
-        end = graph.carry_out(folders, lock, cores)
-        ran = {
-            stage: status
-            for stage, status in statuses(folders.run_dir).items()
-            if status != earlier_statuses.get(stage)
-        }
-        if end.code == DONE and not ran and _drawn_alike(earlier, manifest):
-            write_json(folders.run_dir / "manifest.json", earlier)
-            seconds = time.monotonic() - began
-            print(f"nothing to do: {folders.shown} is up to date ({seconds:.1f} s)")
-            return DONE
-        code = _exit_code(end, ran, manifest)
-        manifest["status"] = {DONE: "succeeded", STOPPED: "stopped"}.get(code, "failed")
-        manifest |= {"finished_at": now(), "seconds": round(time.monotonic() - began, 1)}
-        note_end(manifest, folders.run_dir, ran)
-        _draw_pages(folders)
+        try:
+            _pin(folders.run_dir / "snapshot", snapshot)
+            manifest = new_manifest(config, folders.run_id, snapshot.stem)
+            manifest["as_of_asked"] = str(asked.given["as_of"])
+            return _carry_out(config, manifest, folders, lock=lock, cores=cores)
+        except OSError as cause:
+            what = f"{folders.shown} could not be written: {cause.strerror or cause}."
+            way_out = "Make room there and start again, or name another folder with --reports."
+            raise RunError(what, way_out) from cause
+
+
+def _carry_out(
+    config: RunConfig, manifest: Manifest, folders: RunFolders, *, lock: int, cores: int
+) -> int:
+    """Run what is not up to date, draw the pages and say how it ended; return the exit code."""
+    began = time.monotonic()
+    earlier_statuses = statuses(folders.run_dir)
+    earlier = read_json(folders.run_dir / "manifest.json") or {}
+    graph.write_inputs(config, manifest["notebooks"], folders)
+    _announce(manifest, folders)
+    reasons = why_again(earlier, manifest, earlier_statuses) if earlier else {}
+    for stage, reason in reasons.items():
+        print(f"  {stage:<20}{reason}", flush=True)
+    note_progress(manifest, folders.run_dir)
+    end = graph.carry_out(folders, lock, cores)
+    ran = {
+        stage: status
+        for stage, status in statuses(folders.run_dir).items()
+        if status != earlier_statuses.get(stage)
+    }
+    if end.code == DONE and not ran and _drawn_alike(earlier, manifest):
+        write_json(folders.run_dir / "manifest.json", earlier)
+        seconds = time.monotonic() - began
+        print(f"nothing to do: {folders.shown} is up to date ({seconds:.1f} s)")
+        return DONE
+    code = _exit_code(end, ran, manifest)
+    manifest["status"] = {DONE: "succeeded", STOPPED: "stopped"}.get(code, "failed")
+    manifest |= {"finished_at": now(), "seconds": round(time.monotonic() - began, 1)}
+    note_end(manifest, folders.run_dir, ran)
+    _draw_pages(folders)
     _print_end(manifest, folders, ran)
     return code
 
@@ -171,7 +183,8 @@ def _pin(folder: Path, snapshot: Path) -> None:
             try:
                 os.link(file, kept)  # the store keeps few snapshots, a report keeps its own
             except OSError:
-                shutil.copyfile(file, kept)
+                with replaced(kept) as unfinished:  # a part would pass for the whole ever after
+                    shutil.copyfile(file, unfinished)
 
 
 def _announce(manifest: Manifest, folders: RunFolders) -> None:

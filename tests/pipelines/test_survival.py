@@ -1,0 +1,122 @@
+"""Runs survive what befalls them: kills, a full disk, folders that cannot be written, odd names."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from unittest.mock import patch
+
+import psutil
+import pytest
+
+from cloudarb_lib.store import open_snapshot
+from pipelines.run import pipeline
+from pipelines.testing import finish, manifest, project, quick_runs, start, toy_stage
+
+FIRST, LAST = "01_explore_prices", "05_summary"
+TWO_STAGES = f"""
+from pipelines.run.stages import STAGES, Stage
+for name in list(STAGES):
+    if name not in ({FIRST!r}, {LAST!r}):
+        del STAGES[name]
+STAGES[{LAST!r}] = Stage(title="Summary", after=({FIRST!r},), tables=("lookback",))
+"""
+
+
+def named_snakemake(process: psutil.Process) -> bool:
+    return "snakemake" in process.cmdline() and "pipelines.run.notebook" not in process.cmdline()
+
+
+@pytest.mark.kernel
+def test_a_kernel_that_died_is_started_again_and_a_killed_graph_taken_up(tmp_path, monkeypatch):
+    """In a folder with a space, umlauts and a percent sign, far from UTC."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    root = project(tmp_path / "Büro 100% groß")
+    mark = root / "died"
+    dies_once = (
+        "import os, pathlib\n"
+        f"mark = pathlib.Path({str(mark)!r})\n"
+        "if not mark.exists():\n    mark.touch()\n    os.kill(os.getpid(), 9)"
+    )
+    toy_stage(root, FIRST, dies_once)
+    toy_stage(root, LAST, "import time\ntime.sleep(120)")
+    running = start(root, before=TWO_STAGES)
+    said = ""
+    for line in running.stdout:
+        said += line
+        if f"{LAST}          started" in line:
+            break
+    children = psutil.Process(running.pid).children(recursive=True)
+    for graph in filter(named_snakemake, children):
+        graph.send_signal(signal.SIGKILL)
+    said += running.communicate(timeout=60)[0]
+    assert f"{FIRST}   once more: the kernel died" in said
+    assert running.returncode == 6, said
+    told = manifest(root)
+    assert told["status"] == "failed"
+    assert told["notebooks"][FIRST]["attempts"] == 2
+    assert told["notebooks"][LAST]["status"] == "stopped"
+    (run_dir,) = (root / "reports").glob("toy-*")
+    assert not (run_dir / f"{LAST}.html").exists(), "no page of half a notebook"
+    assert f"/{LAST}.html" not in (root / "reports/index.html").read_text()
+    assert not [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+    toy_stage(root, LAST)
+    code, said = finish(root, before=TWO_STAGES)
+    assert code == 0, said
+    assert f"{FIRST}   started" not in said
+    assert f"{LAST}          last time: running" in said
+    assert manifest(root)["started_at"].endswith("+00:00")
+    assert (run_dir / f"{LAST}.html").exists()
+
+
+@pytest.fixture
+def root(tmp_path):
+    return project(tmp_path)
+
+
+def test_a_full_disk_leaves_no_part_of_a_snapshot(root, capsys, monkeypatch):
+    def no_link(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with quick_runs(root) as run, patch.object(pipeline.os, "link", no_link):
+        with patch.object(shutil, "copyfile", full):
+            assert run() == 6
+        said = capsys.readouterr().err
+        assert "could not be written: No space left on device. Way out: Make room" in said
+        (snapshot,) = (root / "reports").glob("*/snapshot")
+        assert not list(snapshot.rglob("*.duckdb"))
+        assert run() == 0
+        with open_snapshot(snapshot) as pinned, open_snapshot() as ours:
+            assert pinned.digest == ours.digest
+
+
+def test_a_disk_that_fills_up_at_the_end_leaves_no_half_report(root, capsys):
+    from pipelines.report import pages
+
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with quick_runs(root) as run:
+        with patch.object(pages, "export", side_effect=full):
+            assert run() == 6
+        assert "No space left on device" in capsys.readouterr().err
+        assert not (root / "reports/index.html").exists()
+        assert run() == 0
+    ((path),) = (root / "reports").glob("*/manifest.json")
+    assert json.loads(path.read_text())["status"] == "succeeded"
+    assert (path.parent / "index.html").exists()
+
+
+@pytest.mark.parametrize("reports", ["/proc/reports", "/dev/null/reports"])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(root, reports, capsys):
+    with quick_runs(root) as run, patch("pipelines.run.graph.carry_out") as started:
+        assert run("--reports", reports) == 6
+    assert not started.called
+    said = capsys.readouterr().err
+    assert "cannot be written" in said
+    assert "Way out: Name another folder." in said
