@@ -212,9 +212,7 @@ def _run(notebook: Path, run_dir: Path, given: dict[str, Any], timeout_s: float)
         executed = workplace / "notebooks" / notebook.name
         _lay_out(workplace, run_dir, status["after"])
         outcome = _executed(notebook, executed, status["parameters"], timeout_s)
-        if (
-            outcome.code == DEAD_KERNEL
-        ):  # memory may be there by now; what a cell raises comes again
+        if outcome.code == DEAD_KERNEL:  # memory may be there by now; an error would come again
             print(f"  {notebook.stem:<20}once more: {outcome.error}", flush=True)
             status["attempts"] = 2
             outcome = _executed(notebook, executed, status["parameters"], timeout_s)
