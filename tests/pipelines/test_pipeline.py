@@ -107,7 +107,7 @@ def test_the_manifest_tells_what_the_run_rests_on(root):
     local = [str(root), sys.prefix, os.path.expanduser("~")]
     for path in run_dir.rglob("*"):
         if path.is_file() and "snapshot" not in path.parts:
-            text = path.read_text()
+            text = path.read_text(errors="replace")
             assert not [name for name in local if name in text], path
 
 
