@@ -45,8 +45,38 @@ def with_evidence(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def by_zone(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
+    """Return offers of a region once for each zone in which they are known to be sold.
+
+    Parameters
+    ----------
+    offers
+        Table ``offers``.
+    evidence
+        Table ``evidence`` as of the same time.
+
+    Returns
+    -------
+    pd.DataFrame
+        As ``offers``, ``zone`` filled in; those of a zone, or of a region where no zone is known,
+        stay as they are.
+    """
+    said = _that_sells(offers, evidence)
+    zones = said.loc[said["zone_seen"] != "", ["offer_id", "zone_seen"]].sort_values("zone_seen")
+    laid_out = offers.astype({"offer_id": object}).merge(zones, on="offer_id", how="left")
+    regional = (laid_out["zone"] == "") & laid_out["zone_seen"].notna()
+    laid_out["zone"] = laid_out["zone"].mask(regional, laid_out["zone_seen"])
+    return laid_out.drop(columns="zone_seen").reset_index(drop=True)
+
+
 def _newest_that_sells(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
     """Return the newest row that says of an offer that it is sold, by offer_id."""
+    sells = _that_sells(offers, evidence)
+    return sells.drop_duplicates("offer_id", keep="last").set_index("offer_id")
+
+
+def _that_sells(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
+    """Return the last word on each offer and zone where it is that it is sold, the newest last."""
     named = _by_machine(evidence, offers)
     about = offers[["offer_id", *_PLACE, "zone", "purchase_option"]].astype(object)
     beside = about.merge(named, on=_PLACE, suffixes=("", "_seen"))
@@ -56,8 +86,7 @@ def _newest_that_sells(offers: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataF
     by_option |= beside["purchase_option"] == beside["purchase_option_seen"]
     fitting = beside[in_zone & by_option].sort_values("seen_at", kind="stable")
     last_words = fitting.drop_duplicates(["offer_id", "zone_seen"], keep="last")
-    sells = last_words[last_words["sold"].astype(bool)]
-    return sells.drop_duplicates("offer_id", keep="last").set_index("offer_id")
+    return last_words[last_words["sold"].astype(bool)]
 
 
 def _by_machine(evidence: pd.DataFrame, offers: pd.DataFrame) -> pd.DataFrame:

@@ -47,11 +47,14 @@ def export(
     SkyPilot, FOCUS' Recommendation data set (focus-plan) and forecasts in FOCUS columns are of a
     run.
     """
+    from cloudarb_lib.market.evidence import by_zone
+
     if shape in _OF_A_PROVIDER:
         if not provider or not as_of:
             raise ParameterError(f"{shape} is of a provider.", "Add --provider NAME --as-of DAY.")
         market = market_on(as_of, store, providers=[provider], stale_after_days=None)
-        _write(_catalogues()[shape](market.offers, provider), out)
+        offers = by_zone(market.offers, market.evidence)
+        _write(_catalogues()[shape](offers, provider), out)
     elif run is None:
         raise ParameterError(f"{shape} is of a run.", "Add --run reports/RUN.")
     else:

@@ -27,6 +27,8 @@ COLUMNS = (
 )
 """Columns of ``PROVIDER.csv`` in gpuhunt's catalog.zip."""
 _AMD = "MI"
+_LISTED_BY_ZONE = "gcp"
+_OFFER = ["instance_name", "location", "spot", "price"]
 
 
 def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
@@ -35,7 +37,7 @@ def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
     Parameters
     ----------
     offers : DataFrame
-        Table ``offers``.
+        Table ``offers``, by zone where zones are known; Google Cloud alone is listed by zone.
     provider : str
         Its name, such as aws.
 
@@ -58,14 +60,14 @@ def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
             f"nothing of {provider!r} is on offer{did_you_mean(provider, names)}.",
             f"Use {', '.join(names)}, or another as_of.",
         )
-    zone = hourly["zone"]
+    in_zones = (hourly["zone"] != "") & (hourly["provider"] == _LISTED_BY_ZONE)
     gpu_name = hourly["gpu_model"].str.partition("-")[0]
     is_amd = gpu_name.str.startswith(_AMD).fillna(False)
     has_gpus = hourly["gpu_count"] > 0
     rows = pd.DataFrame(
         {
             "instance_name": hourly["instance_type"],
-            "location": zone.where(zone != "", hourly["region"]),
+            "location": hourly["zone"].where(in_zones, hourly["region"]),
             "price": hourly["price_usd_per_hour"],
             "cpu": hourly["vcpus"].astype(int),
             "memory": hourly["memory_gib"],
@@ -78,4 +80,4 @@ def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
             "flags": None,
         }
     )
-    return rows[list(COLUMNS)].reset_index(drop=True)
+    return rows[list(COLUMNS)].drop_duplicates(_OFFER).reset_index(drop=True)

@@ -130,7 +130,7 @@ def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
     Parameters
     ----------
     offers : DataFrame
-        Table ``offers``.
+        Table ``offers``, by zone where zones are known.
     provider : str
         Name of the cloud here, such as gcp.
 

@@ -24,7 +24,8 @@ gcp,g2-standard-8,8,32,L4,1,24
 _SOLD = """provider,region,zone,instance_type,purchase_option,kind,source,seen_at,sold,note
 aws,us-east-1,,p5.48xlarge,,offering,test,2026-04-01T00:00:00Z,true,
 aws,us-east-1,,g6.xlarge,,offering,test,2026-04-01T00:00:00Z,true,
-gcp,us-east4,,a3-highgpu-8g,,zone_list,test,2026-04-01T00:00:00Z,true,
+gcp,us-east4,us-east4-a,a3-highgpu-8g,,zone_list,test,2026-04-01T00:00:00Z,true,
+gcp,us-east4,us-east4-c,a3-highgpu-8g,,zone_list,test,2026-04-01T00:00:00Z,true,
 gcp,us-east4,,g2-standard-4,,zone_list,test,2026-04-01T00:00:00Z,true,
 gcp,us-east4,,g2-standard-8,,zone_list,test,2026-04-01T00:00:00Z,true,
 """

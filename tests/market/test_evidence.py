@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cloudarb_lib.market.evidence import with_evidence
+from cloudarb_lib.market.evidence import by_zone, with_evidence
 from cloudarb_lib.store import open_snapshot
 
 SEEN = pd.Timestamp("2026-03-01", tz="UTC")
@@ -89,3 +89,24 @@ def test_the_bundled_record_knows_where_an_h100_is_sold_and_since_when() -> None
     regions = by_region.groupby("instance_type").agg(["sum", "size"])
     assert regions.loc["a3-highgpu-8g"].tolist() == [16, 40]  # as measured from the record
     assert regions.loc["a2-ultragpu-8g"].tolist() == [5, 40]
+
+
+def test_an_offer_of_a_region_stands_in_each_zone_where_it_is_sold():
+    known = evidence(
+        ("r1", "r1-b", "a3-8g", "", 1, True),
+        ("r1", "r1-a", "a3-*", "", 1, True),
+        ("r1", "r1-c", "a3-8g", "", 1, True),
+        ("r1", "r1-c", "a3-8g", "", 2, False),  # no more
+        ("r1", "r1-d", "a3-8g", "spot", 1, True),  # by another option
+        ("r2", "", "a3-8g", "", 1, True),
+    )
+    asked = offers(
+        ("r1", "", "a3-8g", "on_demand"),
+        ("r2", "", "a3-8g", "on_demand"),
+        ("r1", "r1-a", "a3-8g", "on_demand"),
+        ("r3", "", "a3-8g", "on_demand"),
+    )
+    laid_out = by_zone(asked, known)
+    assert laid_out["zone"].tolist() == ["r1-a", "r1-b", "", "r1-a", ""]
+    assert laid_out["region"].tolist() == ["r1", "r1", "r2", "r1", "r3"]
+    assert list(laid_out.columns) == list(asked.columns)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.types import STATES
 from cloudarb_lib.base.units import parse_freq
+from cloudarb_lib.market.evidence import by_zone
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 from pipelines.exports import gpuhunt, skypilot
 from pipelines.serve.answers import JSON, OFFERS_SERVED, StoreHead, as_csv, page, page_model
@@ -126,7 +127,7 @@ def catalogue(
 ) -> Response:
     """The offers of a provider in the shape of SkyPilot's vms.csv, or of gpuhunt's catalogue."""
     _, market = records.market(asked.as_of, asked.stale_after_days)
-    return as_csv(_SHAPES[shape](market.offers, provider))
+    return as_csv(_SHAPES[shape](by_zone(market.offers, market.evidence), provider))
 
 
 def _chosen(offers: pd.DataFrame, asked: Which) -> pd.DataFrame:

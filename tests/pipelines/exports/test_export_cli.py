@@ -27,6 +27,15 @@ def test_a_catalogue_is_of_a_provider_and_a_day(shape, columns, folders, tmp_pat
     assert str(out) in capsys.readouterr().out
 
 
+def test_google_cloud_is_listed_by_the_zones_where_it_is_sold(folders, tmp_path):
+    out = tmp_path / "gcp.csv"
+    given = ["--store", str(folders.store), "--provider", "gcp", "--as-of", testing.AS_OF]
+    assert cli.main(["export", "gpuhunt-catalog", "--out", str(out), *given]) == 0
+    spot = pd.read_csv(out).query("spot and instance_name == 'a3-highgpu-8g'")
+    assert spot["location"].tolist() == ["us-east4-a", "us-east4-c"]
+    assert spot["price"].tolist() == [24.0, 24.0]
+
+
 @pytest.mark.parametrize("shape", ["focus-plan", "focus-forecast", "skypilot-tasks"])
 def test_the_others_are_of_a_run(shape, folders, tmp_path, capsys):
     out = tmp_path / "out"
