@@ -15,11 +15,11 @@ import pyarrow as pa
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.units import ensure_utc
 from cloudarb_lib.sources.base import LINE, OWN_COLUMNS, Parsed, UnreadRow
-from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store.batch import Batch, scope_text
 from cloudarb_lib.store.column_sql import ROW
 from cloudarb_lib.store.columns import columns_of
 from cloudarb_lib.store.entry import open_snapshot
+from cloudarb_lib.store.readings import know_names
 from cloudarb_lib.store.rows import CONVERTED, rows_query
 from cloudarb_lib.store.snapshot import connect, current
 from cloudarb_lib.tables.stored_schema import STORED
@@ -73,9 +73,7 @@ def explain(batch: Batch, *, store_dir: str | Path, now: pd.Timestamp) -> str:
 def _judge(store_dir: str | Path) -> duckdb.DuckDBPyConnection:
     """Return a database in memory that can judge rows: it knows the machines of a store."""
     con = connect()
-    con.create_function(  # type: ignore[call-overload]
-        "canonical", canonical, null_handling="special"
-    )
+    know_names(con)
     con.execute(STORED["instances"].ddl())
     if not str(store_dir) or current(Path(store_dir)) is not None:
         with open_snapshot(store_dir) as stored:

@@ -15,7 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import duckdb
+
 from cloudarb_lib.sources.names import options, providers
+from cloudarb_lib.sources.names.gpus import canonical
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,30 @@ _OFFSET = r"(\+(0\d|1[0-3])(:?[0-5]\d)?|\+14(:?00)?|-(0\d|1[01])(:?[0-5]\d)?|-12
 _ZONE = rf" ?(Z|UTC|{_OFFSET})"
 
 
-def _looked_up(names: Mapping[str, str], text: str) -> str:
+_SPELLINGS: dict[str, Mapping[str, str]] = {
+    "providers": providers.SPELLINGS,
+    "options": {spelling: option for spelling, (option, _) in options.OPTIONS.items()},
+    "terms": options.TERMS,
+    "terms_of_options": {spelling: term for spelling, (_, term) in options.OPTIONS.items() if term},
+}
+"""Name of each spelling. A connection holds them as variables: they have hundreds of entries, and
+planning a query that spelled them out took longer than reading a small file."""
+
+
+def know_names(con: duckdb.DuckDBPyConnection) -> None:
+    """Give a connection what the readings ask: the names of spellings, and of GPU models."""
+    con.create_function(  # type: ignore[call-overload]
+        "canonical", canonical, null_handling="special"
+    )
+    for table, names in _SPELLINGS.items():
+        con.execute(
+            f"SET VARIABLE {table} = map(?::VARCHAR[], ?::VARCHAR[])", [[*names], [*names.values()]]
+        )
+
+
+def _looked_up(table: str, text: str) -> str:
     """Return SQL of the name of a spelling, null where the table has none."""
-    pairs = ", ".join(f"'{spelling}': '{name}'" for spelling, name in names.items())
-    key = f"regexp_replace(lower({text}), '[^a-z0-9]', '', 'g')"
-    return f"MAP {{{pairs}}}[{key}]"
+    return f"getvariable('{table}')[regexp_replace(lower({text}), '[^a-z0-9]', '', 'g')]"
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -80,25 +102,22 @@ def _in_case_of(column: str, text: str) -> str:
 
 _PROVIDER = f"""
     CASE WHEN $written IN ('aws', 'azure', 'gcp') THEN $written
-        ELSE coalesce({_looked_up(providers.SPELLINGS, "$written")}, lower($written), '')
+        ELSE coalesce({_looked_up("providers", "$written")}, lower($written), '')
     END
 """
 _OPTION = f"""
-    CASE WHEN $written IN ('on_demand', 'spot') THEN $written ELSE coalesce({
-    _looked_up({spelling: option for spelling, (option, _) in options.OPTIONS.items()}, "$written")
-}, '') END
+    CASE WHEN $written IN ('on_demand', 'spot') THEN $written
+        ELSE coalesce({_looked_up("options", "$written")}, '')
+    END
 """
-_TERM_OF_OPTION = _looked_up(
-    {spelling: term for spelling, (_, term) in options.OPTIONS.items() if term},
-    "purchase_option_read",
-)
+_TERM_OF_OPTION = _looked_up("terms_of_options", "purchase_option_read")
 _TERM = f"""
     CASE
         WHEN purchase_option IN ('on_demand', 'spot')
             THEN CASE WHEN $written IS NULL THEN '' END
         WHEN $written IS NULL THEN {_TERM_OF_OPTION}
-        WHEN coalesce({_TERM_OF_OPTION} = {_looked_up(options.TERMS, "$written")}, true)
-            THEN {_looked_up(options.TERMS, "$written")}
+        WHEN coalesce({_TERM_OF_OPTION} = {_looked_up("terms", "$written")}, true)
+            THEN {_looked_up("terms", "$written")}
     END
 """
 _PRICE_KIND = f"""

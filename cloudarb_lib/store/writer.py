@@ -16,7 +16,6 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.base.files import locked, replaced
-from cloudarb_lib.sources.names.gpus import canonical
 from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.checks.flags import (
     flag_changes,
@@ -40,6 +39,7 @@ from cloudarb_lib.store.price_rows import (
     settle_rows,
     start_call,
 )
+from cloudarb_lib.store.readings import know_names
 from cloudarb_lib.store.report import IngestReport, RefusedFiles
 from cloudarb_lib.store.snapshot import WAY_OUT, connect, current
 from cloudarb_lib.store.whole import WholeLooks
@@ -127,9 +127,7 @@ def _work_copy(base: Path | None, folder: Path) -> Iterator[Path]:
 def _prepare(con: duckdb.DuckDBPyConnection, folder: Path, *, is_new: bool) -> None:
     """Make the tables of a new store; StoreError where an older version wrote what is there."""
     con.execute(f"SET memory_limit = '{MEMORY_OF_DATABASE}'")
-    con.create_function(  # type: ignore[call-overload]
-        "canonical", canonical, null_handling="special"
-    )
+    know_names(con)
     if is_new:
         make_tables(con)
     elif not has_our_tables(con):

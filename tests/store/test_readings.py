@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from cloudarb_lib.sources.names.options import canonical_option
 from cloudarb_lib.sources.names.providers import SPELLINGS, canonical_provider
-from cloudarb_lib.store.readings import reading_of
+from cloudarb_lib.store.readings import know_names, reading_of
 from cloudarb_lib.store.snapshot import connect
 
 CON = connect()
+know_names(CON)
 
 
 def read(column: str, dtype: str, written: str | None, **others: str) -> Any:
