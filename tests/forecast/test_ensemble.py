@@ -29,7 +29,7 @@ def test_offers_of_one_pattern_are_modelled_once():
     np.testing.assert_allclose(ratio, 8)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.integers(0, 1000), st.integers(24, 70))
 def test_no_forecast_changes_when_only_the_future_does(seed, cut):
     past = stepping(seed)

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -53,6 +54,12 @@ DECIDES_NO_FIGURE = {"pydantic", "pydantic-core"}
 """Read what people write."""
 
 
+@cache
+def distributions_by_root() -> dict[str, list[str]]:
+    """Return who brings each importable name; it takes a second to look at all that is installed."""
+    return dict(metadata.packages_distributions())
+
+
 def distributions(source: str) -> set[str]:
     """Return the third-party distributions that a module imports, at any depth."""
     roots = set()
@@ -62,7 +69,7 @@ def distributions(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             roots.add(node.module.partition(".")[0])
     roots -= {*sys.stdlib_module_names, "cloudarb_lib"}
-    by_root = metadata.packages_distributions()
+    by_root = distributions_by_root()
     return {name.lower().replace("_", "-") for root in roots for name in by_root[root]}
 
 
