@@ -56,7 +56,7 @@ DECIDES_NO_FIGURE = {"pydantic", "pydantic-core"}
 
 @cache
 def distributions_by_root() -> dict[str, list[str]]:
-    """Return who brings each importable name; it takes a second to look at all that is installed."""
+    """Return who brings each importable name; a look at all that is installed takes long."""
     return dict(metadata.packages_distributions())
 
 
