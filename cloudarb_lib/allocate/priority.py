@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.problem.assign import MUST
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.model import Consumption, Problem
@@ -59,6 +60,26 @@ def by_priority(problem: Problem) -> tuple[Problem, list[str]]:
         for i in cut
     ]
     return _needing(problem, need), said
+
+
+def left_undone(plan: Plan) -> list[str]:
+    """Return, in words, the work that a plan leaves undone because it is worth less than it costs.
+
+    Parameters
+    ----------
+    plan
+        A plan that is there.
+    """
+    assert plan.counts is not None
+    problem = plan.problem
+    names = Served().names(problem)
+    undone = problem.need - Consumption(problem, plan.counts).served
+    is_told = np.isfinite(problem.unmet_usd) & (undone > _UNDONE * np.maximum(problem.need, 1.0))
+    return [
+        f"{names[i]}: {undone[i]:,.6g} of {problem.need[i]:,.6g} left undone (worth "
+        f"{undone[i] * problem.unmet_usd[i]:,.0f} USD)"
+        for i in np.flatnonzero(is_told)
+    ]
 
 
 def _needing(problem: Problem, need: np.ndarray) -> Problem:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cloudarb_lib.allocate import Demand, Limits, Plan, Problem, SolveOptions
+    from cloudarb_lib.allocate import Demand, Plan, Problem, SolveOptions
     from cloudarb_lib.market import Market
     from cloudarb_lib.tables.assumptions import Assumptions
 
@@ -41,7 +41,6 @@ def allocate(options: AllocateOptions) -> int:
     before = None if options.last_plan is None else last_plan(options.last_plan)
     demand = _demand(options, before)
     assumptions = load_assumptions()
-    limits = _limits(options)
     solving = library.SolveOptions(
         gap=options.gap, time_limit_s=options.time_limit, progress=print_progress
     )
@@ -49,13 +48,14 @@ def allocate(options: AllocateOptions) -> int:
     hours = _hours_of_periods(options, demand)
     with library.with_lines_of(options.workloads):
         plan_shown.print_what_must_move(demand, market)
-        problem = _problem(options, market, demand, limits, assumptions, hours=hours)
+        problem = _problem(options, market, demand, assumptions, hours=hours)
     plan, left_undone = _solve(problem, options, solving)
     if plan.status == "infeasible":
         plan_shown.print_conflicts(problem)
         return INFEASIBLE
     write_plan(plan.table, options.out)  # before what explains it, which takes longer
     plan_shown.print_plan(plan, demand, market, options.out)
+    left_undone += library.left_undone(plan)
     plan_shown.write_text(plan, list(accumulate(hours)), left_undone, options.out)
     if before is not None:
         table = plan_shown.print_difference(plan, before)
@@ -66,11 +66,17 @@ def allocate(options: AllocateOptions) -> int:
 
 
 def _demand(options: AllocateOptions, before: pd.DataFrame | None) -> Demand:
-    """Return the demand, with the last plan as what runs now where it is given."""
+    """Return the demand under the limits given, and with the last plan as what runs now."""
     from cloudarb_lib.advice.move import with_current
-    from cloudarb_lib.allocate import load_demand
+    from cloudarb_lib.allocate import Limits, load_demand
 
     demand = load_demand(options.workloads)
+    names = {field.name for field in dataclasses.fields(demand.limits)}
+    given = {
+        name: value for name, value in vars(options).items() if name in names and value is not None
+    }
+    Limits(**given)  # refused by the name that the option has
+    demand = dataclasses.replace(demand, limits=dataclasses.replace(demand.limits, **given))
     return demand if before is None else with_current(demand, before)
 
 
@@ -86,17 +92,6 @@ def _hours_of_periods(options: AllocateOptions, demand: Demand) -> list[float]:
     if options.periods is None:
         return hours_of_periods(demand, hours, step_h=step_h)
     return [hours / options.periods] * options.periods
-
-
-def _limits(options: AllocateOptions) -> Limits:
-    """Return the limits given; those left out keep their defaults."""
-    from cloudarb_lib.allocate import Limits
-
-    names = {field.name for field in dataclasses.fields(Limits)}
-    given = {
-        name: value for name, value in vars(options).items() if name in names and value is not None
-    }
-    return Limits(**given)
 
 
 def _market(options: AllocateOptions) -> Market:
@@ -117,7 +112,6 @@ def _problem(
     options: AllocateOptions,
     market: Market,
     demand: Demand,
-    limits: Limits,
     assumptions: Assumptions,
     *,
     hours: Sequence[float],
@@ -128,19 +122,16 @@ def _problem(
     from cloudarb_lib.base import units
 
     models = advice.accepted_models(demand.workloads)
-    terms = limits.terms or demand.limits.terms
     paths = advice.sample_paths(
         market,
-        market.offers_of(models, terms)["offer_id"],
+        market.offers_of(models, demand.limits.terms)["offer_id"],
         assumptions if options.paths == "forecast" else None,
         freq=units.parse_freq(options.freq),
         horizon_steps=options.horizon_steps,
         n_paths=options.n_paths,
         seed=options.seed,
     )
-    return build_problem(
-        demand, market.offers, paths=paths, limits=limits, assumptions=assumptions, hours=hours
-    )
+    return build_problem(demand, market.offers, paths=paths, assumptions=assumptions, hours=hours)
 
 
 def _solve(

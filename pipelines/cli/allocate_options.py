@@ -134,6 +134,12 @@ class AllocateOptions:
         float | None,
         typer.Option(metavar="SHARE", help="least share of instance-hours on demand (0 to 1)"),
     ] = None
+    min_commitment_use: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="least share of committed hours that work uses (0 to 1)"
+        ),
+    ] = None
     carbon_kg: Annotated[
         float | None,
         typer.Option(

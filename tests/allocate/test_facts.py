@@ -190,8 +190,7 @@ def test_without_a_priority_nothing_is_left_undone():
 def test_a_share_of_a_workload_stays_off_spot():
     steady = work(16, min_on_demand_share=0.5)
     assert machines(steady, work_on_spot()) == {SPOT_A: 2, AWS: 8}
-    said = broken(problem_of(steady), {SPOT_A: 2.0})
-    assert any("on-demand share of w" in sentence for sentence in said)
+    assert broken(problem_of(steady), {SPOT_A: 2.0}) == ["w without spot: 0 below 8"]
 
 
 def work_on_spot() -> allocate.Workload:
@@ -204,8 +203,22 @@ def test_what_survives_the_loss_of_a_region_has_all_of_it_elsewhere():
     problem = problem_of(one)
     assert broken(problem, {SPOT_A: 2.0, SPOT_B: 1.0}) == ["w without gcp/us-a: 8 below 16"]
     assert machines(work(16, survives_loss_of="provider")) == {SPOT_A: 2, AWS: 16}
-    none = problem_of(work(16, survives_loss_of="region", regions=("us-b",)))
-    assert "w without gcp/us-b 16 is too much by 16 (100.0%)" in allocate.conflicts(none)
+    few = {"survives_loss_of": "region", "options": ("spot",), "regions": ("us-*",)}
+    none = problem_of(work(40, **few))  # 32 spot GPUs are assumed of a region
+    assert "w without gcp/us-a 40 is too much by 8 (20.0%)" in " ".join(allocate.conflicts(none))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"survives_loss_of": "region", "regions": ("us-b",)}, "in one region, gcp/us-b"),
+        ({"survives_loss_of": "provider", "options": ("spot",)}, "in one provider, gcp"),
+        ({"min_on_demand_share": 0.5, "options": ("spot",)}, "2 offers that fit it all are spot"),
+    ],
+)
+def test_what_no_offers_together_can_give_is_refused(asked, said):
+    with pytest.raises(allocate.DemandError, match=said):
+        problem_of(work(16, **asked))
 
 
 def test_machines_are_taken_away_no_more_often_than_said():
@@ -215,6 +228,24 @@ def test_machines_are_taken_away_no_more_often_than_said():
     assert machines(replace(rarely, max_interruptions_a_week=0.0)) == {AWS: 24}
     said = broken(problem_of(rarely), {SPOT_A: 3.0})
     assert said == [f"interruptions of w: {3 * a_week:,.6g} above {2.5 * a_week:,.6g}"]
+
+
+@pytest.mark.parametrize(
+    ("workload", "stated"),
+    [
+        (work(24, providers=("gcp",)), {"quotas": (allocate.Quota(gpus=16.0),)}),
+        (
+            work(24, providers=("gcp",), team="t"),
+            {"teams": (allocate.Team("t", budget_usd=3000.0),)},
+        ),
+        (work(24, options=("spot",), max_interruptions_a_week=0.5), {}),
+    ],
+)
+def test_what_is_told_to_mend_it_does(workload, stated):
+    reliefs = allocate.reliefs(problem_of(workload, **stated))
+    assert len(reliefs) == 2
+    for sentence, mended in reliefs:
+        assert allocate.solve(mended).status == "optimal", sentence
 
 
 def test_limits_that_a_demand_states_hold_unless_others_are_given():

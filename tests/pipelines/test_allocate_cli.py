@@ -66,6 +66,7 @@ DEFAULTS = {
     "--max-provider-share": None,
     "--max-region-share": None,
     "--min-on-demand-share": None,
+    "--min-commitment-use": None,
     "--carbon-kg": None,
     "--carbon-usd-per-tonne": None,
     "--hazard": "typical",

@@ -21,7 +21,8 @@ def demand_table(demand: Demand) -> pd.DataFrame:
     -------
     pd.DataFrame
         ``workload``, ``needs``, ``on``, ``where``, ``interruptible``; for each scenario by what it
-        multiplies the need; what is committed to already below.
+        multiplies the need; ``also``, what else a workload asks for, where one does; what is
+        committed to already below.
     """
     rows = [_workload_in_words(w, demand.scenarios) for w in demand.workloads]
     rows += [
@@ -52,4 +53,21 @@ def _workload_in_words(w: Workload, scenarios: tuple[DemandScenario, ...]) -> di
     for future in scenarios:
         column = f"{future.name} ({future.probability:.0%})"
         row[column] = f"x {future.factors.get(w.name, 1.0):g}"
-    return row
+    also = [words for words, is_asked in _conditions(w).items() if is_asked]
+    return row | ({"also": "; ".join(also)} if also else {})
+
+
+def _conditions(w: Workload) -> dict[str, bool]:
+    """Return what a workload may ask for beside its needs, in words, and whether it does."""
+    return {
+        f"at most {w.max_usd_per_gpu_hour} USD per GPU-hour": w.max_usd_per_gpu_hour is not None,
+        f"{w.min_on_demand_share:.0%} off spot": w.min_on_demand_share > 0,
+        f"survives the loss of a {w.survives_loss_of}": w.survives_loss_of != "",
+        f"at most {w.max_interruptions_a_week} interruptions a week": (
+            w.max_interruptions_a_week is not None
+        ),
+        f"{w.early_usd_per_gpu_hour_week:g} USD per GPU-hour for a week earlier": (
+            w.early_usd_per_gpu_hour_week > 0
+        ),
+        f"of team {w.team}": w.team is not None,
+    }

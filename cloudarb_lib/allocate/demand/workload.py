@@ -106,7 +106,7 @@ class Workload:
     min_on_demand_share: Annotated[
         NotNegative,
         key(
-            "least share of its GPU-hours that nobody takes away: on demand or committed",
+            "so much of its need stands on demand or committed, whatever becomes of spot",
             example="0.5",
             unit="share",
             le=1,
@@ -235,9 +235,10 @@ def _refuse_contradictions(given: dict[str, Any], fields: dict[str, Any]) -> Non
     if "early" in given and "deadline_weeks" not in fields:
         what = "early: without a deadline there is no being early."
         raise refused(("early",), what, "Write needs as '9000 GPU-hours in 4 weeks'.")
-    if given.get("survives_loss_of") and "worth" in given:
-        what = "survives_loss_of asks for all of the work, worth lets it be left undone."
-        raise refused(("survives_loss_of",), what, "Keep one of the two.")
+    for key_of_need in ("survives_loss_of", "min_on_demand_share"):
+        if given.get(key_of_need) and "worth" in given:
+            what = f"{key_of_need} asks for work that worth lets be left undone."
+            raise refused((key_of_need,), what, "Keep one of the two.")
     if "accepts" not in given or "needs" not in given:
         return
     named = without_sentences({"needs": given["needs"]}, ["needs"]).get("accepts")

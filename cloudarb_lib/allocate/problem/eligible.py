@@ -89,6 +89,8 @@ def eligible_offers(
     if not len(offers):
         raise ParameterError("no GPU offer to choose from.", "Check as_of and stale_after_days.")
     fitting = [np.flatnonzero(fits(w, offers, assumptions)) for w in demand.workloads]
+    for workload, positions in zip(demand.workloads, fitting, strict=True):
+        _refuse_too_few(workload, offers.iloc[positions])
     kept = np.unique(np.concatenate([*fitting, np.flatnonzero(offers["held"].notna())]))
     table = offers.iloc[kept].reset_index(drop=True)
     accepted = [np.searchsorted(kept, positions) for positions in fitting]
@@ -140,6 +142,26 @@ def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
             )
         keep = left
     return keep
+
+
+def _refuse_too_few(workload: Workload, offers: pd.DataFrame) -> None:
+    """Raise DemandError where the offers that fit a workload cannot be combined as it asks."""
+    if workload.min_on_demand_share and offers["purchase_option"].eq("spot").all():
+        raise DemandError(
+            ("demand", workload.name, "min_on_demand_share"),
+            f"workload {workload.name!r}: of the {len(offers)} offers that fit it all are spot.",
+            "Let it use on-demand machines or commitments, or leave min_on_demand_share out.",
+        )
+    sites = (offers["provider"] + "/" + offers["region"]).unique()
+    places = {"provider": offers["provider"].unique(), "region": sites, "": ()}
+    found = places.get(workload.survives_loss_of, ())
+    if len(found) == 1:
+        raise DemandError(
+            ("demand", workload.name, "survives_loss_of"),
+            f"workload {workload.name!r}: all offers that fit it are in one "
+            f"{workload.survives_loss_of}, {found[0]}.",
+            "Let it run in more places, or leave survives_loss_of out.",
+        )
 
 
 def _requirements(

@@ -8,13 +8,7 @@ import pandas as pd
 from cloudarb_lib.allocate.demand import Demand, Workload
 from cloudarb_lib.allocate.problem.assign import NO_WORKLOAD
 from cloudarb_lib.allocate.problem.horizon import Case, Horizon
-from cloudarb_lib.allocate.problem.limits.sums import (
-    Interruptions,
-    Quotas,
-    Spares,
-    SteadyShares,
-    TeamBudgets,
-)
+from cloudarb_lib.allocate.problem.limits.sums import Interruptions, Quotas, Spares, TeamBudgets
 from cloudarb_lib.allocate.problem.row import WAIT, Row
 from cloudarb_lib.allocate.problem.scope import named_by
 from cloudarb_lib.base.units import HOURS_PER_WEEK
@@ -45,7 +39,6 @@ def stated_rows(
             is_mine = details["workload"].eq(number) & details["case"].eq(case.number)
             mine = details[is_mine]
             rows += _interruptions(workload, mine, case, horizon)
-            rows += _steady_share(workload, mine, case, horizon)
             rows += _spares(workload, mine, demands, horizon.suffix(case))
     return rows
 
@@ -128,37 +121,38 @@ def _interruptions(
     return [Row(name, mine.index.to_numpy(), a_week, upper=most, kind=Interruptions.kind)]
 
 
-def _steady_share(
-    workload: Workload, mine: pd.DataFrame, case: Case, horizon: Horizon
-) -> list[Row]:
-    """Return the row that keeps a share of a workload's GPU-hours off spot."""
-    share = workload.min_on_demand_share
-    if not share:
-        return []
-    is_steady = mine["purchase_option"].ne("spot").to_numpy()
-    gpu_hours = (mine["pool_use"] * mine["busy_h"]).to_numpy(float)
-    name = f"on-demand share of {workload.name}{horizon.suffix(case)}"
-    values = gpu_hours * (share - is_steady)
-    return [Row(name, mine.index.to_numpy(), values, upper=0.0, kind=SteadyShares.kind)]
-
-
 def _spares(
     workload: Workload, mine: pd.DataFrame, demands: pd.DataFrame, suffix: str
 ) -> list[Row]:
-    """Return the rows of what is left of a workload without each place, in a case."""
-    level = workload.survives_loss_of
-    if not level or not len(mine):
+    """Return the rows of what is left of a workload in a case without each place, without spot."""
+    if not len(mine):
         return []
     need = float(demands.loc[mine["demand"].iloc[0], "need"])
+    without: list[tuple[str, np.ndarray, float]] = []
+    if workload.survives_loss_of:
+        place = _place_names(mine, workload.survives_loss_of)
+        without += [(name, (place == name).to_numpy(), need) for name in place.unique()]
+    if share := workload.min_on_demand_share:
+        without.append(("spot", mine["purchase_option"].eq("spot").to_numpy(), share * need))
+    at = mine.index.to_numpy()
+    cover = mine["cover"].to_numpy(float)
+    return [
+        Row(
+            f"{workload.name} without {name}{suffix}",
+            at,
+            np.where(is_lost, 0.0, -cover),
+            upper=-least,
+            kind=Spares.kind,
+        )
+        for name, is_lost, least in without
+    ]
+
+
+def _place_names(mine: pd.DataFrame, level: str) -> pd.Series:
+    """Return the zone, region or provider of each assignment."""
     place = mine["provider"].astype(str)
     if level != "provider":
         place = place + "/" + mine["region"].astype(str)
     if level == "zone" and "zone" in mine:
         place = place + "/" + mine["zone"].astype(str)
-    cover = mine["cover"].to_numpy(float)
-    rows = []
-    for lost in place.unique():
-        values = -np.where(place == lost, 0.0, cover)
-        name = f"{workload.name} without {lost}{suffix}"
-        rows.append(Row(name, mine.index.to_numpy(), values, upper=-need, kind=Spares.kind))
-    return rows
+    return place

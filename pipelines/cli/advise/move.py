@@ -44,14 +44,15 @@ def move(options: MoveOptions) -> int:
     forecasts decide this no better.
     """
     from cloudarb_lib.advice import move as library
-    from cloudarb_lib.allocate import load_demand
+    from cloudarb_lib.allocate import load_demand, with_lines_of
     from cloudarb_lib.tables.assumptions import load_assumptions
 
     demand = load_demand(options.demand)
     if options.last_plan is not None:
         demand = library.with_current(demand, last_plan(options.last_plan))
     market = market_of(options, options.providers)
-    advice = library.move_or_stay(demand, market, load_assumptions(), weeks=options.weeks)
+    with with_lines_of(options.demand):
+        advice = library.move_or_stay(demand, market, load_assumptions(), weeks=options.weeks)
     print(library.in_words(advice, weeks=options.weeks))
     if advice.is_move:
         print(advice.changes.to_string(index=False))

@@ -41,7 +41,7 @@ def start(options: StartOptions) -> int:
     """
     from cloudarb_lib.advice import start as library
     from cloudarb_lib.advice.places import Places
-    from cloudarb_lib.allocate import load_demand
+    from cloudarb_lib.allocate import load_demand, with_lines_of
     from cloudarb_lib.base.units import HOURS_PER_WEEK, parse_as_of
     from cloudarb_lib.tables.assumptions import load_assumptions
 
@@ -55,7 +55,8 @@ def start(options: StartOptions) -> int:
     market = market_of(options)
     assumptions = load_assumptions()
     offers = market.offers_of(set(workload.throughput))
-    places = Places.of(workload, offers, assumptions)
+    with with_lines_of(options.demand):
+        places = Places.of(workload, offers, assumptions)
     chosen = offers[offers["offer_id"].isin(places.offer_ids)]
     ahead = paths_of(options, market, chosen, assumptions, weeks=weeks + options.job_weeks - 1)
     paths = library.from_market(places, chosen, ahead, job_weeks=options.job_weeks)

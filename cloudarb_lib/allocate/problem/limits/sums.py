@@ -36,7 +36,7 @@ class Sums(Limit):
         upper = np.array([plan.problem.rows[i].upper for i in self.at], float)
         sums = plan.sums[list(self.at)]
         if self.at_least:
-            return Use(self, -sums, -upper, at_least=True)
+            return Use(self, 0.0 - sums, 0.0 - upper, at_least=True)
         return Use(self, sums, upper)
 
     def conditions(self, plan: Consumption) -> list[Use]:
@@ -112,18 +112,8 @@ class Interruptions(Sums):
     relief_order = 35
 
 
-class SteadyShares(Sums):
-    """At least a share of a workload's GPU-hours where nobody takes machines away.
-
-    A row is share * (GPU-hours) - (steady GPU-hours) <= 0: no figure of it is one for people.
-    """
-
-    kind = "steady_share"
-    is_listed = False
-
-
 class Spares(Sums):
-    """At least all of a workload without what stands in any one place."""
+    """At least so much of a workload is left without any one place, or without spot."""
 
     kind = "spare"
     unit = "GPU or GPU-hour a week"
@@ -141,7 +131,6 @@ SUMS: dict[str, type[Sums]] = {
         Quotas,
         TeamBudgets,
         Interruptions,
-        SteadyShares,
         Spares,
     )
 }
