@@ -152,10 +152,11 @@ def _refuse_too_few(workload: Workload, offers: pd.DataFrame) -> None:
             f"workload {workload.name!r}: of the {len(offers)} offers that fit it all are spot.",
             "Let it use on-demand machines or commitments, or leave min_on_demand_share out.",
         )
-    sites = (offers["provider"] + "/" + offers["region"]).unique()
-    places = {"provider": offers["provider"].unique(), "region": sites, "": ()}
-    found = places.get(workload.survives_loss_of, ())
-    if len(found) == 1:
+    place = offers["provider"]
+    if workload.survives_loss_of == "region":
+        place = place + "/" + offers["region"]
+    found = place.unique()
+    if workload.survives_loss_of in ("provider", "region") and len(found) == 1:
         raise DemandError(
             ("demand", workload.name, "survives_loss_of"),
             f"workload {workload.name!r}: all offers that fit it are in one "
