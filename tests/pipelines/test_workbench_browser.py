@@ -1,0 +1,176 @@
+"""A browser opens the servers: run all, move a control, the figure follows; no token, no entry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from cloudarb_lib.base import locations
+from cloudarb_lib.testing.pages import write_notebook
+
+pytestmark = [pytest.mark.slow, pytest.mark.kernel]
+
+TOKEN = "of-a-test"
+WAIT_S = 120.0
+NAME = "one.ipynb"
+NOBODY = "http://127.0.0.1:9"
+"""A proxy that does not answer: who asks the network fails."""
+LOADS_LATE = "[anywidget] Failed to initialize model."
+"""What anywidget says where a busy machine takes more than two seconds for the script of plotly;
+it draws and moves all the same, which these tests look at."""
+
+NO_NETWORK = "net::ERR_"
+"""Voila's page asks two CDNs for icons and formulas, and goes on without them."""
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def status_of(url):
+    """Return the HTTP status, where nobody is sent on to another page."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+
+    asking = urllib.request.build_opener(Stay, urllib.request.ProxyHandler({}))
+    try:
+        return asking.open(url, timeout=10).status
+    except urllib.error.HTTPError as answer:
+        return answer.code
+
+
+def until(seen, what):
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        try:
+            if seen():
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"{what}: not within {WAIT_S:g} s")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home with a space")
+    write_notebook(folder / "notebooks" / NAME)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def serve(home, tmp_path):
+    """Start a server without a network, as whoever runs the tests (root in a container)."""
+    started = []
+
+    def start(verb, option):
+        port = free_port()
+        code = (
+            f"from pipelines.workbench import servers; "
+            f"servers.start_{verb}(['--port={port}', '--no-browser', '{option}={TOKEN}'])"
+        )
+        proxies = {"HTTP_PROXY": NOBODY, "HTTPS_PROXY": NOBODY, "NO_PROXY": "127.0.0.1"}
+        places = {locations.HOME_VARIABLE: str(home), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+        env = os.environ | proxies | places | {"TZ": "Asia/Tokyo"}
+        process = subprocess.Popen([sys.executable, "-c", code], env=env, cwd=locations.checkout())
+        started.append(process)
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: status_of(f"{url}/?token={TOKEN}") < 400, f"{verb} answers")
+        return url
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def page(browser):
+    """A page; what its console calls an error is an error."""
+    errors = []
+    opened = browser.new_page(viewport={"width": 1280, "height": 1000})
+    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.set_default_timeout(1000 * WAIT_S)
+    opened.errors = errors
+    yield opened
+    opened.close()
+
+
+def figure_follows_a_control(page):
+    """Move the level by a key, and see the title of the figure change, in the figure there is."""
+    title = page.locator(".js-plotly-plot .gtitle").first
+    until(lambda: "95%" in (title.text_content() or ""), "the figure is drawn")
+    assert page.locator(".js-plotly-plot").count() == 1
+
+    def moved():
+        page.locator(".widget-hslider .noUi-handle").first.press("End")
+        page.wait_for_timeout(1000)
+        return "99%" in (title.text_content() or "")
+
+    until(moved, "the figure follows")  # a slider is there a moment before it listens
+    assert page.locator(".js-plotly-plot").count() == 1
+
+
+def run_all(page):
+    """Run all cells; again where a cold server has no kernel for them yet."""
+    for _ in range(10):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        began = page.locator(".jp-InputPrompt").first
+        for _ in range(50):
+            if (began.text_content() or "").strip() not in ("", "[ ]:"):
+                return
+            page.wait_for_timeout(100)
+    pytest.fail("no cell runs")
+
+
+def test_lab_runs_a_notebook_and_its_figure_follows_the_controls(serve, page, home):
+    url = serve("lab", "--IdentityProvider.token")
+    assert status_of(f"{url}/api/contents") == 403
+    page.goto(f"{url}/lab/tree/notebooks/{NAME}?token={TOKEN}")
+    idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+    page.wait_for_selector(idle, state="attached")
+    run_all(page)
+    figure_follows_a_control(page)
+    before = (home / "notebooks" / NAME).read_bytes()
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(2000)
+    assert (home / "notebooks" / NAME).read_bytes() == before
+    assert page.errors == []
+
+
+def test_a_dashboard_shows_controls_without_code_and_lets_in_nobody_without_token(serve, page):
+    url = serve("dashboard", "--token")
+    assert status_of(f"{url}/voila/render/{NAME}") == 302  # to the page that asks for the token
+    assert status_of(f"{url}/") == 302
+    page.goto(f"{url}/voila/render/{NAME}?token={TOKEN}")
+    figure_follows_a_control(page)
+    assert "risk_inputs" not in page.content()
+    foreseen = (LOADS_LATE, NO_NETWORK)
+    assert [said for said in page.errors if not any(part in said for part in foreseen)] == []
