@@ -18,7 +18,7 @@ from pipelines.serve.records import Records
 from pipelines.serve.routes import market, plans, runs
 
 _TOKEN = HTTPBearer(auto_error=False, description="A token of cloudarb tokens add.")
-_PROBLEMS = (401, 403, 404, 422, 429, 500, 503)
+_PROBLEMS = (401, 403, 404, 413, 422, 429, 500, 503)
 
 
 def api(records: Records, made: Plans) -> FastAPI:

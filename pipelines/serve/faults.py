@@ -29,6 +29,10 @@ class NoToken(CloudArbError):
     """A request has no token that is known."""
 
 
+class TooLarge(CloudArbError):
+    """A request brings more than anything asks for."""
+
+
 class Busy(CloudArbError):
     """As much is being worked on as is allowed."""
 
@@ -38,6 +42,7 @@ STATUSES: dict[type[CloudArbError], HTTPStatus] = {
     NotAllowed: HTTPStatus.FORBIDDEN,
     NotThere: HTTPStatus.NOT_FOUND,
     ParameterError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Busy: HTTPStatus.TOO_MANY_REQUESTS,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

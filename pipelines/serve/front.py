@@ -24,6 +24,7 @@ ALIVE = "/alive"
 """Says that the server lives, and nothing else; the one path that needs no token."""
 MAY_I = "/may-i"
 """Says whether a token is good, for a gateway that asks before it lets a request pass."""
+MOST_BODY_BYTES = 131_072
 _READS = ("/offers", "/panels", "/exports", "/runs")
 _OK = 200
 
@@ -97,6 +98,7 @@ class Front:
                 kind, _, body = answer.partition(b"\n")
                 await _reply(send, _OK, kind, body)
         else:
+            _check_size(scope)
             await self._app(scope, receive, send)
 
     def _key(self, scope: Scope) -> str:
@@ -161,6 +163,15 @@ class Front:
                 await self.remembered.answer(self._key(scope), scope)
             except _NotRemembered:
                 continue  # the run has no such table: whoever asks is told
+
+
+def _check_size(scope: Scope) -> None:
+    """Refuse a body that is too large, or does not say how large it is; TooLarge."""
+    headers = dict(scope["headers"])
+    size_bytes = int(headers.get(b"content-length", b"0"))
+    if size_bytes > MOST_BODY_BYTES or b"transfer-encoding" in headers:
+        what = f"a body of {size_bytes or 'unknown'} bytes is more than {MOST_BODY_BYTES:,}."
+        raise faults.TooLarge(what, "Send less, with its content-length.")
 
 
 async def _nothing_more() -> dict[str, Any]:

@@ -121,7 +121,7 @@ class Plans:
                 what = f"as many plans as are allowed are being made ({len(running)})."
                 raise Busy(what, "Ask again when one is done.")
             folder = self.folder / secrets.token_hex(8)
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
             (folder / "demand.yaml").write_text(asked.demand, encoding="utf-8")
             words = [*asked.words(folder), f"--store={self.store}"]
             write_json(folder / "request.json", {"words": words, "limit_s": self.limit_s})

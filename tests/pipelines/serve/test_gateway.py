@@ -37,7 +37,7 @@ def free_ports(number):
     return ports
 
 
-def wait_for(url, code, *, seconds=60, **options):
+def wait_for(url, code, *, seconds=150, **options):
     """Wait until an address answers with a status."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -104,6 +104,16 @@ def test_what_goes_beyond_the_limits_is_refused(change, told):
         PlanAsked(**ASKED | change)
 
 
+@pytest.mark.parametrize("content", [b"x" * 200_000, iter([b"x"])], ids=["large", "in chunks"])
+def test_a_body_too_large_is_refused_before_it_is_read(content, small_folders, tmp_path):
+    token = testing.token_in(small_folders, f"large-{tmp_path.name}", "plan")
+    with TestClient(server.front(small_folders)) as client:
+        headers = {"authorization": f"Bearer {token}"}
+        answer = client.post("/plans", content=content, headers=headers)
+    assert answer.status_code == 413
+    assert "content-length" in answer.json()["way_out"]
+
+
 def test_a_request_beyond_the_limits_is_told_the_way_out(small_folders):
     token = testing.token_in(small_folders, "hasty", "plan")
     with TestClient(server.front(small_folders)) as client:
