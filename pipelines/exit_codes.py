@@ -16,6 +16,7 @@ NOTEBOOK_ERROR = 10
 TIMEOUT = 11
 DEAD_KERNEL = 12
 UNDELIVERED = 13
+DIFFERS = 14
 STOPPED = 130
 
 MEANING = {
@@ -35,6 +36,7 @@ MEANING = {
     TIMEOUT: "a notebook ran out of time",
     DEAD_KERNEL: "a notebook's kernel died",
     UNDELIVERED: "an alert could not be told by every channel; the next look tries again",
+    DIFFERS: "rerun: a table is not what it was",
     STOPPED: "stopped from outside; the same command takes it up again",
 }
 """What the manual says of each."""

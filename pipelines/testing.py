@@ -154,7 +154,11 @@ def quick_runs(root: Path) -> Iterator[Callable[..., int]]:
         "library": lambda: root / "cloudarb_lib",
         "store": lambda: store,
     }
-    with patch.multiple(locations, **folders), patch.object(graph, "carry_out", _as_if_carried_out):
+    with (
+        patch.multiple(locations, **folders),
+        patch.object(graph, "carry_out", _as_if_carried_out),
+        patch("pipelines.report.pages.write_pdf", return_value=None),
+    ):
         yield lambda *options: main(["run", *ours, *options])
 
 

@@ -22,6 +22,7 @@ from pipelines.cli import (
     quarantine,
     replay,
     report,
+    rerun,
     risk_backtest,
     run,
     schedule,
@@ -83,6 +84,7 @@ schedule_app = typer.Typer(
 )
 app.command("run", cls=Verb, options_metavar="[--set KEY=VALUE] [OPTIONS]")(run.run)
 app.command("alerts", cls=Verb, options_metavar="[--reports FOLDER]")(alerts.alerts)
+app.command("rerun", cls=Verb, options_metavar="[--reports FOLDER]")(rerun.rerun)
 app.command("prune", cls=Verb, options_metavar="--keep N [OPTIONS]")(prune.prune)
 schedule_app.command("install", cls=Verb, options_metavar="[--weekday DAY] [OPTIONS]")(
     schedule.schedule_install

@@ -64,6 +64,7 @@ def new_manifest(config: RunConfig, run_id: str, snapshot: str) -> Manifest:
         "run_id": run_id,
         "name": config.settings["name"],
         "title": config.settings["title"],
+        "timeout_s": config.settings["timeout_s"],
         "status": "running",
         "started_at": now(),
         "git": _revision(),
@@ -95,7 +96,7 @@ def why_again(
     reasons: dict[str, str] = {}
     for stage, entry in manifest["notebooks"].items():
         before = earlier.get("notebooks", {}).get(stage, {})
-        changed = [words for part, words in _PARTS.items() if before.get(part) != entry[part]]
+        changed = _changed(before, entry)
         after = [STAGES[name].title for name in STAGES[stage].after if name in reasons]
         status = stood.get(stage, {}).get("status")
         if status != "succeeded":
@@ -105,6 +106,21 @@ def why_again(
         elif after:
             reasons[stage] = f"it reads what is made again: {', '.join(after)}"
     return reasons
+
+
+def changed_parts(earlier: Manifest, manifest: Manifest) -> dict[str, list[str]]:
+    """Return what notebooks rest on that is not alike in two runs, in words; packages too."""
+    found = {
+        stage: _changed(earlier["notebooks"].get(stage, {}), entry)
+        for stage, entry in manifest.get("notebooks", {}).items()
+    }
+    packages = earlier["packages"].items() ^ manifest.get("packages", {}).items()
+    found["every notebook"] = sorted({f"package {name}" for name, _ in packages})
+    return {stage: parts for stage, parts in found.items() if parts}
+
+
+def _changed(before: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    return [words for part, words in _PARTS.items() if before.get(part) != entry[part]]
 
 
 def _revision() -> dict[str, Any] | None:

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from cloudarb_lib.store import Snapshot
 
 
+INPUTS = "inputs"
+"""Folder of a run with copies of the files that its configuration names."""
+
+
 class RunError(CloudArbError):
     """The run cannot go ahead, or its graph could not be carried out."""
 
@@ -80,11 +84,39 @@ def run(
     asked = load_config(config_path, changes=changes)
     config, snapshot = _find_snapshot(asked)
     folders = _folders(config, snapshot, reports or locations.reports())
+    as_of_asked = str(asked.given["as_of"])
+    return run_into(folders, config, snapshot, cores=cores, as_of_asked=as_of_asked)
+
+
+def run_into(
+    folders: RunFolders, config: RunConfig, snapshot: Path, *, cores: int, as_of_asked: str = ""
+) -> int:
+    """Carry out a run, on a snapshot, into folders that nobody else writes into.
+
+    Parameters
+    ----------
+    folders : RunFolders
+        Where it writes.
+    config : RunConfig
+        What it is to do.
+    snapshot : Path
+        File of the snapshot that it reads.
+    cores : int
+        So many notebooks at once, where the graph allows.
+    as_of_asked : str
+        What the configuration says of as_of.
+
+    Returns
+    -------
+    int
+        As of ``run``, which raises the same RunError.
+    """
     with locked(folders.state / "lock", RunError, f"run {folders.run_id}") as lock:
         try:
             _pin(folders.run_dir / "snapshot", snapshot)
+            _keep_demand(folders.run_dir, config)
             manifest = new_manifest(config, folders.run_id, snapshot.stem)
-            manifest["as_of_asked"] = str(asked.given["as_of"])
+            manifest["as_of_asked"] = as_of_asked
             return _carry_out(config, manifest, folders, lock=lock, cores=cores)
         except OSError as cause:
             what = f"{folders.shown} could not be written: {cause.strerror or cause}."
@@ -185,6 +217,13 @@ def _pin(folder: Path, snapshot: Path) -> None:
             except OSError:
                 with replaced(kept) as unfinished:  # a part would pass for the whole ever after
                     shutil.copyfile(file, unfinished)
+
+
+def _keep_demand(run_dir: Path, config: RunConfig) -> None:
+    """Keep a copy of the demand file, so that the run can be made again whatever becomes of it."""
+    if "demand" in config.given:
+        demand = locations.find(str(config.given["demand"]))
+        write_text(run_dir / INPUTS / demand.name, demand.read_text(encoding="utf-8"))
 
 
 def _announce(manifest: Manifest, folders: RunFolders) -> None:

@@ -19,6 +19,7 @@ VERBS = (
     "run",
     "alerts",
     "prune",
+    "rerun",
     "schedule install",
     "schedule status",
     "schedule remove",

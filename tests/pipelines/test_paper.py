@@ -46,3 +46,24 @@ def test_a_browser_that_fails_is_told_and_nothing_is_left(
     assert paper.write_pdf(page, "page.pdf") is None
     assert "page.pdf was not printed" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.pdf*"))
+
+
+COPIES = """#!/bin/sh
+for word; do
+  case $word in
+    --print-to-pdf=*) target="${word#*=}";;
+    file://*) cat "${word#file://}" > "$target";;
+  esac
+done
+"""
+
+
+def test_a_pdf_links_to_no_file_of_this_machine(page, monkeypatch, tmp_path):
+    with_browser(monkeypatch, tmp_path, COPIES)
+    page.write_text(
+        '<a class="x" href="run.html">run</a> <a href="https://x.org">x</a> <a href="#a">'
+    )
+    paper.write_pdf(page, "page.pdf")
+    printed = (tmp_path / "page.pdf").read_text()
+    assert printed == f'<a class="x">run</a> {kept}'
+    assert not list(tmp_path.glob(".print*"))

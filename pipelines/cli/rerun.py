@@ -1,0 +1,40 @@
+"""``cloudarb rerun``: does a run come out alike?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.exit_codes import DIFFERS, DONE
+
+
+def rerun(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="name of its folder in reports/")],
+    reports: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]"),
+    ] = None,
+) -> int:
+    """Make a run once more from its own prices and parameters, and compare its tables.
+
+    Restores the snapshot, the parameters and the demand file that the run kept, takes nothing over
+    from other runs, and writes into reports/.state/reruns/. Exit code 0: every table is equal to
+    the last bit; 14: those that differ are listed, with what the notebooks rest on that changed
+    (code, packages and figures are those of today).
+    """
+    from cloudarb_lib.base import locations
+    from pipelines.run.rerun import rerun as made_again
+    from pipelines.run.sets import cores_here
+
+    found = made_again(run_id, (reports or locations.reports()).absolute(), cores=cores_here())
+    if found.code:
+        return found.code
+    differing = {name: how for name, how in found.differences.items() if how}
+    print(f"{len(found.differences) - len(differing)} of {len(found.differences)} tables are equal")
+    for name, how in differing.items():
+        print(f"  {name}: {how}")
+    for stage, parts in found.changed.items():
+        print(f"  {stage} rests on other things now: {', '.join(parts)}")
+    return DIFFERS if differing else DONE
