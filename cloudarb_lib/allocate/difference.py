@@ -21,7 +21,7 @@ class Difference:
     table
         A row for each ``workload`` and ``offer_id`` whose machines or dollars differ:
         ``machines_before`` and ``machines_now`` of the first period, ``usd_before`` and ``usd_now``
-        of rent and disks over the plan; NaN where what ran is not offered any more.
+        of rent and disks over the plan; NaN where what ran serves the workload no more.
     keep_usd
         Expected cost of going on as in the first period of the last plan; NaN where that is no
         plan any more.
@@ -66,7 +66,12 @@ def difference(plan: Plan, before: pd.DataFrame) -> Difference:
     table.loc[is_gone, "usd_before"] = np.nan
     same = table["machines_before"].eq(table["machines_now"])
     same &= table["usd_before"].sub(table["usd_now"]).abs().lt(0.01)
-    gone = [f"{offer} is not offered any more" for _, offer in table.index[is_gone]]
+    wanted = set(problem.demands["workload"])
+    gone = [
+        f"{offer} does not serve {workload} any more"
+        for workload, offer in table.index[is_gone]
+        if workload in wanted
+    ]
     must = (*gone, *(() if gone else broken))
     return Difference(
         table=table[~same].sort_index().reset_index(names=_KEYS),

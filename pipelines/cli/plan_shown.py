@@ -69,9 +69,12 @@ def _print_launches(plan: Plan, table: pd.DataFrame, out: Path) -> None:
 
 
 def _jobs_kept_together(problem: Problem) -> dict[str, int]:
-    """Return the workloads whose jobs each stay in one place, and how many jobs they are."""
+    """Return the workloads whose jobs each stay in one region, and how many jobs they are.
+
+    A job that may stand in all regions of a provider is launched region by region.
+    """
     demands = problem.demands
-    kept = demands[demands["together"].isin(["zone", "region", "provider"])]
+    kept = demands[demands["together"].isin(["zone", "region"])]
     return {str(name): int(jobs) for name, jobs in zip(kept["workload"], kept["jobs"], strict=True)}
 
 

@@ -8,6 +8,7 @@ from cloudarb_lib.allocate import demand_page
 from cloudarb_lib.allocate.examples import EXAMPLES
 from cloudarb_lib.base.records import record
 
+pytestmark = pytest.mark.solver
 COMMAND = "python -m cloudarb_lib.allocate.demand_page"
 PAGE = Path(__file__).parents[2] / "docs" / "demand.md"
 

@@ -45,7 +45,7 @@ def test_what_is_given_up_and_taken_up_is_told_in_machines_and_dollars():
 
 def test_what_is_not_offered_any_more_cannot_go_on():
     found = replanned(plan_for(work(8)), 8, OFFERS[OFFERS["region"] != "us-a"])
-    assert found.must == ("gcp/us-a//h8/spot/ is not offered any more",)
+    assert found.must == ("gcp/us-a//h8/spot/ does not serve w any more",)
     assert np.isnan(found.keep_usd)
     gone = found.table.set_index("offer_id").loc["gcp/us-a//h8/spot/"]
     assert np.isnan(gone["usd_before"])
@@ -64,3 +64,12 @@ def test_machines_of_the_first_period_go_on_in_all():
     assert found.keep_usd == pytest.approx(2 * 16 * WEEK_H)
     assert isinstance(found.table, pd.DataFrame)
     assert found.table.empty
+
+
+def test_what_the_demand_lacks_now_is_given_up_and_no_reason_to_move():
+    last = plan_for(work(8)).table
+    other = last.assign(workload="other")
+    found = difference(plan_for(work(8)), pd.concat([last, other]))
+    assert found.must == ()
+    assert found.table["workload"].tolist() == ["other"]
+    assert found.table["machines_now"].tolist() == [0]

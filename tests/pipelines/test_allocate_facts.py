@@ -90,3 +90,12 @@ def test_prices_of_a_providers_own_say_what_they_lack(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "provider 'mycorp' is none that we know: 1 row of it" in said
     assert "mycorp dgx-h100): in no plan for GPUs until they have one" in said
+
+
+def test_a_job_that_stays_with_a_provider_is_launched_region_by_region(tmp_path):
+    assert run(tmp_path, demand=DEMAND + "    together: provider\n") == 0
+    out = tmp_path / "out"
+    plan = pd.read_csv(out / "plan.csv")
+    assert plan["region"].nunique() > 1
+    tasks = [yaml.safe_load(file.read_text()) for file in (out / "sky").iterdir()]
+    assert sum(task["num_nodes"] for task in tasks) == plan["instances"].sum()

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cloudarb_lib.allocate.problem.model import Consumption, Limit, Problem, Use
+from cloudarb_lib.allocate.problem.model import Consumption, Limit, Margin, Problem, Use
 from cloudarb_lib.allocate.problem.row import Key
 
 
@@ -43,6 +43,9 @@ class Sums(Limit):
         """At least the lower end."""
         lower = np.array([plan.problem.rows[i].lower for i in self.at], float)
         return [Use(self, plan.sums[list(self.at)], lower, at_least=True)]
+
+    def worth(self, dual: np.ndarray, margin: Margin) -> np.ndarray:
+        return -dual if self.at_least else dual
 
     def dearer_may_help(self, problem: Problem) -> bool:
         return any(problem.rows[i].on_usage for i in self.at)
