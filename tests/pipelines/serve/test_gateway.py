@@ -20,7 +20,7 @@ pytest.importorskip("trustme", reason="extra serve is not installed: make platfo
 import httpx2
 import trustme
 
-from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.errors import ParameterError, WorkerError
 from pipelines import cli, exit_codes
 from pipelines.serve import gateway, testing
 from pipelines.serve.gateway import Gateway
@@ -200,6 +200,14 @@ def test_the_breaker_opens_where_no_server_lives_and_closes_when_they_do(whole):
             told.add(answer.text)
     assert "Service Unavailable" in told, "the breaker's words, at once"
     wait_for(url, 200, headers=headers)
+
+
+def test_a_gateway_whose_traefik_ends_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(gateway, "traefik", lambda: "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    gate = Gateway("127.0.0.1", 1, 2, ("http://127.0.0.1:3",))
+    with pytest.raises(WorkerError, match="traefik ended with 1"):
+        gateway.run(gate, tmp_path, [])
 
 
 def test_a_gateway_for_other_machines_needs_tls(capsys):
