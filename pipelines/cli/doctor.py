@@ -30,10 +30,11 @@ def doctor(
 ) -> int:
     """Is everything in place? What to do if not.
 
-    Looks at Python, packages, store, configurations, notebooks, disk and folders: a line each, ok,
-    warn or fail, with the way out. With --live it asks the service of each feed of cloudarb collect
-    whether it answers as documented; until it did, the summary of collect calls the feed
-    unverified.
+    Looks at Python, packages, store, configurations, notebooks, disk and folders, lets each solver
+    solve and each member of the forecast load, and looks for a browser and at what is scheduled: a
+    line each, ok, warn or fail, with the way out. With --live it asks the service of each feed of
+    cloudarb collect whether it answers as documented; until it did, the summary of collect calls
+    the feed unverified.
     """
     levels = set()
     for level, what, way_out in probe_services(endpoint, store) if live else examine():
@@ -50,6 +51,10 @@ def examine() -> Iterator[Finding]:
         "store": _store,
         "configurations": _configurations,
         "room": _room,
+        "solvers": solvers,
+        "members": members,
+        "browser": browser,
+        "schedule": schedule,
     }
     for name, check in checks.items():
         try:
@@ -143,6 +148,74 @@ def _room() -> Iterator[Finding]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             yield "ok", f"{folder.name}/ is writable", ""
+
+
+def solvers() -> Iterator[Finding]:
+    """Solve a small program with each solver, in a process of its own as runs do."""
+    for package, code in SOLVES.items():
+        fault = _fault_of(code)
+        yield _finding(not fault, f"{package} solves{fault and f': {fault}'}", INSTALL)
+
+
+def members() -> Iterator[Finding]:
+    """Load what members of the forecast need, each in a process of its own: together they crash."""
+    for package in MEMBERS:
+        fault = _fault_of(f"import {package}")
+        yield _finding(not fault, f"{package} loads{fault and f': {fault}'}", INSTALL)
+
+
+def browser() -> Iterator[Finding]:
+    """Look for a browser, by which summaries are printed."""
+    import shutil
+
+    from pipelines.report.paper import BROWSERS
+
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    way_out = "Reports go without PDF; apt-get install chromium brings it."
+    yield _finding(bool(found), "a browser prints PDF of summaries", way_out, "warn")
+
+
+def schedule() -> Iterator[Finding]:
+    """Ask for each job whether its timer still knows of it, and how its last turn went."""
+    from pipelines.schedule import job, timers
+
+    for planned in job.jobs():
+        known = timers.is_installed(planned)
+        way_out = f"cloudarb schedule install {planned.config} again, or schedule remove."
+        yield _finding(known, f"{planned.timer} knows of schedule {planned.name}", way_out)
+        last = job.last_end(planned.name)
+        codes = {step: code for step, code in (last or {"codes": {}})["codes"].items() if code}
+        told = f"last turn of schedule {planned.name}: {codes or 'no fault'}"
+        log = f"Read reports/.state/schedule/{planned.name}.log; cloudarb --help tells the codes."
+        yield _finding(not codes, told, log, "warn")
+
+
+SOLVES = {
+    "highspy": "import highspy; h = highspy.Highs(); h.silent(); x = h.addVariable(1, 2); "
+    "h.minimize(x); assert abs(h.getObjectiveValue() - 1) < 1e-6",
+    "ortools": "from ortools.math_opt.python import mathopt as m; p = m.Model(); "
+    "x = p.add_variable(lb=1, ub=2); p.minimize(x); "
+    "assert abs(m.solve(p, m.SolverType.HIGHS).objective_value() - 1) < 1e-6",
+}
+"""By package, a program whose answer is 1."""
+MEMBERS = ("tensorflow", "lightgbm", "prophet")
+"""Packages of members of the forecast that may fail to load."""
+PATIENCE_S = 60.0
+
+
+def _fault_of(code: str) -> str:
+    """Run code in a fresh interpreter; return the last line of what went wrong, '' if nothing."""
+    import subprocess
+
+    try:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return f"no answer in {PATIENCE_S:g} s"
+    if done.returncode == 0:
+        return ""
+    last = done.stderr.strip().splitlines()[-1:] or [f"ended by signal {-done.returncode}"]
+    return last[0]
 
 
 def _listed(names: list[str]) -> str:

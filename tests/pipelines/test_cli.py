@@ -134,7 +134,8 @@ def test_a_wrong_command_line(arguments, told, capsys):
     assert told in said
 
 
-def test_the_doctor_finds_this_checkout_usable(capsys):
+def test_the_doctor_finds_this_checkout_usable(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "MEMBERS", ("lightgbm",))
     assert cli.main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "ok    pipelines/weekly.yaml and the parameters of 5 notebooks" in said
@@ -145,6 +146,8 @@ def test_the_doctor_finds_this_checkout_usable(capsys):
 def test_the_doctor_finds_what_is_broken(tmp_path, monkeypatch, capsys):
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines/bad.yaml").write_text("name: x\n")
+    monkeypatch.setattr(doctor, "MEMBERS", ())
+    monkeypatch.setattr(doctor, "SOLVES", {})
     (tmp_path / "reports").write_text("a file, not a folder")
     (tmp_path / "requirements.lock").write_text("pandas==0.1\n")
     monkeypatch.setattr(locations, "bundled", lambda: tmp_path)
@@ -155,6 +158,7 @@ def test_the_doctor_finds_what_is_broken(tmp_path, monkeypatch, capsys):
     assert any(what.startswith("packages not as locked") and "pandas" in what for what in found)
     assert any(level == "fail" and "no notebook" in what for what, (level, _) in found.items())
     assert any(level == "fail" and "reports" in what for what, (level, _) in found.items())
+    assert not any("schedule" in what for what in found), "nothing is scheduled"
     monkeypatch.setattr(doctor, "examine", lambda: iter([("fail", "no room", "Make room.")]))
     assert cli.main(["doctor"]) == 1
     assert (
