@@ -67,6 +67,8 @@ from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.tables.run_schema import RUN_TABLES
 from cloudarb_lib.tables.run_tables import save_table
 from cloudarb_lib.tables.schema import Table
+from pipelines.report import paper
+paper.BROWSERS = ()
 open_snapshot().close()
 store = locations.store()
 root = Path(sys.argv[1])
