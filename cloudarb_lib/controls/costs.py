@@ -36,6 +36,8 @@ class RiskControl:
     ----------
     view : Widget
         What is shown.
+    drawing : Thread
+        Costs the plan under each hazard, before somebody asks.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class RiskControl:
         )
         for field in (*fields, *self.chances.values()):
             field.observe(lambda _: self.picture.draw(self._drawn()), "value")
-        threading.Thread(target=self._draw_outages, args=[names, steps], daemon=True).start()
+        self.drawing = threading.Thread(target=self._draw_outages, args=[names, steps], daemon=True)
+        self.drawing.start()
 
     def _draw_outages(self, hazards: list[HazardPreset], steps: int) -> None:
         """Draw the outages under each hazard before somebody asks: that takes longest."""

@@ -30,12 +30,12 @@ class Picture:
         shown = self.widget
         figure = _with_days_in_words(figure)
         gone = set(shown.layout.to_plotly_json()) - set(figure.layout.to_plotly_json())
-        with shown.batch_update():
-            shown.data = ()
-            shown.add_traces(figure.data)
-            for name in gone:  # a browser keeps what it is not told to drop
-                shown.layout[name] = None
-            shown.layout = figure.layout
+        shown.layout.annotations = ()  # those at times have no place once the traces are gone
+        shown.data = ()
+        shown.add_traces(figure.data)
+        for name in gone:  # a browser keeps what it is not told to drop
+            shown.layout[name] = None
+        shown.layout = figure.layout
 
     @property
     def title(self) -> str:
