@@ -8,6 +8,7 @@ import pandas as pd
 
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.progress import progress
 
 
 def provider_values(
@@ -37,7 +38,7 @@ def provider_values(
     provider_of = offers.set_index("offer_id")["provider"].astype(str)
     rented = plan.groupby(plan["offer_id"].map(provider_of))["expected_cost_usd"].sum()
     rows = []
-    for provider in sorted(provider_of.unique()):
+    for provider in progress(sorted(provider_of.unique()), "worth", unit="provider"):
         is_own = offers["provider"] == provider
         without_usd = _cost_usd(demand, offers[~is_own], **terms)
         alone_usd = _cost_usd(demand, offers[is_own], **terms)

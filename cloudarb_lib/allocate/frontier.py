@@ -18,6 +18,7 @@ from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.base.errors import ParameterError, SolveError
 from cloudarb_lib.base.measures import quantile_rank
+from cloudarb_lib.base.progress import progress
 
 _ROUNDS = 8
 """So many plans are solved for at most to repair VaR."""
@@ -73,7 +74,8 @@ def frontier(
         values = _levels_of_cvar(problem, options) if over == Cvar.kind else _groups(problem)
     rows: list[tuple] = []
     start: pd.DataFrame | None = None
-    for value in sorted({float(v) for v in values}, reverse=over != Cvar.kind):
+    ordered = sorted({float(v) for v in values}, reverse=over != Cvar.kind)
+    for value in progress(ordered, "frontier", unit="limit"):
         plan = solve(problem.under(**{over: value}), options, start=start)
         figures = (np.nan, np.nan, np.nan)
         if plan.has_plan:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.risk.cost import RiskInputs
 from cloudarb_lib.risk.fallbacks import find_fallbacks
@@ -121,7 +122,7 @@ def replan(
     mean = inputs.paths.values.mean(axis=1, keepdims=True)
     inputs = replace(inputs, paths=replace(inputs.paths, values=mean))
     plans = {}
-    for scenario in scenarios:
+    for scenario in progress(scenarios, "plan anew", unit="scenario"):
         impact = impact_of(scenario, inputs, plan)
         if impact is None:
             continue
