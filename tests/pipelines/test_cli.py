@@ -119,7 +119,7 @@ def test_ingest_prints_its_counts(tmp_path, capsys):
         ([], "cloudarb: error: Missing command"),
         (["rum"], "cloudarb: error: No such command 'rum'. Did you mean 'run'?"),
         (["run"], "cloudarb run: error: Missing argument 'CONFIG.yaml'"),
-        (["run", "a", "b"], "cloudarb run: error: Got unexpected extra argument"),
+        (["doctor", "a"], "cloudarb doctor: error: Got unexpected extra argument"),
         (["run", "a", "--report", "b"], "No such option: --report"),
         (["allocate", "a", "--budgte", "1"], "--budget"),
         (["risk"], "cloudarb risk: error: Missing command"),
