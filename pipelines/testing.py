@@ -158,14 +158,27 @@ def quick_runs(root: Path) -> Iterator[Callable[..., int]]:
     }
     with (
         patch.multiple(locations, **folders),
-        patch.object(graph, "carry_out", _as_if_carried_out),
+        patch.object(graph, "carry_out", as_if_carried_out),
         patch("pipelines.report.pages.write_pdf", return_value=None),
     ):
         yield lambda *options: main(["run", *ours, *options])
 
 
-def _as_if_carried_out(folders: RunFolders, lock: int, cores: int) -> GraphEnd:
-    """Leave what the graph would, without running anything."""
+def as_if_carried_out(folders: RunFolders, lock: int, cores: int) -> GraphEnd:
+    """Leave what the graph would, without running anything.
+
+    Parameters
+    ----------
+    folders : RunFolders
+        Where the run writes.
+    lock, cores : int
+        As ``graph.carry_out`` takes them; not used.
+
+    Returns
+    -------
+    GraphEnd
+        That all went well.
+    """
     for name, stage in STAGES.items():
         status = {
             "status": "succeeded",
