@@ -1,7 +1,7 @@
 """Checks too long for CI: thousands of faults and random allocations, resumed where they stopped.
 
 Run with ``python -m benchmarks.check_long`` (or ``make check-long``), or name checks and a number
-of tries: ``python -m benchmarks.check_long writer_kills 50``. Each writes
+of tries: ``python -m benchmarks.check_long writer_kills --tries 50``. Each writes
 ``benchmarks/results/<check>.json`` with the revision it ran on; a try that fails is listed there
 with its seed, and the command ends with exit code 1. A change of the part of the library that a
 check is about starts it anew.
@@ -9,6 +9,7 @@ check is about starts it anew.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -24,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import allocation_oracle as oracle
-from benchmarks import collection_cycles, damaged_files
+from benchmarks import collection_cycles, damaged_files, explanation_oracle
+from benchmarks.explanation_problems import random_problem
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import CloudArbError
 from cloudarb_lib.base.progress import progress
@@ -134,6 +136,11 @@ def allocations(rng: np.random.Generator) -> str:
     return f"{finding} ({size})" if finding else ""
 
 
+def explanations(rng: np.random.Generator) -> str:
+    """Explain a small problem of any shape: every claim against all of its plans."""
+    return "; ".join(explanation_oracle.findings(random_problem(rng)))
+
+
 @dataclass(frozen=True)
 class Check:
     """Returns what is wrong, from random draws, or an empty text."""
@@ -156,6 +163,7 @@ CHECKS = {
         ("cloudarb_lib/live", "cloudarb_lib/sources", "cloudarb_lib/store"),
     ),
     "allocations": Check(allocations, 1000, ("cloudarb_lib/allocate",), unsolved_share=0.008),
+    "explanations": Check(explanations, 1000, ("cloudarb_lib/allocate",)),
 }
 
 
@@ -194,9 +202,31 @@ def run(name: str, tries: int) -> bool:
     return unsolved == failures and unsolved <= check.unsolved_share * state["tries"]
 
 
+def asked(words: list[str]) -> tuple[list[str], int | None]:
+    """Return the checks that the command line names, all without a name, and the number of tries.
+
+    It ends with a usage text for ``--help``, and for what is no check.
+    """
+    said = __doc__ or ""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.check_long", description=said.split("\n")[0]
+    )
+    known = [f"{name} ({check.tries})" for name, check in CHECKS.items()]
+    parser.add_argument(
+        "check", nargs="*", help=f"which, and how often unless told: {', '.join(known)}; all"
+    )
+    parser.add_argument("--tries", type=int, metavar="N", help="how often each is tried")
+    given = parser.parse_args(words)
+    unknown = [name for name in given.check if name not in CHECKS]
+    if unknown:
+        parser.error(f"no check is named {', '.join(unknown)}. Known: {', '.join(CHECKS)}.")
+    if given.tries is not None and given.tries < 1:
+        parser.error(f"--tries is {given.tries}. Try once at least.")
+    return given.check or list(CHECKS), given.tries
+
+
 def main() -> int:
-    names = [word for word in sys.argv[1:] if word in CHECKS] or list(CHECKS)
-    tries = next((int(word) for word in sys.argv[1:] if word.isdigit()), None)
+    names, tries = asked(sys.argv[1:])
     passed = [run(name, tries or CHECKS[name].tries) for name in names]
     return 0 if all(passed) else 1
 

@@ -33,6 +33,7 @@ FLOORS_INSIDE = (
         "cloudarb_lib.allocate.check",
         "cloudarb_lib.allocate.plan",
         "cloudarb_lib.allocate.solver",
+        "cloudarb_lib.allocate.trials",
         "cloudarb_lib.allocate.explain",
         "cloudarb_lib.allocate.relax",
         "cloudarb_lib.allocate.frontier",

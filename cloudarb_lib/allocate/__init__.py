@@ -31,4 +31,5 @@ from cloudarb_lib.allocate.relax import conflicts, reliefs, require_plan
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.allocate.solver.session import PlanSession
+from cloudarb_lib.allocate.trials import ExtraCost, extra_cost
 from cloudarb_lib.market.places import with_places

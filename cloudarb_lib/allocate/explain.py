@@ -8,78 +8,164 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.allocate import trials
+from cloudarb_lib.allocate.check import TOLERANCE
 from cloudarb_lib.allocate.plan import Plan
-from cloudarb_lib.allocate.problem.limits import limits_of
+from cloudarb_lib.allocate.problem.limits import StatedLimit, limits_of
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
-from cloudarb_lib.allocate.problem.model import Margin, Problem, Use
+from cloudarb_lib.allocate.problem.model import Consumption, Margin, Problem, Use
 from cloudarb_lib.allocate.problem.row import Key
 from cloudarb_lib.allocate.solver.milp import Milp
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
-from cloudarb_lib.allocate.solver.search import solve
-from cloudarb_lib.base.errors import SolveError
 
 PATIENCE_S = 30.0
-"""So long one question that an explanation asks of the solver may take."""
+"""So long one question that an explanation asks of the solver may take, and all of ``binding``."""
+_TRIAL_S = 5.0
+"""So long the solve of one limit with more or less of it may take."""
+_STEPS = (1, 2, 4, 8, 16)
+"""So many steps more of a limit are tried, until they save something; first of all the most."""
+MOST_TRIED = 12
+"""So many limits are tried, those first that are worth most in parts of machines."""
 _LEAST_WORTH_USD = 0.01
+_MARGIN = "margin"
+_BINDING = ["limit", "used", "available", "unit", "step", "worth_usd", "worth_is", "less_usd"]
+_BINDING += ["less_is", "kind"]
+_IN_WORDS = {
+    trials.SOLVED: "",
+    _MARGIN: ", in parts of machines",
+    trials.NO_PLAN: ": no plan has it within the limits",
+}
 
 
-def binding(plan: Plan) -> pd.DataFrame:
-    """Return the limits that bind in a plan, and what one unit more of each is worth.
+def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
+    """Return the limits that bind in a plan, and what one unit more and less of each is worth.
+
+    Each is tried, those first that are worth most at the margin of the relaxation: the problem is
+    solved with a ``step`` more and a step less. A step is a machine, or of money 1 %, or as many
+    times that, up to 16, as it takes to save something.
 
     Parameters
     ----------
     plan
         A plan that is there.
+    options
+        How to solve, in 5 s for each change and ``PATIENCE_S`` for all.
 
     Returns
     -------
     pd.DataFrame
-        Columns ``limit`` (its name), ``used``, ``available``, ``worth_usd`` and ``unit``, sorted by
-        absolute worth, at least a cent. ``worth_usd`` is what one unit more would save, at the
-        margin of the relaxation in which the plan's sites are open: whole machines make the true
-        saving come in steps. Demands and effective providers are listed with what one unit more
-        would cost, as a negative worth.
+        Columns ``limit`` (its name), ``used``, ``available``, ``unit``, ``step`` (in units),
+        ``worth_usd`` (what a unit more saves), ``worth_is``, ``less_usd`` (what a unit less costs)
+        and ``less_is``, sorted by absolute worth, at least a cent. Where more costs and less
+        saves, as of a demand, both are negative. How they are known: ``solved``; ``at most`` or
+        ``at least`` so much, as far as it is proven; ``no plan`` with that change; ``none`` where
+        there cannot be less; ``margin``: of the relaxation in which the plan's sites are open, not
+        solved in time; ``not known``. Last ``kind``, that of the limit.
 
     Raises
     ------
     SolveError
-        Where there is no plan, or the relaxation has no verdict in time.
+        Where there is no plan.
     """
-    return _binding(plan).drop(columns="kind")
+    until = time.perf_counter() + PATIENCE_S
+    told = []
+    for row in _candidates(plan).to_dict("records"):
+        row |= {"worth_usd": row["margin_usd"], "worth_is": _MARGIN}
+        row |= {"less_usd": np.nan, "less_is": trials.NOT_KNOWN}
+        left_s = until - time.perf_counter()
+        is_tried = row["rank"] < MOST_TRIED and left_s > 0
+        if is_tried:
+            in_time = replace(options or SolveOptions(), time_limit_s=min(_TRIAL_S, left_s))
+            row |= _with_more(plan, row, in_time)
+        if not _is_told(row):
+            continue
+        if is_tried:
+            row["less_usd"], row["less_is"] = _worth(plan, row, -row["step"], in_time)
+        told.append(row | {"step": row["step"] / row["of"].unit_size, "unit": row["of"].unit})
+    table = pd.DataFrame(told, columns=_BINDING)
+    return table.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
 
 
-def _binding(plan: Plan) -> pd.DataFrame:
-    """Return ``binding`` with the kind of each limit."""
-    uses = plan.verdict.uses  # raises where there is no plan
+def _with_more(plan: Plan, row: dict, options: SolveOptions) -> dict:
+    """Return what more of a limit is worth, and the least ``step`` tried at which it is.
+
+    Whole machines make savings come in jumps: a limit binds if the most steps save something.
+    """
+    usd, known = np.nan, trials.NOT_KNOWN
+    for times in (_STEPS[-1], *_STEPS):
+        step = times * row["step"]
+        usd, known = _worth(plan, row, step, options)
+        is_nothing = known == trials.SOLVED and abs(usd) < _LEAST_WORTH_USD
+        is_last = times == _STEPS[-1]
+        if is_nothing == is_last:
+            break
+    if known == trials.NOT_KNOWN:
+        usd, known = row["margin_usd"], _MARGIN
+    return {"worth_usd": usd, "worth_is": known, "step": step}
+
+
+def _worth(plan: Plan, row: dict, by: float, options: SolveOptions) -> tuple[float, str]:
+    """Return what so much more of a limit saves a unit (less: costs), and how it is known."""
+    limit = row["of"]
+    available = float(np.clip(row["available"] + by, *limit.ends))
+    units = (available - row["available"]) / limit.unit_size
+    if units * by <= 0:
+        return np.nan, "none"
+    try:
+        changed = limit.changed(plan.problem, row["number"], available)
+    except NotImplementedError:  # a kind that cannot be given more or less of
+        return np.nan, trials.NOT_KNOWN
+    is_eased = (by > 0) != row["at_least"]
+    tried = trials.extra_cost(plan, changed, options, saves=is_eased)
+    return -tried.usd / units + 0.0, tried.proof
+
+
+def _is_told(row: dict) -> bool:
+    """Return whether a limit binds as far as is known."""
+    if row["worth_is"] == trials.SOLVED:
+        return abs(row["worth_usd"]) >= _LEAST_WORTH_USD
+    return row["worth_is"] == trials.NO_PLAN or abs(row["margin_usd"]) >= _LEAST_WORTH_USD
+
+
+def _candidates(plan: Plan) -> pd.DataFrame:
+    """Return the limits that may bind, a row each, as they are to be tried.
+
+    All that are stated by one figure, and of others those of which less than a step is left, or
+    that have a worth in parts of machines.
+    """
+    problem = plan.problem
+    uses = [use for use in plan.verdict.uses if use.limit.is_listed]  # raises without a plan
+    if problem.exact:  # a demand that one assignment must cover as it is has no unit more
+        uses = [use for use in uses if use.limit.kind != Served.kind]
+    saving, margin = _margins(plan)
+    parts = [_limits_of_kind(use, problem, saving, margin) for use in uses]
+    rows = pd.concat(parts, ignore_index=True).drop_duplicates("key")
+    is_there = np.isfinite(rows["available"]) & ~(rows["at_least"] & (rows["available"] == 0))
+    is_tight = (rows["left"] < rows["step"]) | (rows["margin_usd"].abs() >= _LEAST_WORTH_USD)
+    rows = rows[is_there & (rows["is_stated"] | is_tight)]
+    of_a_step = (rows["margin_usd"] * rows["step"]).abs()
+    rows = rows.assign(of_a_step=of_a_step)
+    rows = rows.sort_values(["is_stated", "of_a_step"], ascending=False, kind="stable")
+    return rows.assign(rank=range(len(rows)))
+
+
+def _margins(plan: Plan) -> tuple[dict[Key, float], Margin]:
+    """Return what one more at the ends of each limit's rows saves in parts of machines.
+
+    By the duals of the relaxation in which the plan's sites are open; nothing where it has no
+    verdict.
+    """
     problem = plan.problem
     milp = to_milp(problem, tight=False)
     relaxation = relaxation_at(milp, plan.counts)
     if relaxation is None:
-        raise SolveError(
-            "the relaxation has no verdict in time.", "Ask for an explanation of that."
-        )
+        return {}, Margin(problem, np.zeros(len(problem.slots)), 0.0)
     spread = relaxation.z[milp.spread_columns]
-    margin = Margin(
-        problem,
-        hours=problem.usage(milp.counts(relaxation.z)),
-        spread_spend_usd=spread.max() if len(spread) else 0.0,
-    )
-    saving = _saving_by_key(problem, milp, relaxation)
-    rows = pd.concat(
-        [_worth_of(use, problem, saving, margin) for use in uses if use.limit.is_listed],
-        ignore_index=True,
-    ).drop_duplicates("key")
-    is_loose = rows["available"] - rows["used"] >= rows["step"]
-    rows = rows[~is_loose & (rows["worth_usd"].abs() >= _LEAST_WORTH_USD)]
-    rows = rows.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
-    return rows[["limit", "used", "available", "worth_usd", "unit", "kind"]]
-
-
-def _saving_by_key(problem: Problem, milp: Milp, relaxation: Relaxation) -> dict[Key, float]:
-    """Return what one more at the ends of all rows of each limit would save, from their duals."""
+    hours = problem.usage(milp.counts(relaxation.z))
+    margin = Margin(problem, hours, spread.max() if len(spread) else 0.0)
     of_cuts = {limit.cuts: limit.keys(problem)[0] for limit in limits_of(problem) if limit.cuts}
     keys = [*milp.row_keys]
     for cuts in relaxation.cuts:
@@ -87,24 +173,32 @@ def _saving_by_key(problem: Problem, milp: Milp, relaxation: Relaxation) -> dict
     code: dict[Key | None, int] = {}
     codes = [code.setdefault(key, len(code)) for key in keys]
     sums = pd.Series(-relaxation.row_dual[: len(keys)]).groupby(codes).sum()
-    return {key: float(sums[number]) for key, number in code.items() if key is not None}
+    return {key: float(sums[n]) for key, n in code.items() if key is not None}, margin
 
 
-def _worth_of(use: Use, problem: Problem, saving: dict[Key, float], margin: Margin) -> pd.DataFrame:
-    """Return what is used, available and worth of the limits of one kind, a row each."""
+def _limits_of_kind(
+    use: Use, problem: Problem, saving: dict[Key, float], margin: Margin
+) -> pd.DataFrame:
+    """Return what is used, available and left of the limits of one kind, a row each."""
     limit = use.limit
     keys = limit.keys(problem)
     dual = np.array([saving.get(key, 0.0) for key in keys])
+    available = limit.available(problem)
+    left = use.used - available if use.at_least else available - use.used
     return pd.DataFrame(
         {
             "key": keys,
+            "of": limit,
+            "number": range(len(keys)),
             "kind": limit.kind,
+            "is_stated": isinstance(limit, StatedLimit),
+            "at_least": use.at_least,
             "limit": limit.names(problem),
             "used": use.used,
-            "available": use.available,
-            "worth_usd": limit.worth(dual, margin),
-            "unit": limit.unit,
+            "available": available,
+            "left": left,
             "step": limit.steps(problem),
+            "margin_usd": limit.worth(dual, margin),
         }
     )
 
@@ -138,7 +232,7 @@ def relaxation_at(milp: Milp, counts: np.ndarray | None = None) -> Relaxation | 
 
 
 def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
-    """Return, for each workload, what it would move to if its main pool were gone.
+    """Return, for each workload that runs, what it would move to if its main pool were gone.
 
     Parameters
     ----------
@@ -152,8 +246,9 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     pd.DataFrame
         A pool is provider/region/purchase option/GPU model (on a marketplace, the offer). Columns
         ``workload``, ``pool`` (largest cost now), ``runner_up`` (pools taken up or enlarged
-        instead) and ``extra_usd``: cost of the best plan without that pool for that workload, less
-        the cost now; NaN where nothing else can serve it within the limits.
+        instead, and work left undone), ``extra_usd`` (cost of the best plan without that pool for
+        that workload, less the cost now; NaN where nothing else can serve it within the limits)
+        and ``extra_is``, how that is known, as in ``binding``.
     """
     options = replace(options or SolveOptions(), time_limit_s=PATIENCE_S)
     problem = plan.problem
@@ -165,18 +260,37 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
         main = str(cost_now.droplevel(0).idxmax())
         is_gone = (details["workload"] == workload) & ~_is_idle(problem) & (pool == main)
         table = problem.assignments.assign(most=most.where(~is_gone, 0.0))
-        other = solve(replace(problem, assignments=table), options)
-        runner_up = "none within the limits"
-        extra_usd = np.nan
-        if other.has_plan:
-            cost_then = _cost_by_pool(other)
-            of_workload = cost_then[cost_then.index.get_level_values(0) == workload]
-            added = of_workload.sub(cost_now, fill_value=0.0).droplevel(0)
-            largest = added[added > 0.01].sort_values(ascending=False)
-            runner_up = ", ".join(largest.index[:3]) if len(of_workload) else "left undone"
-            extra_usd = round(other.objective_usd - plan.objective_usd, 6)
-        rows.append((workload, main, runner_up, extra_usd))
-    return pd.DataFrame(rows, columns=["workload", "pool", "runner_up", "extra_usd"])
+        other = trials.extra_cost(plan, replace(problem, assignments=table), options)
+        runner_up = _NO_RUNNER_UP.get(other.proof, "none found in time")
+        if other.plan is not None:
+            runner_up = _taken_up(str(workload), plan, other.plan)
+        rows.append((workload, main, runner_up, round(other.usd, 6), other.proof))
+    return pd.DataFrame(rows, columns=["workload", "pool", "runner_up", "extra_usd", "extra_is"])
+
+
+_NO_RUNNER_UP = {trials.NO_PLAN: "none within the limits"}
+
+
+def _taken_up(workload: str, plan: Plan, other: Plan) -> str:
+    """Return the pools that a workload takes up or enlarges in another plan, the largest first."""
+    cost = [_cost_by_pool(each) for each in (plan, other)]
+    now, then = (each[each.index.get_level_values(0) == workload] for each in cost)
+    added = then.sub(now, fill_value=0.0).droplevel(0)
+    taken_up = list(added[added > 0.01].sort_values(ascending=False).index[:3])
+    if _undone(other).get(workload, 0.0) > _undone(plan).get(workload, 0.0):
+        taken_up.append("left undone" if then.empty else "the rest left undone")
+    return ", ".join(taken_up) or "its other pools as they are"
+
+
+def _undone(plan: Plan) -> pd.Series:
+    """Return the worth of what is left undone of each workload, USD; those alone of which some."""
+    problem = plan.problem
+    assert plan.counts is not None
+    unmet = np.maximum(problem.need - Consumption(problem, plan.counts).served, 0.0)
+    unmet[unmet <= TOLERANCE * np.maximum(1.0, problem.need)] = 0.0
+    usd = unmet * np.where(unmet > 0, problem.unmet_usd, 0.0)
+    by_workload = pd.Series(usd).groupby(problem.demands["workload"].to_numpy(), sort=False).sum()
+    return by_workload[by_workload > 0]
 
 
 def _is_idle(problem: Problem) -> np.ndarray:
@@ -201,13 +315,15 @@ def _oldest_observation(plan: Plan) -> str:
     return f"observed {observed.min():%Y-%m-%d %H:%M} UTC" if len(observed) else "none: all held"
 
 
-def summary(plan: Plan) -> pd.DataFrame:
+def summary(plan: Plan, binds: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return a plan in facts.
 
     Parameters
     ----------
     plan
         A plan that is there.
+    binds
+        What ``binding`` says of it, if that has been asked already.
 
     Returns
     -------
@@ -225,6 +341,8 @@ def summary(plan: Plan) -> pd.DataFrame:
         ("spend at list prices", verdict.list_spend_usd, "USD", ""),
         (EffectiveProviders(1.0).name(problem), verdict.effective, "", ""),
     ]
+    for workload, usd in _undone(plan).items():
+        rows.append((f"left undone of {workload}", usd, "USD", "of the cost: its worth"))
     if "observed_at" in problem.slots:
         rows.append(("oldest price rented", np.nan, "", _oldest_observation(plan)))
     for row, total in zip(problem.rows, verdict.sums, strict=True):
@@ -238,12 +356,17 @@ def summary(plan: Plan) -> pd.DataFrame:
     if problem.paths is not None:
         rows.append((f"CVaR {limits.cvar_level:g} of rent", verdict.cvar_usd, "USD", ""))
         rows.append((f"VaR {limits.cvar_level:g} of rent", verdict.var_usd, "USD", ""))
-    for name, used, available, worth, unit, kind in _binding(plan).itertuples(
-        index=False, name=None
-    ):
-        if kind == Served.kind:
-            rows.append((f"{name}, one more", -worth, "USD", "marginal cost"))
-        else:
-            text = f"used {used:,.6g} of {available:,.6g}; one {unit} more is worth this"
-            rows.append((f"binds: {name}", worth, "USD", text))
+    binds = binding(plan) if binds is None else binds
+    rows += [_binding_fact(row) for row in binds.to_dict("records")]
     return pd.DataFrame(rows, columns=["fact", "value", "unit", "text"])
+
+
+def _binding_fact(row: dict) -> tuple[str, float, str, str]:
+    """Return the fact that a row of ``binding`` is."""
+    how = _IN_WORDS.get(row["worth_is"], f", {row['worth_is']}")
+    name = row["limit"]
+    if row["kind"] == Served.kind:
+        return f"{name}, one more", -row["worth_usd"], "USD", f"marginal cost{how}"
+    what = f"used {row['used']:,.6g} of {row['available']:,.6g}"
+    text = f"{what}; one {row['unit']} more is worth this{how}"
+    return f"binds: {name}", row["worth_usd"], "USD", text

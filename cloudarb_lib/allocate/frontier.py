@@ -16,6 +16,7 @@ from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.relax import LEAST, elastic
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.allocate.trials import try_to_solve
 from cloudarb_lib.base.errors import ParameterError, SolveError
 from cloudarb_lib.base.measures import quantile_rank
 from cloudarb_lib.base.progress import progress
@@ -56,8 +57,9 @@ def frontier(
     Returns
     -------
     pd.DataFrame
-        A row for each value, sorted by ``limit``: ``status``, ``cost_usd``, ``bound_usd``,
-        ``cvar_usd``, ``effective``; NaN where there is no plan.
+        A row for each value, sorted by ``limit``: ``status`` (``solver failed``, or as in
+        ``Plan``), ``bound_usd`` (proven here or under a looser limit), ``cost_usd``, ``cvar_usd``,
+        ``effective`` and ``gap``; NaN where there is no plan. A looser limit never costs more.
 
     Raises
     ------
@@ -70,41 +72,70 @@ def frontier(
         raise ParameterError(
             "a frontier over CVaR needs price paths.", "Give paths to the problem."
         )
-    if not len(values):
-        values = _levels_of_cvar(problem, options) if over == Cvar.kind else _groups(problem)
-    rows: list[tuple] = []
-    start: pd.DataFrame | None = None
-    ordered = sorted({float(v) for v in values}, reverse=over != Cvar.kind)
-    for value in progress(ordered, "frontier", unit="limit"):
-        plan = solve(problem.under(**{over: value}), options, start=start)
-        figures = (np.nan, np.nan, np.nan)
-        if plan.has_plan:
-            start = plan.table
-            verdict = plan.verdict
-            figures = (verdict.objective_usd, verdict.cvar_usd, verdict.effective)
-        rows.append((value, plan.status, plan.bound_usd, *figures))
+    levels = sorted({float(value) for value in values})
+    if not levels:
+        levels = _levels_of_cvar(problem, options) if over == Cvar.kind else _groups(problem)
+    if over != Cvar.kind:
+        levels = levels[::-1]  # the tightest first
+    plans = []
+    start: Plan | None = None
+    for value in progress(levels, "frontier", unit="limit"):
+        plan = try_to_solve(problem.under(**{over: value}), options or SolveOptions(), start=start)
+        start = plan if plan is not None and plan.has_plan else start
+        plans.append((value, plan))
+    rows = [_point(value, plan) for value, plan in plans[::-1]]  # the loosest first
     columns = ["limit", "status", "bound_usd", "cost_usd", "cvar_usd", "effective"]
-    curve = pd.DataFrame(rows[::-1], columns=columns)
-    # What bounds the looser bounds the tighter, and where no plan keeps it, none keeps the tighter.
-    none = curve["status"].eq("infeasible").cummax()
-    curve["status"] = curve["status"].mask(none, "infeasible")
-    return curve.assign(bound_usd=curve["bound_usd"].cummax()).sort_values(
-        "limit", ignore_index=True
+    return _with_proofs(pd.DataFrame(rows, columns=columns))
+
+
+def _point(value: float, plan: Plan | None) -> tuple:
+    """Return a row of a frontier."""
+    if plan is None:
+        return value, "solver failed", -np.inf, np.nan, np.nan, np.nan
+    if not plan.has_plan:
+        bound_usd = np.inf if plan.status == "infeasible" else plan.bound_usd
+        return value, plan.status, bound_usd, np.nan, np.nan, np.nan
+    verdict = plan.verdict
+    figures = (verdict.objective_usd, verdict.cvar_usd, verdict.effective)
+    return value, plan.status, plan.bound_usd, *figures
+
+
+def _with_proofs(curve: pd.DataFrame) -> pd.DataFrame:
+    """Return a frontier whose points come loosest first with bounds carried on, and its gaps.
+
+    What bounds the looser bounds the tighter; where the looser has no plan the tighter has none.
+    """
+    bound = curve["bound_usd"].cummax()
+    cost = curve["cost_usd"]
+    curve = curve.assign(
+        status=curve["status"].where(np.isfinite(bound) | (bound < 0), "infeasible"),
+        bound_usd=bound.where(np.isfinite(bound)),
+        gap=((cost - bound) / cost.clip(lower=1e-9)).clip(lower=0.0),
     )
+    return curve.sort_values("limit", ignore_index=True)
 
 
 def _levels_of_cvar(problem: Problem, options: SolveOptions | None) -> list[float]:
-    """Return six levels from the CVaR of the cheapest plan down to close to the least there is."""
-    loose = solve(problem.under(cvar_usd=None), options).verdict.cvar_usd
+    """Return six levels from the CVaR of the cheapest plan down to close to the least there is.
+
+    Where no plan is found without the limit either, the limit that is set alone.
+    """
+    cheapest = try_to_solve(problem.under(cvar_usd=None), options or SolveOptions())
+    if cheapest is None or not cheapest.has_plan:
+        return [problem.limits.cvar_usd or 0.0]
+    loose = cheapest.verdict.cvar_usd
     half = loose / 2
-    least = solve(elastic(problem.under(cvar_usd=half), [Cvar(half)]), LEAST)
-    low = max(half, least.verdict.cvar_usd) if least.has_plan else half
-    return np.linspace(low, loose, 7)[1:].tolist()
+    least = try_to_solve(elastic(problem.under(cvar_usd=half), [Cvar(half)]), LEAST)
+    low = half
+    if least is not None and least.has_plan:
+        low = max(half, least.verdict.cvar_usd)
+    return sorted(set(np.linspace(low, loose, 7)[1:].tolist()))
 
 
-def _groups(problem: Problem) -> Sequence[int]:
+def _groups(problem: Problem) -> list[float]:
     """Return the numbers of providers, or regions, over which spend can be spread evenly."""
-    return range(1, min(_MOST_GROUPS, len(np.unique(problem.groups))) + 1)
+    most = min(_MOST_GROUPS, len(np.unique(problem.groups)))
+    return [float(number) for number in range(1, most + 1)]
 
 
 def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = None) -> Plan:
@@ -143,7 +174,7 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
     base = solve(problem, options)
     if not base.has_plan or base.verdict.var_usd <= var_usd:
         return base
-    cvar_usd = min(var_usd, problem.limits.cvar_usd or np.inf)
+    cvar_usd = min(var_usd, np.inf if problem.limits.cvar_usd is None else problem.limits.cvar_usd)
     tries = [problem.under(cvar_usd=cvar_usd), _within_calm_paths(problem, base, var_usd)]
     best: Plan | None = None
     for _ in range(_ROUNDS):

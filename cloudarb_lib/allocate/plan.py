@@ -10,7 +10,7 @@ import pandas as pd
 from cloudarb_lib.allocate.check import Verdict, check
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.allocate.problem.row import NOT_PAID
+from cloudarb_lib.allocate.problem.row import NOT_PAID, Row
 from cloudarb_lib.base.errors import InfeasibleError, SolveError
 
 _COLUMNS = [
@@ -131,9 +131,19 @@ class Plan:
         borne = cost * (fee / np.where(total > 0, total, 1.0))[site]
         for row, usd in zip(problem.rows, self.verdict.charges_usd, strict=True):
             if usd > 0 and row.kind not in NOT_PAID:
-                added = np.maximum(row.values * units[row.at], 0.0)
-                np.add.at(borne, row.at, usd * added / added.sum())
+                added = np.maximum(_added(problem, row, units), 0.0)
+                borne += usd * added / max(added.sum(), 1e-9)
         return borne
+
+
+def _added(problem: Problem, row: Row, units: np.ndarray) -> np.ndarray:
+    """Return what the units of each assignment add to a sum."""
+    if not row.on_usage:
+        values = np.bincount(row.at, row.values, len(units))
+        return values * units
+    of_slot = np.bincount(row.at, row.values, len(problem.slots))
+    assignments = problem.assignments
+    return of_slot[assignments["slot"].to_numpy()] * assignments["hours"].to_numpy(float) * units
 
 
 def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:

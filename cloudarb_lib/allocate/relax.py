@@ -18,7 +18,7 @@ from cloudarb_lib.allocate.problem.model import Limit, Problem, Use
 from cloudarb_lib.allocate.problem.row import DEAR
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
-from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.allocate.trials import try_to_solve
 from cloudarb_lib.base.errors import InfeasibleError
 
 Relief = tuple[str, Problem | None]
@@ -27,13 +27,18 @@ LEAST = SolveOptions(gap=0.01, time_limit_s=PATIENCE_S)
 """To find the least that limits must give, to 1 %."""
 _ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
 """To find out whether there is a plan, whatever it costs."""
+_NEXT_TO_NOTHING = 0.002
+"""Share of what limits are exceeded for, at their price, that all other costs may have."""
+_DEARER = (1e2, 1e4)
+"""So many times the price at which limits are exceeded is taken, until they are."""
 _LACKING = 1e-6
 """Relative: so little beyond a limit is no lack."""
 
 
 def conflicts(problem: Problem) -> list[str]:
     """Return, in words, what alone would make a plan possible: the sentences of ``reliefs``."""
-    return [sentence for sentence, _ in reliefs(problem)]
+    sentences = [sentence for sentence, _ in reliefs(problem)]
+    return sentences or ["nothing was found in time that would mend it"]
 
 
 def require_plan(plan: Plan) -> Plan:
@@ -57,10 +62,10 @@ def reliefs(problem: Problem) -> list[Relief]:
     """Return the least changes that make a plan possible.
 
     Each kind of limit in turn gives way, in proportion to its size and for whole machines, while
-    the others hold: as much more as told admits a plan, to 1 % the least such. Then how far spend
-    can be spread, regions that alone would mend it (the five cheapest of each workload are tried),
-    and by how much less demand would, where some is left. Where no kind suffices alone, all give
-    way together.
+    the others hold: as much more as told admits a plan, which has been checked, and to 1 % it is
+    the least such, unless "or less" is told. Then how far spend can be spread, regions that alone
+    would mend it (the five cheapest of each workload are tried), and by how much less demand would,
+    where some is left. Where no kind suffices alone, all give way together.
 
     Parameters
     ----------
@@ -90,11 +95,11 @@ def reliefs(problem: Problem) -> list[Relief]:
     return found
 
 
-def elastic(problem: Problem, limits: Iterable[Limit]) -> Problem:
+def elastic(problem: Problem, limits: Iterable[Limit], *, times: float = 1.0) -> Problem:
     """Return the problem in which some limits may be exceeded at a price.
 
     Beside it other costs are next to nothing: for all of a limit's size it is the cost of the
-    demand at its cheapest, times ``DEAR``.
+    demand at its cheapest, times ``DEAR``, and so many ``times`` more.
 
     Parameters
     ----------
@@ -102,6 +107,8 @@ def elastic(problem: Problem, limits: Iterable[Limit]) -> Problem:
         The problem.
     limits
         Those of its limits that give way.
+    times
+        What the price is multiplied by.
 
     Returns
     -------
@@ -111,13 +118,13 @@ def elastic(problem: Problem, limits: Iterable[Limit]) -> Problem:
     serving = problem.assignments[problem.assignments["cover"] > 0]
     unit_cost = problem.unit_cost[serving.index] / serving["cover"]
     cheapest = unit_cost.groupby(serving["demand"]).min()
-    price_usd = DEAR * max(float((cheapest * problem.demands["need"]).sum()), 1.0)
+    price_usd = times * DEAR * max(float((cheapest * problem.demands["need"]).sum()), 1.0)
     for limit in limits:
         problem = limit.elastic(problem, price_usd)
     return problem
 
 
-def relaxed_for(problem: Problem, counts: np.ndarray) -> Relief:
+def relaxed_for(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
     """Return what limits lack for a plan, and the problem with limits that admit it.
 
     Parameters
@@ -180,19 +187,36 @@ def most_effective(problem: Problem) -> float | None:
 
 def _spread_at(problem: Problem, level: float) -> float:
     """Return how many effective providers a plan with at least ``level`` has; 0 without a plan."""
-    plan = solve(problem.under(effective_providers=level), _ANY)
-    return plan.verdict.effective if plan.has_plan else 0.0
+    plan = try_to_solve(problem.under(effective_providers=level), _ANY)
+    return plan.verdict.effective if plan is not None and plan.has_plan else 0.0
 
 
 def _relief(problem: Problem, limits: list[Limit]) -> list[Relief]:
     """Return what limits that give way must give for a plan, if that suffices."""
     soft = elastic(problem, limits)
-    plan = None if soft is problem else solve(soft, LEAST)
+    plan = None if soft is problem else try_to_solve(soft, LEAST)
     if plan is None or plan.status == "infeasible":
         return []
-    if plan.counts is not None:
-        sentence, relaxed = relaxed_for(problem, plan.counts)
-        return [(sentence, relaxed)] if sentence else []
+    if plan.counts is None:
+        return _in_parts(problem, soft)
+    counts = plan.counts
+    sentence, relaxed = relaxed_for(problem, counts)
+    for times in _DEARER:
+        usd = check(relaxed, counts).objective_usd
+        if usd <= _NEXT_TO_NOTHING * plan.objective_usd:
+            break
+        dearer = try_to_solve(elastic(problem, limits, times=times), LEAST, start=plan)
+        if dearer is not None and dearer.counts is not None:
+            plan = dearer
+            counts = dearer.counts
+            sentence, relaxed = relaxed_for(problem, counts)
+    if not sentence or check(relaxed, counts).broken:
+        return []
+    return [(sentence if plan.gap <= 2 * LEAST.gap else f"{sentence}, or less", relaxed)]
+
+
+def _in_parts(problem: Problem, soft: Problem) -> list[Relief]:
+    """Return what limits must give for a plan in parts of machines, none of whole ones found."""
     parts = relaxation_at(to_milp(soft, tight=False))
     if parts is None:
         return []
@@ -216,7 +240,8 @@ def _elsewhere(problem: Problem) -> list[Relief]:
     found: list[Relief] = []
     for sentence, wider in problem.elsewhere():
         under_our_limits = replace(wider, limits=problem.limits)
-        if solve(under_our_limits, _ANY).has_plan:
+        plan = try_to_solve(under_our_limits, _ANY)
+        if plan is not None and plan.has_plan:
             found.append((sentence, under_our_limits))
     return found
 

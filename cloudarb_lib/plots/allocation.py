@@ -140,18 +140,20 @@ def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
 
 
 def what_binds(limits: pd.DataFrame) -> go.Figure:
-    """Return what one unit more of each binding limit would save, as ``allocate.binding`` tells."""
+    """Return what more of each binding limit would save a unit, as ``allocate.binding`` tells."""
     saved = limits[limits["worth_usd"] > 0].head(12).iloc[::-1]
     if not len(saved):
         return nothing("No limit binds: more capacity would save nothing")
     top = saved.iloc[-1]
-    text = saved["worth_usd"].map("${:,.2f} a ".format) + saved["unit"]
+    how = saved["worth_is"].where(saved["worth_is"] != "solved", "")
+    text = how + saved["worth_usd"].map(" ${:,.2f} a ".format) + saved["unit"]
     drawn = px.bar(saved, x="worth_usd", y="limit", text=text, template=TEMPLATE)
     drawn.update_yaxes(ticksuffix="  ")
+    amount = f"{top['step']:,.6g} {top['unit']}"
     return figure(
-        f"One {top['unit']} more of {top['limit']} would save ${top['worth_usd']:,.2f}",
+        f"{amount} more of {top['limit']} would save {text.iloc[-1].strip()}",
         drawn=drawn,
-        x_title="saved by one unit more over the horizon (USD)",
+        x_title="saved by each unit more over the horizon (USD)",
         height_px=190 + 30 * len(saved),
     )
 

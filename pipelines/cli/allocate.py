@@ -166,14 +166,14 @@ def _explain(
     plan_shown.print_left_out(states, plan.table, market.offers)
     _save({"offer_states": states}, options)
     tables = {"plan_summary": library.summary(plan)}
-    safety_usd = None
+    safety = ""
     if plan.status != "interrupted":
         tables["plan_runners_up"] = library.runners_up(plan)
-        safety_usd = _price_of_safety(plan, options.var, quiet)
+        safety = _price_of_safety(plan, options.var, quiet)
         if options.frontier:
             for limit in ("cvar_usd", "effective_providers"):
                 tables[f"frontier_{limit}"] = library.frontier(plan.problem, limit, options=quiet)
-    plan_shown.print_explanation(tables, safety_usd)
+    plan_shown.print_explanation(tables, safety)
     _save(tables, options)
 
 
@@ -184,15 +184,19 @@ def _save(tables: dict[str, pd.DataFrame], options: AllocateOptions) -> None:
         save_table(table, name, options.out)
 
 
-def _price_of_safety(plan: Plan, var: float | None, options: SolveOptions) -> float | None:
-    """Return what the plan costs above the cheapest without risk limits; None where it has none."""
+def _price_of_safety(plan: Plan, var: float | None, options: SolveOptions) -> str:
+    """Say what the plan costs above the cheapest without risk limits; nothing where it has none."""
     from cloudarb_lib import allocate as library
 
     unlimited = library.without_risk_limits(plan.problem)
     if unlimited.limits == plan.problem.limits and var is None:
-        return None
-    cheapest = library.solve(unlimited, options, start=plan.table)
-    return float(plan.objective_usd - cheapest.objective_usd)
+        return ""
+    saved = library.extra_cost(plan, unlimited, options, saves=True)
+    how = "" if saved.proof == "solved" else f"{saved.proof} "
+    if saved.usd != saved.usd:
+        return f"price of safety: {saved.proof}"
+    beside = "beside the cheapest plan without risk limits"
+    return f"price of safety: {how}{0.0 - saved.usd:,.2f} USD, {beside}"
 
 
 def print_progress(plan: Plan) -> None:

@@ -39,7 +39,8 @@ def print_plan(plan: Plan, demand: Demand, market: Market, out: Path) -> None:
         columns.insert(1, "period")
     observed = table["observed_at"].dt.strftime("%Y-%m-%d %H:%M").fillna("held")
     shown = table.assign(observed=observed)[columns]
-    print(shown.to_string(index=False, float_format="{:,.1f}".format))
+    rows = shown.to_string(index=False, float_format="{:,.1f}".format)
+    print(rows if len(shown) else "Nothing is rented: all work costs more than it is worth.")
     _print_launches(plan, table, out)
     print(*plan.problem.notes, *_freshness_of_held(demand, market), sep="\n")
     if demand.scenarios:
@@ -126,7 +127,7 @@ def print_left_out(states: pd.DataFrame, plan: pd.DataFrame, offers: pd.DataFram
     print(explore.left_out_in_words(states, cheaper), "Table offer_states has them all.")
 
 
-def print_explanation(tables: dict[str, pd.DataFrame], safety_usd: float | None) -> None:
+def print_explanation(tables: dict[str, pd.DataFrame], safety: str) -> None:
     """Print the summary fact by fact, the price of safety, and the other tables whole."""
     facts = tables["plan_summary"].itertuples(index=False, name=None)
     for fact, value, unit, text in facts:
@@ -134,10 +135,10 @@ def print_explanation(tables: dict[str, pd.DataFrame], safety_usd: float | None)
         if text and (unit == "" or value != value):
             number = ""
         print(f"{fact}: {', '.join(piece for piece in (number, text) if piece)}")
-    if safety_usd is not None:
-        beside = "beside the cheapest plan without risk limits"
-        print(f"price of safety: {safety_usd:,.2f} USD, {beside}")
+    if safety:
+        print(safety)
     for name, table in tables.items():
         if name != "plan_summary":
             print(f"{name.replace('_', ' ')}:")
-            print(table.to_string(index=False, float_format="{:,.2f}".format))
+            rows = table.to_string(index=False, float_format="{:,.2f}".format)
+            print(rows if len(table) else "none: nothing is rented")

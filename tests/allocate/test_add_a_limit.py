@@ -44,8 +44,11 @@ def test_the_limit_of_the_page_binds_with_unit_and_worth(page):
     assert plan.table.set_index("offer_id")["instances"].to_dict() == {SINGLE: 8.0, EIGHT: 1.0}
     bound = allocate.binding(plan).set_index("limit").loc["machines in all"]
     assert (bound["used"], bound["available"], bound["unit"]) == (9.0, 9.0, "machine")
-    # seven machines more save one of eight GPUs: 16 USD/h for 12
-    assert bound["worth_usd"] == pytest.approx(4 / 7 * 168)
+    # seven machines more, of one, two, four, eight tried, save one of eight GPUs: 16 USD/h for 12
+    assert (bound["step"], bound["worth_is"]) == (8.0, "solved")
+    assert bound["worth_usd"] == pytest.approx(4 / 8 * 168)
+    # one machine alone has no room for 16
+    assert (bound["less_is"], bound["less_usd"]) == ("no plan", pytest.approx(np.nan, nan_ok=True))
     assert "binds: machines in all" in allocate.summary(plan)["fact"].tolist()
 
 
@@ -92,15 +95,17 @@ class RegionSpend(allocate.StatedLimit):
 
 
 def test_several_limits_of_one_kind_over_hours_are_told_apart():
-    aws = RegionSpend(6 * 168.0, "aws/us-a")  # four single GPUs
+    aws = RegionSpend(11 * 168.0, "aws/us-a")  # seven single GPUs
     gcp = RegionSpend(16 * 168.0 + 1, "gcp/us-a")
-    plan = limited(aws, gcp, amount=12.0)
-    assert plan.table.set_index("offer_id")["instances"].to_dict() == {SINGLE: 4.0, EIGHT: 1.0}
+    plan = limited(aws, gcp, amount=8.0)
+    assert plan.table.set_index("offer_id")["instances"].to_dict() == {EIGHT: 1.0}
     uses = {use.limit: use.used[0] for use in plan.verdict.uses if use.limit.kind == aws.kind}
-    assert uses == {aws: pytest.approx(6 * 168), gcp: pytest.approx(16 * 168)}
+    assert uses == {aws: 0.0, gcp: pytest.approx(16 * 168)}
     binds = allocate.binding(plan).set_index("limit")
-    # a USD more of single GPUs (2/3 of an hour) saves 2/3 of an hour at 2 USD
-    assert binds.loc["spend in aws/us-a", "worth_usd"] == pytest.approx(2 / 1.5 - 1)
+    # an eighth single GPU, which takes 10 % more (16 tried), saves eight at 2 USD for eight at 1.5
+    bound = binds.loc["spend in aws/us-a"]
+    assert (bound["step"], bound["worth_is"]) == (pytest.approx(0.16 * 11 * 168), "solved")
+    assert bound["worth_usd"] == pytest.approx(4 / (0.16 * 11))
     assert "spend in gcp/us-a" not in binds.index
     assert allocate.without_risk_limits(plan.problem).limits.further == ()
 

@@ -10,7 +10,9 @@ import pytest
 from benchmarks import allocation_oracle as oracle
 from benchmarks.allocation import load_instance
 from cloudarb_lib import allocate
-from cloudarb_lib.allocate.solver import search
+from cloudarb_lib.allocate import explain
+from cloudarb_lib.allocate.solver import search, state
+from cloudarb_lib.allocate.solver.answer import Answer, shared_status
 from cloudarb_lib.allocate.solver.descent import tangents_near
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
 from cloudarb_lib.allocate.solver.milp import separate, spends
@@ -131,7 +133,8 @@ def relaxed_cost(problem: allocate.Problem, counts: np.ndarray) -> float:
     return relaxation.value
 
 
-def test_what_one_effective_provider_more_costs():
+def test_what_one_effective_provider_more_costs_in_parts_of_machines(monkeypatch):
+    monkeypatch.setattr(explain, "MOST_TRIED", 0)
     problem = load_instance(INSTANCE, "cvar+diversification")
     n = problem.limits.effective_providers
     plan = allocate.solve(problem, allocate.SolveOptions(gap=0.01))
@@ -210,7 +213,17 @@ def test_sites_whose_relaxation_has_no_verdict_stay_in_the_bound(monkeypatch, ve
     assert plan.objective_usd <= known.objective_usd * (1 + 1e-3)
 
 
-def test_a_relaxation_without_a_verdict_is_an_error(monkeypatch):
+@pytest.mark.parametrize("seed", range(4))
+def test_without_a_verdict_on_the_relaxation_the_solver_is_asked_for_all(monkeypatch, seed):
+    problem = drawn(seed, "tiny")
     monkeypatch.setattr(Relaxation, "solve", lambda self, time_limit_s: "unknown")
-    with pytest.raises(SolveError, match="no verdict"):
+    plan = allocate.solve(problem, OPTIONS)
+    assert oracle.disagreement(problem, plan, oracle.by_hand(problem)) == ""
+
+
+def test_a_solver_without_any_verdict_is_an_error(monkeypatch):
+    monkeypatch.setattr(Relaxation, "solve", lambda self, time_limit_s: "unknown")
+    none = Answer(shared_status("HiGHS", "Solve error"), None, np.inf, -np.inf)
+    monkeypatch.setattr(state, "solve_mip", lambda *_, **__: none)
+    with pytest.raises(SolveError, match=r"comes to no verdict\. Way out: Name another"):
         allocate.solve(drawn(0, "small"), OPTIONS)

@@ -137,7 +137,7 @@ def nearer(tight: allocate.Problem, loose: allocate.Problem) -> allocate.Problem
 def test_without_a_plan_of_whole_machines_in_time_the_least_is_told_as_such(monkeypatch):
     late = "time_limit_without_plan"
     monkeypatch.setattr(
-        relax, "solve", lambda problem, _: allocate.Plan(problem, late, 0.0, 30.0, None)
+        relax, "try_to_solve", lambda problem, _: allocate.Plan(problem, late, 0.0, 30.0, None)
     )
     tight = plan_for(
         work(60),

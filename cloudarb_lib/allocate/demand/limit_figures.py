@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from cloudarb_lib.base.records import Number, Positive, Share, key, record
+from cloudarb_lib.base.records import NotNegative, Number, Share, key, record
 from cloudarb_lib.tables.assumptions import HazardPreset
 
 
@@ -13,7 +13,7 @@ class LimitFigures:
     """What a plan must respect, each optional, and how it is costed; each field says what it is."""
 
     budget_usd: Annotated[
-        Positive | None,
+        NotNegative | None,
         key(
             "most that the plan may be expected to cost over the horizon",
             example="250000",
@@ -21,7 +21,7 @@ class LimitFigures:
         ),
     ] = None
     cvar_usd: Annotated[
-        Positive | None,
+        NotNegative | None,
         key(
             "most that rent may cost in the worst price paths, their mean",
             example="300000",
@@ -54,7 +54,8 @@ class LimitFigures:
         Share | None, key("most of the expected spend in one region", example="0.5", unit="share")
     ] = None
     min_on_demand_share: Annotated[
-        Share | None, key("least share of instance-hours on demand", example="0.2", unit="share")
+        Number | None,
+        key("least share of instance-hours on demand", example="0.2", unit="share", ge=0, le=1),
     ] = None
     min_commitment_use: Annotated[
         Share | None,
@@ -65,7 +66,7 @@ class LimitFigures:
         ),
     ] = None
     carbon_kg: Annotated[
-        Positive | None,
+        NotNegative | None,
         key(
             "most CO2e of the electricity over the horizon, at the grid's average intensity",
             example="40000",
@@ -73,7 +74,8 @@ class LimitFigures:
         ),
     ] = None
     carbon_usd_per_tonne: Annotated[
-        Positive | None, key("price of CO2e, part of the cost", example="80", unit="USD per tonne")
+        NotNegative | None,
+        key("price of CO2e, part of the cost", example="80", unit="USD per tonne"),
     ] = None
     hazard: Annotated[HazardPreset, key("how often spot is taken away", example="stressed")] = (
         "typical"

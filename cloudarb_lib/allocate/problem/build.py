@@ -159,7 +159,8 @@ def _rows(
     rows += egress(demand, details, horizon, assumptions)
     rows += moves(demand, details, horizon, assumptions)
     has_grid = "grid_gco2e_per_kwh" in offers.table
-    if has_grid or limits.carbon_kg or limits.carbon_usd_per_tonne:
+    is_capped = limits.carbon_kg is not None
+    if has_grid or is_capped or limits.carbon_usd_per_tonne:
         rows.append(carbon(details, limits, assumptions))
     return rows
 

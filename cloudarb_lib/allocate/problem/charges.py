@@ -189,7 +189,7 @@ def carbon(details: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> R
         "carbon",
         np.arange(len(details)),
         kg.to_numpy(float),
-        upper=limits.carbon_kg or np.inf,
+        upper=np.inf if limits.carbon_kg is None else limits.carbon_kg,
         tiers=((0.0, usd / 1e3),) if usd else (),
         unit=Carbon.unit,
         kind=Carbon.kind,

@@ -31,6 +31,8 @@ class Limit(ABC):
     kind: ClassVar[str]
     """Key of the kind; of a figure that a user states, its field in ``Limits``."""
     unit: ClassVar[str] = ""
+    unit_size: ClassVar[float] = 1.0  # of what is available
+    ends: ClassVar[tuple[float, float]] = (0.0, np.inf)  # of what can be available
     is_risk: ClassVar[bool] = False
     """Whether it is for safety: ``without_risk_limits`` leaves it out."""
     is_listed: ClassVar[bool] = True
@@ -64,12 +66,24 @@ class Limit(ABC):
         return []
 
     def worth(self, dual: np.ndarray, margin: Margin) -> np.ndarray:
-        """Return the USD that one ``unit`` more would save, from the saving of its rows' ends."""
+        """Return the USD that a ``unit`` more saves in parts of machines, from its rows' duals."""
         return dual
 
-    def steps(self, problem: Problem) -> np.ndarray | float:
-        """Return the least amount that is used of each: where as much is left, it does not bind."""
-        return np.inf
+    def available(self, problem: Problem) -> np.ndarray:
+        """Return how much is available of each, or must be used at least."""
+        nothing = Consumption(problem, np.zeros(len(problem.assignments)))
+        return self.use(nothing).available.astype(float)
+
+    def steps(self, problem: Problem) -> np.ndarray:
+        """Return how much more, and less, of each is tried: by default 1 %."""
+        available = abs(self.available(problem))
+        return np.where(available == 0, self.unit_size, available / 100)
+
+    def changed(self, problem: Problem, number: int, available: float) -> Problem:
+        """Return the problem with so much available of one of the limits."""
+        keys = self.keys(problem)
+        is_it = [key == keys[number] for key in keys]
+        return self.relaxed(problem, np.where(is_it, available, self.available(problem)))
 
     def dearer_may_help(self, problem: Problem) -> bool:
         """Return whether renting a dearer offer in the place of a cheaper one may help keep it."""
@@ -377,7 +391,6 @@ class Margin:
     """The relaxation at whose margin limits have their worth."""
 
     problem: Problem
-    hours: np.ndarray
-    """Instance-hours of each slot."""
+    hours: np.ndarray  # instance-hours of each slot
     spread_spend_usd: float
     """Expected spend as the rows of effective providers have it; 0 without them."""

@@ -87,6 +87,14 @@ class Row:
     def is_limited(self) -> bool:
         return bool(np.isfinite((self.lower, self.upper)).any())
 
+    @property
+    def step(self) -> float:
+        """What one machine adds at least; of a sum over hours 1 % of its upper end."""
+        added = abs(self.values[self.values != 0])
+        if self.on_usage or not len(added):
+            return abs(self.upper) / 100 or 1.0
+        return float(added.min())
+
     def total(self, counts: np.ndarray, hours: np.ndarray) -> float:
         """Return the sum for ``counts`` of assignments and ``hours`` of slots."""
         return float(self.values @ (hours if self.on_usage else counts)[self.at])
@@ -100,5 +108,10 @@ class Row:
 
     def elastic(self, usd: float) -> Row:
         """Return the row that charges ``usd`` for exceeding the upper end by all of its size."""
-        rate = usd / abs(self.upper) if self.upper else DEAR
+        if self.upper:
+            rate = usd / abs(self.upper)
+        elif self.on_usage:
+            rate = DEAR
+        else:  # none at all is as large as one machine
+            rate = usd / abs(self.values).max(initial=1.0)
         return replace(self, upper=np.inf, tiers=((self.upper, rate),), kind=ELASTIC)

@@ -14,6 +14,7 @@ from cloudarb_lib.base.errors import SolveError
 _STATUS = {
     "optimal": "optimal",
     "unknown": "unknown",
+    "solve error": "unknown",
     "infeasible": "infeasible",
     "unbounded": "unbounded",
     # every cost and column is bounded below, so a problem of ours is never unbounded

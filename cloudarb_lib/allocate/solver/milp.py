@@ -88,7 +88,8 @@ class Milp:
             charged.append([max(plan.cost_usd - problem.limits.budget_usd, 0.0)])
         if problem.cvar_excess_usd < np.inf and problem.paths is not None:
             cvar, _ = plan.tail_usd
-            charged.append([max(cvar - (problem.limits.cvar_usd or np.inf), 0.0)])
+            limit = problem.limits.cvar_usd
+            charged.append([0.0 if limit is None else max(cvar - limit, 0.0)])
         return np.concatenate([counts, is_used[is_paid], unmet[is_optional], plan.hours, *charged])
 
 
@@ -113,7 +114,8 @@ def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True)
     z
         A point of it, shape (columns,).
     tolerance
-        Relative to each limit: a tail cut or tangent violated by less is not returned.
+        Relative to each limit (to 1 USD at least): a tail cut or tangent violated by less is not
+        returned.
     links
         Whether to look for links too.
 
@@ -151,7 +153,7 @@ def _tail_cut(milp: Milp, z: np.ndarray, cvar_usd: float, tolerance: float) -> l
         columns = np.r_[columns, len(z) - 1]
         row = np.r_[row, -1.0]
         excess = z[-1]
-    if value <= excess + cvar_usd * (1 + tolerance):
+    if value <= excess + cvar_usd + tolerance * max(cvar_usd, 1.0):
         return []
     return [rows_of(milp, [(columns, row, -1)], Cvar.cuts, cvar_usd)]
 

@@ -10,6 +10,7 @@ import pandas as pd
 from cloudarb_lib.allocate.plan import Plan, counts_of
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.solver.descent import repair, search_node
+from cloudarb_lib.allocate.solver.milp import separate
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.sites import only_lasting, search_by_sites
@@ -68,7 +69,7 @@ def _run(search: Search, yesterday: np.ndarray | None) -> str:
     is_kept = yesterday is not None and search.offer(yesterday)
     status = search.solve_relaxation()
     if status == "unknown":
-        raise SolveError("HiGHS comes to no verdict on the relaxation.", "Try other limits.")
+        return _final_status(search, _search_whole(search))
     if status != "optimal":
         return _final_status(search, status)
     if len(milp.links.names) <= _LINKS_AT_ONCE:
@@ -85,8 +86,41 @@ def _run(search: Search, yesterday: np.ndarray | None) -> str:
     return _final_status(search, status)
 
 
+def _search_whole(search: Search) -> str:
+    """Search by the MIP solver alone, where HiGHS comes to no verdict on the relaxation.
+
+    Returns
+    -------
+    str
+        ``optimal``, or the solver's status where it finds no plan.
+    """
+    milp = search.milp
+    cuts = [milp.links]
+
+    def on_better(z: np.ndarray, _: float) -> bool:
+        return search.offer(search.whole_counts(z)) and search.done
+
+    while search.left_s > 0 and not search.done:
+        gap = 0.9 * search.options.gap
+        answer = search.ask(milp, cuts, milp.upper, gap=gap, on_better=on_better)
+        if answer.z is None:
+            return answer.status
+        counts = search.whole_counts(answer.z)
+        search.offer(counts)
+        search.prove(answer.bound)
+        violated = separate(milp, milp.point(counts), tolerance=1e-7, links=False)
+        if not violated.names:
+            break
+        cuts.append(violated)
+    return "optimal"
+
+
 def _final_status(search: Search, status: str) -> str:
     if search.incumbent is None:
+        if status == "unknown":
+            raise SolveError(
+                "the solver comes to no verdict.", "Name another in SolveOptions, or other limits."
+            )
         if status in ("infeasible", "unbounded"):
             return status
         return "interrupted" if search.is_stopped else "time_limit_without_plan"

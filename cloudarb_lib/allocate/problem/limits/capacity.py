@@ -27,8 +27,9 @@ class Capacity(Limit):
         return Use(self, plan.pool_use, plan.problem.capacity)
 
     def steps(self, problem: Problem) -> np.ndarray:
+        """A machine of the smallest kind."""
         smallest = problem.assignment_details.groupby("pool")["pool_use"].min()
-        return smallest.reindex(range(len(problem.pools))).fillna(np.inf).to_numpy(float)
+        return smallest.reindex(range(len(problem.pools))).fillna(1.0).to_numpy(float)
 
     def elastic(self, problem: Problem, usd: float) -> Problem:
         pool = problem.pool_of

@@ -30,6 +30,33 @@ class Served(Limit):
     def keys(self, problem: Problem) -> list[Key]:
         return [(self.kind, demand) for demand in range(len(problem.demands))]
 
+    def steps(self, problem: Problem) -> np.ndarray:
+        """What one machine serves, of the smallest kind."""
+        serving = problem.assignments[(problem.cover > 0) & (problem.assignments["most"] > 0)]
+        smallest = serving.groupby("demand")["cover"].min()
+        return smallest.reindex(range(len(problem.demands))).fillna(1.0).to_numpy(float)
+
+    def available(self, problem: Problem) -> np.ndarray:
+        """The need, of what may be left undone too."""
+        return problem.need.copy()
+
+    def changed(self, problem: Problem, number: int, available: float) -> Problem:
+        """Return the problem with another need, and as many more machines as that takes."""
+        need = problem.need.copy()
+        before = float(need[number])
+        need[number] = available
+        assignments = problem.assignments
+        serves = (problem.demand_of == number) & (problem.cover > 0) & (assignments["most"] > 0)
+        cover = problem.cover[serves]
+        more = np.ceil(available / cover - 1e-9) - np.ceil(before / cover - 1e-9)
+        most = assignments["most"].to_numpy(float).copy()
+        most[serves] += np.maximum(more, 0.0)
+        return replace(
+            problem,
+            demands=problem.demands.assign(need=need),
+            assignments=assignments.assign(most=most),
+        )
+
     def use(self, plan: Consumption) -> Use:
         demands = plan.problem.demands
         must = np.isinf(demands["unmet_usd"].to_numpy(float))

@@ -21,6 +21,8 @@ class LargestShare(StatedLimit):
     """Column of the slots that tells the places apart."""
     place: ClassVar[str]
     unit = "hundredth"
+    unit_size = 0.01
+    ends = (0.01, 1.0)
     is_risk = True
 
     def name(self, problem: Problem) -> str:
@@ -66,6 +68,8 @@ class MinOnDemandShare(StatedLimit):
 
     kind = "min_on_demand_share"
     unit = "hundredth"
+    unit_size = 0.01
+    ends = (0.0, 1.0)
     is_risk = True
     at_least = True
     relief_order = 30
@@ -95,6 +99,8 @@ class MinCommitmentUse(StatedLimit):
 
     kind = "min_commitment_use"
     unit = "hundredth"
+    unit_size = 0.01
+    ends = (0.0, 1.0)
     at_least = True
     relief_order = 32
 

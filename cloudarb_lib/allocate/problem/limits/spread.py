@@ -18,6 +18,7 @@ class EffectiveProviders(StatedLimit):
     kind = "effective_providers"
     is_risk = True
     at_least = True
+    ends = (1.0, np.inf)
     relief_order = None
 
     def name(self, problem: Problem) -> str:

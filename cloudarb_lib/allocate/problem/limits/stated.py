@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cloudarb_lib.allocate.problem.model import Consumption, Limit, Problem, Use
+from cloudarb_lib.allocate.problem.row import DEAR
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class StatedLimit(Limit):
         """Return what a plan uses: of several rows, the largest sum."""
         return max(row.total(plan.counts, plan.hours) for row in self.rows(plan.problem))
 
+    def steps(self, problem: Problem) -> np.ndarray:
+        if self.unit_size != 1.0:  # a share: a hundredth
+            return np.array([self.unit_size])
+        steps = [row.step for row in self.rows(problem)]
+        return np.array([min(steps)]) if steps else super().steps(problem)
+
     def use(self, plan: Consumption) -> Use:
         used = np.array([self.used(plan)])
         is_soft = self.excess and getattr(plan.problem, self.excess) < np.inf
@@ -60,15 +67,15 @@ class StatedLimit(Limit):
 
     def elastic(self, problem: Problem, usd: float) -> Problem:
         if self.excess:
-            priced: dict[str, Any] = {self.excess: usd / self.bound}
+            priced: dict[str, Any] = {self.excess: usd / self.bound if self.bound else DEAR}
             return replace(problem, **priced)
         paid = [row.elastic(usd) for row in self.rows(problem)]
         return replace(self.without(problem), rows=(*problem.rows, *paid))
 
     def relaxed(self, problem: Problem, available: np.ndarray) -> Problem:
-        bound = float(available[0])
+        bound = float(np.clip(available[0], *self.ends))
         further = problem.limits.further
-        if not bound:  # at least nothing is no limit
+        if self.at_least and not bound:  # at least nothing is no limit
             return self.without(problem)
         if self not in further:
             return problem.under(**{self.kind: bound})

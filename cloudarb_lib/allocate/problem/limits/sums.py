@@ -47,6 +47,9 @@ class Sums(Limit):
     def worth(self, dual: np.ndarray, margin: Margin) -> np.ndarray:
         return -dual if self.at_least else dual
 
+    def steps(self, problem: Problem) -> np.ndarray:
+        return np.array([problem.rows[i].step for i in self.at])
+
     def dearer_may_help(self, problem: Problem) -> bool:
         return any(problem.rows[i].on_usage for i in self.at)
 
@@ -75,10 +78,11 @@ class Carbon(Sums):
 
 
 class Commitments(Sums):
-    """Machines committed to already: so many, used or not."""
+    """Machines committed to already: so many, used or not. A fact, not a limit that could give."""
 
     kind = "commitment"
     unit = "instance"
+    is_listed = False
 
 
 class Continuations(Sums):
