@@ -70,7 +70,7 @@ def half_years(scores: pd.DataFrame, *, unit: str) -> go.Figure:
 def weights_over_time(weights: pd.DataFrame) -> go.Figure:
     """Return the share of each member in the ensemble at each origin (times x members)."""
     if not len(weights.columns):
-        return figure("No member forecasts list prices: nothing is weighed", x_title="", y_title="")
+        return nothing("No member forecasts list prices: nothing is weighed")
     shown = weights.loc[:, weights.max() >= 0.02]
     shown = shown[shown.mean().sort_values(ascending=False).index[: len(COLOURS) - 1]]
     if len(shown.columns) < len(weights.columns):

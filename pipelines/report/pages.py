@@ -20,7 +20,7 @@ from pipelines.report.runs import Run
 from pipelines.run.files import read_json, write_text
 from pipelines.run.stages import FRONT_PAGE, STAGES, in_reading_order
 
-SHOWN_IN_INDEX = 3
+SHOWN_IN_INDEX = ["expected_cost", "one_in_twenty", "over_budget"]
 """Headline figures that the list of runs tells of each."""
 MOST_IN_SPARKLINE = 20
 
@@ -90,7 +90,8 @@ def write_index(reports: Path) -> None:
     costs: dict[str, list[float]] = {}
     for run in reversed(found):
         table = runs.headline(run, reports)
-        run["figures"] = runs.figures(table, table.iloc[:0])[:SHOWN_IN_INDEX]
+        shown = table[table.index.isin(SHOWN_IN_INDEX)]
+        run["figures"] = runs.figures(shown, table.iloc[:0])
         if len(table):
             so_far = costs.setdefault(runs.configuration(run), [])
             so_far.append(float(table["value"]["expected_cost"]))
