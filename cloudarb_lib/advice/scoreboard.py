@@ -35,7 +35,7 @@ def verdict(board: pd.DataFrame) -> str:
 
     Within 1 % of the best simple policy it is a draw.
     """
-    advice = board.loc["advice"]
+    advice = board[board.index == "advice"].iloc[0]
     others = board.drop(index="advice")
     best = others.iloc[0]
     worst = others.iloc[-1]
