@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cloudarb_lib.base import locations
-from cloudarb_lib.base.digests import digest_files
+from cloudarb_lib.base.digests import FILE_DIGITS, digest_files, digest_values
+from cloudarb_lib.tables.run_tables import DECIDING_PACKAGES
 from pipelines import report
 from pipelines.run import reuse
 from pipelines.run.code import code_of
@@ -28,6 +29,7 @@ Manifest = dict[str, Any]
 _PARTS = {
     "snapshot": "prices",
     "figures": "assumptions or other figures of data/",
+    "environment": "Python or packages",
     "code": "code of the library that it uses",
     "notebook": "the notebook",
     "demand": "the demand file",
@@ -54,7 +56,11 @@ def new_manifest(config: RunConfig, run_id: str, snapshot: str) -> Manifest:
     snapshot : str
         Digest of the store's snapshot that it reads.
     """
-    shared = {"snapshot": snapshot, "figures": _figures_digest()}
+    shared = {
+        "snapshot": snapshot,
+        "figures": _figures_digest(),
+        "environment": _environment_digest(),
+    }
     rests_on = {
         stage: {**shared, **_rests_on(stage, parameters)}
         for stage, parameters in config.parameters.items()
@@ -141,6 +147,12 @@ def _library_digest() -> str:
     """Return the digest of all the library's code."""
     code = sorted(p for p in locations.library().rglob("*") if p.suffix in (".py", ".csv"))
     return digest_files(code)
+
+
+def _environment_digest() -> str:
+    """Return the digest of what can change a figure besides code: Python and deciding packages."""
+    versions = [metadata.version(name) for name in DECIDING_PACKAGES]
+    return digest_values(platform.python_version(), versions)[:FILE_DIGITS]
 
 
 def _figures_digest() -> str:

@@ -21,7 +21,7 @@ ONE, TWO, THREE, *_ = STAGES
 
 
 def entries(**changed: str) -> dict:
-    parts = ("snapshot", "figures", "code", "notebook", "demand", "parameters")
+    parts = ("snapshot", "figures", "environment", "code", "notebook", "demand", "parameters")
     return {
         stage: {part: changed.get(f"{stage}_{part}", "x") for part in parts} for stage in STAGES
     }
