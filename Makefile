@@ -70,7 +70,7 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 	@touch $@
 
 bench: $(BENCH_STAMP) $(PLATFORM_STAMP)  ## the tables of figures of README and docs, printed afresh
-	@for part in store collection pipeline forecast review_hazard joint_moves significance allocation risk serving; do $(BIN)/python -m benchmarks.$$part || exit 1; done
+	@for part in store collection pipeline forecast review_hazard joint_moves significance allocation risk controls serving; do $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes benchmarks/results
 	@$(BIN)/python -m benchmarks.check_long
