@@ -49,6 +49,7 @@ FLOORS_INSIDE = (
         "cloudarb_lib.allocate.solver.milp",
         "cloudarb_lib.allocate.solver.program",
         "cloudarb_lib.allocate.solver.highs",
+        "cloudarb_lib.allocate.solver.known",
         "cloudarb_lib.allocate.solver.relaxation",
         "cloudarb_lib.allocate.solver.state",
         "cloudarb_lib.allocate.solver.descent",

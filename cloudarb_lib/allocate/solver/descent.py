@@ -6,20 +6,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cloudarb_lib.allocate.problem.limits.cvar import Cvar
 from cloudarb_lib.allocate.solver.answer import Answer
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, rows_of, separate, spends, tangents
 from cloudarb_lib.allocate.solver.state import Node, Search
 
-_FIRST_REACH = 0.002
+_FIRST_REACH = 0.0005
 _LAST_REACH = 0.1
 """Columns dearer than this share of the relaxation wait until a plan proves which can be left out;
 past the last reach all are opened."""
 _MANY_COLUMNS = 20_000
 """So many columns are tried at first where more lie within the first reach."""
-_SHARE_SHIFTS = np.arange(-8, 9)[:, None] * 0.005
-"""Around a relaxation's shares, where the square of each provider's share is linearised."""
-_KEPT_SHARES = (0.97, 0.9, 0.7, 0.4)
-"""Shares of the machines of a plan that a repair tries to keep."""
+_DIVE_GAP = 5e-4
+"""How near to the best of its few plans a dive looks."""
+_TAIL_MARGIN = 3e-4
+"""By so much a dive keeps below a limit on CVaR: tail cuts leave as much between them."""
+_STEPS = 0.0005 * 2.0 ** np.arange(8)
+_SHARE_SHIFTS = np.concatenate([-_STEPS, [0.0], _STEPS])[:, None]
+"""Around the shares of a plan, where the square of each provider's share is linearised: the
+nearer, the closer."""
+_KEPT_SHARES = (0.97, 0.97, 0.9, 0.6)
+"""Shares of the machines of a plan that a repair tries to keep, with more cuts each time."""
 
 
 @dataclass
@@ -38,7 +45,7 @@ class _Descent:
     rounds_without_news: int = 0
 
     def narrow(self, cost: float) -> None:
-        """Close the columns that no plan cheaper than ``cost`` can use.
+        """Close the columns that no plan cheaper than ``cost`` by more than the gap can use.
 
         The first reach holds in the first round: yesterday's plan may lie far above.
         """
@@ -81,9 +88,11 @@ def search_node(search: Search, node: Node, bound_elsewhere: float) -> str:
     node.cuts += tangents_near(search.milp, search.milp.counts(node.z))
     reduced_cost = node.reduced_cost[: len(search.milp.problem.assignments)]
     descent = _Descent(node, bound_elsewhere, reduced_cost, _first_reach(node, reduced_cost))
+    if _is_open(search, node) and search.worth_finding > node.relaxed_cost + descent.reach:
+        _dive(search, descent)
     while _is_open(search, node):
         if search.incumbent is not None:
-            descent.narrow(search.cost)
+            descent.narrow(search.worth_finding)
         descent.is_first_round = False
         upper = descent.column_bounds()
         answer = _best_within(search, descent, upper)
@@ -106,10 +115,34 @@ def search_node(search: Search, node: Node, bound_elsewhere: float) -> str:
     return "optimal"
 
 
+def _dive(search: Search, descent: _Descent) -> None:
+    """Offer a plan close to the relaxation: what is whole there stays, the rest is chosen anew."""
+    milp = search.milp
+    node = descent.node
+    upper = descent.column_bounds()
+    whole = np.floor(milp.counts(node.z) + 1e-6)
+    lower = node.lower.copy()
+    lower[: len(whole)] = np.clip(whole, lower[: len(whole)], upper[: len(whole)])
+
+    def on_news(z: np.ndarray | None, _: float) -> bool:
+        if z is not None:
+            search.offer(search.whole_counts(z))
+        return search.done
+
+    gap = max(search.options.gap, _DIVE_GAP)
+    program = replace(milp, lower=lower)
+    cuts = _with_tail_margin(node.cuts)
+    answer = search.ask(program, cuts, upper, gap=gap, time_share=0.2, on_news=on_news)
+    if answer.z is None:
+        return
+    counts = search.whole_counts(answer.z)
+    if not search.offer(counts):
+        _cut_off(search, node, upper, counts)
+
+
 def _is_open(search: Search, node: Node) -> bool:
     """Whether the node may still hold a plan that matters, and time is left to look for it."""
-    least_gain = 0.95 * search.options.gap
-    return not search.done and search.left_s > 0 and node.bound < search.cost * (1 - least_gain)
+    return not search.done and search.left_s > 0 and node.bound < search.worth_finding
 
 
 def _first_reach(node: Node, reduced_cost: np.ndarray) -> float:
@@ -128,13 +161,14 @@ def _best_within(search: Search, descent: _Descent, upper: np.ndarray) -> Answer
         columns = np.arange(len(milp.cost))  # the incumbent stands elsewhere: ask for a better one
         cuts = [*cuts, rows_of(milp, [(columns, milp.cost, -1)], "cost", search.cost)]
 
-    def on_better(z: np.ndarray, bound: float) -> bool:
-        search.offer(search.whole_counts(z))
+    def on_news(z: np.ndarray | None, bound: float) -> bool:
+        if z is not None:
+            search.offer(search.whole_counts(z))
         search.prove(min(descent.bound_elsewhere, descent.proven_by(bound)))
-        return search.done
+        return search.done or bound >= search.worth_finding
 
     program = replace(milp, lower=node.lower)
-    return search.ask(program, cuts, upper, gap=0.9 * search.options.gap, on_better=on_better)
+    return search.ask(program, cuts, upper, gap=0.9 * search.options.gap, on_news=on_news)
 
 
 def _is_new(descent: _Descent, counts: np.ndarray) -> bool:
@@ -147,8 +181,16 @@ def _cut_off(search: Search, node: Node, upper: np.ndarray, counts: np.ndarray) 
     cuts = separate(milp, milp.point(counts), tolerance=1e-7, links=False)
     node.cuts.append(cuts)
     if cuts.names and not search.done:
-        repair(search, node, upper, counts, gap=search.options.gap / 2)
+        repair(search, node, upper, counts)
     return bool(cuts.names)
+
+
+def _with_tail_margin(cuts: list[Cuts]) -> list[Cuts]:
+    """Return the cuts with those on CVaR a little tighter."""
+    return [
+        replace(cut, upper=cut.upper * (1 - _TAIL_MARGIN * np.isin(cut.names, Cvar.cuts)))
+        for cut in cuts
+    ]
 
 
 def tangents_near(milp: Milp, counts: np.ndarray) -> list[Cuts]:
@@ -163,7 +205,7 @@ def tangents_near(milp: Milp, counts: np.ndarray) -> list[Cuts]:
     return [tangents(milp, np.clip(spend / spend.sum() + _SHARE_SHIFTS, 0.0, 1.0))]
 
 
-def repair(search: Search, node: Node, upper: np.ndarray, plan: np.ndarray, *, gap: float) -> None:
+def repair(search: Search, node: Node, upper: np.ndarray, plan: np.ndarray) -> None:
     """Offer the cheapest plan within ``upper`` that keeps most of one that breaks a limit."""
     milp = search.milp
     columns = np.flatnonzero(plan)
@@ -171,17 +213,16 @@ def repair(search: Search, node: Node, upper: np.ndarray, plan: np.ndarray, *, g
     near = upper.copy()
     near[columns] = np.minimum(near[columns], plan[columns])
 
-    def on_better(z: np.ndarray, _: float) -> bool:
-        return search.offer(search.whole_counts(z)) and search.done
+    def on_news(z: np.ndarray | None, _: float) -> bool:
+        return z is not None and search.offer(search.whole_counts(z)) and search.done
 
+    gap = max(search.options.gap, _DIVE_GAP)
     program: Milp = replace(milp, lower=node.lower)
     cuts = [*node.cuts, *tangents_near(milp, plan)]
     for share in _KEPT_SHARES:
         cuts.append(separate(milp, milp.point(plan), tolerance=1e-7, links=False))
         keep = rows_of(milp, [(columns, -np.ones(len(columns)), -1)], "kept", -share * machines)
-        answer = search.ask(
-            program, [*cuts, keep], near, gap=gap, time_share=0.1, on_better=on_better
-        )
+        answer = search.ask(program, [*cuts, keep], near, gap=gap, time_share=0.1, on_news=on_news)
         if answer.z is not None:
             plan = search.whole_counts(answer.z)
             if search.offer(plan):

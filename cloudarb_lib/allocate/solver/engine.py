@@ -25,7 +25,7 @@ def solve_mip(
     upper: np.ndarray,
     options: SolveOptions,
     start: np.ndarray | None = None,
-    on_better: Callable[[np.ndarray, float], bool] | None = None,
+    on_news: Callable[[np.ndarray | None, float], bool] | None = None,
 ) -> Answer:
     """Solve the program with ``cuts``, under column bounds ``upper``, to the options' gap and time.
 
@@ -33,9 +33,9 @@ def solve_mip(
     ----------
     start
         A point to begin with.
-    on_better
-        Is called with each better point on the way and the bound proven by then (``highs`` alone);
-        where it returns true the search ends.
+    on_news
+        Is called with each better point on the way, or None, and the bound proven by then
+        (``highs`` alone); where it returns true the search ends.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def solve_mip(
     program = _with_cuts(milp, cuts, upper)
     for warm_start in (start, None) if start is not None else (None,):
         if options.solver == "highs":
-            answer = solve_with_highs(program, options, warm_start, on_better)
+            answer = solve_with_highs(program, options, warm_start, on_news)
         else:
             answer = solve_with_mathopt(program, options, warm_start)
         # HiGHS 1.16 was seen to call a start "optimal" at a cost that it does not have

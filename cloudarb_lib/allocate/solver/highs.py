@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,16 @@ from cloudarb_lib.allocate.solver.milp import Milp
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.base.errors import SolveError
 
-_SUB_PROGRAMS = ("rins", "rens", "root_reduced_cost")
+_ROOT_PROGRAMS = ("rens", "root_reduced_cost")
+_SUB_PROGRAMS = {
+    "default": _ROOT_PROGRAMS,
+    "off": ("rins", *_ROOT_PROGRAMS),
+    "low": (),
+    "medium": (),
+    "high": (),
+}
+"""Heuristics of HiGHS that are left out. It runs those of the root even at no effort; a dive
+(``descent``) finds as good a plan in less time."""
 _HEURISTIC_EFFORT = {"off": 0.0, "low": 0.02, "medium": 0.1, "high": 0.3}
 """Share of the time that HiGHS may spend on finding plans; 0.05 by default."""
 _FEASIBLE = 2
@@ -26,16 +36,22 @@ def silent_highs() -> Any:
         import highspy
     except ImportError as cause:
         raise SolveError("highspy is not installed.", "pip install highspy") from cause
+    highs = _silent(highspy.Highs)()
+    highs.setOptionValue("threads", 1)
+    return highs
 
-    class Silent(highspy.Highs):
+
+@cache
+def _silent(kind: Any) -> Any:
+    """The kind of HiGHS that prints nothing; made once, as it takes longer than a small solve."""
+
+    class Silent(kind):
         # HiGHS prints its name when callbacks are first enabled, before any option can be set
         def enableCallbacks(self) -> None:
             self.setOptionValue("output_flag", False)
             super().enableCallbacks()
 
-    highs = Silent()
-    highs.setOptionValue("threads", 1)
-    return highs
+    return Silent
 
 
 def load_relaxation(milp: Milp) -> Any:
@@ -82,9 +98,9 @@ def solve_with_highs(
     milp: Milp,
     options: SolveOptions,
     start: np.ndarray | None,
-    on_better: Callable[[np.ndarray, float], bool] | None,
+    on_news: Callable[[np.ndarray | None, float], bool] | None,
 ) -> Answer:
-    """Solve the program from the point ``start``; end early where ``on_better`` returns true."""
+    """Solve the program from the point ``start``; end early where ``on_news`` returns true."""
     highs = load_relaxation(milp)
     _require_whole(highs, milp)
     for name, value in _option_values(options).items():
@@ -93,15 +109,21 @@ def solve_with_highs(
         _set_start(highs, start)
     ended: list[bool] = []
     stopped: list[bool] = []
+    bound = -np.inf
 
     def show_better(event: Any) -> None:
         z = np.array(event.data_out.mip_solution)
-        if on_better and on_better(z, event.data_out.mip_dual_bound):
+        if on_news and on_news(z, event.data_out.mip_dual_bound):
             ended.append(True)
 
     def end_where_asked(event: Any) -> None:
+        nonlocal bound
         if options.stop is not None and options.stop():
             stopped.append(True)
+        if event.data_out.mip_dual_bound > bound:
+            bound = event.data_out.mip_dual_bound
+            if on_news and on_news(None, bound):
+                ended.append(True)
         event.interrupt(bool(ended or stopped))
 
     highs.cbMipInterrupt += end_where_asked
@@ -132,9 +154,8 @@ def _option_values(options: SolveOptions) -> dict[str, Any]:
         values["mip_allow_cut_separation_at_nodes"] = options.cuts != "off"
     if options.heuristics != "default":
         values["mip_heuristic_effort"] = _HEURISTIC_EFFORT[options.heuristics]
-        # at no effort HiGHS would still run them once at the root
-        for name in _SUB_PROGRAMS:
-            values[f"mip_heuristic_run_{name}"] = options.heuristics != "off"
+    for name in _SUB_PROGRAMS[options.heuristics]:
+        values[f"mip_heuristic_run_{name}"] = False
     return values
 
 

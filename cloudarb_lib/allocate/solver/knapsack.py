@@ -19,6 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from cloudarb_lib.allocate.solver.highs import add_rows, silent_highs
+from cloudarb_lib.allocate.solver.known import Facets
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, rows_of
 
 _LEAST_VIOLATION = 1e-4
@@ -36,6 +37,8 @@ class _Pool:
     capacity: int
     switch: int
     """Column of its site, or -1."""
+    facets: list[np.ndarray]
+    """Rows found so far, each row @ v <= 1 for every choice v that fits."""
     choices: list[np.ndarray] = field(default_factory=list)
     """Which columns fit together, as far as a cut asked for them."""
 
@@ -58,9 +61,9 @@ Part = tuple[np.ndarray, np.ndarray, int]
 class MachineCuts:
     """Finds the knapsack cut of each pool and the rounding of each demand that a point violates."""
 
-    def __init__(self, milp: Milp) -> None:
+    def __init__(self, milp: Milp, facets: Facets | None = None) -> None:
         self.milp = milp
-        self._pools = _zero_one_pools(milp)
+        self._pools = _zero_one_pools(milp, {} if facets is None else facets)
         self._demands = [] if milp.problem.exact else _demands(milp)
 
     def separate(self, z: np.ndarray) -> Cuts:
@@ -72,7 +75,7 @@ class MachineCuts:
         return join([knapsacks, rows_of(self.milp, machines, "whole machines", -1.0)], len(z))
 
 
-def _zero_one_pools(milp: Milp) -> list[_Pool]:
+def _zero_one_pools(milp: Milp, facets: Facets) -> list[_Pool]:
     problem = milp.problem
     use = problem.assignments["pool_use"].to_numpy(float)
     most = milp.upper[: len(problem.assignments)]
@@ -87,7 +90,9 @@ def _zero_one_pools(milp: Milp) -> list[_Pool]:
         if is_zero_one and len(columns) > 1 and capacity[pool] < _LARGEST_CAPACITY:
             sizes = use[columns].astype(int)
             switch = int(milp.pool_switch[pool])
-            pools.append(_Pool(columns, sizes, int(capacity[pool]), switch))
+            key = (int(capacity[pool]), *sizes.tolist())
+            known = facets.setdefault(key, [])
+            pools.append(_Pool(columns, sizes, int(capacity[pool]), switch, known))
     return pools
 
 
@@ -164,9 +169,13 @@ def _knapsack_cut(pool: _Pool, z: np.ndarray) -> Part | None:
     x = np.minimum(z[pool.columns] / is_open, 1.0)
     if not ((x > 1e-6) & (x < 1 - 1e-6)).any():
         return None
-    row = _facet(pool, x)
-    if row is None:
-        return None
+    row = max(pool.facets, key=lambda row: row @ x, default=np.zeros(len(x)))
+    if row @ x <= 1 + _LEAST_VIOLATION:
+        found = _facet(pool, x)
+        if found is None:
+            return None
+        row = found
+        pool.facets.append(row)
     at = np.flatnonzero(row)
     return pool.columns[at], row[at], pool.switch
 
@@ -200,6 +209,7 @@ def _deepest_row(pool: _Pool, x: np.ndarray, used: np.ndarray) -> np.ndarray | N
     import highspy
 
     highs = silent_highs()
+    highs.setOptionValue("presolve", "off")
     for value in x[used]:
         highs.addCol(-float(value), 0.0, 1.0, 0, [], [])
     choices = np.reshape(pool.choices, (-1, len(x)))[:, used].astype(float)

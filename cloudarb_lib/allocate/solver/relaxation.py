@@ -26,6 +26,8 @@ class Relaxation:
         self.milp = milp
         self.highs = load_relaxation(milp)
         self.cuts: list[Cuts] = []
+        self.usages_cut_off: list[np.ndarray] = []
+        """Usage at each point that tail cuts or tangents cut off."""
         self.value = -np.inf
         self.z = np.zeros(len(milp.cost))
         self.reduced_cost = np.zeros(len(milp.cost))
@@ -59,6 +61,8 @@ class Relaxation:
         value_before = -np.inf
         while (status := self.solve(deadline - time.perf_counter())) == "optimal":
             cuts = separate(self.milp, self.z, tolerance=1e-7)
+            if {*cuts.names} - {"link"}:
+                self.usages_cut_off.append(self.z[self.milp.usage_columns])
             if strengthen and not cuts.names and stalled_rounds < _MOST_STALLED_ROUNDS:
                 is_raised = self.value - value_before > _LEAST_RAISE * abs(self.value)
                 stalled_rounds = 0 if is_raised else stalled_rounds + 1

@@ -9,7 +9,8 @@ import pandas as pd
 
 from cloudarb_lib.allocate.plan import Plan, counts_of
 from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.allocate.solver.descent import repair, search_node
+from cloudarb_lib.allocate.solver.descent import search_node
+from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.milp import separate
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
@@ -21,7 +22,6 @@ FEW_SITES = 40
 """So many sites with a fee are decided before the counts at them."""
 _LINKS_AT_ONCE = 20_000
 """So many links are all added at once, not as they are violated."""
-_REPAIR_GAP = 0.005
 PROVEN = 1e-6
 """Relative gap under which a plan is called optimal."""
 
@@ -48,9 +48,15 @@ def solve(
     SolveError
         A solver is missing or fails, or the plan found does not pass ``check``.
     """
-    options = options or SolveOptions()
-    began = time.perf_counter()
-    search = Search(to_milp(problem), options, began + options.time_limit_s)
+    return solve_from(problem, options or SolveOptions(), Known(), start)
+
+
+def solve_from(
+    problem: Problem, options: SolveOptions, known: Known, start: pd.DataFrame | None
+) -> Plan:
+    """Return the best plan as ``solve`` does, from what is known, and add to it."""
+    deadline = time.perf_counter() + options.time_limit_s
+    search = Search(to_milp(problem), options, deadline, known)
     yesterday = None if start is None else counts_of(problem, start)
     try:
         status = _run(search, yesterday)
@@ -61,12 +67,14 @@ def solve(
     plan = search.plan(status)
     if plan.has_plan and plan.verdict.broken:
         raise SolveError(f"the plan found breaks {plan.verdict.broken[0]}.", "Report this.")
+    known.learn(plan, search.relaxation.usages_cut_off)
     return plan
 
 
 def _run(search: Search, yesterday: np.ndarray | None) -> str:
     milp = search.milp
-    is_kept = yesterday is not None and search.offer(yesterday)
+    if yesterday is not None:
+        search.offer(yesterday)
     status = search.solve_relaxation()
     if status == "unknown":
         return _final_status(search, _search_whole(search))
@@ -77,10 +85,8 @@ def _run(search: Search, yesterday: np.ndarray | None) -> str:
         search.relaxation.cuts = [*lasting, milp.links]
     root = search.node_here(milp.lower, milp.upper)
     search.prove(root.bound)
-    if yesterday is not None and not is_kept and not search.done:
-        repair(search, root, milp.upper, yesterday, gap=_REPAIR_GAP)
     if 0 < len(milp.site_columns) <= FEW_SITES:
-        status = search_by_sites(search, root)
+        status = search_by_sites(search, root, yesterday)
     if status == "optimal" and not search.done:
         status = search_node(search, root, np.inf)
     return _final_status(search, status)
@@ -97,12 +103,12 @@ def _search_whole(search: Search) -> str:
     milp = search.milp
     cuts = [milp.links]
 
-    def on_better(z: np.ndarray, _: float) -> bool:
-        return search.offer(search.whole_counts(z)) and search.done
+    def on_news(z: np.ndarray | None, _: float) -> bool:
+        return z is not None and search.offer(search.whole_counts(z)) and search.done
 
     while search.left_s > 0 and not search.done:
         gap = 0.9 * search.options.gap
-        answer = search.ask(milp, cuts, milp.upper, gap=gap, on_better=on_better)
+        answer = search.ask(milp, cuts, milp.upper, gap=gap, on_news=on_news)
         if answer.z is None:
             return answer.status
         counts = search.whole_counts(answer.z)

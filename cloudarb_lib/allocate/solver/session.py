@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.problem.model import Problem
+from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.options import SolveOptions
-from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.allocate.solver.search import solve_from
 
 
 class PlanSession:
@@ -32,8 +33,7 @@ class PlanSession:
 
     def __init__(self, options: SolveOptions | None = None) -> None:
         self.options = options or SolveOptions()
-        self.last: Plan | None = None
-        """The plan that the next solve starts from."""
+        self._known = Known()
 
     def solve(
         self,
@@ -58,8 +58,6 @@ class PlanSession:
             counts where none was found yet.
         """
         options = replace(self.options, progress=on_progress, stop=stop)
-        start = None if self.last is None else self.last.table
-        plan = solve(problem, options, start=start)
-        if plan.has_plan:
-            self.last = plan
-        return plan
+        last = self._known.plan
+        start = None if last is None else last.table
+        return solve_from(problem, options, self._known, start)

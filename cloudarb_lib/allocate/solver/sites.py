@@ -43,11 +43,16 @@ class _SiteTree:
         return min(self.nodes, key=lambda node: node.bound, default=None)
 
 
-def search_by_sites(search: Search, root: Node) -> str:
+def search_by_sites(search: Search, root: Node, yesterday: np.ndarray | None) -> str:
     """Search set after set of sites until the gap is proven, or no set can be better.
 
     The sites of the answer of the program with whole sites become a node, which that program must
     avoid from then on; its bound holds for all plans at other sites.
+
+    Parameters
+    ----------
+    yesterday
+        Counts of a plan whose sites are tried first.
 
     Returns
     -------
@@ -58,40 +63,55 @@ def search_by_sites(search: Search, root: Node) -> str:
     is_site[search.milp.site_columns] = True
     is_site[search.milp.place_columns] = True
     tree = _SiteTree(root, replace(search.milp, integer=is_site), root.bound)
+    if yesterday is not None:
+        _add_node(search, tree, search.milp.point(yesterday)[search.milp.site_columns])
     for _ in range(_MOST_ROUNDS):
         search.prove(tree.bound)
         if search.done or search.left_s <= 0:
             break
         node = tree.least_node()
-        if node is not None and node.bound * (1 - search.options.gap / 4) <= tree.bound_of_others:
+        if node is not None and (
+            search.incumbent is None
+            or node.bound * (1 - search.options.gap / 4) <= tree.bound_of_others
+        ):
             bound_before = node.bound
             search_node(search, node, tree.bound_without(node))
             if node.bound <= bound_before:  # the solver's tolerance, or time
                 break
             continue
-        answer = _next_sites(search, tree)
+        reach = search.worth_finding - root.relaxed_cost
+        answer = _next_sites(search, tree, reach)
         if answer.status == "infeasible":
-            tree.bound_of_others = np.inf
-            if all(np.isinf(node.bound) for node in tree.nodes):
+            tree.bound_of_others = root.relaxed_cost + reach
+            if np.isinf(tree.bound):
                 return "infeasible"
             continue
-        tree.bound_of_others = max(tree.bound_of_others, answer.bound)
+        bound = min(answer.bound, root.relaxed_cost + reach)
+        tree.bound_of_others = max(tree.bound_of_others, bound)
         if answer.z is None:
             break
         _add_node(search, tree, np.round(answer.z[search.milp.site_columns]))
     return "optimal"
 
 
-def _next_sites(search: Search, tree: _SiteTree) -> Answer:
-    """Ask for the best set of sites that has not been tried."""
+def _next_sites(search: Search, tree: _SiteTree, reach: float) -> Answer:
+    """Ask for the best set of sites that has not been tried.
+
+    Columns whose reduced cost at the root exceeds ``reach`` are in no plan worth finding.
+    """
+    upper = search.milp.upper.copy()
+    counts = len(search.milp.problem.assignments)
+    upper[np.flatnonzero(tree.root.reduced_cost[:counts] > reach)] = 0.0
     cuts = [only_lasting(cut) for node in tree.nodes for cut in node.cuts]
     gap = float(np.clip(search.options.gap / 10, 1e-6, 1e-4))
     return search.ask(
         tree.sites_program,
         [*tree.root.cuts, *cuts, *tree.avoided],
-        search.milp.upper,
+        upper,
         gap=gap,
         time_share=0.4,
+        on_news=lambda _, bound: bound >= search.worth_finding,
+        for_bound=True,
     )
 
 

@@ -13,6 +13,7 @@ from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.solver.answer import Answer
 from cloudarb_lib.allocate.solver.engine import solve_mip
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
+from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
@@ -21,8 +22,9 @@ _TIGHT = 1e-5
 """A row with less slack than this share of its size holds the relaxation where it is."""
 _LEAST_TIME_S = 0.05
 
-OnBetter = Callable[[np.ndarray, float], bool]
-"""Is called with a better point and the bound proven by then; true ends the solve."""
+OnNews = Callable[[np.ndarray | None, float], bool]
+"""Is called with a better point, or None where only the bound is better, and the bound proven by
+then; true ends the solve."""
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Node:
 class Search:
     """Holds the incumbent and the bound, and keeps bound <= optimum <= cost of the incumbent."""
 
-    def __init__(self, milp: Milp, options: SolveOptions, deadline: float) -> None:
+    def __init__(self, milp: Milp, options: SolveOptions, deadline: float, known: Known) -> None:
         self.milp = milp
         self.options = options
         self.deadline = deadline
@@ -51,7 +53,10 @@ class Search:
         self.cost = np.inf
         self.bound = -np.inf
         self.relaxation = Relaxation(milp)
-        self.strengthen = None if options.cuts == "off" else MachineCuts(milp).separate
+        self.strengthen = (
+            None if options.cuts == "off" else MachineCuts(milp, known.facets).separate
+        )
+        self.relaxation.add(known.cuts(milp))
 
     @property
     def is_stopped(self) -> bool:
@@ -66,6 +71,13 @@ class Search:
         """Whether the incumbent is proven to lie within the gap."""
         near = self.options.gap * max(abs(self.cost), 1e-9)
         return self.incumbent is not None and self.cost - self.bound <= near
+
+    @property
+    def worth_finding(self) -> float:
+        """Plans that cost more than this are no better than the incumbent by the gap."""
+        if self.incumbent is None:
+            return np.inf
+        return self.cost - 0.95 * self.options.gap * abs(self.cost)
 
     def offer(self, counts: np.ndarray) -> bool:
         """Return whether ``counts`` keep every limit; they are the incumbent if they cost less."""
@@ -123,25 +135,26 @@ class Search:
         upper: np.ndarray,
         *,
         gap: float,
+        on_news: OnNews,
         time_share: float = 1.0,
-        on_better: OnBetter | None = None,
+        for_bound: bool = False,
     ) -> Answer:
         """Solve a program for a share of the time left; an interrupt ends the search.
 
-        Without ``on_better`` it is asked for its bound alone, and looks for no plans on the way.
+        ``for_bound``: its points are no plans, so none are looked for on the way.
         """
         time_limit_s = max(self.left_s * time_share, _LEAST_TIME_S)
         options = replace(self.options, gap=gap, time_limit_s=time_limit_s)
         start = None
-        if on_better is None:
+        if for_bound:
             options = replace(options, heuristics="off")
         else:
             start = self._start_within(program.lower, upper)
         answer = solve_mip(
-            program, cuts, upper=upper, options=options, start=start, on_better=on_better
+            program, cuts, upper=upper, options=options, start=start, on_news=on_news
         )
         if answer.stopped:
-            if on_better is not None and answer.z is not None:
+            if answer.z is not None and not for_bound:
                 self.offer(self.whole_counts(answer.z))
             raise KeyboardInterrupt
         return answer
