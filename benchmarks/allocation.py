@@ -20,6 +20,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.allocation_peers import by_gurobi, one_by_one
+from benchmarks.allocation_warm import follow
+from benchmarks.allocation_without import without_each
 from cloudarb_lib import allocate, store
 from cloudarb_lib.allocate.problem.eligible import fits
 from cloudarb_lib.allocate.problem.row import Row
@@ -273,6 +275,13 @@ def main() -> None:
     parser.add_argument(
         "--scale", nargs="+", type=int, metavar="N", help="so many integers, on real offers"
     )
+    parser.add_argument(
+        "--warm", action="store_true", help="one change after another, by one session"
+    )
+    parser.add_argument("--gurobi", action="store_true", help="with --warm: Gurobi beside it")
+    parser.add_argument(
+        "--without", action="store_true", help="each mechanism of the search left out in turn"
+    )
     given = parser.parse_args()
     if given.scale:
         growth(given.scale)
@@ -286,6 +295,14 @@ def main() -> None:
             compare(files, limits, options)
             continue
         for file in files:
+            if given.warm or given.without:
+                problem = load_instance(file, limits)
+                lines = without_each(problem, options)
+                if given.warm:
+                    lines = follow(problem, options, beside_gurobi=given.gurobi)
+                for line in lines:
+                    print(json.dumps({"file": file.name, "limits": limits, **line}), flush=True)
+                continue
             print(json.dumps(measure(file, limits, options)), flush=True)
 
 

@@ -40,17 +40,24 @@ def one_by_one(problem: allocate.Problem, *, fails_over: bool) -> np.ndarray:
     return counts
 
 
-def by_gurobi(problem: allocate.Problem, options: allocate.SolveOptions) -> dict[str, object]:
+def by_gurobi(
+    problem: allocate.Problem,
+    options: allocate.SolveOptions,
+    *,
+    trace: list[tuple[float, float]] | None = None,
+) -> dict[str, object]:
     """Return Gurobi's seconds, objective and gap: one tree, tail and cone cuts as lazy rows.
 
     It gets the program as written down, without the product's knapsack cuts and fixings. Empty
-    where gurobipy is missing; says so where the licence refuses the size.
+    where gurobipy is missing; says so where the licence refuses the size. ``trace`` is given CPU
+    seconds and cost of each better plan.
     """
     try:
         import gurobipy as grb
     except ImportError:
         return {}
     began = time.perf_counter()
+    cpu_began = time.process_time()
     milp = to_milp(problem, tight=False)
     model = grb.Model(env=grb.Env(params={"OutputFlag": 0}))
     z = _add_program(model, milp)
@@ -61,7 +68,12 @@ def by_gurobi(problem: allocate.Problem, options: allocate.SolveOptions) -> dict
     model.Params.TimeLimit = options.time_limit_s
 
     def add_violated(model: Any, where: int) -> None:
-        for row, limit in _violated(grb, model, where, milp, z):
+        violated = list(_violated(grb, model, where, milp, z))
+        if where == grb.GRB.Callback.MIPSOL and not violated and trace is not None:
+            cost = model.cbGet(grb.GRB.Callback.MIPSOL_OBJ)
+            if not trace or cost < trace[-1][1]:
+                trace.append((time.process_time() - cpu_began, cost))
+        for row, limit in violated:
             terms = grb.LinExpr(row.data.tolist(), [columns[i] for i in row.indices])
             model.cbLazy(terms <= limit)
 
