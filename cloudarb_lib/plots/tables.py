@@ -145,4 +145,6 @@ def _texts(frame: pd.DataFrame, column: str) -> pd.Series:
         form = percent
     elif "probability" in column or "share" in column:
         return (100 * values).map(percent, na_action="ignore").fillna("")
+    elif column == "year":
+        form = "{:.0f}".format
     return values.map(form, na_action="ignore").fillna("")

@@ -20,6 +20,7 @@ FRAME = pd.DataFrame(
         "probability_unmet": [0.096, 1.0],
         "seen_at": pd.to_datetime(["2026-04-02T20:33Z", None]),
         "pays": [True, False],
+        "year": [2024, 2026],
     }
 )
 
@@ -39,6 +40,7 @@ def texts(column):
         ("probability unmet", ["9.6 %", "100 %"]),
         ("seen at", ["2 Apr 2026", ""]),
         ("pays", ["yes", "no"]),
+        ("year", ["2024", "2026"]),
     ],
 )
 def test_the_unit_of_a_column_is_read_off_its_name(column, expected):
