@@ -1,4 +1,4 @@
-"""What the exit code of each command says. 2 to 5 and 7 also stand at the errors of the library."""
+"""What the exit code of each command says; errors of the library carry 2 to 5, 7 and 13."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MEANING = {
     NOTEBOOK_ERROR: "a notebook raised an error",
     TIMEOUT: "a notebook ran out of time",
     DEAD_KERNEL: "a notebook's kernel died",
-    UNDELIVERED: "an alert could not be told by every channel; the next look tries again",
+    UNDELIVERED: "an alert or an event could not be told; the next try goes on from there",
     DIFFERS: "rerun: a table is not what it was",
     STOPPED: "stopped from outside; the same command takes it up again",
 }

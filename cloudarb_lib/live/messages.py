@@ -24,6 +24,8 @@ FIRST_WAIT_S = 0.5
 class DeliveryError(CloudArbError):
     """A message could not be delivered."""
 
+    exit_code = 13
+
 
 class _TryAgain(Exception):
     """A fault that may pass."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pipelines.alerts.rule import Finding
-from pipelines.run.files import read_json, write_json
+from pipelines.events.ledger import Event, Ledger, event
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,25 @@ def change(
     return Change(tuple(active), tuple(alert for alert in before if alert.key not in still))
 
 
-def load(path: Path) -> list[Alert]:
-    """Return the alerts that fired last time; none where nothing is written there."""
-    state = read_json(path) or {}
-    return [Alert(**{**alert, "told": tuple(alert["told"])}) for alert in state.get("alerts", [])]
+def load(ledger: Ledger, watch: str) -> list[Alert]:
+    """Return the alerts of a configuration that fired last time."""
+    return [Alert(**{**alert, "told": tuple(alert["told"])}) for alert in ledger.alerts(watch)]
 
 
-def save(path: Path, alerts: Sequence[Alert]) -> None:
-    """Write the alerts that fire, whole or not at all."""
-    write_json(path, {"alerts": as_json(alerts)})
+def save(ledger: Ledger, watch: str, seen: Change, news: Sequence[Event] = ()) -> None:
+    """Write the alerts that fire, and what is new as events: all of it, or nothing."""
+    with ledger.at_once():
+        ledger.set_alerts(watch, as_json(seen.active))
+        ledger.add(news)
+
+
+def news(watch: str, before: Sequence[Alert], seen: Change, now: str) -> Iterator[Event]:
+    """Yield an event for each alert that fires and did not, and for each that cleared."""
+    fired = {alert.key for alert in before}
+    begun = [("fires", alert) for alert in seen.active if alert.key not in fired]
+    for state, alert in [*begun, *(("cleared", alert) for alert in seen.cleared)]:
+        said = {"watch": watch, "state": state, "of": alert.subject, "text": alert.text}
+        yield event("alert", alert.rule, now, {**said, "run_id": alert.run_id})
 
 
 def as_json(alerts: Sequence[Alert]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from pipelines.alerts import told
 from pipelines.alerts.configuration import Alerts, mail_server, webhook_address
 from pipelines.alerts.rule import Watched, watched_runs
 from pipelines.alerts.told import Alert, Change
+from pipelines.events.ledger import Ledger, ledger_file
 from pipelines.run.files import write_json
 
 Channel = Callable[[Mapping[str, object]], None]
@@ -68,10 +69,14 @@ def look(
         what = f"no run of configuration {alerts.watch!r} has ended in {reports.name}/."
         raise ParameterError(what, "Run it first, or name another after watch:.")
     channels = _channels(alerts, environment)
-    state = reports / ".state" / f"alerts-{alerts.watch}.json"
-    with locked(state.with_suffix(".lock"), ParameterError, f"alerts of {alerts.watch}"):
-        seen = _seen(alerts, watched, told.load(state))
-        told.save(state, seen.active)
+    file = ledger_file(reports)
+    lock = file.with_name(f"alerts-{alerts.watch}.lock")
+    what = f"alerts of {alerts.watch}"
+    with locked(lock, ParameterError, what), Ledger(file) as ledger:
+        before = told.load(ledger, alerts.watch)
+        seen = _seen(alerts, watched, before)
+        time = _time(watched)
+        told.save(ledger, alerts.watch, seen, list(told.news(alerts.watch, before, seen, time)))
         undelivered = []
         for name, send in channels.items():
             news = seen.untold(name)
@@ -83,7 +88,7 @@ def look(
                 undelivered.append(f"{name}: {fault}")
                 continue
             seen = seen.with_told(name)
-            told.save(state, seen.active)
+            told.save(ledger, alerts.watch, seen)
         _write(watched, seen)
     return Look(watched.last.run_id, seen, tuple(undelivered))
 
@@ -107,8 +112,11 @@ def message(
 
 def _seen(alerts: Alerts, watched: Watched, before: list[Alert]) -> Change:
     found = {rule.key: rule.findings(watched) for rule in alerts.rules}
-    time = watched.now.isoformat(timespec="seconds")
-    return told.change(before, found, now=time, run_id=watched.last.run_id)
+    return told.change(before, found, now=_time(watched), run_id=watched.last.run_id)
+
+
+def _time(watched: Watched) -> str:
+    return watched.now.isoformat(timespec="seconds")
 
 
 def _channels(alerts: Alerts, environment: Mapping[str, str]) -> dict[str, Channel]:
@@ -132,5 +140,5 @@ def _channels(alerts: Alerts, environment: Mapping[str, str]) -> dict[str, Chann
 def _write(watched: Watched, seen: Change) -> None:
     """Write alerts.json beside the pages of the newest run."""
     found = {"alerts": told.as_json(seen.active), "cleared": told.as_json(seen.cleared)}
-    looked = {"looked_at": watched.now.isoformat(timespec="seconds")}
+    looked = {"looked_at": _time(watched)}
     write_json(watched.last.folder / "alerts.json", looked | found)

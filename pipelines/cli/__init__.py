@@ -14,6 +14,7 @@ from pipelines.cli import (
     collect,
     deadletter,
     doctor,
+    events,
     export,
     gateway,
     ingest,
@@ -76,6 +77,12 @@ report_app = typer.Typer(
     options_metavar="",
     rich_markup_mode=None,
 )
+events_app = typer.Typer(
+    help="What happened, who was told, and plans that follow prices.",
+    subcommand_metavar="QUESTION ...",
+    options_metavar="",
+    rich_markup_mode=None,
+)
 schedule_app = typer.Typer(
     help="Runs by themselves.",
     subcommand_metavar="QUESTION ...",
@@ -93,6 +100,15 @@ schedule_app.command("status", cls=Verb, options_metavar="[--help]")(schedule.sc
 schedule_app.command("remove", cls=Verb, options_metavar="")(schedule.schedule_remove)
 schedule_app.command("turn", cls=Verb, options_metavar="")(schedule.schedule_turn)
 app.add_typer(schedule_app, name="schedule")
+events_app.command("tail", cls=Verb, options_metavar="[--dead] [OPTIONS]")(events.events_tail)
+events_app.command("replay", cls=Verb, options_metavar="[--after N]")(events.events_replay)
+events_app.command("publish", cls=Verb, options_metavar="--to ADDRESS [OPTIONS]")(
+    events.events_publish
+)
+events_app.command("replan", cls=Verb, options_metavar="--plan FOLDER --over-usd USD [OPTIONS]")(
+    events.events_replan
+)
+app.add_typer(events_app, name="events")
 app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
 quarantine_app.command("list", cls=Verb, options_metavar="[--all] [OPTIONS]")(
     quarantine.quarantine_list

@@ -28,11 +28,16 @@ def prune(
     The newest run that succeeded stays whatever its age, and so does a run in progress.
     """
     from cloudarb_lib.base import locations
+    from pipelines.events.gather import gather_runs
+    from pipelines.events.ledger import Ledger, ledger_file
     from pipelines.report import pages
     from pipelines.run.retention import old_runs, remove_run
 
     folder = (reports or locations.reports()).absolute()
     going = old_runs(folder, keep, configuration)
+    if going and not dry_run:
+        with Ledger(ledger_file(folder)) as ledger:
+            gather_runs(ledger, folder)  # what they tell outlives them
     for run_id in going:
         if dry_run:
             print(f"would remove {run_id}")

@@ -10,6 +10,7 @@ from cloudarb_lib.live import messages
 from pipelines import cli
 from pipelines.alerts.configuration import load_alerts
 from pipelines.alerts.watch import look
+from pipelines.events.ledger import Ledger, ledger_file
 from pipelines.testing import past_run
 
 RULES = """watch: weekly
@@ -54,6 +55,13 @@ def test_an_alert_is_told_once_until_it_clears(rules, tmp_path, httpserver, monk
     for number, chance, code in [(1, 0.05, 0), (2, 0.2, 9), (3, 0.3, 9), (4, 0.05, 0), (5, 0.2, 9)]:
         run_with(tmp_path, number, chance)
         assert cli.main(words) == code
+    with Ledger(ledger_file(tmp_path)) as ledger:
+        events = [told.body for _, told in ledger.newest(9, "alert")]
+    assert [(body["run_id"], body["state"]) for body in events] == [
+        ("weekly-2", "fires"),
+        ("weekly-3", "cleared"),
+        ("weekly-5", "fires"),
+    ]
     subjects = [message["subject"] for message in got]
     told, cleared = "CloudArb weekly: 1 new", "CloudArb weekly: 1 cleared"
     assert subjects == [told, cleared, told]

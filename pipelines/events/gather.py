@@ -1,0 +1,89 @@
+"""What stands in the store and in runs, as events: each once, however often it is looked for.
+
+A row of table ``ingest_log`` is written in the snapshot that publishes its prices, and a manifest
+ends the run that it tells of. So neither can be there without the other, and an event that a crash
+kept out of the event table is found the next time. Alerts are written there themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudarb_lib.tables.run_tables import load_table
+from pipelines.events.ledger import Event, Ledger, event
+from pipelines.run.files import read_json
+
+if TYPE_CHECKING:
+    from cloudarb_lib.store.snapshot import Snapshot
+
+
+def gather_prices(ledger: Ledger, snapshot: Snapshot) -> int:
+    """Add an event for each file that changed prices; return how many are new.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Gets the events.
+    snapshot : Snapshot
+        Of the store.
+    """
+    log = snapshot.table("ingest_log")
+    changed = log[
+        log["target"].str.contains("price_events") & (log["rows_new"] + log["rows_superseded"] > 0)
+    ]
+    with ledger.at_once():
+        return ledger.add(_of_file(row) for row in changed.sort_values("ingested_at").itertuples())
+
+
+def gather_runs(ledger: Ledger, reports: Path) -> int:
+    """Add events for the plans and alarms of runs that succeeded; return how many are new.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Gets the events.
+    reports : Path
+        Folder of the runs.
+    """
+    known = ledger.subjects("plan")
+    found: list[Event] = []
+    for path in sorted(reports.glob("*/manifest.json")):
+        manifest = read_json(path) or {}
+        if path.parent.name not in known and manifest.get("status") == "succeeded":
+            found += _of_run(path.parent, manifest)
+    found.sort(key=lambda told: told.at)
+    with ledger.at_once():
+        return ledger.add(found)
+
+
+def _of_file(row: Any) -> Event:
+    counts = {
+        "rows_new": int(row.rows_new),
+        "rows_superseded": int(row.rows_superseded),
+        "file_sha256": row.file_sha256,
+    }
+    return event("prices", row.file, _time(row.ingested_at), counts)
+
+
+def _of_run(folder: Path, manifest: dict[str, Any]) -> Iterator[Event]:
+    at = str(manifest["finished_at"])
+    plan = load_table("plan", folder)
+    if plan is None:
+        return
+    said = {
+        "as_of": manifest.get("as_of"),
+        "snapshot": manifest.get("snapshot"),
+        "expected_cost_usd": float(plan["expected_cost_usd"].sum()),
+    }
+    alarms = load_table("alarms", folder)
+    if alarms is not None:
+        for row in alarms.itertuples():
+            what = {"run_id": folder.name, "detector": row.detector, "raised": _time(row.time_utc)}
+            yield event("alarm", str(row.series_group), at, what)
+    yield event("plan", folder.name, at, said)
+
+
+def _time(time: Any) -> str:
+    return time.tz_convert("UTC").isoformat(timespec="microseconds")
