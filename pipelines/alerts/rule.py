@@ -100,6 +100,13 @@ class Rule(ABC):
     def findings(self, watched: Watched) -> list[Finding]:
         """Return what fires now."""
 
+    def expression(self, configuration: str) -> str:
+        """Return the condition in PromQL, on metrics of ``cloudarb metrics``.
+
+        A rule whose condition no metric tells fires where ``cloudarb alerts`` found that it does.
+        """
+        return f'cloudarb_alert{{configuration="{configuration}",rule="{self.key}"}} == 1'
+
 
 def watched_runs(reports: Path, configuration: str, now: pd.Timestamp) -> Watched | None:
     """Return the runs of a configuration; None where none has ended yet.

@@ -19,6 +19,7 @@ from pipelines.cli import (
     gateway,
     ingest,
     lab,
+    metrics,
     prune,
     quarantine,
     replay,
@@ -109,6 +110,7 @@ events_app.command("replan", cls=Verb, options_metavar="--plan FOLDER --over-usd
     events.events_replan
 )
 app.add_typer(events_app, name="events")
+app.command("metrics", cls=Verb, options_metavar="[--out FILE] [OPTIONS]")(metrics.metrics)
 app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
 quarantine_app.command("list", cls=Verb, options_metavar="[--all] [OPTIONS]")(
     quarantine.quarantine_list

@@ -158,6 +158,10 @@ class Ledger(AbstractContextManager["Ledger"]):
         )
         return [_numbered(row) for row in rows]
 
+    def counts(self) -> dict[str, int]:
+        """Return how many events there are of each kind."""
+        return dict(self._con.execute("SELECT kind, count(*) FROM events GROUP BY kind"))
+
     def subjects(self, kind: str) -> set[str]:
         """Return the subjects of all events of a kind."""
         rows = self._con.execute("SELECT DISTINCT subject FROM events WHERE kind = ?", (kind,))
@@ -241,6 +245,12 @@ class Ledger(AbstractContextManager["Ledger"]):
             "SELECT body FROM alerts WHERE watch = ? ORDER BY position", (watch,)
         )
         return [json.loads(body) for (body,) in rows]
+
+    def firing(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the alerts of all configurations that fire, each with its configuration."""
+        rows = self._con.execute("SELECT watch, body FROM alerts ORDER BY watch, position")
+        for watch, body in rows.fetchall():
+            yield watch, json.loads(body)
 
     def set_alerts(self, watch: str, alerts: Iterable[Mapping[str, Any]]) -> None:
         """Note which alerts of a configuration fire."""

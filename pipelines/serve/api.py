@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
 from cloudarb_lib import __version__
@@ -15,13 +16,13 @@ from cloudarb_lib.base.errors import CloudArbError
 from pipelines.serve import faults
 from pipelines.serve.plans import Plans
 from pipelines.serve.records import Records
-from pipelines.serve.routes import market, plans, runs
+from pipelines.serve.routes import market, observation, plans, runs
 
 _TOKEN = HTTPBearer(auto_error=False, description="A token of cloudarb tokens add.")
 _PROBLEMS = (401, 403, 404, 413, 422, 429, 500, 503)
 
 
-def api(records: Records, made: Plans) -> FastAPI:
+def api(records: Records, made: Plans, metrics: CollectorRegistry) -> FastAPI:
     """Return the application behind the front: routes that ask nobody for a token.
 
     Parameters
@@ -30,6 +31,8 @@ def api(records: Records, made: Plans) -> FastAPI:
         What is served.
     made : Plans
         Where plans are made.
+    metrics : CollectorRegistry
+        What /metrics tells.
     """
     told: dict[str, Any] = {"content": {faults.MEDIA_TYPE: {}}, "model": faults.Problem}
     app = FastAPI(
@@ -43,9 +46,11 @@ def api(records: Records, made: Plans) -> FastAPI:
     )
     app.state.records = records
     app.state.plans = made
+    app.state.metrics = metrics
     app.include_router(market.router)
     app.include_router(runs.router)
     app.include_router(plans.router)
+    app.include_router(observation.router)
     app.add_exception_handler(CloudArbError, _fault)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _not_routed)

@@ -7,6 +7,7 @@ route. It knows paths alone by their beginning.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +27,8 @@ MAY_I = "/may-i"
 """Says whether a token is good, for a gateway that asks before it lets a request pass."""
 MOST_BODY_BYTES = 131_072
 _READS = ("/offers", "/panels", "/exports", "/runs")
+ROUTES = (*_READS, "/plans", "/metrics", "/openapi.json", MAY_I)
+"""By whose first word latency is told; any other path is one: whoever asks chooses no label."""
 _OK = 200
 
 
@@ -54,6 +57,8 @@ class Front:
         See ``Remembered``.
     warm : sequence of str
         Paths that are asked for when the server starts.
+    timed : callable
+        Is told of each answer: first word of the path, status, seconds that it took.
     """
 
     def __init__(
@@ -64,11 +69,13 @@ class Front:
         *,
         redis_url: str = "",
         warm: Sequence[str] = (),
+        timed: Callable[[str, int, float], None] = lambda *_: None,
     ) -> None:
         self._app = app
         self._tokens = tokens
         self._edition = edition
         self._warm = warm
+        self._timed = timed
         self.remembered = Remembered(self._made, redis_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,11 +85,26 @@ class Front:
         elif scope["path"] == ALIVE:
             await _reply(send, HTTPStatus.NO_CONTENT)
         else:
-            try:
-                await self._answer(scope, receive, send)
-            except CloudArbError as error:
-                body = faults.problem(faults.status_of(error), error.what, error.way_out)
-                await _reply(send, faults.status_of(error), faults.MEDIA_TYPE.encode(), body)
+            await self._answer_timed(scope, receive, send)
+
+    async def _answer_timed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        status = 500
+
+        async def noting(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, noting)
+        except CloudArbError as error:
+            body = faults.problem(faults.status_of(error), error.what, error.way_out)
+            await _reply(noting, faults.status_of(error), faults.MEDIA_TYPE.encode(), body)
+        finally:
+            first = scope["path"].split("/", 2)[1]
+            route = first if f"/{first}" in ROUTES else "other"
+            self._timed(route, status, time.perf_counter() - began)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

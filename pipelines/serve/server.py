@@ -9,6 +9,7 @@ import pandas as pd
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.store import open_snapshot
+from pipelines.observe.metrics import Observed, latency, registry
 from pipelines.serve.api import api
 from pipelines.serve.front import Front
 from pipelines.serve.plans import Plans
@@ -32,13 +33,16 @@ def front(folders: Folders, redis_url: str = "") -> Front:
     open_snapshot("" if is_default else folders.store).close()  # there, and readable
     folders.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     records = Records(folders.store, folders.reports, clock=utc_now)
-    application = api(records, Plans(folders.state / "plans", folders.store))
+    metrics = registry(Observed(folders.store, folders.reports))
+    seconds = latency(metrics)
+    application = api(records, Plans(folders.state / "plans", folders.store), metrics)
     return Front(
         application,
         Tokens(tokens_file(folders.state)),
         records.edition,
         redis_url=redis_url,
         warm=warm_paths(records.runs()),
+        timed=lambda route, status, s: seconds.labels(route, status).observe(s),
     )
 
 

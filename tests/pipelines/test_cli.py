@@ -47,6 +47,7 @@ VERBS = (
     "events replan",
     "export",
     "gateway",
+    "metrics",
     "serve",
     "tokens add",
     "tokens revoke",

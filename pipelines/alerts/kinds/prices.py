@@ -32,6 +32,10 @@ class Freshness(Rule):
             for row in old.itertuples()
         ]
 
+    def expression(self, configuration: str) -> str:
+        looked = "cloudarb_run_source_looked_timestamp_seconds"
+        return f'time() - {looked}{{configuration="{configuration}"}} > {self.days * 86_400:.15g}'
+
 
 @record
 class PriceChange(Rule):

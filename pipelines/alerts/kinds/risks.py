@@ -28,6 +28,10 @@ class ValueAtRisk(Rule):
         text = f"VaR at {self.level:.0%} is {value_usd:,.0f} USD, the limit {self.over_usd:,.0f}."
         return [Finding("", text)]
 
+    def expression(self, configuration: str) -> str:
+        labels = f'configuration="{configuration}",level="{self.level:g}"'
+        return f"cloudarb_var_usd{{{labels}}} > {self.over_usd:.15g}"
+
 
 @record
 class OverBudget(Rule):
@@ -45,6 +49,10 @@ class OverBudget(Rule):
         return [
             Finding("", f"{chance:.1%} of paths exceed the budget; {self.chance:.1%} are allowed.")
         ]
+
+    def expression(self, configuration: str) -> str:
+        share = f'cloudarb_over_budget_share{{configuration="{configuration}"}}'
+        return f"{share} > {self.chance:.15g}"
 
 
 def _total(risk: pd.DataFrame, measure: str) -> pd.DataFrame:

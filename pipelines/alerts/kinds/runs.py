@@ -27,3 +27,7 @@ class NoSuccess(Rule):
         why = next(filter(None, [last.get("error"), *errors]), "")
         text = f"no run has succeeded {since}; the last one {last['status']}"
         return [Finding("", f"{text}: {why}" if why else f"{text}.")]
+
+    def expression(self, configuration: str) -> str:
+        ended = f'cloudarb_run_succeeded_timestamp_seconds{{configuration="{configuration}"}}'
+        return f"time() - {ended} > {self.days * 86_400:.15g} or absent({ended})"

@@ -15,6 +15,7 @@ QUESTIONS = {
     "/offers": f"/offers?{AT}",
     "/panels": f"/panels?{AT}&gpu_model=H100&freq=1D&cells=5",
     "/exports/{shape}/{provider}.csv": f"/exports/skypilot/aws.csv?{AT}",
+    "/metrics": "/metrics",
     "/runs": "/runs",
     "/runs/{run}/forecast": "/runs/latest/forecast?quantile=0.5",
     "/runs/{run}/offers": f"/runs/{RUN}/offers",
@@ -50,6 +51,17 @@ def check(answer, described, path):
 def test_every_route_that_reads_is_asked(described):
     reads = {path for path, verbs in described["paths"].items() if "get" in verbs}
     assert reads - {"/plans/{plan_id}"} == set(QUESTIONS)
+
+
+def test_latency_is_told_by_route_and_status(client):
+    client.get(f"/offers?{AT}")
+    client.get("/nowhere/a")
+    client.get("/nowhere/b")
+    told = client.get("/metrics").text
+    count = "cloudarb_http_request_seconds_count"
+    assert f'{count}{{route="offers",status="200"}}' in told
+    assert f'{count}{{route="other",status="404"}}' in told
+    assert "nowhere" not in told, "whoever asks chooses no label"
 
 
 @pytest.mark.parametrize("path", QUESTIONS)

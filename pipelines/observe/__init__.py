@@ -1,0 +1,1 @@
+"""How the workbench itself is doing: metrics, rules on them, and a page."""
