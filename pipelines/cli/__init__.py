@@ -148,7 +148,7 @@ app.add_typer(advise_app, name="advise")
 app.command("lab", cls=Verb, options_metavar="[OPTIONS]")(lab.lab)
 app.command("dashboard", cls=Verb, options_metavar="[OPTIONS]")(lab.dashboard)
 app.command("doctor", cls=Verb, options_metavar="[--live] [OPTIONS]")(doctor.doctor)
-risk_app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
+risk_app.command("backtest", cls=Verb, options_metavar="[--history FILE] [OPTIONS]")(
     risk_backtest.risk_backtest
 )
 app.add_typer(risk_app, name="risk")
@@ -156,7 +156,7 @@ app.command("export", cls=Verb, options_metavar="--out FILE [OPTIONS]")(export.e
 app.command("serve", cls=Verb, options_metavar="[OPTIONS]")(serve.serve)
 app.command("gateway", cls=Verb, options_metavar="[OPTIONS]")(gateway.gateway)
 tokens_app.command("add", cls=Verb, options_metavar="[--scope read|plan ...]")(tokens.tokens_add)
-tokens_app.command("list", cls=Verb, options_metavar="")(tokens.tokens_list)
+tokens_app.command("list", cls=Verb, options_metavar="[--help]")(tokens.tokens_list)
 tokens_app.command("revoke", cls=Verb, options_metavar="")(tokens.tokens_revoke)
 app.add_typer(tokens_app, name="tokens")
 report_app.command("export", cls=Verb, options_metavar="[--out FILE.html] [--reports FOLDER]")(
@@ -186,5 +186,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as mistake:  # on the command line itself
         context = getattr(mistake, "ctx", None) or typer.Context(command, info_name="cloudarb")
         print(context.get_usage(), file=sys.stderr)
-        print(f"{context.command_path}: error: {mistake.format_message()}", file=sys.stderr)
+        what = mistake.format_message().replace("Value error, ", "")  # how pydantic begins
+        print(f"{context.command_path}: error: {what}", file=sys.stderr)
         return mistake.exit_code

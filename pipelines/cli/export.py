@@ -11,6 +11,7 @@ import typer
 from cloudarb_lib.base.errors import DataError, ParameterError
 from pipelines.cli.live import StoreOption
 from pipelines.cli.markets import market_on
+from pipelines.cli.plan_folder import write_csv
 from pipelines.exit_codes import DONE
 from pipelines.run.files import read_json
 
@@ -54,7 +55,7 @@ def export(
             raise ParameterError(f"{shape} is of a provider.", "Add --provider NAME --as-of DAY.")
         market = market_on(as_of, store, providers=[provider], stale_after_days=None)
         offers = by_zone(market.offers, market.evidence)
-        _write(_catalogues()[shape](offers, provider), out)
+        write_csv(_catalogues()[shape](offers, provider), out)
     elif run is None:
         raise ParameterError(f"{shape} is of a run.", "Add --run reports/RUN.")
     else:
@@ -73,7 +74,7 @@ def _export_run(shape: str, run: Path, out: Path) -> None:
     from pipelines.exports import focus, skypilot
 
     if shape == "focus-forecast":
-        _write(focus.forecasts(_table("forecast", run)), out)
+        write_csv(focus.forecasts(_table("forecast", run)), out)
         return
     plan = _table("plan", run)
     if shape == "skypilot-tasks":
@@ -84,7 +85,7 @@ def _export_run(shape: str, run: Path, out: Path) -> None:
         raise DataError(f"{run} is no run that succeeded.", "Name one of reports/.")
     offers = _table("offers", run)
     made_at = manifest["finished_at"]
-    _write(focus.recommendations(plan, offers, run_id=run.name, made_at=made_at), out)
+    write_csv(focus.recommendations(plan, offers, run_id=run.name, made_at=made_at), out)
 
 
 def _table(name: str, run: Path) -> pd.DataFrame:
@@ -94,10 +95,3 @@ def _table(name: str, run: Path) -> pd.DataFrame:
     if table is None:
         raise DataError(f"{run} has no table {name}.", "Name a folder of reports/.")
     return table
-
-
-def _write(table: pd.DataFrame, out: Path) -> None:
-    from cloudarb_lib.base.files import replaced
-
-    with replaced(out) as unfinished:
-        table.to_csv(unfinished, index=False)

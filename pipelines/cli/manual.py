@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from typer.core import TyperCommand, TyperGroup
 
-from cloudarb_lib.base.errors import CloudArbError
+from cloudarb_lib.base.errors import CloudArbError, ParameterError
 from pipelines import exit_codes
 
 WHERE_THINGS_LIE = (
@@ -31,6 +31,9 @@ WHERE_THINGS_LIE = (
     ),
     ("serve/", "of the server: digests of tokens, plans made on request, the gateway's files"),
 )
+
+
+_NO_BRACES = str.maketrans("", "", "{}")
 
 
 class Manual(TyperGroup):
@@ -69,6 +72,13 @@ class Manual(TyperGroup):
         except CloudArbError as fault:
             print(f"cloudarb {ctx.invoked_subcommand}: {fault}", file=sys.stderr)
             return fault.exit_code
+        except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as fault:
+            print(
+                f"cloudarb {ctx.invoked_subcommand}: {fault.filename}: {fault.strerror}. "
+                "Way out: Name a file or folder that you may read and write.",
+                file=sys.stderr,
+            )
+            return ParameterError.exit_code
         except KeyboardInterrupt:
             print(f"cloudarb {ctx.invoked_subcommand}: stopped", file=sys.stderr)
             return exit_codes.STOPPED
@@ -96,7 +106,8 @@ class Verb(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return options and arguments as a usage line has them, without typer's braces."""
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece.translate(_NO_BRACES) for piece in pieces]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat the option before each of its values, which is how typer wants it."""

@@ -13,7 +13,7 @@ from pipelines.exit_codes import DONE
 def prune(
     keep: Annotated[int, typer.Option(metavar="N", help="runs of each configuration that stay")],
     configuration: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="only runs of this configuration")
+        str, typer.Argument(metavar="NAME", help="only runs of this configuration")
     ] = "",
     reports: Annotated[
         Path | None,

@@ -35,7 +35,10 @@ def tokens_list() -> int:
 
     Revoked tokens stay in the list.
     """
-    for token in _tokens().all():
+    tokens = _tokens().all()
+    if not tokens:
+        print("nobody has a token: cloudarb tokens add NAME")
+    for token in tokens:
         ended = f", revoked {token.revoked_at}" if token.revoked_at else ""
         print(f"{token.name:<24}{' '.join(token.scopes):<12}since {token.created_at}{ended}")
     return DONE

@@ -73,7 +73,7 @@ def find_run(reports: Path, name: str) -> Run:
         known = [str(run["run_id"]) for run in all_runs(reports)]
         raise ParameterError(
             f"no run {run_id!r} in {reports}{did_you_mean(run_id, known)}.",
-            f"Use one of {', '.join(known) or 'none yet: cloudarb run CONFIG.yaml'}.",
+            f"Use one of {', '.join(known)}." if known else "Make one: cloudarb run CONFIG.yaml.",
         )
     return run
 

@@ -1,5 +1,6 @@
 """The command line: quick to start, plain about mistakes; a doctor that finds what is broken."""
 
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -94,6 +95,7 @@ def test_lists_are_given_in_one_go():
     [
         (["run", "none.yaml"], 2, "no file none.yaml. Way out: There are pipelines/"),
         (["ingest", "none.csv"], 3, "none.csv"),
+        (["report", "export", "none"], 2, "no run 'none'"),
     ],
 )
 def test_a_mistake_gets_one_message_and_no_traceback(arguments, code, told, capsys, tmp_path):
@@ -102,6 +104,21 @@ def test_a_mistake_gets_one_message_and_no_traceback(arguments, code, told, caps
     said = capsys.readouterr().err
     assert told in said
     assert "Traceback" not in said
+
+
+def test_a_usage_line_has_no_braces_and_only_options_that_there_are(capsys):
+    assert cli.main(["--help"]) == 0
+    manual = capsys.readouterr().out
+    usage = [line for line in manual.splitlines() if line.startswith("cloudarb ")]
+    assert "cloudarb run [--set KEY=VALUE] [OPTIONS] CONFIG.yaml..." in usage
+    assert "cloudarb tokens list [--help]" in usage
+    assert "cloudarb prune --keep N [OPTIONS] [NAME]" in usage
+    for line in usage:
+        assert not set(line) & set("{}")
+        verb = re.match(r"cloudarb((?: [a-z][a-z-]*)*)", line)[1].split()
+        assert cli.main([*verb, "--help"]) == 0
+        options = capsys.readouterr().out.partition("Options:")[2]
+        assert all(name in options for name in re.findall(r"--[a-z-]+", line))
 
 
 def test_ingest_prints_its_counts(tmp_path, capsys):
@@ -130,6 +147,7 @@ def test_ingest_prints_its_counts(tmp_path, capsys):
         (["risk"], "cloudarb risk: error: Missing command"),
         (["risk", "backtest", "--level", "high"], "'--level'"),
         (["backtest", "--origins", "1.5"], "'--origins'"),
+        (["export", "nothing", "--out", "a"], "Invalid value for 'SHAPE': 'nothing' is not one of"),
     ],
 )
 def test_a_wrong_command_line(arguments, told, capsys):

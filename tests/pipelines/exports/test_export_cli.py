@@ -27,6 +27,15 @@ def test_a_catalogue_is_of_a_provider_and_a_day(shape, columns, folders, tmp_pat
     assert str(out) in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("place", ["", "file/out.csv"])
+def test_where_nothing_can_be_written_is_told(place, folders, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    out = tmp_path / place
+    words = ["export", "focus-forecast", "--run", str(folders.reports / testing.RUN)]
+    assert cli.main([*words, "--out", str(out)]) == 2
+    assert "Way out: Name a file or folder that you may read and write." in capsys.readouterr().err
+
+
 def test_google_cloud_is_listed_by_the_zones_where_it_is_sold(folders, tmp_path):
     out = tmp_path / "gcp.csv"
     given = ["--store", str(folders.store), "--provider", "gcp", "--as-of", testing.AS_OF]

@@ -118,6 +118,8 @@ def test_a_damaged_list_lets_nobody_in(tokens, text):
 
 def test_verbs_make_list_and_revoke(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CLOUDARB_HOME", str(tmp_path))
+    assert cli.main(["tokens", "list"]) == 0
+    assert "nobody has a token: cloudarb tokens add NAME" in capsys.readouterr().out
     assert cli.main(["tokens", "add", "team-a", "--scope", "read", "plan"]) == 0
     token = capsys.readouterr().out.strip()
     assert Tokens(tmp_path / "serve/tokens.json").holder(bearer(token)).scopes == ("read", "plan")
