@@ -82,6 +82,7 @@ def by_gurobi(
     except grb.GurobiError as cause:
         return {"gurobi": str(cause)}
     report: dict[str, object] = {"gurobi_seconds": round(time.perf_counter() - began, 2)}
+    report["gurobi_cpu_seconds"] = round(time.process_time() - cpu_began, 2)
     if model.SolCount:
         verdict = allocate.check(problem, np.round(milp.counts(z.X)))
         report["gurobi_objective"] = round(verdict.objective_usd, 2)

@@ -16,6 +16,11 @@ from cloudarb_lib.allocate.solver.knapsack import MachineCuts
 from cloudarb_lib.allocate.solver.milp import join
 from cloudarb_lib.allocate.solver.options import Effort
 
+
+def _open_all(descent: Any, _cost: float) -> None:
+    descent.reach = np.inf
+
+
 MECHANISMS: dict[str, tuple[Any, str, Any]] = {
     "nothing": (search, "PROVEN", search.PROVEN),
     "sites decided first": (search, "FEW_SITES", 0),
@@ -23,6 +28,7 @@ MECHANISMS: dict[str, tuple[Any, str, Any]] = {
     "dive": (descent, "_dive", lambda *_: None),
     "margin of a dive": (descent, "_TAIL_MARGIN", 0.0),
     "first reach": (descent, "_FIRST_REACH", np.inf),
+    "columns closed by the gap": (descent._Descent, "narrow", _open_all),
     "repair": (descent, "repair", lambda *_: None),
     "tangents near a plan": (descent, "tangents_near", lambda *_: []),
     "root heuristics left out": (highs, "_SUB_PROGRAMS", dict.fromkeys(get_args(Effort), ())),
