@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -57,12 +57,7 @@ def follow(
     for name, changed in changes(problem):
         trace: Trace = []
         began = time.process_time()
-
-        def note(plan: allocate.Plan, trace: Trace = trace, began: float = began) -> None:
-            if plan.has_plan and (not trace or plan.objective_usd < trace[-1][1]):
-                trace.append((time.process_time() - began, plan.objective_usd))
-
-        plan = session.solve(changed, on_progress=note)
+        plan = session.solve(changed, on_progress=noting(trace))
         seconds = time.process_time() - began
         line: dict[str, object] = {"change": name, "status": plan.status}
         if plan.has_plan:
@@ -73,6 +68,17 @@ def follow(
         if beside_gurobi and plan.has_plan:
             line |= _beside(changed, options, trace, seconds)
         yield line
+
+
+def noting(trace: Trace) -> Callable[[allocate.Plan], None]:
+    """Return what notes each better plan of a search in ``trace``, from now on."""
+    began = time.process_time()
+
+    def note(plan: allocate.Plan) -> None:
+        if plan.has_plan and (not trace or plan.objective_usd < trace[-1][1]):
+            trace.append((time.process_time() - began, plan.objective_usd))
+
+    return note
 
 
 def _beside(
