@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ Plans = dict[str, pd.DataFrame]
 class _Step:
     """What every step of a look-back shares."""
 
-    workloads: list[allocate.Workload]
+    demand: allocate.Demand
     assumptions: Assumptions
     length: pd.Timedelta
     horizon_steps: int
@@ -50,7 +50,7 @@ class _Step:
 
 def look_back(
     past: Sequence[Market],
-    workloads: list[allocate.Workload],
+    demand: allocate.Demand,
     *,
     horizon_steps: int,
     assumptions: Assumptions,
@@ -68,6 +68,10 @@ def look_back(
     all on-demand: the same among on-demand offers;
     one-year commitment: the cheapest commitments at the start, on demand where none is sold, kept;
     what is left of their terms at the end is paid in the last step.
+
+    Whatever is held (``commitments`` of the demand) is used first by every policy and paid for in
+    every hour. The need of a step is the mean over periods, without the scenarios of what may
+    come, since what has gone by was known.
 
     A policy that no offer can serve, or that is no choice (a marketplace sells no commitments, and
     only on demand), is left out. Hours in which an offer of the plan was withdrawn, or in which
@@ -95,7 +99,7 @@ def look_back(
         Where nothing replaces an offer that was withdrawn.
     """
     *starts, end = past
-    step = _Step(workloads, assumptions, end.as_of - starts[-1].as_of, horizon_steps)
+    step = _Step(_as_needed(demand), assumptions, end.as_of - starts[-1].as_of, horizon_steps)
     came = _panel(end, end, step, how="mean")
     if not len(came.times) or came.times[0] > starts[0].as_of:
         what = f"the record does not reach back {len(starts)} steps of {step.length}"
@@ -107,12 +111,14 @@ def look_back(
         n_paths=LOOKBACK_PATHS,
         seed=seed,
     )
-    hourly = _hourly_cost(came, _lost_share(assumptions))
+    hourly = _hourly_cost(_as_agreed(came, demand), _lost_share(assumptions))
+    held = _held(demand, end)
+    machines = pd.concat([came.offers, held]) if len(held) else came.offers
     plans: Plans = {}
     rows: list[dict[str, Any]] = []
     advised: list[pd.DataFrame] = []
     for market, ahead in zip(progress(starts, "look back", unit="step"), forecasts, strict=True):
-        offers = market.offers_of(accepted_models(workloads), ("1y",))
+        offers = market.offers_of(accepted_models(demand.workloads), ("1y",))
         offers = offers[offers["offer_id"].isin(came.offers.index)]
         before = plans
         plans = _decide(offers, ahead.paths, before, step)
@@ -120,9 +126,10 @@ def look_back(
             what = f"no offer could serve the demand on {market.as_of:%Y-%m-%d}."
             raise ParameterError(what, "Look back on fewer steps.")
         plans.setdefault("stay put", plans["advice"])
-        cost = pd.Series(hourly.loc[market.as_of + step.length])
+        came_usd = hourly.loc[market.as_of + step.length]
+        cost = pd.concat([came_usd, held["price_usd_per_hour"]]).rename(came_usd.name)
         for policy, plan in plans.items():
-            paid = _paid(plan, before.get(policy, plan), cost, came.offers, step)
+            paid = _paid(plan, before.get(policy, plan), cost, machines, step)
             rows.append({"policy": policy, "period_utc": market.as_of} | paid)
         advised.append(plans["advice"].assign(period_utc=market.as_of))
     for row in rows[-len(plans) :]:  # of the last step, one a policy
@@ -130,12 +137,38 @@ def look_back(
     return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
 
 
+def _as_needed(demand: allocate.Demand) -> allocate.Demand:
+    """Return a demand of one period and one future: needs told by period at their mean."""
+    workloads = [
+        replace(w, amounts=(), amount=float(np.mean(w.amounts))) if w.amounts else w
+        for w in demand.workloads
+    ]
+    return replace(demand, workloads=workloads, scenarios=())
+
+
+def _as_agreed(came: Panel, demand: allocate.Demand) -> Panel:
+    """Return the prices that came, as agreed with providers."""
+    offers = came.offers.rename_axis("offer_id").reset_index()
+    known = allocate.what_has_to_run(demand, offers)
+    agreed = came.price.copy()
+    for cell, usd in zip(agreed, came.price, strict=True):
+        priced, _ = allocate.agreed_prices(known, offers.assign(price_usd_per_hour=usd), None)
+        cell[:] = priced["price_usd_per_hour"].where(np.isfinite(usd))
+    return replace(came, price=agreed)
+
+
+def _held(demand: allocate.Demand, market: Market) -> pd.DataFrame:
+    """Return what stands for the commitments of a demand, by offer_id."""
+    offers = allocate.with_held(demand, market.offers)
+    return offers[offers["held"].notna()].set_index("offer_id")
+
+
 def _panel(
     market: Market, end: Market, step: _Step, *, start: object = None, how: str = "last"
 ) -> Panel:
     """Return prices of accepted models that a market knew, of sources still fresh at ``end``."""
     events = fresh(market.sold(market.events), end.sources)
-    accepted = events["gpu_model"].isin(accepted_models(step.workloads))
+    accepted = events["gpu_model"].isin(accepted_models(step.demand.workloads))
     return to_panel(
         events[accepted], market.looks, freq=step.length, as_of=market.as_of, start=start, how=how
     )
@@ -151,7 +184,7 @@ def _decide(offers: pd.DataFrame, ahead: Paths, before: Plans, step: _Step) -> P
             continue
         plan = risk.cheapest_plan(
             offers[choice],
-            step.workloads,
+            step.demand,
             ahead if policy == "advice" else None,
             gap=GAP,
             assumptions=step.assumptions,
@@ -229,7 +262,7 @@ def _paid(
     rent = plan["instances"] * plan["hours"] * rate
     changed = allocate.changes(before, plan)
     taken = (changed["now"] - changed["before"]).clip(lower=0).groupby(changed["offer_id"]).sum()
-    taken = taken[taken > 0]
+    taken = taken[(taken > 0) & ~taken.index.str.endswith(allocate.HELD)]
     sites = offers.loc[plan["offer_id"].unique(), ["provider", "region"]].drop_duplicates()
     weekly_fee = step.assumptions.get("site_fee_usd_per_week")
     fees = weekly_fee * step.hours / HOURS_PER_WEEK * len(sites)

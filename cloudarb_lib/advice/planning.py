@@ -20,16 +20,20 @@ def accepted_models(workloads: Iterable[allocate.Workload]) -> set[str]:
 
 
 def plan_of_run(
-    workloads: list[allocate.Workload],
-    offers: pd.DataFrame,
-    paths: Paths,
-    run_dir: str = "",
-    **terms: Any,
+    demand: allocate.Demand, offers: pd.DataFrame, paths: Paths, run_dir: str = "", **terms: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return tables ``plan`` and ``plan_binding`` of the run, solved here where it has none.
 
     Parameters
     ----------
+    demand
+        What has to run.
+    offers
+        Table ``offers``, all that quotas and agreed prices of the demand may name.
+    paths
+        Of their prices.
+    run_dir
+        Folder of the run, '' being reports/scratch.
     terms
         Limits, assumptions and hours, as ``allocate.build_problem`` takes them.
 
@@ -42,12 +46,18 @@ def plan_of_run(
     binding = load_table("plan_binding", run_dir)
     if plan is not None and binding is not None:
         return plan, binding
-    solved = allocate.solve(allocate.build_problem(workloads, offers, paths=paths, **terms))
+    solved = allocate.solve(allocate.build_problem(demand, offers, paths=paths, **terms))
     return solved.table, allocate.binding(solved)
 
 
 def risk_inputs(
-    market: Market, paths: Paths, plan: pd.DataFrame, assumptions: Assumptions, **size: Any
+    market: Market,
+    paths: Paths,
+    plan: pd.DataFrame,
+    assumptions: Assumptions,
+    *,
+    demand: allocate.Demand,
+    **size: Any,
 ) -> risk.RiskInputs:
     """Return what the cost of a run's plan is simulated with, alike on every page.
 
@@ -56,16 +66,20 @@ def risk_inputs(
     market
         Offers whose price is stale by now may replace what is lost, where nothing else does.
     paths
-        Of the run; offers of the plan without any keep today's price.
+        Of the run, before prices agreed; offers of the plan without any keep today's price.
     plan
         Table ``plan``.
     assumptions
         For hazards, fallbacks and moves.
+    demand
+        What the plan serves: where hours that are taken away may be bought, what is held, prices
+        agreed, and how likely each of its scenarios is.
     size
-        ``horizon_h``, in hours, ``seed``, of the outages, and the ``workloads``, which say where
-        hours that are taken away may be bought.
+        ``horizon_h``, in hours, and ``seed``, of the outages.
     """
-    offers = market.with_stale().offers
+    offers, agreed = allocate.agreed_prices(demand, market.with_stale().offers, paths)
+    offers = allocate.with_held(demand, offers)
     rented = offers[offers["offer_id"].isin(plan["offer_id"])]
     today_usd = rented.set_index("offer_id")["price_usd_per_hour"]
-    return risk.RiskInputs(offers, risk.with_steady(paths, today_usd), assumptions, **size)
+    steady = risk.with_steady(agreed, today_usd)
+    return risk.RiskInputs(offers, steady, assumptions, demand=demand, **size)

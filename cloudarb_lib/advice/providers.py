@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ def provider_values(
     Parameters
     ----------
     demand
-        What has to run.
+        What has to run; limits that it states and budgets of its teams do not count.
     offers
         Table ``offers`` that the plan was made from.
     plan
@@ -35,16 +36,25 @@ def provider_values(
         (expected rent and fees of the best plan without it, and on it alone; NaN: no plan), and
         without_extra_usd, how much more leaving it out costs.
     """
-    provider_of = offers.set_index("offer_id")["provider"].astype(str)
-    rented = plan.groupby(plan["offer_id"].map(provider_of))["expected_cost_usd"].sum()
+    provider_of_plan = plan["offer_id"].astype(str).str.split("/").str[0]
+    rented = plan.groupby(provider_of_plan)["expected_cost_usd"].sum()
     rows = []
-    for provider in progress(sorted(provider_of.unique()), "worth", unit="provider"):
-        is_own = offers["provider"] == provider
-        without_usd = _cost_usd(demand, offers[~is_own], **terms)
-        alone_usd = _cost_usd(demand, offers[is_own], **terms)
+    demand = allocate.what_has_to_run(demand, offers)
+    providers = sorted(offers["provider"].astype(str).unique())
+    for provider in progress(providers, "worth", unit="provider"):
+        others = [name for name in providers if name != provider]
+        without_usd = _cost_usd(_leaving_out([provider], demand), offers, **terms)
+        alone_usd = _cost_usd(_leaving_out(others, demand), offers, **terms)
         rows.append((provider, rented.get(provider, 0.0), without_usd, alone_usd))
     table = pd.DataFrame(rows, columns=["provider", "rented_usd", "without_usd", "alone_usd"])
     return table.assign(without_extra_usd=table["without_usd"] - rented.sum())
+
+
+def _leaving_out(providers: list[str], demand: allocate.Demand) -> allocate.Demand:
+    """Return a demand none of whose work may run at some providers; what is held stays paid."""
+    regions = tuple(f"{provider}/*" for provider in providers)
+    workloads = [replace(w, not_in=(*w.not_in, *regions)) for w in demand.workloads]
+    return replace(demand, workloads=workloads)
 
 
 def _cost_usd(demand: allocate.Demand, offers: pd.DataFrame, **terms: Any) -> float:

@@ -13,19 +13,21 @@ from cloudarb_lib.allocate.demand import (
     Workload,
     demand_table,
     load_demand,
-    load_workloads,
     with_lines_of,
 )
 from cloudarb_lib.allocate.explain import binding, runners_up, summary
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
+from cloudarb_lib.allocate.needs import scaled, what_has_to_run
 from cloudarb_lib.allocate.plan import Plan, changes, counts_of, is_idle
 from cloudarb_lib.allocate.priority import by_priority, left_undone
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.build import build_problem
 from cloudarb_lib.allocate.problem.eligible import accepts
+from cloudarb_lib.allocate.problem.held import HELD, with_held
 from cloudarb_lib.allocate.problem.horizon import hours_of_periods
 from cloudarb_lib.allocate.problem.limits import StatedLimit
 from cloudarb_lib.allocate.problem.model import Limit, Limits, Problem
+from cloudarb_lib.allocate.problem.prices import agreed_prices
 from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.relax import conflicts, reliefs, require_plan
 from cloudarb_lib.allocate.solver.options import SolveOptions

@@ -1,7 +1,8 @@
 """From a plan and joint price paths to what the plan will cost, path by path.
 
 Three risks stand apart and add up: price (the paths), capacity (hours taken away, bought at the
-fallbacks) and, under a scenario, demand beyond the plan. Fees are certain, and on top.
+fallbacks) and, under a scenario, demand beyond the plan. Fees are certain, and on top. Where the
+need may turn out in several ways, each path is one of them, as in the plan's own CVaR.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import pandas as pd
 
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate.problem.assign import IDLE
+from cloudarb_lib.allocate.problem.horizon import future_of_path
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Panel, Paths
 from cloudarb_lib.risk.fallbacks import FALLBACKS, find_fallbacks, replace_lost, room_of
+from cloudarb_lib.risk.futures import rows_by_future
 from cloudarb_lib.risk.outages import (
     SHARED_SHARE,
     UP,
@@ -52,9 +55,10 @@ class RiskInputs:
         How often spot machines are taken away, one of ``HAZARD_PRESETS``.
     record : Panel, optional
         Mean prices, which episodes are taken from.
-    workloads : tuple of Workload
-        What plans serve: hours of theirs that are taken away are bought where they may run alone
-        (regions, providers, options). Hours of a workload that is not named are bought anywhere.
+    demand : Demand, optional
+        What plans serve: hours of its workloads that are taken away are bought where they may run
+        alone (regions, providers, options), those of others anywhere; its scenarios say how likely
+        each part of a plan is, and its deadlines when the periods of a plan end.
     """
 
     offers: pd.DataFrame
@@ -64,7 +68,7 @@ class RiskInputs:
     seed: int
     hazard: HazardPreset = "typical"
     record: Panel | None = None
-    workloads: tuple[allocate.Workload, ...] = ()
+    demand: allocate.Demand | None = None
 
     def __post_init__(self) -> None:
         if not self.horizon_h > 0:
@@ -78,8 +82,28 @@ class RiskInputs:
             workload.name: frozenset(
                 offer_id[allocate.accepts(workload, self.offers, self.assumptions)]
             )
-            for workload in self.workloads
+            for workload in (self.demand.workloads if self.demand else ())
         }
+
+    @property
+    def futures(self) -> tuple[allocate.DemandScenario, ...]:
+        """The ways in which the need may turn out; one without a name where there is but one."""
+        stated = self.demand.scenarios if self.demand else ()
+        return stated or (allocate.DemandScenario("", 1.0),)
+
+    def period_of_step(self, periods: int) -> np.ndarray:
+        """Return in which of so many periods of a plan each step of the paths lies.
+
+        Periods end where the demand says; where it asks for another number they are as long.
+        """
+        steps = len(self.paths.times)
+        hours = np.full(periods, 1.0)
+        if self.demand:
+            step_h = self.horizon_h / steps
+            told = allocate.hours_of_periods(self.demand, self.horizon_h, step_h=step_h)
+            hours = np.array(told) if len(told) == periods else hours
+        ends = np.cumsum(hours) / hours.sum()
+        return np.searchsorted(ends[:-1], (np.arange(steps) + 0.5) / steps)
 
 
 @dataclass(frozen=True)
@@ -90,11 +114,13 @@ class PlanCost:
     ----------
     table : pd.DataFrame
         Indexed by offer_id: the offer's parts, ``gpu_model``, ``gpus`` (of an instance, 0 where it
-        has none), ``committed`` (paid whether used or not, at the price now), ``instance_hours``,
-        ``idle_hours`` (of these, committed ones that no workload uses), ``price_usd_per_hour`` now,
-        and the columns of ``find_fallbacks`` and ``hazards``.
+        has none), ``committed`` (paid whether used or not, at the price now), ``instance_hours``
+        (expected), ``idle_hours`` (of these, committed ones that no workload uses),
+        ``price_usd_per_hour`` now, and the columns of ``find_fallbacks`` and ``hazards``.
     horizon_h : float
         Hours that the cost is of.
+    hours : np.ndarray of shape (paths, offers)
+        Planned instance-hours, of each path as the need turns out in it.
     unit_usd : np.ndarray of shape (paths, offers)
         Mean price of a planned hour, USD per instance-hour.
     price : np.ndarray of shape (paths, offers)
@@ -113,6 +139,7 @@ class PlanCost:
 
     table: pd.DataFrame
     horizon_h: float
+    hours: np.ndarray
     unit_usd: np.ndarray
     price: np.ndarray
     capacity: np.ndarray
@@ -143,22 +170,21 @@ def _planned_hours(plan: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _unit_prices(paths: Paths, hours: pd.DataFrame) -> np.ndarray:
+def _unit_prices(paths: Paths, hours: pd.DataFrame, period_of_step: np.ndarray) -> np.ndarray:
     """Return the mean price of an hour over the steps of the periods it is planned in.
 
     ``hours`` (offers, periods) are the planned ones; the result is (paths, offers).
     """
-    steps = len(paths.times)
-    periods = hours.shape[1]
-    period_of_step = np.arange(steps) * periods // steps
     weight = hours.div(hours.sum(axis=1), axis=0).to_numpy()[:, period_of_step]
     weight /= np.bincount(period_of_step)[period_of_step]
     return (paths.select(hours.index).values @ weight[:, :, None])[:, :, 0].T
 
 
-def _offers_of_plan(inputs: RiskInputs, plan: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return ``PlanCost.table`` with ``available_share``, and prices of an hour (paths, offers)."""
-    rows = _planned_hours(plan)
+def _offers_of_plan(inputs: RiskInputs, rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return ``PlanCost.table`` with ``available_share``, and prices of an hour (paths, offers).
+
+    ``rows`` are those of a plan in one future, as of ``_planned_hours``.
+    """
     offers = inputs.offers.set_index("offer_id")
     for offer_id in set(rows["offer_id"]) - set(offers.index):
         raise DataError(
@@ -173,7 +199,7 @@ def _offers_of_plan(inputs: RiskInputs, plan: pd.DataFrame) -> tuple[pd.DataFram
         "instance_hours", "offer_id", "period", "sum", fill_value=0.0, observed=True
     )
     hours = hours.reindex(columns=range(periods), fill_value=0.0)
-    unit_usd = _unit_prices(inputs.paths, hours)
+    unit_usd = _unit_prices(inputs.paths, hours, inputs.period_of_step(periods))
     columns = [*OFFER_PARTS, "price_kind", "price_usd_per_hour", "gpu_model", "available_share"]
     table = offers.reindex(hours.index, columns=columns).fillna({"available_share": 1.0})
     idle = rows[rows["workload"] == IDLE].groupby("offer_id", observed=True)["instance_hours"].sum()
@@ -212,6 +238,10 @@ class _Taken:
     lost_h: np.ndarray
     replaced_usd: np.ndarray
     unmet_h: np.ndarray
+
+    def of(self, paths: slice) -> _Taken:
+        """Return what is taken away on some of the paths."""
+        return _Taken(self.lost_h[paths], self.replaced_usd[paths], self.unmet_h[paths])
 
 
 def _taken_away(inputs: RiskInputs, table: pd.DataFrame, n_paths: int) -> _Taken:
@@ -281,8 +311,9 @@ def _single_machines(
 def plan_cost(inputs: RiskInputs, plan: pd.DataFrame, *, demand_factor: float = 1.0) -> PlanCost:
     """Return the cost samples of a plan, price, capacity and demand apart.
 
-    Periods divide the steps of the paths evenly, in order. A commitment keeps the price it has now.
-    Most interruptions take all machines of a pool at once, for hours in which an on-demand pool may
+    Where the demand has scenarios, each path is one of them, as many as its probability says; what
+    is committed is paid for in all of them. Periods are those of the demand. A commitment keeps the
+    price it has now. Most interruptions take all machines of a pool at once, for hours in which an on-demand pool may
     have no room either (``outages``); the others take a machine. Hours taken away are bought at
     the fallbacks as far as these have room, else they are unmet.
 
@@ -303,14 +334,41 @@ def plan_cost(inputs: RiskInputs, plan: pd.DataFrame, *, demand_factor: float = 
     Raises
     ------
     DataError
-        For a plan without a row, for an offer that is not among the offers or has no path, and for
-        more periods than steps.
+        For a plan without a row, for an offer that is not among the offers or has no path, for
+        more periods than steps, and for a scenario that the demand lacks or that no path is left
+        to.
     ParameterError
         For less demand or an unknown hazard.
     """
     if not demand_factor >= 1.0:
         raise ParameterError(f"demand_factor is {demand_factor!r}.", "Give 1 or more.")
-    table, floating_usd = _offers_of_plan(inputs, plan)
+    n_paths = inputs.paths.values.shape[1]
+    futures = inputs.futures
+    of_path = future_of_path(np.array([future.probability for future in futures]), n_paths)
+    parts = []
+    for number, rows in enumerate(rows_by_future(_planned_hours(plan), futures)):
+        own = slice(*np.searchsorted(of_path, [number, number + 1]))
+        if own.start == own.stop:
+            raise DataError(
+                f"none of {n_paths} paths is left to scenario {futures[number].name!r} of "
+                f"probability {futures[number].probability:g}.",
+                "Draw more paths.",
+            )
+        if len(rows):
+            parts.append((own, _cost_in_future(inputs, rows, own, demand_factor)))
+    fees_usd = float(plan["fees_usd"].sum()) if "fees_usd" in plan else 0.0
+    return _together(parts, inputs, fees_usd)
+
+
+def _cost_in_future(
+    inputs: RiskInputs, rows: pd.DataFrame, own: slice, demand_factor: float
+) -> PlanCost:
+    """Return the cost of what is planned in one future, over its ``own`` paths, without fees.
+
+    Prices of an hour are scaled to their mean over all paths (moment matching): the expected cost
+    then is that of the plan, which counts every path for each future.
+    """
+    table, floating_usd = _offers_of_plan(inputs, rows)
     hours = table["instance_hours"].to_numpy(float)
     idle = table["idle_hours"].to_numpy(float)
     gpus = table["gpus"].to_numpy(float)
@@ -318,20 +376,50 @@ def plan_cost(inputs: RiskInputs, plan: pd.DataFrame, *, demand_factor: float = 
     committed = table["committed"].to_numpy()
     on_demand = (table["purchase_option"] == "on_demand").to_numpy()
     now_usd = table["price_usd_per_hour"].to_numpy(float)
-    unit_usd = np.ascontiguousarray(np.where(committed, now_usd, floating_usd))
+    all_usd = np.ascontiguousarray(np.where(committed, now_usd, floating_usd))
+    scale = all_usd.mean(axis=0) / np.where(now_usd > 0, all_usd[own].mean(axis=0), 1.0)
+    unit_usd = all_usd[own] * scale
     beyond_plan = (demand_factor - 1.0) * hours
     beyond_unmet = (beyond_plan * gpus)[np.isnan(fallback_usd) & ~on_demand].sum()
-    taken = _taken_away(inputs, table, len(unit_usd))
+    taken = _taken_away(inputs, table, len(all_usd)).of(own)
     rent_saved = taken.lost_h * unit_usd
-    unused = unit_usd @ idle + rent_saved @ (committed * (1.0 - idle / hours))
     return PlanCost(
         table=table,
         horizon_h=inputs.horizon_h,
+        hours=np.broadcast_to(hours, unit_usd.shape),
         unit_usd=unit_usd,
         price=unit_usd * hours,
         capacity=taken.replaced_usd - rent_saved * ~committed,
         demand=beyond_plan * np.where(on_demand, unit_usd, np.nan_to_num(fallback_usd)),
         unmet_gpu_hours=taken.unmet_h @ gpus + beyond_unmet,
-        unused=unused,
-        fees_usd=float(plan["fees_usd"].sum()) if "fees_usd" in plan else 0.0,
+        unused=unit_usd @ idle + rent_saved @ (committed * (1.0 - idle / hours)),
+        fees_usd=0.0,
     )
+
+
+def _together(parts: list[tuple[slice, PlanCost]], inputs: RiskInputs, fees_usd: float) -> PlanCost:
+    """Return the costs of all futures, each over its own paths, as one."""
+    n_paths = inputs.paths.values.shape[1]
+    tables = pd.concat([cost.table for _, cost in parts])
+    table = tables[~tables.index.duplicated()].sort_index()
+    table = table.assign(instance_hours=0.0, idle_hours=0.0)
+    by_offer = {name: np.zeros((n_paths, len(table))) for name in _BY_OFFER}
+    by_path = {name: np.zeros(n_paths) for name in _BY_PATH}
+    for own, cost in parts:
+        at = table.index.get_indexer(cost.table.index)
+        for name, samples in by_offer.items():
+            samples[own, at] = getattr(cost, name)
+        for name, samples in by_path.items():
+            samples[own] = getattr(cost, name)
+        share = (own.stop - own.start) / n_paths
+        for column in ("instance_hours", "idle_hours"):
+            hours = cost.table[column].reindex(table.index, fill_value=0.0)
+            table[column] += share * hours
+    return PlanCost(
+        table=table, horizon_h=inputs.horizon_h, fees_usd=fees_usd, **by_offer, **by_path
+    )
+
+
+_BY_OFFER = ("hours", "unit_usd", "price", "capacity", "demand")
+_BY_PATH = ("unmet_gpu_hours", "unused")
+"""Fields of ``PlanCost`` by path and offer, and by path alone."""

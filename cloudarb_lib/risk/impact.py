@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.risk.cost import PlanCost, RiskInputs, over_share, plan_cost
+from cloudarb_lib.risk.futures import chances
 from cloudarb_lib.risk.scenarios import StressScenario
 from cloudarb_lib.risk.shocks import Effect
 
@@ -72,7 +73,8 @@ def impact_of(scenario: StressScenario, inputs: RiskInputs, plan: pd.DataFrame) 
     availability = np.ones(len(offers))
     demand = 1.0
     cost = 1.0
-    hours = (plan["instances"] * plan["hours"]).groupby(plan["offer_id"]).sum()
+    chance = chances(plan, inputs.futures)
+    hours = (chance * plan["instances"] * plan["hours"]).groupby(plan["offer_id"]).sum()
     spend = hours.reindex(offers.index, fill_value=0.0) * offers["price_usd_per_hour"]
     can_move = (offers["purchase_option"] != "reserved").to_numpy()
     for each in scenario.with_all_added:

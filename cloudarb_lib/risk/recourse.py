@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib import allocate
+from cloudarb_lib.allocate.problem.held import HELD
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.risk.cost import RiskInputs
 from cloudarb_lib.risk.fallbacks import find_fallbacks
+from cloudarb_lib.risk.futures import chances, rows_by_future
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of, struck
 from cloudarb_lib.risk.scenarios import StressScenario
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -26,11 +28,11 @@ matter of chance."""
 
 def cheapest_plan(
     offers: pd.DataFrame,
-    workloads: list[allocate.Workload],
+    demand: allocate.Demand,
     paths: Paths | None,
     *,
     assumptions: Assumptions,
-    hours: float,
+    hours: float | Sequence[float],
     gap: float,
 ) -> pd.DataFrame | None:
     """Return the cheapest plan on offers, without limits of budget or risk.
@@ -39,26 +41,31 @@ def cheapest_plan(
     ----------
     offers : pd.DataFrame
         Table ``offers``.
-    workloads : list of Workload
-        What has to run.
+    demand : Demand
+        What has to run, and what is held for it.
     paths : Paths, optional
         Of the prices of the offers.
     assumptions : Assumptions
         Capacity, hazards and fees.
-    hours : float
-        Horizon of the plan.
+    hours : float or sequence of float
+        Horizon of the plan, or of each of its periods.
     gap : float
         Relative, to which the plan is proven.
 
     Returns
     -------
     pd.DataFrame or None
-        Table ``plan``; None where the offers cannot serve the workloads.
+        Table ``plan``; None where the offers cannot serve the demand.
     """
     limits = allocate.Limits(terms=("1y",))
     try:
         problem = allocate.build_problem(
-            workloads, offers, paths=paths, limits=limits, assumptions=assumptions, hours=hours
+            allocate.what_has_to_run(demand, offers),
+            offers,
+            paths=paths,
+            limits=limits,
+            assumptions=assumptions,
+            hours=hours,
         )
     except ParameterError:  # no offer that fits
         return None
@@ -91,7 +98,7 @@ def replan(
     inputs: RiskInputs,
     scenarios: Iterable[StressScenario],
     plan: pd.DataFrame,
-    workloads: list[allocate.Workload],
+    demand: allocate.Demand,
 ) -> dict[str, pd.DataFrame]:
     """Return by scenario the plan that would be made once it has struck, as far as there is one.
 
@@ -108,16 +115,20 @@ def replan(
     scenarios : iterable of StressScenario
         Those that hit no offer, and whose episode the record lacks, have no plan.
     plan : pd.DataFrame
-        Table ``plan``; its commitments stay paid beside the new plan.
-    workloads : list of Workload
-        What has to run.
+        Table ``plan``; commitments that it buys stay paid beside the new plan.
+    demand : Demand
+        What has to run, and what is held for it: used first, paid for whatever comes. Prices that
+        it agrees are those of ``inputs`` already.
 
     Returns
     -------
     dict[str, pd.DataFrame]
         Tables ``plan`` by the scenario's name.
     """
-    commitments = plan[plan["offer_id"].str.contains("/reserved/")]
+    offer_id = plan["offer_id"].astype(str)
+    bought = plan[offer_id.str.contains("/reserved/") & ~offer_id.str.endswith(HELD)]
+    step_h = inputs.horizon_h / len(inputs.paths.times)
+    hours = allocate.hours_of_periods(demand, inputs.horizon_h, step_h=step_h)
     # without limits of risk nothing but the mean counts
     mean = inputs.paths.values.mean(axis=1, keepdims=True)
     inputs = replace(inputs, paths=replace(inputs.paths, values=mean))
@@ -127,7 +138,7 @@ def replan(
         if impact is None:
             continue
         offers, paths = _choices(inputs, impact)
-        work = [replace(w, amount=w.amount * impact.demand) for w in workloads]
+        work = replace(allocate.scaled(demand, impact.demand), prices=())
         fresh = offers[~offers.get("stale", pd.Series(False, offers.index))]
         for choice in (fresh, offers):
             anew = cheapest_plan(
@@ -135,11 +146,11 @@ def replan(
                 work,
                 paths,
                 assumptions=inputs.assumptions,
-                hours=inputs.horizon_h,
+                hours=hours,
                 gap=GAP,
             )
             if anew is not None:
-                plans[scenario.name] = pd.concat([anew, commitments], ignore_index=True)
+                plans[scenario.name] = pd.concat([anew, bought], ignore_index=True)
                 break
     return plans
 
@@ -164,6 +175,19 @@ def _outcome(
     return np.array([cost.unmet_gpu_hours.mean(), cost.total.mean()])
 
 
+def _taken_up(plan: pd.DataFrame, anew: pd.DataFrame, inputs: RiskInputs) -> pd.Series:
+    """Return by offer how many machines a new plan has beyond those held, as expected."""
+    expected = pd.Series(dtype=float)
+    held_rows = rows_by_future(plan, inputs.futures)
+    new_rows = rows_by_future(anew, inputs.futures)
+    for future, held, new in zip(inputs.futures, held_rows, new_rows, strict=True):
+        before = held.groupby("offer_id")["instances"].sum()
+        now = new.groupby("offer_id")["instances"].sum()
+        more = now.sub(before, fill_value=0.0).clip(lower=0.0)
+        expected = expected.add(future.probability * more, fill_value=0.0)
+    return expected
+
+
 def outcome_of_recourse(
     inputs: RiskInputs, impact: Impact, plan: pd.DataFrame, anew: pd.DataFrame
 ) -> Outcome | None:
@@ -186,8 +210,7 @@ def outcome_of_recourse(
         as much at no more cost.
     """
     shows_at = 0 if plan["period"].any() else impact.shows_at
-    held = plan.groupby("offer_id")["instances"].sum()
-    taken_up = anew.groupby("offer_id")["instances"].sum().sub(held, fill_value=0.0).clip(lower=0.0)
+    taken_up = _taken_up(plan, anew, inputs)
     as_it_shows = impact.as_it_shows()
     price = struck(inputs, as_it_shows).offers.set_index("offer_id")["price_usd_per_hour"]
     double_rent = (taken_up * price[taken_up.index]).sum()
@@ -197,7 +220,8 @@ def outcome_of_recourse(
     believed_anew = _outcome(as_it_shows, inputs, anew, 1.0, after) + move
     believed_held = _outcome(as_it_shows, inputs, plan, impact.demand, after)
     gpus = inputs.offers.set_index("offer_id")["gpu_count"].reindex(anew["offer_id"]).to_numpy()
-    negligible = NEGLIGIBLE_UNMET * np.nansum(anew["instances"] * anew["hours"] * gpus)
+    instance_hours = anew["instances"] * anew["hours"] * chances(anew, inputs.futures)
+    negligible = NEGLIGIBLE_UNMET * np.nansum(instance_hours * gpus)
     for believed in (believed_anew, believed_held):
         if believed[0] < negligible:
             believed[0] = 0.0

@@ -227,10 +227,11 @@ def by_model(
         for model in SIMULATORS:
             units[model] = draw_costs(now, within, horizon_steps, model=model, seed=seed)
     committed_usd = table["price_usd_per_hour"].to_numpy()
-    hours = table["instance_hours"].to_numpy()
     rows = {}
     for name, unit in units.items():
-        samples = np.where(table["committed"], committed_usd, unit) @ hours + cost.fees_usd
+        path = np.arange(len(unit)) * len(cost.hours) // len(unit)  # each future by its chance
+        usd = np.where(table["committed"], committed_usd, unit) * cost.hours[path]
+        samples = usd.sum(axis=1) + cost.fees_usd
         increase = samples - samples.mean()
         rows[name] = (samples.mean(), var(increase).value, cvar(increase).value)
     columns = ["expected_cost_usd", "var_usd", "cvar_usd"]
@@ -300,12 +301,12 @@ def cost_fan(inputs: RiskInputs, plan: pd.DataFrame) -> pd.DataFrame:
     """
     cost = plan_cost(inputs, plan)
     steps = len(inputs.paths.times)
-    hours_a_step = cost.table["instance_hours"].to_numpy() / steps
+    hours_a_step = cost.hours / steps
     values = inputs.paths.select(cost.table.index).values
     committed = cost.table["committed"].to_numpy()
     now_usd = cost.table["price_usd_per_hour"].to_numpy(float)
     values = np.where(committed[:, None, None], now_usd[:, None, None], values)
-    rent = np.einsum("ops,o->ps", values, hours_a_step)
+    rent = np.einsum("ops,po->ps", values, hours_a_step)
     beyond_rent = (cost.total - rent.sum(axis=1)) / steps
     quantiles = np.quantile((rent + beyond_rent[:, None]).cumsum(axis=1), [0.1, 0.5, 0.9], axis=0)
     columns = dict(zip(["p10_usd", "p50_usd", "p90_usd"], quantiles, strict=True))

@@ -23,7 +23,7 @@ def work(amount=8.0, **changes) -> allocate.Workload:
 def load(tmp_path: Path, text: str) -> list[allocate.Workload]:
     file = tmp_path / "demand.yaml"
     file.write_text(text)
-    return allocate.load_workloads(file)
+    return allocate.load_demand(file).workloads
 
 
 def plan_for(

@@ -91,9 +91,9 @@ def _load_demand(name: str) -> None:
     path = locations.find(name)
     if not path.is_file():
         raise ParameterError(f"no demand file {name!r}.", "Give its path from the project's root.")
-    from cloudarb_lib.allocate.demand import load_workloads  # slow to import, so only now
+    from cloudarb_lib.allocate.demand import load_demand  # slow to import, so only now
 
-    load_workloads(path)
+    load_demand(path)
 
 
 def _check_stale(days: dict[str, float]) -> None:

@@ -43,7 +43,7 @@ def looked_back(prices=PRICES, steps=8, record=None):
         stale_after_days=14.0,
     )
     paid, advised = advice.look_back(
-        past, [WORKLOAD], horizon_steps=13, assumptions=load_assumptions(), seed=1
+        past, allocate.Demand([WORKLOAD]), horizon_steps=13, assumptions=load_assumptions(), seed=1
     )
     return paid, advised, record
 

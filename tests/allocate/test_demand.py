@@ -10,12 +10,12 @@ from cloudarb_lib.testing import GOOD, load, work
 
 
 def test_bundled_demand_reads_like_a_sentence():
-    train, serve, batch = allocate.load_workloads(locations.data() / "demand.yaml")
+    train, serve, batch = allocate.load_demand(locations.data() / "demand.yaml").workloads
     assert (train.amount, train.throughput, train.together) == (64.0, {"H100": 1.0}, "region")
     assert (serve.amount, serve.interruptible, serve.regions) == (32.0, False, ("us-*",))
     assert (batch.batch, batch.amount) == (True, 4000)
     assert batch.throughput["H100"] == 2.0
-    assert len(allocate.load_workloads(locations.data() / "demand_marketplace.yaml")) == 3
+    assert len(allocate.load_demand(locations.data() / "demand_marketplace.yaml").workloads) == 3
 
 
 def test_every_key_reads(tmp_path):
@@ -92,12 +92,12 @@ def test_the_options_of_a_workload_are_those_of_the_store():
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ParameterError, match=r"no file .*data/demand\.yaml"):
-        allocate.load_workloads(tmp_path / "none.yaml")
+        allocate.load_demand(tmp_path / "none.yaml")
 
 
 def test_a_folder_is_no_demand_file(tmp_path):
     with pytest.raises(ParameterError, match="not readable"):
-        allocate.load_workloads(tmp_path)
+        allocate.load_demand(tmp_path)
 
 
 def test_where_data_lies_and_how_near_reads(tmp_path):
@@ -109,18 +109,6 @@ def test_where_data_lies_and_how_near_reads(tmp_path):
     )
     assert (w.data_gb, w.data_weekly, w.data_in) == (1500.0, True, "aws/us-east-1")
     assert (w.latency_ms, w.latency_to, w.residency) == (40.0, "gcp/europe-west3", ("EU", "CH"))
-
-
-@pytest.mark.parametrize("more", ["commitments:", "scenarios:"])
-def test_what_a_notebook_would_leave_out_of_its_plan_is_refused(tmp_path, more):
-    entry = {
-        "commitments:": (
-            "  - machine: gcp/us-central1/a3\n    instances: 2\n    usd_per_hour: 3.0\n"
-        ),
-        "scenarios:": "  - scenario: twice\n    probability: 1.0\n    times: {train: 2.0}\n",
-    }[more]
-    with pytest.raises(ParameterError, match="would leave out"):
-        load(tmp_path, f"demand:\n  - workload: train\n    needs: 8 H100\n{more}\n{entry}")
 
 
 def test_a_demand_is_told_with_its_futures_and_commitments():

@@ -4,7 +4,7 @@ import pytest
 
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.testing import GOOD, OFFERS, figures, load
+from cloudarb_lib.testing import GOOD, OFFERS, figures
 
 WHOLE = """demand:
   - workload: a
@@ -91,15 +91,6 @@ def test_a_mistake_is_named_with_its_line(tmp_path, old, new, said):
     assert old in WHOLE
     with pytest.raises(ParameterError, match=said):
         read(tmp_path, WHOLE.replace(old, new, 1))
-
-
-@pytest.mark.parametrize("section", ["quotas", "prices", "teams", "limits", "commitments"])
-def test_what_a_plan_of_workloads_alone_would_leave_out_is_refused(tmp_path, section):
-    start = WHOLE.index(f"\n{section}:") + 1
-    rest = WHOLE[start:].splitlines(keepends=True)
-    mine = rest[:1] + [line for line in rest[1:] if line.startswith("  ")][:1]
-    with pytest.raises(ParameterError, match=f"lists {section}, which this plan would leave out"):
-        load(tmp_path, GOOD + "".join(mine))
 
 
 @pytest.mark.parametrize(

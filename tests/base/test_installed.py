@@ -31,11 +31,11 @@ sys.addaudithook(watch)
 DOCTOR = """
 from pipelines.cli import main
 code = main(["doctor"])
-from cloudarb_lib.allocate import load_workloads
+from cloudarb_lib.allocate import load_demand
 from cloudarb_lib.store import open_snapshot
 with open_snapshot() as snapshot:
     print("snapshot in", snapshot.path.parent)
-print("workloads", len(load_workloads("data/demand.yaml")))
+print("workloads", len(load_demand("data/demand.yaml").workloads))
 ours = {
     name: module.__file__
     for name, module in sys.modules.items()

@@ -72,7 +72,7 @@ def test_the_fallback_is_the_same_machine_on_demand_then_the_cheapest_of_its_mod
 
 def lost_hours_of(*workloads: allocate.Workload) -> risk.PlanCost:
     """AWS spot of workload ``train``, taken away for a tenth of the time."""
-    inputs = risk_inputs(outages=(0.01, 10.0), n=200, workloads=workloads)
+    inputs = risk_inputs(outages=(0.01, 10.0), n=200, demand=allocate.Demand(list(workloads)))
     return risk.plan_cost(inputs, planned({AWS_SPOT: 2.0}))
 
 
@@ -100,10 +100,12 @@ def test_hours_taken_away_are_bought_only_where_their_workload_may_run(allowed, 
 
 def test_what_two_workloads_share_is_replaced_where_both_may_run():
     inputs = risk_inputs(
-        workloads=(
-            trains(providers=("aws",)),
-            replace(trains(regions=("us", "eu")), name="serve"),
-            replace(trains(not_in=("eu",)), name="elsewhere"),
+        demand=allocate.Demand(
+            [
+                trains(providers=("aws",)),
+                replace(trains(regions=("us", "eu")), name="serve"),
+                replace(trains(not_in=("eu",)), name="elsewhere"),
+            ]
         )
     )
     shared = planned({AWS_SPOT: 2.0})

@@ -156,7 +156,8 @@ def test_scenarios_combine_by_multiplying():
     assert table.loc["all", "expected_cost_usd"] == pytest.approx(3.3 * hours, rel=0.01)
 
 
-WORK = [allocate.Workload("train", 16.0, {"H100": 1.0}, interruptible=True)]
+TRAIN = allocate.Workload("train", 16.0, {"H100": 1.0}, interruptible=True)
+WORK = allocate.Demand([TRAIN])
 
 
 def test_recourse_moves_away_from_what_is_short_and_pays_for_the_move():

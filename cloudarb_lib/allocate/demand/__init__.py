@@ -9,13 +9,7 @@ from cloudarb_lib.allocate.demand.facts import (
     Scope,
     Team,
 )
-from cloudarb_lib.allocate.demand.file import (
-    Demand,
-    DemandError,
-    load_demand,
-    load_workloads,
-    with_lines_of,
-)
+from cloudarb_lib.allocate.demand.file import Demand, DemandError, load_demand, with_lines_of
 from cloudarb_lib.allocate.demand.words import demand_table
 from cloudarb_lib.allocate.demand.workload import Workload
 
@@ -32,6 +26,5 @@ __all__ = [
     "Workload",
     "demand_table",
     "load_demand",
-    "load_workloads",
     "with_lines_of",
 ]

@@ -26,7 +26,6 @@ from cloudarb_lib.base.yaml_files import read_yaml
 
 OURS = "data/demand*.yaml"
 """The demand files that come with the program."""
-_BEYOND_WORKLOADS = ("commitments", "scenarios", "quotas", "prices", "teams", "limits")
 
 
 class DemandError(ParameterError):
@@ -171,28 +170,3 @@ def _position(entries: object, entry: str | int) -> int:
     listed = entries if isinstance(entries, list) else []
     named = [i for i, e in enumerate(listed) if isinstance(e, dict) and entry in e.values()]
     return named[0] if named else 0
-
-
-def load_workloads(path: str | Path) -> list[Workload]:
-    """Return the workloads of a demand file.
-
-    Parameters
-    ----------
-    path
-        As of ``load_demand``.
-
-    Raises
-    ------
-    ParameterError
-        As ``load_demand``, and where it also lists what only ``load_demand`` and the command
-        ``cloudarb allocate`` take into account.
-    """
-    demand = load_demand(path)
-    without = Demand(demand.workloads)
-    more = [name for name in _BEYOND_WORKLOADS if getattr(demand, name) != getattr(without, name)]
-    if more:
-        raise ParameterError(
-            f"{path} lists {' and '.join(more)}, which this plan would leave out.",
-            "Use cloudarb allocate, or name a demand file without them.",
-        )
-    return demand.workloads

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cloudarb_lib.allocate.demand import Demand, DemandError, Workload
 from cloudarb_lib.allocate.problem import place
-from cloudarb_lib.allocate.problem.held import held_offer
+from cloudarb_lib.allocate.problem.held import with_held
 from cloudarb_lib.allocate.problem.model import Limits
 from cloudarb_lib.allocate.problem.scope import lies_in, matches
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
@@ -79,13 +79,11 @@ def eligible_offers(
     may_be_bought = offers["term"].isin(("", *limits.terms))
     if not may_be_bought.any():  # who offers commitments alone asks for them
         may_be_bought |= True
-    held = [
-        held_offer(commitment, offers, number=number)
-        for number, commitment in enumerate(demand.commitments)
-    ]
     has_gpus = offers["gpu_count"].to_numpy(float) > 0
-    offers = offers[has_gpus & may_be_bought].assign(held=np.nan)
-    offers = pd.concat([offers, *held], ignore_index=True)
+    with_contracts = with_held(demand, offers)
+    is_kept = np.ones(len(with_contracts), bool)
+    is_kept[: len(offers)] = has_gpus & may_be_bought
+    offers = with_contracts[is_kept].reset_index(drop=True)
     if not len(offers):
         raise ParameterError("no GPU offer to choose from.", "Check as_of and stale_after_days.")
     fitting = [np.flatnonzero(fits(w, offers, assumptions)) for w in demand.workloads]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import Commitment, DemandError
+from cloudarb_lib.allocate.demand import Commitment, Demand, DemandError
 from cloudarb_lib.base.errors import did_you_mean
 from cloudarb_lib.market.places import machines, regions
 
@@ -67,6 +67,36 @@ def held_offer(commitment: Commitment, offers: pd.DataFrame, *, number: int) -> 
     }
     row.pop("observed_at", None)  # its price is that of a contract, which nobody observes
     return offers.iloc[:0].reindex([0]).assign(**row)
+
+
+def with_held(demand: Demand, offers: pd.DataFrame) -> pd.DataFrame:
+    """Return the offers, and behind them those that stand for the commitments of a demand.
+
+    Parameters
+    ----------
+    demand
+        What is held; each has its contract's price.
+    offers
+        Table ``offers``.
+
+    Returns
+    -------
+    pd.DataFrame
+        With ``held``, machines of a commitment; NaN of other offers.
+
+    Raises
+    ------
+    DemandError
+        As ``held_offer``.
+    """
+    held = [
+        held_offer(commitment, offers, number=number)
+        for number, commitment in enumerate(demand.commitments)
+    ]
+    together = pd.concat([offers.assign(held=np.nan), *held], ignore_index=True)
+    if "stale" in offers:  # a contract's price does not age
+        together["stale"] = together["stale"].eq(True)
+    return together
 
 
 def without_price(commitments: tuple[Commitment, ...], offers: pd.DataFrame) -> list[str]:

@@ -56,6 +56,26 @@ def hours_of_periods(
     return np.diff(np.minimum(np.r_[0.0, steps * step_h], hours)).tolist()
 
 
+def future_of_path(probabilities: np.ndarray, n_paths: int) -> np.ndarray:
+    """Return to which future each sample path belongs: as many to each as its probability says.
+
+    Parameters
+    ----------
+    probabilities
+        Of the futures, shape (futures,); they add up to 1.
+    n_paths
+        1 or more.
+
+    Returns
+    -------
+    np.ndarray
+        Number of a future, rising, shape (n_paths,).
+    """
+    share_of_paths = (np.arange(n_paths) + 0.5) / n_paths
+    last = len(probabilities) - 1
+    return np.searchsorted(np.cumsum(probabilities)[:last], share_of_paths)
+
+
 @dataclass(frozen=True)
 class Case:
     """One period in one future: what is decided there."""

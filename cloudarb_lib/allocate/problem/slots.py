@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.problem.eligible import EligibleOffers
-from cloudarb_lib.allocate.problem.horizon import Horizon
+from cloudarb_lib.allocate.problem.horizon import Horizon, future_of_path
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -140,8 +140,7 @@ def slot_prices(offers: EligibleOffers, paths: Paths | None, horizon: Horizon) -
         steps = paths.values[position[has_paths]][:, :, period_of_step == period]
         price[:, period, has_paths] = steps.mean(axis=2).T
     price = price.reshape(n_paths, -1)
-    share_of_paths = (np.arange(n_paths) + 0.5) / n_paths
-    future = np.searchsorted(np.cumsum(probabilities), share_of_paths)
+    future = future_of_path(probabilities, n_paths)
     is_own = future[:, None] == np.repeat(np.arange(len(probabilities)), price.shape[1])
     missing = int((~has_paths & ~offers.is_held).sum())
     note = f"{missing} offers have no price paths and keep today's price."
