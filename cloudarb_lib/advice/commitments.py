@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cloudarb_lib import allocate
 from cloudarb_lib.advice import commit
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 
@@ -32,15 +33,16 @@ def commitments_for(plan: pd.DataFrame, offers: pd.DataFrame, *, weeks: float) -
         pay; NaN: never), saving_usd_per_week (of all of them, while needed), and pays: whether it
         does within ``weeks``.
     """
-    held = plan[plan["period"] == plan["period"].min()].groupby("offer_id")["instances"].sum()
+    first = allocate.first_rows(plan)
+    held = first.groupby("offer_id")["instances"].sum()
     rented = offers[offers["offer_id"].isin(held.index)]
     rows = []
     for offer in rented[rented["purchase_option"] == "on_demand"].itertuples():
         alike = (offers[_MACHINE] == [getattr(offer, part) for part in _MACHINE]).all(axis=1)
         of_machine = offers[alike & offers["purchase_option"].isin(["on_demand", "reserved"])]
-        own = {"offer_id": str(offer.offer_id), "instances": held[offer.offer_id]}
+        own = {"offer_id": str(offer.offer_id), "instances": held[str(offer.offer_id)]}
         own["on_demand_usd_per_hour"] = offer.price_usd_per_hour
-        rows += [{**own, **term} for term in _terms(of_machine, weeks, held[offer.offer_id])]
+        rows += [{**own, **term} for term in _terms(of_machine, weeks, own["instances"])]
     columns = ["offer_id", "instances", "term", "on_demand_usd_per_hour", "committed_usd_per_hour"]
     columns += ["break_even_weeks", "saving_usd_per_week", "pays"]
     return pd.DataFrame(rows, columns=columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cloudarb_lib import allocate
 from cloudarb_lib.base.wording import dollars, percent
 from cloudarb_lib.market.explore import offer_in_words
 from cloudarb_lib.risk.outages import every_in_words
@@ -52,7 +53,7 @@ def headline(
     none = float("nan")
     expected_usd = total["expected_cost", none]
     by_hazard = hazards.set_index("hazard")["expected_cost_usd"]
-    first = plan[plan["period"] == plan["period"].min()]
+    first = allocate.first_rows(plan)
     age = as_of - plan["observed_at"].min()
     how_often = every_in_words(STRESSED, assumptions)
     figures = [
@@ -75,18 +76,21 @@ def rented_in_words(plan: pd.DataFrame, most: int = _MOST_NAMED) -> str:
     Parameters
     ----------
     plan
-        Table ``plan``; its first period counts.
+        Table ``plan``; its first rows count.
     most
         Offers that are named.
     """
-    first = plan[(plan["period"] == plan["period"].min()) & (plan["instances"] > 0)]
+    first = allocate.first_rows(plan)
+    first = first[first["instances"] > 0]
     by_offer = first.groupby("offer_id", observed=True)[["instances", "expected_cost_usd"]].sum()
     held = by_offer.sort_values("expected_cost_usd", ascending=False)["instances"]
     parts = [f"{n:,.4g} x {offer_in_words(str(offer))}" for offer, n in held[:most].items()]
     others = held[most:].sum()
     if others:
         parts.append(f"{others:,.4g} more machines")
-    return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
+    in_words = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
+    scenario = "" if "scenario" not in first else first["scenario"].fillna("").max()
+    return f"{in_words} (if it comes as {scenario})" if scenario else in_words
 
 
 def in_short(figures: pd.DataFrame, plan: pd.DataFrame, *, weeks: float) -> str:

@@ -70,8 +70,7 @@ def look_back(
     what is left of their terms at the end is paid in the last step.
 
     Whatever is held (``commitments`` of the demand) is used first by every policy and paid for in
-    every hour. The need of a step is the mean over periods, without the scenarios of what may
-    come, since what has gone by was known.
+    every hour. The need is that of the first period, without the scenarios of what may come.
 
     A policy that no offer can serve, or that is no choice (a marketplace sells no commitments, and
     only on demand), is left out. Hours in which an offer of the plan was withdrawn, or in which
@@ -99,7 +98,8 @@ def look_back(
         Where nothing replaces an offer that was withdrawn.
     """
     *starts, end = past
-    step = _Step(_as_needed(demand), assumptions, end.as_of - starts[-1].as_of, horizon_steps)
+    demand = allocate.as_it_is_now(demand)
+    step = _Step(demand, assumptions, end.as_of - starts[-1].as_of, horizon_steps)
     came = _panel(end, end, step, how="mean")
     if not len(came.times) or came.times[0] > starts[0].as_of:
         what = f"the record does not reach back {len(starts)} steps of {step.length}"
@@ -126,8 +126,9 @@ def look_back(
             what = f"no offer could serve the demand on {market.as_of:%Y-%m-%d}."
             raise ParameterError(what, "Look back on fewer steps.")
         plans.setdefault("stay put", plans["advice"])
-        came_usd = hourly.loc[market.as_of + step.length]
-        cost = pd.concat([came_usd, held["price_usd_per_hour"]]).rename(came_usd.name)
+        step_end = market.as_of + step.length
+        cost = pd.concat([pd.Series(hourly.loc[step_end]), held["price_usd_per_hour"]])
+        cost.name = step_end
         for policy, plan in plans.items():
             paid = _paid(plan, before.get(policy, plan), cost, machines, step)
             rows.append({"policy": policy, "period_utc": market.as_of} | paid)
@@ -135,15 +136,6 @@ def look_back(
     for row in rows[-len(plans) :]:  # of the last step, one a policy
         row["cost_usd"] += _owed_usd(plans[row["policy"]], cost, end.as_of - starts[0].as_of)
     return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
-
-
-def _as_needed(demand: allocate.Demand) -> allocate.Demand:
-    """Return a demand of one period and one future: needs told by period at their mean."""
-    workloads = [
-        replace(w, amounts=(), amount=float(np.mean(w.amounts))) if w.amounts else w
-        for w in demand.workloads
-    ]
-    return replace(demand, workloads=workloads, scenarios=())
 
 
 def _as_agreed(came: Panel, demand: allocate.Demand) -> Panel:

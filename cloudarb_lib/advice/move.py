@@ -71,6 +71,12 @@ def move_or_stay(
 
     Parameters
     ----------
+    demand
+        What has to run; the need is that of its first period, without scenarios of what may come.
+    market
+        Offers of the day.
+    assumptions
+        Capacity, hazards, and what moving takes.
     weeks
         Over which a move must pay back.
 
@@ -86,6 +92,7 @@ def move_or_stay(
             "nothing runs now: the demand has no 'current'.",
             "List offers and instances under current, or name the folder of the last plan.",
         )
+    demand = allocate.as_it_is_now(demand)
     gone = no_longer_offered(demand, market)
     hours = weeks * HOURS_PER_WEEK
     problem = allocate.build_problem(

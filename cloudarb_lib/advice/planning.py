@@ -78,6 +78,7 @@ def risk_inputs(
         ``horizon_h``, in hours, and ``seed``, of the outages.
     """
     offers, agreed = allocate.agreed_prices(demand, market.with_stale().offers, paths)
+    assert agreed is not None  # since paths are given
     offers = allocate.with_held(demand, offers)
     rented = offers[offers["offer_id"].isin(plan["offer_id"])]
     today_usd = rented.set_index("offer_id")["price_usd_per_hour"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cloudarb_lib import allocate
 from cloudarb_lib.advice.move import MoveAdvice
 from cloudarb_lib.base.wording import dollars, last_day
 from cloudarb_lib.market.explore import offer_in_words
@@ -43,7 +44,8 @@ def first_steps(plan: pd.DataFrame, runners_up: pd.DataFrame, *, again: pd.Times
     again
         End of the day of the next look.
     """
-    first = plan[(plan["period"] == plan["period"].min()) & (plan["instances"] > 0)]
+    first = allocate.first_rows(plan)
+    first = first[first["instances"] > 0]
     by_cost = first.sort_values("expected_cost_usd", ascending=False)
     fixed = by_cost[by_cost["purchase_option"] == "on_demand"]
     spot = by_cost[by_cost["purchase_option"] == "spot"]

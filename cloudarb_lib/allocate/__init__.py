@@ -17,8 +17,8 @@ from cloudarb_lib.allocate.demand import (
 )
 from cloudarb_lib.allocate.explain import binding, runners_up, summary
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
-from cloudarb_lib.allocate.needs import scaled, what_has_to_run
-from cloudarb_lib.allocate.plan import Plan, changes, counts_of, is_idle
+from cloudarb_lib.allocate.needs import as_it_is_now, scaled, what_has_to_run
+from cloudarb_lib.allocate.plan import Plan, changes, counts_of, first_rows, is_idle
 from cloudarb_lib.allocate.priority import by_priority, left_undone
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.build import build_problem

@@ -25,10 +25,11 @@ def what_has_to_run(demand: Demand, offers: pd.DataFrame) -> Demand:
     offers
         Table ``offers`` to choose from; quotas and prices of others are left out.
     """
+    stated = demand.limits
     teams = [replace(team, budget_usd=None, budget_weekly=False) for team in demand.teams]
     return replace(
         demand,
-        limits=LimitFigures(),
+        limits=LimitFigures(terms=stated.terms, hazard=stated.hazard),
         current=(),
         teams=tuple(teams),
         quotas=_naming(demand.quotas, offers),
@@ -46,6 +47,29 @@ def _naming(entries: Sequence[_Entry], offers: pd.DataFrame) -> tuple[_Entry, ..
             continue
         kept.append(entry)
     return tuple(kept)
+
+
+def as_it_is_now(demand: Demand) -> Demand:
+    """Return a demand of one period and one future: the needs of its first period.
+
+    Parameters
+    ----------
+    demand
+        Work that its first period does not need is left out, and so is what runs now for it.
+
+    Raises
+    ------
+    ParameterError
+        Where its first period needs nothing.
+    """
+    workloads = [
+        replace(w, amount=w.amounts[0], amounts=()) if w.amounts else w
+        for w in demand.workloads
+        if not w.amounts or w.amounts[0]
+    ]
+    names = {w.name for w in workloads}
+    current = tuple(placement for placement in demand.current if placement.workload in names)
+    return replace(demand, workloads=workloads, scenarios=(), current=current)
 
 
 def scaled(demand: Demand, factor: float) -> Demand:

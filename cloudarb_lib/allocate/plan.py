@@ -209,3 +209,18 @@ def is_idle(table: pd.DataFrame) -> pd.Series:
     scenario = table["scenario"].fillna("").astype(str)
     label = IDLE + (" in " + scenario).where(scenario != "", "")
     return table["workload"].astype(str) == label
+
+
+def first_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what a plan holds first: its first period, in one scenario (the first by name).
+
+    Parameters
+    ----------
+    table
+        Table ``plan``.
+    """
+    first = table[table["period"] == table["period"].min()]
+    if "scenario" not in first:
+        return first
+    scenario = first["scenario"].fillna("").astype(str)
+    return first[scenario == scenario.min()]

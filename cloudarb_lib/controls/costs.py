@@ -18,8 +18,9 @@ import plotly.graph_objects as go
 from cloudarb_lib.base.measures import var_and_cvar
 from cloudarb_lib.controls import form
 from cloudarb_lib.plots.risk import cost_histogram
-from cloudarb_lib.risk.cost import PlanCost, RiskInputs
+from cloudarb_lib.risk.cost import PlanCost
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of
+from cloudarb_lib.risk.inputs import RiskInputs
 from cloudarb_lib.risk.scenarios import StressScenario
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, HazardPreset
 

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from cloudarb_lib.allocate.plan import is_idle
+from cloudarb_lib.allocate.plan import first_rows, is_idle
 from cloudarb_lib.market.explore import offer_in_words, provider_name
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, nothing
 
@@ -76,8 +76,7 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     plan
         Table ``plan``; its first period is drawn, in its first scenario.
     """
-    period = plan["period"] == plan["period"].min()
-    first = plan[period & (plan["scenario"] == plan["scenario"].min())]
+    first = first_rows(plan)
     keys = [_place(first).rename("row"), "workload", "option", "gpu_model"]
     gpus = _plain(first).groupby(keys)["gpus"].sum().reset_index(name="value")
     gpus["label"] = gpus["value"].map("{:g} ".format) + gpus["gpu_model"]

@@ -11,8 +11,9 @@ from cloudarb_lib.risk.correlation import (
     regimes,
     rolling,
 )
-from cloudarb_lib.risk.cost import PlanCost, RiskInputs, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, plan_cost
 from cloudarb_lib.risk.fallbacks import find_fallbacks
+from cloudarb_lib.risk.inputs import RiskInputs
 from cloudarb_lib.risk.measures import component_cvar, component_var, cvar, probability_over, var
 from cloudarb_lib.risk.outages import every_in_words, hazards
 from cloudarb_lib.risk.recourse import cheapest_plan, replan

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.risk.cost import PlanCost, RiskInputs, over_share, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, over_share, plan_cost
 from cloudarb_lib.risk.futures import chances
+from cloudarb_lib.risk.inputs import RiskInputs
 from cloudarb_lib.risk.scenarios import StressScenario
 from cloudarb_lib.risk.shocks import Effect
 

@@ -9,8 +9,8 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.risk.cost import RiskInputs
 from cloudarb_lib.risk.impact import cost_under, impact_of
+from cloudarb_lib.risk.inputs import RiskInputs
 from cloudarb_lib.risk.measures import cvar
 from cloudarb_lib.risk.scenarios import StressScenario
 from cloudarb_lib.tables.validation import validate

@@ -10,7 +10,8 @@ import pandas as pd
 
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk import measures
-from cloudarb_lib.risk.cost import PlanCost, RiskInputs, over_share, plan_cost
+from cloudarb_lib.risk.cost import PlanCost, over_share, plan_cost
+from cloudarb_lib.risk.inputs import RiskInputs
 from cloudarb_lib.risk.measures import Estimate, cvar, liquidity, mean, probability_over, var
 from cloudarb_lib.risk.returns import LEAST_STEPS
 from cloudarb_lib.risk.simulate import SIMULATORS, draw_costs
@@ -220,8 +221,8 @@ def by_model(
         95 %). A record too short for 12 windows of the horizon leaves these paths alone.
     """
     table = cost.table
-    now = last.frame().reindex(last.times)[table.index].to_numpy()
-    within = mean.frame().reindex(last.times)[table.index].to_numpy()
+    now = _prices_of(table, last, last.times)
+    within = _prices_of(table, mean, last.times)
     units = {"these paths": cost.unit_usd}
     if len(now) >= horizon_steps + LEAST_STEPS:
         for model in SIMULATORS:
@@ -236,6 +237,13 @@ def by_model(
         rows[name] = (samples.mean(), var(increase).value, cvar(increase).value)
     columns = ["expected_cost_usd", "var_usd", "cvar_usd"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("model")
+
+
+def _prices_of(table: pd.DataFrame, panel: Panel, times: pd.DatetimeIndex) -> np.ndarray:
+    """Return prices of the offers of a cost; what is held, and has none on record, stays."""
+    prices = panel.frame().reindex(index=times, columns=table.index)
+    is_held = ~table.index.isin(panel.offers.index)
+    return prices.fillna(table.loc[is_held, "price_usd_per_hour"]).to_numpy()
 
 
 def by_hazard(

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.records import NotNegative, Number, Positive, record
 from cloudarb_lib.base.units import parse_as_of
-from cloudarb_lib.risk.cost import RiskInputs
+from cloudarb_lib.risk.inputs import RiskInputs
 
 Day = Annotated[str, BeforeValidator(str)]
 """YAML reads a day as a date."""

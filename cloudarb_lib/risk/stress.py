@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from cloudarb_lib.risk.cost import RiskInputs
 from cloudarb_lib.risk.impact import cost_under, impact_of
+from cloudarb_lib.risk.inputs import RiskInputs
 from cloudarb_lib.risk.measures import cvar, probability_over, var
 from cloudarb_lib.risk.recourse import Outcome, outcome_of_recourse
 from cloudarb_lib.risk.scenarios import StressScenario
