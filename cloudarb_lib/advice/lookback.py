@@ -14,7 +14,7 @@ from cloudarb_lib.advice.commit import TERM_WEEKS
 from cloudarb_lib.advice.planning import accepted_models
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.progress import progress
-from cloudarb_lib.base.types import Panel, Paths
+from cloudarb_lib.base.types import STATES, Panel, Paths
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 from cloudarb_lib.market import Market
 from cloudarb_lib.market.offers import fresh
@@ -104,16 +104,14 @@ def look_back(
     if not len(came.times) or came.times[0] > starts[0].as_of:
         what = f"the record does not reach back {len(starts)} steps of {step.length}"
         raise ParameterError(f"{what} from {end.as_of:%Y-%m-%d}.", "Look back on fewer steps.")
-    learn_from = starts[0].as_of - LEARN_STEPS * step.length
     forecasts = forecast.forecast_panels(
-        [_panel(market, end, step, start=learn_from) for market in starts],
+        _learned_from(starts, end, step),
         horizon_steps=horizon_steps,
         n_paths=LOOKBACK_PATHS,
         seed=seed,
     )
-    hourly = _hourly_cost(_as_agreed(came, demand), _lost_share(assumptions))
-    held = _held(demand, end)
-    machines = pd.concat([came.offers, held]) if len(held) else came.offers
+    came = _with_held(_as_agreed(came, demand), demand, end)
+    hourly = _hourly_cost(came, _lost_share(assumptions))
     plans: Plans = {}
     rows: list[dict[str, Any]] = []
     advised: list[pd.DataFrame] = []
@@ -126,16 +124,20 @@ def look_back(
             what = f"no offer could serve the demand on {market.as_of:%Y-%m-%d}."
             raise ParameterError(what, "Look back on fewer steps.")
         plans.setdefault("stay put", plans["advice"])
-        step_end = market.as_of + step.length
-        cost = pd.concat([pd.Series(hourly.loc[step_end]), held["price_usd_per_hour"]])
-        cost.name = step_end
+        cost = pd.Series(hourly.loc[market.as_of + step.length])
         for policy, plan in plans.items():
-            paid = _paid(plan, before.get(policy, plan), cost, machines, step)
+            paid = _paid(plan, before.get(policy, plan), cost, came.offers, step)
             rows.append({"policy": policy, "period_utc": market.as_of} | paid)
         advised.append(plans["advice"].assign(period_utc=market.as_of))
     for row in rows[-len(plans) :]:  # of the last step, one a policy
         row["cost_usd"] += _owed_usd(plans[row["policy"]], cost, end.as_of - starts[0].as_of)
     return pd.DataFrame(rows), pd.concat(advised, ignore_index=True)
+
+
+def _learned_from(starts: Sequence[Market], end: Market, step: _Step) -> list[Panel]:
+    """Return the panels that the forecasts of a look-back learn from."""
+    learn_from = starts[0].as_of - LEARN_STEPS * step.length
+    return [_panel(market, end, step, start=learn_from) for market in starts]
 
 
 def _as_agreed(came: Panel, demand: allocate.Demand) -> Panel:
@@ -149,10 +151,20 @@ def _as_agreed(came: Panel, demand: allocate.Demand) -> Panel:
     return replace(came, price=agreed)
 
 
-def _held(demand: allocate.Demand, market: Market) -> pd.DataFrame:
-    """Return what stands for the commitments of a demand, by offer_id."""
+def _with_held(came: Panel, demand: allocate.Demand, market: Market) -> Panel:
+    """Return the panel with what is held beside it, always there at its contract's price."""
     offers = allocate.with_held(demand, market.offers)
-    return offers[offers["held"].notna()].set_index("offer_id")
+    held = offers[offers["held"].notna()].set_index("offer_id")
+    if held.empty:
+        return came
+    price = np.tile(held["price_usd_per_hour"].to_numpy(float), (len(came.times), 1))
+    return replace(
+        came,
+        offers=pd.concat([came.offers, held.reindex(columns=came.offers.columns)]),
+        price=np.hstack([came.price, price]),
+        available=np.hstack([came.available, np.ones_like(price)]),
+        state=np.hstack([came.state, np.full(price.shape, STATES.index("unchanged"))]),
+    )
 
 
 def _panel(

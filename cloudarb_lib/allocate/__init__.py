@@ -1,6 +1,7 @@
 """Which offers serve which workloads: the best plan under limits, proven and explained."""
 
 from cloudarb_lib.allocate.check import check
+from cloudarb_lib.allocate.committed import commitment_tables, cost_of_not_knowing, coverage, ladder
 from cloudarb_lib.allocate.demand import (
     Commitment,
     Demand,

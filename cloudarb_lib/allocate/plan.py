@@ -66,11 +66,11 @@ class Plan:
     @property
     def verdict(self) -> Verdict:
         """What ``check`` says of the plan."""
-        return check(self.problem, self._units)
+        return check(self.problem, self.units)
 
     @property
-    def _units(self) -> np.ndarray:
-        """The counts; SolveError where there are none."""
+    def units(self) -> np.ndarray:
+        """The counts of the assignments; SolveError where there are none."""
         if self.counts is not None:
             return self.counts
         if self.status == "infeasible":
@@ -100,7 +100,7 @@ class Plan:
     @property
     def table(self) -> pd.DataFrame:
         """The plan as table ``plan``, with provider, region, GPUs and scenario of the demand."""
-        units = self._units
+        units = self.units
         at = np.flatnonzero(units)
         sure_usd = self.problem.assignments["sure_usd"].to_numpy(float)
         fees = units * sure_usd + self._fees_usd()
@@ -122,7 +122,7 @@ class Plan:
 
         Fees of a site are shared by rent, charges by what each assignment adds to the sum.
         """
-        units = self._units
+        units = self.units
         problem = self.problem
         cost = units * problem.unit_cost
         site = problem.site_of

@@ -168,6 +168,7 @@ def _explain(
     tables = {"plan_summary": library.summary(plan)}
     safety = ""
     if plan.status != "interrupted":
+        tables |= library.commitment_tables(plan, quiet)
         tables["plan_runners_up"] = library.runners_up(plan)
         safety = _price_of_safety(plan, options.var, quiet)
         if options.frontier:

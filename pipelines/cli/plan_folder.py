@@ -17,6 +17,8 @@ _OF_AN_EARLIER_PLAN = (
     "tables/plan.parquet",
     "tables/plan_summary.parquet",
     "tables/plan_runners_up.parquet",
+    "tables/commitment_*.parquet",
+    "tables/cost_of_not_knowing.parquet",
     "tables/frontier_*.parquet",
     "tables/assumptions.parquet",
     "tables/offer_states.parquet",

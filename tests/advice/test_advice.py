@@ -1,5 +1,7 @@
 """The look-back sees only the past, and pays what the prices that came ask for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,7 +36,7 @@ WORKLOAD = allocate.Workload(
 )
 
 
-def looked_back(prices=PRICES, steps=8, record=None):
+def looked_back(prices=PRICES, steps=8, record=None, demand=None):
     record = record or Record(prices)
     past = read_markets(
         record,
@@ -43,7 +45,11 @@ def looked_back(prices=PRICES, steps=8, record=None):
         stale_after_days=14.0,
     )
     paid, advised = advice.look_back(
-        past, allocate.Demand([WORKLOAD]), horizon_steps=13, assumptions=load_assumptions(), seed=1
+        past,
+        demand or allocate.Demand([WORKLOAD]),
+        horizon_steps=13,
+        assumptions=load_assumptions(),
+        seed=1,
     )
     return paid, advised, record
 
@@ -86,6 +92,32 @@ def test_each_policy_pays_what_came(result):
     assert now[2] == pytest.approx(stay[0] * spot_usd(11) / spot_usd(10) + move)
     assert now[3] == pytest.approx(stay[0] * spot_usd(11) / spot_usd(10))
     assert paid.loc[paid["policy"] == "cheapest now", "moves"].tolist() == [0, 0, 16, 0, 0, 0, 0, 0]
+
+
+def paid_on_demand(demand) -> tuple[np.ndarray, pd.DataFrame]:
+    """What policy ``all on-demand`` pays in each of two steps, without the fee, and the advice."""
+    paid, advised, _ = looked_back(steps=2, demand=demand)
+    usd = paid.loc[paid["policy"] == "all on-demand", "cost_usd"].to_numpy()
+    return usd - load_assumptions().get("site_fee_usd_per_week"), advised
+
+
+def test_what_is_held_is_paid_in_every_hour_and_the_rest_at_prices_agreed():
+    machine = "gcp/us-a/" + Record(PRICES).rows["instance_type"].iloc[0]
+    surge = {"train": 4.0}
+    demand = allocate.Demand(
+        [WORKLOAD],  # two machines
+        commitments=(allocate.Commitment(machine, 1, 30.0),),
+        scenarios=(allocate.DemandScenario("b", 0.5), allocate.DemandScenario("s", 0.5, surge)),
+        prices=(allocate.Price(option=("on_demand",), discount=0.25),),
+        quotas=(allocate.Quota(gpu=("not there",), gpus=1.0),),
+    )
+    usd, advised = paid_on_demand(demand)
+    assert usd == pytest.approx((30 + 0.75 * 80) * 168)
+    held = advised[advised["offer_id"].str.endswith(allocate.HELD)]
+    assert held["instances"].tolist() == [1.0, 1.0]
+    idle = replace(demand, commitments=(allocate.Commitment(machine, 3, 30.0),))
+    usd, _ = paid_on_demand(idle)
+    assert usd == pytest.approx(3 * 30 * 168)
 
 
 def test_a_record_that_has_gone_stale_takes_no_part():
