@@ -56,7 +56,7 @@ def ladder(plan: Plan) -> pd.DataFrame:
     pd.DataFrame
         A row per offer: ``offer_id``, ``term``, ``instances`` and ``gpus`` (held in every period
         and scenario), ``paid_usd`` (over the plan, used or not), ``use_share`` (of the hours paid,
-        expected at work), ``idle_usd`` (paid for the others), ``usd_per_gpu_hour``,
+        expected at work), ``idle_usd`` (paid for the others), ``committed_usd_per_gpu_hour``,
         ``on_demand_usd_per_gpu_hour`` (the cheapest of that GPU model that the demand may use; NaN:
         none) and ``break_even_share`` (the use from which on the commitment is the cheaper one).
     """
@@ -71,10 +71,12 @@ def ladder(plan: Plan) -> pd.DataFrame:
     table["term"] = table.index.str.rsplit("/", n=1).str[-1]
     table["use_share"] = table["used_gpu_hours"] / table["paid_gpu_hours"]
     table["idle_usd"] = table["paid_usd"] * (1 - table["use_share"])
-    table["usd_per_gpu_hour"] = table["paid_usd"] / table["paid_gpu_hours"]
+    table["committed_usd_per_gpu_hour"] = table["paid_usd"] / table["paid_gpu_hours"]
     cheapest = _on_demand_usd_per_gpu_hour(plan.problem)
     table["on_demand_usd_per_gpu_hour"] = by_offer["gpu_model"].first().map(cheapest)
-    table["break_even_share"] = table["usd_per_gpu_hour"] / table["on_demand_usd_per_gpu_hour"]
+    table["break_even_share"] = (
+        table["committed_usd_per_gpu_hour"] / table["on_demand_usd_per_gpu_hour"]
+    )
     ordered = table.reset_index().sort_values(["term", "paid_usd"], ascending=False)
     return ordered[_LADDER].reset_index(drop=True)
 
@@ -87,7 +89,7 @@ _LADDER = [
     "paid_usd",
     "use_share",
     "idle_usd",
-    "usd_per_gpu_hour",
+    "committed_usd_per_gpu_hour",
     "on_demand_usd_per_gpu_hour",
     "break_even_share",
 ]

@@ -84,7 +84,6 @@ def test_tables_of_risk_and_stress_come_out_of_it(run):
     assert held.groupby("scenario")["instances"].sum().to_dict() == {"base": 3, "surge": 3}
     stressed = risk.stress(inputs, [more], plan, replanned=anew, budget_usd=1e6)
     assert (stressed["recourse_loss_usd"] <= stressed["loss_usd"]).all()
-    assert len(risk.reverse_stress(inputs, plan, budget_usd=1e6))
 
 
 def test_the_summary_says_what_is_held_first_and_in_which_scenario(run):

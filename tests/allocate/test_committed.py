@@ -71,7 +71,7 @@ def test_the_ladder_tells_use_idle_hours_and_break_even():
     assert (rung["instances"], rung["gpus"], rung["paid_usd"]) == (2, 16, 2 * 20 * 168)
     assert rung["use_share"] == pytest.approx(0.7 * 0.5 + 0.3)
     assert rung["idle_usd"] == pytest.approx(0.7 * 20 * 168)
-    assert rung["usd_per_gpu_hour"] == pytest.approx(20 / 8)
+    assert rung["committed_usd_per_gpu_hour"] == pytest.approx(20 / 8)
     assert rung["on_demand_usd_per_gpu_hour"] == pytest.approx(80 / 8)
     assert rung["break_even_share"] == pytest.approx(0.25)
     assert table.index.tolist() == ["held"]  # a third machine, needed in 0.3, pays at 0.375
