@@ -15,12 +15,12 @@ from cloudarb_lib.base import locations
 from pipelines.exit_codes import STOPPED
 from pipelines.run.config import RunConfig
 from pipelines.run.files import scrub, write_json, write_text
-from pipelines.run.notebook import OWNER
+from pipelines.run.owner import OWNER, this_process
 from pipelines.run.stages import STAGES
 
 _SNAKEFILE = Path(__file__).with_name("Snakefile")
-_END_S = 10
-"""Seconds that the graph has to end by itself before it is killed."""
+END_S = 10
+"""Seconds that the graph has to end by itself before it is asked, and then made, to end at once."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def carry_out(folders: RunFolders, lock: int, cores: int) -> GraphEnd:
             _command(folders.state, cores),
             cwd=folders.state,
             stderr=out,
-            env={**os.environ, OWNER: str(os.getpid())},
+            env={**os.environ, OWNER: this_process()},
             pass_fds=[lock],
             start_new_session=True,
         )
@@ -136,8 +136,12 @@ def _command(state: Path, cores: int) -> list[str]:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of the process group, first by a request, then by force."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    """End what is left of the process group, first by a request, then by force.
+
+    SIGTERM ends what runs here. Snakemake then waits for jobs of a batch queue, which did not get
+    it, and cancels them on SIGINT.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, number)
-            process.wait(_END_S)
+            process.wait(END_S)

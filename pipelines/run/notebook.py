@@ -33,9 +33,8 @@ from pipelines.exit_codes import DEAD_KERNEL, DONE, NOTEBOOK_ERROR, STOPPED, TIM
 from pipelines.run import reuse
 from pipelines.run.config import SET_BY_RUN, check_parameters, declared_parameters
 from pipelines.run.files import read_json, scrub, write_json, write_text
+from pipelines.run.owner import OWNER, is_gone
 
-OWNER = "CLOUDARB_RUN_PID"
-"""Environment variable: the process on whose behalf we run; once it is gone, we stop."""
 _LOOK_EVERY_S = 0.2
 _GRACE_S = 5.0
 """Seconds between the interrupt of a kernel that is out of time and its end."""
@@ -60,7 +59,7 @@ class KernelWatch:
         self.code = DONE
         self.kernel: Any = None
         self._end = time.monotonic() + timeout_s
-        self._owner = Path(f"/proc/{os.environ.get(OWNER, 'self')}")
+        self._owner = os.environ.get(OWNER, "")
 
     def __enter__(self) -> KernelWatch:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,7 +89,7 @@ class KernelWatch:
     def _look(self, *_: object) -> None:
         over_s = time.monotonic() - self._end
         # before there is a kernel, an interrupt in the middle of an import would change the code
-        if self.kernel and Path("/proc").exists() and not self._owner.exists():
+        if self.kernel and is_gone(self._owner):
             self._stop()
         elif over_s > _GRACE_S or (over_s > 0 and not self.code):
             self.code = self.code or TIMEOUT

@@ -11,6 +11,7 @@ import pytest
 from cloudarb_lib.base.errors import ParameterError
 from pipelines import exit_codes
 from pipelines.run import notebook as runner
+from pipelines.run.owner import OWNER, place
 from pipelines.testing import notebook
 
 pytestmark = pytest.mark.kernel
@@ -107,7 +108,7 @@ def test_nobody_waits_for_it_any_more(tmp_path):
     path = notebook(tmp_path / "alone.ipynb", PARAMETERS, "import time\ntime.sleep(60)")
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    environment = {"PATH": "/usr/bin:/bin", runner.OWNER: str(gone.pid)}
+    environment = {"PATH": "/usr/bin:/bin", OWNER: f"{place()} {gone.pid}"}
     rc, _, status = go(path, tmp_path / "run", env=environment)
     assert (rc, status["status"]) == (exit_codes.STOPPED, "stopped")
     assert not (tmp_path / "run/failed").exists()

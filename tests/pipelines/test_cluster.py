@@ -1,0 +1,135 @@
+"""The graph of a run through a batch queue, whose jobs `cloudarb run` does not own.
+
+The queue is one of this machine (fixtures/batch_queue.py), driven by Snakemake's generic cluster
+executor, as docs/clusters.md says for Slurm.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.testing import finish, manifest, project, start, toy_stage
+
+pytestmark = pytest.mark.kernel
+
+QUEUE = Path(__file__).parent / "fixtures" / "batch_queue.py"
+PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
+FIRST, SECOND, LAST = "01_explore_prices", "02_train_ensemble", "05_summary"
+THREE_STAGES = f"""
+from pipelines.run import graph
+from pipelines.run.stages import STAGES, Stage
+graph.END_S = 4
+for name in list(STAGES):
+    if name not in {(FIRST, SECOND, LAST)}:
+        del STAGES[name]
+STAGES[{LAST!r}] = Stage(title="Summary", after={(FIRST, SECOND)}, tables=("lookback",))
+"""
+DRAWS = "import random\n(folder / 'paths.parquet').write_text(str(random.Random(seed).random()))"
+GATHERS = """before = {p.stem: p.read_text() for p in folder.iterdir() if p.is_symlink()}
+(folder / 'lookback.parquet').write_text(str(sorted(before.items())))"""
+
+
+class Cluster:
+    """A queue, its workers, and the profile by which Snakemake finds it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.queue = folder / "queue"
+        self.profile = folder / "profile"
+        self.queue.mkdir(parents=True)
+        self.profile.mkdir()
+        words = {
+            do: f"{sys.executable} -S {QUEUE} {do} {self.queue}" for do in ("submit", "status")
+        }
+        cancel = self.profile / "cancel"  # Snakemake takes one word for it
+        cancel.write_text(f'#!/bin/sh\nexec {sys.executable} -S {QUEUE} cancel {self.queue} "$@"\n')
+        cancel.chmod(0o755)
+        settings = {
+            "executor": "cluster-generic",
+            "cluster-generic-submit-cmd": words["submit"],
+            "cluster-generic-status-cmd": words["status"],
+            "cluster-generic-cancel-cmd": str(cancel),
+            "jobs": 2,
+            "seconds-between-status-checks": 1,
+        }
+        (self.profile / "config.yaml").write_text(json.dumps(settings))
+
+    @contextmanager
+    def working(self, workers: int) -> Iterator[list[subprocess.Popen[str]]]:
+        command = [sys.executable, "-S", str(QUEUE), "work", str(self.queue)]
+        started = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(workers)
+        ]
+        try:
+            yield started
+        finally:
+            (self.queue / "closed").touch()
+            for worker in started:
+                worker.communicate(timeout=60)
+            (self.queue / "closed").unlink()
+
+    def done(self) -> list[dict[str, int]]:
+        return [json.loads(told.read_text()) for told in self.queue.glob("*.done")]
+
+
+def through(monkeypatch, folder: Path, workers: int) -> tuple[dict[str, bytes], Cluster]:
+    """Run a project through a queue; return its tables by name, and the queue."""
+    root = project(folder)
+    toy_stage(root, SECOND, DRAWS)
+    toy_stage(root, LAST, GATHERS)
+    cluster = Cluster(folder)
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", str(cluster.profile))
+    with cluster.working(workers):
+        code, said = finish(root, "--cores", "2", before=THREE_STAGES)
+    assert code == 0, said
+    tables = (root / "reports").glob("toy-*/tables/*.parquet")
+    return {table.stem: table.read_bytes() for table in tables}, cluster
+
+
+def test_the_page_has_the_settings_that_are_tried_here(tmp_path):
+    tried = json.loads((Cluster(tmp_path).profile / "config.yaml").read_text())
+    page = PAGE.read_text(encoding="utf-8")
+    shown = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    assert shown.keys() == tried.keys()
+    assert shown["executor"] == tried["executor"]
+
+
+@pytest.fixture(scope="module")
+def by_one(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("one")
+        yield folder, *through(patched, folder, workers=1)
+
+
+def test_one_worker_and_two_give_the_same_tables(by_one, tmp_path, monkeypatch):
+    _, tables, cluster = by_one
+    assert [job["code"] for job in cluster.done()] == [0, 0, 0]
+    tables_of_two, cluster_of_two = through(monkeypatch, tmp_path, workers=2)
+    assert len({job["worker"] for job in cluster.done()}) == 1
+    assert len({job["worker"] for job in cluster_of_two.done()}) == 2
+    assert tables_of_two == tables
+    assert tables["paths"].decode() in tables["lookback"].decode()
+
+
+def test_a_run_that_is_stopped_cancels_its_jobs(by_one, monkeypatch):
+    root, _, cluster = by_one
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", str(cluster.profile))
+    toy_stage(root, LAST, "import time\ntime.sleep(120)")
+    with cluster.working(1) as (worker,):
+        running = start(root, before=THREE_STAGES)
+        for line in worker.stdout:
+            if f"{LAST}          started" in line:
+                break
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=90)
+    assert running.returncode == 130, said
+    assert len(list(cluster.queue.glob("*.cancelled"))) == 1
+    assert len(cluster.done()) == 4
+    assert manifest(root)["notebooks"][LAST]["status"] == "stopped"
