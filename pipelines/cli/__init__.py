@@ -35,6 +35,14 @@ from pipelines.cli import (
 from pipelines.cli.advise import advise_app
 from pipelines.cli.manual import Manual, Verb
 
+
+def _group(what: str) -> typer.Typer:
+    """Return a group of verbs, such as ``cloudarb schedule``."""
+    return typer.Typer(
+        help=what, subcommand_metavar="QUESTION ...", options_metavar="", rich_markup_mode=None
+    )
+
+
 app = typer.Typer(
     cls=Manual,
     help="""
@@ -48,48 +56,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-risk_app = typer.Typer(
-    help="Questions on cost-at-risk.",
-    subcommand_metavar="QUESTION ...",
-    options_metavar="",
-    rich_markup_mode=None,
-)
-deadletter_app = typer.Typer(
-    help="What could not be collected.",
-    subcommand_metavar="QUESTION ...",
-    options_metavar="",
-    rich_markup_mode=None,
-)
-quarantine_app = typer.Typer(
-    help="Prices found wrong and rows held back.",
-    subcommand_metavar="QUESTION ...",
-    options_metavar="",
-    rich_markup_mode=None,
-)
-tokens_app = typer.Typer(
-    help="Who may ask the server for what.",
-    subcommand_metavar="QUESTION ...",
-    options_metavar="",
-    rich_markup_mode=None,
-)
-report_app = typer.Typer(
-    help="Pages of runs to hand on, and what changed between two.",
-    subcommand_metavar="QUESTION ...",
-    options_metavar="",
-    rich_markup_mode=None,
-)
-events_app = typer.Typer(
-    help="What happened, who was told, and plans that follow prices.",
-    subcommand_metavar="QUESTION ...",
-    options_metavar="",
-    rich_markup_mode=None,
-)
-schedule_app = typer.Typer(
-    help="Runs by themselves.",
-    subcommand_metavar="QUESTION ...",
-    options_metavar="",
-    rich_markup_mode=None,
-)
+risk_app = _group("Questions on cost-at-risk.")
+deadletter_app = _group("What could not be collected.")
+quarantine_app = _group("Prices found wrong and rows held back.")
+tokens_app = _group("Who may ask the server for what.")
+report_app = _group("Pages of runs to hand on, and what changed between two.")
+events_app = _group("What happened, who was told, and plans that follow prices.")
+schedule_app = _group("Runs by themselves.")
 app.command("run", cls=Verb, options_metavar="[--set KEY=VALUE] [OPTIONS]")(run.run)
 app.command("alerts", cls=Verb, options_metavar="[--reports FOLDER]")(alerts.alerts)
 app.command("rerun", cls=Verb, options_metavar="[--reports FOLDER]")(rerun.rerun)
