@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.base.tracing import traced
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.forecast.ensemble import RollingEnsemble, rolling_origins
 from cloudarb_lib.forecast.members import SLOW
@@ -66,6 +67,7 @@ class _Request:
     paths_for: pd.Index | None = None
 
 
+@traced("forecast")
 def forecast_offers(
     panel: Panel,
     *,

@@ -19,6 +19,7 @@ import pandas as pd
 
 from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.base.tracing import traced
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble
 from cloudarb_lib.forecast.drift import PAGE_HINKLEY, alarms
@@ -39,6 +40,7 @@ PACKAGES = ("cloudarb", "numpy", "pandas", "scipy", "river")
 ANEW = "Fit the models anew (forecast.fit)."
 
 
+@traced("fit")
 def fit(
     panel: Panel,
     folder: Path | None,

@@ -9,6 +9,7 @@ from typing import Protocol
 import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from cloudarb_lib.base.tracing import traced
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.market.freshness import DaysBySource, Freshness
 from cloudarb_lib.market.offers import NOT_KNOWN_SOLD, current_offers, fresh
@@ -134,6 +135,7 @@ class Market:
         return replace(wider, offers=wider.offers.assign(stale=stale))
 
 
+@traced("read market")
 def read_market(
     record: PriceRecord,
     as_of: pd.Timestamp,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import StoreError
+from cloudarb_lib.base.tracing import traced
 from cloudarb_lib.base.units import ensure_utc
 from cloudarb_lib.store.batch import Batch
 from cloudarb_lib.store.bundle import build_bundled, bundled_paths
@@ -49,6 +50,7 @@ def open_snapshot(store_dir: str | Path = "") -> Snapshot:
     return Snapshot(path)
 
 
+@traced("ingest")
 def ingest_files(
     files: Sequence[str | Path | Batch], *, store_dir: str | Path, now: pd.Timestamp
 ) -> IngestReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -34,6 +35,7 @@ from pipelines.cli import (
 )
 from pipelines.cli.advise import advise_app
 from pipelines.cli.manual import Manual, Verb
+from pipelines.observe.tracing import recorded
 
 
 def _group(what: str) -> typer.Typer:
@@ -136,6 +138,9 @@ report_app.command("export", cls=Verb, options_metavar="[--out FILE.html] [--rep
     report.report_export
 )
 report_app.command("diff", cls=Verb, options_metavar="[--reports FOLDER]")(report.report_diff)
+report_app.command("trace", cls=Verb, options_metavar="[--least SHARE] [--reports FOLDER]")(
+    report.report_trace
+)
 app.add_typer(report_app, name="report")
 
 
@@ -154,6 +159,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stderr, without a traceback.
     """
     command = typer.main.get_command(app)
+    with recorded("cloudarb"):  # where another process traces what it started
+        return _carried_out(command, arguments)
+
+
+def _carried_out(command: Any, arguments: Sequence[str] | None) -> int:
     try:
         return int(command.main(arguments, prog_name="cloudarb", standalone_mode=False) or 0)
     except typer.TyperException as mistake:  # on the command line itself

@@ -62,3 +62,26 @@ def report_diff(
         print(found.figures.to_string(index=False))
     print(*in_words(found), sep="\n")
     return DONE
+
+
+def report_trace(
+    run: RunArgument,
+    least: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="leave out shorter stretches")
+    ] = 0.01,
+    reports: ReportsOption = None,
+) -> int:
+    """Where the time of a run went: notebooks, cells, solver, forecast, report.
+
+    A line for each stretch of work, children below parents, with a bar from its begin to its end.
+    Runs are traced where the extra observe is installed (make platform). Where a price comes from
+    says cloudarb trace OFFER.
+    """
+    from cloudarb_lib.base import locations
+    from pipelines.observe.spans import drawn, read_spans
+    from pipelines.observe.tracing import SPANS_FILE
+
+    folder = Path(run) if Path(run).is_dir() else (reports or locations.reports()) / run
+    for line in drawn(read_spans(folder / SPANS_FILE), least):
+        print(line)
+    return DONE

@@ -30,11 +30,14 @@ from typing import Any
 from cloudarb_lib.base.errors import CloudArbError, InfeasibleError, ParameterError
 from cloudarb_lib.base.files import locked
 from pipelines.exit_codes import DEAD_KERNEL, DONE, NOTEBOOK_ERROR, STOPPED, TIMEOUT
+from pipelines.observe.tracing import SPANS, recorded
 from pipelines.run import reuse
 from pipelines.run.config import SET_BY_RUN, check_parameters, declared_parameters
 from pipelines.run.files import read_json, scrub, write_json, write_text
 from pipelines.run.owner import OWNER, is_gone
 
+EXTENSION = ["--IPKernelApp.extensions=pipelines.observe.tracing"]
+"""Has the kernel of a run that is traced record its cells."""
 _LOOK_EVERY_S = 0.2
 _GRACE_S = 5.0
 """Seconds between the interrupt of a kernel that is out of time and its end."""
@@ -127,6 +130,7 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any], watch: Ker
             cwd=output.parent,
             kernel_manager_class=PrivateKernel,
             kernel_name="python3",
+            extra_arguments=EXTENSION if os.environ.get(SPANS) else [],
         )
 
 
@@ -268,7 +272,8 @@ def _executed(
     """Execute the notebook under watch, and say how it ended."""
     with KernelWatch(timeout_s) as watch:
         try:
-            execute(notebook, output, parameters, watch)
+            with recorded(f"notebook {notebook.stem}"):
+                execute(notebook, output, parameters, watch)
         except (Exception, KeyboardInterrupt) as fault:
             return _failure(fault, watch.code, timeout_s)
     return Outcome()

@@ -16,9 +16,11 @@ from cloudarb_lib.base import locations
 from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.errors import CloudArbError, ParameterError
 from cloudarb_lib.base.files import locked, replaced
+from cloudarb_lib.base.tracing import span
 from cloudarb_lib.base.units import parse_as_of
 from pipelines import exit_codes
 from pipelines.exit_codes import DONE, STOPPED
+from pipelines.observe.tracing import SPANS_FILE, recorded
 from pipelines.run import graph
 from pipelines.run.config import LATEST, RunConfig, load_config
 from pipelines.run.files import read_json, write_json, write_text
@@ -117,7 +119,8 @@ def run_into(
             _keep_demand(folders.run_dir, config)
             manifest = new_manifest(config, folders.run_id, snapshot.stem)
             manifest["as_of_asked"] = as_of_asked
-            return _carry_out(config, manifest, folders, lock=lock, cores=cores)
+            with recorded(f"run {folders.run_id}", folders.run_dir / SPANS_FILE):
+                return _carry_out(config, manifest, folders, lock=lock, cores=cores)
         except OSError as cause:
             what = f"{folders.shown} could not be written: {cause.strerror or cause}."
             way_out = "Make room there and start again, or name another folder with --reports."
@@ -257,8 +260,9 @@ def _exit_code(end: GraphEnd, ran: dict[str, dict[str, Any]], manifest: Manifest
 def _draw_pages(folders: RunFolders) -> None:
     from pipelines.report import pages  # slow to import, so only when there is something to draw
 
-    pages.export(folders.run_dir)
-    pages.write_index(folders.reports)
+    with span("report"):
+        pages.export(folders.run_dir)
+        pages.write_index(folders.reports)
 
 
 def _print_end(manifest: Manifest, folders: RunFolders, ran: dict[str, dict[str, Any]]) -> None:

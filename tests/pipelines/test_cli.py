@@ -33,6 +33,7 @@ VERBS = (
     "risk backtest",
     "report export",
     "report diff",
+    "report trace",
     "advise budget",
     "advise commit",
     "advise dated-run",

@@ -17,6 +17,7 @@ from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.sites import only_lasting, search_by_sites
 from cloudarb_lib.allocate.solver.state import Search
 from cloudarb_lib.base.errors import SolveError
+from cloudarb_lib.base.tracing import traced
 
 FEW_SITES = 40
 """So many sites with a fee are decided before the counts at them."""
@@ -51,6 +52,7 @@ def solve(
     return solve_from(problem, options or SolveOptions(), Known(), start)
 
 
+@traced("solve")
 def solve_from(
     problem: Problem, options: SolveOptions, known: Known, start: pd.DataFrame | None
 ) -> Plan:

@@ -1,0 +1,65 @@
+"""Where the time of a run went, as lines of a tree."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cloudarb_lib.base.errors import ParameterError
+
+BAR = 40
+"""Characters of the whole."""
+
+
+def read_spans(path: Path) -> list[dict[str, Any]]:
+    """Return the spans of the newest trace in a file in which anything ran, by their beginning.
+
+    Raises
+    ------
+    ParameterError
+        Where there is none.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    spans = [json.loads(line) for line in lines]
+    if not spans:
+        what = f"{path.parent.parent.name} has no spans."
+        raise ParameterError(what, "Install the extra observe (make platform), and run it anew.")
+    worked = [span for span in spans if span["name"].startswith("notebook ")]
+    newest = max(worked or spans, key=lambda span: span["started_ns"])["trace_id"]
+    of_trace = [span for span in spans if span["trace_id"] == newest]
+    return sorted(of_trace, key=lambda span: span["started_ns"])
+
+
+def drawn(spans: list[dict[str, Any]], least_share: float) -> Iterator[str]:
+    """Yield a line for each span, those of a share of the whole at least, children below parents.
+
+    Parameters
+    ----------
+    spans : list of dict
+        As ``read_spans``.
+    least_share : float
+        Of the time of the whole.
+    """
+    known = {span["span_id"] for span in spans}
+    children = defaultdict(list)
+    for span in spans:
+        children[span["parent_id"] if span["parent_id"] in known else ""].append(span)
+    began_ns = spans[0]["started_ns"]
+    end_ns = max(span["started_ns"] + span["seconds"] * 1e9 for span in spans)
+    whole_s = max((end_ns - began_ns) / 1e9, 1e-9)
+
+    def below(parent: str, depth: int) -> Iterator[str]:
+        for span in children[parent]:
+            if span["seconds"] < least_share * whole_s:
+                continue
+            left = int(BAR * (span["started_ns"] - began_ns) / 1e9 / whole_s)
+            width = max(1, round(BAR * span["seconds"] / whole_s))
+            bar = (" " * min(left, BAR - 1) + "#" * width)[:BAR]
+            name = "  " * depth + span["name"]
+            yield f"{name:<44}{span['seconds']:>9.2f} s  |{bar:<{BAR}}|"
+            yield from below(span["span_id"], depth + 1)
+
+    yield from below("", 0)
