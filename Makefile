@@ -37,9 +37,9 @@ test: $(STAMP) $(PLATFORM_STAMP)  ## lint, types, unit and property tests, noteb
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --durations 25 $(NBVAL) notebooks tests
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --durations 40 -m "not long" $(NBVAL) notebooks tests
 
-QUICK := not (slow or fit or solver or kernel)
+QUICK := not (slow or fit or solver or kernel or long)
 quick: $(STAMP)  ## while you work, under a minute: lint, types, tests without a fit, kernel or long solve
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -73,6 +73,7 @@ bench: $(BENCH_STAMP) $(PLATFORM_STAMP)  ## the tables of figures of README and 
 	@for part in store collection pipeline forecast review_hazard joint_moves significance allocation risk controls serving; do $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes benchmarks/results
+	@$(BIN)/python -m pytest -m long tests
 	@$(BIN)/python -m benchmarks.check_long
 
 golden: $(STAMP)  ## run the notebooks and store the outputs of their contract cells

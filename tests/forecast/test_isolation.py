@@ -76,6 +76,8 @@ STORIES = {
         TENSORFLOW,
     ],
 }
+*FIRST, LAST = STORIES
+"""The last has all that the others have, in one interpreter."""
 
 
 def short_task(**changed):
@@ -84,7 +86,9 @@ def short_task(**changed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize(
+    "story", [*(pytest.param(story, marks=pytest.mark.long) for story in FIRST), LAST]
+)
 def test_any_order_in_a_fresh_interpreter(story):
     script = "\n".join([PRELUDE, *STORIES[story]])
     done = subprocess.run(
@@ -94,7 +98,7 @@ def test_any_order_in_a_fresh_interpreter(story):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("story", list(STORIES)[2:])
+@pytest.mark.parametrize("story", [LAST])
 def test_any_order_inside_one_kernel(story, tmp_path):
     from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell, new_notebook

@@ -56,6 +56,7 @@ def test_it_learns_momentum_and_says_the_same_again():
     np.testing.assert_array_equal(lstm.lstm(task), out)
 
 
+@pytest.mark.long
 def test_no_forecast_changes_when_only_the_future_does():
     """Also not through training: a fit sees outcomes up to its own cell, and no further."""
     price, cut = trending(), 118

@@ -108,6 +108,7 @@ def by_one(tmp_path_factory):
         yield folder, *through(patched, folder, workers=1)
 
 
+@pytest.mark.long
 def test_one_worker_and_two_give_the_same_tables(by_one, tmp_path, monkeypatch):
     _, tables, cluster = by_one
     assert [job["code"] for job in cluster.done()] == [0, 0, 0]
@@ -118,6 +119,7 @@ def test_one_worker_and_two_give_the_same_tables(by_one, tmp_path, monkeypatch):
     assert tables["paths"].decode() in tables["lookback"].decode()
 
 
+@pytest.mark.long
 def test_a_run_that_is_stopped_cancels_its_jobs(by_one, monkeypatch):
     root, _, cluster = by_one
     monkeypatch.setenv("SNAKEMAKE_PROFILE", str(cluster.profile))

@@ -188,6 +188,7 @@ def test_no_request_is_lost_when_a_server_dies(whole):
     wait_for(f"http://127.0.0.1:{port + 2}/alive", 204)  # it is started again
 
 
+@pytest.mark.long
 def test_the_breaker_opens_where_no_server_lives_and_closes_when_they_do(whole):
     process, port, headers = whole
     url = f"http://127.0.0.1:{port}{QUESTION}"

@@ -52,7 +52,7 @@ def known(found, now: int):
     return sorted(seen.itertuples(index=False, name=None))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(RECORDS, st.integers(0, 14))
 def test_flags_never_change_with_what_comes_later(records, cut) -> None:
     now = cut * MICROSECONDS_PER_DAY // 2
@@ -63,7 +63,7 @@ def test_flags_never_change_with_what_comes_later(records, cut) -> None:
     assert known(judge(prices, offers), now) == known(then, now)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(RECORDS, st.randoms())
 def test_the_order_of_rows_does_not_matter(records, random) -> None:
     prices, offers = frames(records)
