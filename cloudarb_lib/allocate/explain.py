@@ -52,7 +52,8 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     plan
         A plan that is there.
     options
-        How to solve, in 5 s for each change and ``PATIENCE_S`` for all.
+        How to solve, in 5 s for each change and ``PATIENCE_S`` for all; to a smaller gap where it
+        takes that to tell whether a change saves a cent.
 
     Returns
     -------
@@ -71,6 +72,7 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
         Where there is no plan.
     """
     until = time.perf_counter() + PATIENCE_S
+    options = trials.to_the_cent(plan, options or SolveOptions())
     told = []
     for row in _candidates(plan).to_dict("records"):
         row |= {"worth_usd": row["margin_usd"], "worth_is": _MARGIN}
@@ -78,7 +80,7 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
         left_s = until - time.perf_counter()
         is_tried = row["rank"] < MOST_TRIED and left_s > 0
         if is_tried:
-            in_time = replace(options or SolveOptions(), time_limit_s=min(_TRIAL_S, left_s))
+            in_time = replace(options, time_limit_s=min(_TRIAL_S, left_s))
             row |= _with_more(plan, row, in_time)
         if not _is_told(row):
             continue

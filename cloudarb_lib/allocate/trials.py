@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -69,6 +69,19 @@ def extra_cost(
         return ExtraCost(other.objective_usd - plan.objective_usd, SOLVED, other)
     end_usd = least_usd if saves else most_usd
     return ExtraCost(end_usd, AT_MOST if np.isfinite(end_usd) else NOT_KNOWN, other)
+
+
+def to_the_cent(plan: Plan, options: SolveOptions) -> SolveOptions:
+    """Return options by which a change that costs nothing is proven to cost less than a cent.
+
+    What the plan leaves unproven counts too; where that alone is a cent or more, a closer proof of
+    the change would not help, and the options stay as they are.
+    """
+    unproven_usd = plan.objective_usd - plan.bound_usd
+    if unproven_usd >= _CENT:
+        return options
+    gap = (_CENT - unproven_usd) / max(abs(plan.objective_usd), _CENT)
+    return replace(options, gap=min(options.gap, 0.5 * gap))
 
 
 def try_to_solve(

@@ -87,6 +87,7 @@ def test_limits_and_charges_on_sums_equal_brute_force(seed):
 @pytest.mark.solver
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
+@example(875)  # HiGHS was ended by us as its bound became infinite: that is no limit of time
 def test_larger_problems_equal_another_formulation(seed):
     problem = random_allocation(seed, small=False)
     problem = replace(problem, limits=replace(problem.limits, effective_providers=None))

@@ -140,6 +140,17 @@ def test_what_is_not_proven_is_told_as_a_bound(monkeypatch):
     assert runner["extra_is"] == "at most"
 
 
+def test_changes_are_proven_to_the_cent_where_the_plan_is():
+    plan = tight()
+    usd = plan.objective_usd
+    rough = allocate.SolveOptions()
+    to_half_a_cent = trials.to_the_cent(replace(plan, bound_usd=usd), rough)
+    assert to_half_a_cent.gap * usd == pytest.approx(0.005)
+    assert trials.to_the_cent(replace(plan, bound_usd=usd - 0.02), rough) == rough
+    close = allocate.SolveOptions(gap=0.0)
+    assert trials.to_the_cent(replace(plan, bound_usd=usd), close) == close
+
+
 def test_a_plan_not_found_in_time_is_no_proof_that_there_is_none(monkeypatch):
     plan = tight()
     late = {"counts": None, "status": "time_limit_without_plan"}

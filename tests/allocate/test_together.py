@@ -25,7 +25,8 @@ H100 = offers(
 
 
 def placed(together, amount=64, **changes):
-    plan = plan_for(work(amount, together=together, **changes), table=H100)
+    to_the_end = allocate.SolveOptions(gap=0.0)
+    plan = plan_for(work(amount, together=together, **changes), table=H100, options=to_the_end)
     assert plan.status == "optimal"
     return plan
 

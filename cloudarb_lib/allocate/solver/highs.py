@@ -171,7 +171,10 @@ def _answer(highs: Any, stopped: bool) -> Answer:
     status = status_of(highs)
     info = highs.getInfo()
     bound = float(info.mip_dual_bound)
-    if status in ("infeasible", "unbounded") or info.primal_solution_status != _FEASIBLE:
+    has_point = info.primal_solution_status == _FEASIBLE
+    if status == "limit" and bound == np.inf and not has_point:
+        status = "infeasible"  # ended by us when the bound of the last node told it
+    if status in ("infeasible", "unbounded") or not has_point:
         return Answer(status, None, np.inf, bound, stopped)
     z = np.array(highs.getSolution().col_value)
     return Answer(status, z, float(info.objective_function_value), bound, stopped)

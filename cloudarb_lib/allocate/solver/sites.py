@@ -40,7 +40,9 @@ class _SiteTree:
         return min([self.bound_of_others, *bounds])
 
     def least_node(self) -> Node | None:
-        return min(self.nodes, key=lambda node: node.bound, default=None)
+        """Return the node of the least bound, of those that may hold a plan."""
+        open_nodes = (node for node in self.nodes if np.isfinite(node.bound))
+        return min(open_nodes, key=lambda node: node.bound, default=None)
 
 
 def search_by_sites(search: Search, root: Node, yesterday: np.ndarray | None) -> str:
