@@ -29,7 +29,7 @@ def problem_of(*workloads, hours=WEEK_H, under=None, paths=None, table=OFFERS, *
 
 def machines(*workloads, **stated) -> dict[str, float]:
     """Return how many machines of each offer the best plan has."""
-    plan = allocate.solve(problem_of(*workloads, **stated))
+    plan = allocate.solve(problem_of(*workloads, **stated), allocate.SolveOptions(gap=0.0))
     assert plan.status == "optimal"
     return plan.table.groupby("offer_id")["instances"].sum().to_dict()
 
