@@ -107,11 +107,21 @@ def load_table(name: str, run_dir: str | Path = "") -> pd.DataFrame | None:
         The table, checked where it is one of ``RUN_TABLES``; None where it is not there. Without a
         run folder the answer is None: what lies in reports/scratch may come from other parameters,
         so a notebook run alone computes what it needs.
+
+    Raises
+    ------
+    DataError
+        Where the file is damaged, or is not the table.
     """
     path = _path(name, run_dir)
     if not str(run_dir) or not path.exists():
         return None
-    frame = pd.read_parquet(path)
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as cause:
+        raise DataError(
+            f"table {name} of {Path(run_dir).name} cannot be read: {cause}", "Make that run anew."
+        ) from cause
     return validate(frame, name) if name in RUN_TABLES else frame
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.tables.run_tables import load_table
 from pipelines.events.ledger import Event, Ledger, event
 from pipelines.run.files import read_json
@@ -52,7 +53,10 @@ def gather_runs(ledger: Ledger, reports: Path) -> int:
     for path in sorted(reports.glob("*/manifest.json")):
         manifest = read_json(path) or {}
         if path.parent.name not in known and manifest.get("status") == "succeeded":
-            found += _of_run(path.parent, manifest)
+            try:
+                found += _of_run(path.parent, manifest)
+            except DataError as fault:  # the others are taken in all the same
+                print(f"no event of {path.parent.name}: {fault}")
     found.sort(key=lambda told: told.at)
     with ledger.at_once():
         return ledger.add(found)

@@ -155,6 +155,7 @@ def test_a_need_beyond_capacity_is_told_with_the_least_that_mends_it(offers):
 
 
 def test_every_case_is_tried():
-    tried = Path(__file__).read_text()
+    here = Path(__file__)
+    tried = here.read_text() + here.with_name("test_explanations.py").read_text()
     for file in CASES.rglob("*.yaml"):
-        assert file.relative_to(CASES).as_posix() in tried
+        assert file.relative_to(CASES).with_suffix("").as_posix() in tried

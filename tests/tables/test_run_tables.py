@@ -29,6 +29,13 @@ def test_tables_of_a_run(tmp_path):
         run_tables.save_table(some_weights(), "../weights", tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"no parquet"])
+def test_a_damaged_table_is_told(content, tmp_path):
+    run_tables.save_table(some_weights(), "weights", tmp_path).write_bytes(content)
+    with pytest.raises(DataError, match=r"table weights of .* cannot be read"):
+        run_tables.load_table("weights", tmp_path)
+
+
 def test_scratch_tables_are_never_handed_over(tmp_path, monkeypatch):
     monkeypatch.setenv(locations.HOME_VARIABLE, str(tmp_path))
     path = run_tables.save_table(some_weights(), "weights")
