@@ -102,7 +102,7 @@ def test_the_wheel_carries_what_the_program_reads(installed):
         (locations.notebooks(), "*.ipynb"),
         (locations.configurations(), "*.yaml"),
     ):
-        ours = {path.name for path in folder.glob(pattern)}
+        ours = {path.name for path in folder.glob(pattern) if path.is_file()}
         assert {path.name for path in (carried / folder.name).iterdir()} == ours
 
 
