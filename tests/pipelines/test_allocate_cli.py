@@ -129,7 +129,7 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
     assert len(pd.read_parquet(out / "tables" / "plan_runners_up.parquet")) == 1
 
 
-def test_var_is_held_on_request_and_safety_has_its_price(tmp_path, capsys):
+def test_var_is_held_on_request_and_has_its_price(tmp_path, capsys):
     assert run(tmp_path) == 0
     said = capsys.readouterr().out
     assert "price of safety" not in said
@@ -138,6 +138,10 @@ def test_var_is_held_on_request_and_safety_has_its_price(tmp_path, capsys):
     assert "price of safety: 0.00 USD" in capsys.readouterr().out
     assert run(tmp_path, "--var", str(0.1 * var)) == 5
     assert "no plan with VaR 0.95 up to" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_an_even_spread_has_its_price(tmp_path, capsys):
     assert run(tmp_path, "--diversify", "region", "--effective-providers", "3") == 0
     said = capsys.readouterr().out
     price = re.search(r"price of safety: (?:at \w+ )?([\d,.]+) USD", said)
