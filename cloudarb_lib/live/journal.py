@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
 
 from cloudarb_lib.base.errors import StoreError
+from cloudarb_lib.base.transactions import at_once
 from cloudarb_lib.live.breakers import BreakerState
 from cloudarb_lib.live.entries import DeadLetter, Fault, Response, part_of, part_text, response_of
 from cloudarb_lib.live.feed import Part
@@ -73,16 +74,9 @@ class Journal(AbstractContextManager["Journal"]):
     def __exit__(self, *_: object) -> None:
         self._con.close()
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> AbstractContextManager[None]:
         """Let several changes count together, or none of them."""
-        self._con.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._con.execute("ROLLBACK")
-            raise
-        self._con.execute("COMMIT")
+        return at_once(self._con)
 
     def note(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Hashable, Mapping, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -49,16 +49,9 @@ def find_fallbacks(
     kind = table["gpu_model"].where(gpus > 0, "cpu")
     region = table["provider"].astype(str) + "/" + table["region"].astype(str)
     table = table.assign(kind=kind, rate=rate, stale=table.get("stale", False))
-    machine_and_kind = ["provider", "region", "instance_type", "kind"]
-    on_demand = table["purchase_option"] == "on_demand"
-    always = table.get("available_share", 1.0) == 1.0
-    candidates = table[on_demand & always].sort_values(["stale", "rate"])[machine_and_kind]
-    cheapest = defaultdict(list)  # by machine and by kind, the cheapest first
-    for offer_id, *machine, kind_name in candidates.itertuples(name=None):
-        cheapest[tuple(machine)].append(offer_id)
-        cheapest[kind_name].append(offer_id)
+    cheapest = _cheapest(table)
     found = {}
-    for offer_id, *machine, kind_name in table.loc[wanted, machine_and_kind].itertuples(name=None):
+    for offer_id, *machine, kind_name in table.loc[wanted, _MACHINE_AND_KIND].itertuples(name=None):
         may_replace = (allowed or {}).get(offer_id, region.index)
         of_machine, of_kind = (
             [other for other in cheapest[key] if other != offer_id and other in may_replace]
@@ -72,6 +65,21 @@ def find_fallbacks(
         rates = rate.reindex(offer_ids).to_numpy()
         columns[f"{name}_usd_per_hour"] = rates * units[wanted].to_numpy(float)
     return pd.DataFrame(columns, index=wanted)
+
+
+_MACHINE_AND_KIND = ["provider", "region", "instance_type", "kind"]
+
+
+def _cheapest(table: pd.DataFrame) -> Mapping[Hashable, list[str]]:
+    """Return the on-demand offers of each machine, and of each kind, the cheapest first."""
+    on_demand = table["purchase_option"] == "on_demand"
+    always = table.get("available_share", 1.0) == 1.0
+    candidates = table[on_demand & always].sort_values(["stale", "rate"])[_MACHINE_AND_KIND]
+    cheapest: defaultdict[Hashable, list[str]] = defaultdict(list)
+    for offer_id, *machine, kind_name in candidates.itertuples(name=None):
+        cheapest[tuple(machine)].append(offer_id)
+        cheapest[kind_name].append(offer_id)
+    return cheapest
 
 
 def _first_and_next(

@@ -6,12 +6,13 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cloudarb_lib.base.errors import CloudArbError, ParameterError, StoreError
+from cloudarb_lib.base.transactions import at_once
 
 KINDS = ("prices", "alarm", "plan", "alert")
 _TABLES = """
@@ -122,16 +123,9 @@ class Ledger(AbstractContextManager["Ledger"]):
     def __exit__(self, *_: object) -> None:
         self._con.close()
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> AbstractContextManager[None]:
         """Let several changes count together, or none of them."""
-        self._con.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._con.execute("ROLLBACK")
-            raise
-        self._con.execute("COMMIT")
+        return at_once(self._con)
 
     def add(self, events: Iterable[Event]) -> int:
         """Add events; return how many were not there yet."""
