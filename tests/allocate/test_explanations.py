@@ -31,6 +31,15 @@ def test_every_claim_holds_against_all_plans(seed):
     assert oracle.findings(drawn(seed)) == []
 
 
+def test_what_a_plan_pays_for_cvar_beyond_its_limit_is_in_the_bound():
+    problem = drawn(246)
+    parts, (sentence, eased) = allocate.reliefs(problem)
+    assert parts[0].startswith("Parts of machines")
+    assert sentence.startswith("CVaR")
+    assert not sentence.endswith("or less")
+    assert oracle.wrong_reliefs(problem, [parts, (sentence, eased)]) == []
+
+
 def tight() -> allocate.Plan:
     """A plan whose first pool is full: 32 GPUs at 2 USD an hour, 8 at 2.5."""
     return plan_for(work(40.0), options=oracle.OPTIONS)

@@ -100,14 +100,19 @@ def search_node(search: Search, node: Node, bound_elsewhere: float) -> str:
         keeps_limits = counts is not None and search.offer(counts)
         node.bound = descent.proven_by(answer.bound if answer.status != "infeasible" else np.inf)
         search.prove(min(bound_elsewhere, node.bound))
-        if counts is None:
+        if answer.z is None or counts is None:
             if answer.status != "infeasible" or np.isinf(descent.reach):
                 return answer.status
             descent.widen()
             continue
         is_news = _is_new(descent, counts)
-        if not keeps_limits:
-            is_news &= _cut_off(search, node, upper, counts)
+        is_cut_off = _cut_off(search, node, answer.z)
+        if keeps_limits:  # a cut then tells what the plan pays for exceeding a limit
+            is_news |= is_cut_off
+        else:
+            is_news &= is_cut_off
+            if is_cut_off and not search.done:
+                repair(search, node, upper, counts)
         descent.rounds_without_news += not is_news
         if descent.rounds_without_news > 1:
             break  # what is left of the gap is the solver's own tolerance
@@ -136,8 +141,10 @@ def _dive(search: Search, descent: _Descent) -> None:
     if answer.z is None:
         return
     counts = search.whole_counts(answer.z)
-    if not search.offer(counts):
-        _cut_off(search, node, upper, counts)
+    keeps_limits = search.offer(counts)
+    is_cut_off = _cut_off(search, node, answer.z)
+    if is_cut_off and not keeps_limits and not search.done:
+        repair(search, node, upper, counts)
 
 
 def _is_open(search: Search, node: Node) -> bool:
@@ -175,13 +182,10 @@ def _is_new(descent: _Descent, counts: np.ndarray) -> bool:
     return descent.last_counts is None or not bool((counts == descent.last_counts).all())
 
 
-def _cut_off(search: Search, node: Node, upper: np.ndarray, counts: np.ndarray) -> bool:
-    """Cut off a plan that breaks a limit, and repair it; return whether a cut was found."""
-    milp = search.milp
-    cuts = separate(milp, milp.point(counts), tolerance=1e-7, links=False)
+def _cut_off(search: Search, node: Node, z: np.ndarray) -> bool:
+    """Return whether an answer breaks a limit, or pays too little beyond one: it is cut off."""
+    cuts = search.violated_at(z)
     node.cuts.append(cuts)
-    if cuts.names and not search.done:
-        repair(search, node, upper, counts)
     return bool(cuts.names)
 
 

@@ -11,7 +11,6 @@ from cloudarb_lib.allocate.plan import Plan, counts_of
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.solver.descent import search_node
 from cloudarb_lib.allocate.solver.known import Known
-from cloudarb_lib.allocate.solver.milp import separate
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.sites import only_lasting, search_by_sites
@@ -113,10 +112,9 @@ def _search_whole(search: Search) -> str:
         answer = search.ask(milp, cuts, milp.upper, gap=gap, on_news=on_news)
         if answer.z is None:
             return answer.status
-        counts = search.whole_counts(answer.z)
-        search.offer(counts)
+        search.offer(search.whole_counts(answer.z))
         search.prove(answer.bound)
-        violated = separate(milp, milp.point(counts), tolerance=1e-7, links=False)
+        violated = search.violated_at(answer.z)
         if not violated.names:
             break
         cuts.append(violated)

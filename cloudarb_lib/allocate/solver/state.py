@@ -14,7 +14,7 @@ from cloudarb_lib.allocate.solver.answer import Answer
 from cloudarb_lib.allocate.solver.engine import solve_mip
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
 from cloudarb_lib.allocate.solver.known import Known
-from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join
+from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, separate
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
 
@@ -107,6 +107,18 @@ class Search:
     def whole_counts(self, z: np.ndarray) -> np.ndarray:
         """Return the counts of a point that a MIP solver calls whole."""
         return np.round(self.milp.counts(z))
+
+    def violated_at(self, z: np.ndarray) -> Cuts:
+        """Return the cuts that a solver's answer violates, taken with whole counts.
+
+        CVaR beyond a limit that may be exceeded at a price is what the answer says it pays for, not
+        what its counts come to: else no answer would violate such a limit, and the bound would
+        leave its price out.
+        """
+        point = self.milp.point(self.whole_counts(z))
+        if self.milp.problem.cvar_excess_usd < np.inf:
+            point[-1] = z[-1]
+        return separate(self.milp, point, tolerance=1e-7, links=False)
 
     def solve_relaxation(self) -> str:
         return self.relaxation.solve_with_cuts(self.deadline, self.strengthen)
