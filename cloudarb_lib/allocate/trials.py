@@ -9,7 +9,7 @@ import numpy as np
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.solver.options import SolveOptions
-from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.allocate.solver.search import PROVEN, solve
 from cloudarb_lib.base.errors import SolveError
 
 SOLVED = "solved"
@@ -41,7 +41,8 @@ def extra_cost(
     """Return what the best plan of a changed problem costs more than that of a plan's own.
 
     Each best plan costs between its bound and the plan found: so far apart as these intervals
-    leave open, one end is told.
+    leave open, one end is told. A difference is solved that is known to a tenth of it, to a cent,
+    or as closely as two plans called optimal are proven.
 
     Parameters
     ----------
@@ -65,7 +66,8 @@ def extra_cost(
         return ExtraCost(least_usd if known else np.nan, AT_LEAST if known else NOT_KNOWN, None)
     most_usd = other.objective_usd - plan.bound_usd
     size_usd = max(abs(least_usd), abs(most_usd))
-    if most_usd - least_usd <= max(_NEARLY * size_usd, _CENT):
+    proven_usd = PROVEN * (abs(plan.objective_usd) + abs(other.objective_usd))
+    if most_usd - least_usd <= max(_NEARLY * size_usd, _CENT, proven_usd):
         return ExtraCost(other.objective_usd - plan.objective_usd, SOLVED, other)
     end_usd = least_usd if saves else most_usd
     return ExtraCost(end_usd, AT_MOST if np.isfinite(end_usd) else NOT_KNOWN, other)

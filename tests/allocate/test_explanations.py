@@ -160,6 +160,18 @@ def test_changes_are_proven_to_the_cent_where_the_plan_is():
     assert trials.to_the_cent(replace(plan, bound_usd=usd), close) == close
 
 
+@pytest.mark.parametrize(
+    ("unproven_share", "proof"), [(0.9e-6, trials.SOLVED), (3e-6, trials.AT_MOST)]
+)
+def test_what_two_optimal_plans_leave_unproven_is_no_difference(monkeypatch, unproven_share, proof):
+    plan = tight()
+    bound_usd = plan.objective_usd * (1 - unproven_share)  # more than a cent of 14,112 USD
+    answers(monkeypatch, bound_usd=bound_usd)
+    same = trials.extra_cost(replace(plan, bound_usd=bound_usd), plan.problem, oracle.OPTIONS)
+    assert same.proof == proof
+    assert abs(same.usd) < 4e-6 * plan.objective_usd
+
+
 def test_a_plan_not_found_in_time_is_no_proof_that_there_is_none(monkeypatch):
     plan = tight()
     late = {"counts": None, "status": "time_limit_without_plan"}
