@@ -43,7 +43,6 @@ def a_manifest(**changes: Any) -> dict[str, Any]:
         "title": "Toy & <script>",
         "status": "succeeded",
         "as_of": "2026-04-29",
-        "pid": 1,
         "snapshot": "abcdef0123",
         "started_at": "2026-05-01T10:00:00+00:00",
         "seconds": 61.2,

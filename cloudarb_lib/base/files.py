@@ -88,10 +88,13 @@ def locked(
         raise fault(what_failed, "Name another folder.") from cause
     with file:
         deadline = time.monotonic() + _ENDING_S
+        looks = 0
         while not _take(file):
+            looks += 1
             file.seek(0)
             owner = file.read()
-            owner_lives = Path(f"/proc/{owner}").exists()
+            # a single look may meet somebody who only asks (is_locked)
+            owner_lives = looks > 1 and Path(f"/proc/{owner}").exists()
             if not wait and (owner_lives or time.monotonic() > deadline):
                 way_out = "Wait for it to end, or stop that process."
                 raise fault(f"{what} is in use already, by process {owner}.", way_out)
@@ -100,6 +103,22 @@ def locked(
         file.write(str(os.getpid()))
         file.flush()
         yield file.fileno()
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether anybody holds a lock (``locked``), on this machine or on another that shares it.
+
+    Parameters
+    ----------
+    path : Path
+        File of the lock; without one nobody holds it.
+    """
+    with suppress(FileNotFoundError), path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _take(file: TextIO) -> bool:

@@ -25,13 +25,19 @@ SHOWN_IN_INDEX = ["expected_cost", "one_in_twenty", "over_budget"]
 MOST_IN_SPARKLINE = 20
 
 
-def export(run_dir: Path) -> None:
+def export(run_dir: Path, run: Run) -> None:
     """Write the pages of a run: one a notebook, failed ones too, an overview, and index.html.
 
     Pages of notebooks that did not succeed this time are taken away. Where a browser is found, the
     front page is printed into a PDF beside it.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Its folder.
+    run : dict
+        Its manifest.
     """
-    run = read_json(run_dir / "manifest.json") or {}
     _write_plotly(run_dir.parent / "assets")
     bodies = _bodies(run, run_dir)
     for stage, entry in run["notebooks"].items():

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from cloudarb_lib.base.files import is_locked
 from cloudarb_lib.base.wording import in_unit
 from cloudarb_lib.tables.run_tables import load_table
 from pipelines.run.files import read_json
+from pipelines.run.graph import RunFolders
 
 OF_TODAY_DAYS = 14
 """Prices older than this when the run began are said to be old."""
@@ -39,10 +41,14 @@ class Figure:
 
 
 def all_runs(reports: Path) -> list[Run]:
-    """Return the manifests of all runs, the newest first; one that died is 'stopped'."""
+    """Return the manifests of all runs, the newest first; one that died is 'stopped'.
+
+    A run in progress holds its lock, on whichever machine or container that shares the folder: a
+    process id would say nothing of another one.
+    """
     runs = [run for path in reports.glob("*/manifest.json") if (run := read_json(path))]
     for run in runs:
-        if run["status"] == "running" and not Path(f"/proc/{run['pid']}").exists():
+        if run["status"] == "running" and not is_locked(RunFolders(reports, run["run_id"]).lock):
             run["status"] = "stopped"
     return sorted(runs, key=lambda run: str(run["started_at"]), reverse=True)
 

@@ -49,6 +49,11 @@ class RunFolders:
         return self.reports / ".state" / self.run_id
 
     @property
+    def lock(self) -> Path:
+        """File of the lock that whoever carries out or removes the run holds."""
+        return self.state / "lock"
+
+    @property
     def shown(self) -> str:
         """The run's folder as messages name it, from the current one."""
         return os.path.relpath(self.run_dir)

@@ -76,9 +76,7 @@ def new_manifest(config: RunConfig, run_id: str, snapshot: str) -> Manifest:
         "git": _revision(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "pid": os.getpid(),
         "packages": {name: metadata.version(name) for name in ("cloudarb", *required_packages())},
-        "drawn_by": _report_digest(),
         "as_of": str(config.given["as_of"]),
         **shared,
         "library": _library_digest(),
@@ -161,7 +159,7 @@ def _figures_digest() -> str:
     return digest_files(figures)
 
 
-def _report_digest() -> str:
+def report_digest() -> str:
     """Return the digest of what draws the pages."""
     return digest_files(sorted(p for p in report.FOLDER.iterdir() if p.is_file()))
 
@@ -191,20 +189,17 @@ def statuses(run_dir: Path) -> dict[str, dict[str, Any]]:
 
 def note_progress(manifest: Manifest, run_dir: Path) -> None:
     """Take in how each notebook stands, and write the manifest."""
-    found = statuses(run_dir)
-    for stage, entry in manifest["notebooks"].items():
-        status = found.get(stage, {"status": "not run"})
-        entry |= {key: value for key, value in status.items() if key != "parameters"}
-    _write(manifest, run_dir)
+    _take_in(manifest, run_dir)
+    write(manifest, run_dir)
 
 
 def note_end(manifest: Manifest, run_dir: Path, ran: Collection[str]) -> None:
-    """Take in how each notebook ended, and write the manifest.
+    """Take in how each notebook ended; the manifest is not written.
 
     One that runs no more was stopped; one that did not run this time (``ran`` names those that
     did), and rests on one that did not succeed, is 'not run'.
     """
-    note_progress(manifest, run_dir)
+    _take_in(manifest, run_dir)
     entries = manifest["notebooks"]
     for stage, entry in entries.items():
         if entry["status"] == "running":
@@ -212,8 +207,25 @@ def note_end(manifest: Manifest, run_dir: Path, ran: Collection[str]) -> None:
         before = [entries[earlier]["status"] for earlier in entry.get("after", [])]
         if stage not in ran and any(status != "succeeded" for status in before):
             entry["status"] = "not run"
-    _write(manifest, run_dir)
 
 
-def _write(manifest: Manifest, run_dir: Path) -> None:
-    write_text(run_dir / "manifest.json", scrub(json.dumps(manifest, indent=1)) + "\n")
+def _take_in(manifest: Manifest, run_dir: Path) -> None:
+    found = statuses(run_dir)
+    for stage, entry in manifest["notebooks"].items():
+        status = found.get(stage, {"status": "not run"})
+        entry |= {key: value for key, value in status.items() if key != "parameters"}
+
+
+def write(manifest: Manifest, run_dir: Path) -> None:
+    """Write the manifest into the folder of its run, free of local paths."""
+    write_text(run_dir / "manifest.json", f"{_scrubbed(manifest)}\n")
+
+
+def for_pages(manifest: Manifest) -> Manifest:
+    """Return the manifest as ``write`` would write it."""
+    found: Manifest = json.loads(_scrubbed(manifest))
+    return found
+
+
+def _scrubbed(manifest: Manifest) -> str:
+    return scrub(json.dumps(manifest, indent=1))

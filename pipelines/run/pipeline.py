@@ -28,11 +28,14 @@ from pipelines.run.graph import GraphEnd, RunFolders
 from pipelines.run.manifest import (
     Manifest,
     demand_digest,
+    for_pages,
     new_manifest,
     note_end,
     note_progress,
+    report_digest,
     statuses,
     why_again,
+    write,
 )
 from pipelines.run.notebook import now
 from pipelines.run.stages import STAGES
@@ -113,7 +116,7 @@ def run_into(
     int
         As of ``run``, which raises the same RunError.
     """
-    with locked(folders.state / "lock", RunError, f"run {folders.run_id}") as lock:
+    with locked(folders.lock, RunError, f"run {folders.run_id}") as lock:
         try:
             _pin(folders.run_dir / "snapshot", snapshot)
             _keep_demand(folders.run_dir, config)
@@ -146,7 +149,7 @@ def _carry_out(
         for stage, status in statuses(folders.run_dir).items()
         if status != earlier_statuses.get(stage)
     }
-    if end.code == DONE and not ran and _drawn_alike(earlier, manifest):
+    if end.code == DONE and not ran and _is_drawn(earlier, folders):
         write_json(folders.run_dir / "manifest.json", earlier)
         seconds = time.monotonic() - began
         print(f"nothing to do: {folders.shown} is up to date ({seconds:.1f} s)")
@@ -155,7 +158,7 @@ def _carry_out(
     manifest["status"] = {DONE: "succeeded", STOPPED: "stopped"}.get(code, "failed")
     manifest |= {"finished_at": now(), "seconds": round(time.monotonic() - began, 1)}
     note_end(manifest, folders.run_dir, ran)
-    _draw_pages(folders)
+    _draw_pages(manifest, folders)
     _print_end(manifest, folders, ran)
     return code
 
@@ -236,10 +239,12 @@ def _announce(manifest: Manifest, folders: RunFolders) -> None:
     print(f"{len(STAGES)} notebooks, into {folders.shown}", flush=True)
 
 
-def _drawn_alike(earlier: Manifest, manifest: Manifest) -> bool:
-    """Say whether the pages of the earlier, whole run are those that we would draw."""
-    drawn_by = manifest["drawn_by"]
-    return (earlier.get("status"), earlier.get("drawn_by")) == ("succeeded", drawn_by)
+def _is_drawn(earlier: Manifest, folders: RunFolders) -> bool:
+    """Say whether the earlier run was whole, and its pages are there as we would draw them."""
+    pages_of = (folders.run_dir, folders.reports)
+    there = all((folder / "index.html").exists() for folder in pages_of)
+    ended = (earlier.get("status"), earlier.get("drawn_by")) == ("succeeded", report_digest())
+    return there and ended
 
 
 def _exit_code(end: GraphEnd, ran: dict[str, dict[str, Any]], manifest: Manifest) -> int:
@@ -257,12 +262,20 @@ def _exit_code(end: GraphEnd, ran: dict[str, dict[str, Any]], manifest: Manifest
     return RunError.exit_code
 
 
-def _draw_pages(folders: RunFolders) -> None:
+def _draw_pages(manifest: Manifest, folders: RunFolders) -> None:
+    """Draw the pages of a run that ended, and say so in its manifest.
+
+    The manifest on disk tells of no end before there are pages that show it, and of no pages before
+    the list of runs has them too: on a full disk, or killed, the next start draws them again.
+    """
     from pipelines.report import pages  # slow to import, so only when there is something to draw
 
     with span("report"):
-        pages.export(folders.run_dir)
+        pages.export(folders.run_dir, for_pages(manifest))
+        write(manifest, folders.run_dir)
         pages.write_index(folders.reports)
+        manifest["drawn_by"] = report_digest()
+        write(manifest, folders.run_dir)
 
 
 def _print_end(manifest: Manifest, folders: RunFolders, ran: dict[str, dict[str, Any]]) -> None:

@@ -54,7 +54,7 @@ def remove_run(reports: Path, run_id: str) -> bool:
     """Remove a run, its pages first out of sight; say whether it went (not where it is in use)."""
     folders = RunFolders(reports, run_id)
     try:
-        with locked(folders.state / "lock", _InUse, f"run {run_id}"):
+        with locked(folders.lock, _InUse, f"run {run_id}"):
             going = reports / ".state" / f".going-{run_id}"
             folders.run_dir.rename(going)  # at once: no page of half a run is ever there
             shutil.rmtree(going)

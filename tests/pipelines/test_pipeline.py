@@ -1,5 +1,6 @@
 """A run, configuration to pages: resumed after a kill, refused twice at once, honest on failure."""
 
+import fcntl
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from cloudarb_lib.base.digests import digest_files
-from cloudarb_lib.base.files import locked
+from cloudarb_lib.base.files import is_locked, locked
 from cloudarb_lib.store import open_snapshot
 from pipelines.run.pipeline import RunError
 from pipelines.run.stages import STAGES
@@ -234,14 +235,16 @@ def test_the_lock_is_dropped_with_its_holder(tmp_path):
     path = tmp_path / "lock"
     hold = (
         "from pathlib import Path\n"
-        "from cloudarb_lib.base.files import locked\n"
+        "from cloudarb_lib.base.files import is_locked, locked\n"
         "import time\n"
         f"with locked(Path({str(path)!r}), RuntimeError, 'it'):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
+    assert not is_locked(path.with_name("of nobody"))
     assert holder.stdout.readline() == "held\n"
+    assert is_locked(path)
     with (
         pytest.raises(RunError, match=f"it is in use already, by process {holder.pid}"),
         locked(path, RunError, "it"),
@@ -252,6 +255,7 @@ def test_the_lock_is_dropped_with_its_holder(tmp_path):
     with locked(path, RunError, "it", wait=True):
         assert holder.wait() == -signal.SIGKILL
     began = time.monotonic()
+    assert not is_locked(path)
     with locked(path, RunError, "it"):
         assert path.read_text() == str(os.getpid())
     assert time.monotonic() - began < 5
@@ -260,3 +264,13 @@ def test_the_lock_is_dropped_with_its_holder(tmp_path):
         locked(path / "lock", RunError, "it"),
     ):
         pass
+
+
+def test_who_only_asks_for_a_lock_keeps_nobody_from_it(tmp_path):
+    path = tmp_path / "lock"
+    path.write_text(str(os.getpid()))  # of who held it last, and lives
+    with path.open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        threading.Timer(0.05, fcntl.flock, (asking, fcntl.LOCK_UN)).start()
+        with locked(path, RunError, "it"):
+            assert is_locked(path)

@@ -6,9 +6,11 @@ import re
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, writes
 
+from cloudarb_lib.base.files import locked
 from cloudarb_lib.plots import figure
 from pipelines.report import pages
 from pipelines.report.notebook_html import notebook_body
+from pipelines.run.files import write_json
 from pipelines.run.stages import STAGES
 from pipelines.testing import a_manifest
 
@@ -47,7 +49,7 @@ def run_dir(tmp_path):
 
 def export(run_dir, run):
     (run_dir / "manifest.json").write_text(json.dumps(run))
-    pages.export(run_dir)
+    pages.export(run_dir, run)
     pages.write_index(run_dir.parent)
 
 
@@ -110,18 +112,24 @@ def test_a_failed_notebook_has_its_page_and_stale_ones_go(run_dir):
 
 
 def test_the_list_of_runs_is_newest_first_and_tells_the_dead_from_the_living(tmp_path):
-    dead = a_manifest(run_id="dead", status="running", pid=2**30, started_at="2026-05-03T00:00:00")
-    for run in (
-        a_manifest(run_id="old"),
-        a_manifest(run_id="new", status="failed", started_at="2026-05-02"),
-        dead,
-    ):
-        (tmp_path / run["run_id"]).mkdir()
-        (tmp_path / run["run_id"] / "manifest.json").write_text(json.dumps(run))
-    pages.write_index(tmp_path)
+    in_order = {
+        "alive": a_manifest(status="running", started_at="2026-05-04T00:00:00"),
+        "dead": a_manifest(status="running", started_at="2026-05-03T00:00:00"),
+        "new": a_manifest(status="failed", started_at="2026-05-02"),
+        "old": a_manifest(),
+    }
+    for name, run in in_order.items():
+        write_json(tmp_path / name / "manifest.json", run | {"run_id": name})
+        with locked(tmp_path / ".state" / name / "lock", RuntimeError, "it"):
+            """What a run leaves behind that held its lock once."""
+    elsewhere = "1"  # an id of another machine or container, which means something else here
+    with locked(lock := tmp_path / ".state/alive/lock", RuntimeError, "it"):
+        lock.write_text(elsewhere)
+        pages.write_index(tmp_path)
     text = (tmp_path / "index.html").read_text()
-    assert re.findall(r'href="(\w+)/index.html"', text) == ["dead", "new", "old"]
-    rows = dict(zip(["dead", "new", "old"], text.split("<tr ")[1:], strict=True))
+    assert re.findall(r'href="(\w+)/index.html"', text) == list(in_order)
+    rows = dict(zip(in_order, text.split("<tr ")[1:], strict=True))
+    assert "running" in rows["alive"]
     assert "stopped" in rows["dead"]
     assert 'class="failed-row"' in "<tr " + rows["new"]
     assert "succeeded" in rows["old"]

@@ -1,7 +1,6 @@
 """Runs survive what befalls them: kills, a full disk, folders that cannot be written, odd names."""
 
 import errno
-import json
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ from cloudarb_lib.store import open_snapshot
 from pipelines.run import pipeline
 from pipelines.testing import finish, manifest, project, quick_runs, start, toy_stage
 
+NOON = "2026-05-01T12:00:00+00:00"
 FIRST, LAST = "01_explore_prices", "05_summary"
 TWO_STAGES = f"""
 from pipelines.run.stages import STAGES, Stage
@@ -97,19 +97,39 @@ def test_a_full_disk_leaves_no_part_of_a_snapshot(root, capsys, monkeypatch):
             assert pinned.digest == ours.digest
 
 
-def test_a_disk_that_fills_up_at_the_end_leaves_no_half_report(root, capsys):
+@pytest.mark.parametrize("step", ["export", "write_index"])
+def test_a_disk_that_fills_up_at_the_end_leaves_no_half_report(root, step, capsys):
     from pipelines.report import pages
 
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with quick_runs(root) as run:
-        with patch.object(pages, "export", side_effect=full):
+    # notebooks are done the second time, and no clock tells their two statuses apart
+    with quick_runs(root) as run, patch("pipelines.testing.now", return_value=NOON):
+        with patch.object(pages, step, side_effect=full):
             assert run() == 6
         assert "No space left on device" in capsys.readouterr().err
         assert not (root / "reports/index.html").exists()
+        told = manifest(root)
+        assert (told["status"], "drawn_by" in told) == (
+            "running" if step == "export" else "succeeded",
+            False,
+        )
         assert run() == 0
-    ((path),) = (root / "reports").glob("*/manifest.json")
-    assert json.loads(path.read_text())["status"] == "succeeded"
-    assert (path.parent / "index.html").exists()
+        assert "nothing to do" not in capsys.readouterr().out
+        assert run() == 0
+        assert "nothing to do" in capsys.readouterr().out
+    assert manifest(root)["status"] == "succeeded"
+    (page,) = (root / "reports").glob("*/index.html")
+    assert f"{page.parent.name}/index.html" in (root / "reports/index.html").read_text()
+
+
+def test_pages_that_were_removed_are_drawn_again(root):
+    with quick_runs(root) as run, patch("pipelines.testing.now", return_value=NOON):
+        assert run() == 0
+        for lost in ("toy-*/index.html", "index.html"):
+            (page,) = (root / "reports").glob(lost)
+            page.unlink()
+            assert run() == 0
+            assert page.exists()
 
 
 @pytest.mark.parametrize("reports", ["/proc/reports", "/dev/null/reports"])
