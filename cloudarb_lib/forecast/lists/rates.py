@@ -127,6 +127,17 @@ class Rates:
     breaks_down: np.ndarray
     breaks_up: np.ndarray
 
+    def of(self, paths: np.ndarray) -> Rates:
+        """Return the rates of some paths, by position."""
+        return Rates(
+            self.joins_again[:, paths],
+            self.joins_anew[:, paths],
+            self.same_way[:, paths],
+            self.rises[paths],
+            self.breaks_down[paths],
+            self.breaks_up[paths],
+        )
+
 
 def draw_rates(counts: ReviewCounts, *, n_paths: int, rng: np.random.Generator) -> Rates:
     """Draw rates from their posteriors given what the reviews so far showed."""

@@ -81,7 +81,7 @@ class ListSimulator:
         state = _State.at(self.prices, origin, n_reviews, only, n_paths)
         for step in range(int(ahead[-1]) + 1):
             if due[:, step].any():
-                state = world.review(state, due[:, step])
+                world.review(state, due[:, step])
             out[:, :, ahead == step] = state.change[:, :, None]
         return out
 
@@ -113,6 +113,16 @@ class _State:
         start = [np.repeat(each[only, None], n_paths, axis=1) for each in (way, joined, down, up)]
         return cls(np.zeros((len(only), n_paths)), *start)
 
+    def of(self, paths: np.ndarray) -> _State:
+        """Return the state on some paths, by position."""
+        return _State(
+            self.change[:, paths],
+            self.way[:, paths],
+            self.joined[:, paths],
+            self.down[:, paths],
+            self.up[:, paths],
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class _World:
@@ -137,41 +147,42 @@ class _World:
         shape = (n_groups, self.rates.rises.shape[0])
         return np.exp(FALL_DOUBT * self.rng.standard_normal(shape))[self.group]
 
-    def review(self, state: _State, due: np.ndarray) -> _State:
-        """The state after a review on the paths ``due`` (paths,)."""
-        u = self._uniforms(len(due))
-        rates = self.rates
-        joins = np.where(state.joined, rates.joins_again[self.group], rates.joins_anew[self.group])
+    def review(self, state: _State, due: np.ndarray) -> None:
+        """Carry the state over a review on the paths ``due`` (paths,); the others stay."""
+        paths = np.flatnonzero(due)
+        u, opens = self._uniforms(len(due), paths)
+        was, rates = state.of(paths), self.rates.of(paths)
+        joins = np.where(was.joined, rates.joins_again[self.group], rates.joins_anew[self.group])
         goes_on = u[WAY] < rates.same_way[self.group]
         first = np.where(u[FIRST_WAY] < rates.rises, 1.0, -1.0)
-        way = np.where(state.way == 0, first, np.where(goes_on, state.way, -state.way))
-        n_groups = int(self.prices.group_of.max()) + 1
-        opens = self.rng.random((2, n_groups, len(due)))[:, self.group]
-        down = np.where(due & (opens[0] < rates.breaks_down), np.inf, state.down)
-        up = np.where(due & (opens[1] < rates.breaks_up), np.inf, state.up)
+        way = np.where(was.way == 0, first, np.where(goes_on, was.way, -was.way))
+        down = np.where(opens[0] < rates.breaks_down, np.inf, was.down)
+        up = np.where(opens[1] < rates.breaks_up, np.inf, was.up)
         room = np.where(way > 0, up, down)
-        moves = due & (u[JOINED] < joins) & (room > EDGE_LOG)
+        moves = (u[JOINED] < joins) & (room > EDGE_LOG)
         size = self.sizes.draw(way, u[SIZE], self.group)
-        size = np.minimum(np.where(way > 0, size, size * self.fall_scale), room)
+        size = np.minimum(np.where(way > 0, size, size * self.fall_scale[:, paths]), room)
         change = np.where(moves, way * size, 0.0)
-        return _State(
-            state.change + change,
-            np.where(moves, way, state.way),
-            np.where(due, moves, state.joined),
-            down + change,
-            up - change,
-        )
+        state.change[:, paths] += change
+        state.way[:, paths] = np.where(moves, way, was.way)
+        state.joined[:, paths] = moves
+        state.down[:, paths] = down + change
+        state.up[:, paths] = up - change
 
-    def _uniforms(self, n_paths: int) -> np.ndarray:
-        """Uniform numbers (4, places asked, paths), drawn for all places, so that a path is the
-        same world whichever are asked; those of a group agree by ``concordance``."""
+    def _uniforms(self, n_paths: int, paths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Uniform numbers of the paths asked: (4, places asked, paths), of which those of a group
+        agree by ``concordance``, and (2, places asked, paths), one for all of a group.
+
+        They are drawn for all places and paths: so a path is the same world whichever are asked.
+        """
         n_places = len(self.prices.group_of)
         n_groups = int(self.prices.group_of.max()) + 1
-        own = self.rng.standard_normal((4, n_places, n_paths))[:, self.only]
-        shared = self.rng.standard_normal((2, n_groups, n_paths))[:, self.group]
+        own = self.rng.standard_normal((4, n_places, n_paths))[:, self.only[:, None], paths]
+        shared = self.rng.standard_normal((2, n_groups, n_paths))[:, self.group[:, None], paths]
+        opens = self.rng.random((2, n_groups, n_paths))[:, self.group[:, None], paths]
         for decides, alike in ((JOINED, self.concordance.joined), (WAY, self.concordance.way)):
             own[decides] = np.sqrt(alike) * shared[decides] + np.sqrt(1 - alike) * own[decides]
-        return ndtr(own)
+        return ndtr(own), opens
 
 
 def concordance(counts: ReviewCounts) -> Concordance:
