@@ -11,6 +11,7 @@ from cloudarb_lib.allocate.demand import (
     Price,
     Quota,
     Team,
+    Users,
     Workload,
     demand_table,
     load_demand,

@@ -168,6 +168,17 @@ teams:
 """,
     ),
     Example(
+        "Users in several places",
+        """demand:
+  - workload: chat
+    needs: 32 A100-80GB
+    accepts: [A100-80GB, H100]
+    latency:
+      - 30 ms to gcp/europe-west3 for 60 %
+      - 30 ms to aws/us-east-1 for 40 %
+""",
+    ),
+    Example(
         "A deadline, and what being early is worth",
         """demand:
   - workload: evals

@@ -76,6 +76,29 @@ def test_every_key_reads(tmp_path):
         (GOOD + "    in: []\n", "line 4: in is .*one at least"),
         (GOOD + "    in: [us-*, 3]\n", "line 4: in is 3.*a text"),
         (GOOD + "    data: 5 TB\n", "line 4: data: '5 TB' does not read like '500 GB"),
+        (
+            GOOD + "    latency:\n      - 9 ms to gcp/a\n      - 9 m to gcp/b\n",
+            "line 6: latency: '9 m to gcp/b' does not read like '40 ms to",
+        ),
+        (GOOD + "    latency: []\n", r"line 4: latency: \[\] does not read"),
+        (GOOD + "    latency: [9 ms to a/b, 7 ms to a/b]\n", "line 4: latency: a/b stands twice"),
+        (
+            GOOD + "    latency: [9 ms to a/b for 50 %, 7 ms to a/c]\n",
+            "line 4: latency: some places have a share of the users, others none",
+        ),
+        (
+            GOOD + "    latency: 9 ms to a/b for 50 %\n",
+            "line 4: latency: shares of the users add up to 50 %, not 100 %",
+        ),
+        (GOOD + "    latency: 9 ms to a/b for 0 %\n", "line 4: percent is 0"),
+        (
+            GOOD + f"    latency: [{', '.join(f'9 ms to a/b{i} for 12.5 %' for i in range(8))}]\n",
+            "line 4: latency: 8 places with shares.*Name 6 at most",
+        ),
+        (
+            GOOD + "    worth: 2 USD per GPU-hour\n    latency: 9 ms to a/b for 100 %\n",
+            "line 5: latency asks for shares of work that worth lets be left undone",
+        ),
         (GOOD + "commitments: [{machin: a}]\n", "line 4: key 'machin' .*did you mean 'machine'"),
         (GOOD + "commitments:\n", "line 4: commitments is None"),
         ("demand:\n  - workload: ' '\n", "line 2: workload is ' '"),
@@ -108,7 +131,10 @@ def test_where_data_lies_and_how_near_reads(tmp_path):
         "    residency: [EU, CH]\n",
     )
     assert (w.data_gb, w.data_weekly, w.data_in) == (1500.0, True, "aws/us-east-1")
-    assert (w.latency_ms, w.latency_to, w.residency) == (40.0, "gcp/europe-west3", ("EU", "CH"))
+    assert w.latency == (allocate.Users(40.0, "gcp/europe-west3"),)
+    assert w.residency == ("EU", "CH")
+    (w,) = load(tmp_path, GOOD + "    latency: [40 ms to gcp/a for 70%, 80 ms to aws/b for 30 %]\n")
+    assert w.latency == (allocate.Users(40.0, "gcp/a", 70.0), allocate.Users(80.0, "aws/b", 30.0))
 
 
 def test_a_demand_is_told_with_its_futures_and_commitments():

@@ -10,6 +10,7 @@ from cloudarb_lib.allocate.demand.facts import (
     Team,
 )
 from cloudarb_lib.allocate.demand.file import Demand, DemandError, load_demand, with_lines_of
+from cloudarb_lib.allocate.demand.users import Users
 from cloudarb_lib.allocate.demand.words import demand_table
 from cloudarb_lib.allocate.demand.workload import Workload
 
@@ -23,6 +24,7 @@ __all__ = [
     "Quota",
     "Scope",
     "Team",
+    "Users",
     "Workload",
     "demand_table",
     "load_demand",

@@ -28,7 +28,9 @@ SENTENCES = {
         )
     },
     "latency": {
-        rf"(?P<latency>{_NUMBER}) ms to (?P<latency_to>{_REGION})": "40 ms to gcp/europe-west3"
+        rf"(?P<within_ms>{_NUMBER}) ms to (?P<at>{_REGION})(?: for (?P<percent>{_NUMBER}) ?%)?": (
+            "40 ms to gcp/europe-west3"
+        )
     },
     "worth": {rf"(?P<worth>{_NUMBER}) USD per GPU.hour": "2.50 USD per GPU-hour"},
     "early": {rf"(?P<early>{_NUMBER}) USD per GPU.hour and week": "0.05 USD per GPU-hour and week"},
@@ -37,6 +39,8 @@ SENTENCES = {
 }
 """Keys whose value in a file is a sentence: the patterns that read it, whose groups are fields,
 each with an example."""
+_LISTS = ("latency",)
+"""Keys whose value is a sentence or a list of them, an entry each."""
 _FLAGS = ("batch", "data_weekly", "budget_weekly")
 """Groups of the patterns that are true where their words stand."""
 
@@ -75,9 +79,18 @@ def refused(keys: Place, what: str, way_out: str = "") -> PydanticCustomError:
 
 
 def _fields_in(key: str, value: object) -> dict[str, Any]:
-    """Return the fields that a sentence tells; those of a list of needs, one for each period."""
+    """Return the fields that the value of a key tells: a sentence, or a list of them."""
     if key == "needs" and isinstance(value, list) and value:
         return _fields_of_periods(key, value)
+    if key in _LISTS:
+        entries = value if isinstance(value, list) and value else [value]
+        return {key: [_fields_of((key, i), entry) for i, entry in enumerate(entries)]}
+    return _fields_of((key,), value)
+
+
+def _fields_of(place: tuple[str, *tuple[int, ...]], value: object) -> dict[str, Any]:
+    """Return the fields that the sentence at a place of an entry tells."""
+    key = place[0]
     for pattern in SENTENCES[key]:
         if found := re.fullmatch(pattern, str(value).strip(), re.IGNORECASE):
             fields = {name: _typed(name, text) for name, text in found.groupdict().items() if text}
@@ -85,12 +98,12 @@ def _fields_in(key: str, value: object) -> dict[str, Any]:
                 fields["needs"] /= weeks
             return fields
     examples = " or ".join(map(repr, examples_of(key)))
-    raise refused((key,), f"{key}: {value!r} does not read like {examples}.")
+    raise refused(place, f"{key}: {value!r} does not read like {examples}.")
 
 
 def _fields_of_periods(key: str, value: list[object]) -> dict[str, Any]:
     """Return the fields of a list of needs, which differ in their amounts alone."""
-    each = [_fields_in(key, item) for item in value]
+    each = [_fields_of((key, i), item) for i, item in enumerate(value)]
     amounts = tuple(fields.pop("needs") for fields in each)
     if any(fields != each[0] for fields in each):
         raise refused((key,), f"{key}: {value!r} differs in more than its amounts.")

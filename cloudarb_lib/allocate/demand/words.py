@@ -69,5 +69,6 @@ def _conditions(w: Workload) -> dict[str, bool]:
         f"{w.early_usd_per_gpu_hour_week:g} USD per GPU-hour for a week earlier": (
             w.early_usd_per_gpu_hour_week > 0
         ),
+        f"users within {', '.join(users.words for users in w.latency)}": w.latency != (),
         f"of team {w.team}": w.team is not None,
     }

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, StrictFloat, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from cloudarb_lib.allocate.demand.sentences import refused, without_sentences
+from cloudarb_lib.allocate.demand.users import UserPlaces
 from cloudarb_lib.base.records import Flag, Names, NotNegative, Positive, Text, key, record
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 
@@ -166,16 +167,16 @@ class Workload:
     ] = 0.0
     data_weekly: SkipJsonSchema[Flag] = False
     data_in: SkipJsonSchema[str] = ""
-    latency_ms: Annotated[
-        NotNegative,
+    latency: Annotated[
+        UserPlaces,
         key(
-            "longest round trip to a region, where its users are; estimated from the great circle",
-            example="40 ms to gcp/europe-west3",
+            "longest round trip to a region, where its users are; a list: to each of these, or, "
+            "with shares of the users, near enough to each share of them for its part of the need; "
+            "estimated from the great circle",
+            example="[40 ms to gcp/europe-west3 for 60 %, 80 ms to aws/us-east-1 for 40 %]",
             unit="ms",
-            alias="latency",
         ),
-    ] = 0.0
-    latency_to: SkipJsonSchema[str] = ""
+    ] = ()
     residency: Annotated[
         Names, key("countries, or EU, that it and its data must not leave", example="[EU, CH]")
     ] = ()
@@ -239,6 +240,9 @@ def _refuse_contradictions(given: dict[str, Any], fields: dict[str, Any]) -> Non
         if given.get(key_of_need) and "worth" in given:
             what = f"{key_of_need} asks for work that worth lets be left undone."
             raise refused((key_of_need,), what, "Keep one of the two.")
+    if "worth" in given and any("percent" in users for users in fields.get("latency", ())):
+        what = "latency asks for shares of work that worth lets be left undone."
+        raise refused(("latency",), what, "Keep one of the two.")
     if "accepts" not in given or "needs" not in given:
         return
     named = without_sentences({"needs": given["needs"]}, ["needs"]).get("accepts")

@@ -88,7 +88,7 @@ def build_problem(
     slots, sites = slots_and_sites(eligible, pools, prices, horizon)
     details = _details(assignments, slots, eligible, horizon)
     rows = _rows(demand, details, eligible, horizon, limits, assumptions)
-    rows += stated_rows(demand, details, demands, horizon)
+    rows += stated_rows(demand, details, demands, horizon, assumptions)
     assignments = _within_pools(assignments, pools).assign(chance=details["chance"])
     fee_usd = assumptions.get("site_fee_usd_per_week") * horizon.weeks
     return Problem(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -89,6 +89,7 @@ def eligible_offers(
     fitting = [np.flatnonzero(fits(w, offers, assumptions)) for w in demand.workloads]
     for workload, positions in zip(demand.workloads, fitting, strict=True):
         _refuse_too_few(workload, offers.iloc[positions])
+        _refuse_users_out_of_reach(workload, offers, positions, assumptions)
     kept = np.unique(np.concatenate([*fitting, np.flatnonzero(offers["held"].notna())]))
     table = offers.iloc[kept].reset_index(drop=True)
     accepted = [np.searchsorted(kept, positions) for positions in fitting]
@@ -163,6 +164,23 @@ def _refuse_too_few(workload: Workload, offers: pd.DataFrame) -> None:
         )
 
 
+def _refuse_users_out_of_reach(
+    workload: Workload, offers: pd.DataFrame, fitting: np.ndarray, assumptions: Assumptions
+) -> None:
+    """Raise DemandError where none of the ``fitting`` offers is near to the users in some place."""
+    near = place.within_reach(workload, offers.iloc[fitting], assumptions)
+    for users, is_near in zip(workload.latency, near, strict=True):
+        if not is_near.any():
+            anywhere = offers[fits(replace(workload, latency=()), offers, assumptions)]
+            nearest = place.nearest_in_words(workload, users, anywhere, assumptions)
+            raise DemandError(
+                ("demand", workload.name, "latency"),
+                f"workload {workload.name!r}: no offer that fits it is within "
+                f"{users.within_ms:g} ms of {users.at} ({nearest}).",
+                "Allow a longer round trip there, or give its share to other places.",
+            )
+
+
 def _requirements(
     w: Workload, offers: pd.DataFrame, assumptions: Assumptions
 ) -> list[tuple[str, str, Any]]:
@@ -191,15 +209,26 @@ def _requirements(
     if w.residency:
         residency = f"residency {', '.join(w.residency)}"
         told.append(("residency", residency, place.resides(w, offers)))
-    if w.latency_to:
-        trips = f"round trips of {w.latency_ms:g} ms to {w.latency_to}"
-        is_near = place.round_trips_ms(w, offers, assumptions) <= w.latency_ms
-        told.append(("latency", trips, is_near))
+    told += _latencies(w, offers, assumptions)
     if (cap := w.max_usd_per_gpu_hour) is not None:
         is_held = offers["held"].notna() if "held" in offers else False
         is_cheap = _usd_per_gpu_hour(offers) <= cap
         told.append(("max_usd_per_gpu_hour", f"{cap:g} USD per GPU-hour", is_cheap | is_held))
     return told
+
+
+def _latencies(
+    w: Workload, offers: pd.DataFrame, assumptions: Assumptions
+) -> list[tuple[str, str, Any]]:
+    """Return what is required for the users' sake: near to all places, or to one that has users."""
+    near = place.within_reach(w, offers, assumptions)
+    if w.latency and w.latency[0].percent is not None:
+        places = " or ".join(users.words for users in w.latency)
+        return [("latency", f"round trips of {places}", np.logical_or.reduce(near))]
+    return [
+        ("latency", f"round trips of {users.words}", is_near)
+        for users, is_near in zip(w.latency, near, strict=True)
+    ]
 
 
 def _usd_per_gpu_hour(offers: pd.DataFrame) -> pd.Series:
@@ -220,11 +249,14 @@ def _near(workload: Workload, key: str, offers: pd.DataFrame, assumptions: Assum
     if key == "in":
         return _nearest(workload.regions, offers["region"])
     if key == "latency":
-        trips_ms = place.round_trips_ms(workload, offers, assumptions)
-        if np.isnan(trips_ms).all():
-            return ""
-        nearest = offers.iloc[int(np.nanargmin(trips_ms))]
-        return f" ({nearest['provider']}/{nearest['region']} is at {np.nanmin(trips_ms):.0f} ms)"
+        too_far = [
+            place.nearest_in_words(workload, users, offers, assumptions)
+            for users, is_near in zip(
+                workload.latency, place.within_reach(workload, offers, assumptions), strict=True
+            )
+            if not is_near.any()
+        ]
+        return f" ({', '.join(filter(None, too_far))})" if any(too_far) else ""
     if key == "max_usd_per_gpu_hour":
         return f" (the cheapest asks {_usd_per_gpu_hour(offers).min():.2f})"
     return ""

@@ -8,14 +8,26 @@ import pandas as pd
 from cloudarb_lib.allocate.demand import Demand, Workload
 from cloudarb_lib.allocate.problem.assign import NO_WORKLOAD
 from cloudarb_lib.allocate.problem.horizon import Case, Horizon
-from cloudarb_lib.allocate.problem.limits.sums import Interruptions, Quotas, Spares, TeamBudgets
+from cloudarb_lib.allocate.problem.limits.sums import (
+    Interruptions,
+    Quotas,
+    Spares,
+    TeamBudgets,
+    WithinReach,
+)
+from cloudarb_lib.allocate.problem.reach import Reach, reaches
 from cloudarb_lib.allocate.problem.row import WAIT, Row
 from cloudarb_lib.allocate.problem.scope import named_by
 from cloudarb_lib.base.units import HOURS_PER_WEEK
+from cloudarb_lib.tables.assumptions import Assumptions
 
 
 def stated_rows(
-    demand: Demand, details: pd.DataFrame, demands: pd.DataFrame, horizon: Horizon
+    demand: Demand,
+    details: pd.DataFrame,
+    demands: pd.DataFrame,
+    horizon: Horizon,
+    assumptions: Assumptions,
 ) -> list[Row]:
     """Return the rows of all that a demand states beside its needs.
 
@@ -29,6 +41,8 @@ def stated_rows(
         ``Problem.demands``.
     horizon
         Periods and futures.
+    assumptions
+        Where round trips to users come from.
     """
     rows = quotas(demand, details, horizon)
     rows += _team_budgets(demand, details, horizon)
@@ -40,6 +54,8 @@ def stated_rows(
             mine = details[is_mine]
             rows += _interruptions(workload, mine, case, horizon)
             rows += _spares(workload, mine, demands, horizon.suffix(case))
+            near = reaches(workload, mine, assumptions)
+            rows += _within_reach(workload, mine, demands, near, horizon.suffix(case))
     return rows
 
 
@@ -145,6 +161,32 @@ def _spares(
             kind=Spares.kind,
         )
         for name, is_lost, least in without
+    ]
+
+
+def _within_reach(
+    workload: Workload, mine: pd.DataFrame, demands: pd.DataFrame, near: list[Reach], suffix: str
+) -> list[Row]:
+    """Return the rows of what users find within reach in a case, when a place is lost too."""
+    if not len(mine) or not near:
+        return []
+    need = float(demands.loc[mine["demand"].iloc[0], "need"])
+    cover = mine["cover"].to_numpy(float)
+    places = [("", np.zeros(len(mine), bool))]
+    if workload.survives_loss_of:
+        place = _place_names(mine, workload.survives_loss_of)
+        places += [(f" without {name}", (place == name).to_numpy()) for name in place.unique()]
+    return [
+        Row(
+            f"{workload.name} near {reach.name}{without}{suffix}",
+            mine.index.to_numpy(),
+            np.where(reach.is_near & ~is_lost, -cover, 0.0),
+            upper=-reach.share * need,
+            kind=WithinReach.kind,
+        )
+        for reach in near
+        if not reach.is_near.all()  # the demand itself asks for as much
+        for without, is_lost in places
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import DemandError, Workload
+from cloudarb_lib.allocate.demand import DemandError, Users, Workload
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.market.places import regions
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -28,16 +28,18 @@ def resides(workload: Workload, offers: pd.DataFrame) -> np.ndarray:
 
 
 def round_trips_ms(
-    workload: Workload, offers: pd.DataFrame, assumptions: Assumptions
+    workload: Workload, users: Users, offers: pd.DataFrame, assumptions: Assumptions
 ) -> np.ndarray:
-    """Return the round trip from each offer to where a workload's users are.
+    """Return the round trip from each offer to some users of a workload.
 
     Estimated from the great circle, not measured.
 
     Parameters
     ----------
     workload
-        With ``latency_to``.
+        Whose users they are.
+    users
+        Where they are.
     offers
         Table ``offers``, through ``with_places``; NaN where a place is unknown, which is not near.
     assumptions
@@ -50,21 +52,49 @@ def round_trips_ms(
     """
     places = regions()
     places = places.set_index(places["provider"] + "/" + places["region"])
-    if workload.latency_to not in places.index:
-        close = did_you_mean(workload.latency_to, list(places.index))
+    if users.at not in places.index:
+        close = did_you_mean(users.at, list(places.index))
         raise DemandError(
             ("demand", workload.name, "latency"),
-            f"workload {workload.name!r}: no region {workload.latency_to!r}{close}.",
+            f"workload {workload.name!r}: no region {users.at!r}{close}.",
             "Name a line of data/regions.csv as provider/region.",
         )
-    place = places.loc[workload.latency_to, ["latitude", "longitude"]]
+    place = places.loc[users.at, ["latitude", "longitude"]]
     km = _great_circle_km(
         place.to_numpy(float),
         column_of_places(offers, "latitude").astype(float),
         column_of_places(offers, "longitude").astype(float),
     )
     at_least_ms = assumptions.get("latency_ms_at_least")
-    return at_least_ms + km / 1e3 * assumptions.get("latency_ms_per_1000_km")
+    trips_ms: np.ndarray = at_least_ms + km / 1e3 * assumptions.get("latency_ms_per_1000_km")
+    return trips_ms
+
+
+def within_reach(
+    workload: Workload, offers: pd.DataFrame, assumptions: Assumptions
+) -> list[np.ndarray]:
+    """Return which offers are near enough to the users in each place that a workload names.
+
+    Raises
+    ------
+    DemandError
+        As ``round_trips_ms``.
+    """
+    return [
+        round_trips_ms(workload, users, offers, assumptions) <= users.within_ms
+        for users in workload.latency
+    ]
+
+
+def nearest_in_words(
+    workload: Workload, users: Users, offers: pd.DataFrame, assumptions: Assumptions
+) -> str:
+    """Return which region of some offers is nearest to users; nothing where no place is known."""
+    trips_ms = round_trips_ms(workload, users, offers, assumptions)
+    if np.isnan(trips_ms).all():
+        return ""
+    nearest = offers.iloc[int(np.nanargmin(trips_ms))]
+    return f"{nearest['provider']}/{nearest['region']} is at {np.nanmin(trips_ms):.0f} ms"
 
 
 def refuse_unknown_region_of_data(workload: Workload, offers: pd.DataFrame) -> None:

@@ -128,6 +128,15 @@ class Spares(Sums):
     relief_order = 72
 
 
+class WithinReach(Sums):
+    """At least so much of a workload stands near its users in a place, or in any of several."""
+
+    kind = "within_reach"
+    unit = "GPU or GPU-hour a week"
+    at_least = True
+    relief_order = 74
+
+
 SUMS: dict[str, type[Sums]] = {
     kind.kind: kind
     for kind in (
@@ -139,6 +148,7 @@ SUMS: dict[str, type[Sums]] = {
         TeamBudgets,
         Interruptions,
         Spares,
+        WithinReach,
     )
 }
 """What rows of a kind are; of kinds that are not named here plain ``Sums``."""
