@@ -36,7 +36,7 @@ MEANING = {
     TIMEOUT: "a notebook ran out of time",
     DEAD_KERNEL: "a notebook's kernel died",
     UNDELIVERED: "an alert or an event could not be told; the next try goes on from there",
-    DIFFERS: "rerun: a table is not what it was",
+    DIFFERS: "rerun: a table is not what it was; report lineage: a link does not hold",
     STOPPED: "stopped from outside; the same command takes it up again",
 }
 """What the manual says of each."""

@@ -141,6 +141,9 @@ report_app.command("diff", cls=Verb, options_metavar="[--reports FOLDER]")(repor
 report_app.command("trace", cls=Verb, options_metavar="[--least SHARE] [--reports FOLDER]")(
     report.report_trace
 )
+report_app.command("lineage", cls=Verb, options_metavar="[--offer OFFER] [OPTIONS]")(
+    report.report_lineage
+)
 app.add_typer(report_app, name="report")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.exit_codes import DONE
+from pipelines.exit_codes import DIFFERS, DONE
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="name or folder of a run, as in reports/index.html")
@@ -74,8 +74,8 @@ def report_trace(
     """Where the time of a run went: notebooks, cells, solver, forecast, report.
 
     A line for each stretch of work, children below parents, with a bar from its begin to its end.
-    Runs are traced where the extra observe is installed (make platform). Where a price comes from
-    says cloudarb trace OFFER.
+    Runs are traced where the extra observe is installed (make platform). Where the prices of its
+    plan come from says cloudarb report lineage RUN.
     """
     from cloudarb_lib.base import locations
     from pipelines.observe.spans import drawn, read_spans
@@ -85,3 +85,42 @@ def report_trace(
     for line in drawn(read_spans(folder / SPANS_FILE), least):
         print(line)
     return DONE
+
+
+def report_lineage(
+    run: RunArgument,
+    offer: Annotated[
+        str, typer.Option(metavar="OFFER", help="only this offer of the plan  [default: each]")
+    ] = "",
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="where files that were taken in lie as well"),
+    ] = None,
+    store: Annotated[
+        str, typer.Option(metavar="FOLDER", help="store with kept answers  [default: data/store]")
+    ] = "",
+    reports: ReportsOption = None,
+) -> int:
+    """From the plan of a run back to the bytes of its prices, link by link.
+
+    Tables by the notebooks that wrote them, the snapshot that these read, the price of each offer
+    rented in it, and the file that told of it: its bytes are those that were taken in, and taken in
+    once more they give that price. A link that does not hold is told, with exit code 14. The run's
+    logs/lineage.jsonl has the same as events of OpenLineage.
+    """
+    from cloudarb_lib.base import locations
+    from cloudarb_lib.live.collect import collection_folder
+    from pipelines.observe.chain import links
+    from pipelines.report.runs import find_run
+
+    folder = (reports or locations.reports()).absolute()
+    manifest = find_run(folder, run)
+    places = [*(files or []), locations.data(), collection_folder(store) / "raw"]
+    broken = 0
+    for link in links(folder / manifest["run_id"], manifest, offer=offer, folders=places):
+        broken += bool(link.fault)
+        print(f"{'BROKEN' if link.fault else 'holds '}  {link.what}")
+        if link.fault:
+            print(f"        {link.fault}")
+    print(f"{broken} links do not hold" if broken else "unbroken")
+    return DIFFERS if broken else DONE

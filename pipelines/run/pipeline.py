@@ -20,6 +20,7 @@ from cloudarb_lib.base.tracing import span
 from cloudarb_lib.base.units import parse_as_of
 from pipelines import exit_codes
 from pipelines.exit_codes import DONE, STOPPED
+from pipelines.observe.lineage import write_lineage
 from pipelines.observe.tracing import SPANS_FILE, recorded
 from pipelines.run import graph
 from pipelines.run.config import LATEST, RunConfig, load_config
@@ -158,6 +159,7 @@ def _carry_out(
     manifest["status"] = {DONE: "succeeded", STOPPED: "stopped"}.get(code, "failed")
     manifest |= {"finished_at": now(), "seconds": round(time.monotonic() - began, 1)}
     note_end(manifest, folders.run_dir, ran)
+    write_lineage(folders.run_dir, manifest)
     _draw_pages(manifest, folders)
     _print_end(manifest, folders, ran)
     return code

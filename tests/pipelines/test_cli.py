@@ -34,6 +34,7 @@ VERBS = (
     "report export",
     "report diff",
     "report trace",
+    "report lineage",
     "advise budget",
     "advise commit",
     "advise dated-run",
@@ -98,6 +99,7 @@ def test_lists_are_given_in_one_go():
         (["run", "none.yaml"], 2, "no file none.yaml. Way out: There are pipelines/"),
         (["ingest", "none.csv"], 3, "none.csv"),
         (["report", "export", "none"], 2, "no run 'none'"),
+        (["report", "lineage", "none"], 2, "no run 'none'"),
     ],
 )
 def test_a_mistake_gets_one_message_and_no_traceback(arguments, code, told, capsys, tmp_path):
