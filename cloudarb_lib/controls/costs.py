@@ -72,7 +72,7 @@ class RiskControl:
         mix = widgets.Accordion([form.beside(self.chances.values())])
         mix.set_title(0, "What may come besides, by its chance within the horizon")
         self.view = form.view(
-            "And if things come otherwise?", fields, mix, self.figures, self.picture.widget
+            "And if things come otherwise?", fields, mix, self.figures, self.picture.view
         )
         for field in (*fields, *self.chances.values()):
             field.observe(lambda _: self.picture.draw(self._drawn()), "value")
@@ -141,7 +141,7 @@ class RiskControl:
                 "The chances add up to more than 100 %: they count in proportion.", alert=True
             )
         shown = pd.DataFrame({"of the mix": rows.keys(), "": rows.values()})
-        self.figures.value = notice + form.table(shown)
+        self.figures.value = notice + form.table(shown, figures=[""])
         horizon_h = self.inputs.horizon_h * share
         return cost_histogram(total, horizon_h=horizon_h, budget_usd=budget_usd, level=level)
 

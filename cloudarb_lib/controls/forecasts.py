@@ -82,7 +82,7 @@ class ForecastControl:
         self.stop.on_click(lambda _: self.background.stop())
         progress = widgets.HBox([self.train, self.stop, self.bar, self.status])
         fields = (self.gpu_model, self.series, self.horizon, self.members)
-        return form.view("What may a price do?", fields, progress, self.picture.widget)
+        return form.view("What may a price do?", fields, progress, self.picture.view)
 
     def _steps_of_table(self) -> int:
         ahead = self.table["target_utc"].max() - self.table["origin_utc"].iloc[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from html import escape
 from typing import Any
 
@@ -10,9 +10,16 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.basedatatypes import BasePlotlyType
+
+from cloudarb_lib.plots.style import with_marks
 
 _NAME_WIDTH = "150px"
 _FIELD_WIDTH = "440px"
+_MARGIN_TOP_PX = 30
+"""Above a figure whose title stands outside."""
+_KEY_OF_A_TRACE = "uid"
+"""By which a widget knows its traces: it gives them one each."""
 NO_LIMIT = 0.0
 """What a slider stands for at the end where nothing is limited: it takes no None."""
 Option = tuple[str, Any]
@@ -20,26 +27,74 @@ Option = tuple[str, Any]
 
 
 class Picture:
-    """One figure of a notebook, drawn anew in place: its script is stored and sent once."""
+    """One figure of a notebook, drawn anew in place: its script is stored and sent once.
+
+    Its title stands above it as a text, which wraps where there is little room.
+
+    Attributes
+    ----------
+    widget : FigureWidget
+        The figure alone.
+    view : Widget
+        The figure under its title.
+    title : str
+        What the figure finds.
+    """
 
     def __init__(self, figure: go.Figure) -> None:
-        self.widget = go.FigureWidget(_with_days_in_words(figure))
+        self.title = ""
+        self._caption = widgets.HTML()
+        self.widget = go.FigureWidget(self._under_its_title(figure))
+        self.view = widgets.VBox([self._caption, self.widget])
 
     def draw(self, figure: go.Figure) -> None:
-        """Show another figure in the place of the one shown."""
+        """Show another figure in the place of the one shown.
+
+        Where its traces are of the same kinds, all that differs goes to the browser in one message,
+        and is drawn once. Else the traces are exchanged, and each step is drawn.
+        """
+        figure = self._under_its_title(figure)
         shown = self.widget
-        figure = _with_days_in_words(figure)
-        gone = set(shown.layout.to_plotly_json()) - set(figure.layout.to_plotly_json())
+        if [trace.type for trace in figure.data] == [trace.type for trace in shown.data]:
+            with shown.batch_update():
+                for trace, wanted in zip(shown.data, figure.data, strict=True):
+                    _make_alike(trace, wanted)
+                _make_alike(shown.layout, figure.layout)
+            return
         shown.layout.annotations = ()  # those at times have no place once the traces are gone
         shown.data = ()
         shown.add_traces(figure.data)
-        for name in gone:  # a browser keeps what it is not told to drop
-            shown.layout[name] = None
+        for name in _set_in(shown.layout) - _set_in(figure.layout):
+            shown.layout[name] = None  # a browser keeps what it is not told to drop
         shown.layout = figure.layout
 
-    @property
-    def title(self) -> str:
-        return str(self.widget.layout.title.text)
+    def _under_its_title(self, figure: go.Figure) -> go.Figure:
+        """Return a figure without its title, which is shown above it, and with times as texts."""
+        self.title = str(figure.layout.title.text or "")
+        self._caption.value = f"<p><b>{with_marks(self.title)}</b></p>"
+        figure.layout.title = None
+        figure.layout.margin.t = _MARGIN_TOP_PX
+        return _with_days_in_words(figure)
+
+
+def _make_alike(shown: BasePlotlyType, wanted: BasePlotlyType) -> None:
+    """Give a part of a figure the properties of another, setting only what differs."""
+    stays = _set_in(wanted)
+    for name in stays | _set_in(shown):
+        value = wanted[name] if name in stays else None
+        if not _is_equal(shown[name], value):
+            shown[name] = value
+
+
+def _set_in(part: BasePlotlyType) -> set[str]:
+    """Return the names of the properties that a part of a figure has."""
+    return set(part.to_plotly_json()) - {_KEY_OF_A_TRACE}
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)
 
 
 def _with_days_in_words(figure: go.Figure) -> go.Figure:
@@ -76,7 +131,7 @@ def named(name: str) -> dict[str, Any]:
     return {
         "description": name,
         "style": {"description_width": _NAME_WIDTH},
-        "layout": widgets.Layout(width=_FIELD_WIDTH),
+        "layout": widgets.Layout(width=_FIELD_WIDTH, max_width="98%"),
     }
 
 
@@ -99,9 +154,20 @@ def paragraph(text: str, *, alert: bool = False) -> str:
     return f"<p{role}>{escape(text)}</p>"
 
 
-def table(frame: pd.DataFrame) -> str:
-    """Return a table as HTML, figures to the right."""
-    return frame.to_html(index=False, border=0, na_rep="", justify="left")
+def table(frame: pd.DataFrame, *, figures: Collection[str]) -> str:
+    """Return a table of texts as HTML, the columns named by ``figures`` to the right."""
+    sides = ["right" if name in figures else "left" for name in frame]
+    heads = _row("th", frame.columns, sides)
+    rows = "".join(_row("td", row, sides) for row in frame.itertuples(index=False))
+    return f'<div class="people"><table>{heads}{rows}</table></div>'
+
+
+def _row(kind: str, texts: Iterable[Any], sides: Iterable[str]) -> str:
+    cells = [
+        f'<{kind} style="text-align:{side}; padding:2px 18px 2px 0">{escape(str(text))}</{kind}>'
+        for text, side in zip(texts, sides, strict=True)
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def beside(fields: Iterable[widgets.Widget]) -> widgets.Box:

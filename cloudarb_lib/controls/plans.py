@@ -76,7 +76,7 @@ class AllocationControl:
         self.stop.on_click(lambda _: self.background.stop())
         progress = widgets.HBox([self.stop, self.status])
         return form.view(
-            "And under other limits?", fields, where, progress, self.picture.widget, self.plan
+            "And under other limits?", fields, where, progress, self.picture.view, self.plan
         )
 
     def change(self) -> Change:
@@ -158,7 +158,7 @@ def _plan_in_words(plan: pd.DataFrame) -> str:
             "expected cost": plan["expected_cost_usd"].map(form.usd),
         }
     )
-    return form.table(shown)
+    return form.table(shown, figures=["machines", "expected cost"])
 
 
 def _spreads(chosen: float | None) -> list[form.Option]:

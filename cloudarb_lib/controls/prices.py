@@ -34,7 +34,7 @@ class ExploreControl:
         self.panel = panel
         options = sorted(self.offers["option"].unique())
         first = "spot" if "spot" in options else options[0]
-        days = [(f"{time:%d %b %Y}", time) for time in panel.times]
+        days = [(f"{time:%d %b %y}", time) for time in panel.times]
         self.provider = form.choice("Provider", self._named("provider"), _EVERY)
         self.region = form.choice("Region", self._named("region"), _EVERY)
         self.gpu_model = form.choice("GPU", self._named("gpu_model"), _EVERY)
@@ -45,16 +45,13 @@ class ExploreControl:
             continuous_update=False,
             description="Dates",
             style={"description_width": "150px"},
-            layout=widgets.Layout(width="640px"),
+            layout=widgets.Layout(width="640px", max_width="98%"),
         )
         self.cheapest = widgets.HTML()
         self.picture = form.Picture(self._figure())
         fields = (self.provider, self.region, self.gpu_model, self.option, self.dates)
         self.view = form.view(
-            "Which offers, and how did their price move?",
-            fields,
-            self.picture.widget,
-            self.cheapest,
+            "Which offers, and how did their price move?", fields, self.picture.view, self.cheapest
         )
         self.cheapest.value = self._cheapest()
         self.provider.observe(self._list_regions, "value")
@@ -117,4 +114,4 @@ class ExploreControl:
                 "USD per GPU-hour": rows["price_usd_per_gpu_hour"].map("${:,.2f}".format),
             }
         )
-        return form.table(shown)
+        return form.table(shown, figures=["USD per GPU-hour"])

@@ -34,12 +34,9 @@ def cost_histogram(
     """Return the histogram of costs, one a path, USD, with mean, VaR, CVaR and the budget."""
     worst = var(total, level).value
     over = probability_over(total, budget_usd).value
-    bars = px.histogram(
-        x=total,
-        nbins=60,
-        histnorm="probability",
-        color_discrete_sequence=[COLOURS[5]],
-        template=TEMPLATE,
+    bars = go.Figure()
+    bars.add_histogram(
+        x=total, nbinsx=60, histnorm="probability", marker_color=COLOURS[5], showlegend=False
     )
     fig = figure(
         f"In {level:.0%} of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget",

@@ -5,6 +5,8 @@ The template goes into each figure by itself: what a notebook draws besides keep
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,11 @@ def figure(
     fig.update_layout(template=TEMPLATE, title_text=title, height=height_px, legend_title_text="")
     fig.update_xaxes(title_text=x_title)
     return fig.update_yaxes(title_text=y_title)
+
+
+def with_marks(title: str) -> str:
+    """Return the title of a figure as HTML: b, i, sub, sup, br stay marks, all else is text."""
+    return re.sub(r"&lt;(/?(?:b|i|sub|sup|br))\s*/?&gt;", r"<\1>", html.escape(title))
 
 
 def nothing(finding: str) -> go.Figure:

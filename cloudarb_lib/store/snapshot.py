@@ -202,6 +202,7 @@ def connect(path: str | Path = ":memory:", *, read_only: bool = False) -> duckdb
     try:
         con = duckdb.connect(str(path), read_only=read_only, config={"threads": 2})
         con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")  # in a notebook: a black bar that stays
     except duckdb.Error as cause:
         what = str(cause).splitlines()[0]
         raise StoreError(f"snapshot {path} cannot be opened: {what}", WAY_OUT) from cause

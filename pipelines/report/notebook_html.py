@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import html
+import copy
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from plotly.utils import PlotlyJSONEncoder
 
-from cloudarb_lib.plots.style import TEMPLATE
+from cloudarb_lib.plots.style import TEMPLATE, with_marks
 
 _PLOTLY = "application/vnd.plotly.v1+json"
-_WIDGET = "application/vnd.jupyter.widget-view+json"  # progress bars, of no use on a page
+WIDGET = "application/vnd.jupyter.widget-view+json"
+"""Kind of output of a widget: in a run a progress bar, of no use on a page."""
 FOR_TESTS = "nbval-check-output"
 """Tag of the cells whose output tests compare."""
 HOUSE_TEMPLATE = json.dumps(TEMPLATE.to_plotly_json(), cls=PlotlyJSONEncoder)
@@ -42,18 +44,11 @@ def notebook_body(path: Path, *, failed: bool, headline: str = "") -> str:
         HTML in place of the table of the cell tagged ``headline``.
     """
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    if not failed:
-        notebook.cells = [cell for cell in notebook.cells if FOR_TESTS not in _tags(cell)]
+    notebook.cells = _for_readers(notebook.cells, failed=failed)
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = _plain_dollars(cell.source)
-        for output in list(cell.get("outputs", [])):
-            if _is_noise(output) and not failed:
-                cell.outputs.remove(output)
-            else:
-                _for_the_page(output)
-                if headline and "headline" in _tags(cell):
-                    _show(output, headline)
+        if headline and "headline" in _tags(cell):
+            for output in cell.outputs:
+                _show(output, headline)
     notebook.metadata.pop("widgets", None)
     cells = notebook.cells
     at = next((k for k, cell in enumerate(cells) if "annex" in _tags(cell)), len(cells))
@@ -63,23 +58,59 @@ def notebook_body(path: Path, *, failed: bool, headline: str = "") -> str:
     return f'{body}<section class="annex">{_as_html(notebook, cells[at:])}</section>'
 
 
+def cell_body(cell: Any, *, failed: bool) -> str:
+    """Return what one executed cell shows as HTML, as in ``notebook_body``, without its code.
+
+    Parameters
+    ----------
+    cell : NotebookNode
+        Is not changed.
+    failed : bool
+        Whether it failed.
+    """
+    kept = _for_readers([copy.deepcopy(cell)], failed=failed)
+    return _as_html(nbformat.v4.new_notebook(), kept, with_code=False) if kept else ""
+
+
+def _for_readers(cells: list[Any], *, failed: bool) -> list[Any]:
+    """Return cells without noise and those for tests, their outputs as pages show them."""
+    kept = [cell for cell in cells if failed or FOR_TESTS not in _tags(cell)]
+    for cell in kept:
+        if cell.cell_type == "markdown":
+            cell.source = _plain_dollars(cell.source)
+        for output in list(cell.get("outputs", [])):
+            if _is_noise(output) and not failed:
+                cell.outputs.remove(output)
+            else:
+                _for_the_page(output)
+    return kept
+
+
 def _tags(cell: Any) -> list[str]:
     return list(cell.metadata.get("tags", []))
 
 
-def _as_html(notebook: Any, cells: list[Any]) -> str:
+def _as_html(notebook: Any, cells: list[Any], *, with_code: bool = True) -> str:
     """Return some cells of a notebook as HTML."""
-    from nbconvert import HTMLExporter
-
     part = nbformat.from_dict({**notebook, "cells": cells})  # type: ignore[no-untyped-call]
-    body, _ = HTMLExporter(template_name="basic").from_notebook_node(part)
+    body, _ = _exporter(with_code).from_notebook_node(part)
     return str(body)
 
 
+@cache
+def _exporter(with_code: bool) -> Any:
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(template_name="basic", exclude_input=not with_code)
+
+
 def _is_noise(output: Any) -> bool:
-    """Say whether an output is a progress bar or a blank line."""
-    blank = not output.get("text", "-").strip()
-    return blank or output.get("name") == "stderr" or _WIDGET in output.get("data", {})
+    """Say whether an output is a progress bar or a blank line.
+
+    A bar that is done wipes itself out: nothing stands behind the last return to the line's start.
+    """
+    blank = not output.get("text", "-").rsplit("\r", 1)[-1].strip()
+    return blank or output.get("name") == "stderr" or WIDGET in output.get("data", {})
 
 
 def _for_the_page(output: Any) -> None:
@@ -109,7 +140,6 @@ def _figure(figure: dict[str, Any]) -> str:
     layout = figure["layout"]
     title = layout.pop("title", None) or {}
     text = title if isinstance(title, str) else title.get("text") or ""
-    caption = re.sub(r"&lt;(/?(?:b|i|sub|sup|br))\s*/?&gt;", r"<\1>", html.escape(text))
     annotated_above = any(
         a.get("yref") == "paper" and a.get("y", 0) >= 1 for a in layout.get("annotations", [])
     )
@@ -121,7 +151,7 @@ def _figure(figure: dict[str, Any]) -> str:
     height = int(layout.get("height") or _FIGURE_HEIGHT)
     content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     return (
-        f'<figure><figcaption>{caption}</figcaption><div class="plot-scroll">'
+        f'<figure><figcaption>{with_marks(text)}</figcaption><div class="plot-scroll">'
         f'<div class="plot" style="height:{height}px"></div>'
         f'<script type="application/json">{content}</script></div></figure>'
     )

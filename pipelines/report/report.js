@@ -59,10 +59,15 @@ function draw(box) {
     {responsive: true, displaylogo: false, displayModeBar: NARROW ? false : BAR});
 }
 
-const boxes = [...document.querySelectorAll(".plot")];
-boxes.forEach(draw);
+// What is there and not drawn yet: a page that comes part by part asks again after each.
+function drawAll() {
+  document.querySelectorAll(".plot:not(.js-plotly-plot)").forEach(draw);
+}
+
+drawAll();
+const drawn = () => document.querySelectorAll(".plot");
 addEventListener("beforeprint", () => {
-  for (const box of boxes) {
+  for (const box of drawn()) {
     box.dataset.height = box.style.height;
     const height = Math.min(box.offsetHeight, PAPER_HEIGHT_PX);
     box.style.height = height + "px";
@@ -70,7 +75,7 @@ addEventListener("beforeprint", () => {
   }
 });
 addEventListener("afterprint", () => {
-  for (const box of boxes) {
+  for (const box of drawn()) {
     box.style.height = box.dataset.height;
     Plotly.relayout(box, {autosize: true, width: null, height: null});
   }

@@ -32,10 +32,23 @@ def lab_settings() -> dict[str, dict[str, Any]]:
 
 
 def dashboard_settings() -> dict[str, dict[str, Any]]:
-    """Return how Voila is set up, by class: the notebooks without their code."""
+    """Return how Voila is set up, by class: pages of our own, without code."""
+    from pipelines.workbench.dashboard import cell_of_dashboard, page_parts
+
+    folder = notebooks_of_home()
     return {
-        "Voila": {"ip": HOST, "root_dir": str(notebooks_of_home()), "auto_token": True},
-        "VoilaConfiguration": {"strip_sources": True, "show_tracebacks": True},
+        "Voila": {"ip": HOST, "root_dir": str(folder), "auto_token": True},
+        "VoilaConfiguration": {
+            "show_tracebacks": True,
+            "classic_tree": True,
+            "allow_template_override": "NO",
+            "allow_theme_override": "NO",
+            "resources": {"house": page_parts(folder)},
+        },
+        "VoilaExporter": {
+            "template_file": "dashboard.html",
+            "filters": {"cell_of_dashboard": cell_of_dashboard},
+        },
     }
 
 
@@ -75,6 +88,7 @@ def start_dashboard(arguments: list[str]) -> None:
         Further options of ``voila``.
     """
     from traitlets.config import Config
-    from voila.app import Voila
 
-    Voila.launch_instance(argv=arguments, config=Config(dashboard_settings()))
+    from pipelines.workbench.dashboard import Dashboard
+
+    Dashboard.launch_instance(argv=arguments, config=Config(dashboard_settings()))

@@ -82,4 +82,4 @@ def test_amounts_hold_the_chosen_one_and_end_in_no_limit():
 
 def test_texts_are_escaped():
     assert form.paragraph("<script>") == "<p>&lt;script&gt;</p>"
-    assert "&lt;script&gt;" in form.table(pd.DataFrame({"place": ["<script>"]}))
+    assert "&lt;script&gt;" in form.table(pd.DataFrame({"place": ["<script>"]}), figures=[])
