@@ -19,12 +19,12 @@ _listeners: list[Begin] = []
 
 def listen(begin: Begin) -> None:
     """Have all stretches of this process told from now on, in place of who was told before."""
-    _listeners[:] = [begin]
+    _listeners.append(begin)
 
 
 def forget() -> None:
-    """Have nobody told from now on."""
-    _listeners.clear()
+    """Tell whoever was told before the last ``listen`` again; nobody, where that was nobody."""
+    _listeners.pop()
 
 
 def span(name: str) -> AbstractContextManager[object]:
@@ -35,7 +35,7 @@ def span(name: str) -> AbstractContextManager[object]:
     name : str
         What is done; the same for work of the same kind.
     """
-    return _listeners[0](name) if _listeners else nullcontext()
+    return _listeners[-1](name) if _listeners else nullcontext()
 
 
 def traced(name: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.base.files import locked
+from cloudarb_lib.base.tracing import span
 from cloudarb_lib.live.entries import Fault
 from cloudarb_lib.live.errors import ProviderClosed
 from cloudarb_lib.live.feed import Feed, Part, Pull
@@ -174,7 +175,8 @@ class Collector:
             if not summary.skipped:
                 tasks.append((feed, None if parts is None else parts[feed.name]))
         fetcher = Fetcher(self.raw, self.journal, clock=self._clock, limits=self._limits)
-        fetched = fetcher.run(tasks, pulls, on_part=on_part)
+        with span("fetch"):
+            fetched = fetcher.run(tasks, pulls, on_part=on_part)
         self._note_failures(fetched, report)
         self._publish(report)
         self._tell(fetched, fetcher, report)

@@ -42,6 +42,11 @@ class PastRun:
         """When it ended."""
         return ensure_utc(self.manifest["finished_at"], "finished_at")
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether all of it was made."""
+        return bool(self.manifest["status"] == "succeeded")
+
     def table(self, name: str) -> pd.DataFrame:
         """Return a table of the run; empty where it has none of that name."""
         found = run_tables.load_table(name, self.folder)
@@ -108,6 +113,16 @@ class Rule(ABC):
         return f'cloudarb_alert{{configuration="{configuration}",rule="{self.key}"}} == 1'
 
 
+def ended_runs(reports: Path, configuration: str) -> list[PastRun]:
+    """Return the runs of a configuration that have ended, however they did, oldest first."""
+    found = [
+        PastRun(path.parent, manifest)
+        for path in reports.glob(f"{configuration}-*/manifest.json")
+        if (manifest := read_json(path)) and manifest.get("status") not in LIVE
+    ]
+    return sorted(found, key=lambda run: run.ended_at)
+
+
 def watched_runs(reports: Path, configuration: str, now: pd.Timestamp) -> Watched | None:
     """Return the runs of a configuration; None where none has ended yet.
 
@@ -120,13 +135,8 @@ def watched_runs(reports: Path, configuration: str, now: pd.Timestamp) -> Watche
     now : Timestamp
         In UTC.
     """
-    found = [
-        PastRun(path.parent, manifest)
-        for path in reports.glob(f"{configuration}-*/manifest.json")
-        if (manifest := read_json(path)) and manifest.get("status") not in LIVE
-    ]
-    found.sort(key=lambda run: run.ended_at)
-    succeeded = [run for run in found if run.manifest["status"] == "succeeded"]
+    found = ended_runs(reports, configuration)
+    succeeded = [run for run in found if run.succeeded]
     if not found:
         return None
     newest = succeeded[-1] if succeeded else None

@@ -76,12 +76,17 @@ def collect(options: CollectOptions) -> int:
 
 def _one_cycle(options: CollectOptions) -> int:
     """Carry out and print one cycle; return the exit code."""
-    from cloudarb_lib.live.collect import opened
+    from cloudarb_lib.live.collect import collection_folder, opened
     from cloudarb_lib.live.registry import chosen
+    from pipelines.observe.tracing import recorded
 
     feeds = chosen(options.provider or [])
     wanted = _wanted(options)
-    with opened(options.store, feeds, clock=utc_now) as collector, shown_progress() as on_part:
+    with (
+        recorded("collect", collection_folder(options.store) / "spans.jsonl"),
+        opened(options.store, feeds, clock=utc_now) as collector,
+        shown_progress() as on_part,
+    ):
         report = collector.cycle(wanted, on_part=on_part)
     print(report, flush=True)
     return DONE if report.anything_fetched else DATA

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Shape = Literal[
-    "skypilot-catalog", "gpuhunt-catalog", "skypilot-tasks", "focus-plan", "focus-forecast"
+    "skypilot-catalog",
+    "gpuhunt-catalog",
+    "skypilot-tasks",
+    "dstack-fleets",
+    "launches",
+    "focus-plan",
+    "focus-forecast",
 ]
 _OF_A_PROVIDER = ("skypilot-catalog", "gpuhunt-catalog")
 
@@ -29,10 +35,12 @@ def export(
         Shape,
         typer.Argument(
             metavar="SHAPE",
-            help="skypilot-catalog, gpuhunt-catalog, skypilot-tasks, focus-plan or focus-forecast",
+            show_choices=False,
+            help="skypilot-catalog, gpuhunt-catalog, skypilot-tasks, dstack-fleets, launches, "
+            "focus-plan or focus-forecast",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV; of skypilot-tasks a folder")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV; of tasks and fleets a folder")],
     provider: Annotated[str, typer.Option(metavar="NAME", help="of a catalogue")] = "",
     as_of: Annotated[
         str, typer.Option(metavar="DAY", help="of a catalogue: what was known at the end of it")
@@ -45,8 +53,8 @@ def export(
     """Write what is on offer, a plan or a forecast in the shape of another program.
 
     Catalogues of SkyPilot (vms.csv) and gpuhunt are of a provider at the prices of a day. Tasks of
-    SkyPilot, FOCUS' Recommendation data set (focus-plan) and forecasts in FOCUS columns are of a
-    run.
+    SkyPilot, fleets of dstack, launches in rows, FOCUS' Recommendation data set (focus-plan) and
+    forecasts in FOCUS columns are of a run.
     """
     from cloudarb_lib.market.evidence import by_zone
 
@@ -71,14 +79,21 @@ def _catalogues() -> dict[str, Callable[[pd.DataFrame, str], pd.DataFrame]]:
 
 
 def _export_run(shape: str, run: Path, out: Path) -> None:
-    from pipelines.exports import focus, skypilot
+    from pipelines.exports import dstack, focus, launches, skypilot
 
     if shape == "focus-forecast":
         write_csv(focus.forecasts(_table("forecast", run)), out)
         return
     plan = _table("plan", run)
+    now = plan[plan["period"] == 0]
     if shape == "skypilot-tasks":
-        skypilot.write_tasks(plan[plan["period"] == 0], out)
+        skypilot.write_tasks(now, out)
+        return
+    if shape == "dstack-fleets":
+        dstack.write_fleets(now, out)
+        return
+    if shape == "launches":
+        write_csv(launches.launch_table(now), out)
         return
     manifest = read_json(run / "manifest.json") or {}
     if manifest.get("status") != "succeeded":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDERS = ("tables", "sky", "dstack")
-FILES = ("plan.csv", "plan.txt", "changes.csv")
+FILES = ("plan.csv", "plan.txt", "changes.csv", "launches.csv")
 _OF_AN_EARLIER_PLAN = (
     "tables/plan.parquet",
     "tables/plan_summary.parquet",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.cli.plan_folder import write_csv
 from pipelines.exports.dstack import write_fleets
+from pipelines.exports.launches import launch_table
 from pipelines.exports.skypilot import write_tasks
 
 if TYPE_CHECKING:
@@ -53,9 +55,10 @@ def _print_launches(plan: Plan, table: pd.DataFrame, out: Path) -> None:
     jobs = _jobs_kept_together(plan.problem)
     n_tasks, without_task = write_tasks(now, out / "sky", jobs)
     n_fleets, without_fleet = write_fleets(now, out / "dstack", jobs)
+    write_csv(launch_table(now, jobs), out / "launches.csv")
     print(
         f"written to {out}: tables/, plan.csv and {n_tasks} tasks in sky/, "
-        f"{n_fleets} fleets in dstack/, in words plan.txt"
+        f"{n_fleets} fleets in dstack/, in words plan.txt, in rows launches.csv"
     )
     for launcher, unknown in (("SkyPilot", without_task), ("dstack", without_fleet)):
         if unknown:
@@ -100,7 +103,7 @@ def write_text(plan: Plan, ends_h: list[float], left_undone: list[str], out: Pat
     """Write the plan in words, and print what it leaves undone."""
     from pipelines.exports.text import plan_in_words
 
-    text = plan_in_words(plan, ends_h, left_undone)
+    text = plan_in_words(plan.table, gap=plan.gap, ends_h=ends_h, left_undone=left_undone)
     (out / "plan.txt").write_text(text, encoding="utf-8")
     for sentence in left_undone:
         print(sentence)

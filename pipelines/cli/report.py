@@ -75,14 +75,17 @@ def report_trace(
 
     A line for each stretch of work, children below parents, with a bar from its begin to its end.
     Runs are traced where the extra observe is installed (make platform). Where the prices of its
-    plan come from says cloudarb report lineage RUN.
+    plan come from says cloudarb report lineage RUN. RUN may be a file of spans too: that of a
+    scheduled turn, from collection to report (reports/.state/schedule/NAME.spans.jsonl), or of
+    collection (STORE.live/spans.jsonl).
     """
     from cloudarb_lib.base import locations
     from pipelines.observe.spans import drawn, read_spans
     from pipelines.observe.tracing import SPANS_FILE
 
-    folder = Path(run) if Path(run).is_dir() else (reports or locations.reports()) / run
-    for line in drawn(read_spans(folder / SPANS_FILE), least):
+    folder = Path(run) if Path(run).exists() else (reports or locations.reports()) / run
+    file = folder if folder.is_file() else folder / SPANS_FILE
+    for line in drawn(read_spans(file), least):
         print(line)
     return DONE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +28,9 @@ def schedule_install(
     alerts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="rules to look at after each run")
     ] = None,
+    collect: Annotated[
+        bool, typer.Option("--collect", help="collect prices first, as cloudarb collect does")
+    ] = False,
     keep: Annotated[int, typer.Option(metavar="N", help="runs that stay")] = 12,
     timer: Annotated[
         Literal["systemd", "crontab"] | None,
@@ -36,8 +40,9 @@ def schedule_install(
     """Run a configuration every week, or every day.
 
     By a systemd timer of the user, else by a line of the crontab. Each turn runs the configuration
-    as of the newest observation on record, looks at alerts, and removes runs beyond the newest
-    --keep; a lock lets one turn run at a time. What it printed is in reports/.state/schedule/.
+    as of the newest observation on record (--collect: after collecting prices), looks at alerts,
+    and removes runs beyond the newest --keep; a lock lets one turn run at a time. What it printed
+    is in reports/.state/schedule/.
     Addresses and passwords that alerts need stand in secrets.env of the working folder, which only
     its owner may read. Installed again, it replaces what was.
     """
@@ -59,6 +64,7 @@ def schedule_install(
         weekday=weekday,
         at=at,
         timer=timer or timers.found_timer(),
+        collect=collect,
     )
     job.save(planned)
     print(timers.install(planned))
@@ -98,9 +104,14 @@ def schedule_remove(name: NameArgument) -> int:
 
 
 def schedule_turn(name: NameArgument) -> int:
-    """One turn of what is scheduled, as its timer starts it: run, alerts, old runs."""
+    """One turn of what is scheduled, as its timer starts it: prices, run, alerts, old runs.
+
+    Where the extra observe is installed a turn is one trace from collection to report, in
+    reports/.state/schedule/NAME.spans.jsonl: cloudarb report trace FILE draws it.
+    """
     from cloudarb_lib.base import locations
     from pipelines.cli.alerts import alerts
+    from pipelines.cli.collect import collect
     from pipelines.cli.prune import prune
     from pipelines.run import pipeline
     from pipelines.run.config import LATEST, read_changes
@@ -109,7 +120,10 @@ def schedule_turn(name: NameArgument) -> int:
     planned = job.load(name)
     os.environ.update(job.read_secrets(locations.home() / job.SECRETS))
     changes = {"as_of": LATEST, **read_changes(planned.set)}
-    steps = {"run": lambda: pipeline.run(Path(planned.config), changes=changes)}
+    steps: dict[str, Callable[[], int]] = {}
+    if planned.collect:
+        steps["collect"] = collect
+    steps["run"] = lambda: pipeline.run(Path(planned.config), changes=changes)
     if planned.alerts:
         steps["alerts"] = lambda: alerts(Path(planned.alerts))
     steps["prune"] = lambda: prune(planned.keep, name)

@@ -32,10 +32,7 @@ _LONGEST_NAME = 41
 def write_fleets(
     table: pd.DataFrame, folder: Path, jobs: Mapping[str, int] | None = None
 ) -> tuple[int, list[str]]:
-    """Write a dstack fleet (``dstack apply -f``) for each row of a plan, or job kept together.
-
-    A fleet is of one kind of machine in one region; machines of a job that stays together are a
-    cluster.
+    """Write the dstack fleets of a plan, to be applied by ``dstack apply -f``.
 
     Parameters
     ----------
@@ -54,15 +51,39 @@ def write_fleets(
     import yaml
 
     folder.mkdir(parents=True, exist_ok=True)
+    found, unknown = fleets(table, jobs)
+    for fleet in found:
+        text = yaml.safe_dump(fleet, sort_keys=False)
+        (folder / f"{fleet['name']}.dstack.yml").write_text(text, encoding="utf-8")
+    return len(list(folder.glob("*.dstack.yml"))), unknown
+
+
+def fleets(
+    table: pd.DataFrame, jobs: Mapping[str, int] | None = None
+) -> tuple[list[dict[str, object]], list[str]]:
+    """Return a dstack fleet for each row of a plan, or job kept together.
+
+    A fleet is of one kind of machine in one region; machines of a job that stays together are a
+    cluster.
+
+    Parameters
+    ----------
+    table, jobs
+        As of ``write_fleets``.
+
+    Returns
+    -------
+    tuple of list of dict and list of str
+        The fleets, and the providers that dstack does not know.
+    """
+    found = []
     unknown = set()
     for launch in launches(table, jobs):
-        if launch.provider not in BACKENDS:
+        if launch.provider in BACKENDS:
+            found.append(_fleet(_name(launch.name), launch))
+        else:
             unknown.add(launch.provider)
-            continue
-        name = _name(launch.name)
-        text = yaml.safe_dump(_fleet(name, launch), sort_keys=False)
-        (folder / f"{name}.dstack.yml").write_text(text, encoding="utf-8")
-    return len(list(folder.glob("*.dstack.yml"))), sorted(unknown)
+    return found, sorted(unknown)
 
 
 def _fleet(name: str, launch: Launch) -> dict[str, object]:

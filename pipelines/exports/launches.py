@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[Any, Any]
+_OF_THE_OFFER = ("offer_id", "provider", "region", "gpu_model", "purchase_option")
+LAUNCH_COLUMNS = ("name", "machines", "gpus_each", "together", *_OF_THE_OFFER, "other_offers")
+"""Columns of the table of launches."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,36 @@ def launches(table: pd.DataFrame, jobs: Mapping[str, int] | None = None) -> Iter
         for number, (nodes, first) in enumerate(units, 1):
             others = [row for row in plain if _may_stand_in(row, first)]
             yield Launch(f"{name}-{number}", nodes, [first, *others], is_together)
+
+
+def launch_table(table: pd.DataFrame, jobs: Mapping[str, int] | None = None) -> pd.DataFrame:
+    """Return what a plan asks to be launched as a table, for programs that launch by themselves.
+
+    Parameters
+    ----------
+    table, jobs
+        As of ``launches``.
+
+    Returns
+    -------
+    DataFrame
+        A row for each launch: ``LAUNCH_COLUMNS``; other offers that may serve are separated by
+        blanks, the best first.
+    """
+    import pandas as pd
+
+    rows = [
+        (
+            launch.name,
+            launch.nodes,
+            launch.gpus,
+            launch.is_together,
+            *(launch.kinds[0][column] for column in _OF_THE_OFFER),
+            " ".join(str(row["offer_id"]) for row in launch.kinds[1:]),
+        )
+        for launch in launches(table, jobs)
+    ]
+    return pd.DataFrame(rows, columns=list(LAUNCH_COLUMNS))
 
 
 def gpus_each(row: Row) -> float:

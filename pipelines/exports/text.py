@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,36 +11,39 @@ from cloudarb_lib.base.units import HOURS_PER_WEEK
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cloudarb_lib.allocate import Plan
     from cloudarb_lib.allocate.difference import Difference
 
 _OPTIONS = {"on_demand": "on demand", "spot": "spot", "reserved": "committed"}
 
 
-def plan_in_words(plan: Plan, ends_h: list[float], left_undone: list[str]) -> str:
+def plan_in_words(
+    table: pd.DataFrame, *, gap: float, ends_h: list[float], left_undone: list[str]
+) -> str:
     """Return what to rent where and when, what it costs, and what is left undone.
 
     Parameters
     ----------
-    plan : Plan
-        A plan that is there.
+    table : DataFrame
+        Table ``plan``.
+    gap : float
+        What it may cost more than the best, at most, as a share; NaN where that is not known.
     ends_h : list of float
         When each period ends, in hours from the start.
     left_undone : list of str
         Sentences of what a plan by priorities cuts.
     """
-    return "\n".join(_lines(plan, ends_h, left_undone)) + "\n"
+    return "\n".join(_lines(table, gap, ends_h, left_undone)) + "\n"
 
 
-def _lines(plan: Plan, ends_h: list[float], left_undone: list[str]) -> Iterator[str]:
+def _lines(
+    table: pd.DataFrame, gap: float, ends_h: list[float], left_undone: list[str]
+) -> Iterator[str]:
     weeks = [end / HOURS_PER_WEEK for end in ends_h]
-    yield (
-        f"Plan for {weeks[-1]:g} weeks: {_usd(plan.table):,.0f} USD expected, at most "
-        f"{plan.gap:.2%} above the best."
-    )
+    proven = "" if math.isnan(gap) else f", at most {gap:.2%} above the best"
+    yield f"Plan for {weeks[-1]:g} weeks: {_usd(table):,.0f} USD expected{proven}."
     starts = [0.0, *weeks[:-1]]
     for period, (start, end) in enumerate(zip(starts, weeks, strict=True)):
-        rows = plan.table[plan.table["period"] == period]
+        rows = table[table["period"] == period]
         if len(weeks) > 1:
             yield ""
             yield f"From week {start:g} to week {end:g}"

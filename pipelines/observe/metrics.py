@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ from cloudarb_lib.store import Snapshot
 from cloudarb_lib.store.snapshot import current
 from pipelines.alerts.rule import PastRun, watched_runs
 from pipelines.events.ledger import Ledger, ledger_file
+from pipelines.observe.breaches import outcomes
+from pipelines.observe.described import LATENCY, METRICS
+from pipelines.observe.spans import work_seconds
+from pipelines.observe.tracing import SPANS_FILE
 
 LATENCY_S = (
     *(0.0005, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.025, 0.05, 0.1),
@@ -27,6 +31,9 @@ LATENCY_S = (
 )
 """Upper ends of the classes of latency: fine enough for a 99.9th percentile."""
 Sample = tuple[dict[str, str], float]
+"""Labels and value."""
+Figure = tuple[str, dict[str, str], float]
+"""Name of a metric of a run, labels beside the configuration, value."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,8 @@ def registry(observed: Observed) -> CollectorRegistry:
 
 def latency(made: CollectorRegistry) -> Histogram:
     """Return the histogram of a server's latency, by route and status, in a registry."""
-    meaning = "from a request to the end of its answer"
-    names = ["route", "status"]
-    return Histogram(
-        "cloudarb_http_request_seconds", meaning, names, registry=made, buckets=LATENCY_S
-    )
+    told = METRICS[LATENCY]
+    return Histogram(told.whole_name, told.meaning, told.labels, registry=made, buckets=LATENCY_S)
 
 
 def text(observed: Observed) -> str:
@@ -78,7 +82,7 @@ class _Looks(Collector):
         yield from _of_store(self._observed.store)
         yield from _of_collection(self._observed.store)
         yield from _of_events(self._observed.reports)
-        yield from _of_runs(self._observed.reports)
+        yield from _of_runs(self._observed)
 
 
 def _of_store(folder: Path) -> Iterator[Metric]:
@@ -89,16 +93,14 @@ def _of_store(folder: Path) -> Iterator[Metric]:
         log = snapshot.table("ingest_log")
         looks = snapshot.table("looks")
     last = looks.groupby(["provider", "source"], as_index=False)["looked_at"].max()
-    meaning = "newest look at a source"
     yield _gauge(
         "source_looked_timestamp_seconds",
-        meaning,
         (({"provider": p, "source": s}, at.timestamp()) for p, s, at in last.to_numpy()),
     )
     by_target = log.groupby("target")[["rows_new", "rows_quarantined"]].sum()
     for column, name in (("rows_new", "store_rows"), ("rows_quarantined", "store_rows_held_back")):
         rows = (({"target": str(t)}, float(n)) for t, n in by_target[column].items())
-        yield _gauge(name, "rows taken in so far, by the tables that they went to", rows)
+        yield _gauge(name, rows)
 
 
 def _of_collection(folder: Path) -> Iterator[Metric]:
@@ -109,8 +111,8 @@ def _of_collection(folder: Path) -> Iterator[Metric]:
         states = journal.breakers()
         letters = len(journal.dead_letters())
     told = (({"provider": s.provider}, BREAKER_STATES[s.state]) for s in states)
-    yield _gauge("breaker_state", "0 closed, 1 half-opened, 2 opened", told)
-    yield _gauge("collection_dead_letters", "open dead letters of collection", [({}, letters)])
+    yield _gauge("breaker_state", told)
+    yield _gauge("collection_dead_letters", [({}, letters)])
 
 
 def _of_events(reports: Path) -> Iterator[Metric]:
@@ -121,46 +123,47 @@ def _of_events(reports: Path) -> Iterator[Metric]:
         counts = ledger.counts()
         letters = len(ledger.dead_letters())
         firing = list(ledger.firing())
-    yield _gauge("events", "events so far", (({"kind": k}, n) for k, n in counts.items()))
-    yield _gauge("event_dead_letters", "events that no consumer could handle", [({}, letters)])
+    yield _gauge("events", (({"kind": k}, n) for k, n in counts.items()))
+    yield _gauge("event_dead_letters", [({}, letters)])
     alerts = (
         ({"configuration": watch, "rule": alert["rule"], "subject": alert["subject"]}, 1.0)
         for watch, alert in firing
     )
-    yield _gauge("alert", "1 while an alert fires", alerts)
+    yield _gauge("alert", alerts)
 
 
-def _of_runs(reports: Path) -> Iterator[Metric]:
+def _of_runs(observed: Observed) -> Iterator[Metric]:
     """Yield the metrics of the newest run of each configuration that succeeded."""
     found: dict[str, list[Sample]] = {}
-    names = {path.parent.name.rpartition("-")[0] for path in reports.glob("*/manifest.json")}
-    for name in sorted(filter(None, names)):
-        watched = watched_runs(reports, name, pd.Timestamp(0, tz="UTC"))
+    for name in configurations(observed.reports):
+        watched = watched_runs(observed.reports, name, pd.Timestamp(0, tz="UTC"))
         if watched is None or watched.newest is None:
             continue
-        for metric, labels, value in _figures(watched.newest):
+        figures = [*_figures(watched.newest), *_of_outcomes(observed, name)]
+        for metric, labels, value in figures:
             found.setdefault(metric, []).append(({"configuration": name, **labels}, value))
     for metric, samples in found.items():
-        yield _gauge(metric, RUN_METRICS[metric], samples)
+        yield _gauge(metric, samples)
 
 
-RUN_METRICS = {
-    "run_succeeded_timestamp_seconds": "end of the newest run that succeeded",
-    "run_seconds": "how long that run took",
-    "notebook_seconds": "how long each of its notebooks took",
-    "plan_expected_cost_usd": "expected cost of its plan over the horizon",
-    "plan_gap_share": "what the plan may cost more than the cheapest, at most",
-    "over_budget_share": "share of price paths on which the plan exceeds the budget",
-    "var_usd": "value-at-risk of the plan",
-    "run_source_looked_timestamp_seconds": "newest look at a source, as of the run",
-    "forecast_crps_ratio": "CRPS of the forecast over that of the last value, newest half-year",
-    "forecast_coverage_share": "outcomes inside the interval of that level, newest half-year",
-    "alarms": "drift alarms of the run",
-}
-"""What each metric of a run says."""
+def configurations(reports: Path) -> list[str]:
+    """Return the names of the configurations of which there are runs: no name has a hyphen."""
+    names = {path.parent.name.partition("-")[0] for path in reports.glob("*-*/manifest.json")}
+    return sorted(names - {""})
 
 
-def _figures(run: PastRun) -> Iterator[tuple[str, dict[str, str], float]]:
+def _of_outcomes(observed: Observed, configuration: str) -> Iterator[Figure]:
+    """Yield how many plans have come to their end, and how many breached their VaR."""
+    found = pd.DataFrame(outcomes(observed.store, observed.reports, configuration))
+    if found.empty:
+        return
+    for level, of_level in found.groupby("level"):
+        labels = {"level": f"{level:g}"}
+        yield "var_plans_ended", labels, float(len(of_level))
+        yield "var_breaches", labels, float((of_level["loss_usd"] > of_level["var_usd"]).sum())
+
+
+def _figures(run: PastRun) -> Iterator[Figure]:
     """Yield name, labels and value."""
     manifest = run.manifest
     yield "run_succeeded_timestamp_seconds", {}, run.ended_at.timestamp()
@@ -169,6 +172,8 @@ def _figures(run: PastRun) -> Iterator[tuple[str, dict[str, str], float]]:
     for name, told in manifest.get("notebooks", {}).items():
         if told.get("seconds") is not None:
             yield "notebook_seconds", {"notebook": name}, float(told["seconds"])
+    for work, seconds in work_seconds(run.folder / SPANS_FILE).items():
+        yield "run_work_seconds", {"work": work}, seconds
     yield from _of_plan(run)
     for row in _rows(run, "sources"):
         if row["offers"] > 0:
@@ -178,7 +183,7 @@ def _figures(run: PastRun) -> Iterator[tuple[str, dict[str, str], float]]:
     yield "alarms", {}, float(len(run.table("alarms")))
 
 
-def _of_plan(run: PastRun) -> Iterator[tuple[str, dict[str, str], float]]:
+def _of_plan(run: PastRun) -> Iterator[Figure]:
     for row in _rows(run, "risk"):
         if row["scope"] != "total":
             continue
@@ -193,7 +198,7 @@ def _of_plan(run: PastRun) -> Iterator[tuple[str, dict[str, str], float]]:
             yield "plan_gap_share", {}, row["value"]
 
 
-def _of_forecast(scores: pd.DataFrame) -> Iterator[tuple[str, dict[str, str], float]]:
+def _of_forecast(scores: pd.DataFrame) -> Iterator[Figure]:
     """Yield skill and coverage of the newest half-year, over all series."""
     if scores.empty:
         return
@@ -212,13 +217,11 @@ def _rows(run: PastRun, table: str) -> list[dict[str, Any]]:
     return run.table(table).to_dict("records")  # type: ignore[return-value]
 
 
-def _gauge(name: str, meaning: str, samples: Any) -> Metric:
+def _gauge(name: str, samples: Iterable[Sample]) -> Metric:
     """Return a gauge; what is not known has no sample."""
-    told: list[tuple[Mapping[str, str], float]] = [
-        (labels, float(value)) for labels, value in samples if not pd.isna(value)
-    ]
-    labels = list(told[0][0]) if told else []
-    gauge = GaugeMetricFamily(f"cloudarb_{name}", meaning, labels=labels)
-    for each, value in told:
-        gauge.add_metric(list(each.values()), value)
+    told = METRICS[name]
+    gauge = GaugeMetricFamily(told.whole_name, told.meaning, labels=told.labels)
+    for labels, value in samples:
+        if not pd.isna(value):
+            gauge.add_metric([labels[label] for label in told.labels], float(value))
     return gauge

@@ -25,12 +25,30 @@ def read_spans(path: Path) -> list[dict[str, Any]]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     spans = [json.loads(line) for line in lines]
     if not spans:
-        what = f"{path.parent.parent.name} has no spans."
+        what = f"there are no spans in {Path(*path.parts[-3:])}."
         raise ParameterError(what, "Install the extra observe (make platform), and run it anew.")
     worked = [span for span in spans if span["name"].startswith("notebook ")]
     newest = max(worked or spans, key=lambda span: span["started_ns"])["trace_id"]
     of_trace = [span for span in spans if span["trace_id"] == newest]
     return sorted(of_trace, key=lambda span: span["started_ns"])
+
+
+WORK = ("solve", "fit", "forecast", "read market")
+"""Stretches of work inside notebooks whose length is worth a metric."""
+
+
+def work_seconds(path: Path) -> dict[str, float]:
+    """Return how long each kind of ``WORK`` took in all, in the newest trace of a file, in s.
+
+    Empty where there is no file: the run was not traced.
+    """
+    if not path.exists():
+        return {}
+    seconds: dict[str, float] = defaultdict(float)
+    for span in read_spans(path):
+        if span["name"] in WORK:
+            seconds[span["name"]] += span["seconds"]
+    return dict(seconds)
 
 
 def drawn(spans: list[dict[str, Any]], least_share: float) -> Iterator[str]:

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 SPANS = "CLOUDARB_SPANS"
-"""Environment variable: the file that gets the spans of a trace."""
+"""Environment variable: the files that get the spans of a trace, separated as paths are."""
 PARENT = "TRACEPARENT"
 """Environment variable: the span that a process works for (W3C Trace Context)."""
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 SPANS_FILE = "logs/spans.jsonl"
 """Of a run."""
+MOST_BYTES = 2**20
+"""From this size on a file of spans is put aside, in place of the one before."""
 
 
 def is_installed() -> bool:
@@ -42,12 +44,16 @@ def recorded(name: str, file: Path | None = None) -> Iterator[None]:
     name : str
         Of the span.
     file : Path, optional
-        Where spans go, unless the process that started us says; None: nowhere then.
+        Where spans go, beside where the process that started us says; put aside where it is large.
     """
-    target = os.environ.get(SPANS, str(file or ""))
-    if not target or not is_installed():
+    before = os.environ.get(SPANS, "").split(os.pathsep)
+    named = dict.fromkeys(filter(None, [*before, str(file or "")]))
+    if not named or not is_installed():
         yield
         return
+    if file and file.exists() and file.stat().st_size > MOST_BYTES:
+        file.replace(file.with_suffix(f"{file.suffix}.1"))
+    target = os.pathsep.join(named)
     provider = _provider(target)
     tracer = provider.get_tracer("cloudarb")
     tracing.listen(tracer.start_as_current_span)
@@ -62,10 +68,12 @@ def recorded(name: str, file: Path | None = None) -> Iterator[None]:
 @contextmanager
 def _for_children(tracer: Any, name: str, parent: str | None) -> Iterator[None]:
     """Record a span; processes that start while it lasts work for it."""
+    from opentelemetry.trace import get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     border = TraceContextTextMapPropagator()
-    context = border.extract({"traceparent": parent}) if parent else None
+    is_inside = get_current_span().get_span_context().is_valid  # of this process: nearer
+    context = border.extract({"traceparent": parent}) if parent and not is_inside else None
     with tracer.start_as_current_span(name, context=context):
         carrier: dict[str, str] = {}
         border.inject(carrier)
@@ -101,9 +109,10 @@ def _provider(target: str) -> TracerProvider:
 
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             text = "".join(json.dumps(_as_json(span)) + "\n" for span in spans)
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-            with open(target, "a", encoding="utf-8") as lines:
-                lines.write(text)
+            for file in target.split(os.pathsep):
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+                with open(file, "a", encoding="utf-8") as lines:
+                    lines.write(text)
             return SpanExportResult.SUCCESS
 
     provider = TracerProvider(resource=Resource.create({"service.name": "cloudarb"}))

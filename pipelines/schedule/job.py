@@ -14,7 +14,9 @@ from typing import Any, TextIO
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.files import locked
+from cloudarb_lib.base.tracing import span
 from pipelines.exit_codes import DONE
+from pipelines.observe.tracing import recorded
 from pipelines.run.files import read_json, scrub, write_json
 from pipelines.run.notebook import now
 
@@ -46,6 +48,8 @@ class Job:
         HH:MM.
     timer : str
         What starts it: systemd or crontab.
+    collect : bool
+        Whether a turn begins with collecting prices.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Job:
     weekday: str
     at: str
     timer: str
+    collect: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -71,6 +76,11 @@ def folder() -> Path:
 def log_path(name: str) -> Path:
     """Return the log of a job."""
     return folder() / f"{name}.log"
+
+
+def spans_path(name: str) -> Path:
+    """Return the file of the spans of a job's turns."""
+    return folder() / f"{name}.spans.jsonl"
 
 
 def save(job: Job) -> None:
@@ -123,9 +133,11 @@ def turn(job: Job, steps: Mapping[str, Callable[[], int]]) -> int:
         codes = {}
         with _logged(log_path(job.name)) as log:
             print(f"== {began} {job.name}", file=log)
-            for step, act in steps.items():
-                codes[step] = _code_of(act, log)
-                print(f"== {now()} {step}: exit code {codes[step]}", file=log)
+            with recorded(f"turn {job.name}", spans_path(job.name)):
+                for step, act in steps.items():
+                    with span(step):
+                        codes[step] = _code_of(act, log)
+                    print(f"== {now()} {step}: exit code {codes[step]}", file=log)
         ended = {"began_at": began, "ended_at": now(), "codes": codes}
         write_json(folder() / f"{job.name}.last.json", ended)
     return next((code for code in codes.values() if code), DONE)

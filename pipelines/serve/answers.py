@@ -18,6 +18,14 @@ from cloudarb_lib.tables.schema import Column, Table
 JSON = "application/json"
 _DECIMALS = 10
 CSV = "text/csv; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+CSV_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
+}
+TEXT_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+"""What OpenAPI says of answers that are no JSON."""
 _PYTHON_TYPES: dict[str, type] = {
     "VARCHAR": str,
     "DOUBLE": float,
@@ -130,3 +138,8 @@ def page(head: dict[str, Any], frame: pd.DataFrame, *, limit: int = 0, offset: i
 def as_csv(frame: pd.DataFrame) -> Response:
     """Return an answer with a table as CSV."""
     return Response(frame.to_csv(index=False), media_type=CSV)
+
+
+def as_text(text: str) -> Response:
+    """Return an answer with a text for people."""
+    return Response(text, media_type=TEXT)

@@ -30,6 +30,14 @@ State = Literal["running", "solved", "infeasible", "failed", "out_of_time", "can
 CANCEL = "cancel"
 """File in the folder of a plan that asks its process to stop."""
 LOCK = "lock"
+SHAPES = {
+    "skypilot-tasks": "sky",
+    "dstack-fleets": "dstack",
+    "launches.csv": "launches.csv",
+    "plan.csv": "plan.csv",
+    "plan.txt": "plan.txt",
+}
+"""Shapes of a solved plan, and where ``cloudarb allocate`` writes each in its folder."""
 _KEPT_S = 24 * 3600.0
 _NAME = re.compile("[0-9a-f]{16}")
 _WORD = "^[a-z0-9][a-z0-9._-]*$"
@@ -151,6 +159,19 @@ class Plans:
         tables = ("plan", "plan_summary") if ended["state"] == "solved" else ()
         plan, summary = ([*_rows(folder, table)] for table in tables) if tables else ([], [])
         return PlanMade(id=name, **ended, plan=plan, summary=summary)
+
+    def exported(self, name: str, shape: str) -> Path:
+        """Return the file, or folder, in which a solved plan has a shape of ``SHAPES``.
+
+        Raises
+        ------
+        NotThere
+            Where there is no plan of that name, or none yet.
+        """
+        state = self.find(name).state
+        if state != "solved":
+            raise NotThere(f"plan {name} is {state}.", "Ask for how it stands: /plans/ID.")
+        return self.folder / name / "out" / SHAPES[shape]
 
     def cancel(self, name: str) -> PlanMade:
         """Ask the process of a plan to stop, and return how it stands; an ended one stays so."""

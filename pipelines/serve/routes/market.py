@@ -16,7 +16,15 @@ from cloudarb_lib.base.units import parse_freq
 from cloudarb_lib.market.evidence import by_zone
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 from pipelines.exports import gpuhunt, skypilot
-from pipelines.serve.answers import JSON, OFFERS_SERVED, StoreHead, as_csv, page, page_model
+from pipelines.serve.answers import (
+    CSV_ANSWER,
+    JSON,
+    OFFERS_SERVED,
+    StoreHead,
+    as_csv,
+    page,
+    page_model,
+)
 from pipelines.serve.routes import Asked, Page, RecordsServed
 
 router = APIRouter()
@@ -114,11 +122,7 @@ def panels(asked: Annotated[PanelAsked, Query()], records: RecordsServed) -> Res
     return Response(json.dumps(content), media_type=JSON)
 
 
-@router.get(
-    "/exports/{shape}/{provider}.csv",
-    response_class=Response,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-)
+@router.get("/exports/{shape}/{provider}.csv", response_class=Response, responses=CSV_ANSWER)
 def catalogue(
     shape: Literal["skypilot", "gpuhunt"],
     provider: str,

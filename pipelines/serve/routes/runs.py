@@ -6,26 +6,31 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from cloudarb_lib.base.errors import ParameterError
 from pipelines.alerts.told import Alert
-from pipelines.exports import focus, skypilot
+from pipelines.exports import dstack, focus, launches, skypilot
+from pipelines.exports.text import plan_in_words
 from pipelines.run.files import read_json
 from pipelines.serve.answers import (
+    CSV_ANSWER,
     JSON,
     PLAN_BINDING,
     PLAN_SUMMARY,
+    TEXT_ANSWER,
     RunHead,
     as_csv,
+    as_text,
     page,
     row_model,
     rows_as_json,
     run_table,
 )
 from pipelines.serve.faults import NotThere
-from pipelines.serve.records import ALERTS
+from pipelines.serve.records import ALERTS, Run
 from pipelines.serve.routes import Page, RecordsServed
 
 router = APIRouter(prefix="/runs")
@@ -70,6 +75,13 @@ class Tasks(RunHead):
 
     tasks: list[dict[str, Any]]
     unknown_providers: list[str] = Field(description="of the plan, which SkyPilot does not know")
+
+
+class Fleets(RunHead):
+    """Fleets for dstack, of one kind of machine in one region each."""
+
+    fleets: list[dict[str, Any]]
+    unknown_providers: list[str] = Field(description="of the plan, which dstack does not know")
 
 
 @router.get("", response_model=Runs)
@@ -145,17 +157,47 @@ def explanation(run: str, records: RecordsServed) -> Response:
 def skypilot_tasks(run: str, records: RecordsServed) -> Response:
     """The plan's first period as tasks for SkyPilot (resources.any_of)."""
     found = records.run(run)
-    plan = found.table("plan")
-    tasks, unknown = skypilot.tasks(plan[plan["period"] == 0])
+    tasks, unknown = skypilot.tasks(_launched(found))
     content = found.head | {"tasks": tasks, "unknown_providers": unknown}
     return Response(json.dumps(content), media_type=JSON)
 
 
-@router.get(
-    "/{run}/exports/focus-{what}.csv",
-    response_class=Response,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-)
+@router.get("/{run}/exports/dstack-fleets", response_model=Fleets)
+def dstack_fleets(run: str, records: RecordsServed) -> Response:
+    """The plan's first period as fleets for dstack."""
+    found = records.run(run)
+    fleets, unknown = dstack.fleets(_launched(found))
+    content = found.head | {"fleets": fleets, "unknown_providers": unknown}
+    return Response(json.dumps(content), media_type=JSON)
+
+
+@router.get("/{run}/exports/launches.csv", response_class=Response, responses=CSV_ANSWER)
+def launch_rows(run: str, records: RecordsServed) -> Response:
+    """The plan's first period as rows, one for each launch."""
+    return as_csv(launches.launch_table(_launched(records.run(run))))
+
+
+@router.get("/{run}/exports/plan.txt", response_class=Response, responses=TEXT_ANSWER)
+def plan_text(run: str, records: RecordsServed) -> Response:
+    """The plan in words, where it is of one period: runs do not keep when others end."""
+    found = records.run(run)
+    plan = found.table("plan")
+    if plan["period"].nunique() > 1:
+        what = f"the plan of run {found.folder.name} has {plan['period'].nunique()} periods."
+        raise NotThere(what, "A text is there of one period: ask for /runs/RUN/plan.")
+    facts = found.table("plan_summary").set_index("fact")["value"]
+    horizon_h = float(found.table("risk").query("scope == 'total'")["horizon_h"].max())
+    gap = float(facts.get("gap", float("nan")))
+    return as_text(plan_in_words(plan, gap=gap, ends_h=[horizon_h], left_undone=[]))
+
+
+def _launched(run: Run) -> pd.DataFrame:
+    """Return what of a run's plan is launched now: its first period."""
+    plan = run.table("plan")
+    return plan[plan["period"] == 0]
+
+
+@router.get("/{run}/exports/focus-{what}.csv", response_class=Response, responses=CSV_ANSWER)
 def focus_export(run: str, what: Literal["plan", "forecast"], records: RecordsServed) -> Response:
     """The plan as FOCUS' Recommendation data set, or the forecast in FOCUS columns."""
     found = records.run(run)

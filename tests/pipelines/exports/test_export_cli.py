@@ -45,7 +45,9 @@ def test_google_cloud_is_listed_by_the_zones_where_it_is_sold(folders, tmp_path)
     assert spot["price"].tolist() == [24.0, 24.0]
 
 
-@pytest.mark.parametrize("shape", ["focus-plan", "focus-forecast", "skypilot-tasks"])
+@pytest.mark.parametrize(
+    "shape", ["focus-plan", "focus-forecast", "launches", "skypilot-tasks", "dstack-fleets"]
+)
 def test_the_others_are_of_a_run(shape, folders, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["export", shape, "--out", str(out)]
@@ -54,10 +56,11 @@ def test_the_others_are_of_a_run(shape, folders, tmp_path, capsys):
     assert cli.main([*words, "--run", str(tmp_path)]) == 3
     assert "has no table" in capsys.readouterr().err
     assert cli.main([*words, "--run", str(folders.reports / testing.RUN)]) == 0
-    if shape == "skypilot-tasks":
-        assert [path.name for path in out.iterdir()] == ["train-1.yaml"]
+    files = {"skypilot-tasks": ["train-1.yaml"], "dstack-fleets": ["train-1.dstack.yml"]}
+    if shape in files:
+        assert [path.name for path in out.iterdir()] == files[shape]
     else:
-        assert len(pd.read_csv(out)) == {"focus-plan": 1, "focus-forecast": 2}[shape]
+        assert len(pd.read_csv(out)) == {"focus-forecast": 2}.get(shape, 1)
 
 
 def test_a_plan_of_a_run_that_did_not_succeed_is_no_advice(folders, tmp_path, capsys):

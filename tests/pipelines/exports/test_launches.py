@@ -7,8 +7,8 @@ import yaml
 
 from cloudarb_lib import allocate
 from cloudarb_lib.testing import OFFERS, figures, plan_for, work
-from pipelines.exports.dstack import write_fleets
-from pipelines.exports.launches import launches
+from pipelines.exports.dstack import fleets, write_fleets
+from pipelines.exports.launches import LAUNCH_COLUMNS, launch_table, launches
 from pipelines.exports.skypilot import tasks
 from pipelines.exports.text import plan_in_words
 from pipelines.testing import DSTACK_FLEET
@@ -70,9 +70,26 @@ def test_what_dstack_would_refuse_fails_the_schema(change):
         jsonschema.validate(fleet | change, DSTACK_FLEET)
 
 
+def test_the_rows_of_launches_are_those_of_tasks_and_fleets():
+    plan = plan_for(work(8.0, amounts=(8.0, 16.0), interruptible=False), hours=[168.0, 336.0])
+    now = plan.table[plan.table["period"] == 0]
+    rows = launch_table(now)
+    assert tuple(rows.columns) == LAUNCH_COLUMNS
+    found, _ = fleets(now)
+    assert rows["machines"].tolist() == [fleet["nodes"] for fleet in found] == [8]
+    assert rows[["name", "gpus_each", "together"]].to_numpy().tolist() == [["w-1", 1.0, False]]
+    together = launch_table(now, {"w": 1})
+    assert together["together"].tolist() == [True]
+
+
 def test_a_plan_in_words_says_what_to_rent_where_and_when():
     plan = plan_for(work(8.0, amounts=(8.0, 16.0), interruptible=False), hours=[168.0, 336.0])
-    said = plan_in_words(plan, [168.0, 504.0], ["demand of x: 1 of 2 left undone (priority 1)"])
+    said = plan_in_words(
+        plan.table,
+        gap=plan.gap,
+        ends_h=[168.0, 504.0],
+        left_undone=["demand of x: 1 of 2 left undone (priority 1)"],
+    )
     assert said.splitlines() == [
         "Plan for 3 weeks: 60,480 USD expected, at most 0.00% above the best.",
         "",
@@ -95,5 +112,6 @@ def test_machines_held_are_told_as_such():
     held = allocate.Commitment("gcp/us-b/h8", 1, 30.0)
     demand = allocate.Demand([work(8)], (held,))
     problem = allocate.build_problem(demand, OFFERS, assumptions=figures())
-    said = plan_in_words(allocate.solve(problem), [168.0], [])
+    plan = allocate.solve(problem)
+    said = plan_in_words(plan.table, gap=plan.gap, ends_h=[168.0], left_undone=[])
     assert "  1 x h8 (8 H100) in gcp us-b, held already: 168 h each at 30.00 USD/h" in said

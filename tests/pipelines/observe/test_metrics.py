@@ -1,24 +1,32 @@
 """Metrics say what store, runs and events say; rules of Prometheus fire where ours do."""
 
+import json
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from cloudarb_lib.base.discovery import classes_in
 from cloudarb_lib.live.breakers import BreakerState
 from cloudarb_lib.live.collect import collection_folder
 from cloudarb_lib.live.journal import Journal
 from cloudarb_lib.store import ingest_files
 from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, write_text
 from pipelines import cli
+from pipelines.alerts import kinds
 from pipelines.alerts.configuration import load_alerts
+from pipelines.alerts.rule import Rule
 from pipelines.alerts.watch import look
 from pipelines.events.ledger import Ledger, event, ledger_file
+from pipelines.observe.described import METRICS
 from pipelines.observe.metrics import Observed, text
 from pipelines.observe.rules import prometheus_rules
+from pipelines.observe.tracing import SPANS_FILE
 from pipelines.testing import past_run
 
 ENDED = "1970-01-05T00:00:00+00:00"
@@ -120,6 +128,50 @@ def test_metrics_say_what_store_runs_and_events_say(observed, tmp_path):
     assert not any("level=0.95" in name for name in found if "coverage" in name), "it is not known"
 
 
+RUN_ID = "weekly-2026-04-29-0123abcd-9f8e7d"
+
+
+def test_a_run_is_of_the_configuration_that_its_folder_names_first(tmp_path):
+    past_run(tmp_path, RUN_ID, ENDED, TABLES, seconds=61.5)
+    found = samples(Observed(tmp_path / "store", tmp_path))
+    assert found["cloudarb_run_seconds{configuration=weekly}"] == 61.5
+
+
+def test_how_long_the_solver_took_is_told_where_a_run_was_traced(observed, tmp_path):
+    names = ("notebook 03_allocate", "solve", "solve", "fit", "cell 1")
+    lines = [
+        {"trace_id": "a", "span_id": f"{k}", "parent_id": "", "name": n, "started_ns": k}
+        for k, n in enumerate(names)
+    ]
+    texts = [json.dumps(line | {"seconds": 1.5 + k}) for k, line in enumerate(lines)]
+    file = tmp_path / "weekly-1" / SPANS_FILE
+    file.parent.mkdir()
+    write_text(file, "\n".join(texts))
+    found = samples(observed)
+    assert found["cloudarb_run_work_seconds{configuration=weekly,work=solve}"] == 6.0
+    assert found["cloudarb_run_work_seconds{configuration=weekly,work=fit}"] == 4.5
+    assert len([name for name in found if "work_seconds" in name]) == 2
+
+
+def missing_in(expressions):
+    """Return the metrics of expressions that nothing tells, or not by those labels."""
+    known = {metric.whole_name: set(metric.labels) for metric in METRICS.values()}
+    named = re.findall(r"(cloudarb_\w+)(?:{([^}]*)})?", " ".join(expressions))
+    return {
+        name
+        for name, labels in named
+        if not set(re.findall(r"(\w+)=", labels)) <= known.get(name, {"none"}) or name not in known
+    }
+
+
+def test_every_metric_of_an_alert_rule_exists():
+    alerts = load_alerts(Path("data/alerts.yaml"))
+    assert {type(rule) for rule in alerts.rules} == set(classes_in(kinds, Rule)), "each kind"
+    assert missing_in(rule.expression("weekly") for rule in alerts.rules) == set()
+    assert missing_in(["cloudarb_nothing > 1"]) == {"cloudarb_nothing"}
+    assert missing_in(['cloudarb_var_usd{leve="0.95"} > 1']) == {"cloudarb_var_usd"}
+
+
 def test_nothing_there_is_no_error(tmp_path):
     assert samples(Observed(tmp_path / "store", tmp_path)) == {}
 
@@ -131,7 +183,7 @@ def test_the_verb_writes_a_file_whole(observed, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert cli.main([*words, "--out", str(out)]) == 0
     assert out.read_text() == printed
-    assert "# HELP cloudarb_var_usd value-at-risk of the plan" in printed
+    assert "# HELP cloudarb_var_usd value-at-risk of the newest plan" in printed
 
 
 def fires(rules, observed, folder):

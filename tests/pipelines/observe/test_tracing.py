@@ -12,7 +12,8 @@ from pipelines import cli
 from pipelines.observe import tracing
 from pipelines.observe.spans import drawn, read_spans
 from pipelines.observe.tracing import PARENT, SPANS, SPANS_FILE, recorded
-from pipelines.testing import notebook
+from pipelines.schedule import job
+from pipelines.testing import notebook, project, quick_runs
 
 needs_sdk = pytest.mark.skipif(not tracing.is_installed(), reason="extra observe is not installed")
 CODE = "from cloudarb_lib.base.tracing import span\nwith span('solve'):\n    x = 1"
@@ -54,6 +55,55 @@ def test_one_trace_from_a_command_to_the_solver_in_a_kernel(tmp_path, capsys):
 
 
 @needs_sdk
+def test_a_turn_is_one_trace_from_collection_to_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cloudarb_lib.live.registry.chosen", lambda _: [])  # nobody is asked
+    folder = tmp_path / "store.live"
+    monkeypatch.setattr("cloudarb_lib.live.collect.collection_folder", lambda _: folder)
+    root = project(tmp_path / "project")
+    config = str(root / "toy.yaml")
+    planned = job.Job("toy", config, (), "", 3, "daily", "06:05", "crontab", collect=True)
+    with quick_runs(root):
+        job.save(planned)
+        assert cli.main(["schedule", "turn", "toy"]) == 0
+        file = job.spans_path("toy")
+        (run,) = (root / "reports").glob(f"*/{SPANS_FILE}")
+    spans = {told["name"]: told for told in read_spans(file)}
+    assert {"fetch", "report"} <= set(spans)
+    assert spans["turn toy"]["parent_id"] == ""
+    ours = read_spans(run)
+    assert {told["trace_id"] for told in ours} == {spans["turn toy"]["trace_id"]}
+    begun = next(told for told in ours if told["name"].startswith("run toy-"))
+    assert begun["parent_id"] == spans["run"]["span_id"]
+    assert spans["collect"]["trace_id"] == begun["trace_id"]
+    assert cli.main(["report", "trace", str(file), "--least", "0"]) == 0
+    assert capsys.readouterr().out.startswith("turn toy ")
+
+
+@needs_sdk
+def test_a_file_of_spans_does_not_grow_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracing, "MOST_BYTES", 10)
+    file = tmp_path / "spans.jsonl"
+    for name in ("first", "second"):
+        with recorded(name, file):
+            pass
+    assert [told["name"] for told in read_spans(file)] == ["second"]
+    assert [told["name"] for told in read_spans(tmp_path / "spans.jsonl.1")] == ["first"]
+
+
+@needs_sdk
+def test_who_listened_before_listens_again(tmp_path):
+    outer = tmp_path / "outer.jsonl"
+    inner = tmp_path / "inner.jsonl"
+    with recorded("outer", outer):
+        with recorded("inner", inner), span("within"):
+            pass
+        with span("after"):
+            pass
+    assert [told["name"] for told in read_spans(outer)] == ["outer", "inner", "within", "after"]
+    assert [told["name"] for told in read_spans(inner)] == ["inner", "within"]
+
+
+@needs_sdk
 def test_spans_go_to_a_collector_besides(tmp_path, httpserver, monkeypatch):
     httpserver.expect_request("/v1/traces", method="POST").respond_with_data(b"")
     monkeypatch.setenv(tracing.ENDPOINT, httpserver.url_for(""))
@@ -80,7 +130,7 @@ def test_nobody_is_told_where_nobody_asked(tmp_path):
 def test_a_run_without_spans_says_so(tmp_path, capsys):
     (tmp_path / "weekly-1").mkdir()
     assert cli.main(["report", "trace", "weekly-1", "--reports", str(tmp_path)]) == 2
-    assert "weekly-1 has no spans" in capsys.readouterr().err
+    assert "there are no spans in weekly-1/logs/spans.jsonl" in capsys.readouterr().err
 
 
 def test_lines_stand_where_the_time_went():

@@ -8,6 +8,10 @@ import pytest
 
 pytest.importorskip("fastapi", reason="extra serve is not installed: make platform")
 
+from starlette.testclient import TestClient
+
+from cloudarb_lib.tables.run_tables import load_table, save_table
+from pipelines.serve import server, testing
 from pipelines.serve.testing import AS_OF, RUN, SPOT
 
 AT = f"as_of={AS_OF}"
@@ -27,6 +31,9 @@ QUESTIONS = {
     "/runs/{run}/alarms": "/runs/latest/alarms",
     "/runs/{run}/lookback": "/runs/latest/lookback",
     "/runs/{run}/exports/skypilot-tasks": "/runs/latest/exports/skypilot-tasks",
+    "/runs/{run}/exports/dstack-fleets": "/runs/latest/exports/dstack-fleets",
+    "/runs/{run}/exports/launches.csv": "/runs/latest/exports/launches.csv",
+    "/runs/{run}/exports/plan.txt": "/runs/latest/exports/plan.txt",
     "/runs/{run}/exports/focus-{what}.csv": "/runs/latest/exports/focus-plan.csv",
 }
 """A question for each route that reads, by its path in OpenAPI."""
@@ -50,7 +57,7 @@ def check(answer, described, path):
 
 def test_every_route_that_reads_is_asked(described):
     reads = {path for path, verbs in described["paths"].items() if "get" in verbs}
-    assert reads - {"/plans/{plan_id}"} == set(QUESTIONS)
+    assert {path for path in reads if not path.startswith("/plans")} == set(QUESTIONS)
 
 
 def test_latency_is_told_by_route_and_status(client):
@@ -117,6 +124,24 @@ def test_panels_carry_the_price_forward_and_say_so(client):
     assert series["state"][1] == "changed"
     assert series["state"][2] == "not_looked"
     assert answer["step_h"] == 24.0
+
+
+def test_a_run_of_one_period_is_told_in_words(client):
+    said = client.get("/runs/latest/exports/plan.txt").text
+    assert said.startswith("Plan for 2 weeks: 16,500 USD expected.\n")
+    assert "2 x a3-highgpu-8g (8 H100) in gcp us-east4, spot: 336 h each" in said
+
+
+def test_when_later_periods_end_no_run_says(tmp_path):
+    folders = testing.folders_in(tmp_path)
+    run = folders.reports / RUN
+    plan = load_table("plan", run)
+    save_table(pd.concat([plan, plan.assign(period=1)]), "plan", run)
+    headers = {"authorization": f"Bearer {testing.token_in(folders)}"}
+    with TestClient(server.front(folders), headers=headers) as other:
+        answer = other.get("/runs/latest/exports/plan.txt")
+    assert answer.status_code == 404
+    assert "2 periods" in answer.json()["detail"]
 
 
 REFUSED = {

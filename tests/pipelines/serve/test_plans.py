@@ -1,7 +1,10 @@
 """Plans made on request: in a process with a time limit, told of and stopped by any server."""
 
+import io
 import time
 
+import jsonschema
+import pandas as pd
 import pytest
 
 pytest.importorskip("fastapi", reason="extra serve is not installed: make platform")
@@ -9,9 +12,11 @@ pytest.importorskip("fastapi", reason="extra serve is not installed: make platfo
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
+from pipelines.run.files import write_json
 from pipelines.serve import server, testing
-from pipelines.serve.faults import Busy
+from pipelines.serve.faults import Busy, NotThere
 from pipelines.serve.plans import PlanAsked, Plans
+from pipelines.testing import DSTACK_FLEET, SKYPILOT_TASK
 
 DEMAND = "demand:\n  - workload: train\n    needs: 16 H100\n    interruptible: yes\n"
 ASKED = {
@@ -48,12 +53,32 @@ def test_a_demand_file_becomes_a_plan(tmp_path):
         name = begun.json()["id"]
         ended(Plans(folders.state / "plans", folders.store), name)  # another server's view
         made = client.get(f"/plans/{name}").json()
+        exports = f"/plans/{name}/exports"
+        (task,) = client.get(f"{exports}/skypilot-tasks").json()["launches"]
+        (fleet,) = client.get(f"{exports}/dstack-fleets").json()["launches"]
+        launches = pd.read_csv(io.StringIO(client.get(f"{exports}/launches.csv").text))
+        rows = pd.read_csv(io.StringIO(client.get(f"{exports}/plan.csv").text))
+        words = client.get(f"{exports}/plan.txt").text
+        assert client.get(f"{exports}/tables.csv").status_code == 422
+    jsonschema.validate(task, SKYPILOT_TASK)
+    jsonschema.validate(fleet, DSTACK_FLEET)
+    assert task["num_nodes"] == fleet["nodes"] == 2
+    assert launches["machines"].tolist() == rows["instances"].tolist() == [2]
+    assert words.startswith("Plan for 2 weeks: ")
     assert made["state"] == "solved", made["message"]
     (row,) = made["plan"]
     assert row["offer_id"] == testing.SPOT
     assert row["instances"] == 2.0
     assert "expected cost" in {fact["fact"] for fact in made["summary"]}
     assert str(tmp_path) not in made["message"]
+
+
+def test_a_plan_that_is_not_solved_has_no_shape(plans):
+    folder = plans.folder / "0123456789abcdef"
+    folder.mkdir(parents=True)
+    write_json(folder / "status.json", {"state": "infeasible", "message": "no"})
+    with pytest.raises(NotThere, match="is infeasible"):
+        plans.exported(folder.name, "plan.txt")
 
 
 def test_one_more_than_allowed_is_refused_and_a_plan_can_be_stopped(plans):
