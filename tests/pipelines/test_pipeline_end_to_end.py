@@ -1,6 +1,7 @@
 """The weekly configuration on the bundled history: from prices to a report that holds together.
 
-It runs with fewer draws than users do: the notebooks run in full by themselves (nbval).
+It runs with a smaller demand and fewer draws than users do: the notebooks run in full by
+themselves (nbval).
 """
 
 import json
@@ -21,6 +22,11 @@ from pipelines.run.stages import STAGES
 
 pytestmark = pytest.mark.slow
 SMALLER = {"lookback_steps": 4, "n_paths": 100}
+DEMAND = """
+demand:
+  - {workload: train, needs: 16 H100, interruptible: yes, together: yes, in: [us-*]}
+  - {workload: serve, needs: 8 A100-80GB, interruptible: no, in: [us-*]}
+"""
 TABLES = [table for stage in STAGES.values() for table in stage.tables]
 EMPTY_ON_LISTS = ("weights", "gates")
 """Tables of the ensemble, which forecasts markets: price lists alone have none."""
@@ -30,7 +36,9 @@ EMPTY_ON_LISTS = ("weights", "gates")
 def config(tmp_path_factory):
     weekly = yaml.safe_load((locations.configurations() / "weekly.yaml").read_text())
     path = tmp_path_factory.mktemp("config") / "weekly.yaml"
-    path.write_text(yaml.safe_dump({**weekly, **SMALLER}))
+    demand = path.with_name("demand.yaml")
+    demand.write_text(DEMAND)
+    path.write_text(yaml.safe_dump({**weekly, **SMALLER, "demand": str(demand)}))
     return path
 
 
