@@ -160,9 +160,11 @@ def _judged(
     plans = list(plans_at(record.last, window.cell, least_cells=window.steps, like=like))
     if not plans:
         return []
-    held = pd.DataFrame({name: instances for _, name, instances in plans}).fillna(0.0)
-    at = record.last.offers.index.get_indexer(held.index)
-    instances = held.to_numpy()
+    offer_ids = pd.Index(sorted({offer_id for _, _, held in plans for offer_id in held.index}))
+    instances = np.zeros((len(offer_ids), len(plans)))
+    for plan, (_, _, held) in enumerate(plans):
+        instances[offer_ids.get_indexer(held.index), plan] = held
+    at = record.last.offers.index.get_indexer(offer_ids)
     paid_usd = record.paid_usd_per_hour[window.to_come, at].mean(axis=0)
     paid = np.nan_to_num(paid_usd) @ instances
     is_lost = np.isnan(paid_usd)  # withdrawn, and nothing replaces it
@@ -175,7 +177,7 @@ def _judged(
         "now_usd": record.last.price[window.cell, at] @ instances,
     }
     tables = []
-    for model, unit_usd in _unit_costs(record, window, paths, held.index).items():
+    for model, unit_usd in _unit_costs(record, window, paths, offer_ids).items():
         stated = _verdict(unit_usd @ instances, paid, level)
         tables.append(pd.DataFrame(facts | {"model": model} | stated))
     return [table[np.isfinite(table["loss_usd"])] for table in tables]

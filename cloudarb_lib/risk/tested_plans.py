@@ -60,9 +60,9 @@ def _cheapest_of_each_place(panel: Panel, cell: int, least_cells: int) -> pd.Dat
     return ordered.drop_duplicates(["kind", "place", "moves"])
 
 
-def _spread(chosen: pd.DataFrame, units: float) -> pd.Series:
+def _spread(units_each: pd.Series, units: float) -> pd.Series:
     """Return the instances that hold so many units, as many in each of the offers chosen."""
-    return units / len(chosen) / chosen["units"]
+    return units / len(units_each) / units_each
 
 
 def _held_like(plan: pd.DataFrame, choices: pd.DataFrame) -> pd.Series | None:
@@ -77,7 +77,7 @@ def _held_like(plan: pd.DataFrame, choices: pd.DataFrame) -> pd.Series | None:
         places = rows["offer_id"].nunique()
         if len(fitting) < places:
             return None
-        parts.append(_spread(fitting.iloc[:places], float(rows["gpus"].sum())))
+        parts.append(_spread(fitting["units"].iloc[:places], float(rows["gpus"].sum())))
     return pd.concat(parts)
 
 
@@ -129,12 +129,14 @@ def plans_at(
     moving = choices[choices["moves"]]
     first_of_kind = moving.drop_duplicates("kind")
     for kind in sorted(moving["kind"].unique()):
-        offers = moving[moving["kind"] == kind]
+        of_kind = moving["kind"] == kind
+        units_each = moving.loc[of_kind, "units"]
         for count in CHEAPEST_PLACES:
-            if count <= len(offers):
-                yield kind, f"{kind}, cheapest {count}", _spread(offers.iloc[:count], 1.0)
-        for offer_id, place in offers["place"].items():
-            yield kind, f"{kind} in {place}", _spread(offers.loc[[offer_id]], 1.0)
+            if count <= len(units_each):
+                yield kind, f"{kind}, cheapest {count}", _spread(units_each.iloc[:count], 1.0)
+        for position, place in enumerate(moving.loc[of_kind, "place"]):
+            alone = units_each.iloc[position : position + 1]
+            yield kind, f"{kind} in {place}", _spread(alone, 1.0)
     if len(first_of_kind) > 1:
         yield ALL_KINDS, ALL_KINDS, 1.0 / first_of_kind["price_usd_per_hour"]
     if like is not None:
