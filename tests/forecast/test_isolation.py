@@ -98,6 +98,7 @@ def test_any_order_in_a_fresh_interpreter(story):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("story", [LAST])
 def test_any_order_inside_one_kernel(story, tmp_path):
     from nbclient import NotebookClient

@@ -67,17 +67,17 @@ def test_how_prices_lie_shows_in_no_read_and_no_digest(
 def test_segments_are_few_and_shared(tmp_path: Path) -> None:
     store = tmp_path / "s"
     seen: set[str] = set()
-    for i in range(20):
+    for i in range(9):
         ingest(store, prices(tmp_path / "p.csv", 11 * i, 11))
         seen |= segments(store)
         with open_snapshot(store) as snapshot:
-            assert len(snapshot.files) - 1 <= 5  # about log2(20)
+            assert len(snapshot.files) - 1 <= 4  # about log2(9)
     kept = set()
     for path in (store / "snapshots").iterdir():
         with Snapshot(path) as snapshot:
             kept |= {file.name for file in snapshot.files[1:]}
     assert segments(store) == kept < seen  # what no snapshot needs is gone
-    assert len(stored(store)) == 220
+    assert len(stored(store)) == 99
 
 
 def test_a_large_segment_is_not_written_again(tmp_path: Path) -> None:
