@@ -22,7 +22,8 @@ from cloudarb_lib.tables.run_tables import save_table
 from cloudarb_lib.tables.schema import Table
 from pipelines.run import graph
 from pipelines.run.files import write_json, write_text
-from pipelines.run.graph import GraphEnd, RunFolders
+from pipelines.run.folders import RunFolders
+from pipelines.run.graph import GraphEnd
 from pipelines.run.notebook import now
 from pipelines.run.stages import STAGES
 

@@ -13,6 +13,7 @@ from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.tracing import traced
 from cloudarb_lib.base.types import Panel, Paths
 from cloudarb_lib.forecast.ensemble import RollingEnsemble, rolling_origins
+from cloudarb_lib.forecast.lists.rolling import Outcomes
 from cloudarb_lib.forecast.members import SLOW
 from cloudarb_lib.forecast.patterns import find_patterns, is_market
 from cloudarb_lib.forecast.rolling import RollingForecasts, rolling_forecasts, with_lists
@@ -144,6 +145,7 @@ def forecast_fitted(
     n_paths: int,
     paths_for: pd.Index | None = None,
     ahead: list[int] | None = None,
+    learned: Sequence[Outcomes] | None = None,
 ) -> Forecast:
     """Return what ``forecast_offers`` does, by the models that ``fit`` left in a folder.
 
@@ -151,6 +153,7 @@ def forecast_fitted(
     ----------
     models : the folder.
     ahead : which steps; without it all that they were fitted for.
+    learned : of each price list, what past paths came to (``shards``); worked out here without.
 
     Raises
     ------
@@ -167,18 +170,22 @@ def forecast_fitted(
 
     def rolling() -> RollingForecasts:
         fitted = load(models, panel) if is_market(panel.offers, panel.step).any() else None
-        return _beside(panel, fitted, horizon, seed)
+        return _beside(panel, fitted, horizon, seed, learned)
 
     return _forecast(panel, rolling, _Request(ahead, n_paths, paths_for))
 
 
 def _beside(
-    panel: Panel, ensemble: RollingEnsemble | None, horizon: int, seed: int
+    panel: Panel,
+    ensemble: RollingEnsemble | None,
+    horizon: int,
+    seed: int,
+    learned: Sequence[Outcomes] | None = None,
 ) -> RollingForecasts:
     """The forecasts from the last cell of a panel, those of its market by a fitted ensemble."""
     patterns = find_patterns(panel, listed=panel)
     end = np.array([len(panel.times) - 1])
-    return with_lists(patterns, end, horizon=horizon, seed=seed, ensemble=ensemble)
+    return with_lists(patterns, end, horizon=horizon, seed=seed, ensemble=ensemble, learned=learned)
 
 
 def _forecast(

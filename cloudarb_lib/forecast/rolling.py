@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from cloudarb_lib.forecast.ensemble import RollingEnsemble, rolling_ensemble
-from cloudarb_lib.forecast.lists.rolling import RollingLists, rolling_lists
+from cloudarb_lib.forecast.lists.rolling import Outcomes, RollingLists, rolling_lists
 from cloudarb_lib.forecast.patterns import Patterns
 
 
@@ -124,10 +125,16 @@ def with_lists(
     horizon: int,
     seed: int,
     ensemble: RollingEnsemble | None,
+    learned: Sequence[Outcomes] | None = None,
 ) -> RollingForecasts:
-    """Return the forecasts of an ensemble, and beside them those of list prices."""
+    """Return the forecasts of an ensemble, and beside them those of list prices.
+
+    Parameters
+    ----------
+    learned : of each price list, as ``rolling_lists`` takes it.
+    """
     of_lists = patterns.select(~patterns.is_market)
     lists = None
     if of_lists is not None:
-        lists = rolling_lists(of_lists, origins, horizon=horizon, seed=seed)
+        lists = rolling_lists(of_lists, origins, horizon=horizon, seed=seed, learned=learned)
     return RollingForecasts(patterns, origins, horizon, lists, ensemble)

@@ -14,6 +14,7 @@ from cloudarb_lib.testing.forecasts import (
     damaged,
     forecast_of,
     going_on,
+    panel_of_regions,
     spiking,
     stepping,
     trending,

@@ -34,6 +34,18 @@ def a_panel(price, options="spot", models="H100", providers="gcp", step="7D", ki
     )
 
 
+def panel_of_regions(cells=60):
+    """Prices of two providers in three regions, which step together every few cells."""
+    rng = np.random.default_rng(5)
+    is_review = np.arange(cells)[:, None] % 4 == 0
+    steps = np.where(is_review, rng.normal(0, 0.06, (cells, 6)), 0.0)
+    price = np.exp(np.cumsum(steps, axis=0)) * np.arange(1, 7)
+    found = a_panel(price, models=["H100", "L4"] * 3)
+    found.offers["provider"] = ["aws"] * 2 + ["gcp"] * 4
+    found.offers["region"] = ["us east", "us east", "b", "b", "c/1", "c/1"]
+    return found
+
+
 def stepping(seed=0, times=80, series=12, drift=0.0, every=4):
     """Prices that step together every few cells, as administered prices do."""
     rng = np.random.default_rng(seed)

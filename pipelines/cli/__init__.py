@@ -17,6 +17,7 @@ from pipelines.cli import (
     doctor,
     events,
     export,
+    forecast,
     gateway,
     ingest,
     lab,
@@ -115,6 +116,9 @@ app.command("trace", cls=Verb, options_metavar="[--store FOLDER]")(trace.trace)
 app.command("replay", cls=Verb, options_metavar="[--into FOLDER] [OPTIONS]")(replay.replay)
 app.command("backtest", cls=Verb, options_metavar="[--panel NAME | --history FILE] [OPTIONS]")(
     backtest.backtest
+)
+app.command("forecast", cls=Verb, options_metavar="--as-of DAY --out FOLDER [OPTIONS]")(
+    forecast.forecast
 )
 app.command("allocate", cls=Verb, options_metavar="--as-of DAY --out FOLDER [OPTIONS]")(
     allocate.allocate

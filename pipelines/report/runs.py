@@ -13,7 +13,7 @@ from cloudarb_lib.base.files import is_locked
 from cloudarb_lib.base.wording import in_unit
 from cloudarb_lib.tables.run_tables import load_table
 from pipelines.run.files import read_json
-from pipelines.run.graph import RunFolders
+from pipelines.run.folders import RunFolders
 
 OF_TODAY_DAYS = 14
 """Prices older than this when the run began are said to be old."""

@@ -15,48 +15,13 @@ from cloudarb_lib.base import locations
 from pipelines.exit_codes import STOPPED
 from pipelines.run.config import RunConfig
 from pipelines.run.files import scrub, write_json, write_text
+from pipelines.run.folders import RunFolders
 from pipelines.run.owner import OWNER, this_process
 from pipelines.run.stages import STAGES
 
 _SNAKEFILE = Path(__file__).with_name("Snakefile")
 END_S = 10
 """Seconds that the graph has to end by itself before it is asked, and then made, to end at once."""
-
-
-@dataclass(frozen=True)
-class RunFolders:
-    """Where a run writes.
-
-    Parameters
-    ----------
-    reports : Path
-        Folder of all runs.
-    run_id : str
-        Name of this one.
-    """
-
-    reports: Path
-    run_id: str
-
-    @property
-    def run_dir(self) -> Path:
-        """What readers get: pages, notebooks, tables, manifest and logs."""
-        return self.reports / self.run_id
-
-    @property
-    def state(self) -> Path:
-        """What the graph keeps from one time to the next, and the lock of the run."""
-        return self.reports / ".state" / self.run_id
-
-    @property
-    def lock(self) -> Path:
-        """File of the lock that whoever carries out or removes the run holds."""
-        return self.state / "lock"
-
-    @property
-    def shown(self) -> str:
-        """The run's folder as messages name it, from the current one."""
-        return os.path.relpath(self.run_dir)
 
 
 @dataclass(frozen=True)
@@ -99,14 +64,48 @@ def write_inputs(
 def carry_out(folders: RunFolders, lock: int, cores: int) -> GraphEnd:
     """Run the graph, whose runners print what happens; return how it ended.
 
-    Its processes inherit the file descriptor ``lock``: the run stays locked as long as one lives.
-    Ctrl-C and SIGTERM end them all, with exit code ``STOPPED``.
+    Parameters
+    ----------
+    folders : RunFolders
+        Where the run writes.
+    lock, cores : int
+        As of ``run_snakemake``.
     """
     log = folders.state / "graph.log"
+    code = run_snakemake(_SNAKEFILE, folders.state, log=log, lock=lock, cores=cores)
+    local_names = {folders.state: ".", folders.reports: ".."}
+    text = scrub(log.read_text(errors="replace"), local_names)
+    write_text(folders.run_dir / "logs" / "graph.log", text)
+    return GraphEnd(code, " ".join(text.splitlines()[-3:]))
+
+
+def run_snakemake(snakefile: Path, folder: Path, *, log: Path, lock: int, cores: int) -> int:
+    """Carry out a graph in a folder, here or where a profile of Snakemake's says.
+
+    Ctrl-C and SIGTERM end its processes, all of them.
+
+    Parameters
+    ----------
+    snakefile : Path
+        What says the rules; it is configured by graph.json of the folder.
+    folder : Path
+        Where it works.
+    log : Path
+        Gets what Snakemake says.
+    lock : int
+        File descriptor of a lock, which its processes inherit: it is held as long as one lives.
+    cores : int
+        To use at once.
+
+    Returns
+    -------
+    int
+        Exit code of Snakemake, or ``STOPPED``.
+    """
     with log.open("w") as out:
         process = subprocess.Popen(
-            _command(folders.state, cores),
-            cwd=folders.state,
+            _command(snakefile, folder, cores),
+            cwd=folder,
             stderr=out,
             env={**os.environ, OWNER: this_process()},
             pass_fds=[lock],
@@ -120,17 +119,14 @@ def carry_out(folders: RunFolders, lock: int, cores: int) -> GraphEnd:
     finally:
         _end_group(process)
         signal.signal(signal.SIGTERM, previous)
-    local_names = {folders.state: ".", folders.reports: ".."}
-    text = scrub(log.read_text(errors="replace"), local_names)
-    write_text(folders.run_dir / "logs" / "graph.log", text)
-    return GraphEnd(code, " ".join(text.splitlines()[-3:]))
+    return code
 
 
-def _command(state: Path, cores: int) -> list[str]:
+def _command(snakefile: Path, folder: Path, cores: int) -> list[str]:
     return [
         *(sys.executable, "-m", "snakemake"),
-        *("--snakefile", str(_SNAKEFILE)),
-        *("--directory", str(state)),
+        *("--snakefile", str(snakefile)),
+        *("--directory", str(folder)),
         *("--configfile", "graph.json"),
         *("--cores", str(cores)),
         *("--scheduler", "greedy"),

@@ -25,7 +25,8 @@ from pipelines.observe.tracing import SPANS_FILE, recorded
 from pipelines.run import graph
 from pipelines.run.config import LATEST, RunConfig, load_config
 from pipelines.run.files import read_json, write_json, write_text
-from pipelines.run.graph import GraphEnd, RunFolders
+from pipelines.run.folders import RunFolders
+from pipelines.run.graph import GraphEnd
 from pipelines.run.manifest import (
     Manifest,
     demand_digest,

@@ -15,7 +15,7 @@ from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from pipelines.run import pipeline
 from pipelines.run.config import RunConfig
 from pipelines.run.files import read_json
-from pipelines.run.graph import RunFolders
+from pipelines.run.folders import RunFolders
 from pipelines.run.manifest import Manifest, changed_parts, demand_digest
 from pipelines.run.stages import STAGES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cloudarb_lib.base.errors import CloudArbError, ParameterError
 from cloudarb_lib.base.files import locked
 from pipelines.run.files import read_json
-from pipelines.run.graph import RunFolders
+from pipelines.run.folders import RunFolders
 
 
 class _InUse(CloudArbError):

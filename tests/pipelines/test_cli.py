@@ -29,6 +29,7 @@ VERBS = (
     "quarantine list",
     "quarantine release",
     "backtest",
+    "forecast",
     "allocate",
     "risk backtest",
     "report export",

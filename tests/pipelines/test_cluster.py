@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cloudarb_lib.testing import panel_of_regions
+from pipelines.shards.forecast import Asked, forecast_in_shards
 from pipelines.testing import finish, manifest, project, start, toy_stage
 
 pytestmark = pytest.mark.kernel
@@ -117,6 +119,22 @@ def test_one_worker_and_two_give_the_same_tables(by_one, tmp_path, monkeypatch):
     assert len({job["worker"] for job in cluster_of_two.done()}) == 2
     assert tables_of_two == tables
     assert tables["paths"].decode() in tables["lookback"].decode()
+
+
+@pytest.mark.long
+def test_a_forecast_in_shards_is_the_same_by_one_worker_and_by_two(tmp_path, monkeypatch):
+    asked = Asked(horizon_steps=4, n_paths=40, seed=3, blocks=2, shares=2)
+    found = []
+    for workers in (1, 2):
+        cluster = Cluster(tmp_path / str(workers))
+        monkeypatch.setenv("SNAKEMAKE_PROFILE", str(cluster.profile))
+        with cluster.working(workers):
+            folder = tmp_path / f"forecast {workers}"
+            tables = forecast_in_shards(panel_of_regions(), folder, asked, cores=2)
+        assert [job["code"] for job in cluster.done()] == [0] * 5
+        assert len({job["worker"] for job in cluster.done()}) == workers
+        found.append({table.name: table.read_bytes() for table in tables})
+    assert found[0] == found[1]
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ Mincer and Zarnowitz, The evaluation of economic forecasts, 1969.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,13 +54,12 @@ class CalibratedList:
     drift_trust: np.ndarray
 
     @classmethod
-    def of(cls, simulator: ListSimulator, origins: np.ndarray, horizon: int) -> CalibratedList:
-        """Return the list as it stood at each of ``origins``, having learned from cells before."""
-        longest = min(horizon, int(CALIBRATED_STEPS[-1]))
-        steps = np.union1d(CALIBRATED_STEPS[CALIBRATED_STEPS <= longest], longest)
-        learned = np.arange(max(int(origins[0]) - CALIBRATION_CELLS, 1), int(origins[-1]))
-        outcomes = _Outcomes.of(simulator, learned, steps)
-        return cls(simulator, steps, outcomes.widths(origins), outcomes.drift_trust(origins))
+    def of(
+        cls, simulator: ListSimulator, origins: np.ndarray, outcomes: Outcomes
+    ) -> CalibratedList:
+        """Return the list as it stood at each of ``origins``, by outcomes of cells before."""
+        widths = outcomes.widths(origins)
+        return cls(simulator, outcomes.steps, widths, outcomes.drift_trust(origins))
 
     def paths(
         self, at: int, cell: int, *, n_paths: int, horizon: int, only: np.ndarray, ahead: np.ndarray
@@ -134,14 +134,50 @@ class RollingLists:
 
 
 def rolling_lists(
-    patterns: Patterns, origins: np.ndarray, *, horizon: int, seed: int
+    patterns: Patterns,
+    origins: np.ndarray,
+    *,
+    horizon: int,
+    seed: int,
+    learned: Sequence[Outcomes] | None = None,
 ) -> RollingLists:
-    """Return the forecasts of list prices from ``origins``."""
+    """Return the forecasts of list prices from ``origins``.
+
+    Parameters
+    ----------
+    learned : of each list, as ``list_outcomes`` returns them of ``learned_cells``; made here
+        without.
+    """
+    if learned is None:
+        cells = learned_cells(origins)
+        learned = list_outcomes(patterns, cells, horizon=horizon, seed=seed)
     lists = [
-        CalibratedList.of(ListSimulator(prices, seed + k), origins, horizon)
-        for k, prices in enumerate(price_lists(patterns))
+        CalibratedList.of(simulator, origins, outcomes)
+        for simulator, outcomes in zip(_simulators(patterns, seed), learned, strict=True)
     ]
     return RollingLists(patterns, origins, horizon, tuple(lists))
+
+
+def learned_cells(origins: np.ndarray) -> np.ndarray:
+    """Return the cells whose outcomes widths and trust in drift at ``origins`` are learned from."""
+    return np.arange(max(int(origins[0]) - CALIBRATION_CELLS, 1), int(origins[-1]))
+
+
+def list_outcomes(
+    patterns: Patterns, cells: np.ndarray, *, horizon: int, seed: int
+) -> list[Outcomes]:
+    """Return what came of simulated paths from some cells, for each price list.
+
+    Each cell's outcomes are its own: those of some cells and of the others, ``Outcomes.joined``,
+    are bit for bit those of all.
+    """
+    longest = min(horizon, int(CALIBRATED_STEPS[-1]))
+    steps = np.union1d(CALIBRATED_STEPS[CALIBRATED_STEPS <= longest], longest)
+    return [Outcomes.of(simulator, cells, steps) for simulator in _simulators(patterns, seed)]
+
+
+def _simulators(patterns: Patterns, seed: int) -> list[ListSimulator]:
+    return [ListSimulator(prices, seed + k) for k, prices in enumerate(price_lists(patterns))]
 
 
 def with_mean(paths: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -163,8 +199,8 @@ def with_mean(paths: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Outcomes:
-    """What came of simulated paths from past origins.
+class Outcomes:
+    """What came of simulated paths of a list from past origins.
 
     Attributes
     ----------
@@ -180,7 +216,7 @@ class _Outcomes:
     drifted: np.ndarray
 
     @classmethod
-    def of(cls, simulator: ListSimulator, origins: np.ndarray, steps: np.ndarray) -> _Outcomes:
+    def of(cls, simulator: ListSimulator, origins: np.ndarray, steps: np.ndarray) -> Outcomes:
         prices = simulator.prices
         every = np.arange(len(prices.group_of))
         counts = np.zeros((len(origins), 1, len(steps), len(conformal.NATS) - 1))
@@ -201,6 +237,17 @@ class _Outcomes:
             change = np.expm1(np.nan_to_num(came[heard]))
             followed[:, i] = (mean * change).sum(axis=0), (mean**2).sum(axis=0)
         return cls(origins, steps, counts, *followed)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """Return the outcomes of all origins from those of parts of them, in whatever order."""
+        origins = np.concatenate([part.origins for part in parts])
+        order = np.argsort(origins)
+        by_origin = [
+            np.concatenate([getattr(part, name) for part in parts])[order]
+            for name in ("counts", "followed", "drifted")
+        ]
+        return cls(origins[order], parts[0].steps, *by_origin)
 
     def widths(self, at: np.ndarray) -> np.ndarray:
         """Widths (cells, steps, ``NATS``) that stood at some cells; none is narrower than drawn."""

@@ -1,0 +1,43 @@
+"""Where a run writes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolders:
+    """Where a run writes.
+
+    Parameters
+    ----------
+    reports : Path
+        Folder of all runs.
+    run_id : str
+        Name of this one.
+    """
+
+    reports: Path
+    run_id: str
+
+    @property
+    def run_dir(self) -> Path:
+        """What readers get: pages, notebooks, tables, manifest and logs."""
+        return self.reports / self.run_id
+
+    @property
+    def state(self) -> Path:
+        """What the graph keeps from one time to the next, and the lock of the run."""
+        return self.reports / ".state" / self.run_id
+
+    @property
+    def lock(self) -> Path:
+        """File of the lock that whoever carries out or removes the run holds."""
+        return self.state / "lock"
+
+    @property
+    def shown(self) -> str:
+        """The run's folder as messages name it, from the current one."""
+        return os.path.relpath(self.run_dir)
