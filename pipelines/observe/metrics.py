@@ -139,7 +139,7 @@ def _of_runs(observed: Observed) -> Iterator[Metric]:
         watched = watched_runs(observed.reports, name, pd.Timestamp(0, tz="UTC"))
         if watched is None or watched.newest is None:
             continue
-        figures = [*_figures(watched.newest), *_of_outcomes(observed, name)]
+        figures = [*figures_of(watched.newest), *_of_outcomes(observed, name)]
         for metric, labels, value in figures:
             found.setdefault(metric, []).append(({"configuration": name, **labels}, value))
     for metric, samples in found.items():
@@ -163,8 +163,8 @@ def _of_outcomes(observed: Observed, configuration: str) -> Iterator[Figure]:
         yield "var_breaches", labels, float((of_level["loss_usd"] > of_level["var_usd"]).sum())
 
 
-def _figures(run: PastRun) -> Iterator[Figure]:
-    """Yield name, labels and value."""
+def figures_of(run: PastRun) -> Iterator[Figure]:
+    """Yield what the tables of a run that succeeded say: name of a metric, labels and value."""
     manifest = run.manifest
     yield "run_succeeded_timestamp_seconds", {}, run.ended_at.timestamp()
     if "seconds" in manifest:

@@ -119,7 +119,7 @@ def _for_the_page(output: Any) -> None:
     if "text/markdown" in data:
         output.data["text/markdown"] = _plain_dollars(data["text/markdown"])
     elif _PLOTLY in data:
-        _show(output, _figure(data[_PLOTLY]))
+        _show(output, figure_html(data[_PLOTLY]))
 
 
 def _show(output: Any, page_html: str) -> None:
@@ -132,7 +132,7 @@ def _plain_dollars(text: str) -> str:
     return re.sub(r"\\?\$", "&#36;", text)
 
 
-def _figure(figure: dict[str, Any]) -> str:
+def figure_html(figure: dict[str, Any]) -> str:
     """Return a plotly figure as HTML that the page's script draws, as wide as the page.
 
     Its title becomes a caption, which wraps on a narrow screen.

@@ -38,7 +38,7 @@ def export(run_dir: Path, run: Run) -> None:
     run : dict
         Its manifest.
     """
-    _write_plotly(run_dir.parent / "assets")
+    write_plotly(run_dir.parent / "assets")
     bodies = _bodies(run, run_dir)
     for stage, entry in run["notebooks"].items():
         for page_folder in ("", "failed"):
@@ -105,7 +105,7 @@ def write_index(reports: Path) -> None:
     write_text(reports / "index.html", render(kind="index", runs=found))
 
 
-def _write_plotly(assets: Path) -> None:
+def write_plotly(assets: Path) -> None:
     """Write plotly's script beside the runs, unless it lies there already."""
     script = assets / _plotly_script()
     if not script.exists():
