@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.allocation_warm import Trace, noting
 from cloudarb_lib import allocate
-from cloudarb_lib.allocate.solver import descent, highs, program, search
+from cloudarb_lib.allocate.solver import descent, highs, milp, program, search
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
 from cloudarb_lib.allocate.solver.milp import join
 from cloudarb_lib.allocate.solver.options import Effort
@@ -27,12 +27,12 @@ MECHANISMS: dict[str, tuple[Any, str, Any]] = {
     "nothing": (search, "PROVEN", search.PROVEN),
     "sites decided first": (search, "FEW_SITES", 0),
     "rows from whole machines": (MachineCuts, "separate", lambda self, z: join([], len(z))),
-    "dive": (descent, "_dive", lambda *_: None),
+    "dive": (descent, "dive", lambda *_: None),
     "margin of a dive": (descent, "_TAIL_MARGIN", 0.0),
     "first reach": (descent, "_FIRST_REACH", np.inf),
     "columns closed by the gap": (descent._Descent, "narrow", _open_all),
     "repair": (descent, "repair", lambda *_: None),
-    "tangents near a plan": (descent, "tangents_near", lambda *_: []),
+    "tangents near a plan": (milp, "_SHARE_SHIFTS", np.zeros((0, 1))),
     "root heuristics left out": (highs, "_SUB_PROGRAMS", dict.fromkeys(get_args(Effort), ())),
     "dominance": (program, "dominated", lambda problem: np.zeros(len(problem.assignments), bool)),
 }

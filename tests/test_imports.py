@@ -48,6 +48,7 @@ FLOORS_INSIDE = (
     (
         "cloudarb_lib.allocate.solver.milp",
         "cloudarb_lib.allocate.solver.program",
+        "cloudarb_lib.allocate.solver.tighter",
         "cloudarb_lib.allocate.solver.highs",
         "cloudarb_lib.allocate.solver.known",
         "cloudarb_lib.allocate.solver.relaxation",

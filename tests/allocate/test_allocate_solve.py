@@ -11,12 +11,11 @@ from benchmarks import allocation_oracle as oracle
 from benchmarks.allocation import load_instance
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate import explain
-from cloudarb_lib.allocate.solver import descent, search, state
+from cloudarb_lib.allocate.solver import descent, knapsack, search, state
 from cloudarb_lib.allocate.solver.answer import Answer, shared_status
-from cloudarb_lib.allocate.solver.descent import tangents_near
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
-from cloudarb_lib.allocate.solver.known import Known
-from cloudarb_lib.allocate.solver.milp import separate, spends
+from cloudarb_lib.allocate.solver.known import Knapsacks, Known
+from cloudarb_lib.allocate.solver.milp import separate, spends, tangents_near
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
 from cloudarb_lib.allocate.solver.state import Search
@@ -185,6 +184,28 @@ def test_whole_machines_bound_better_than_parts_of_them():
             relaxation.add(machine_cuts.separate(relaxation.z))
             gained += relaxation.solve(5.0) == "optimal" and relaxation.value > before * 1.001
     assert gained >= 3
+
+
+def test_rows_known_of_a_pool_cut_off_what_they_were_found_for():
+    program = to_milp(load_instance(INSTANCE, "none"))
+    knapsacks: Knapsacks = {}
+    relaxation = Relaxation(program)
+    assert relaxation.solve(5.0) == "optimal"
+    found = MachineCuts(program, knapsacks).separate(relaxation.z)
+    known = MachineCuts(program, knapsacks).known()
+    assert found.names
+    assert known.matrix.sum() == pytest.approx(found.matrix.sum())
+    assert (known.matrix @ relaxation.z > known.upper + 1e-5).all()
+
+
+def test_a_pool_that_was_found_to_fit_is_looked_at_once(monkeypatch):
+    program = to_milp(load_instance(INSTANCE, "none"))
+    cuts = MachineCuts(program)
+    relaxation = Relaxation(program)
+    while relaxation.solve(5.0) == "optimal" and (found := cuts.separate(relaxation.z)).names:
+        relaxation.add(found)
+    monkeypatch.setattr(knapsack, "silent_highs", lambda: pytest.fail("asked again"))
+    assert cuts.separate(relaxation.z).names == []
 
 
 def test_the_cost_of_sites_decided_first_is_the_cost_of_all_at_once(monkeypatch):

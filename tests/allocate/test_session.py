@@ -12,6 +12,7 @@ from benchmarks.allocation import load_instance
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.program import to_milp
+from cloudarb_lib.allocate.solver.relaxation import Relaxation
 from cloudarb_lib.allocate.solver.search import solve_from
 from cloudarb_lib.testing import random_allocation
 
@@ -94,6 +95,33 @@ def test_what_is_stopped_at_once_has_no_plan_and_says_so():
     plan = session.solve(random_allocation(3, small=False), stop=lambda: True)
     assert (plan.status, plan.has_plan) == ("interrupted", False)
     assert session.solve(random_allocation(3, small=False)).status == "optimal"
+
+
+def test_a_limit_that_a_plan_keeps_anyway_is_answered_without_a_search(monkeypatch):
+    """What bounds the looser problem bounds the tighter one, and the plan keeps it."""
+    problem = load_instance(INSTANCE, "none")
+    session = allocate.PlanSession(allocate.SolveOptions(gap=1e-3, time_limit_s=300))
+    first = session.solve(problem)
+    monkeypatch.setattr(Relaxation, "solve", lambda *_: pytest.fail("searched"))
+    (spend,) = problem.rows
+    tighter = replace(problem, rows=(replace(spend, upper=first.verdict.list_spend_usd * 1.001),))
+    again = session.solve(tighter)
+    assert (again.status, again.bound_usd) == (first.status, first.bound_usd)
+    assert (again.units == first.units).all()
+
+
+def test_sites_known_are_looked_at_first():
+    problem = load_instance(INSTANCE, "cvar")
+    known = Known()
+    options = allocate.SolveOptions(gap=0.02, time_limit_s=300)
+    plan = solve_from(problem, options, known, None)
+    program = to_milp(problem)
+    used = program.point(plan.units)[program.site_columns]
+    sets = [tuple(sites) for sites in known.sites(program)]
+    assert tuple(used) in sets
+    gone = problem.sites["name"].where(np.arange(len(problem.sites)) != used.argmax(), "renamed")
+    other = to_milp(replace(problem, sites=problem.sites.assign(name=gone)))
+    assert known.sites(other)[sets.index(tuple(used))].sum() == used.sum() - 1
 
 
 def test_what_is_known_holds_under_other_figures():

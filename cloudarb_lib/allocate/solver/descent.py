@@ -8,7 +8,7 @@ import numpy as np
 
 from cloudarb_lib.allocate.problem.limits.cvar import Cvar
 from cloudarb_lib.allocate.solver.answer import Answer
-from cloudarb_lib.allocate.solver.milp import Cuts, Milp, rows_of, separate, spends, tangents
+from cloudarb_lib.allocate.solver.milp import Cuts, Milp, rows_of, separate, tangents_near
 from cloudarb_lib.allocate.solver.state import Node, Search
 
 _FIRST_REACH = 0.0005
@@ -21,10 +21,6 @@ _DIVE_GAP = 5e-4
 """How near to the best of its few plans a dive looks."""
 _TAIL_MARGIN = 3e-4
 """By so much a dive keeps below a limit on CVaR: tail cuts leave as much between them."""
-_STEPS = 0.0005 * 2.0 ** np.arange(8)
-_SHARE_SHIFTS = np.concatenate([-_STEPS, [0.0], _STEPS])[:, None]
-"""Around the shares of a plan, where the square of each provider's share is linearised: the
-nearer, the closer."""
 _KEPT_SHARES = (0.97, 0.97, 0.9, 0.6)
 """Shares of the machines of a plan that a repair tries to keep, with more cuts each time."""
 
@@ -85,12 +81,8 @@ def search_node(search: Search, node: Node, bound_elsewhere: float) -> str:
     str
         ``optimal``, or the solver's status where it finds no plan and none is ruled out.
     """
-    node.cuts += tangents_near(search.milp, search.milp.counts(node.z))
-    reduced_cost = node.reduced_cost[: len(search.milp.problem.assignments)]
-    descent = _Descent(node, bound_elsewhere, reduced_cost, _first_reach(node, reduced_cost))
-    if _is_open(search, node) and search.worth_finding > node.relaxed_cost + descent.reach:
-        _dive(search, descent)
-    while _is_open(search, node):
+    descent = _descent(search, node, bound_elsewhere)
+    while is_open(search, node):
         if search.incumbent is not None:
             descent.narrow(search.worth_finding)
         descent.is_first_round = False
@@ -120,10 +112,20 @@ def search_node(search: Search, node: Node, bound_elsewhere: float) -> str:
     return "optimal"
 
 
-def _dive(search: Search, descent: _Descent) -> None:
-    """Offer a plan close to the relaxation: what is whole there stays, the rest is chosen anew."""
+def _descent(search: Search, node: Node, bound_elsewhere: float) -> _Descent:
+    reduced_cost = node.reduced_cost[: len(search.milp.problem.assignments)]
+    return _Descent(node, bound_elsewhere, reduced_cost, _first_reach(node, reduced_cost))
+
+
+def dive(search: Search, node: Node) -> None:
+    """Offer a plan close to the relaxation: what is whole there stays, the rest is chosen anew.
+
+    Where the incumbent lies as close already, none is looked for.
+    """
     milp = search.milp
-    node = descent.node
+    descent = _descent(search, node, np.inf)
+    if not is_open(search, node) or search.worth_finding <= node.relaxed_cost + descent.reach:
+        return
     upper = descent.column_bounds()
     whole = np.floor(milp.counts(node.z) + 1e-6)
     lower = node.lower.copy()
@@ -147,7 +149,7 @@ def _dive(search: Search, descent: _Descent) -> None:
         repair(search, node, upper, counts)
 
 
-def _is_open(search: Search, node: Node) -> bool:
+def is_open(search: Search, node: Node) -> bool:
     """Whether the node may still hold a plan that matters, and time is left to look for it."""
     return not search.done and search.left_s > 0 and node.bound < search.worth_finding
 
@@ -195,18 +197,6 @@ def _with_tail_margin(cuts: list[Cuts]) -> list[Cuts]:
         replace(cut, upper=cut.upper * (1 - _TAIL_MARGIN * np.isin(cut.names, Cvar.cuts)))
         for cut in cuts
     ]
-
-
-def tangents_near(milp: Milp, counts: np.ndarray) -> list[Cuts]:
-    """Return the tangents around the shares of a plan's spend; none, without a limit on them.
-
-    Plans near it that keep these keep the limit on effective providers, or break it by next to
-    nothing.
-    """
-    spend = spends(milp.problem, milp.problem.usage(counts))
-    if milp.problem.limits.effective_providers is None or not spend.sum():
-        return []
-    return [tangents(milp, np.clip(spend / spend.sum() + _SHARE_SHIFTS, 0.0, 1.0))]
 
 
 def repair(search: Search, node: Node, upper: np.ndarray, plan: np.ndarray) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from cloudarb_lib.allocate.solver.highs import add_rows, silent_highs
-from cloudarb_lib.allocate.solver.known import Facets
+from cloudarb_lib.allocate.solver.known import Knapsack, Knapsacks
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, rows_of
 
 _LEAST_VIOLATION = 1e-4
@@ -37,10 +37,9 @@ class _Pool:
     capacity: int
     switch: int
     """Column of its site, or -1."""
-    facets: list[np.ndarray]
-    """Rows found so far, each row @ v <= 1 for every choice v that fits."""
-    choices: list[np.ndarray] = field(default_factory=list)
-    """Which columns fit together, as far as a cut asked for them."""
+    known: Knapsack
+    fits: list[np.ndarray] = field(default_factory=list)
+    """Points that no knapsack row cuts off; neither does one cut off a point below them."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,15 @@ Part = tuple[np.ndarray, np.ndarray, int]
 class MachineCuts:
     """Finds the knapsack cut of each pool and the rounding of each demand that a point violates."""
 
-    def __init__(self, milp: Milp, facets: Facets | None = None) -> None:
+    def __init__(self, milp: Milp, known: Knapsacks | None = None) -> None:
         self.milp = milp
-        self._pools = _zero_one_pools(milp, {} if facets is None else facets)
+        self._pools = _zero_one_pools(milp, {} if known is None else known)
         self._demands = [] if milp.problem.exact else _demands(milp)
+
+    def known(self) -> Cuts:
+        """Return every knapsack row that is known already."""
+        rows = [_part(pool, row) for pool in self._pools for row in pool.known.facets]
+        return rows_of(self.milp, rows, "knapsack")
 
     def separate(self, z: np.ndarray) -> Cuts:
         """Return the cuts that ``z`` violates, at most one a pool and one a demand."""
@@ -75,7 +79,7 @@ class MachineCuts:
         return join([knapsacks, rows_of(self.milp, machines, "whole machines", -1.0)], len(z))
 
 
-def _zero_one_pools(milp: Milp, facets: Facets) -> list[_Pool]:
+def _zero_one_pools(milp: Milp, known: Knapsacks) -> list[_Pool]:
     problem = milp.problem
     use = problem.assignments["pool_use"].to_numpy(float)
     most = milp.upper[: len(problem.assignments)]
@@ -91,8 +95,8 @@ def _zero_one_pools(milp: Milp, facets: Facets) -> list[_Pool]:
             sizes = use[columns].astype(int)
             switch = int(milp.pool_switch[pool])
             key = (int(capacity[pool]), *sizes.tolist())
-            known = facets.setdefault(key, [])
-            pools.append(_Pool(columns, sizes, int(capacity[pool]), switch, known))
+            knapsack = known.setdefault(key, Knapsack())
+            pools.append(_Pool(columns, sizes, int(capacity[pool]), switch, knapsack))
     return pools
 
 
@@ -169,13 +173,20 @@ def _knapsack_cut(pool: _Pool, z: np.ndarray) -> Part | None:
     x = np.minimum(z[pool.columns] / is_open, 1.0)
     if not ((x > 1e-6) & (x < 1 - 1e-6)).any():
         return None
-    row = max(pool.facets, key=lambda row: row @ x, default=np.zeros(len(x)))
+    if any((x <= point).all() for point in pool.fits):
+        return None
+    row = max(pool.known.facets, key=lambda row: row @ x, default=np.zeros(len(x)))
     if row @ x <= 1 + _LEAST_VIOLATION:
         found = _facet(pool, x)
         if found is None:
+            pool.fits.append(x + 1e-6)
             return None
         row = found
-        pool.facets.append(row)
+        pool.known.facets.append(row)
+    return _part(pool, row)
+
+
+def _part(pool: _Pool, row: np.ndarray) -> Part:
     at = np.flatnonzero(row)
     return pool.columns[at], row[at], pool.switch
 
@@ -212,8 +223,8 @@ def _deepest_row(pool: _Pool, x: np.ndarray, used: np.ndarray) -> np.ndarray | N
     highs.setOptionValue("presolve", "off")
     for value in x[used]:
         highs.addCol(-float(value), 0.0, 1.0, 0, [], [])
-    choices = np.reshape(pool.choices, (-1, len(x)))[:, used].astype(float)
-    count = len(pool.choices)
+    choices = np.reshape(pool.known.choices, (-1, len(x)))[:, used].astype(float)
+    count = len(pool.known.choices)
     add_rows(highs, sparse.csr_matrix(choices), np.full(count, -np.inf), np.ones(count))
     for _ in range(_MOST_CHOICES):
         highs.run()
@@ -225,7 +236,7 @@ def _deepest_row(pool: _Pool, x: np.ndarray, used: np.ndarray) -> np.ndarray | N
             break
         at = np.flatnonzero(choice).astype(np.int32)
         highs.addRow(-highspy.kHighsInf, 1.0, len(at), at, np.ones(len(at)))
-        pool.choices.append(np.isin(np.arange(len(x)), used[choice]))
+        pool.known.choices.append(np.isin(np.arange(len(x)), used[choice]))
     return row / max(value, 1.0)
 
 

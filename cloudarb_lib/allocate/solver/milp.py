@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -12,6 +12,13 @@ from cloudarb_lib.allocate.problem.limits.together import PlaceSwitches
 from cloudarb_lib.allocate.problem.model import Consumption, Problem
 from cloudarb_lib.allocate.problem.row import Key, Row
 from cloudarb_lib.base.measures import tail_weights
+
+NEAR = "tangent near a plan"
+"""Family of the cuts of ``tangents_near``."""
+_STEPS = 0.0005 * 2.0 ** np.arange(8)
+_SHARE_SHIFTS = np.concatenate([-_STEPS, [0.0], _STEPS])[:, None]
+"""Around the shares of a plan, where the square of each provider's share is linearised: the
+nearer, the closer."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +134,11 @@ def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True)
     found = []
     if links:
         found.append(milp.links.only(milp.links.matrix @ z > 1e-6))
-    if milp.problem.limits.cvar_usd is not None and milp.problem.paths is not None:
-        found += _tail_cut(milp, z, milp.problem.limits.cvar_usd, tolerance)
+    cvar_usd = milp.problem.limits.cvar_usd
+    if cvar_usd is not None and milp.problem.paths is not None:
+        tail, beyond = _tail_cut(milp, z, cvar_usd)
+        if beyond > tolerance * max(cvar_usd, 1.0):
+            found.append(rows_of(milp, [tail], Cvar.cuts, cvar_usd))
     least = milp.problem.limits.effective_providers
     if least is not None:
         spend = spends(milp.problem, z[milp.usage_columns])
@@ -138,11 +148,36 @@ def separate(milp: Milp, z: np.ndarray, *, tolerance: float, links: bool = True)
     return join(found, len(z))
 
 
-def _tail_cut(milp: Milp, z: np.ndarray, cvar_usd: float, tolerance: float) -> list[Cuts]:
-    """Return the mean cost over the worst sample paths of a point as a cut, where it is too large.
+def cuts_at(milp: Milp, usages: list[np.ndarray]) -> Cuts:
+    """Return the tail cuts and tangents at usages, instance-hours of each slot."""
+    cvar_usd = milp.problem.limits.cvar_usd
+    found = []
+    if usages and cvar_usd is not None and milp.problem.paths is not None:
+        tails = []
+        for usage in usages:
+            z = np.zeros(len(milp.cost))
+            z[milp.usage_columns] = usage
+            tails.append(_tail_cut(milp, z, cvar_usd)[0])
+        found.append(rows_of(milp, tails, Cvar.cuts, cvar_usd))
+    if usages and milp.problem.limits.effective_providers is not None:
+        spend = np.stack([spends(milp.problem, usage) for usage in usages])
+        total = spend.sum(axis=1, keepdims=True)
+        found.append(tangents(milp, spend / np.where(total > 0, total, 1.0)))
+    return join(found, len(milp.cost))
+
+
+def _tail_cut(milp: Milp, z: np.ndarray, cvar_usd: float) -> tuple[tuple, float]:
+    """Return the mean cost over the worst sample paths of a point as a cut, and what is beyond it.
 
     CVaR is the largest mean cost over all choices of the worst paths, so the mean over today's
     worst bounds it from below for every plan.
+
+    Returns
+    -------
+    tuple
+        Columns, values and no switch, as ``rows_of`` takes them.
+    float
+        USD by which the point violates it; negative where it does not.
     """
     problem = milp.problem
     assert problem.paths is not None
@@ -153,9 +188,7 @@ def _tail_cut(milp: Milp, z: np.ndarray, cvar_usd: float, tolerance: float) -> l
         columns = np.r_[columns, len(z) - 1]
         row = np.r_[row, -1.0]
         excess = z[-1]
-    if value <= excess + cvar_usd + tolerance * max(cvar_usd, 1.0):
-        return []
-    return [rows_of(milp, [(columns, row, -1)], Cvar.cuts, cvar_usd)]
+    return (columns, row, -1), value - excess - cvar_usd
 
 
 def spends(problem: Problem, usage: np.ndarray) -> np.ndarray:
@@ -194,11 +227,37 @@ def tangents(milp: Milp, shares: np.ndarray) -> Cuts:
     return rows_of(milp, cuts, "tangent", 0.0)
 
 
+def tangents_near(milp: Milp, counts: np.ndarray) -> list[Cuts]:
+    """Return the tangents around the shares of a plan's spend; none, without a limit on them.
+
+    Plans near it that keep these keep the limit on effective providers, or break it by next to
+    nothing.
+    """
+    spend = spends(milp.problem, milp.problem.usage(counts))
+    if milp.problem.limits.effective_providers is None or not spend.sum():
+        return []
+    shares = np.clip(spend / spend.sum() + _SHARE_SHIFTS, 0.0, 1.0)
+    cuts = tangents(milp, shares)
+    return [replace(cuts, names=[NEAR] * len(cuts.names))]
+
+
 def join(cuts: list[Cuts], width: int) -> Cuts:
     """Return several sets of cuts as one."""
     matrix = sparse.vstack([sparse.csr_matrix((0, width)), *(c.matrix for c in cuts)], format="csr")
     upper = np.concatenate([np.zeros(0), *(c.upper for c in cuts)])
     return Cuts(matrix, upper, [name for c in cuts for name in c.names])
+
+
+def distinct(cuts: Cuts) -> Cuts:
+    """Return the cuts, each row once."""
+    matrix = cuts.matrix
+    starts = matrix.indptr
+    first: dict[tuple[bytes, bytes, float], int] = {}
+    for i, upper in enumerate(cuts.upper):
+        row = slice(starts[i], starts[i + 1])
+        key = (matrix.indices[row].tobytes(), matrix.data[row].tobytes(), float(upper))
+        first.setdefault(key, i)
+    return cuts.only(np.isin(np.arange(len(cuts.upper)), list(first.values())))
 
 
 def rows_of(milp: Milp, parts: list, name: str, upper: float = 1.0) -> Cuts:

@@ -9,11 +9,11 @@ import pandas as pd
 
 from cloudarb_lib.allocate.plan import Plan, counts_of
 from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.allocate.solver.descent import search_node
+from cloudarb_lib.allocate.solver import descent
 from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
-from cloudarb_lib.allocate.solver.sites import only_lasting, search_by_sites
+from cloudarb_lib.allocate.solver.sites import nodes_at, only_lasting, search_by_sites
 from cloudarb_lib.allocate.solver.state import Search
 from cloudarb_lib.base.errors import SolveError
 from cloudarb_lib.base.tracing import traced
@@ -58,9 +58,12 @@ def solve_from(
     """Return the best plan as ``solve`` does, from what is known, and add to it."""
     deadline = time.perf_counter() + options.time_limit_s
     search = Search(to_milp(problem), options, deadline, known)
-    yesterday = None if start is None else counts_of(problem, start)
+    plans = known.counts(problem) if start is None else [counts_of(problem, start)]
     try:
-        status = _run(search, yesterday)
+        for counts in plans:
+            search.offer(counts)
+        search.prove(known.bound_usd(problem))
+        status = _run(search, _site_sets(search, known, plans))
     except KeyboardInterrupt:  # in a notebook or a shell: the best so far, with its proven gap
         if search.incumbent is None and not search.is_stopped:
             raise
@@ -68,14 +71,30 @@ def solve_from(
     plan = search.plan(status)
     if plan.has_plan and plan.verdict.broken:
         raise SolveError(f"the plan found breaks {plan.verdict.broken[0]}.", "Report this.")
-    known.learn(plan, search.relaxation.usages_cut_off)
+    known.learn(plan, search.relaxation.usages_cut_off, search.site_sets)
     return plan
 
 
-def _run(search: Search, yesterday: np.ndarray | None) -> str:
+def _site_sets(search: Search, known: Known, plans: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the sets of sites to begin with: that of the best plan so far, then those known."""
     milp = search.milp
-    if yesterday is not None:
-        search.offer(yesterday)
+    counts = plans[0] if search.incumbent is None and plans else search.incumbent
+    if counts is None or not 0 < len(milp.site_columns) <= FEW_SITES:
+        return []
+    sets = [milp.point(counts)[milp.site_columns], *known.sites(milp)]
+    return [sites for i, sites in enumerate(sets) if not _is_among(sites, sets[:i])]
+
+
+def _is_among(sites: np.ndarray, sets: list[np.ndarray]) -> bool:
+    return any(np.array_equal(sites, other) for other in sets)
+
+
+def _run(search: Search, site_sets: list[np.ndarray]) -> str:
+    """Search from the sets of sites to begin with, and return how it ended."""
+    if search.done:
+        return _final_status(search, "optimal")
+    milp = search.milp
+    nodes = nodes_at(search, site_sets)
     status = search.solve_relaxation()
     if status == "unknown":
         return _final_status(search, _search_whole(search))
@@ -87,9 +106,10 @@ def _run(search: Search, yesterday: np.ndarray | None) -> str:
     root = search.node_here(milp.lower, milp.upper)
     search.prove(root.bound)
     if 0 < len(milp.site_columns) <= FEW_SITES:
-        status = search_by_sites(search, root, yesterday)
+        status = search_by_sites(search, root, nodes)
     if status == "optimal" and not search.done:
-        status = search_node(search, root, np.inf)
+        descent.dive(search, root)
+        status = descent.search_node(search, root, np.inf)
     return _final_status(search, status)
 
 

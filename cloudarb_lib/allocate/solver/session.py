@@ -58,6 +58,4 @@ class PlanSession:
             counts where none was found yet.
         """
         options = replace(self.options, progress=on_progress, stop=stop)
-        last = self._known.plan
-        start = None if last is None else last.table
-        return solve_from(problem, options, self._known, start)
+        return solve_from(problem, options, self._known, None)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from cloudarb_lib.allocate.solver import descent
 from cloudarb_lib.allocate.solver.answer import Answer
-from cloudarb_lib.allocate.solver.descent import search_node
-from cloudarb_lib.allocate.solver.milp import Cuts, Milp, rows_of
+from cloudarb_lib.allocate.solver.milp import NEAR, Cuts, Milp, distinct, join, rows_of
 from cloudarb_lib.allocate.solver.state import Node, Search
 
 _MOST_ROUNDS = 30
@@ -45,7 +45,30 @@ class _SiteTree:
         return min(open_nodes, key=lambda node: node.bound, default=None)
 
 
-def search_by_sites(search: Search, root: Node, yesterday: np.ndarray | None) -> str:
+def nodes_at(search: Search, site_sets: list[np.ndarray]) -> list[Node]:
+    """Return the nodes of the plans at sets of sites, and look for a first plan at the first.
+
+    Parameters
+    ----------
+    site_sets
+        Values of the columns of sites, each.
+
+    Returns
+    -------
+    list[Node]
+        Without those of no plans, or without a verdict.
+    """
+    nodes = []
+    for sites in site_sets:
+        status, node = _node_at(search, sites)
+        if status == "optimal":
+            nodes.append(node)
+            if len(nodes) == 1:
+                descent.dive(search, node)
+    return nodes
+
+
+def search_by_sites(search: Search, root: Node, nodes: list[Node]) -> str:
     """Search set after set of sites until the gap is proven, or no set can be better.
 
     The sites of the answer of the program with whole sites become a node, which that program must
@@ -53,31 +76,25 @@ def search_by_sites(search: Search, root: Node, yesterday: np.ndarray | None) ->
 
     Parameters
     ----------
-    yesterday
-        Counts of a plan whose sites are tried first.
+    nodes
+        Of sets of sites to begin with.
 
     Returns
     -------
     str
         ``infeasible`` where no set of sites holds a plan, else ``optimal``.
     """
-    is_site = np.zeros(len(search.milp.cost), bool)
-    is_site[search.milp.site_columns] = True
-    is_site[search.milp.place_columns] = True
-    tree = _SiteTree(root, replace(search.milp, integer=is_site), root.bound)
-    if yesterday is not None:
-        _add_node(search, tree, search.milp.point(yesterday)[search.milp.site_columns])
+    tree = _SiteTree(root, _sites_program(search.milp), root.bound, nodes)
+    columns = search.milp.site_columns
+    tree.avoided += [_avoided(search.milp, node.lower[columns]) for node in nodes]
     for _ in range(_MOST_ROUNDS):
         search.prove(tree.bound)
         if search.done or search.left_s <= 0:
             break
         node = tree.least_node()
-        if node is not None and (
-            search.incumbent is None
-            or node.bound * (1 - search.options.gap / 4) <= tree.bound_of_others
-        ):
+        if node is not None and descent.is_open(search, node) and _is_next(search, tree, node):
             bound_before = node.bound
-            search_node(search, node, tree.bound_without(node))
+            descent.search_node(search, node, tree.bound_without(node))
             if node.bound <= bound_before:  # the solver's tolerance, or time
                 break
             continue
@@ -92,8 +109,23 @@ def search_by_sites(search: Search, root: Node, yesterday: np.ndarray | None) ->
         tree.bound_of_others = max(tree.bound_of_others, bound)
         if answer.z is None:
             break
-        _add_node(search, tree, np.round(answer.z[search.milp.site_columns]))
+        _add_node(search, tree, np.round(answer.z[columns]))
+    search.site_sets = [(node.bound, node.lower[columns]) for node in tree.nodes]
     return "optimal"
+
+
+def _sites_program(milp: Milp) -> Milp:
+    is_whole = np.zeros(len(milp.cost), bool)
+    is_whole[milp.site_columns] = True
+    is_whole[milp.place_columns] = True
+    return replace(milp, integer=is_whole)
+
+
+def _is_next(search: Search, tree: _SiteTree, node: Node) -> bool:
+    """Whether a node is to be searched before others are asked for."""
+    if search.incumbent is None:
+        return True
+    return node.bound * (1 - search.options.gap / 4) <= tree.bound_of_others
 
 
 def _next_sites(search: Search, tree: _SiteTree, reach: float) -> Answer:
@@ -105,10 +137,11 @@ def _next_sites(search: Search, tree: _SiteTree, reach: float) -> Answer:
     counts = len(search.milp.problem.assignments)
     upper[np.flatnonzero(tree.root.reduced_cost[:counts] > reach)] = 0.0
     cuts = [only_lasting(cut) for node in tree.nodes for cut in node.cuts]
+    lasting = distinct(join([*tree.root.cuts, *cuts], len(upper)))
     gap = float(np.clip(search.options.gap / 10, 1e-6, 1e-4))
     return search.ask(
         tree.sites_program,
-        [*tree.root.cuts, *cuts, *tree.avoided],
+        [lasting, *tree.avoided],
         upper,
         gap=gap,
         time_share=0.4,
@@ -118,25 +151,39 @@ def _next_sites(search: Search, tree: _SiteTree, reach: float) -> Answer:
 
 
 def only_lasting(cuts: Cuts) -> Cuts:
-    """Return the cuts without links, which each program has already or takes anew."""
-    return cuts.only(~np.isin(cuts.names, "link"))
+    """Return the cuts without links and tangents near a plan, which each program takes anew."""
+    return cuts.only(~np.isin(cuts.names, ("link", NEAR)))
 
 
 def _add_node(search: Search, tree: _SiteTree, sites: np.ndarray) -> None:
     """Add the node of the plans at these sites, if there are any, and avoid them from now on."""
+    tree.avoided.append(_avoided(search.milp, sites))
+    status, node = _node_at(search, sites)
+    if status == "infeasible":
+        return
+    if status != "optimal":  # out of time, or no verdict: what bounds all plans bounds these
+        root = tree.root
+        node = replace(root, lower=node.lower, upper=node.upper, cuts=[*root.cuts])
+    tree.nodes.append(node)
+    descent.dive(search, node)
+
+
+def _avoided(milp: Milp, sites: np.ndarray) -> Cuts:
+    """Return a row that the plans at these sites break, and no other."""
+    parts = [(milp.site_columns, 2 * sites - 1, -1)]
+    return rows_of(milp, parts, "sites", sites.sum() - 1)
+
+
+def _node_at(search: Search, sites: np.ndarray) -> tuple[str, Node]:
+    """Return the status of the relaxation at these sites, and the node where it is optimal."""
     milp = search.milp
     columns = milp.site_columns
-    parts = [(columns, 2 * sites - 1, -1)]
-    tree.avoided.append(rows_of(milp, parts, "sites", sites.sum() - 1))
     lower = milp.lower.copy()
     upper = milp.upper.copy()
     lower[columns] = sites
     upper[columns] = sites
     search.relaxation.bound(columns, sites, sites)
     status = search.solve_relaxation()
-    if status == "optimal":
-        tree.nodes.append(search.node_here(lower, upper))
-    elif status != "infeasible":
-        # out of time, or no verdict: what bounds all plans bounds these
-        tree.nodes.append(replace(tree.root, lower=lower, upper=upper, cuts=[*tree.root.cuts]))
+    node = search.node_here(lower, upper)
     search.relaxation.bound(columns, milp.lower[columns], milp.upper[columns])
+    return status, node

@@ -14,7 +14,7 @@ from cloudarb_lib.allocate.solver.answer import Answer
 from cloudarb_lib.allocate.solver.engine import solve_mip
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
 from cloudarb_lib.allocate.solver.known import Known
-from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, separate
+from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, separate, tangents_near
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
 
@@ -53,10 +53,14 @@ class Search:
         self.cost = np.inf
         self.bound = -np.inf
         self.relaxation = Relaxation(milp)
-        self.strengthen = (
-            None if options.cuts == "off" else MachineCuts(milp, known.facets).separate
-        )
+        self.site_sets: list[tuple[float, np.ndarray]] = []
+        """Bound of each set of sites at which plans were looked for, and the sites' columns."""
+        self.strengthen: Callable[[np.ndarray], Cuts] | None = None
         self.relaxation.add(known.cuts(milp))
+        if options.cuts != "off":
+            machine_cuts = MachineCuts(milp, known.knapsacks)
+            self.relaxation.add(machine_cuts.known())
+            self.strengthen = machine_cuts.separate
 
     @property
     def is_stopped(self) -> bool:
@@ -136,7 +140,7 @@ class Search:
             relaxed_cost=relaxed.value,
             z=relaxed.z,
             reduced_cost=relaxed.reduced_cost,
-            cuts=[kept],
+            cuts=[kept, *tangents_near(self.milp, self.milp.counts(relaxed.z))],
             bound=relaxed.value,
         )
 
