@@ -3,11 +3,13 @@
 A key carries what the answer rests on (a snapshot, or the runs), so a new snapshot is answered from
 at once. In memory an answer is fresh for a minute; then it is given once more while a new one is
 made. Whoever asks for what is being made waits for it: it is made once. Redis holds bytes that are
-never unpickled, and without it, or where it fails, answers are made of snapshots.
+never unpickled, and without it, or where it fails, answers are made of snapshots. What was given
+within the last second is at hand, and nothing else is asked: to ask takes longer than to answer.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +33,8 @@ class Remembered:
         Such as redis://127.0.0.1:6379; '' for none.
     fresh_s, shared_s : float
         How long an answer is fresh in memory, and how long Redis keeps it.
+    at_hand_s : float
+        How long what was just given is given again without looking whether it is fresh.
     most_answers : int
         Of these in memory; the one asked for longest ago goes first.
 
@@ -38,15 +42,19 @@ class Remembered:
     ----------
     asked, made : int
         How often an answer was asked for, and how often one had to be made, in the background too.
+    at_hand : dict
+        By key until when (of the monotonic clock, s) which answer is given again at once.
     """
 
     make: Make
     redis_url: str = ""
     fresh_s: float = 60.0
     shared_s: float = 3600.0
+    at_hand_s: float = 1.0
     most_answers: int = 512
     asked: int = field(default=0, init=False)
     made: int = field(default=0, init=False)
+    at_hand: dict[str, tuple[float, bytes]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._memory = Cache()
@@ -71,7 +79,14 @@ class Remembered:
             What ``make`` takes.
         """
         self.asked += 1
-        answer: bytes = await self._answer(f"cloudarb:{__version__}:{key}", question)
+        now_s = time.monotonic()
+        until_s, answer = self.at_hand.get(key, (now_s, b""))
+        if now_s < until_s:
+            return answer
+        answer = await self._answer(f"cloudarb:{__version__}:{key}", question)
+        if len(self.at_hand) >= self.most_answers:
+            self.at_hand.clear()
+        self.at_hand[key] = (now_s + self.at_hand_s, answer)
         return answer
 
     async def close(self) -> None:

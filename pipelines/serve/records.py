@@ -186,9 +186,9 @@ class Records:
 
 
 def _pointer(store: Path) -> str:
-    """Return the digest of the newest snapshot, '' where there is none."""
+    """Return the digest of the newest snapshot, '' where there is none; asked with each request."""
     try:
-        found = os.stat(store / "current")
+        found = os.stat(f"{store}/current")
     except FileNotFoundError:
         return ""
     return _named(store, found.st_mtime_ns, found.st_ino)

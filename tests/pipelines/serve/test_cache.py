@@ -26,7 +26,7 @@ def remembered(**options):
         await asyncio.sleep(0.02)
         return f"text/plain\n{question} {next(numbers)}".encode()
 
-    return Remembered(make, **options)
+    return Remembered(make, **{"at_hand_s": 0.0, **options})
 
 
 def run(story):
@@ -57,6 +57,30 @@ def test_what_is_stale_is_given_once_more_while_a_new_one_is_made():
     assert first == stale
     assert at_once
     assert fresh == b"text/plain\nq 1"
+
+
+@pytest.mark.parametrize(("at_hand_s", "made"), [(10.0, 1), (0.0, 2)])
+def test_what_was_just_given_is_at_hand(at_hand_s, made):
+    async def story():
+        memory = remembered(fresh_s=0.01, at_hand_s=at_hand_s)
+        first = await memory.answer("k", "q")
+        await asyncio.sleep(0.03)
+        assert await memory.answer("k", "q") == first
+        assert await memory.answer("other", "q") != first
+        await asyncio.sleep(0.05)
+        return memory.made - 1, memory.asked
+
+    assert run(story) == (made, 3)
+
+
+def test_what_is_at_hand_does_not_grow():
+    async def story():
+        memory = remembered(at_hand_s=60.0, most_answers=3)
+        for key in "abcdefg":
+            await memory.answer(key, key)
+        return len(memory.at_hand)
+
+    assert run(story) <= 3
 
 
 def test_a_fault_is_not_remembered():
