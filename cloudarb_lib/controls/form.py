@@ -20,6 +20,8 @@ _MARGIN_TOP_PX = 30
 """Above a figure whose title stands outside."""
 _KEY_OF_A_TRACE = "uid"
 """By which a widget knows its traces: it gives them one each."""
+_ROUTE = "_reply_subshell_for"
+"""By which ipykernel asks a comm what subshell answers a message of it."""
 NO_LIMIT = 0.0
 """What a slider stands for at the end where nothing is limited: it takes no None."""
 Option = tuple[str, Any]
@@ -179,4 +181,22 @@ def beside(fields: Iterable[widgets.Widget]) -> widgets.Box:
 def view(question: str, fields: Iterable[widgets.Widget], *below: widgets.Widget) -> widgets.VBox:
     """Return controls under the question that they answer."""
     heading = widgets.HTML(f"<h3>{escape(question)}</h3>")
-    return widgets.VBox([heading, beside(fields), *below])
+    made = widgets.VBox([heading, beside(fields), *below])
+    _answer_while_cells_run(made)
+    return made
+
+
+def _answer_while_cells_run(view: widgets.Widget) -> None:
+    """Have what a person does to a widget answered in the thread that JupyterLab sends it to.
+
+    JupyterLab asks the kernel for a thread of its own, a subshell, for widgets. ipykernel 7.4 sends
+    each message to where its widget last spoke instead: the main thread, which a cell keeps busy.
+    """
+    if hasattr(view.comm, _ROUTE):
+        setattr(view.comm, _ROUTE, _where_it_was_sent)
+    for child in getattr(view, "children", ()):
+        _answer_while_cells_run(child)
+
+
+def _where_it_was_sent(_: Any, subshell_id: str | None) -> str | None:
+    return subshell_id

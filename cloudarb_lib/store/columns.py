@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.sources.base import MISSING_COLUMN, OWN_COLUMNS, UNKNOWN_COLUMN, Reason
@@ -30,6 +30,9 @@ PRICE = "price_usd_per_hour"
 """Our column of prices."""
 GPU_COUNT = "gpu_count"
 """What a file of prices per GPU may say of its machines."""
+MACHINE_KEY = ("provider", "instance_type")
+SPECIFYING = ("vcpus", "memory_gib", "gpu_model", GPU_COUNT, "gpu_memory_gib")
+"""Columns of table instances by which a price file of our own may say what its machines are."""
 _ALIASES = {
     "currency_code": "currency",
     "currencycode": "currency",
@@ -40,6 +43,13 @@ _ALIASES = {
     "operatingsystem": "operating_system",
     "product_description": "operating_system",
     "productdescription": "operating_system",
+    "gpu": "gpu_model",
+    "gpu_name": "gpu_model",
+    "gpus": GPU_COUNT,
+    "vcpu": "vcpus",
+    "cpus": "vcpus",
+    "ram_gib": "memory_gib",
+    "gpu_ram_gib": "gpu_memory_gib",
 }
 """Other names of our columns, as files may have them."""
 ONE_SERIES = {"operating_system": ("linux", "linux/unix"), "tenancy": ("shared", "default")}
@@ -105,6 +115,9 @@ class FileColumns:
         ``ONE_SERIES``, and ``GPU_COUNT`` beside prices per GPU.
     unit : PriceUnit
         What its prices are.
+    specifying : dict
+        Of price files of our own that say what their machines are: where each column of
+        ``MACHINE_KEY`` and ``SPECIFYING`` stands; else empty.
     misfit : Misfit or None
         Why they do not fit.
     notices : tuple of str
@@ -114,6 +127,7 @@ class FileColumns:
     table: str
     positions: dict[str, int]
     unit: PriceUnit = OWN_UNIT
+    specifying: dict[str, int] = field(default_factory=dict)
     misfit: Misfit | None = None
     notices: tuple[str, ...] = ()
 
@@ -151,7 +165,8 @@ def columns_of(columns: Sequence[str], table: str, *, dated: bool = False) -> Fi
         if unit.per_gpu and GPU_COUNT in names:
             positions[GPU_COUNT] = names.index(GPU_COUNT)
     misfit = _misfit(columns, names, table, dated=dated) if is_own else None
-    known = {*STORED[table].names, *WORKED_OUT, *positions}
+    specifying = _specifying(names) if is_own and table == "price_events" and not misfit else {}
+    known = {*STORED[table].names, *WORKED_OUT, *positions, *specifying}
     passed_over = {columns[i] for i, name in enumerate(names) if name and name not in known}
     notices = [
         f"column {name!r} is no column of {table}: it was passed over"
@@ -159,7 +174,14 @@ def columns_of(columns: Sequence[str], table: str, *, dated: bool = False) -> Fi
     ]
     if price is not None and unit != OWN_UNIT and PRICE in positions:
         notices.append(f"column {columns[price]!r} is read as {unit.words}")
-    return FileColumns(table, positions, unit, misfit, tuple(notices))
+    return FileColumns(table, positions, unit, specifying, misfit, tuple(notices))
+
+
+def _specifying(names: Sequence[str]) -> dict[str, int]:
+    """Return where a price file says what its machines are; empty where it does not."""
+    if not set(SPECIFYING) & set(names):
+        return {}
+    return {name: names.index(name) for name in (*MACHINE_KEY, *SPECIFYING) if name in names}
 
 
 def _price_column(names: Sequence[str]) -> int | None:
@@ -170,7 +192,10 @@ def _price_column(names: Sequence[str]) -> int | None:
 
 
 def _likely_table(names: Sequence[str]) -> str:
-    """Return the table that most of the columns belong to; DataError where none is likely."""
+    """Return the table that most of the columns belong to; DataError where none is likely.
+
+    A file with prices is one of prices, however much it says of its machines.
+    """
     needed = {
         name: [column for column in table.names if (name, column) not in MAY_BE_EMPTY]
         for name, table in STORED.items()
@@ -179,6 +204,8 @@ def _likely_table(names: Sequence[str]) -> str:
     needed["price_events"] = list(_NEEDED_OF_PRICES)
     share = {name: len(set(names) & set(of)) / len(of) for name, of in needed.items()}
     table = max(share, key=lambda name: share[name])
+    if PRICE in names and table == "instances":
+        table = "price_events"
     if share[table] < 0.5:
         what = f"its columns, which begin {', '.join(names)[:80]!r}, are no table of ours."
         raise DataError(
@@ -191,14 +218,14 @@ def _misfit(
     columns: Sequence[str], names: Sequence[str], table: str, *, dated: bool
 ) -> Misfit | None:
     """Return why columns do not fit a table; ``names`` are those of ours that they stand for."""
-    ours = STORED[table].names
+    ours = [*STORED[table].names, *(SPECIFYING if table == "price_events" else ())]
     for column, name in zip(columns, names, strict=True):
         if name in ours and names.count(name) > 1:
             return Misfit(COLUMN_TWICE, f"column {column!r}")
     unknown = [name for name in names if name and name not in {*ours, *WORKED_OUT, *ONE_SERIES}]
     if table == "price_events" and (misfit := _misfit_of_prices(columns, names)):
         return misfit
-    lacking = [name for name in ours if name not in names]
+    lacking = [name for name in STORED[table].names if name not in names]
     missing = [name for name in lacking if name in _needed(table, dated=dated)]
     if missing:
         alike = difflib.get_close_matches(missing[0], unknown, n=1)

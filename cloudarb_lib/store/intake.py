@@ -29,6 +29,12 @@ from cloudarb_lib.store.merge import MergeCounts, merge_staged
 from cloudarb_lib.store.report import IngestReport
 from cloudarb_lib.store.rows import CONVERTED, SETTLE_MACHINES, RowsQuery, rows_query
 from cloudarb_lib.store.staged import StagedPrices
+from cloudarb_lib.store.stated_machines import (
+    START,
+    note_judged,
+    settle_machines,
+    specifying_columns,
+)
 from cloudarb_lib.tables.stored_schema import STORED
 
 ROW_TEXT_CHARACTERS = 1000
@@ -59,6 +65,9 @@ class StagedFile:
         What it shows whole.
     notices : list of str
         What whoever brought it should know.
+    specifies : bool
+        Whether its rows of prices say what their machines are: table instances is then no rows of
+        the file, so they do not count as such.
     """
 
     sha256: str
@@ -69,6 +78,7 @@ class StagedFile:
     seen_at: pd.Timestamp | None = None
     whole: list[Scope] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    specifies: bool = False
 
     def say(self, notices: Iterable[str]) -> None:
         """Add notices, each once."""
@@ -104,7 +114,11 @@ def take_in(
             )
     counts = MergeCounts(0, looks.repeated() - repeated, 0)
     for table in staged.tables:
-        counts += merge_staged(con, table)
+        merged = merge_staged(con, table)
+        if table == "instances" and staged.specifies:
+            staged.say(_specified(merged))
+        else:
+            counts += merged
     staged.say(keep_conversions(con))
     held_back = _record(con, batch.path.name, staged, now, counts)
     report.add(batch, staged.read, counts, held_back)
@@ -135,6 +149,9 @@ class _Stage:
         with ThreadPoolExecutor(1) as pool:
             digest = pool.submit(_sha256, self._batch.path)
             self._take_pieces()
+            if staged.specifies:
+                settle_machines(self._con)
+                staged.tables.append("instances")
             if not staged.read:
                 raise DataError("it has no row.", "Give a file with rows.")
             staged.sha256 = digest.result()
@@ -155,6 +172,8 @@ class _Stage:
     def _take(self, name: str, rows: pa.Table, source: str) -> None:
         """Judge rows of a table, and put them where they belong."""
         query = self._query(name, rows.schema, source)
+        if query.specifying:
+            self._take_specified(specifying_columns(rows, dict(query.specifying)))
         numbered = [f"c{i}" for i in range(rows.num_columns - 1)]  # whatever their names hold
         raw = rows.rename_columns([*numbered, LINE])
         raw = raw.append_column(ROW, pa.array(np.arange(len(rows))))
@@ -197,6 +216,19 @@ class _Stage:
                 FROM judged_rows
                 WHERE named
             """)
+
+    def _take_specified(self, machines: pa.Table) -> None:
+        """Judge what rows of prices say of their machines; it waits until all of it is read."""
+        if not self._staged.specifies:
+            self._staged.specifies = True
+            self._con.execute(START)
+        query = rows_query(machines.schema, "instances", source="", now=self._now)
+        raw = machines.rename_columns([*(f"c{i}" for i in range(machines.num_columns - 1)), LINE])
+        raw = raw.append_column(ROW, pa.array(np.arange(len(raw))))
+        self._con.register("raw", raw)
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE judged_rows AS {query.sql}")
+        self._con.execute(SETTLE_MACHINES)
+        note_judged(self._con)
 
     def _query(self, name: str, schema: pa.Schema, source: str) -> RowsQuery:
         """Return how rows of these columns become rows of a table; make its ``staged_TABLE``."""
@@ -257,6 +289,15 @@ def _sha256(path: Path) -> str:
 
 def _rows_of(piece: Parsed) -> int:
     return sum(len(rows) for rows in piece.tables.values()) + len(piece.unread)
+
+
+def _specified(merged: MergeCounts) -> list[str]:
+    """Return what to say of machines that rows of prices specify."""
+    count = merged.new + merged.superseded
+    if not count:
+        return []
+    machines = "1 machine" if count == 1 else f"{count:,} machines"
+    return [f"its columns of machines specify {machines} that the record did not, or not wholly"]
 
 
 _FRESH = f"""

@@ -112,7 +112,8 @@ class MachinesBrought:
         return [
             f"{_rows(prices)} {'is' if prices == 1 else 'are'} of machines without a specification"
             f" ({_examples([machine for machine, _ in rows])}): in no plan for GPUs until they"
-            " have one: ingest a table of provider, instance_type, gpu_model and gpu_count too"
+            " have one: give columns gpu_model and gpu_count (vcpus and memory_gib too) beside the"
+            " prices, or a table of machines with provider and instance_type"
         ]
 
     def _unknown_gpus(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 import pyarrow as pa
@@ -66,6 +66,8 @@ class RowsQuery:
         What the person who brought the file should know of its columns.
     plain : PlainPrices or None
         How most of the rows are judged sooner, where they are prices in our own unit.
+    specifying : dict
+        Where rows of prices say what their machines are, as of ``FileColumns``.
     """
 
     table: str
@@ -73,6 +75,7 @@ class RowsQuery:
     timeless: bool = False
     notices: tuple[str, ...] = ()
     plain: PlainPrices | None = None
+    specifying: Mapping[str, int] = field(default_factory=dict)
 
 
 def rows_query(
@@ -143,7 +146,7 @@ def rows_query(
     sql = _judging_sql(columns.table, given, context, conversion)
     is_plain = columns.table == "price_events" and conversion.is_trivial and PRICE in given
     plain = plain_prices(given, context) if is_plain else None
-    return RowsQuery(columns.table, sql, timeless, columns.notices, plain)
+    return RowsQuery(columns.table, sql, timeless, columns.notices, plain, columns.specifying)
 
 
 class _Conversion:

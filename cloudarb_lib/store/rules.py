@@ -61,6 +61,13 @@ DUPLICATE_DISAGREES = Reason(
 )
 """Found when a file is merged, see ``merge``."""
 
+MACHINE_DISAGREES = Reason(
+    "machine_disagrees",
+    "so it is another machine",
+    "mend the row, or name the machine otherwise; a table of machines alone corrects the record",
+)
+"""Found when all rows of a price file are read, see ``stated_machines``."""
+
 EARLIEST_TIME = "2000-01-01"
 """Nobody rented out machines by the hour before: a time of then is an empty or a broken one."""
 

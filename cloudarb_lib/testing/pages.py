@@ -6,6 +6,8 @@ from pathlib import Path
 
 FOR_TESTS = "compared with what is stored"
 """What the contract cell of the notebook prints."""
+GO_ON = "go_on"
+"""Name of the file beside the notebook for which its last cell waits, busy."""
 _SOURCE = (
     "from cloudarb_lib import controls\n"
     "from cloudarb_lib.plots import figure\n"
@@ -13,11 +15,15 @@ _SOURCE = (
     "figure('Prices <b>fell</b>').add_bar(x=[1, 2], y=[2, 1])",
     f"print({FOR_TESTS!r})",
     "controls.risk(risk_inputs(n=200), planned({GCP_SPOT: 4.0}), budget_usd=1e5)",
+    "import time\n"
+    "from pathlib import Path\n"
+    f"while not Path({GO_ON!r}).exists():\n"
+    "    time.sleep(0.1)",
 )
 
 
 def write_notebook(file: Path) -> None:
-    """Write a notebook with a figure, a contract cell, and the controls of risk."""
+    """Write a notebook: a figure, a contract cell, the controls of risk, a cell that is busy."""
     import nbformat
 
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 
 from cloudarb_lib.base import locations
-from cloudarb_lib.testing.pages import FOR_TESTS, write_notebook
+from cloudarb_lib.testing.pages import FOR_TESTS, GO_ON, write_notebook
 
 pytestmark = [pytest.mark.slow, pytest.mark.kernel]
 
@@ -157,6 +157,9 @@ def test_lab_runs_a_notebook_and_its_figure_follows_the_controls(serve, page, ho
     page.wait_for_selector(idle, state="attached")
     run_all(page)
     figure_follows_a_control(page)
+    assert page.locator(".jp-InputPrompt").last.text_content().strip() == "[*]:"  # while it is busy
+    (home / "notebooks" / GO_ON).touch()
+    page.wait_for_selector(idle, state="attached")
     before = (home / "notebooks" / NAME).read_bytes()
     for _ in range(2):  # what is saved is not what is shown, and JupyterLab does not mind
         page.keyboard.press("Control+s")
@@ -166,7 +169,10 @@ def test_lab_runs_a_notebook_and_its_figure_follows_the_controls(serve, page, ho
     assert page.errors == []
 
 
-def test_a_dashboard_shows_controls_without_code_and_lets_in_nobody_without_token(serve, page):
+def test_a_dashboard_shows_controls_without_code_and_lets_in_nobody_without_token(
+    serve, page, home
+):
+    (home / "notebooks" / GO_ON).touch()
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     url = serve("dashboard", "--token")

@@ -28,8 +28,9 @@ def test_rows_of_machines_that_nobody_specified_are_told(tmp_path: Path) -> None
     report = ingest(tmp_path / "s", file, machines)
     assert report.unknown_names == [
         "8 rows are of machines without a specification (gcp m1, gcp m2, gcp m3 and 1 more): in no"
-        " plan for GPUs until they have one: ingest a table of provider, instance_type, gpu_model"
-        " and gpu_count too",
+        " plan for GPUs until they have one: give columns gpu_model and gpu_count (vcpus and"
+        " memory_gib too) beside the prices, or a table of machines with provider and"
+        " instance_type",
         "GPU 'GRAYSKULL-E150' is no model that we know: only a workload that names it so takes its"
         " 1 machine",
     ]
