@@ -7,7 +7,7 @@ import pandas as pd
 from cloudarb_lib import allocate
 from cloudarb_lib.advice.move import MoveAdvice
 from cloudarb_lib.base.wording import dollars, last_day
-from cloudarb_lib.market.explore import offer_in_words
+from cloudarb_lib.market.explore import offer_in_words, pools_in_words
 
 
 def this_week(moving: MoveAdvice | None, commitments: pd.DataFrame, *, weeks: float) -> str:
@@ -64,10 +64,9 @@ def first_steps(plan: pd.DataFrame, runners_up: pd.DataFrame, *, again: pd.Times
 
 
 def _otherwise(runner_up: pd.Series) -> str:
-    pools = ", ".join(_pool(name) for name in runner_up["runner_up"].split(", "))
-    return (
-        f"If {runner_up['workload']} finds no room in {_pool(runner_up['pool'])}, take {pools}: "
-        f"{dollars(runner_up['extra_usd'])} more."
+    return pools_in_words(
+        f"If {runner_up['workload']} finds no room in {runner_up['pool']}, take "
+        f"{runner_up['runner_up']}: {dollars(runner_up['extra_usd'])} more."
     )
 
 
@@ -78,15 +77,6 @@ def _machines(rows: pd.DataFrame) -> str:
         for _, row in rows.iterrows()
     ]
     return "; ".join(parts)
-
-
-def _pool(name: str) -> str:
-    """Return a pool (provider/region/option/GPU) as people say it."""
-    parts = name.split("/")
-    if len(parts) != 4:
-        return name
-    _, region, option, gpu_model = parts
-    return f"{gpu_model} {option.replace('_', ' ')} in {region}"
 
 
 def _commit_in_words(commitments: pd.DataFrame, *, weeks: float) -> str:

@@ -6,15 +6,19 @@ import datetime
 
 _ROUND_FROM_USD = 10_000
 """From here on amounts are told to hundreds of dollars."""
+_LEAST_USD = 0.005
+"""What is less than half a cent is nothing."""
 
 
 def dollars(value: float) -> str:
     """Return an amount as people write it: $1,225,100, $731, $1.39, -$16,200."""
     size = abs(value)
+    if size < _LEAST_USD:
+        return "$0"
     sign = "-" if value < 0 else ""
     if size >= _ROUND_FROM_USD:
         return f"{sign}${100 * round(size / 100):,}"
-    is_whole = size >= 100 or size == 0
+    is_whole = size >= 100
     return f"{sign}${size:,.0f}" if is_whole else f"{sign}${size:,.2f}"
 
 
@@ -33,12 +37,14 @@ def number(value: float) -> str:
 
 
 def in_unit(value: float, unit: str) -> str:
-    """Return a figure with its unit: $1,225,100, 4.4 %, 109 GPUs, 0.0003 1/h."""
+    """Return a figure with its unit: $1,225,100, 4.4 %, 109 GPUs, 0.0003 1/h, 1.09 (unit 1)."""
     if unit == "USD":
         return dollars(value)
     if unit == "GPU":
         unit = "GPU" if value == 1 else "GPUs"
-    return percent(100 * value) if unit == "share" else f"{number(value)} {unit}".rstrip()
+    if unit == "share":
+        return percent(100 * value)
+    return number(value) if unit in ("", "1") else f"{number(value)} {unit}"
 
 
 def day(value: datetime.datetime) -> str:

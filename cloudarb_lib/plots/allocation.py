@@ -8,9 +8,12 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.allocate.plan import first_rows, is_idle
-from cloudarb_lib.market.explore import offer_in_words, provider_name
+from cloudarb_lib.base.wording import dollars
+from cloudarb_lib.market.explore import offer_in_words, pools_in_words, provider_name
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, nothing
 
+_ONE_LIMIT = 1e-6
+"""Limits that are no further apart, as a share, are one: nothing is there to be traded."""
 _HATCHES = {"on-demand": "", "spot": "/", "reserved": "x", "used": "", "idle": "x"}
 _COLOURS = {
     "on-demand": COLOURS[0],
@@ -118,10 +121,10 @@ def commit_first(plan: pd.DataFrame) -> go.Figure:
     gpus = bars.pivot_table("value", "row", committed, "sum", fill_value=0.0)
     gpus = gpus.reindex(columns=[True, False], fill_value=0.0)
     by_the_hour = sorted({gpus[False].min(), gpus[False].max()})
-    title = (
-        f"{gpus[True].max():,.0f} GPUs committed whatever comes, then "
-        f"{' to '.join(f'{number:,.0f}' for number in by_the_hour)} rented by the hour"
-    )
+    rented = f"{' to '.join(f'{number:,.0f}' for number in by_the_hour)} rented by the hour"
+    title = f"{gpus[True].max():,.0f} GPUs committed whatever comes, then {rented}"
+    if not committed.any():
+        title = f"Nothing is committed: {rented}"
     drawn = _stacked(bars, title, x_title="GPUs held", colour="how", hatch="use")
     return drawn.update_yaxes(categoryarray=sorted(gpus.index)[::-1])
 
@@ -131,9 +134,10 @@ def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     keys = ["workload", "provider", "region", "gpu_model", "option"]
     cost = _plain(plan).groupby(keys)["expected_cost_usd"].sum().reset_index(name="value")
     where = cost["gpu_model"] + " in " + _place(cost)
-    cost = cost.assign(row=cost["workload"], label=where + cost["value"].map("<br>${:,.0f}".format))
+    cost = cost.assign(row=cost["workload"], label=where + "<br>" + cost["value"].map(dollars))
     totals = cost.groupby("row")["value"].sum()
-    title = f"{totals.idxmax()} takes {totals.max() / totals.sum():.0%} of ${totals.sum():,.0f}"
+    share = totals.max() / totals.sum()
+    title = f"{totals.idxmax()} takes {share:.0%} of {dollars(totals.sum())} of rent and fees"
     cost = cost.sort_values(["option", "value"])
     return _stacked(cost, title, x_title="expected cost over the horizon (USD)", colour="option")
 
@@ -145,12 +149,13 @@ def what_binds(limits: pd.DataFrame) -> go.Figure:
         return nothing("No limit binds: more capacity would save nothing")
     top = saved.iloc[-1]
     how = saved["worth_is"].where(saved["worth_is"] != "solved", "")
-    text = how + saved["worth_usd"].map(" ${:,.2f} a ".format) + saved["unit"]
-    drawn = px.bar(saved, x="worth_usd", y="limit", text=text, template=TEMPLATE)
+    text = how + " " + saved["worth_usd"].map(dollars) + " a " + saved["unit"]
+    names = saved["limit"].map(pools_in_words)
+    drawn = px.bar(saved, x="worth_usd", y=names, text=text, template=TEMPLATE)
     drawn.update_yaxes(ticksuffix="  ")
     amount = f"{top['step']:,.6g} {top['unit']}"
     return figure(
-        f"{amount} more of {top['limit']} would save {text.iloc[-1].strip()}",
+        f"{amount} more of {names.iloc[-1]} would save {text.iloc[-1].strip()}",
         drawn=drawn,
         x_title="saved by each unit more over the horizon (USD)",
         height_px=190 + 30 * len(saved),
@@ -173,7 +178,9 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     if not len(there):
         return nothing("No limit tried admits a plan")
     cost = there["cost_usd"]
-    title = f"The tightest limit costs ${cost.max() - cost.min():,.0f} more than the loosest"
+    if len(there) > 1 and np.ptp(there["limit"]) <= _ONE_LIMIT * there["limit"].max():
+        return nothing(f"No plan found keeps less than the cheapest does, {dollars(cost.min())}")
+    title = f"The tightest limit costs {dollars(cost.max() - cost.min())} more than the loosest"
     fig = figure(title + _without_plan(curve), x_title=x_title, y_title="rent and fees (USD)")
     fig.add_scatter(
         x=there["limit"],
@@ -192,7 +199,7 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
         marker={"size": 9, "symbol": np.where(proven, "circle", "circle-open")},
         fill="tonexty",
         fillcolor="rgba(0, 114, 178, 0.12)",
-        text=cost.map("${:,.0f}".format).where(cost.ne(cost.shift()), ""),
+        text=cost.map(dollars).where(cost.ne(cost.shift()), ""),
         cliponaxis=False,
         textposition="top center",
         customdata=there[["status", "cvar_usd", "effective"]],
@@ -219,7 +226,7 @@ def _without_plan(curve: pd.DataFrame) -> str:
 
 
 def _limits(limits: pd.Series) -> str:
-    return ", ".join(f"{limit:,.4g}" if limit < 1e4 else f"${limit:,.0f}" for limit in limits)
+    return ", ".join(f"{limit:,.4g}" if limit < 1e4 else dollars(limit) for limit in limits)
 
 
 def moved(changes: pd.DataFrame) -> go.Figure:

@@ -39,7 +39,8 @@ def cost_histogram(
         x=total, nbinsx=60, histnorm="probability", marker_color=COLOURS[5], showlegend=False
     )
     fig = figure(
-        f"In {level:.0%} of worlds the plan stays under {usd(worst)}; {over:.1%} exceed the budget",
+        f"In {level:.0%} of sample paths the plan stays under {usd(worst)}; "
+        f"{over:.1%} exceed the budget",
         drawn=bars,
         x_title=f"cost over {horizon_h / 24:g} days, USD",
         y_title="share of paths",

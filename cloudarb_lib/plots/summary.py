@@ -24,7 +24,7 @@ def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
     drawn.add_hline(
         y=budget_usd,
         line={"color": COLOURS[3], "dash": "dash"},
-        annotation_text=f"budget ${budget_usd:,.0f}",
+        annotation_text=f"budget {dollars(budget_usd)}",
         annotation_position="top left",
     )
     return figure(
@@ -46,15 +46,15 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     others = totals.drop("advice")
     drawn = px.line(wide[["advice", *others.index]], template=TEMPLATE)
     fig = figure(
-        f"Since {last_day(wide.index[0])} the advice would have cost ${totals['advice']:,.0f}, "
-        f"{others.index[0]} ${others.iloc[0]:,.0f}",
+        f"Since {last_day(wide.index[0])} the advice would have cost {dollars(totals['advice'])}, "
+        f"{others.index[0]} {dollars(others.iloc[0])}",
         x_title="start of step (UTC)",
         y_title="cost so far (USD)",
         height_px=470,
         drawn=drawn,
     )
     drawn.update_traces(line_width=2).update_traces(line_width=4, selector={"name": "advice"})
-    texts = {str(policy): f"{policy} ${usd:,.0f}" for policy, usd in totals.items()}
+    texts = {str(policy): f"{policy} {dollars(usd)}" for policy, usd in totals.items()}
     texts["advice"] = f"<b>{texts['advice'].replace(' ', '</b> ', 1)}"
     fig.update_xaxes(range=[wide.index[0], wide.index[-1]])
     fig.update_yaxes(rangemode="tozero", tickprefix="$", tickformat="~s")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,8 +15,12 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.wording import day, dollars, in_unit, number, percent
-from cloudarb_lib.market.explore import offer_in_words, provider_name
+from cloudarb_lib.market.explore import offer_in_words, pools_in_words, provider_name
 
+_ISO_DAY = r"\d{4}-\d{2}-\d{2}"
+_DAY = re.compile(r"\b\d{1,2} [A-Z][a-z]{2} \d{4}\b")
+_OF_POOLS = ("limit", "pool", "runner_up", "series_group")
+"""Columns whose texts name pools, or groups of series."""
 _WRITTEN = {"gpu": "GPU", "gpus": "GPUs", "var": "VaR", "cvar": "CVaR"}
 MOST_ON_A_PHONE = 3
 """Columns that fit beside each other there; a page sets rows of more below each other."""
@@ -65,13 +70,19 @@ class ShownTable:
 
     def _row(self, row: Iterable[str]) -> str:
         cells = [
-            f'<td data-name="{html.escape(name)}"{self._style(name)}>{html.escape(text)}</td>'
+            f'<td data-name="{html.escape(name)}"{self._style(name)}>'
+            f"{_DAY.sub(_unbroken, html.escape(text))}</td>"
             for name, text in zip(self.is_number, row, strict=True)
         ]
         return f"<tr>{''.join(cells)}</tr>"
 
     def _style(self, name: str) -> str:
         return f' style="text-align:{"right" if self.is_number[name] else "left"}"'
+
+
+def _unbroken(found: re.Match[str]) -> str:
+    """Return a day that no narrow column breaks."""
+    return found[0].replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def shown(
@@ -92,8 +103,9 @@ def shown(
     Returns
     -------
     ShownTable
-        Amounts of ``*_usd`` in dollars, ``*_pct`` and shares in percent, times as days, offers in
-        words, other figures to three digits.
+        Amounts of ``*_usd`` in dollars, ``*_pct`` and shares in percent, times as days, offers and
+        pools in words, column ``value`` with what column ``unit`` says, other figures to three
+        digits.
 
     Raises
     ------
@@ -103,8 +115,11 @@ def shown(
     named = [level for level in frame.index.names if level]
     whole = frame.reset_index(drop=not named)
     whole = whole.rename(columns=str)
-    columns = columns or {column: plain_name(column) for column in map(str, whole)}
-    source = whole[list(columns)]
+    told = ["unit"] if "value" in whole else []  # by the figure itself
+    columns = columns or {
+        column: plain_name(column) for column in map(str, whole) if column not in told
+    }
+    source = whole[[*columns, *(name for name in told if name in whole and name not in columns)]]
     titles = list(columns.values())
     for title in titles:
         if titles.count(title) > 1:
@@ -137,7 +152,11 @@ def _texts(frame: pd.DataFrame, column: str) -> pd.Series:
         return values.map({True: "yes", False: "no"})
     if not pd.api.types.is_numeric_dtype(values):
         texts = values.astype(object).where(values.notna(), "").astype(str)
-        return texts.map(offer_in_words) if column.endswith("offer_id") else texts
+        if column.endswith("offer_id"):
+            return texts.map(offer_in_words)
+        if len(texts) and texts.str.fullmatch(_ISO_DAY).all():
+            return pd.to_datetime(texts).map(day)
+        return texts.map(pools_in_words) if column in _OF_POOLS else texts
     form = number
     if "_usd" in column:
         form = dollars

@@ -22,7 +22,8 @@ def rerun(
     Restores the snapshot, the parameters and the demand file that the run kept, takes nothing over
     from other runs, and writes into reports/.state/reruns/. Exit code 0: every table is equal to
     the last bit; 14: those that differ are listed, with what the notebooks rest on that changed
-    (code, packages and figures are those of today).
+    (code, packages and figures are those of today). What a solver searches for against a clock,
+    such as bounds of a frontier and the worth of limits, may differ where the machine is busier.
     """
     from cloudarb_lib.base import locations
     from pipelines.run.rerun import rerun as made_again

@@ -45,6 +45,8 @@ def notebook_body(path: Path, *, failed: bool, headline: str = "") -> str:
     """
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     notebook.cells = _for_readers(notebook.cells, failed=failed)
+    if not failed:
+        notebook.cells = _without_bare_headings(notebook.cells)
     for cell in notebook.cells:
         if headline and "headline" in _tags(cell):
             for output in cell.outputs:
@@ -84,6 +86,34 @@ def _for_readers(cells: list[Any], *, failed: bool) -> list[Any]:
             else:
                 _for_the_page(output)
     return kept
+
+
+def _without_bare_headings(cells: list[Any]) -> list[Any]:
+    """Return cells without headings under which a page shows nothing, but for hidden code."""
+    return [
+        cell
+        for k, cell in enumerate(cells)
+        if not _heading_level(cell) or _tags(cell) or _is_text_under(cell, cells[k + 1 :])
+    ]
+
+
+def _heading_level(cell: Any) -> int:
+    """Return how deep the heading is that begins a cell: 2 for ##; 0 where none does."""
+    if cell.cell_type != "markdown":
+        return 0
+    return len(cell.source) - len(cell.source.lstrip("#"))
+
+
+def _is_text_under(heading: Any, following: list[Any]) -> bool:
+    """Say whether something is shown from a heading to the next one that is not below it."""
+    if len(heading.source.strip().splitlines()) > 1:
+        return True
+    for cell in following:
+        if level := _heading_level(cell):
+            return level > _heading_level(heading)
+        if cell.cell_type == "markdown" or cell.get("outputs"):
+            return True
+    return False
 
 
 def _tags(cell: Any) -> list[str]:

@@ -35,8 +35,9 @@ function forPhone(figure) {
   for (const axis of axesOf(layout)) {
     axis.automargin = true;
     axis.tickfont = {size: 10};
-    if (axis.title && axis.title.text) axis.title = {text: wrapped(axis.title.text, 46), font: {size: 11}};
+    if (axis.title && axis.title.text) axis.title = {text: wrapped(axis.title.text, 30), font: {size: 11}};
   }
+  for (const trace of figure.data) if (trace.textposition === "outside") trace.textposition = "auto";
   if (layout.coloraxis) layout.coloraxis.showscale = false;
   const notes = layout.annotations || [];
   const names = notes.filter(note => note.xanchor === "left" && note.font && note.font.color);

@@ -145,7 +145,7 @@ def test_first_steps_secure_what_cannot_be_interrupted_before_spot():
     assert [step[:2] for step in steps] == ["1.", "2.", "3.", "4."]
     assert "4 x a3-highgpu-8g in us-a on demand (GCP) for serve ($700)" in steps[0]
     assert "spot" in steps[1]
-    assert "take H100 on demand in us-b: $731 more" in steps[2]
+    assert "take H100 on demand in us-b (AWS): $731 more" in steps[2]
     assert "9 Apr 2026" in steps[3]
 
 

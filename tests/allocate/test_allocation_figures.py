@@ -52,11 +52,14 @@ def test_what_is_committed_and_what_comes_on_top_are_drawn():
         "on-demand, used": {"surge, period 1": 16.0},
         "spot, used": {"surge, period 2": 63.0},
     }
+    by_the_hour = table[table["purchase_option"] != "reserved"]
+    title = plots.commit_first(by_the_hour).layout.title.text
+    assert title == "Nothing is committed: 16 to 63 rented by the hour"
     table = table.assign(provider="gcp", region="us", gpu_model="H100", expected_cost_usd=1.0)
     where, cost = plots.who_runs_where(table), plots.cost_breakdown(table)
     assert where.layout.title.text == "48 GPUs in 1 place at first in base; us (GCP) holds 100%"
     assert {bar.name for bar in where.data} == {"w, reserved", "idle commitment, reserved"}
-    assert cost.layout.title.text == "w takes 83% of $6"
+    assert cost.layout.title.text == "w takes 83% of $6.00 of rent and fees"
 
 
 def test_what_changed_is_drawn():
@@ -89,7 +92,7 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
     )
     drawn = plots.frontier(curve, x_title="CVaR (USD)")
     assert drawn.layout.title.text == (
-        "The tightest limit costs $50 more than the loosest; no plan can keep 1"
+        "The tightest limit costs $50.00 more than the loosest; no plan can keep 1"
     )
     assert [(trace.name, list(trace.x), list(trace.y)) for trace in drawn.data] == [
         ("no plan costs less (proven)", [2.0, 3.0], [149.0, 100.0]),
@@ -104,4 +107,7 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
     assert list(drawn.data[1].marker.symbol) == ["circle", "circle"]
     assert list(late.data[1].marker.symbol) == ["circle-open", "circle-open"]
     assert (drawn.data[1].line.dash, late.data[1].line.dash) == ("solid", "dash")
+    one = curve.iloc[1:].assign(limit=[1e6, 1e6 + 1e-3])
+    title = plots.frontier(one, x_title="CVaR (USD)").layout.title.text
+    assert title == "No plan found keeps less than the cheapest does, $100"
     assert "No limit tried" in plots.frontier(curve.iloc[:1], x_title="").layout.title.text

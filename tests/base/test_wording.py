@@ -15,6 +15,7 @@ from cloudarb_lib.base import wording
         (wording.dollars(1.388), "$1.39"),
         (wording.dollars(-16_249), "-$16,200"),
         (wording.dollars(0.0), "$0"),
+        (wording.dollars(-0.004), "$0"),
         (wording.percent(3.93), "3.9 %"),
         (wording.percent(12.4), "12 %"),
         (wording.percent(0.0), "0 %"),
@@ -25,6 +26,7 @@ from cloudarb_lib.base import wording
         (wording.in_unit(0.044, "share"), "4.4 %"),
         (wording.in_unit(20_000, "USD"), "$20,000"),
         (wording.in_unit(109, "GPU"), "109 GPUs"),
+        (wording.in_unit(1.09, "1"), "1.09"),
     ],
 )
 def test_figures_read_as_people_write_them(told, expected):

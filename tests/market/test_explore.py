@@ -232,3 +232,17 @@ def test_panels_are_not_changed(gcp):
     explore.spreads(panel, horizon_steps=2)
     explore.volatility(panel, horizon_steps=2)
     np.testing.assert_array_equal(panel.price, before)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("capacity of gcp/us-east4/spot/H100", "capacity of H100 spot in us-east4 (GCP)"),
+        ("aws/a/on_demand/L4, gcp/b/spot/L4", "L4 on demand in a (AWS), L4 spot in b (GCP)"),
+        ("take gcp/us/spot/H100: $731 more", "take H100 spot in us (GCP): $731 more"),
+        ("gcp/spot/A100-40GB", "A100-40GB spot (GCP)"),
+        ("none within the limits", "none within the limits"),
+    ],
+)
+def test_pools_and_groups_are_written_as_people_say_them(text: str, expected: str) -> None:
+    assert explore.pools_in_words(text) == expected

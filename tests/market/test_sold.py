@@ -14,7 +14,7 @@ from cloudarb_lib.market import explore
         (
             ["zone_list", None],
             "Of 2 offers rented 1 are known to be sold there (a list of zones; the oldest word is "
-            "of 19 March 2026). Priced, but not known to be sold: b.",
+            "of 19 Mar 2026). Priced, but not known to be sold: b.",
         ),
         ([None, None], "Of 2 offers rented 0 are known to be sold there. Priced, but not known"),
         (["zone_list", "listing"], "(its own listing, a list of zones; the oldest word is"),

@@ -167,6 +167,33 @@ def test_cells_for_tests_stay_out_of_pages_and_an_annex_begins_where_it_says(tmp
     assert "for tests" in notebook_body(path, failed=True)
 
 
+def test_a_heading_under_which_a_page_shows_nothing_is_left_out(tmp_path):
+    outputs = [new_output("stream", name="stdout", text="shown")]
+    cells = [
+        new_markdown_cell("# Page"),
+        new_markdown_cell("## Load"),
+        new_code_cell("1"),
+        new_markdown_cell("## Figures"),
+        new_code_cell("2", outputs=outputs),
+        new_markdown_cell("## Told\nIn a sentence."),
+        new_markdown_cell("## Save"),
+        new_code_cell("3"),
+    ]
+    path = tmp_path / "n.ipynb"
+    path.write_text(writes(new_notebook(cells=cells)))
+    body = notebook_body(path, failed=False)
+    assert re.findall("<h[12][^>]*>(\\w+)", body) == ["Page", "Figures", "Told"]
+    assert "Save" in notebook_body(path, failed=True)
+
+
+def test_the_settings_of_a_run_are_told_as_people_write_them(run_dir):
+    config = {"stale_after_days": {"*": 14.0, "azure": 30}, "budget_usd": 1350000.0, "seed": 7}
+    export(run_dir, a_manifest(config=config | {"providers": ["gcp", "aws"], "listed_too": True}))
+    told = re.findall("<td>([^<]*)</td>", (run_dir / "run.html").read_text())
+    for text in ("*: 14, azure: 30", "1,350,000", "gcp, aws", "True"):
+        assert text in told
+
+
 def test_the_headline_stands_in_the_place_of_its_table(tmp_path):
     shown = [new_output("execute_result", {"text/html": "<table>old</table>"}, execution_count=1)]
     cell = new_code_cell("1", outputs=shown, metadata={"tags": ["headline"]})

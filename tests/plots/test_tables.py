@@ -49,7 +49,25 @@ def test_the_unit_of_a_column_is_read_off_its_name(column, expected):
 
 def test_a_value_with_its_unit_beside_it_is_told_in_that_unit():
     frame = pd.DataFrame({"value": [0.0003, 20_000.0], "unit": ["1/h", "USD"]})
-    assert tables.shown(frame).texts["value"].tolist() == ["0.0003 1/h", "$20,000"]
+    told = tables.shown(frame)
+    assert told.texts["value"].tolist() == ["0.0003 1/h", "$20,000"]
+    assert list(told.texts) == ["value"], "the unit is not told twice"
+    assert list(told.source) == ["value", "unit"], "the CSV needs it"
+
+
+def test_days_as_text_are_told_as_days_that_no_column_breaks():
+    told = tables.shown(pd.DataFrame({"date": ["2026-11-23", "2026-04-02"]}))
+    assert told.texts["date"].tolist() == ["23 Nov 2026", "2 Apr 2026"]
+    assert ">23\xa0Nov\xa02026<" in told.html
+    mixed = tables.shown(pd.DataFrame({"date": ["2026-11-23", "unknown"]}))
+    assert mixed.texts["date"].tolist() == ["2026-11-23", "unknown"]
+
+
+def test_pools_are_told_in_words_and_other_names_with_a_slash_are_left_alone():
+    name = "capacity_gpus/spot/H100"
+    told = tables.shown(pd.DataFrame({"pool": ["gcp/us-a/on_demand/H100"], "name": [name]}))
+    assert told.texts["pool"].item() == "H100 on demand in us-a (GCP)"
+    assert told.texts["name"].item() == name
 
 
 def test_the_page_escapes_text_and_the_csv_has_every_digit():

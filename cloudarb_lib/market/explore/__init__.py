@@ -13,7 +13,7 @@ from cloudarb_lib.market.explore.places import by_site, discounts, landscape
 from cloudarb_lib.market.explore.providers import by_provider, compared_in_words
 from cloudarb_lib.market.explore.sold import sold_in_words
 from cloudarb_lib.market.explore.spreads import saving_kept_pct, spreads
-from cloudarb_lib.market.explore.words import offer_in_words, provider_name
+from cloudarb_lib.market.explore.words import offer_in_words, pools_in_words, provider_name
 
 __all__ = [
     "availability",
@@ -27,6 +27,7 @@ __all__ = [
     "left_out_in_words",
     "moves",
     "offer_in_words",
+    "pools_in_words",
     "price_changes",
     "price_changes_by_site",
     "price_history",

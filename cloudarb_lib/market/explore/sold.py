@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cloudarb_lib.base.wording import day
 from cloudarb_lib.market.evidence import OWN_LISTING
 
 _KIND_WORDS = {
@@ -33,7 +34,7 @@ def sold_in_words(plan: pd.DataFrame, offers: pd.DataFrame) -> str:
         kinds = ", ".join(
             _KIND_WORDS.get(kind, kind) for kind in sorted(known["evidence"].unique())
         )
-        sentence += f" ({kinds}; the oldest word is of {known['evidence_at'].min():%d %B %Y})"
+        sentence += f" ({kinds}; the oldest word is of {day(known['evidence_at'].min())})"
     if unknown.empty:
         return f"{sentence}."
     return (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from cloudarb_lib.base.types import OFFER_PARTS, Panel
@@ -16,6 +18,8 @@ _WORDS = {
     "1y-plan": "1 year plan",
     "3y-plan": "3 years plan",
 }
+_POOL = re.compile(r"([^\s/,]+)/(?:([^/,]+)/)?(spot|on_demand|reserved)/([^\s/,:;]+)")
+"""Provider, region (of a pool; a group of series has none), purchase option and GPU model."""
 _PROVIDERS = {"aws": "AWS", "azure": "Azure", "gcp": "GCP"}
 
 
@@ -64,3 +68,18 @@ def offer_in_words(offer_id: str) -> str:
     where = f" in {place}" if place != "unstated" else ""
     words = _WORDS.get(term or option, term or option)
     return f"{machine}{where} {words} ({provider_name(provider)})"
+
+
+def pools_in_words(text: str) -> str:
+    """Return a text whose pools are written as people say them.
+
+    ``capacity of gcp/us-east4/spot/H100`` becomes ``capacity of H100 spot in us-east4 (GCP)``, and
+    a group of series, ``gcp/spot/H100``, becomes ``H100 spot (GCP)``.
+    """
+
+    def in_words(found: re.Match[str]) -> str:
+        provider, region, option, gpu_model = found.groups()
+        where = f" in {region}" if region else ""
+        return f"{gpu_model} {_WORDS.get(option, option)}{where} ({provider_name(provider)})"
+
+    return _POOL.sub(in_words, text)
