@@ -25,6 +25,8 @@ PATIENCE_S = 30.0
 """So long one question that an explanation asks of the solver may take, and all of ``binding``."""
 _TRIAL_S = 5.0
 """So long the solve of one limit with more or less of it may take."""
+_LEAST_S = 0.05
+"""So long each solve may take where no time is left."""
 _STEPS = (1, 2, 4, 8, 16)
 """So many steps more of a limit are tried, until they save something; first of all the most."""
 MOST_TRIED = 12
@@ -52,8 +54,8 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     plan
         A plan that is there.
     options
-        How to solve, in 5 s for each change and ``PATIENCE_S`` for all; to a smaller gap where it
-        takes that to tell whether a change saves a cent.
+        How to solve, in 5 s for each change, and in their time limit or ``PATIENCE_S`` for all; to
+        a smaller gap where it takes that to tell whether a change saves a cent.
 
     Returns
     -------
@@ -71,27 +73,25 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     SolveError
         Where there is no plan.
     """
-    until = time.perf_counter() + PATIENCE_S
     options = trials.to_the_cent(plan, options or SolveOptions())
+    until = time.perf_counter() + min(PATIENCE_S, options.time_limit_s)
     told = []
     for row in _candidates(plan).to_dict("records"):
         row |= {"worth_usd": row["margin_usd"], "worth_is": _MARGIN}
         row |= {"less_usd": np.nan, "less_is": trials.NOT_KNOWN}
-        left_s = until - time.perf_counter()
-        is_tried = row["rank"] < MOST_TRIED and left_s > 0
+        is_tried = row["rank"] < MOST_TRIED and time.perf_counter() < until
         if is_tried:
-            in_time = replace(options, time_limit_s=min(_TRIAL_S, left_s))
-            row |= _with_more(plan, row, in_time)
+            row |= _with_more(plan, row, options, until)
         if not _is_told(row):
             continue
         if is_tried:
-            row["less_usd"], row["less_is"] = _worth(plan, row, -row["step"], in_time)
+            row["less_usd"], row["less_is"] = _worth(plan, row, -row["step"], options, until)
         told.append(row | {"step": row["step"] / row["of"].unit_size, "unit": row["of"].unit})
     table = pd.DataFrame(told, columns=_BINDING)
     return table.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
 
 
-def _with_more(plan: Plan, row: dict, options: SolveOptions) -> dict:
+def _with_more(plan: Plan, row: dict, options: SolveOptions, until: float) -> dict:
     """Return what more of a limit is worth, and the least ``step`` tried at which it is.
 
     Whole machines make savings come in jumps: a limit binds if the most steps save something.
@@ -99,7 +99,7 @@ def _with_more(plan: Plan, row: dict, options: SolveOptions) -> dict:
     usd, known = np.nan, trials.NOT_KNOWN
     for times in (_STEPS[-1], *_STEPS):
         step = times * row["step"]
-        usd, known = _worth(plan, row, step, options)
+        usd, known = _worth(plan, row, step, options, until)
         is_nothing = known == trials.SOLVED and abs(usd) < _LEAST_WORTH_USD
         is_last = times == _STEPS[-1]
         if is_nothing == is_last:
@@ -109,8 +109,13 @@ def _with_more(plan: Plan, row: dict, options: SolveOptions) -> dict:
     return {"worth_usd": usd, "worth_is": known, "step": step}
 
 
-def _worth(plan: Plan, row: dict, by: float, options: SolveOptions) -> tuple[float, str]:
-    """Return what so much more of a limit saves a unit (less: costs), and how it is known."""
+def _worth(
+    plan: Plan, row: dict, by: float, options: SolveOptions, until: float
+) -> tuple[float, str]:
+    """Return what so much more of a limit saves a unit (less: costs), and how it is known.
+
+    ``until``: the second, by ``time.perf_counter``, from which on nothing more is tried.
+    """
     limit = row["of"]
     available = float(np.clip(row["available"] + by, *limit.ends))
     units = (available - row["available"]) / limit.unit_size
@@ -120,8 +125,12 @@ def _worth(plan: Plan, row: dict, by: float, options: SolveOptions) -> tuple[flo
         changed = limit.changed(plan.problem, row["number"], available)
     except NotImplementedError:  # a kind that cannot be given more or less of
         return np.nan, trials.NOT_KNOWN
+    left_s = until - time.perf_counter()
+    if left_s <= 0:
+        return np.nan, trials.NOT_KNOWN
     is_eased = (by > 0) != row["at_least"]
-    tried = trials.extra_cost(plan, changed, options, saves=is_eased)
+    in_time = replace(options, time_limit_s=min(_TRIAL_S, left_s))
+    tried = trials.extra_cost(plan, changed, in_time, saves=is_eased)
     return -tried.usd / units + 0.0, tried.proof
 
 
@@ -241,7 +250,8 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     plan
         A plan that is there.
     options
-        How to solve without that pool, in ``PATIENCE_S`` seconds each.
+        How to solve without each pool, in their time limit for all (``PATIENCE_S`` unless given):
+        what is left of it is shared by the workloads left.
 
     Returns
     -------
@@ -252,17 +262,21 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
         that workload, less the cost now; NaN where nothing else can serve it within the limits)
         and ``extra_is``, how that is known, as in ``binding``.
     """
-    options = replace(options or SolveOptions(), time_limit_s=PATIENCE_S)
+    options = options or SolveOptions(time_limit_s=PATIENCE_S)
+    until = time.perf_counter() + options.time_limit_s
     problem = plan.problem
     details = problem.assignment_details
     most = problem.assignments["most"]
     pool = details["pool"].map(problem.pools["name"])
     rows = []
-    for workload, cost_now in _cost_by_pool(plan).groupby(level=0, sort=False):
+    cost_by_workload = list(_cost_by_pool(plan).groupby(level=0, sort=False))
+    for i, (workload, cost_now) in enumerate(cost_by_workload):
         main = str(cost_now.droplevel(0).idxmax())
         is_gone = (details["workload"] == workload) & ~_is_idle(problem) & (pool == main)
         table = problem.assignments.assign(most=most.where(~is_gone, 0.0))
-        other = trials.extra_cost(plan, replace(problem, assignments=table), options)
+        left_s = max(until - time.perf_counter(), _LEAST_S)
+        in_time = replace(options, time_limit_s=left_s / (len(cost_by_workload) - i))
+        other = trials.extra_cost(plan, replace(problem, assignments=table), in_time)
         runner_up = _NO_RUNNER_UP.get(other.proof, "none found in time")
         if other.plan is not None:
             runner_up = _taken_up(str(workload), plan, other.plan)

@@ -165,11 +165,11 @@ def _explain(
     states = market.states_of(advice.accepted_models(demand.workloads))
     plan_shown.print_left_out(states, plan.table, market.offers)
     _save({"offer_states": states}, options)
-    tables = {"plan_summary": library.summary(plan)}
+    tables = {"plan_summary": library.summary(plan, library.binding(plan, quiet))}
     safety = ""
     if plan.status != "interrupted":
         tables |= library.commitment_tables(plan, quiet)
-        tables["plan_runners_up"] = library.runners_up(plan)
+        tables["plan_runners_up"] = library.runners_up(plan, quiet)
         safety = _price_of_safety(plan, options.var, quiet)
         if options.frontier:
             for limit in ("cvar_usd", "effective_providers"):

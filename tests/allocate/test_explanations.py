@@ -205,6 +205,24 @@ def test_a_solver_that_fails_stops_no_explanation(monkeypatch):
     assert len(allocate.summary(plan))
 
 
+@pytest.mark.parametrize("explained", [allocate.binding, allocate.runners_up])
+def test_an_explanation_keeps_the_time_limit_for_all_of_its_solves(monkeypatch, explained):
+    plan = tight()
+    seconds = [0.0]
+    solve = trials.solve
+
+    def slow(problem, options, **given):
+        seconds.append(options.time_limit_s)
+        return solve(problem, options, **given)
+
+    monkeypatch.setattr(trials, "solve", slow)
+    monkeypatch.setattr(explain.time, "perf_counter", lambda: sum(seconds))
+    monkeypatch.setattr(explain, "MOST_TRIED", 99)
+    explained(plan, allocate.SolveOptions(time_limit_s=3.0))
+    least_s = len(seconds) * 0.05  # where no time is left
+    assert 1.0 < sum(seconds) <= 3.0 + least_s
+
+
 def test_what_there_is_no_time_to_try_is_told_at_the_margin(monkeypatch):
     plan = tight()
     monkeypatch.setattr(explain, "MOST_TRIED", 0)

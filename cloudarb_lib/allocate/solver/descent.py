@@ -21,6 +21,8 @@ _DIVE_GAP = 5e-4
 """How near to the best of its few plans a dive looks."""
 _TAIL_MARGIN = 3e-4
 """By so much a dive keeps below a limit on CVaR: tail cuts leave as much between them."""
+_ROUNDING = 1e-12
+"""Of sums of costs, relative: a bound nearer than this to what it is to reach has reached it."""
 _KEPT_SHARES = (0.97, 0.97, 0.9, 0.6)
 """Shares of the machines of a plan that a repair tries to keep, with more cuts each time."""
 
@@ -43,10 +45,14 @@ class _Descent:
     def narrow(self, cost: float) -> None:
         """Close the columns that no plan cheaper than ``cost`` by more than the gap can use.
 
-        The first reach holds in the first round: yesterday's plan may lie far above.
+        The first reach holds in the first round, where it closes more: yesterday's plan may lie far
+        above.
         """
         affordable = cost - self.node.relaxed_cost
-        self.reach = min(self.reach, affordable) if self.is_first_round else affordable
+        is_within = self.reduced_cost <= self.reach
+        if self.is_first_round and (is_within < (self.reduced_cost <= affordable)).any():
+            affordable = min(self.reach, affordable)
+        self.reach = affordable
 
     def widen(self) -> None:
         if self.reach >= _LAST_REACH * abs(self.node.relaxed_cost):
@@ -151,7 +157,9 @@ def dive(search: Search, node: Node) -> None:
 
 def is_open(search: Search, node: Node) -> bool:
     """Whether the node may still hold a plan that matters, and time is left to look for it."""
-    return not search.done and search.left_s > 0 and node.bound < search.worth_finding
+    worth_finding = search.worth_finding
+    is_bounded = node.bound >= worth_finding - _ROUNDING * abs(worth_finding)
+    return not search.done and search.left_s > 0 and not is_bounded
 
 
 def _first_reach(node: Node, reduced_cost: np.ndarray) -> float:
