@@ -78,6 +78,8 @@ def _one_cycle(options: CollectOptions) -> int:
     """Carry out and print one cycle; return the exit code."""
     from cloudarb_lib.live.collect import collection_folder, opened
     from cloudarb_lib.live.registry import chosen
+    from cloudarb_lib.store.entry import store_folder
+    from pipelines.events.gather import tell_prices
     from pipelines.observe.tracing import recorded
 
     feeds = chosen(options.provider or [])
@@ -88,6 +90,8 @@ def _one_cycle(options: CollectOptions) -> int:
         shown_progress() as on_part,
     ):
         report = collector.cycle(wanted, on_part=on_part)
+        if report.published:
+            tell_prices(store_folder(options.store))
     print(report, flush=True)
     return DONE if report.anything_fetched else DATA
 

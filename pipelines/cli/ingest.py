@@ -71,6 +71,8 @@ def ingest(
     from cloudarb_lib.base.units import ensure_utc
     from cloudarb_lib.sources.column_map import read_map
     from cloudarb_lib.store import Batch, explain, ingest_files, load_rates, scope_of
+    from cloudarb_lib.store.entry import store_folder
+    from pipelines.events.gather import tell_prices
 
     rates = load_rates(fx) if fx else ()
     mapping = read_map(column_map) if column_map else None
@@ -94,6 +96,8 @@ def ingest(
         return exit_codes.DONE
     report = ingest_files(batches, store_dir=store, now=now)
     print(report)
+    if report.published:
+        tell_prices(store_folder(store))
     if report.nothing_landed:
         return exit_codes.DATA
     return exit_codes.HELD_BACK if report.quarantined else exit_codes.DONE

@@ -3,6 +3,10 @@
 A row of table ``ingest_log`` is written in the snapshot that publishes its prices, and a manifest
 ends the run that it tells of. So neither can be there without the other, and an event that a crash
 kept out of the event table is found the next time. Alerts are written there themselves.
+
+A note of what is about to be published, written before, would add nothing: whether it was published
+only the snapshot knows, and its own row says the same. (A transactional outbox: the row is the
+outbox, and the event table is filled from it.)
 """
 
 from __future__ import annotations
@@ -11,9 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.base import locations
+from cloudarb_lib.base.errors import DataError, StoreError
+from cloudarb_lib.store.entry import open_snapshot
 from cloudarb_lib.tables.run_tables import load_table
-from pipelines.events.ledger import Event, Ledger, event
+from pipelines.events.ledger import Event, Ledger, event, ledger_file
 from pipelines.run.files import read_json
 
 if TYPE_CHECKING:
@@ -36,6 +42,27 @@ def gather_prices(ledger: Ledger, snapshot: Snapshot) -> int:
     ]
     with ledger.at_once():
         return ledger.add(_of_file(row) for row in changed.sort_values("ingested_at").itertuples())
+
+
+def tell_prices(store: Path) -> None:
+    """Add events of what was just published, where the event table of the project is in use.
+
+    Where this does not come about, the next look at the events makes up for it. Only prices of the
+    project's own store are told of by themselves.
+
+    Parameters
+    ----------
+    store : Path
+        Where something was taken in.
+    """
+    file = ledger_file(locations.reports())
+    if store.absolute() != locations.store().absolute() or not file.exists():
+        return
+    try:
+        with open_snapshot(store) as snapshot, Ledger(file) as ledger:
+            gather_prices(ledger, snapshot)
+    except StoreError as fault:  # the prices are in: that is not taken back
+        print(f"events of these prices follow when they are next looked at: {fault.what}")
 
 
 def gather_runs(ledger: Ledger, reports: Path) -> int:
