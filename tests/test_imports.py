@@ -387,10 +387,8 @@ def loaded(statement):
     """Return which heavy packages a fresh interpreter holds after ``statement``."""
     packages = (*HEAVY, "pandas", "scipy")
     code = f"{statement}\nimport sys\nprint([m for m in {packages} if m in sys.modules])"
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    return ast.literal_eval(shown.stdout)
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
+    return ast.literal_eval(shown)
 
 
 def test_importing_the_library_loads_nothing_heavy():
