@@ -19,6 +19,7 @@ from cloudarb_lib.base.units import HOURS_PER_WEEK
 from cloudarb_lib.market import Market
 from cloudarb_lib.market.offers import fresh
 from cloudarb_lib.market.panel import to_panel
+from cloudarb_lib.market.places import with_places
 from cloudarb_lib.tables.assumptions import Assumptions
 
 LEARN_STEPS = 104
@@ -32,6 +33,8 @@ means of a hundred differ by more than offers do, and the plan would move every 
 
 Plans = dict[str, pd.DataFrame]
 """Table ``plan`` by policy."""
+Hourly = dict[str, pd.Series]
+"""What an hour of each offer cost in a step, USD, by workload."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def look_back(
     A policy that no offer can serve, or that is no choice (a marketplace sells no commitments, and
     only on demand), is left out. Hours in which an offer of the plan was withdrawn, or in which
     spot machines are expected to be taken away (preset ``typical``), are bought on demand, at the
-    cheapest price for the same GPU model.
+    cheapest price for the same GPU model in the places where the workload may run; where there is
+    none, in any.
 
     Parameters
     ----------
@@ -111,7 +115,7 @@ def look_back(
         seed=seed,
     )
     came = _with_held(_as_agreed(came, demand), demand, end)
-    hourly = _hourly_cost(came, _lost_share(assumptions))
+    hourly = _hourly_costs(came, demand, assumptions)
     plans: Plans = {}
     rows: list[dict[str, Any]] = []
     advised: list[pd.DataFrame] = []
@@ -124,7 +128,7 @@ def look_back(
             what = f"no offer could serve the demand on {market.as_of:%Y-%m-%d}."
             raise ParameterError(what, "Look back on fewer steps.")
         plans.setdefault("stay put", plans["advice"])
-        cost = pd.Series(hourly.loc[market.as_of + step.length])
+        cost = _in_step(hourly, market.as_of + step.length)
         for policy, plan in plans.items():
             paid = _paid(plan, before.get(policy, plan), cost, came.offers, step)
             rows.append({"policy": policy, "period_utc": market.as_of} | paid)
@@ -225,52 +229,100 @@ def _lost_share(assumptions: Assumptions) -> float:
     return per_h * away_h / (1 + per_h * away_h)
 
 
-def _hourly_cost(came: Panel, lost_share: float) -> pd.DataFrame:
+def _hourly_costs(
+    came: Panel, demand: allocate.Demand, assumptions: Assumptions
+) -> dict[str, pd.DataFrame]:
+    """Return what an hour of each offer cost each workload, as ``_hourly_cost``."""
+    lost_share = _lost_share(assumptions)
+    on_demand = came.offers["purchase_option"].eq("on_demand").to_numpy()
+    offers = came.offers.rename_axis("offer_id").reset_index()
+    offers = offers.assign(price_usd_per_hour=came.frame().mean().to_numpy())
+    offers = with_places(offers, pd.DataFrame(columns=["provider", "region", "grid_gco2e_per_kwh"]))
+    costs = {allocate.IDLE: _hourly_cost(came, lost_share, on_demand)}
+    for workload in demand.workloads:
+        # whatever its own purchase options and price cap, what is lost has to be bought
+        anyhow = replace(workload, options=("on_demand",), max_usd_per_gpu_hour=None)
+        allowed = on_demand & allocate.accepts(anyhow, offers, assumptions)
+        costs[workload.name] = _hourly_cost(came, lost_share, allowed)
+    return costs
+
+
+def _hourly_cost(came: Panel, lost_share: float, allowed: np.ndarray) -> pd.DataFrame:
     """Return what an hour of each offer cost, USD, times x offers.
 
     The price that came while it was on sale, else the cheapest on demand with as many of its
     GPUs, which also stands in for the hours that spot loses; NaN where nothing replaces what was
     withdrawn.
+
+    Parameters
+    ----------
+    came
+        Prices.
+    lost_share
+        Of the hours of spot.
+    allowed
+        On-demand offers that may stand in; where none of a GPU model may, all do.
     """
     gpus = came.offers["gpu_count"].astype(float)
-    model = came.offers["gpu_model"]
     price = came.frame()
     on_sale = came.frame("available").fillna(0.0).where(price.notna(), 0.0)
     on_demand = came.offers["purchase_option"].eq("on_demand").to_numpy()
-    per_gpu = price.loc[:, on_demand].div(gpus[on_demand])
-    cheapest = per_gpu.T.groupby(model[on_demand]).min().T
-    instead = cheapest.reindex(columns=model).set_axis(price.columns, axis=1) * gpus
+    instead = _cheapest_instead(came, allowed).fillna(_cheapest_instead(came, on_demand))
     is_spot = came.offers["purchase_option"].eq("spot").to_numpy()
     kept = on_sale * (1 - lost_share * (is_spot & instead.notna()))
-    return kept * price.fillna(0.0) + ((1 - kept) * instead).where(kept < 1, 0.0)
+    return kept * price.fillna(0.0) + ((1 - kept) * instead * gpus).where(kept < 1, 0.0)
 
 
-def _owed_usd(plan: pd.DataFrame, hourly: pd.Series, looked_back: pd.Timedelta) -> float:
+def _in_step(hourly: dict[str, pd.DataFrame], ends_at: pd.Timestamp) -> Hourly:
+    """Return what an hour cost in the step that ends then."""
+    return {workload: pd.Series(usd.loc[ends_at]) for workload, usd in hourly.items()}
+
+
+def _cheapest_instead(came: Panel, allowed: np.ndarray) -> pd.DataFrame:
+    """Return the least price of a GPU of each offer's model among some, times x offers."""
+    model = came.offers["gpu_model"]
+    gpus = came.offers["gpu_count"].astype(float)
+    price = came.frame()
+    per_gpu = price.loc[:, allowed].div(gpus[allowed])
+    cheapest = per_gpu.T.groupby(model[allowed]).min().T
+    return cheapest.reindex(columns=model).set_axis(price.columns, axis=1)
+
+
+def _rates(table: pd.DataFrame, hourly: Hourly) -> pd.Series:
+    """Return what an hour cost of each row of workload and offer."""
+    rates = pd.Series(np.nan, table.index)
+    for workload, rows in table.groupby("workload"):
+        rates[rows.index] = rows["offer_id"].map(hourly[str(workload)])
+    return rates
+
+
+def _owed_usd(plan: pd.DataFrame, hourly: Hourly, looked_back: pd.Timedelta) -> float:
     """Return what commitments of a plan still cost from the end of the look-back on."""
     term = plan["offer_id"].astype(str).str.rsplit("/", n=1).str[-1]
     weeks = term.map(TERM_WEEKS).fillna(0.0) - looked_back / pd.Timedelta(days=7)
     hours = weeks.clip(lower=0.0) * HOURS_PER_WEEK
-    owed = hours * plan["instances"] * plan["offer_id"].map(hourly)
+    owed = hours * plan["instances"] * _rates(plan, hourly)
     return float(owed[hours > 0].sum())
 
 
 def _paid(
-    plan: pd.DataFrame, before: pd.DataFrame, hourly: pd.Series, offers: pd.DataFrame, step: _Step
+    plan: pd.DataFrame, before: pd.DataFrame, hourly: Hourly, offers: pd.DataFrame, step: _Step
 ) -> dict[str, Any]:
     """Return ``cost_usd`` and ``moves`` of a plan over a step, at what an hour cost in it."""
-    rate = plan["offer_id"].map(hourly)
+    rate = _rates(plan, hourly)
     if rate.isna().any():
         gone = plan["offer_id"][rate.isna()].iloc[0]
-        day = f"{hourly.name:%Y-%m-%d}"
+        day = f"{hourly[allocate.IDLE].name:%Y-%m-%d}"
         raise DataError(f"{gone} was withdrawn before {day} and nothing on demand replaces it.")
     rent = plan["instances"] * plan["hours"] * rate
     changed = allocate.changes(before, plan)
-    taken = (changed["now"] - changed["before"]).clip(lower=0).groupby(changed["offer_id"]).sum()
-    taken = taken[(taken > 0) & ~taken.index.str.endswith(allocate.HELD)]
+    taken = changed.assign(machines=changed["now"] - changed["before"])
+    is_held = taken["offer_id"].astype(str).str.endswith(allocate.HELD)
+    taken = taken[(taken["machines"] > 0) & ~is_held]
     sites = offers.loc[plan["offer_id"].unique(), ["provider", "region"]].drop_duplicates()
     weekly_fee = step.assumptions.get("site_fee_usd_per_week")
     fees = weekly_fee * step.hours / HOURS_PER_WEEK * len(sites)
     overlap_h = step.assumptions.get("move_overlap_h")
-    moving = overlap_h * (taken * hourly.reindex(taken.index)).sum()
-    moved = (taken * offers.loc[taken.index, "gpu_count"]).sum()
+    moving = overlap_h * (taken["machines"] * _rates(taken, hourly)).sum()
+    moved = (taken["machines"] * taken["offer_id"].map(offers["gpu_count"])).sum()
     return {"cost_usd": float(rent.sum() + fees + moving), "moves": float(moved)}

@@ -98,7 +98,8 @@ def move_or_stay(
     problem = allocate.build_problem(
         demand, market.offers, limits=limits, assumptions=assumptions, hours=hours
     )
-    best = allocate.require_plan(allocate.solve(problem))
+    best = allocate.require_plan(allocate.solve_by_priority(problem))
+    problem = best.problem  # of what is served
     now = placements_table(demand.current, hours)
     kept = allocate.check(problem, allocate.counts_of(problem, now))
     moving_usd = _moving_usd(problem, best)
@@ -138,16 +139,27 @@ def in_words(advice: MoveAdvice, *, weeks: float) -> str:
     )
 
 
-def with_current(demand: allocate.Demand, plan: pd.DataFrame) -> allocate.Demand:
+def with_current(
+    demand: allocate.Demand, plan: pd.DataFrame, scenario: str | None = None
+) -> allocate.Demand:
     """Return the demand with the first period of a plan as what runs now.
 
     Parameters
     ----------
     plan
         Table ``plan``; rows of workloads that the demand lacks are left out.
+    scenario
+        Of a plan with scenarios, which of them has come; None for ``scenario_running``.
+
+    Raises
+    ------
+    ParameterError
+        Where the plan has no such scenario.
     """
+    came = scenario_running(demand, plan) if scenario is None else scenario
+    running = allocate.rows_in_scenario(plan[plan["period"] == 0], came)
     names = {workload.name for workload in demand.workloads}
-    first = plan[(plan["period"] == 0) & plan["workload"].isin(names)]
+    first = running[running["workload"].isin(names)]
     current = tuple(
         allocate.Placement(workload, offer, instances)
         for workload, offer, instances in first[["workload", "offer_id", "instances"]].itertuples(
@@ -155,6 +167,19 @@ def with_current(demand: allocate.Demand, plan: pd.DataFrame) -> allocate.Demand
         )
     )
     return replace(demand, current=current)
+
+
+def scenario_running(demand: allocate.Demand, plan: pd.DataFrame) -> str:
+    """Return which scenario of a plan what runs now is taken from.
+
+    The likeliest by the demand of those that the plan has; of others the first by name; empty where
+    the plan has none.
+    """
+    planned = allocate.scenarios_in(plan)
+    likely = [s for s in demand.scenarios if s.name in planned]
+    if likely:
+        return max(likely, key=lambda s: s.probability).name
+    return planned[0] if planned else ""
 
 
 def placements_table(current: tuple[allocate.Placement, ...], hours: float) -> pd.DataFrame:

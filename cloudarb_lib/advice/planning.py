@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -19,10 +19,28 @@ def accepted_models(workloads: Iterable[allocate.Workload]) -> set[str]:
     return {model for workload in workloads for model in workload.throughput}
 
 
+class PlanOfRun(NamedTuple):
+    """The plan that a page stands on."""
+
+    table: pd.DataFrame
+    """Table ``plan``."""
+    binding: pd.DataFrame
+    """Table ``plan_binding``."""
+    demand: allocate.Demand
+    """What the plan serves: the demand without the work that gave way to other work."""
+    left_undone: list[str]
+    """That work, in words."""
+
+    @property
+    def left_undone_in_words(self) -> str:
+        """A sentence for people; empty where all is served."""
+        return f"**Not served**: {'; '.join(self.left_undone)}." if self.left_undone else ""
+
+
 def plan_of_run(
     demand: allocate.Demand, offers: pd.DataFrame, paths: Paths, run_dir: str = "", **terms: Any
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return tables ``plan`` and ``plan_binding`` of the run, solved here where it has none.
+) -> PlanOfRun:
+    """Return the plan of the run, solved here where it has none.
 
     Parameters
     ----------
@@ -44,10 +62,17 @@ def plan_of_run(
     """
     plan = load_table("plan", run_dir)
     binding = load_table("plan_binding", run_dir)
-    if plan is not None and binding is not None:
-        return plan, binding
-    solved = allocate.solve(allocate.build_problem(demand, offers, paths=paths, **terms))
-    return solved.table, allocate.binding(solved)
+    has_priorities = any(team.priority for team in demand.teams)
+    if plan is not None and binding is not None and not has_priorities:
+        return PlanOfRun(plan, binding, demand, [])
+    problem = allocate.build_problem(demand, offers, paths=paths, **terms)
+    if plan is None or binding is None:
+        solved = allocate.require_plan(allocate.solve_by_priority(problem))
+        plan = solved.table
+        binding = allocate.binding(solved)
+    served = allocate.as_planned(problem, plan)
+    left_undone = allocate.cut_by_priority(served)
+    return PlanOfRun(plan, binding, allocate.what_is_served(demand, served), left_undone)
 
 
 def risk_inputs(

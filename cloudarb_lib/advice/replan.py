@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate import Plan, Problem, Row, SolveOptions, counts_of, solve
+from cloudarb_lib.allocate import Plan, Problem, Row, SolveOptions, counts_of, solve_by_priority
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ def plan_anew(
 ) -> Plan:
     """Return the best plan for some workloads, where all others go on as planned.
 
+    Where not all can be served, work gives way by the priority of its team.
+
     Parameters
     ----------
     problem : Problem
@@ -96,7 +98,7 @@ def plan_anew(
         rest = mine[counts[mine] == 0]
         if len(rest):
             rows.append(_as_it_is(f"{name} elsewhere", rest, 0.0))
-    return solve(replace(problem, rows=tuple(rows)), options, start=plan)
+    return solve_by_priority(replace(problem, rows=tuple(rows)), options, start=plan)
 
 
 def _as_it_is(name: str, at: np.ndarray, count: float) -> Row:

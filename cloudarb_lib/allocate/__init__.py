@@ -19,9 +19,23 @@ from cloudarb_lib.allocate.demand import (
 )
 from cloudarb_lib.allocate.explain import binding, runners_up, summary
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
-from cloudarb_lib.allocate.needs import as_it_is_now, scaled, what_has_to_run
-from cloudarb_lib.allocate.plan import Plan, changes, counts_of, first_rows, is_idle
-from cloudarb_lib.allocate.priority import by_priority, left_undone
+from cloudarb_lib.allocate.needs import as_it_is_now, scaled, what_has_to_run, what_is_served
+from cloudarb_lib.allocate.plan import (
+    Plan,
+    changes,
+    counts_of,
+    first_rows,
+    is_idle,
+    rows_in_scenario,
+    scenarios_in,
+)
+from cloudarb_lib.allocate.priority import (
+    as_planned,
+    by_priority,
+    cut_by_priority,
+    left_undone,
+    solve_by_priority,
+)
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.build import build_problem
 from cloudarb_lib.allocate.problem.eligible import accepts

@@ -16,11 +16,10 @@ from pydantic import TypeAdapter
 from cloudarb_lib.allocate.demand import Demand, load_demand
 from cloudarb_lib.allocate.examples import EXAMPLES, WEEKS, Example, example_offers
 from cloudarb_lib.allocate.plan import Plan
-from cloudarb_lib.allocate.priority import by_priority
+from cloudarb_lib.allocate.priority import left_undone, solve_by_priority
 from cloudarb_lib.allocate.problem.build import build_problem
 from cloudarb_lib.allocate.problem.horizon import hours_of_periods
 from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.allocate.solver.search import solve
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 from cloudarb_lib.tables.assumptions import load_assumptions
 
@@ -73,12 +72,8 @@ def problem_of(example: Example) -> Problem:
 
 def plan_of(example: Example) -> Worked:
     """Return the plan of an example, and in words what it leaves undone."""
-    problem = problem_of(example)
-    plan = solve(problem)
-    if plan.status != "infeasible":
-        return plan, []
-    served, left_undone = by_priority(problem)
-    return solve(served), left_undone
+    plan = solve_by_priority(problem_of(example))
+    return plan, left_undone(plan)
 
 
 def _schema_lines() -> Iterator[str]:
@@ -124,11 +119,11 @@ def _market_lines() -> Iterator[str]:
 
 def _worked(plans: Sequence[Worked]) -> Iterator[str]:
     """Yield each example with its plan."""
-    for example, (plan, left_undone) in zip(EXAMPLES, plans, strict=True):
+    for example, (plan, undone) in zip(EXAMPLES, plans, strict=True):
         yield from ("", f"### {example.title}", "```yaml", example.text.rstrip(), "```", "")
         yield from _plan_lines(plan)
-        if left_undone:
-            yield from ("", *(f"{_sentence(words)}" for words in left_undone))
+        if undone:
+            yield from ("", *(f"{_sentence(words)}" for words in undone))
 
 
 def _plan_lines(plan: Plan) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.check import check
-from cloudarb_lib.allocate.plan import Plan, counts_of, is_idle
+from cloudarb_lib.allocate.plan import Plan, counts_of, is_idle, rows_in_scenario, scenarios_in
 from cloudarb_lib.allocate.problem.model import Consumption, Problem
 
 
@@ -37,7 +37,7 @@ class Difference:
     must: tuple[str, ...]
 
 
-def difference(plan: Plan, before: pd.DataFrame) -> Difference:
+def difference(plan: Plan, before: pd.DataFrame, running: str = "") -> Difference:
     """Return what a plan changes against the last one.
 
     Parameters
@@ -46,10 +46,17 @@ def difference(plan: Plan, before: pd.DataFrame) -> Difference:
         A plan that is there.
     before
         Table ``plan`` of the last one; its first period is what runs now.
+    running
+        Of a last plan with other scenarios than the plan, the one that has come.
+
+    Raises
+    ------
+    ParameterError
+        Where the last plan lacks that scenario.
     """
     problem = plan.problem
     assert plan.counts is not None
-    first = before[(before["period"] == 0) & ~is_idle(before)]
+    first = _in_futures(before[before["period"] == 0], problem, running)
     periods = int(problem.slots["period"].max()) + 1
     goes_on = pd.concat([first.assign(period=period) for period in range(periods)])
     kept_counts = counts_of(problem, goes_on)
@@ -82,6 +89,20 @@ def difference(plan: Plan, before: pd.DataFrame) -> Difference:
 
 
 _KEYS = ["workload", "offer_id"]
+
+
+def _in_futures(before: pd.DataFrame, problem: Problem, running: str) -> pd.DataFrame:
+    """Return work of the last plan under the labels that it has in a problem.
+
+    Of the same scenarios each goes on as itself; of others what runs now goes on in all.
+    """
+    futures = sorted(set(problem.demands["scenario"].astype(str)) - {""})
+    if scenarios_in(before) == futures:
+        return before[~is_idle(before)]
+    now = rows_in_scenario(before, running)
+    if not futures:
+        return now
+    return pd.concat([now.assign(workload=now["workload"] + f" in {name}") for name in futures])
 
 
 def _usd(problem: Problem, counts: np.ndarray) -> pd.Series:

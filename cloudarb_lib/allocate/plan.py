@@ -11,7 +11,7 @@ from cloudarb_lib.allocate.check import Verdict, check
 from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.problem.row import NOT_PAID, Row
-from cloudarb_lib.base.errors import InfeasibleError, SolveError
+from cloudarb_lib.base.errors import InfeasibleError, ParameterError, SolveError, did_you_mean
 
 _COLUMNS = [
     "offer_id",
@@ -209,6 +209,41 @@ def is_idle(table: pd.DataFrame) -> pd.Series:
     scenario = table["scenario"].fillna("").astype(str)
     label = IDLE + (" in " + scenario).where(scenario != "", "")
     return table["workload"].astype(str) == label
+
+
+def scenarios_in(table: pd.DataFrame) -> list[str]:
+    """Return the names of the scenarios of a plan, in order; none where it has one future."""
+    if "scenario" not in table:
+        return []
+    return sorted(set(table["scenario"].dropna().astype(str)) - {""})
+
+
+def rows_in_scenario(table: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """Return what works in one scenario of a plan, under the names that workloads have without it.
+
+    Parameters
+    ----------
+    table
+        Table ``plan``.
+    scenario
+        Its name; empty for a plan without scenarios.
+
+    Raises
+    ------
+    ParameterError
+        Where the plan has no such scenario.
+    """
+    planned = scenarios_in(table)
+    if scenario not in (planned or [""]):
+        there_are = f"It has {', '.join(planned)}." if planned else "It has no scenarios."
+        close = did_you_mean(scenario, planned)
+        raise ParameterError(f"the plan has no scenario {scenario!r}{close}.", there_are)
+    working = table[~is_idle(table)]
+    if not scenario:
+        return working
+    mine = working[working["scenario"].astype(str) == scenario]
+    names = mine["workload"].astype(str).str.removesuffix(f" in {scenario}")
+    return mine.assign(workload=names)
 
 
 def first_rows(table: pd.DataFrame) -> pd.DataFrame:

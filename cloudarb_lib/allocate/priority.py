@@ -5,20 +5,55 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
-from cloudarb_lib.allocate.plan import Plan
+from cloudarb_lib.allocate.plan import Plan, counts_of
 from cloudarb_lib.allocate.problem.assign import MUST
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.model import Consumption, Problem
 from cloudarb_lib.allocate.relax import LEAST, elastic
+from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
 
+WANTED = "wanted"
+"""Column of demands whose need gave way to other work: what was needed before."""
 _UNDONE = 1e-6
 """Relative: so little of a need left undone is none."""
 
 
-def by_priority(problem: Problem) -> tuple[Problem, list[str]]:
-    """Return the problem that can be served, and what it leaves undone, in words.
+def solve_by_priority(
+    problem: Problem, options: SolveOptions | None = None, *, start: pd.DataFrame | None = None
+) -> Plan:
+    """Return the best plan; where none serves all, the best of what priorities leave to serve.
+
+    Parameters
+    ----------
+    problem
+        The problem; without priorities the plan is that of ``solve``.
+    options
+        How to solve.
+    start
+        Yesterday's plan, as for ``solve``.
+
+    Returns
+    -------
+    Plan
+        Its problem needs what is served: ``left_undone`` tells the rest.
+
+    Raises
+    ------
+    SolveError
+        As ``solve``.
+    """
+    plan = solve(problem, options, start=start)
+    if plan.status != "infeasible":
+        return plan
+    served = by_priority(problem)
+    return plan if served is problem else solve(served, options, start=start)
+
+
+def by_priority(problem: Problem) -> Problem:
+    """Return the problem that can be served.
 
     Team after team, the first in priority first, as much of its work is served as the limits
     allow beside what teams before it have (preemptive, or lexicographic, goal programming). Each is
@@ -31,14 +66,11 @@ def by_priority(problem: Problem) -> tuple[Problem, list[str]]:
 
     Returns
     -------
-    problem : Problem
-        With needs that a plan can serve; ``problem`` itself where no demand has a priority, or
-        what has none cannot be served.
-    left_undone : list of str
-        A sentence for each demand that is cut.
+    Problem
+        With needs that a plan can serve, and those before as column ``wanted``; ``problem`` itself
+        where no demand has a priority, or what has none cannot be served.
     """
-    priority = problem.demands.get("priority", np.full(len(problem.demands), MUST))
-    priority = np.asarray(priority, float)
+    priority = _priority(problem)
     levels = np.unique(priority[priority > MUST])
     wanted = problem.need
     need = np.where(priority > MUST, 0.0, wanted)
@@ -47,43 +79,83 @@ def by_priority(problem: Problem) -> tuple[Problem, list[str]]:
         asked = _needing(problem, np.where(is_theirs, wanted, need))
         plan = solve(_giving_way(asked, is_theirs), LEAST)
         if plan.counts is None:
-            return problem, []
+            return problem
         served = np.minimum(Consumption(asked, plan.counts).served, wanted)
         need = np.where(is_theirs, served, need)
-    if not len(levels):
-        return problem, []
-    names = Served().names(problem)
-    cut = np.flatnonzero(wanted - need > _UNDONE * np.maximum(wanted, 1.0))
-    said = [
-        f"{names[i]}: {wanted[i] - need[i]:,.6g} of {wanted[i]:,.6g} left undone "
-        f"(priority {priority[i]:g})"
-        for i in cut
-    ]
-    return _needing(problem, need), said
+    return _needing(problem, need) if len(levels) else problem
+
+
+def as_planned(problem: Problem, plan: pd.DataFrame) -> Problem:
+    """Return the problem that needs no more of work with a priority than a plan serves.
+
+    Parameters
+    ----------
+    problem
+        Of the whole demand.
+    plan
+        Table ``plan``, made by priority. What it serves at an offer that the problem has not is
+        not known, so that the need of such work stays.
+
+    Returns
+    -------
+    Problem
+        As of ``by_priority``; ``problem`` itself where the plan leaves nothing undone.
+    """
+    served = Consumption(problem, counts_of(problem, plan)).served
+    gives_way = (_priority(problem) > MUST) & np.isinf(problem.unmet_usd)
+    is_gone = ~plan["offer_id"].isin(problem.assignment_details["offer_id"])
+    gives_way &= ~problem.demands["workload"].isin(plan.loc[is_gone, "workload"]).to_numpy()
+    is_short = gives_way & (problem.need - served > _UNDONE * np.maximum(problem.need, 1.0))
+    return (
+        _needing(problem, np.where(is_short, served, problem.need)) if is_short.any() else problem
+    )
 
 
 def left_undone(plan: Plan) -> list[str]:
-    """Return, in words, the work that a plan leaves undone because it is worth less than it costs.
+    """Return, in words, the work that a plan leaves undone.
+
+    For the sake of work that goes first, or because it is worth less than it costs.
 
     Parameters
     ----------
     plan
         A plan that is there.
     """
-    assert plan.counts is not None
     problem = plan.problem
     names = Served().names(problem)
-    undone = problem.need - Consumption(problem, plan.counts).served
+    undone = problem.need - Consumption(problem, plan.units).served
     is_told = np.isfinite(problem.unmet_usd) & (undone > _UNDONE * np.maximum(problem.need, 1.0))
-    return [
+    return cut_by_priority(problem) + [
         f"{names[i]}: {undone[i]:,.6g} of {problem.need[i]:,.6g} left undone (worth "
         f"{undone[i] * problem.unmet_usd[i]:,.0f} USD)"
         for i in np.flatnonzero(is_told)
     ]
 
 
+def cut_by_priority(problem: Problem) -> list[str]:
+    """Return, in words, what a problem does not need that was wanted of it."""
+    names = Served().names(problem)
+    wanted = _wanted(problem)
+    priority = _priority(problem)
+    cut = wanted - problem.need
+    return [
+        f"{names[i]}: {cut[i]:,.6g} of {wanted[i]:,.6g} left undone (priority {priority[i]:g})"
+        for i in np.flatnonzero(cut > _UNDONE * np.maximum(wanted, 1.0))
+    ]
+
+
+def _wanted(problem: Problem) -> np.ndarray:
+    return np.asarray(problem.demands.get(WANTED, problem.need), float)
+
+
+def _priority(problem: Problem) -> np.ndarray:
+    default = np.full(len(problem.demands), MUST)
+    return np.asarray(problem.demands.get("priority", default), float)
+
+
 def _needing(problem: Problem, need: np.ndarray) -> Problem:
-    return replace(problem, demands=problem.demands.assign(need=need))
+    demands = problem.demands.assign(**{WANTED: _wanted(problem), "need": need})
+    return replace(problem, demands=demands)
 
 
 def _giving_way(problem: Problem, is_theirs: np.ndarray) -> Problem:

@@ -64,6 +64,7 @@ class WorkerStopped(WorkerError):
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return ' (did you mean ...?)' for the closest known name, or ''."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    """Return ' (did you mean ...?)' for the closest known name, whatever its case, or ''."""
+    folded = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""

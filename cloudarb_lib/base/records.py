@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -178,6 +179,8 @@ def _first_mistake(error: ValidationError, kind: type) -> tuple[Place, Parameter
         return place, ParameterError(what, f"Use {', '.join(known)}.")
     pydantics_words = mistake["msg"].replace("Input", "It") + "."
     way_out = _WAYS_OUT.get(mistake["type"].removesuffix("_argument"), pydantics_words)
+    if percent := re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", str(mistake["input"])):
+        way_out = f"Write {float(percent[1]) / 100:g}."
     return place, ParameterError(f"{key} is {_given(mistake, context)}.", way_out)
 
 
@@ -196,6 +199,8 @@ def _given(mistake: ErrorDetails, context: Mapping[str, Any]) -> str:
     if mistake["type"].startswith("missing"):
         return "missing"
     given = mistake["input"]
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)  # as it stands in a file
     close = ""
     if mistake["type"] == "literal_error":
         allowed = context["expected"].split("'")[1::2]

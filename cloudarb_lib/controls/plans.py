@@ -125,7 +125,8 @@ class AllocationControl:
         self._say(
             f"{_STATUS.get(answer.status, answer.status)} Expected cost "
             f"{form.usd(answer.cost_usd)}, at most {answer.gap:.2%} above the least possible, "
-            f"after {answer.seconds:.1f} s. {self._risk_in_words(answer)}"
+            f"after {answer.seconds:.1f} s. {self._risk_in_words(answer)} "
+            f"{_undone_in_words(answer)}".rstrip()
         )
         if is_other:
             self.picture.draw(who_runs_where(answer.table))
@@ -147,6 +148,10 @@ class AllocationControl:
 
 def _slider(name: str, options: list[form.Option], chosen: float | None) -> widgets.SelectionSlider:
     return form.slider(name, options, form.NO_LIMIT if chosen is None else float(chosen))
+
+
+def _undone_in_words(answer: Answer) -> str:
+    return f"Not served: {'; '.join(answer.left_undone)}." if answer.left_undone else ""
 
 
 def _plan_in_words(plan: pd.DataFrame) -> str:

@@ -75,6 +75,8 @@ class Answer:
         Mean cost of the worst paths, and effective providers or regions.
     conflicts : tuple of str
         What is in the way of a plan.
+    left_undone : tuple of str
+        Work that the plan leaves undone.
     """
 
     status: str
@@ -85,6 +87,7 @@ class Answer:
     cvar_usd: float = float("nan")
     effective: float = float("nan")
     conflicts: tuple[str, ...] = ()
+    left_undone: tuple[str, ...] = ()
 
 
 class Replanner:
@@ -99,11 +102,17 @@ class Replanner:
     def plan(self, change: Change) -> Answer:
         """Return the plan under other figures; reports an ``Answer`` for each better one."""
         problem = self._problem(change)
-        plan = self.session.solve(problem, on_progress=lambda plan: report(_answer(plan)))
+        plan = self._solve(problem)
+        if plan.status == "infeasible":
+            served = allocate.by_priority(problem)
+            plan = plan if served is problem else self._solve(served)
         if plan.status == "infeasible":
             report(_answer(plan))  # what conflicts takes longer to find
             return replace(_answer(plan), conflicts=tuple(allocate.conflicts(problem)))
         return _answer(plan)
+
+    def _solve(self, problem: allocate.Problem) -> allocate.Plan:
+        return self.session.solve(problem, on_progress=lambda plan: report(_answer(plan)))
 
     def _problem(self, change: Change) -> allocate.Problem:
         case = self.case
@@ -134,4 +143,5 @@ def _answer(plan: allocate.Plan) -> Answer:
         plan.gap,
         verdict.cvar_usd,
         verdict.effective,
+        left_undone=tuple(allocate.left_undone(plan)),
     )

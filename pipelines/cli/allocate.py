@@ -12,7 +12,7 @@ from pipelines.cli import plan_shown
 from pipelines.cli.allocate_options import AllocateOptions
 from pipelines.cli.manual import with_options
 from pipelines.cli.markets import market_on
-from pipelines.cli.plan_folder import last_plan, write_csv, write_plan
+from pipelines.cli.plan_folder import last_plan, running, write_csv, write_plan
 from pipelines.exit_codes import DONE, INFEASIBLE
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def allocate(options: AllocateOptions) -> int:
     from cloudarb_lib.tables.assumptions import load_assumptions
 
     before = None if options.last_plan is None else last_plan(options.last_plan)
-    demand = _demand(options, before)
+    demand = _demand(options)
+    came = ""
+    if before is not None:
+        demand, came = running(demand, before, options.scenario)
     assumptions = load_assumptions()
     solving = library.SolveOptions(
         gap=options.gap, time_limit_s=options.time_limit, progress=print_progress
@@ -49,25 +52,24 @@ def allocate(options: AllocateOptions) -> int:
     with library.with_lines_of(options.workloads):
         plan_shown.print_what_must_move(demand, market)
         problem = _problem(options, market, demand, assumptions, hours=hours)
-    plan, left_undone = _solve(problem, options, solving)
+    plan = _solve(problem, options, solving)
     if plan.status == "infeasible":
         plan_shown.print_conflicts(problem)
         return INFEASIBLE
     write_plan(plan.table, options.out)  # before what explains it, which takes longer
     plan_shown.print_plan(plan, demand, market, options.out)
-    left_undone += library.left_undone(plan)
+    left_undone = library.left_undone(plan)
     plan_shown.write_text(plan, list(accumulate(hours)), left_undone, options.out)
     if before is not None:
-        table = plan_shown.print_difference(plan, before)
+        table = plan_shown.print_difference(plan, before, came)
         write_csv(table, options.out / "changes.csv")
     _explain(plan, market, demand, options, dataclasses.replace(solving, progress=None))
     _save({"assumptions": assumptions.used}, options)
     return DONE
 
 
-def _demand(options: AllocateOptions, before: pd.DataFrame | None) -> Demand:
-    """Return the demand under the limits given, and with the last plan as what runs now."""
-    from cloudarb_lib.advice.move import with_current
+def _demand(options: AllocateOptions) -> Demand:
+    """Return the demand under the limits given."""
     from cloudarb_lib.allocate import Limits, load_demand
 
     demand = load_demand(options.workloads)
@@ -76,8 +78,7 @@ def _demand(options: AllocateOptions, before: pd.DataFrame | None) -> Demand:
         name: value for name, value in vars(options).items() if name in names and value is not None
     }
     Limits(**given)  # refused by the name that the option has
-    demand = dataclasses.replace(demand, limits=dataclasses.replace(demand.limits, **given))
-    return demand if before is None else with_current(demand, before)
+    return dataclasses.replace(demand, limits=dataclasses.replace(demand.limits, **given))
 
 
 def _hours_of_periods(options: AllocateOptions, demand: Demand) -> list[float]:
@@ -134,25 +135,17 @@ def _problem(
     return build_problem(demand, market.offers, paths=paths, assumptions=assumptions, hours=hours)
 
 
-def _solve(
-    problem: Problem, options: AllocateOptions, solving: SolveOptions
-) -> tuple[Plan, list[str]]:
-    """Return the plan, and in words what it leaves undone where not all can be served."""
-    from cloudarb_lib import allocate as library
-
-    plan = _plan(problem, options, solving)
-    if plan.status != "infeasible":
-        return plan, []
-    served, left_undone = library.by_priority(problem)
-    return (_plan(served, options, solving), left_undone) if left_undone else (plan, [])
-
-
-def _plan(problem: Problem, options: AllocateOptions, solving: SolveOptions) -> Plan:
+def _solve(problem: Problem, options: AllocateOptions, solving: SolveOptions) -> Plan:
+    """Return the plan; of what priorities leave to serve, where not all can be."""
     from cloudarb_lib import allocate as library
 
     if options.var is None:
-        return library.solve(problem, solving)
-    return library.hold_var(problem, options.var, solving)
+        return library.solve_by_priority(problem, solving)
+    plan = library.hold_var(problem, options.var, solving)
+    if plan.status != "infeasible":
+        return plan
+    served = library.by_priority(problem)
+    return plan if served is problem else library.hold_var(served, options.var, solving)
 
 
 def _explain(

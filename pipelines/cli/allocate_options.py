@@ -58,6 +58,13 @@ class AllocateOptions:
         Path | None,
         typer.Option(metavar="FOLDER", help="what runs now: the plan in there; leaving it costs"),
     ] = None
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="of a last plan with scenarios, the one that came  [default: the likeliest]",
+        ),
+    ] = None
     n_paths: Annotated[
         int, typer.Option(metavar="N", help="price paths over which cost is averaged")
     ] = 500

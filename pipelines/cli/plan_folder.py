@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,8 @@ from cloudarb_lib.base.errors import ParameterError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cloudarb_lib.allocate import Demand
 
 FOLDERS = ("tables", "sky", "dstack")
 FILES = ("plan.csv", "plan.txt", "changes.csv", "launches.csv")
@@ -43,6 +47,31 @@ def refuse_unwritable(out: Path) -> None:
         For a file where a folder should be, or a folder where a file should be, and for a folder
         that this user may not write into.
     """
+    try:
+        _refuse_what_is_in_the_way(out)
+        _try_to_write(out)
+    except OSError as cause:
+        raise ParameterError(
+            f"--out: nothing can be written into {out} ({cause.strerror}).",
+            "Name a folder that you may write into.",
+        ) from cause
+
+
+def _try_to_write(out: Path) -> None:
+    """Write into a folder what goes again, and so do the folders made for it."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    finally:
+        for folder in made:  # the innermost first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _refuse_what_is_in_the_way(out: Path) -> None:
+    """Raise ParameterError for a file where a folder should be, and the other way round."""
     for folder in (out, *(out / name for name in FOLDERS)):
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not there.is_dir():
@@ -98,3 +127,31 @@ def last_plan(folder: Path) -> pd.DataFrame:
     if plan is None:
         raise ParameterError(f"{folder} holds no plan.", "Name the folder given to --out.")
     return plan
+
+
+def running(demand: Demand, plan: pd.DataFrame, scenario: str | None) -> tuple[Demand, str]:
+    """Return a demand with what runs now by its last plan, and the scenario that has come.
+
+    Says which, where the last plan has several.
+
+    Parameters
+    ----------
+    demand : Demand
+        What has to run.
+    plan : DataFrame
+        Table ``plan`` of the last one.
+    scenario : str or None
+        The one that came; None: the likeliest.
+
+    Raises
+    ------
+    ParameterError
+        Where the last plan has no such scenario.
+    """
+    from cloudarb_lib.advice.move import scenario_running, with_current
+
+    came = scenario_running(demand, plan) if scenario is None else scenario
+    demand = with_current(demand, plan, came)
+    if came:
+        print(f"what runs now: that of scenario {came!r} of the last plan (--scenario NAME)")
+    return demand, came

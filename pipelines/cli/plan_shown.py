@@ -109,12 +109,15 @@ def write_text(plan: Plan, ends_h: list[float], left_undone: list[str], out: Pat
         print(sentence)
 
 
-def print_difference(plan: Plan, before: pd.DataFrame) -> pd.DataFrame:
-    """Print what the plan changes against the last one; return it as a table."""
+def print_difference(plan: Plan, before: pd.DataFrame, came: str) -> pd.DataFrame:
+    """Print what the plan changes against the last one; return it as a table.
+
+    ``came`` is the scenario of the last plan that runs now.
+    """
     from cloudarb_lib.allocate.difference import difference
     from pipelines.exports.text import difference_in_words
 
-    found = difference(plan, before)
+    found = difference(plan, before, came)
     print(difference_in_words(found))
     if len(found.table):
         print(found.table.to_string(index=False, float_format="{:,.0f}".format, na_rep="gone"))

@@ -171,6 +171,25 @@ def test_a_withdrawn_offer_is_bought_on_demand():
     assert ratio == pytest.approx(80 / spot_usd(10))
 
 
+@pytest.mark.parametrize(
+    ("regions", "options", "fallback_usd"),
+    [(("*",), ("spot",), 40.0), (("us-a",), ("spot",), 80.0), (("us-c",), ("spot",), 40.0)],
+)
+def test_what_is_lost_is_bought_where_the_workload_may_run_if_it_is_sold_there(
+    regions, options, fallback_usd
+):
+    prices = {"us-a:spot": [(0, 10.0)], "us-c:spot": [(0, 10.0)]}
+    prices |= {"us-a:on_demand": [(0, 80.0)], "us-b:on_demand": [(0, 40.0)]}
+    workload = replace(WORKLOAD, regions=regions, options=options, max_usd_per_gpu_hour=2.0)
+    paid, _, _ = looked_back(prices, steps=1, demand=allocate.Demand([workload]))
+    stay = paid.set_index("policy").loc["stay put", "cost_usd"]
+    book = load_assumptions()
+    away = book.get("interruption_per_hour/spot/typical")
+    away *= book.get("outage_hours/spot/typical")
+    an_hour = (10.0 + away * fallback_usd) / (1 + away)
+    assert stay - book.get("site_fee_usd_per_week") == pytest.approx(2 * 168.0 * an_hour)
+
+
 def test_a_policy_nobody_sells_is_left_out():
     paid, _, _ = looked_back(
         {"us-a:spot": PRICES["us-a:spot"], "us-b:spot": PRICES["us-b:spot"]}, steps=3
@@ -187,15 +206,16 @@ def test_a_plan_of_the_run_is_taken_and_else_made(tmp_path):
     price = offers["price_usd_per_hour"].to_numpy()[:, None, None] * np.ones((1, 3, 1))
     paths = Paths(pd.Index(ids), pd.DatetimeIndex([END + WEEK]), price)
     terms = {"assumptions": load_assumptions(), "hours": 168.0}
-    plan, binding = advice.plan_of_run([WORKLOAD], offers, paths, str(tmp_path), **terms)
-    assert set(plan["offer_id"]) == {"gcp/us-b//a3-highgpu-8g/spot/"}
-    kept = plan.assign(workload="kept")
+    demand = allocate.Demand([WORKLOAD])
+    first = advice.plan_of_run(demand, offers, paths, str(tmp_path), **terms)
+    assert set(first.table["offer_id"]) == {"gcp/us-b//a3-highgpu-8g/spot/"}
+    kept = first.table.assign(workload="kept")
     save_table(kept, "plan", tmp_path)
-    made, _ = advice.plan_of_run([WORKLOAD], offers, paths, str(tmp_path), **terms)
-    assert set(made["workload"]) == {"train"}  # a plan without what binds is none
-    save_table(binding, "plan_binding", tmp_path)
-    taken, _ = advice.plan_of_run([WORKLOAD], offers, paths, str(tmp_path), **terms)
-    assert set(taken["workload"]) == {"kept"}
+    made = advice.plan_of_run(demand, offers, paths, str(tmp_path), **terms)
+    assert set(made.table["workload"]) == {"train"}  # a plan without what binds is none
+    save_table(first.binding, "plan_binding", tmp_path)
+    taken = advice.plan_of_run(demand, offers, paths, str(tmp_path), **terms)
+    assert set(taken.table["workload"]) == {"kept"}
 
 
 def test_a_short_record_is_refused():

@@ -110,3 +110,36 @@ def test_a_file_lists_what_runs_now(tmp_path):
         f"current:\n  - workload: a\n    offer: {HERE}\n    instances: 2\n"
     )
     assert allocate.load_demand(file).current == (allocate.Placement("a", HERE, 2.0),)
+
+
+PLAN_OF_TWO_FUTURES = pd.DataFrame(
+    {
+        "workload": ["train in base", "train in surge", "idle commitment in base"],
+        "scenario": ["base", "surge", "base"],
+        "period": [0, 0, 0],
+        "offer_id": [HERE, THERE, THERE],
+        "instances": [2.0, 4.0, 1.0],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("futures", "came", "running"),
+    [
+        ((), None, (HERE, 2.0)),
+        ((("surge", 0.6), ("base", 0.4)), None, (THERE, 4.0)),
+        ((("low", 0.6), ("base", 0.4)), None, (HERE, 2.0)),
+        ((("low", 0.6), ("high", 0.4)), "surge", (THERE, 4.0)),
+    ],
+)
+def test_of_a_plan_with_scenarios_the_likeliest_or_the_one_that_came_runs(futures, came, running):
+    scenarios = tuple(allocate.DemandScenario(*future) for future in futures)
+    demand = allocate.Demand([workload()], scenarios=scenarios)
+    demand = move.with_current(demand, PLAN_OF_TWO_FUTURES, came)
+    assert demand.current == (allocate.Placement("train", *running),)
+
+
+def test_a_scenario_that_the_last_plan_lacks_is_refused():
+    demand = allocate.Demand([workload()])
+    with pytest.raises(ParameterError, match=r"no scenario 'bas' \(did you mean 'base'\?\)"):
+        move.with_current(demand, PLAN_OF_TWO_FUTURES, "bas")

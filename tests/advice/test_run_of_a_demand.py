@@ -8,6 +8,7 @@ from cloudarb_lib import advice, allocate, risk
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.market import read_market
 from cloudarb_lib.tables.assumptions import load_assumptions
+from cloudarb_lib.tables.run_tables import save_table
 from cloudarb_lib.testing import Record
 
 PRICES = {
@@ -53,7 +54,7 @@ def run(tmp_path_factory):
     paths = Paths(pd.Index(offers["offer_id"].astype(object)), times, usd * spread)
     book = load_assumptions()
     terms = {"limits": allocate.Limits(budget_usd=1e6), "assumptions": book, "hours": HOURS}
-    plan, _ = advice.plan_of_run(work, offers, paths, str(folder), **terms)
+    plan = advice.plan_of_run(work, offers, paths, str(folder), **terms).table
     size = {"horizon_h": HOURS, "seed": 1, "demand": work}
     return work, market, paths, plan, advice.risk_inputs(market, paths, plan, book, **size)
 
@@ -103,6 +104,63 @@ def test_the_summary_says_what_is_held_first_and_in_which_scenario(run):
         allocate.as_it_is_now(work), market.offers, assumptions=book, hours=HOURS
     )
     running = advice.move.with_current(work, allocate.solve(now).table)  # as the look-back does
+    decided = advice.move.move_or_stay(running, market, book, weeks=4)
+    assert not decided.is_move
+    assert decided.keep_usd == pytest.approx(decided.move_usd)
+
+
+SHORT = """
+demand:
+  - {workload: first, needs: 24 H100, team: a, interruptible: yes, options: [spot]}
+  - {workload: last, needs: 64 H100, team: b, interruptible: yes, options: [spot]}
+  - {workload: none, needs: 8 H100, team: c, interruptible: yes, options: [spot]}
+teams:
+  - {team: a, priority: 1}
+  - {team: b, priority: 2}
+  - {team: c, priority: 3}
+"""
+
+
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory):
+    """A market with room for 64 GPUs of 96 wanted: demand, market, plan of a run and its terms."""
+    folder = tmp_path_factory.mktemp("short")
+    (folder / "demand.yaml").write_text(SHORT)
+    work = allocate.load_demand(folder / "demand.yaml")
+    market = read_market(Record(PRICES), END, providers=["gcp"], stale_after_days=14.0)
+    usd = market.offers["price_usd_per_hour"].to_numpy(float)[:, None, None]
+    times = pd.date_range(END, periods=5, freq="7D")[1:]
+    paths = Paths(pd.Index(market.offers["offer_id"].astype(object)), times, usd * np.ones((1, 4)))
+    terms = {"paths": paths, "run_dir": str(folder), "hours": HOURS}
+    terms["assumptions"] = load_assumptions()
+    return work, market, advice.plan_of_run(work, market.offers, **terms), terms
+
+
+def test_in_a_run_work_gives_way_by_priority(short_run):
+    work, market, made, terms = short_run
+    assert made.table.groupby("workload")["gpus"].sum().to_dict() == {"first": 24, "last": 40}
+    said = "**Not served**: demand of last: 24 of 64 left undone (priority 2); demand of none: 8 "
+    assert made.left_undone_in_words.startswith(said)
+    save_table(made.table, "plan", terms["run_dir"])
+    save_table(made.binding, "plan_binding", terms["run_dir"])
+    taken = advice.plan_of_run(work, market.offers, **terms)
+    assert taken.left_undone == made.left_undone
+    assert {w.name: w.amount for w in taken.demand.workloads} == {"first": 24, "last": 40}
+
+
+def test_what_follows_in_a_run_serves_what_its_plan_does(short_run):
+    work, market, made, terms = short_run
+    book = terms["assumptions"]
+    free = {name: terms[name] for name in ("paths", "assumptions", "hours")}
+    values = advice.provider_values(made.demand, market.offers, made.table, **free)
+    assert values["alone_usd"].notna().all()
+    inputs = advice.risk_inputs(
+        market, terms["paths"], made.table, book, demand=made.demand, horizon_h=HOURS, seed=1
+    )
+    dearer = risk.StressScenario.of("dearer", price=2.0)
+    anew = risk.replan(inputs, [dearer], made.table, made.demand)
+    assert anew["dearer"].groupby("workload")["gpus"].sum().to_dict() == {"first": 24, "last": 40}
+    running = advice.move.with_current(work, made.table)
     decided = advice.move.move_or_stay(running, market, book, weeks=4)
     assert not decided.is_move
     assert decided.keep_usd == pytest.approx(decided.move_usd)

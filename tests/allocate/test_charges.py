@@ -102,8 +102,13 @@ def test_work_stays_near_and_within_its_country():
     for area in ("DE", "EU"):
         only = placed(work(8, throughput={"H100": 1.0, "A100-80GB": 1.0}, residency=(area,)))
         assert only.table["offer_id"].tolist() == ["o4"]
-    with pytest.raises(ParameterError, match="residency FR: 0 left"):
-        placed(work(8, residency=("FR",)))
+    for area, said in (
+        ("FR", "residency FR: 0 left .there are US"),
+        ("us", "residency us: 0 left .did you mean 'US'"),
+        ("Germany", "countries have two letters, such as DE, or are EU"),
+    ):
+        with pytest.raises(ParameterError, match=said):
+            placed(work(8, residency=(area,)))
     for at, said in (
         ("aws/eu-west-1", "round trips of 1 ms to aws/eu-west-1: 0 left .*gcp/us-east4 is at 8"),
         ("aws/eu-west-11", "did you mean 'aws/eu-west-1'"),

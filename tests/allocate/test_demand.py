@@ -80,6 +80,14 @@ def test_every_key_reads(tmp_path):
             GOOD + "    latency:\n      - 9 ms to gcp/a\n      - 9 m to gcp/b\n",
             "line 6: latency: '9 m to gcp/b' does not read like '40 ms to",
         ),
+        (
+            GOOD
+            + "scenarios: [{scenario: a, probability: 0.5}, {scenario: a, probability: 0.5}]\n",
+            "line 4: scenario 'a' repeats",
+        ),
+        (GOOD.replace("3 x 8", "0 x 8"), "line 3: needs: '0 x 8 H100' is nothing to do"),
+        (GOOD + "    min_on_demand_share: 50 %\n", r"line 4: min_on_demand_share .*Write 0\.5\."),
+        (GOOD + "    worth: 0 USD per GPU-hour\n", r"line 4: worth is 0\."),
         (GOOD + "    latency: []\n", r"line 4: latency: \[\] does not read"),
         (GOOD + "    latency: [9 ms to a/b, 7 ms to a/b]\n", "line 4: latency: a/b stands twice"),
         (

@@ -6,6 +6,7 @@ import pytest
 
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate.difference import difference
+from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.testing import OFFERS, figures, plan_for, work
 
 WEEK_H = 168.0
@@ -73,3 +74,35 @@ def test_what_the_demand_lacks_now_is_given_up_and_no_reason_to_move():
     assert found.must == ()
     assert found.table["workload"].tolist() == ["other"]
     assert found.table["machines_now"].tolist() == [0]
+
+
+FUTURES = (allocate.DemandScenario("base", 0.7), allocate.DemandScenario("surge", 0.3, {"w": 2.0}))
+
+
+def of_futures(*futures) -> allocate.Plan:
+    demand = allocate.Demand([work(8)], scenarios=futures)
+    return allocate.solve(allocate.build_problem(demand, OFFERS, assumptions=figures()))
+
+
+def test_a_plan_of_the_same_scenarios_changes_nothing():
+    plan = of_futures(*FUTURES)
+    found = difference(plan, plan.table, "base")
+    assert found.table.empty
+    assert found.keep_usd == pytest.approx(plan.verdict.objective_usd)
+
+
+def test_what_came_of_other_scenarios_goes_on_in_all():
+    found = difference(of_futures(), of_futures(*FUTURES).table, "surge")
+    (row,) = found.table.to_dict("records")
+    assert (row["workload"], row["machines_before"], row["machines_now"]) == ("w", 2, 1)
+    now_known = difference(of_futures(*FUTURES), of_futures().table)
+    (row,) = now_known.table.to_dict("records")
+    assert (row["workload"], row["machines_before"], row["machines_now"]) == ("w in surge", 1, 2)
+    assert now_known.must == ("demand of w in surge: 8 below 16",)
+
+
+def test_a_scenario_that_the_last_plan_lacks_is_refused():
+    with pytest.raises(ParameterError, match=r"no scenario 'surg' .did you mean 'surge'"):
+        difference(of_futures(), of_futures(*FUTURES).table, "surg")
+    with pytest.raises(ParameterError, match=r"no scenario 'surge'.*It has no scenarios"):
+        difference(of_futures(*FUTURES), of_futures().table, "surge")

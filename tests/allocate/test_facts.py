@@ -174,17 +174,18 @@ def test_work_of_the_last_priority_is_left_undone_first():
     theirs = replace(mine, name="theirs", team="last")
     problem = problem_of(theirs, mine, teams=teams)
     assert allocate.solve(problem).status == "infeasible"
-    served, said = allocate.by_priority(problem)
-    assert said == ["demand of theirs: 16 of 24 left undone (priority 2)"]
-    plan = allocate.solve(served)
+    plan = allocate.solve_by_priority(problem)
+    assert allocate.left_undone(plan) == ["demand of theirs: 16 of 24 left undone (priority 2)"]
     assert plan.table.set_index("workload")["gpus"].to_dict() == {"w": 24, "theirs": 8}
     swapped = problem_of(replace(theirs, team="first"), replace(mine, team="last"), teams=teams)
-    assert allocate.by_priority(swapped)[1] == ["demand of w: 16 of 24 left undone (priority 2)"]
+    said = allocate.cut_by_priority(allocate.by_priority(swapped))
+    assert said == ["demand of w: 16 of 24 left undone (priority 2)"]
 
 
 def test_without_a_priority_nothing_is_left_undone():
     problem = problem_of(work(48, options=("spot",), regions=("us-a",)))
-    assert allocate.by_priority(problem) == (problem, [])
+    assert allocate.by_priority(problem) is problem
+    assert allocate.solve_by_priority(problem).status == "infeasible"
 
 
 def test_a_share_of_a_workload_stays_off_spot():

@@ -34,11 +34,26 @@ def test_rework_is_young_daly():
         ({"gpu_memory_gib": 100.0}, "GPU memory of 100 GiB: 0 left"),
         ({"gpus_per_instance": 16.0}, "16 GPUs a machine or more: 0 left"),
         ({"not_in": ("*",)}, "not in \\*: 0 left"),
+        ({"not_in": ("awss/*",)}, r"not_in 'awss/\*' names no place .did you mean 'aws'"),
+        ({"not_in": ("us-z",)}, "not_in 'us-z' names no place .did you mean 'us-"),
+        ({"regions": ("us-a", "us-west99")}, "in 'us-west99' names no place"),
+        ({"providers": ("gcp", "azur")}, "providers 'azur' names no place .did you mean 'azure'"),
     ],
 )
 def test_what_fits_nothing_says_why(changes, said):
     with pytest.raises(ParameterError, match=said):
         plan_for(work(**changes))
+
+
+def test_a_place_may_be_ruled_out_that_nobody_offers_today():
+    plan = plan_for(work(not_in=("azure/*", "eu-north-1", "*-west4")))
+    assert plan.has_plan
+
+
+def test_what_has_to_run_names_no_place_that_some_offers_lack():
+    demand = allocate.Demand([work(regions=("us-a", "own-hall"), not_in=("own/*", "us-b"))])
+    (left,) = allocate.what_has_to_run(demand, OFFERS).workloads
+    assert (left.regions, left.not_in) == (("us-a",), ("us-b",))
 
 
 def test_bad_prices_hours_and_demand_are_refused():

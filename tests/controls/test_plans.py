@@ -96,3 +96,14 @@ def test_the_planner_alone_gives_what_a_solve_gives(case):
     cold = plan_for(work(), limits=allocate.Limits(min_on_demand_share=1.0))
     assert answer.cost_usd == pytest.approx(cold.objective_usd, rel=2e-3)
     assert answer.gap <= 1e-3
+
+
+def test_where_not_all_fits_the_planner_serves_by_priority_and_says_what_it_leaves(case, control):
+    teams = (allocate.Team("a", priority=1), allocate.Team("b", priority=2))
+    both = [work(24, team="a"), replace(work(24, team="b"), name="last")]
+    both = [replace(each, options=("spot",), regions=("us-a",)) for each in both]
+    answer = Replanner(replace(case, work=allocate.Demand(both, teams=teams))).plan(Change())
+    assert answer.table.groupby("workload")["gpus"].sum().to_dict() == {"w": 24, "last": 8}
+    assert answer.left_undone == ("demand of last: 16 of 24 left undone (priority 2)",)
+    control.background.listener.result(answer)
+    assert control.status.value.count("Not served: demand of last: 16 of 24 left undone") == 1

@@ -72,6 +72,24 @@ def test_move_refuses_a_demand_that_does_not_run(capsys, tmp_path):
     assert "holds no plan" in capsys.readouterr().err
 
 
+def test_move_from_a_plan_with_scenarios_says_which_of_them_runs(capsys, tmp_path):
+    offer_id = "gcp/us-central1//a3-highgpu-8g/spot/"
+    last = {"period": 0, "instances": 1.0, "hours": 672.0, "expected_cost_usd": 1.0}
+    last |= {"fees_usd": 0.0, "offer_id": offer_id, "gpu_model": "H100"}
+    last |= {"observed_at": pd.Timestamp("2026-04-29", tz="UTC")}
+    futures = [{"workload": f"train in {name}", "scenario": name} for name in ("base", "surge")]
+    save_table(pd.DataFrame([future | last for future in futures]), "plan", tmp_path)
+    file = tmp_path / "demand.yaml"
+    file.write_text("demand:\n  - {workload: train, needs: 8 H100, interruptible: yes}\n")
+    asked = (*DAY, "--last-plan", str(tmp_path))
+    assert advise("move", str(file), *asked) == 0
+    told = capsys.readouterr().out
+    assert "what runs now: that of scenario 'base' of the last plan" in told
+    assert "what runs now cannot go on" not in told
+    assert advise("move", str(file), *asked, "--scenario", "surg") == 2
+    assert "no scenario 'surg' (did you mean 'surge'?)" in capsys.readouterr().err
+
+
 def test_an_unknown_decision_is_answered_with_the_nearest(capsys, tmp_path):
     assert advise("backtest", "--decision", "comit", "--out", str(tmp_path)) == 2
     assert "no decision 'comit'" in capsys.readouterr().err

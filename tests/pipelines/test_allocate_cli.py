@@ -51,6 +51,7 @@ DEFAULTS = {
     "--horizon-steps": "13",
     "--periods": "as the demand asks",
     "--last-plan": None,
+    "--scenario": "the likeliest",
     "--n-paths": "500",
     "--stale-after-days": "14",
     "--listed-too": None,
@@ -246,7 +247,7 @@ def test_a_failing_solver_is_told_as_such(tmp_path, capsys, monkeypatch):
     def fail(*_):
         raise SolveError("the solver crashed.", "Try another solver.")
 
-    monkeypatch.setattr("cloudarb_lib.allocate.solve", fail)
+    monkeypatch.setattr("cloudarb_lib.allocate.solve_by_priority", fail)
     assert run(tmp_path) == 5
     assert "the solver crashed" in capsys.readouterr().err
 
@@ -256,7 +257,8 @@ def test_an_interrupted_search_keeps_its_plan_and_explains_no_further(
 ):
     search = library.solve
     monkeypatch.setattr(
-        "cloudarb_lib.allocate.solve", lambda *a: replace(search(*a), status="interrupted")
+        "cloudarb_lib.allocate.solve_by_priority",
+        lambda *a: replace(search(*a), status="interrupted"),
     )
     monkeypatch.setattr("cloudarb_lib.allocate.runners_up", lambda plan: pytest.fail("solved on"))
     assert run(tmp_path, "--effective-providers", "1") == 0
@@ -341,7 +343,7 @@ def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cloudarb_lib.allocate.solve", stop)
+    monkeypatch.setattr("cloudarb_lib.allocate.solve_by_priority", stop)
     assert run(tmp_path) == 130
     assert not (tmp_path / "out").exists()
 

@@ -1,6 +1,7 @@
 """Whether a plan can be written is known before it is looked for."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +41,9 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     with pytest.raises(ParameterError, match="nothing can be written into"):
         refuse_unwritable(tmp_path / "new")
+
+
+@pytest.mark.parametrize("out", ["/proc/none/out", "n" * 300])
+def test_a_folder_that_cannot_be_made_is_refused_with_the_reason(out):
+    with pytest.raises(ParameterError, match="--out: nothing can be written into"):
+        refuse_unwritable(Path(out))

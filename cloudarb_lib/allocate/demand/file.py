@@ -100,6 +100,8 @@ class Demand:
         for at, scenario in enumerate(self.scenarios):
             for name in scenario.factors:
                 _refuse_unknown("workload", name, names, ("scenarios", at, "times", name))
+        futures = [scenario.name for scenario in self.scenarios]
+        _refuse_repeated("scenario", futures, "scenarios")
         total = sum(s.probability for s in self.scenarios)
         if self.scenarios and abs(total - 1) > 1e-6:
             what = f"probabilities of the scenarios add up to {total:g}, not 1."

@@ -23,19 +23,24 @@ SENTENCES = {
         ),
     },
     "data": {
-        rf"(?P<data>{_NUMBER}) GB(?P<data_weekly> a week)? in (?P<data_in>{_REGION})": (
+        rf"(?P<data>{_NUMBER}) ?GB(?P<data_weekly> a week) in (?P<data_in>{_REGION})": (
             "500 GB a week in gcp/us-east4"
-        )
+        ),
+        rf"(?P<data>{_NUMBER}) ?GB in (?P<data_in>{_REGION})": "500 GB in gcp/us-east4",
     },
     "latency": {
-        rf"(?P<within_ms>{_NUMBER}) ms to (?P<at>{_REGION})(?: for (?P<percent>{_NUMBER}) ?%)?": (
-            "40 ms to gcp/europe-west3"
-        )
+        rf"(?P<within_ms>{_NUMBER}) ?ms to (?P<at>{_REGION})": "40 ms to gcp/europe-west3",
+        rf"(?P<within_ms>{_NUMBER}) ?ms to (?P<at>{_REGION}) for (?P<percent>{_NUMBER}) ?%": (
+            "40 ms to gcp/europe-west3 for 60 %"
+        ),
     },
     "worth": {rf"(?P<worth>{_NUMBER}) USD per GPU.hour": "2.50 USD per GPU-hour"},
     "early": {rf"(?P<early>{_NUMBER}) USD per GPU.hour and week": "0.05 USD per GPU-hour and week"},
     "gpus_each": {rf"(?P<gpus_each>{_NUMBER}) (?P<gpu_model>(?!GPU.hours)[\w.-]+)": "8 H100"},
-    "budget": {rf"(?P<budget>{_NUMBER}) USD(?P<budget_weekly> a week)?": "50000 USD a week"},
+    "budget": {
+        rf"(?P<budget>{_NUMBER}) USD(?P<budget_weekly> a week)": "50000 USD a week",
+        rf"(?P<budget>{_NUMBER}) USD": "650000 USD",
+    },
 }
 """Keys whose value in a file is a sentence: the patterns that read it, whose groups are fields,
 each with an example."""
@@ -94,6 +99,8 @@ def _fields_of(place: tuple[str, *tuple[int, ...]], value: object) -> dict[str, 
     for pattern in SENTENCES[key]:
         if found := re.fullmatch(pattern, str(value).strip(), re.IGNORECASE):
             fields = {name: _typed(name, text) for name, text in found.groupdict().items() if text}
+            if 0 in (fields.get("count"), fields.get("deadline_weeks")):
+                raise refused(place, f"{key}: {value!r} is nothing to do.", "Leave the entry out.")
             if weeks := fields.get("deadline_weeks"):
                 fields["needs"] /= weeks
             return fields

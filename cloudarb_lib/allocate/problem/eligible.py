@@ -13,7 +13,7 @@ from cloudarb_lib.allocate.demand import Demand, DemandError, Workload
 from cloudarb_lib.allocate.problem import place
 from cloudarb_lib.allocate.problem.held import with_held
 from cloudarb_lib.allocate.problem.model import Limits
-from cloudarb_lib.allocate.problem.scope import lies_in, matches
+from cloudarb_lib.allocate.problem.scope import known_places, lies_in, matches, unknown_places
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, Assumptions
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
@@ -86,6 +86,8 @@ def eligible_offers(
     offers = with_contracts[is_kept].reset_index(drop=True)
     if not len(offers):
         raise ParameterError("no GPU offer to choose from.", "Check as_of and stale_after_days.")
+    for workload in demand.workloads:
+        _refuse_unknown_places(workload, offers)
     fitting = [np.flatnonzero(fits(w, offers, assumptions)) for w in demand.workloads]
     for workload, positions in zip(demand.workloads, fitting, strict=True):
         _refuse_too_few(workload, offers.iloc[positions])
@@ -141,6 +143,23 @@ def fits(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> 
             )
         keep = left
     return keep
+
+
+def _refuse_unknown_places(workload: Workload, offers: pd.DataFrame) -> None:
+    """Raise DemandError for a pattern on places that names none: it would rule out nothing.
+
+    Where none of a workload's patterns names a place, ``fits`` tells what they leave.
+    """
+    stated = {"in": workload.regions, "not_in": workload.not_in, "providers": workload.providers}
+    for key, patterns in stated.items():
+        unknown = unknown_places(patterns, offers)
+        if unknown and (key == "not_in" or len(unknown) < len(patterns)):
+            close = did_you_mean(unknown[0].removesuffix("/*"), known_places(offers))
+            raise DemandError(
+                ("demand", workload.name, key),
+                f"workload {workload.name!r}: {key} {unknown[0]!r} names no place{close}.",
+                "Name regions or provider/region as data/regions.csv does, or take it out.",
+            )
 
 
 def _refuse_too_few(workload: Workload, offers: pd.DataFrame) -> None:
@@ -202,7 +221,8 @@ def _requirements(
         told.append(("interruptible", "not interruptible: no spot", option.ne("spot")))
     least_gpus = max(w.gpus_per_instance, 1.0)
     is_large = offers["gpu_count"] >= least_gpus
-    told.append(("gpus_per_instance", f"{least_gpus:g} GPUs a machine or more", is_large))
+    size = "a whole GPU" if least_gpus == 1 else f"{least_gpus:g} GPUs"
+    told.append(("gpus_per_instance", f"{size} a machine or more", is_large))
     for words, column in (("GPU memory", "gpu_memory_gib"), ("memory", "memory_gib")):
         if least := getattr(w, column):
             told.append((column, f"{words} of {least:g} GiB", offers[column] >= least))
@@ -243,11 +263,15 @@ def _near(workload: Workload, key: str, offers: pd.DataFrame, assumptions: Assum
         variants = [model for model in models if model.startswith(stems)]
         if variants:
             return f" (name which: {', '.join(variants)})"
-        return did_you_mean(next(iter(workload.throughput)), models)
+        return _nearest(tuple(workload.throughput), offers["gpu_model"].dropna())
     if key == "providers":
         return _nearest(workload.providers, offers["provider"])
     if key == "in":
         return _nearest(workload.regions, offers["region"])
+    if key == "residency":
+        if any(len(area) != len("DE") for area in workload.residency):
+            return " (countries have two letters, such as DE, or are EU)"
+        return _nearest(workload.residency, pd.Series(place.countries_and_unions(offers)))
     if key == "latency":
         too_far = [
             place.nearest_in_words(workload, users, offers, assumptions)

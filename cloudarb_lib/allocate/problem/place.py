@@ -27,6 +27,12 @@ def resides(workload: Workload, offers: pd.DataFrame) -> np.ndarray:
     )
 
 
+def countries_and_unions(offers: pd.DataFrame) -> list[str]:
+    """Return the countries, and unions of countries, in which some offers lie."""
+    named = [*column_of_places(offers, "country"), *column_of_places(offers, "union")]
+    return sorted({name for name in map(str, named) if len(name) == len("EU")})
+
+
 def round_trips_ms(
     workload: Workload, users: Users, offers: pd.DataFrame, assumptions: Assumptions
 ) -> np.ndarray:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cloudarb_lib.allocate.demand import DemandError, Scope
 from cloudarb_lib.base.errors import did_you_mean
+from cloudarb_lib.market.places import regions
 
 
 def matches(values: pd.Series, patterns: tuple[str, ...]) -> np.ndarray:
@@ -21,6 +22,30 @@ def lies_in(offers: pd.DataFrame, patterns: tuple[str, ...]) -> np.ndarray:
     """Return which offers lie in regions, or at provider/region, that match."""
     site = offers["provider"] + "/" + offers["region"]
     return matches(offers["region"], patterns) | matches(site, patterns)
+
+
+def unknown_places(patterns: tuple[str, ...], offers: pd.DataFrame) -> list[str]:
+    """Return the patterns that name no provider and no region, on offer or in data/regions.csv.
+
+    Parameters
+    ----------
+    patterns
+        On region, provider/region or provider.
+    offers
+        ``provider`` and ``region``.
+    """
+    known = known_places(offers)
+    return [each for each in patterns if not fnmatch.filter(known, each)]
+
+
+def known_places(offers: pd.DataFrame) -> list[str]:
+    """Return providers, regions and provider/region, on offer or in data/regions.csv."""
+    names: set[str] = set()
+    for places in (offers, regions()):
+        provider = places["provider"].astype(str)
+        region = places["region"].astype(str)
+        names |= {*provider, *region, *(provider + "/" + region)}
+    return sorted(names)
 
 
 def named_by(scope: Scope, offers: pd.DataFrame, *, place: tuple[str, int]) -> np.ndarray:

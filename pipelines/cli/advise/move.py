@@ -10,7 +10,7 @@ import typer
 
 from pipelines.cli.advise.asking import MarketOptions, market_of
 from pipelines.cli.manual import with_options
-from pipelines.cli.plan_folder import last_plan
+from pipelines.cli.plan_folder import last_plan, running
 from pipelines.exit_codes import DONE
 
 
@@ -25,6 +25,13 @@ class MoveOptions(MarketOptions):
     last_plan: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="what runs now: the plan in there (cloudarb allocate)"),
+    ] = None
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="of a last plan with scenarios, the one that came  [default: the likeliest]",
+        ),
     ] = None
     weeks: Annotated[
         float, typer.Option(metavar="N", min=1, help="over which a move must pay back")
@@ -49,7 +56,7 @@ def move(options: MoveOptions) -> int:
 
     demand = load_demand(options.demand)
     if options.last_plan is not None:
-        demand = library.with_current(demand, last_plan(options.last_plan))
+        demand, _ = running(demand, last_plan(options.last_plan), options.scenario)
     market = market_of(options, options.providers)
     with with_lines_of(options.demand):
         advice = library.move_or_stay(demand, market, load_assumptions(), weeks=options.weeks)
