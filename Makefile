@@ -81,7 +81,7 @@ golden: $(STAMP)  ## run the notebooks and store the outputs of their contract c
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
   --custom-compile-command 'make lock' pyproject.toml --extra test
-PLATFORM := --extra serve --extra observe --extra events --extra research
+PLATFORM := --extra serve --extra observe --extra events --extra research --extra kubernetes
 lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock and the locks of bench and platform
 	@$(BIN)/$(LOCK) --upgrade -o requirements.lock
 	@$(BIN)/$(LOCK) --extra bench --constraint requirements.lock -o requirements-bench.lock

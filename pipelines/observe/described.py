@@ -10,6 +10,7 @@ Unit = Literal["", "s", "USD", "share", "ratio", "time"]
 """Of a metric; ``time`` is seconds since 1970, of which people are shown the age."""
 LATENCY = "http_request_seconds"
 """The one histogram: how long answers of a server took."""
+WAITING = "http_requests_waiting"
 LATENCY_SHARES = (0.5, 0.9, 0.99, 0.999)
 """Shares of answers whose latency is told."""
 
@@ -111,6 +112,7 @@ SECTIONS: dict[str, tuple[Described, ...]] = {
         Described("event_dead_letters", "events that no consumer could handle"),
     ),
     "Server": (
+        Described(WAITING, "requests that wait for their answer: the queue of a server"),
         Described(LATENCY, "from a request to the end of its answer", "s", ("route", "status")),
     ),
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -21,7 +21,7 @@ from cloudarb_lib.store.snapshot import current
 from pipelines.alerts.rule import PastRun, watched_runs
 from pipelines.events.ledger import Ledger, ledger_file
 from pipelines.observe.breaches import outcomes
-from pipelines.observe.described import LATENCY, METRICS
+from pipelines.observe.described import LATENCY, METRICS, WAITING
 from pipelines.observe.spans import work_seconds
 from pipelines.observe.tracing import SPANS_FILE
 
@@ -61,6 +61,20 @@ def latency(made: CollectorRegistry) -> Histogram:
     """Return the histogram of a server's latency, by route and status, in a registry."""
     told = METRICS[LATENCY]
     return Histogram(told.whole_name, told.meaning, told.labels, registry=made, buckets=LATENCY_S)
+
+
+def waiting(made: CollectorRegistry, count: Callable[[], float]) -> None:
+    """Have a registry tell how many requests of a server wait for their answer.
+
+    Parameters
+    ----------
+    made : CollectorRegistry
+        The registry.
+    count : callable
+        Returns how many do.
+    """
+    told = METRICS[WAITING]
+    Gauge(told.whole_name, told.meaning, registry=made).set_function(count)
 
 
 def text(observed: Observed) -> str:

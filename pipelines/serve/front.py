@@ -59,6 +59,11 @@ class Front:
         Paths that are asked for when the server starts.
     timed : callable
         Is told of each answer: first word of the path, status, seconds that it took.
+
+    Attributes
+    ----------
+    waiting : int
+        Requests that wait for their answer now.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Front:
         self._edition = edition
         self._warm = warm
         self._timed = timed
+        self.waiting = 0
         self.remembered = Remembered(self._made, redis_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,6 +95,7 @@ class Front:
 
     async def _answer_timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
+        self.waiting += 1
         status = 500
 
         async def noting(message: MutableMapping[str, Any]) -> None:
@@ -102,6 +109,7 @@ class Front:
             body = faults.problem(faults.status_of(error), error.what, error.way_out)
             await _reply(noting, faults.status_of(error), faults.MEDIA_TYPE.encode(), body)
         finally:
+            self.waiting -= 1
             first = scope["path"].split("/", 2)[1]
             route = first if f"/{first}" in ROUTES else "other"
             self._timed(route, status, time.perf_counter() - began)

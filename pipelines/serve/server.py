@@ -12,7 +12,7 @@ from prometheus_client import Histogram
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.store import open_snapshot
-from pipelines.observe.metrics import Observed, latency, registry
+from pipelines.observe.metrics import Observed, latency, registry, waiting
 from pipelines.serve.api import api
 from pipelines.serve.front import Front
 from pipelines.serve.plans import Plans
@@ -39,7 +39,7 @@ def front(folders: Folders, redis_url: str = "") -> Front:
     metrics = registry(Observed(folders.store, folders.reports))
     seconds = latency(metrics)
     application = api(records, Plans(folders.state / "plans", folders.store), metrics)
-    return Front(
+    stands = Front(
         application,
         Tokens(tokens_file(folders.state)),
         records.edition,
@@ -47,6 +47,8 @@ def front(folders: Folders, redis_url: str = "") -> Front:
         warm=warm_paths(records.runs()),
         timed=_timer(seconds),
     )
+    waiting(metrics, lambda: float(stands.waiting))
+    return stands
 
 
 def _timer(seconds: Histogram) -> Callable[[str, int, float], None]:

@@ -71,6 +71,13 @@ def test_latency_is_told_by_route_and_status(client):
     assert "nowhere" not in told, "whoever asks chooses no label"
 
 
+def test_the_queue_is_told_and_shrinks_again(client):
+    for _ in range(2):
+        assert "cloudarb_http_requests_waiting 1.0" in client.get("/metrics").text, "itself"
+    client.get("/runs/none/plan")
+    assert client.app.waiting == 0
+
+
 @pytest.mark.parametrize("path", QUESTIONS)
 def test_answers_are_what_openapi_says(path, client, described):
     answer = client.get(QUESTIONS[path])
