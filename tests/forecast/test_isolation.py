@@ -105,9 +105,11 @@ def test_any_order_inside_one_kernel(story, tmp_path):
     from nbformat.v4 import new_code_cell, new_notebook
 
     cells = [new_code_cell(text) for text in (PRELUDE, *STORIES[story])]
-    NotebookClient(
+    client = NotebookClient(
         new_notebook(cells=cells), timeout=300, resources={"metadata": {"path": tmp_path}}
-    ).execute()
+    )
+    done = client.execute()  # raises for a cell that fails, and where the kernel dies
+    assert [cell.execution_count for cell in done.cells] == [*range(1, len(cells) + 1)]
 
 
 def test_a_script_without_a_main_guard_is_not_run_again(tmp_path):
@@ -163,9 +165,15 @@ def test_no_worker_outlives_a_killed_parent():
         child = int(parent.stdout.readline())
         parent.kill()
     for _ in range(100):
-        state = Path(f"/proc/{child}/stat")
-        if not state.exists() or state.read_text().split()[2] == "Z":
-            return
+        if is_gone := _is_gone(child):
+            break
         time.sleep(0.1)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("the worker lives on")
+    if not is_gone:
+        os.kill(child, signal.SIGKILL)
+    assert is_gone
+
+
+def _is_gone(process: int) -> bool:
+    """Whether a process has ended, perhaps without having been waited for."""
+    state = Path(f"/proc/{process}/stat")
+    return not state.exists() or state.read_text().split()[2] == "Z"

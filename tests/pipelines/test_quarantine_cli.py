@@ -64,7 +64,8 @@ def test_an_entry_is_shown_and_decided(store: str, capsys) -> None:
 
 
 def test_a_verdict_needs_words(store: str, capsys) -> None:
-    said(capsys, "drop", "abc", "--store", store, code=exit_codes.NOT_ACCEPTABLE)
+    refused = said(capsys, "drop", "abc", "--store", store, code=exit_codes.NOT_ACCEPTABLE)
+    assert "Missing option '--why'" in refused
 
 
 def test_a_converted_price_is_shown_with_its_rate(tmp_path: Path, capsys) -> None:
