@@ -20,12 +20,12 @@ FLOORS = (
     ("advice",),
     ("plots",),
     ("controls",),
+    ("research",),
 )
 """Packages of cloudarb_lib from the ground up: each imports only from floors below its own."""
 FLOOR = {name: k for k, floor in enumerate(FLOORS) for name in floor}
 OUTSIDE = ("sources", "store", "live", "testing")
-"""What brings prices in, the store, what asks for prices, and the builders for tests: no floor
-imports them."""
+"""What brings prices in, the store, what asks for them, test builders: no floor imports them."""
 FLOORS_INSIDE = (
     (
         "cloudarb_lib.allocate.demand",

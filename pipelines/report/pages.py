@@ -19,7 +19,7 @@ from pipelines.report.notebook_html import HOUSE_TEMPLATE, notebook_body
 from pipelines.report.paper import write_pdf
 from pipelines.report.runs import Run
 from pipelines.run.files import read_json, write_text
-from pipelines.run.stages import FRONT_PAGE, STAGES, in_reading_order
+from pipelines.run.stages import FRONT_PAGE, every_stage, front_page, in_reading_order
 
 SHOWN_IN_INDEX = ["expected_cost", "one_in_twenty", "over_budget"]
 """Headline figures that the list of runs tells of each."""
@@ -50,11 +50,12 @@ def export(run_dir: Path, run: Run) -> None:
             root = "../" if page_folder else ""
             values = {"kind": "notebook", "run": run, "current": stage, "root": root}
             write_text(page, render(**values, body=bodies[stage]))
-    pdf = write_pdf(run_dir / f"{FRONT_PAGE}.html", f"{run['run_id']}.pdf")
+    opens = front_page(run["notebooks"])
+    pdf = write_pdf(run_dir / f"{opens}.html", f"{run['run_id']}.pdf")
     settings = {key: _setting_in_words(value) for key, value in run["config"].items()}
     about = render(kind="run", run=run, current="run", pdf=pdf, settings=settings)
     write_text(run_dir / "run.html", about)
-    front = f"{FRONT_PAGE}.html" if run["status"] == "succeeded" else "run.html"
+    front = f"{opens}.html" if run["status"] == "succeeded" else "run.html"
     leave = f'<meta http-equiv="refresh" content="0; url={front}"><a href="{front}">{front}</a>'
     write_text(run_dir / "index.html", f'<!doctype html><meta charset="utf-8">{leave}\n')
 
@@ -76,7 +77,8 @@ def export_alone(run_dir: Path, target: Path) -> None:
     run = read_json(run_dir / "manifest.json") or {}
     bodies = _bodies(run, run_dir)
     ordered = {stage: bodies[stage] for stage in in_reading_order() if stage in bodies}
-    page = render(kind="alone", run=run, current=FRONT_PAGE, bodies=ordered, script=get_plotlyjs())
+    values = {"run": run, "current": front_page(ordered), "bodies": ordered}
+    page = render(kind="alone", **values, script=get_plotlyjs())
     write_text(target, page)
 
 
@@ -138,14 +140,14 @@ def render(**values: Any) -> str:
         "root": "",
         "pdf": None,
         "stages": in_reading_order(),
-        "titles": {**{name: stage.title for name, stage in STAGES.items()}, "run": "Run"},
+        "titles": {name: stage.title for name, stage in every_stage().items()} | {"run": "Run"},
         "font": FONT,
         "css": (FOLDER / "report.css").read_text(encoding="utf-8"),
         "look": HOUSE_TEMPLATE,
         "draw": (FOLDER / "report.js").read_text(encoding="utf-8"),
         "plotly": _plotly_script(),
     }
-    front = "run" in values and values["current"] == FRONT_PAGE
+    front = "run" in values and values["current"] == front_page(values["run"]["notebooks"])
     always["old"] = runs.age_in_words(values["run"]) if front else ""
     return render_part("report.html", **{**always, **values})
 

@@ -22,8 +22,8 @@ from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.records import Flag, Number, checked, record
 from cloudarb_lib.base.units import parse_as_of, parse_freq
-from cloudarb_lib.base.yaml_files import read_yaml
-from pipelines.run.stages import STAGES
+from cloudarb_lib.base.yaml_files import YamlFile, read_yaml
+from pipelines.run.stages import STAGES, every_stage, stages_named
 
 SET_BY_RUN = ("run_dir", "store_dir")
 """Parameters that the runner fills in; nobody else may."""
@@ -43,6 +43,7 @@ _RUN_SETTINGS = {
     "title": Parameter("str", ""),
     "store_dir": Parameter("str", ""),
     "timeout_s": Parameter("int", 1),
+    "notebooks": Parameter("list", []),
 }
 """Keys of a configuration that are about the run itself."""
 _NEEDED = ("name", "title", "timeout_s", "as_of")
@@ -135,7 +136,7 @@ class RunConfig:
     Parameters
     ----------
     settings : dict
-        The run's own keys: name, title, timeout_s, store_dir where given.
+        The run's own keys: name, title, timeout_s, store_dir and notebooks where given.
     given : dict
         The parameters that the file gives, for whichever notebook.
     parameters : dict of dict
@@ -164,8 +165,9 @@ def load_config(
 ) -> RunConfig:
     """Read and check a configuration against the notebooks that it will drive.
 
-    Every key is the run's own (name, title, timeout_s, store_dir) or a parameter that some notebook
-    declares; each notebook is given those it declares.
+    Every key is the run's own (name, title, timeout_s, store_dir, notebooks) or a parameter that
+    some notebook of the run declares; each notebook is given those it declares. Without
+    ``notebooks`` all of ``STAGES`` run.
 
     Parameters
     ----------
@@ -182,7 +184,9 @@ def load_config(
         Naming file, line and key; of a change ``--set`` and the key.
     """
     folder = notebooks or locations.notebooks()
-    declared = {stage: declared_parameters(folder / f"{stage}.ipynb") for stage in STAGES}
+    file = read_yaml(path, "pipelines/*.yaml").with_values(changes or {}, "--set")
+    names = _named_notebooks(file)
+    declared = {stage: declared_parameters(folder / f"{stage}.ipynb") for stage in names}
     may_be_given = {
         name: parameter
         for of_notebook in declared.values()
@@ -190,7 +194,6 @@ def load_config(
         if name not in SET_BY_RUN
     }
     kind = _record_type({**_RUN_SETTINGS, **may_be_given}, _NEEDED)
-    file = read_yaml(path, "pipelines/*.yaml").with_values(changes or {}, "--set")
     values = vars(checked(kind, file))
     given = {name: values[name] for name in may_be_given if values[name] is not None}
     return RunConfig(
@@ -201,6 +204,33 @@ def load_config(
             for stage, of_notebook in declared.items()
         },
     )
+
+
+def _named_notebooks(file: YamlFile) -> list[str]:
+    """Return the notebooks that a configuration runs, in order.
+
+    Raises
+    ------
+    ParameterError
+        Where it names none, or one that is not registered; where one reads tables of another that
+        it leaves out.
+    """
+    asked = file.values.get("notebooks")
+    if asked is None:
+        return list(STAGES)
+    registered = list(every_stage())
+    names = asked if isinstance(asked, list) else []
+    unknown = [name for name in names if name not in registered]
+    if not names or unknown:
+        wrong = repr(unknown[0]) if unknown else repr(asked)
+        what = f"{file.where('notebooks')}: notebooks has {wrong}, which is no notebook of a run."
+        raise ParameterError(what, f"Give a list of some of {', '.join(registered)}.")
+    for name, stage in stages_named(names).items():
+        lacking = [earlier for earlier in stage.after if earlier not in names]
+        if lacking:
+            what = f"{file.where('notebooks')}: {name} reads what {lacking[0]} leaves."
+            raise ParameterError(what, "Name that notebook too.")
+    return list(stages_named(names))
 
 
 def read_changes(words: Sequence[str]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from pipelines.run.config import RunConfig
 from pipelines.run.files import scrub, write_json, write_text
 from pipelines.run.folders import RunFolders
 from pipelines.run.owner import OWNER, this_process
-from pipelines.run.stages import STAGES
+from pipelines.run.stages import stages_named
 
 _SNAKEFILE = Path(__file__).with_name("Snakefile")
 END_S = 10
@@ -55,7 +55,7 @@ def write_inputs(
         "timeout_s": config.settings["timeout_s"],
         "stages": {
             name: {"after": stage.after, "tables": stage.tables, "rests_on": rests_on[name]}
-            for name, stage in STAGES.items()
+            for name, stage in stages_named(rests_on).items()
         },
     }
     write_json(folders.state / "graph.json", graph)

@@ -22,7 +22,7 @@ from pipelines.run.code import code_of
 from pipelines.run.config import RunConfig
 from pipelines.run.files import read_json, scrub, write_text
 from pipelines.run.notebook import now
-from pipelines.run.stages import STAGES
+from pipelines.run.stages import every_stage, stages_named
 
 Manifest = dict[str, Any]
 """The content of manifest.json: texts, numbers, and an entry for each notebook."""
@@ -101,7 +101,8 @@ def why_again(
     for stage, entry in manifest["notebooks"].items():
         before = earlier.get("notebooks", {}).get(stage, {})
         changed = _changed(before, entry)
-        after = [STAGES[name].title for name in STAGES[stage].after if name in reasons]
+        before_it = stages_named(stages_named([stage])[stage].after)
+        after = [earlier.title for name, earlier in before_it.items() if name in reasons]
         status = stood.get(stage, {}).get("status")
         if status != "succeeded":
             reasons[stage] = f"last time: {status}" if status else "not run yet"
@@ -183,7 +184,7 @@ def demand_digest(parameters: dict[str, Any]) -> str:
 
 def statuses(run_dir: Path) -> dict[str, dict[str, Any]]:
     """Return how each notebook of the run stands, as its runner wrote it."""
-    found = {stage: read_json(run_dir / "logs" / f"{stage}.json") for stage in STAGES}
+    found = {stage: read_json(run_dir / "logs" / f"{stage}.json") for stage in every_stage()}
     return {stage: status for stage, status in found.items() if status}
 
 

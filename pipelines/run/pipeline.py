@@ -40,7 +40,6 @@ from pipelines.run.manifest import (
     write,
 )
 from pipelines.run.notebook import now
-from pipelines.run.stages import STAGES
 
 if TYPE_CHECKING:
     from cloudarb_lib.store import Snapshot
@@ -239,7 +238,9 @@ def _announce(manifest: Manifest, folders: RunFolders) -> None:
     newest = ", the newest observation on record" if manifest["as_of_asked"] == LATEST else ""
     known = f"as of {manifest['as_of']}{newest}, snapshot {manifest['snapshot'][:8]}"
     print(f"{manifest['title']}\n{known}", flush=True)
-    print(f"{len(STAGES)} notebooks, into {folders.shown}", flush=True)
+    n_notebooks = len(manifest["notebooks"])
+    of_them = "notebook" if n_notebooks == 1 else "notebooks"
+    print(f"{n_notebooks} {of_them}, into {folders.shown}", flush=True)
 
 
 def _is_drawn(earlier: Manifest, folders: RunFolders) -> bool:

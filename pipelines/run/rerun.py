@@ -17,7 +17,7 @@ from pipelines.run.config import RunConfig
 from pipelines.run.files import read_json
 from pipelines.run.folders import RunFolders
 from pipelines.run.manifest import Manifest, changed_parts, demand_digest
-from pipelines.run.stages import STAGES
+from pipelines.run.stages import every_stage
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _config(manifest: Manifest, run_dir: Path) -> RunConfig:
     parameters: dict[str, dict[str, Any]] = {
         stage: json.loads(entry["parameters"])
         for stage, entry in manifest["notebooks"].items()
-        if stage in STAGES
+        if stage in every_stage()
     }
     for stage, values in parameters.items():
         digest = manifest["notebooks"][stage]["demand"]

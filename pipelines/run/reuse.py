@@ -10,7 +10,7 @@ from typing import Any
 from cloudarb_lib.base.digests import digest_values
 from cloudarb_lib.base.files import replaced
 from pipelines.run.files import read_json
-from pipelines.run.stages import STAGES
+from pipelines.run.stages import stages_named
 
 _DIGITS = 32
 
@@ -24,7 +24,7 @@ def keys(rests_on: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         By stage, what its results rest on besides those of the stages before it.
     """
     found: dict[str, str] = {}
-    for name, stage in STAGES.items():
+    for name, stage in stages_named(rests_on).items():
         before = [found[earlier] for earlier in stage.after]
         found[name] = digest_values(sorted(rests_on[name].items()), before)[:_DIGITS]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -52,10 +53,29 @@ STAGES: dict[str, Stage] = {
 Read by the configuration (which parameters there are), the graph (what runs when), the manifest
 and the pages of a report.
 """
+STUDIES: dict[str, Stage] = {
+    "06_research": Stage(title="Research", after=(), tables=("methods", "explanations"))
+}
+"""Notebooks that only a configuration runs that names them (key ``notebooks``), as ``STAGES``."""
 FRONT_PAGE = "05_summary"
 """The stage whose page opens a report, and comes first among its links."""
 
 
+def every_stage() -> dict[str, Stage]:
+    """Return the stages, and the studies after them."""
+    return STAGES | STUDIES
+
+
+def stages_named(names: Collection[str]) -> dict[str, Stage]:
+    """Return the stages and studies of these names, in order."""
+    return {name: stage for name, stage in every_stage().items() if name in names}
+
+
 def in_reading_order() -> list[str]:
-    """Return the names of the stages as a reader meets them: the front page, then the others."""
-    return [FRONT_PAGE, *(name for name in STAGES if name != FRONT_PAGE)]
+    """Return the names of all stages as a reader meets them: the front page, then the others."""
+    return [FRONT_PAGE, *(name for name in every_stage() if name != FRONT_PAGE)]
+
+
+def front_page(names: Collection[str]) -> str:
+    """Return which of these stages opens a report: the front page, else the first of them."""
+    return next((name for name in in_reading_order() if name in names), FRONT_PAGE)

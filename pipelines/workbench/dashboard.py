@@ -18,7 +18,7 @@ from voila.app import Voila
 from cloudarb_lib.plots.style import FONT
 from pipelines.report.notebook_html import HOUSE_TEMPLATE, WIDGET, cell_body
 from pipelines.report.pages import FOLDER as REPORT
-from pipelines.run.stages import STAGES, in_reading_order
+from pipelines.run.stages import every_stage, in_reading_order
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -54,14 +54,15 @@ def page_parts(notebooks: Path) -> dict[str, Any]:
     """
     there = sorted(file.stem for file in notebooks.glob("*.ipynb"))
     names = [name for name in in_reading_order() if name in there]
-    names += [name for name in there if name not in STAGES]
+    ours = every_stage()
+    names += [name for name in there if name not in ours]
     styles = (REPORT / "report.css", PAGES / "dashboard.css")
     return {
         "font": FONT,
         "css": "\n".join(file.read_text(encoding="utf-8") for file in styles),
         "look": HOUSE_TEMPLATE,
         "draw": (REPORT / "report.js").read_text(encoding="utf-8"),
-        "titles": {name: STAGES[name].title if name in STAGES else name for name in names},
+        "titles": {name: ours[name].title if name in ours else name for name in names},
         "questions": {name: _heading(notebooks / f"{name}.ipynb") for name in names},
     }
 

@@ -238,3 +238,22 @@ def test_latest_is_a_day_once_the_record_is_known(toys, tmp_path):
     dated = config.with_as_of("2026-04-28")
     assert dated.given["as_of"] == "2026-04-28"
     assert all(values["as_of"] == "2026-04-28" for values in dated.parameters.values())
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("[06_reserch]", "'06_reserch', which is no notebook"),
+        ("[]", "notebooks has \\[\\]"),
+        ("05_summary", "notebooks has '05_summary'"),
+        ("[05_summary, 01_explore_prices]", "05_summary reads what 02_train_ensemble leaves"),
+    ],
+)
+def test_notebooks_that_cannot_run_are_refused(toys, tmp_path, written, says):
+    with pytest.raises(ParameterError, match=f"c.yaml, line 6: .*{says}"):
+        load(toys, tmp_path, f"{CONFIG}notebooks: {written}\n")
+
+
+def test_a_configuration_may_run_some_notebooks_alone(toys, tmp_path):
+    config = load(toys, tmp_path, f"{CONFIG}notebooks: [02_train_ensemble, 01_explore_prices]\n")
+    assert list(config.parameters) == ["01_explore_prices", "02_train_ensemble"]

@@ -60,7 +60,7 @@ def boosting(task: Task) -> np.ndarray:
 
     def predict(model: Any, origins: np.ndarray) -> np.ndarray:
         n_origins = len(origins)
-        x = _columns(task, np.repeat(origins, n_series), np.tile(np.arange(n_series), n_origins))
+        x = columns_of(task, np.repeat(origins, n_series), np.tile(np.arange(n_series), n_origins))
         x = np.tile(x, (len(ahead), 1))
         x[:, 0] = np.repeat(ahead, n_origins * n_series)
         values = model.predict(x, num_threads=1).reshape(len(ahead), n_origins, n_series)
@@ -70,8 +70,13 @@ def boosting(task: Task) -> np.ndarray:
     return Fitting(MODEL_FILE, every, fit, predict, write_boosters, read_boosters).forecast(task)
 
 
-def _columns(task: Task, cell: np.ndarray, series: np.ndarray) -> np.ndarray:
-    """The features of cells of series; the first column is left for the steps ahead."""
+def column_names(task: Task) -> list[str]:
+    """Return what the columns of ``columns_of`` are."""
+    return ["steps ahead", *task.features, "group"]
+
+
+def columns_of(task: Task, cell: np.ndarray, series: np.ndarray) -> np.ndarray:
+    """Return the features of cells of series; the first column is left for the steps ahead."""
     columns = [values[cell - task.first_cell, series] for values in task.features.values()]
     first = np.zeros(len(cell))
     return np.stack([first, *columns, task.groups[series]], axis=1, dtype=np.float32)
@@ -91,7 +96,7 @@ def _rows_known(task: Task, ahead: np.ndarray, *, at: int, rng: np.random.Genera
         series = drawn[:, 1]
         ys.append(change[drawn[:, 0], series])
         weights.append(weight[cell, series])
-        x = _columns(task, cell, series)
+        x = columns_of(task, cell, series)
         x[:, 0] = h
         xs.append(x)
     return Rows(np.concatenate(xs), np.concatenate(ys), np.concatenate(weights))

@@ -138,21 +138,27 @@ def inputs_by_group(log_price: np.ndarray, groups: np.ndarray) -> Inputs:
     return Inputs(cube, unit)
 
 
-def windows(cube: np.ndarray, rows: np.ndarray, series: np.ndarray) -> np.ndarray:
-    """Return (n, ``WINDOW_CELLS``, channels): cells up to each row; zeros before the first."""
-    cells = rows[:, None] + np.arange(1 - WINDOW_CELLS, 1)
+def windows(
+    cube: np.ndarray, rows: np.ndarray, series: np.ndarray, *, n_cells: int = WINDOW_CELLS
+) -> np.ndarray:
+    """Return (n, n_cells, channels): cells up to each row; zeros before the first."""
+    cells = rows[:, None] + np.arange(1 - n_cells, 1)
     out = cube[np.maximum(cells, 0), series[:, None]]
     out[cells < 0] = 0.0
     return out
 
 
-def fit_predict(task: Task, inputs: Inputs | None = None) -> np.ndarray:
+def fit_predict(
+    task: Task, inputs: Inputs | None = None, build: Callable[[int, int], Any] | None = None
+) -> np.ndarray:
     """Return what the network forecasts; loads TensorFlow, so the worker runs it.
 
     Parameters
     ----------
     task : without prices where ``inputs`` are given.
     inputs : of the cells from ``WINDOW_CELLS`` before the first origin on.
+    build : makes another network to be fitted in the same way, as ``network`` does; how many cells
+        it sees says its input.
     """
     import keras
 
@@ -168,7 +174,7 @@ def fit_predict(task: Task, inputs: Inputs | None = None) -> np.ndarray:
     latest: list[Any] = []  # trained on by the next fit
 
     def fit_at(at: int, kept: Any) -> Any:
-        model = latest[0] if latest else network(N_CHANNELS, len(ahead))
+        model = latest[0] if latest else (build or network)(N_CHANNELS, len(ahead))
         if kept and not latest:
             model.set_weights(kept.get_weights())
         epochs = LATER_EPOCHS if kept or latest else FIRST_EPOCHS
@@ -194,10 +200,11 @@ def fit_predict(task: Task, inputs: Inputs | None = None) -> np.ndarray:
 def _predict(model: Any, cube: np.ndarray, rows: np.ndarray, series: np.ndarray) -> np.ndarray:
     """What the network answers to the windows up to ``rows``, (n, ahead)."""
     answer = graph(model)
+    n_cells = model.input_shape[1]
     answers = []
     for start in range(0, len(rows), PREDICTED_AT_ONCE):
         piece = slice(start, start + PREDICTED_AT_ONCE)
-        answers.append(answer(windows(cube, rows[piece], series[piece])))
+        answers.append(answer(windows(cube, rows[piece], series[piece], n_cells=n_cells)))
     return np.concatenate(answers)
 
 
@@ -236,15 +243,8 @@ def network(channels: int, n_ahead: int) -> Any:
     From (n, ``WINDOW_CELLS``, channels) to (n, n_ahead).
     """
     import keras
-    import tensorflow as tf
 
     layers = keras.layers
-
-    def absolute_error(truth, stated):
-        is_known = tf.math.is_finite(truth)
-        error = tf.where(is_known, truth, 0.0) - stated
-        return tf.abs(error) * tf.cast(is_known, tf.float32)
-
     model = keras.Sequential(
         [
             layers.Input((WINDOW_CELLS, channels)),
@@ -252,7 +252,21 @@ def network(channels: int, n_ahead: int) -> Any:
             layers.Dense(n_ahead, kernel_initializer="zeros"),
         ]
     )
-    model.compile(optimizer=keras.optimizers.Adam(3e-3, clipnorm=1.0), loss=absolute_error)
+    return compiled(model, learning_rate=3e-3)
+
+
+def compiled(model: Any, *, learning_rate: float) -> Any:
+    """Return the model, ready to learn medians: by absolute error of known outcomes."""
+    import keras
+    import tensorflow as tf
+
+    def absolute_error(truth, stated):
+        is_known = tf.math.is_finite(truth)
+        error = tf.where(is_known, truth, 0.0) - stated
+        return tf.abs(error) * tf.cast(is_known, tf.float32)
+
+    optimizer = keras.optimizers.Adam(learning_rate, clipnorm=1.0)
+    model.compile(optimizer=optimizer, loss=absolute_error)
     return model
 
 
@@ -283,7 +297,8 @@ def train(
     def drawn(of_rows: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         take = np.argwhere(np.isfinite(change).any(axis=2) & of_rows[:, None])
         take = take[rng.permutation(len(take))[:most]]
-        x = windows(inputs.cube, rows[take[:, 0]], some[take[:, 1]])
+        at_cells = (rows[take[:, 0]], some[take[:, 1]])
+        x = windows(inputs.cube, *at_cells, n_cells=model.input_shape[1])
         return x, np.clip(change[take[:, 0], take[:, 1]], -MOST_UNITS, MOST_UNITS)
 
     x, y = drawn(rows <= cut, MAX_ROWS)
