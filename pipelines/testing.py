@@ -238,7 +238,8 @@ SKYPILOT_TASK = {
     },
 }
 """What of SkyPilot's task schema (sky/utils/schemas.py, ALL_CLOUDS and CLUSTER_NAME_VALID_REGEX of
-sky/skylet/constants.py) our tasks may use; clouds are those of it whose prices the record holds."""
+sky/skylet/constants.py) our tasks may use; clouds are those of it whose prices the record holds.
+``benchmarks.launch_schemas`` holds tasks against the whole of it, as published."""
 DSTACK_FLEET = {
     "type": "object",
     "additionalProperties": False,
@@ -275,7 +276,8 @@ DSTACK_FLEET = {
     },
 }
 """What of dstack's fleet configuration (InstanceGroupParams, BackendType and the rule of resource
-names of its models) our fleets may use."""
+names of its models) our fleets may use; ``benchmarks.launch_schemas`` holds fleets against all of
+it."""
 
 
 def past_run(
