@@ -39,7 +39,10 @@ class ForecastOptions:
         int, typer.Option(metavar="N", min=1, help="to cut each of its two halves into")
     ] = 8
     cores: Annotated[
-        int, typer.Option(metavar="N", min=0, help="jobs at once  [default: cores there are]")
+        int,
+        typer.Option(
+            metavar="N", min=0, show_default=False, help="jobs at once  [default: cores there are]"
+        ),
     ] = 0
     store: StoreOption = ""
 

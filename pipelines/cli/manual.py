@@ -5,6 +5,7 @@ The types of contexts and formatters are typer's own affair, so they are ``Any``
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import sys
@@ -33,6 +34,11 @@ WHERE_THINGS_LIE = (
 )
 
 
+_OF_FILES_NAMED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR),
+)
+"""Faults that another name of a file or folder mends; a folder such as /proc says ENOENT."""
 _NO_BRACES = str.maketrans("", "", "{}")
 
 
@@ -72,7 +78,12 @@ class Manual(TyperGroup):
         except CloudArbError as fault:
             print(f"cloudarb {ctx.invoked_subcommand}: {fault}", file=sys.stderr)
             return fault.exit_code
-        except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as fault:
+        except BrokenPipeError:  # the reader of our output, such as head, has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return exit_codes.DONE
+        except OSError as fault:
+            if fault.filename is None or fault.errno not in _OF_FILES_NAMED:
+                raise
             print(
                 f"cloudarb {ctx.invoked_subcommand}: {fault.filename}: {fault.strerror}. "
                 "Way out: Name a file or folder that you may read and write.",
@@ -82,9 +93,6 @@ class Manual(TyperGroup):
         except KeyboardInterrupt:
             print(f"cloudarb {ctx.invoked_subcommand}: stopped", file=sys.stderr)
             return exit_codes.STOPPED
-        except BrokenPipeError:  # the reader of our output, such as head, has gone
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return exit_codes.DONE
 
 
 def _leaves(group: TyperGroup, ctx: Any) -> Iterator[Any]:

@@ -32,7 +32,10 @@ def run(
         ),
     ] = None,
     cores: Annotated[
-        int, typer.Option(metavar="N", min=0, help="to use  [default: those there are]")
+        int,
+        typer.Option(
+            metavar="N", min=0, show_default=False, help="to use  [default: those there are]"
+        ),
     ] = 0,
 ) -> int:
     """Prices to report; does only what is not up to date.

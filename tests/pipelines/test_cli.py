@@ -1,5 +1,6 @@
 """The command line: quick to start, plain about mistakes; a doctor that finds what is broken."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -212,3 +213,22 @@ def test_an_option_of_a_verb_with_files_takes_one_word_alone(tmp_path, capsys):
     file = write_text(tmp_path / "a.csv", PRICE_HEADER + PRICE_ROW)
     assert cli.main(["ingest", "--store", str(tmp_path / "s"), "--whole", "gcp", str(file)]) == 0
     assert "read 1: new 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", ["/proc/prices.csv", "/dev/null/prices.csv"])
+def test_a_file_that_can_be_made_nowhere_ends_a_verb_with_a_sentence(out, capsys):
+    words = ["export", "gpuhunt-catalog", "--provider", "gcp", "--as-of", "2026-04-02"]
+    assert cli.main([*words, "--out", out]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("cloudarb export: /")
+    assert "Way out: Name a file or folder that you may read and write." in said
+
+
+def test_a_fault_of_no_file_is_not_put_down_to_one(monkeypatch):
+    def fails(*_, **__):
+        raise OSError(errno.ENETDOWN, "Network is down")
+
+    monkeypatch.setattr("pipelines.cli.export.market_on", fails)
+    words = ["export", "gpuhunt-catalog", "--provider", "gcp", "--as-of", "2026-04-02"]
+    with pytest.raises(OSError, match="Network is down"):
+        cli.main([*words, "--out", "prices.csv"])
