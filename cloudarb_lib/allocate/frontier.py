@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.problem.limits import limits_of
 from cloudarb_lib.allocate.problem.limits.cvar import Cvar
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
+from cloudarb_lib.allocate.problem.limits.sums import Carbon
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.relax import LEAST, elastic
 from cloudarb_lib.allocate.solver.options import SolveOptions
@@ -23,6 +24,9 @@ from cloudarb_lib.base.progress import progress
 
 _ROUNDS = 8
 """So many plans are solved for at most to repair VaR."""
+CARBON = "carbon_kg"
+"""The limit on CO2e, kg, as the demand file and ``Limits`` call it."""
+_SHARES_OF_CARBON = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 _MOST_GROUPS = 5
 """A frontier over effective providers ends there unless it is told its values."""
 
@@ -47,10 +51,12 @@ def frontier(
     problem
         The problem, whose other limits stay.
     over
-        ``cvar_usd``, or ``effective_providers`` (of what the limits' ``diversify`` says).
+        ``cvar_usd``, ``effective_providers`` (of what the limits' ``diversify`` says), or
+        ``carbon_kg``.
     values
         Of the limit; without them six levels of CVaR from that of the plan without this limit down
-        to close to the least there is (half of it at most), or 1 to 5 effective providers.
+        to close to the least there is (half of it at most), 1 to 5 effective providers, or the
+        carbon of the plan without this limit down to a twentieth of it.
     options
         How to solve for each value.
 
@@ -64,28 +70,41 @@ def frontier(
     Raises
     ------
     ParameterError
-        For another limit, and for CVaR without price paths.
+        For another limit, for CVaR without price paths, and for carbon where no grid intensity is
+        known.
     """
-    if over not in (Cvar.kind, EffectiveProviders.kind):
-        raise ParameterError(f"no frontier over {over!r}.", "Use cvar_usd or effective_providers.")
+    if over not in _LEVELS:
+        raise ParameterError(f"no frontier over {over!r}.", f"Use one of {', '.join(_LEVELS)}.")
     if over == Cvar.kind and problem.paths is None:
         raise ParameterError(
             "a frontier over CVaR needs price paths.", "Give paths to the problem."
         )
-    levels = sorted({float(value) for value in values})
-    if not levels:
-        levels = _levels_of_cvar(problem, options) if over == Cvar.kind else _groups(problem)
-    if over != Cvar.kind:
+    if over == CARBON and not any(row.kind == Carbon.kind for row in problem.rows):
+        what = "a frontier over carbon needs the grid intensity of a region."
+        raise ParameterError(what, "Give offers with their places (with_places).")
+    levels = sorted({float(value) for value in values} or _LEVELS[over](problem, options))
+    if over == EffectiveProviders.kind:
         levels = levels[::-1]  # the tightest first
     plans = []
     start: Plan | None = None
     for value in progress(levels, "frontier", unit="limit"):
-        plan = try_to_solve(problem.under(**{over: value}), options or SolveOptions(), start=start)
+        limited = _under(problem, over, value)
+        plan = try_to_solve(limited, options or SolveOptions(), start=start)
         start = plan if plan is not None and plan.has_plan else start
         plans.append((value, plan))
     rows = [_point(value, plan) for value, plan in plans[::-1]]  # the loosest first
     columns = ["limit", "status", "bound_usd", "cost_usd", "cvar_usd", "effective"]
     return _with_proofs(pd.DataFrame(rows, columns=columns))
+
+
+def _under(problem: Problem, over: str, value: float) -> Problem:
+    """Return the problem with a limit at a value; other limits stay."""
+    if over != CARBON:
+        return problem.under(**{over: value})
+    rows = tuple(
+        replace(row, upper=value) if row.kind == Carbon.kind else row for row in problem.rows
+    )
+    return replace(problem, rows=rows)
 
 
 def _point(value: float, plan: Plan | None) -> tuple:
@@ -132,10 +151,28 @@ def _levels_of_cvar(problem: Problem, options: SolveOptions | None) -> list[floa
     return sorted(set(np.linspace(low, loose, 7)[1:].tolist()))
 
 
-def _groups(problem: Problem) -> list[float]:
+def _groups(problem: Problem, _options: SolveOptions | None) -> list[float]:
     """Return the numbers of providers, or regions, over which spend can be spread evenly."""
     most = min(_MOST_GROUPS, len(np.unique(problem.groups)))
     return [float(number) for number in range(1, most + 1)]
+
+
+def _levels_of_carbon(problem: Problem, options: SolveOptions | None) -> list[float]:
+    """Return six levels from the carbon of the plan without this limit down, kg."""
+    cheapest = try_to_solve(_under(problem, CARBON, np.inf), options or SolveOptions())
+    is_carbon = [row.kind == Carbon.kind for row in problem.rows]
+    if cheapest is None or not cheapest.has_plan:
+        return [problem.limits.carbon_kg or 0.0]
+    kg = float(cheapest.verdict.sums[np.array(is_carbon)].sum())
+    return [kg * share for share in _SHARES_OF_CARBON]
+
+
+_LEVELS: dict[str, Callable[[Problem, SolveOptions | None], list[float]]] = {
+    Cvar.kind: _levels_of_cvar,
+    EffectiveProviders.kind: _groups,
+    CARBON: _levels_of_carbon,
+}
+"""By the limit that a frontier is over, the values that it takes where none are given."""
 
 
 def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = None) -> Plan:

@@ -69,6 +69,21 @@ def test_carbon_is_counted_priced_and_capped():
         plan_for(work(8), limits=allocate.Limits(carbon_kg=1.0), **WATTS)
 
 
+def test_a_frontier_over_carbon_tells_what_emitting_less_costs():
+    free = plan_for(work(8), table=GRID, **WATTS)
+    kg = free.verdict.sums[0]
+    curve = allocate.frontier(free.problem, "carbon_kg").set_index("limit")["cost_usd"]
+    assert curve.index[-1] == pytest.approx(kg)
+    assert curve.iloc[-1] == pytest.approx(free.objective_usd, rel=1e-3)
+    assert curve[0.2 * kg : 0.5 * kg].min() > free.objective_usd * 1.1, "in us-b, at a fifth"
+    assert curve[: 0.15 * kg].isna().all(), "nowhere less than that"
+    capped = plan_for(work(8), table=GRID, limits=allocate.Limits(carbon_kg=kg - 1), **WATTS)
+    wider = allocate.frontier(capped.problem, "carbon_kg", [kg])["cost_usd"]
+    assert wider.iloc[0] == pytest.approx(free.objective_usd, rel=1e-3)
+    with pytest.raises(ParameterError, match="needs the grid intensity"):
+        allocate.frontier(plan_for(work(8)).problem, "carbon_kg")
+
+
 PLACED = OFFERS.assign(
     provider=["gcp", "gcp", "gcp", "aws", "gcp", "gcp"],
     region=["us-east4", "us-east4", "us-west1", "us-east-2", "europe-west3", "us-east4"],

@@ -203,3 +203,11 @@ def test_the_headline_stands_in_the_place_of_its_table(tmp_path):
     assert "old" not in body
     assert 'class="cards"' in body
     assert "old" in notebook_body(path, failed=False)
+
+
+def test_a_run_without_the_front_page_opens_at_the_first_that_it_has(run_dir):
+    first = next(iter(STAGES))
+    run = a_manifest()
+    export(run_dir, {**run, "notebooks": {first: run["notebooks"][first]}})
+    assert f"url={first}.html" in (run_dir / "index.html").read_text()
+    assert not (run_dir / "05_summary.html").exists()
