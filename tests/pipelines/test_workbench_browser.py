@@ -15,11 +15,14 @@ import pytest
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.testing.pages import FOR_TESTS, GO_ON, write_notebook
+from cloudarb_lib.testing.workbench import write_home
 
 pytestmark = [pytest.mark.slow, pytest.mark.kernel]
 
 TOKEN = "of-a-test"
 WAIT_S = 120.0
+RUN_S = 900.0
+"""What all cells of a notebook may take on a busy machine."""
 NAME = "one.ipynb"
 NOBODY = "http://127.0.0.1:9"
 """A proxy that does not answer: who asks the network fails."""
@@ -45,8 +48,8 @@ def status_of(url):
         return answer.code
 
 
-def until(seen, what):
-    end = time.monotonic() + WAIT_S
+def until(seen, what, *, within_s=WAIT_S):
+    end = time.monotonic() + within_s
     while time.monotonic() < end:
         try:
             if seen():
@@ -54,7 +57,7 @@ def until(seen, what):
         except OSError:
             pass
         time.sleep(0.1)
-    pytest.fail(f"{what}: not within {WAIT_S:g} s")
+    pytest.fail(f"{what}: not within {within_s:g} s")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ def serve(home, tmp_path):
     """Start a server without a network, as whoever runs the tests (root in a container)."""
     started = []
 
-    def start(verb, option):
+    def start(verb, option, home=home):
         port = free_port()
         code = (
             f"from pipelines.workbench import servers; "
@@ -141,7 +144,7 @@ def run_all(page):
     for _ in range(10):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        began = page.locator(".jp-InputPrompt").first
+        began = page.locator(".jp-CodeCell .jp-InputPrompt").first
         for _ in range(50):
             if (began.text_content() or "").strip() not in ("", "[ ]:"):
                 return
@@ -188,3 +191,88 @@ def test_a_dashboard_shows_controls_without_code_and_lets_in_nobody_without_toke
     assert page.locator("#working").count() == 0
     assert page.errors == []
     assert [one for one in asked if not one.startswith((url, "data:", "blob:"))] == []
+
+
+MOVES = {
+    "01_explore_prices": ("GPU", None),
+    "02_train_ensemble": ("Steps ahead", "Home"),
+    "03_allocate": ("Spot hours at most", "Home"),
+    "04_risk_and_stress": ("Level", "End"),
+    "05_summary": ("Level", "End"),
+}
+"""By notebook: the control that is moved, and by which key (None: to the last of its options)."""
+
+
+@pytest.fixture(scope="module")
+def small_home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small") / "home"
+    write_home(folder)
+    return folder
+
+
+def drawn(page):
+    """Return the picture that the controls draw, as it stands in the page."""
+    return page.locator(".jupyter-widgets .js-plotly-plot .main-svg").first.inner_html()
+
+
+def control_moves_the_figure(page, name):
+    """Move the control of a notebook, and see its figure change."""
+    label, key = MOVES[name]
+    fields = page.locator(".jupyter-widgets h3").first
+    fields.scroll_into_view_if_needed()
+    until(lambda: page.locator(".jupyter-widgets .xtick").count(), "the figure of the controls")
+    before = drawn(page)
+
+    def moved():
+        named = page.locator(".widget-inline-hbox", has=page.get_by_text(label, exact=True)).first
+        if key is None:
+            options = named.locator("select option")
+            named.locator("select").select_option(index=options.count() - 1)
+        else:
+            named.locator(".noUi-handle").first.press(key)
+        page.wait_for_timeout(3000)
+        return drawn(page) != before
+
+    until(moved, "the figure follows", within_s=RUN_S)
+    assert page.locator(".jupyter-widgets .js-plotly-plot").count() == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MOVES)
+def test_lab_runs_each_notebook_and_its_figure_follows(serve, page, small_home, name):
+    url = serve("lab", "--IdentityProvider.token", small_home)
+    file = small_home / "notebooks" / f"{name}.ipynb"
+    before = file.read_bytes()
+    page.set_default_timeout(1000 * RUN_S)
+    page.goto(f"{url}/lab/tree/notebooks/{name}.ipynb?token={TOKEN}")
+    idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+    page.wait_for_selector(idle, state="attached")
+    run_all(page)
+    last = page.locator(".jp-CodeCell .jp-InputPrompt").last
+    until(
+        lambda: (last.text_content() or "").strip().strip("[]:").isdigit(),
+        "all ran",
+        within_s=RUN_S,
+    )
+    control_moves_the_figure(page, name)
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(1500)
+    assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
+    assert page.locator(".widget-hprogress:visible").count() == 0
+    assert file.read_bytes() == before
+    assert page.errors == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MOVES)
+def test_the_dashboard_runs_each_notebook_and_its_figure_follows(serve, page, small_home, name):
+    url = serve("dashboard", "--token", small_home)
+    page.set_default_timeout(1000 * RUN_S)
+    page.goto(f"{url}/voila/render/{name}.ipynb?token={TOKEN}")
+    control_moves_the_figure(page, name)
+    assert page.locator("figcaption").count() > 0
+    assert page.locator(".output_error").count() == 0
+    assert page.locator(".widget-hprogress:visible").count() == 0
+    width_px = page.evaluate("document.documentElement.scrollWidth")
+    assert width_px <= page.viewport_size["width"]
+    assert page.errors == []

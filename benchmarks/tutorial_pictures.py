@@ -1,0 +1,145 @@
+"""Draws the pictures of docs/tutorial.md: what its commands print, or the plans that they make.
+
+usage: python -m benchmarks.tutorial_pictures [--run reports/RUN]
+
+The commands of parts 2 to 4 run in a working folder of their own that is thrown away, in the order
+of the page. With ``--run`` the summary of that run becomes the picture of part 1, and nothing runs.
+Parts 5 and 6 are a run of minutes and the timers of whoever calls this: they have no picture. A
+Chromium has to be there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly
+import plotly.io as pio
+
+from cloudarb_lib.base import locations
+from cloudarb_lib.plots.allocation import who_runs_where
+from cloudarb_lib.plots.style import FONT
+from pipelines.report.paper import BROWSERS
+
+DOCS = Path(__file__).parents[1] / "docs"
+PART = re.compile(r"^## (\d)\..*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?```\w*\n(.*?)```", re.DOTALL)
+PLANS = {"3": ("plan",), "4": ("spread",)}
+"""By part: the folders of plans that are drawn below the commands, instead of what these print."""
+WIDTH_PX = 900
+SCREEN_PX = {"width": 1000, "height": 720}
+PATIENCE_S = 900.0
+
+
+def main() -> None:
+    """Write docs/tutorial-PART.png, or docs/summary.png."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, help="draw the summary of this run instead")
+    run = parser.parse_args().run
+    if run is not None:
+        draw_summary(run)
+    else:
+        draw_parts()
+
+
+def draw_summary(run: Path) -> None:
+    """Draw the upper part of the summary of a run."""
+    with browser_page() as page:
+        page.goto((run / "05_summary.html").resolve().as_uri(), wait_until="load")
+        page.screenshot(path=DOCS / "summary.png")
+
+
+def draw_parts() -> None:
+    """Run the commands of the page, and draw each part."""
+    parts = {found[1]: found[0] for found in PART.finditer((DOCS / "tutorial.md").read_text())}
+    with tempfile.TemporaryDirectory() as folder, browser_page() as page:
+        home = Path(folder)
+        for number in ("2", "3", "4"):
+            printed = carry_out(parts[number], home)
+            figures = [who_runs_where(plan_in(home / name)) for name in PLANS.get(number, ())]
+            page.set_content(as_html(printed, figures), wait_until="load")
+            page.locator("body").screenshot(path=DOCS / f"tutorial-{number}.png")
+
+
+@contextmanager
+def browser_page() -> Iterator[Any]:
+    """Yield an empty page of a browser without a network."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        sys.exit("No Chromium is here to draw with: apt-get install chromium")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser.new_context(offline=True, viewport=SCREEN_PX).new_page()
+        browser.close()
+
+
+def carry_out(part: str, home: Path) -> list[tuple[str, str]]:
+    """Write the files of a part, run its commands, and return each with what it printed."""
+    printed = []
+    for file, text in BLOCK.findall(part):
+        if file:
+            (home / file).write_text(text)
+        elif text.startswith("cloudarb"):
+            printed += [(command, output_of(command, home)) for command in text.splitlines()]
+    return printed
+
+
+def output_of(command: str, home: Path) -> str:
+    """Return what a command prints, its errors too."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *shlex.split(command)[1:]],
+        cwd=home,
+        env=os.environ
+        | {locations.HOME_VARIABLE: str(home), "COLUMNS": "110", "PYTHONPATH": str(DOCS.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    return done.stdout.replace(str(home), "~/cloudarb").strip()
+
+
+def plan_in(folder: Path) -> pd.DataFrame:
+    """Return table ``plan`` of a folder that ``cloudarb allocate`` wrote."""
+    return pd.read_parquet(folder / "tables" / "plan.parquet")
+
+
+def as_html(printed: list[tuple[str, str]], figures: list[Any]) -> str:
+    """Return a page with commands, and figures; without any, with what was printed."""
+    script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text()
+    lines = "\n".join(
+        f"<b>$ {html.escape(command)}</b>\n{'' if figures else html.escape(output)}"
+        for command, output in printed
+    )
+    drawn = "".join(
+        pio.to_html(figure, include_plotlyjs=False, full_html=False, config={"staticPlot": True})
+        for figure in figures
+    )
+    return f"""<!doctype html>
+        <style>
+            body {{ width: {WIDTH_PX}px; margin: 0; padding: 16px; box-sizing: border-box;
+              background: #fff; font-family: {FONT}; }}
+            pre {{ background: #f6f7f9; padding: 14px 16px; border-radius: 6px; margin: 0 0 8px;
+              font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; white-space: pre-wrap; }}
+        </style>
+        <script>{script}</script>
+        <pre>{lines}</pre>{drawn}
+    """
+
+
+if __name__ == "__main__":
+    main()
