@@ -93,3 +93,23 @@ def test_priorities_decide_what_a_budget_pays_for(budget_usd):
     gpus = plan.table.groupby("workload")["gpus"].sum()
     # a machine of eight costs 16 USD an hour: 2,700 a week and a little more
     assert gpus.to_dict() == {"w": 8.0}
+
+
+def test_work_that_must_survive_a_loss_gives_way_with_what_it_keeps_spare():
+    safe = work(48, team="last", survives_loss_of="region", options=("spot",), regions=("us-*",))
+    demand = allocate.Demand([FIRST, replace(safe, name="safe")], teams=TEAMS)
+    problem = allocate.build_problem(demand, OFFERS, assumptions=figures())
+    assert allocate.solve(problem).status == "infeasible"
+    plan = allocate.solve_by_priority(problem)
+    gpus = plan.table.groupby(["workload", "region"])["gpus"].sum()
+    # 32 GPUs a region, of which the first has 16: as many are left of the last in each
+    assert gpus.to_dict() == {("w", "us-a"): 16, ("safe", "us-a"): 16, ("safe", "us-b"): 16}
+    (said,) = allocate.left_undone(plan)
+    assert said.startswith("demand of safe: 32")
+    again = allocate.as_planned(problem, plan.table)
+    assert again.need[1] == pytest.approx(16, abs=0.5)
+    assert allocate.solve(again).has_plan
+    first_too_much = replace(FIRST, amount=64, team=None)
+    none = allocate.Demand([first_too_much, replace(safe, name="safe")], teams=TEAMS)
+    problem = allocate.build_problem(none, OFFERS, assumptions=figures())
+    assert allocate.by_priority(problem) is problem
