@@ -23,7 +23,7 @@ from cloudarb_lib.forecast.lists.rolling import Outcomes, learned_cells, list_ou
 from cloudarb_lib.forecast.offers import Forecast, forecast_fitted
 from cloudarb_lib.forecast.patterns import Patterns, find_patterns
 
-_ARRAYS = ("origins", "steps", "counts", "followed", "drifted")
+_ARRAYS = ("origins", "steps", "held", "followed", "drifted")
 """Arrays of ``Outcomes``, by which a block of them is kept."""
 
 

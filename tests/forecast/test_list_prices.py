@@ -1,14 +1,16 @@
 """Price lists: reviews, who takes part, which way and how far; joint paths, and calibration."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from cloudarb_lib.forecast import conformal
-from cloudarb_lib.forecast.lists import sizes, timing
+from cloudarb_lib.forecast.lists import clock, rolling, sizes, timing
 from cloudarb_lib.forecast.lists.book import price_lists
+from cloudarb_lib.forecast.lists.concordance import concordances
 from cloudarb_lib.forecast.lists.rates import ReviewCounts, draw_rates
 from cloudarb_lib.forecast.lists.rolling import rolling_lists, with_mean
-from cloudarb_lib.forecast.lists.simulator import ListSimulator, concordance
+from cloudarb_lib.forecast.lists.simulator import ListSimulator
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.testing import a_panel, forecast_of
 
@@ -43,8 +45,7 @@ def simulated(price, n_paths=400, horizon=13, **offers):
     found = two_models(price, **offers)
     every = np.arange(len(found.group_of))
     draw = ListSimulator(found, seed=1).paths
-    ahead = np.arange(horizon)
-    return draw(len(price) - 1, n_paths=n_paths, horizon=horizon, only=every, ahead=ahead)
+    return draw(len(price) - 1, n_paths=n_paths, only=every, ahead=np.arange(horizon))
 
 
 def test_reviews_are_the_cells_in_which_prices_step_and_jitter_is_none():
@@ -121,18 +122,22 @@ def test_paths_stand_still_between_reviews_and_where_no_review_is_on_record():
 def test_some_places_are_those_of_all_and_steps_asked_those_of_every_step():
     found = two_models(reviewed())
     simulator = ListSimulator(found, seed=1)
-    size = {"n_paths": 50, "horizon": 13}
     every = np.arange(len(found.group_of))
-    whole = simulator.paths(100, only=every, ahead=np.arange(13), **size)
-    part = simulator.paths(100, only=np.array([3, 9]), ahead=np.array([1, 12]), **size)
+    whole = simulator.paths(100, n_paths=50, only=every, ahead=np.arange(13))
+    part = simulator.paths(100, n_paths=50, only=np.array([3, 9]), ahead=np.array([1, 12]))
     np.testing.assert_array_equal(part, whole[[3, 9]][:, :, [1, 12]])
+    by_path = simulator.paths(100, n_paths=50, only=every, ahead=np.arange(50)[:, None] % 13)
+    for path in range(50):
+        np.testing.assert_array_equal(by_path[:, path, 0], whole[:, path, path % 13])
+    further = simulator.paths(100, n_paths=50, only=every, ahead=np.arange(30))
+    np.testing.assert_array_equal(further[:, :, :13], whole)
 
 
 def test_the_future_and_later_offers_change_no_path():
     price = reviewed()
     other = price.copy()
     other[101:] *= np.random.default_rng(3).uniform(0.5, 1.5, other[101:].shape)
-    size = {"n_paths": 50, "horizon": 8, "only": np.arange(24), "ahead": np.arange(8)}
+    size = {"n_paths": 50, "only": np.arange(24), "ahead": np.arange(8)}
     found = [
         np.sort(ListSimulator(two_models(each), seed=1).paths(100, **size), axis=0)
         for each in (price, other)
@@ -158,7 +163,7 @@ def test_a_spot_price_stays_in_its_band_of_discounts_unless_a_review_breaks_it()
     assert (up >= 0).all()
     draw = ListSimulator(spot, seed=1).paths
     every = np.arange(len(up))
-    end = draw(239, n_paths=2000, horizon=8, only=every, ahead=np.array([7]))[:, :, 0]
+    end = draw(239, n_paths=2000, only=every, ahead=np.array([7]))[:, :, 0]
     beyond = (end > up[:, None] + 1e-9) | (end < -down[:, None] - 1e-9)
     assert beyond.mean() < 0.1
     at_top = up < 0.01
@@ -175,37 +180,117 @@ def test_rises_are_no_larger_than_on_record_and_falls_are_open():
     assert max(size.max() for size, _ in drawn.falls) > 0.8
 
 
-def test_places_of_a_group_that_step_together_do_so_in_the_paths():
+@pytest.mark.parametrize("decides", ["joined", "way", "size"])
+def test_what_places_of_a_group_do_alike_is_found_and_drawn(decides):
     rng = np.random.default_rng(0)
-    together = np.tile(rng.random((40, 2)) < 0.5, 6)
-    alone = rng.random((40, 12)) < 0.5
-    found = []
-    for moves in (together, alone):
-        step = np.where(moves, rng.choice([-0.05, 0.05], moves.shape), 0.0)
-        price = np.exp(np.repeat(np.cumsum(step, axis=0), 3, axis=0))
-        counts = ReviewCounts.of(two_models(price * np.linspace(1, 2, 12)))
-        found.append(concordance(counts).joined)
-    assert found[0] > 0.8
-    assert found[1] < 0.3
+
+    def drawn(is_alike):
+        """A number for each review and place; those of a group are one where they are alike."""
+        of_group = np.tile(rng.random((40, 2)), 6)
+        return of_group if is_alike else rng.random((40, 12))
+
+    found = {}
+    for is_alike in (True, False):
+        alike = dict.fromkeys(("joined", "way", "size"), False) | {decides: is_alike}
+        moves = drawn(alike["joined"]) < 0.7
+        sign = np.where(drawn(alike["way"]) < 0.5, 1.0, -1.0)
+        size = 0.02 + 0.1 * drawn(alike["size"])
+        log_price = np.repeat(np.cumsum(np.where(moves, sign * size, 0.0), axis=0), 3, axis=0)
+        prices = two_models(np.exp(log_price) * np.linspace(1, 2, 12))
+        after = concordances(prices, ReviewCounts.of(prices), seed=1)
+        assert len(after) == len(prices.reviews) + 1
+        assert after[0] == (0.0, 0.0, 0.0)
+        found[is_alike] = after[-1]._asdict()
+    assert found[True].pop(decides) > 0.8
+    assert max(found[False].values()) < 0.3
+    assert max(found[True].values()) < 0.3
+    paths = simulated(np.exp(log_price) * np.linspace(1, 2, 12), n_paths=50)
+    assert np.isfinite(paths).all()
 
 
-def test_widths_learn_from_what_paths_missed_and_never_make_them_narrower():
-    calm = reviewed(size=0.02)
-    wild = reviewed(size=0.2, cells=60, seed=2)
+def test_places_whose_reviews_go_one_way_do_so_in_the_paths():
+    rng = np.random.default_rng(0)
+    shares = []
+    for n_places in (2, 12):  # a way for each group, or for each place
+        way = np.tile(rng.choice([-1.0, 1.0], (40, n_places)), 12 // n_places)
+        step = way * np.linspace(0.03, 0.14, 12)
+        price = np.exp(np.repeat(np.cumsum(step, axis=0), 3, axis=0)) * np.linspace(1, 2, 12)
+        place = two_models(price).group_of
+        sign = np.sign(simulated(price, horizon=3)[place == 0, :, -1])
+        both = (sign[0] != 0) & (sign[1:] != 0)
+        shares.append((sign[1:] == sign[0])[both].mean())
+    assert shares[0] > 0.75
+    assert shares[1] < 0.65
+
+
+def test_paths_hurry_alike_at_all_steps_and_never_go_back():
+    steps = np.array([1, 2, 4, 13])
+    at = clock.steps_at(1.3, steps, 1000)
+    np.testing.assert_allclose(at.mean(axis=0), 1.3 * steps, atol=0.01)
+    assert (np.diff(at, axis=1) >= np.diff(steps)).all()
+    assert (at[:, 0] >= 1).all()
+    np.testing.assert_array_equal(clock.steps_at(1.0, steps, 7), np.tile(steps, (7, 1)))
+
+
+def test_what_an_interval_holds_of_a_truth_by_hand():
+    paths = np.arange(1.0, 100.0).reshape(1, 99, 1)  # hundredths, so that 10 to 90 are 80 %
+    for truth, held in ((50.5, [1.0, 1.0]), (5.5, [0.0, 1.0]), (0.0, [0.0, 0.0]), (np.nan, None)):
+        got = clock.share_inside(paths, np.array([[truth]]))[:, 0, 0]
+        if held is None:
+            assert np.isnan(got).all()
+        else:
+            np.testing.assert_allclose(got, held, atol=1e-12)
+    still = np.zeros((1, 99, 1))  # the truth is any of them
+    np.testing.assert_allclose(
+        clock.share_inside(still, np.zeros((1, 1)))[:, 0, 0], clock.INTERVALS, atol=1e-12
+    )
+
+
+def held_from(pace, n_origins=80):
+    """Outcomes that intervals hold as they say where paths are simulated at ``pace``."""
+    beyond = 0.02 * np.log(clock.PACES / pace)[:, None]
+    shape = (n_origins, 2, len(clock.PACES), len(clock.INTERVALS))
+    held = np.broadcast_to(clock.INTERVALS + beyond, shape)
+    return clock.HeldAtPaces(np.arange(n_origins), np.array([1, 2]), held)
+
+
+def test_the_pace_is_that_at_which_intervals_have_held_what_they_say():
+    assert held_from(2.0, 400).pace(np.array([400]))[0] == pytest.approx(2.0, rel=0.06)
+    assert held_from(0.5).pace(np.array([80]))[0] == 1.0  # never slower than simulated
+    assert held_from(9.0).pace(np.array([80]))[0] <= clock.PACES[-1]
+    early, later = held_from(2.0).pace(np.array([4, 40]))
+    assert 1.0 < early < later  # few windows say little
+    assert held_from(2.0).pace(np.array([0]))[0] == 1.0
+
+
+def test_the_pace_learns_from_what_paths_missed():
+    calm = reviewed(size=0.02, cells=60)
+    wild = reviewed(size=0.2, cells=40, seed=2)
     price = np.concatenate([calm, wild / wild[0] * calm[-1]])
     patterns = find_patterns(a_panel(price))
-    origins = np.array([150, 210])
-    (found,) = rolling_lists(patterns, origins, horizon=8, seed=1).lists
-    assert (found.widths >= conformal.NATS - 1e-12).all()
-    assert (found.widths[1] > found.widths[0] + 1e-3).any()
-    assert (np.diff(found.widths, axis=2) >= -1e-12).all()
+    before, after = rolling_lists(patterns, np.array([58, 95]), horizon=8, seed=1).lists[0].pace
+    assert after > before + 0.05
+
+
+def test_a_hurried_path_is_that_of_a_later_cell_in_all_places():
+    patterns = find_patterns(a_panel(reviewed(cells=60)))
+    lists = rolling_lists(patterns, np.array([59]), horizon=8, seed=1)
+    (found,) = lists.lists
+    hurried = replace(found, pace=np.array([2.0]), drift_trust=np.ones((1, len(found.steps))))
+    every = np.arange(len(found.simulator.prices.group_of))
+    got = hurried.paths(0, 59, n_paths=300, only=every, ahead=np.array([3]))
+    later = found.simulator.paths(59, n_paths=300, only=every, ahead=np.array([7]))
+    place = found.simulator.prices.place_of
+    assert ((got[:, :, 0] == 0) == (later[place, :, 0] == 0)).all()
+    mean = np.expm1(found.simulator.paths(59, n_paths=300, only=every, ahead=np.array([3])))
+    np.testing.assert_allclose(np.expm1(got).mean(axis=1), mean.mean(axis=1)[place], atol=1e-12)
 
 
 def test_the_drift_is_trusted_where_prices_have_followed_it():
     trust = []
     for same_way in (0.97, 0.5):
-        patterns = find_patterns(a_panel(reviewed(same_way)))
-        (found,) = rolling_lists(patterns, np.array([150]), horizon=8, seed=1).lists
+        patterns = find_patterns(a_panel(reviewed(same_way, cells=110)))
+        (found,) = rolling_lists(patterns, np.array([105]), horizon=8, seed=1).lists
         trust.append(found.drift_trust[0, -1])
     assert trust[0] > 0.6
     assert trust[1] < 0.4
@@ -213,9 +298,9 @@ def test_the_drift_is_trusted_where_prices_have_followed_it():
 
 def test_where_steps_persist_half_of_the_error_goes_and_where_they_do_not_none_is_added():
     for same_way, low, high in ((0.95, 0.0, 0.7), (0.5, 0.97, 1.02)):
-        price = reviewed(same_way, joins=0.95, cells=200, every=2)
+        price = reviewed(same_way, joins=0.95, cells=130, every=2)
         patterns = find_patterns(a_panel(price))
-        origins = np.arange(120, 190, 5)
+        origins = np.arange(70, 120, 4)
         rolling = rolling_lists(patterns, origins, horizon=8, seed=1)
         error = last = 0.0
         for i, origin in enumerate(origins):
@@ -238,7 +323,7 @@ def test_a_mean_is_set_by_moving_what_changed_alone():
 
 @pytest.mark.parametrize("weeks", [13, 156])
 def test_a_forecast_of_three_years_is_wider_and_stays_a_price(weeks):
-    price = reviewed()
+    price = reviewed(cells=80)
     panel = a_panel(price, ["spot"] * 20 + ["on_demand"] * 4)
     found = forecast_of(panel, horizon_steps=weeks, n_paths=300)
     assert found.paths.values.shape == (24, 300, weeks)
@@ -266,6 +351,17 @@ def figures_13_weeks_ahead(price):
     paths = lists.paths(-1, n_paths=400, only=np.arange(price.shape[1]), ahead=np.array([12]))
     cost = np.sort(np.exp(paths[..., 0]).mean(axis=0))
     return np.array([cost.mean(), cost.std(), cost[-20:].mean()])
+
+
+def test_no_figure_moves_where_the_fastest_pace_is_twice_as_fast(monkeypatch):
+    price = reviewed(cells=60, places=6)
+    before = figures_13_weeks_ahead(price)
+    ratio = clock.PACES[1] / clock.PACES[0]
+    further = clock.PACES[-1] * ratio ** np.arange(1, 7)
+    assert further[-1] == pytest.approx(2 * clock.PACES[-1])
+    for module in (clock, rolling):
+        monkeypatch.setattr(module, "PACES", np.append(clock.PACES[:13], further))
+    np.testing.assert_allclose(figures_13_weeks_ahead(price), before, rtol=0.01)
 
 
 def test_no_figure_moves_where_the_longest_mean_gap_is_twice_as_long(monkeypatch):

@@ -66,6 +66,29 @@ class PriceList:
         return np.rint(self._of_places(step) / n_known)
 
     @cached_property
+    def size(self) -> np.ndarray:
+        """How far a place was repriced at each review, log, mean of its series that stepped; 0
+        where none did (reviews, places)."""
+        step = np.where(self.known[self.reviews], np.abs(self.step[self.reviews]), 0.0)
+        return self._of_places(step) / np.maximum(self._of_places(step > 0), 1)
+
+    @cached_property
+    def room_before(self) -> tuple[np.ndarray, np.ndarray]:
+        """How far places could fall and rise inside their band at each review, each (reviews,
+        places)."""
+        room = [self.room(cell) for cell in self.reviews - 1]
+        shape = self.sign.shape
+        down = np.array([each[0] for each in room]).reshape(shape)
+        up = np.array([each[1] for each in room]).reshape(shape)
+        return down, up
+
+    @cached_property
+    def is_free(self) -> np.ndarray:
+        """Whether a place has a price at each review, and stood inside its band before it."""
+        down, up = self.room_before
+        return self.is_known & (down > EDGE_LOG) & (up > EDGE_LOG)
+
+    @cached_property
     def last_sign(self) -> np.ndarray:
         """Which way each place went last before a review, and now (reviews + 1, places)."""
         moved = pd.DataFrame(self.sign).replace(0.0, np.nan).ffill().fillna(0.0).to_numpy()

@@ -6,7 +6,6 @@ Every rate is drawn for each path from its posterior, so that doubt about it is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy.special import betaln
@@ -43,6 +42,7 @@ class ReviewCounts:
     rose : alike, the share of those repriced that rose.
     n_places : alike, how many had a price.
     broke_down, broke_up : alike, whether a place left its band; NaN where none moved.
+    memory_gain : (reviews, memories), as from ``_memory_gain``.
     """
 
     joined_again: np.ndarray
@@ -52,20 +52,17 @@ class ReviewCounts:
     n_places: np.ndarray
     broke_down: np.ndarray
     broke_up: np.ndarray
+    memory_gain: np.ndarray
 
     @classmethod
     def of(cls, prices: PriceList) -> ReviewCounts:
         """Return the counts of a list."""
-        before = prices.reviews - 1
-        room = [prices.room(cell) for cell in before]
-        shape = prices.sign.shape
-        down = np.array([each[0] for each in room]).reshape(shape)
-        up = np.array([each[1] for each in room]).reshape(shape)
-        is_free = prices.is_known & (down > EDGE_LOG) & (up > EDGE_LOG)
+        down, up = prices.room_before
+        is_free = prices.is_free
         moved = prices.sign != 0
         joined = prices.took_part[:-1]
         last = prices.last_sign[:-1]
-        change = prices.discount[prices.reviews] - prices.discount[before]
+        change = prices.discount[prices.reviews] - prices.discount[prices.reviews - 1]
         with np.errstate(invalid="ignore"):
             fell_out = (-change > down + EDGE_LOG).astype(float)
             rose_out = (change > up + EDGE_LOG).astype(float)
@@ -74,37 +71,21 @@ class ReviewCounts:
             return _share_by_group(values, of, prices.group_of)
 
         is_any = np.where(np.isnan(share(moved, moved)), np.nan, 1.0)
+        same_way = share(prices.sign == last, is_free & moved & (last != 0))
         return cls(
             share(moved, is_free & joined),
             share(moved, is_free & ~joined),
-            share(prices.sign == last, is_free & moved & (last != 0)),
+            same_way,
             share(prices.sign > 0, moved),
             _sums_by_group(prices.is_known, prices.group_of),
             is_any * (np.nan_to_num(share(fell_out, moved)) > 0),
             is_any * (np.nan_to_num(share(rose_out, moved)) > 0),
+            _memory_gain(same_way),
         )
 
     def until(self, n_reviews: int) -> ReviewCounts:
         """Return the counts of the first reviews."""
         return ReviewCounts(*(getattr(self, name)[:n_reviews] for name in self.__annotations__))
-
-    @cached_property
-    def memory_gain(self) -> np.ndarray:
-        """How well each memory foretold each review's share the same way, log (reviews, memories).
-
-        By the Beta law whose counts the memory held before it.
-        """
-        gain = np.zeros((len(self.same_way), len(MEMORIES_REVIEWS)))
-        again, turned = np.nansum(self.same_way, axis=1), np.nansum(1 - self.same_way, axis=1)
-        heard = ~np.isnan(self.same_way).all(axis=1)
-        for review in np.flatnonzero(heard):
-            share = np.nanmean(self.same_way[review])
-            for k, half_life in enumerate(MEMORIES_REVIEWS):
-                weight = 0.5 ** (np.arange(review, 0, -1) / half_life)
-                a = EVEN + weight @ again[:review]
-                b = EVEN + weight @ turned[:review]
-                gain[review, k] = betaln(a + share, b + 1 - share) - betaln(a, b)
-        return gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +118,18 @@ class Rates:
             self.breaks_down[paths],
             self.breaks_up[paths],
         )
+
+    def chance_to_rise(self, way: np.ndarray, group_of: np.ndarray) -> np.ndarray:
+        """Return the chance (places, paths) that a place which is repriced rises.
+
+        Parameters
+        ----------
+        way : (places, paths or 1), which way each last went; 0 where it never moved.
+        group_of : (places,)
+        """
+        same_way = self.same_way[group_of]
+        again_or_turned = np.where(way > 0, same_way, 1.0 - same_way)
+        return np.where(way == 0, self.rises, again_or_turned)
 
 
 def draw_rates(counts: ReviewCounts, *, n_paths: int, rng: np.random.Generator) -> Rates:
@@ -194,6 +187,24 @@ def _draw_pooled(
     yes = np.nansum(weight * share)
     no = np.nansum(weight * (1 - share))
     return rng.beta(prior[0] + yes, prior[1] + no, n_paths)
+
+
+def _memory_gain(same_way: np.ndarray) -> np.ndarray:
+    """How well each memory foretold each review's share the same way, log (reviews, memories).
+
+    By the Beta law whose counts the memory held before it.
+    """
+    gain = np.zeros((len(same_way), len(MEMORIES_REVIEWS)))
+    again, turned = np.nansum(same_way, axis=1), np.nansum(1 - same_way, axis=1)
+    heard = ~np.isnan(same_way).all(axis=1)
+    for review in np.flatnonzero(heard):
+        share = np.nanmean(same_way[review])
+        for k, half_life in enumerate(MEMORIES_REVIEWS):
+            weight = 0.5 ** (np.arange(review, 0, -1) / half_life)
+            a = EVEN + weight @ again[:review]
+            b = EVEN + weight @ turned[:review]
+            gain[review, k] = betaln(a + share, b + 1 - share) - betaln(a, b)
+    return gain
 
 
 def _sums_by_group(values: np.ndarray, group_of: np.ndarray) -> np.ndarray:

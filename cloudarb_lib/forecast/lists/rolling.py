@@ -1,9 +1,9 @@
 """Rolling-origin forecasts of list prices: the simulator's paths, calibrated by past outcomes.
 
-Two things are learned, by step ahead, from the outcomes known at each origin. How wide: paths that
-held too little are widened (``conformal``). How far to trust the drift: the mean that is handed
-over is the last price and a share of the simulated mean change, the slope by which past changes
-followed past means; where nothing shows that they did, it is the last price.
+Two things are learned from the outcomes known at each origin. How fast the clock of the paths goes:
+those that held too little hurry (``clock``). How far to trust the drift, by step ahead: the mean
+that is handed over is the last price and a share of the simulated mean change, the slope by which
+past changes followed past means; where nothing shows that they did, it is the last price.
 
 References
 ----------
@@ -18,39 +18,32 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cloudarb_lib.base.progress import progress
-from cloudarb_lib.forecast import conformal
 from cloudarb_lib.forecast.lists.book import price_lists
+from cloudarb_lib.forecast.lists.clock import INTERVALS, PACES, HeldAtPaces, share_inside, steps_at
+from cloudarb_lib.forecast.lists.outcomes import CALIBRATION_CELLS, DOUBT_WINDOWS, OutcomeWeights
 from cloudarb_lib.forecast.lists.simulator import ListSimulator
 from cloudarb_lib.forecast.patterns import Patterns
-from cloudarb_lib.forecast.weights import discount_by_age, own_share
 
 CALIBRATED_STEPS = np.array([1, 2, 4, 8, 13, 26])
-"""Steps ahead whose widths are learned; those between take a part of both neighbours', those beyond
-the last that of the last: nothing on record judges them."""
-CALIBRATION_CELLS = 104
-"""Cells before an origin from which both are learned."""
+"""Steps ahead from which both are learned; the trust between them is a part of both neighbours',
+beyond the last that of the last: nothing on record judges it."""
 CALIBRATION_PATHS = 128
-WIDTH_HALF_LIFE_CELLS = 26.0
-DRIFT_HALF_LIFE_CELLS = 52.0
-"""Ages at which an outcome counts half for widths, and for the trust in drift."""
-DRIFT_DOUBT_WINDOWS = 4.0
-"""Outcomes that share no time, of usual size, which are taken to have shown no drift."""
 
 
 @dataclass(frozen=True, eq=False)
 class CalibratedList:
-    """A list's simulator, and the widths and the trust in drift that stood at each origin.
+    """A list's simulator, and its pace and the trust in drift that stood at each origin.
 
     Attributes
     ----------
-    steps : the steps ahead of which these are known, increasing.
-    widths : (origins, steps, ``NATS``), as from ``conformal.width_maps``.
+    steps : the steps ahead of which the trust is known, increasing.
+    pace : (origins,), as from ``HeldAtPaces.pace``.
     drift_trust : (origins, steps), the share of the simulated mean change that is handed over.
     """
 
     simulator: ListSimulator
     steps: np.ndarray
-    widths: np.ndarray
+    pace: np.ndarray
     drift_trust: np.ndarray
 
     @classmethod
@@ -58,11 +51,11 @@ class CalibratedList:
         cls, simulator: ListSimulator, origins: np.ndarray, outcomes: Outcomes
     ) -> CalibratedList:
         """Return the list as it stood at each of ``origins``, by outcomes of cells before."""
-        widths = outcomes.widths(origins)
-        return cls(simulator, outcomes.steps, widths, outcomes.drift_trust(origins))
+        pace = outcomes.pace(origins)
+        return cls(simulator, outcomes.steps, pace, outcomes.drift_trust(origins))
 
     def paths(
-        self, at: int, cell: int, *, n_paths: int, horizon: int, only: np.ndarray, ahead: np.ndarray
+        self, at: int, cell: int, *, n_paths: int, only: np.ndarray, ahead: np.ndarray
     ) -> np.ndarray:
         """Return calibrated log changes (series, paths, steps asked) from an origin.
 
@@ -73,12 +66,13 @@ class CalibratedList:
         """
         prices = self.simulator.prices
         places, row = np.unique(prices.place_of[only], return_inverse=True)
-        draw = self.simulator.paths
-        drawn = draw(cell, n_paths=n_paths, horizon=horizon, only=places, ahead=ahead)
-        widths = _between(self.widths[at], self.steps, ahead + 1)
-        trust = _between(self.drift_trust[at][:, None], self.steps, ahead + 1)[:, 0]
-        wide = conformal.calibrate(drawn, widths[None], np.zeros(len(places), int))
-        return with_mean(wide, trust * np.expm1(drawn).mean(axis=1))[row]
+        plain = np.broadcast_to(ahead, (n_paths, len(ahead)))
+        hurried = steps_at(self.pace[at], ahead + 1, n_paths) - 1
+        both = np.concatenate([plain, hurried], axis=1)
+        drawn = self.simulator.paths(cell, n_paths=n_paths, only=places, ahead=both)
+        as_simulated, handed_over = np.split(drawn, 2, axis=2)
+        trust = np.interp(ahead + 1, self.steps, self.drift_trust[at])
+        return with_mean(handed_over, trust * np.expm1(as_simulated).mean(axis=1))[row]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +93,7 @@ class RollingLists:
     def first(self, n_origins: int) -> RollingLists:
         """Return the forecasts at the first origins."""
         lists = tuple(
-            replace(each, widths=each.widths[:n_origins], drift_trust=each.drift_trust[:n_origins])
+            replace(each, pace=each.pace[:n_origins], drift_trust=each.drift_trust[:n_origins])
             for each in self.lists
         )
         return replace(self, origins=self.origins[:n_origins], lists=lists)
@@ -126,7 +120,6 @@ class RollingLists:
                     at,
                     int(self.origins[at]),
                     n_paths=n_paths,
-                    horizon=self.horizon,
                     only=position[only[mine]],
                     ahead=steps,
                 )
@@ -159,7 +152,7 @@ def rolling_lists(
 
 
 def learned_cells(origins: np.ndarray) -> np.ndarray:
-    """Return the cells whose outcomes widths and trust in drift at ``origins`` are learned from."""
+    """Return the cells whose outcomes pace and trust in drift at ``origins`` are learned from."""
     return np.arange(max(int(origins[0]) - CALIBRATION_CELLS, 1), int(origins[-1]))
 
 
@@ -205,13 +198,14 @@ class Outcomes:
     Attributes
     ----------
     origins : increasing cells.
-    counts : (origins, 1, steps, bins), outcomes by the width of paths that just holds them.
+    steps : cells ahead, increasing.
+    held : (origins, steps, ``PACES``, ``INTERVALS``), as of ``HeldAtPaces``.
     followed, drifted : (origins, steps), sums over series of mean times change, of mean squared.
     """
 
     origins: np.ndarray
     steps: np.ndarray
-    counts: np.ndarray
+    held: np.ndarray
     followed: np.ndarray
     drifted: np.ndarray
 
@@ -219,24 +213,27 @@ class Outcomes:
     def of(cls, simulator: ListSimulator, origins: np.ndarray, steps: np.ndarray) -> Outcomes:
         prices = simulator.prices
         every = np.arange(len(prices.group_of))
-        counts = np.zeros((len(origins), 1, len(steps), len(conformal.NATS) - 1))
+        held = np.full((len(origins), len(steps), len(PACES), len(INTERVALS)), np.nan)
         followed = np.zeros((2, len(origins), len(steps)))
-        longest = int(steps[-1])
+        by_pace = [steps_at(pace, steps, CALIBRATION_PATHS) for pace in PACES]
+        ahead = np.concatenate(by_pace, axis=1) - 1
         for i, origin in enumerate(progress(origins, "calibrate lists", unit="origin")):
             came = prices.came(int(origin), steps)
             heard = np.flatnonzero(np.isfinite(came).any(axis=1))
             if not len(heard):
                 continue
+            came = came[heard]
             drawn = simulator.paths(
-                int(origin), n_paths=CALIBRATION_PATHS, horizon=longest, only=every, ahead=steps - 1
+                int(origin), n_paths=CALIBRATION_PATHS, only=every, ahead=ahead
             )[prices.place_of[heard]]
-            rng = np.random.default_rng([simulator.seed, int(origin)])
-            needed = conformal.needed_width(drawn, came[heard], rng=rng)
-            counts[i] = conformal.count_widths(needed[None], np.zeros(len(heard), int))[0]
-            mean = np.where(np.isfinite(came[heard]), np.expm1(drawn).mean(axis=1), 0.0)
-            change = np.expm1(np.nan_to_num(came[heard]))
+            drawn = drawn.reshape(*drawn.shape[:2], len(PACES), len(steps))
+            inside = share_inside(drawn, np.repeat(came[:, None], len(PACES), axis=1))
+            is_known = np.isfinite(came).any(axis=0)
+            held[i, is_known] = np.nanmean(inside[..., is_known], axis=1).T
+            mean = np.where(np.isfinite(came), np.expm1(drawn[:, :, 0]).mean(axis=1), 0.0)
+            change = np.expm1(np.nan_to_num(came))
             followed[:, i] = (mean * change).sum(axis=0), (mean**2).sum(axis=0)
-        return cls(origins, steps, counts, *followed)
+        return cls(origins, steps, held, *followed)
 
     @classmethod
     def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
@@ -245,46 +242,19 @@ class Outcomes:
         order = np.argsort(origins)
         by_origin = [
             np.concatenate([getattr(part, name) for part in parts])[order]
-            for name in ("counts", "followed", "drifted")
+            for name in ("held", "followed", "drifted")
         ]
         return cls(origins[order], parts[0].steps, *by_origin)
 
-    def widths(self, at: np.ndarray) -> np.ndarray:
-        """Widths (cells, steps, ``NATS``) that stood at some cells; none is narrower than drawn."""
-        if not len(self.origins):
-            return np.broadcast_to(conformal.NATS, (len(at), len(self.steps), len(conformal.NATS)))
-        counts = self._weights(at, WIDTH_HALF_LIFE_CELLS)
-        own = self._own()
-        maps = [conformal.width_maps(self.counts, each, own)[0] for each in counts]
-        return np.maximum(maps, conformal.NATS)
+    def pace(self, at: np.ndarray) -> np.ndarray:
+        """Return the pace (cells,) that stood at some cells."""
+        return HeldAtPaces(self.origins, self.steps, self.held).pace(at)
 
     def drift_trust(self, at: np.ndarray) -> np.ndarray:
         """The slope (cells, steps) by which changes had followed simulated means, 0 to 1."""
-        if not len(self.origins):
-            return np.zeros((len(at), len(self.steps)))
-        counts = self._weights(at, DRIFT_HALF_LIFE_CELLS)
-        heard = self.counts.any(axis=(1, 3))
-        windows = (counts * (self._own() * heard)).sum(axis=1)
-        followed = (counts * self.followed).sum(axis=1)
-        drifted = (counts * self.drifted).sum(axis=1)
-        doubt = 1 + DRIFT_DOUBT_WINDOWS / np.maximum(windows, 1e-9)
+        heard = HeldAtPaces(self.origins, self.steps, self.held).heard
+        weights = OutcomeWeights.of(self.origins, self.steps, heard, at)
+        followed = (weights.count * self.followed).sum(axis=1)
+        drifted = (weights.count * self.drifted).sum(axis=1)
+        doubt = 1 + DOUBT_WINDOWS / np.maximum(weights.windows, 1e-9)
         return np.clip(followed / np.maximum(drifted * doubt, 1e-12), 0.0, 1.0)
-
-    def _weights(self, at: np.ndarray, half_life: float) -> np.ndarray:
-        """What each outcome counts at some cells (cells, origins, steps), 0 before it is known."""
-        weight = discount_by_age(at, self.origins, int(self.steps[-1]), half_life)
-        is_recent = self.origins >= at[:, None] - CALIBRATION_CELLS
-        return (weight[self.steps - 1] * is_recent).transpose(1, 2, 0)
-
-    def _own(self) -> np.ndarray:
-        """The share of its time that is an outcome's own (origins, steps)."""
-        return own_share(self.origins, int(self.steps[-1]))[:, self.steps - 1]
-
-
-def _between(widths: np.ndarray, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Widths (steps asked, ``NATS``) from those of the steps ``known``."""
-    right = np.clip(np.searchsorted(known, asked), 0, len(known) - 1)
-    left = np.maximum(right - 1, 0)
-    gap = np.maximum(known[right] - known[left], 1)
-    share = np.clip((asked - known[left]) / gap, 0.0, 1.0)[:, None]
-    return widths[left] + share * (widths[right] - widths[left])

@@ -68,6 +68,22 @@ class Sizes:
             out[rows] = np.where(sign[rows] > 0, rise, fall)
         return out
 
+    def level(self, size: np.ndarray, sign: np.ndarray, group_of: np.ndarray) -> np.ndarray:
+        """Return where sizes lie in their distribution, 0 to 1; among equal ones in the middle.
+
+        Parameters
+        ----------
+        size, sign, group_of : (places,), as in ``draw``.
+        """
+        out = np.empty(size.shape)
+        for place, group in enumerate(group_of):
+            of_group = self.rises if sign[place] > 0 else self.falls
+            sizes, share = of_group[group]
+            share = np.concatenate([[0.0], share])
+            below, up_to = (np.searchsorted(sizes, size[place], side) for side in ("left", "right"))
+            out[place] = (share[below] + share[up_to]) / 2
+        return out
+
 
 def _in_order(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(size):
