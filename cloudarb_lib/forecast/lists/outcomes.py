@@ -43,6 +43,8 @@ class OutcomeWeights:
         heard : (origins, steps), whether any outcome is on record.
         at : the cells asked.
         """
+        if not len(origins):
+            return cls(np.zeros((len(at), 0, len(steps))), np.zeros((len(at), len(steps))))
         longest = int(steps[-1])
         by_age = discount_by_age(at, origins, longest, HALF_LIFE_CELLS)[steps - 1]
         is_recent = origins >= at[:, None] - CALIBRATION_CELLS
