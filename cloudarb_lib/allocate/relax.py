@@ -10,11 +10,11 @@ import numpy as np
 from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.explain import PATIENCE_S, relaxation_at
 from cloudarb_lib.allocate.plan import Plan
-from cloudarb_lib.allocate.problem.limits import limits_of, stated_limits
+from cloudarb_lib.allocate.problem.limits import StatedLimit, limits_of, stated_limits
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
 from cloudarb_lib.allocate.problem.limits.together import is_kept_together
-from cloudarb_lib.allocate.problem.model import Limit, Problem, Use
+from cloudarb_lib.allocate.problem.model import Consumption, Limit, Problem, Use
 from cloudarb_lib.allocate.problem.row import DEAR
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
@@ -63,7 +63,8 @@ def reliefs(problem: Problem) -> list[Relief]:
 
     Each kind of limit in turn gives way, in proportion to its size and for whole machines, while
     the others hold: as much more as told admits a plan, which has been checked, and to 1 % it is
-    the least such, unless "or less" is told. Then how far spend can be spread, regions that alone
+    the least such, unless "or less" is told (where limits on shares give way together with others,
+    it is). Then how far spend can be spread, regions that alone
     would mend it (the five cheapest of each workload are tried), and by how much less demand would,
     where some is left. Where no kind suffices alone, all give way together.
 
@@ -210,9 +211,42 @@ def _relief(problem: Problem, limits: list[Limit]) -> list[Relief]:
             plan = dearer
             counts = dearer.counts
             sentence, relaxed = relaxed_for(problem, counts)
+    is_least = plan.gap <= 2 * LEAST.gap
+    shares = [limit for limit in limits if _is_share(limit)]
+    if shares and len(limits) == 1:
+        counts, is_least = _least_share(problem, shares[0], counts)
+        sentence, relaxed = relaxed_for(problem, counts)
+    elif shares:
+        is_least = False
     if not sentence or check(relaxed, counts).broken:
         return []
-    return [(sentence if plan.gap <= 2 * LEAST.gap else f"{sentence}, or less", relaxed)]
+    return [(sentence if is_least else f"{sentence}, or less", relaxed)]
+
+
+def _is_share(limit: Limit) -> bool:
+    """Whether a limit is on a share: its price is on money or hours beyond it, not on the share."""
+    return isinstance(limit, StatedLimit) and limit.unit_size != 1.0
+
+
+def _least_share(problem: Problem, limit: Limit, counts: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return a plan that exceeds a limit on a share by as little as any, and whether that is known.
+
+    By bisection between the limit and ``counts``, a plan that breaks no other.
+    """
+    (bound,) = limit.available(problem)
+    (beyond,) = limit.use(Consumption(problem, counts)).used
+    within = bound
+    is_known = True
+    while abs(beyond - within) > LEAST.gap * abs(beyond - bound):
+        middle = (within + beyond) / 2
+        plan = try_to_solve(limit.relaxed(problem, np.array([middle])), _ANY)
+        if plan is None or plan.counts is None:
+            is_known &= plan is not None and plan.status == "infeasible"
+            within = middle
+            continue
+        counts = plan.counts
+        (beyond,) = limit.use(Consumption(problem, counts)).used
+    return counts, is_known
 
 
 def _in_parts(problem: Problem, soft: Problem) -> list[Relief]:

@@ -40,6 +40,27 @@ def test_what_a_plan_pays_for_cvar_beyond_its_limit_is_in_the_bound():
     assert oracle.wrong_reliefs(problem, [parts, (sentence, eased)]) == []
 
 
+@pytest.mark.parametrize("seed", [672, 847])
+def test_a_limit_on_a_share_gives_way_by_the_least_share(seed):
+    problem = drawn(seed)
+    reliefs = allocate.reliefs(problem)
+    told = [sentence for sentence, _ in reliefs if sentence.startswith("share of a provider")]
+    assert len(told) == 1
+    assert "or less" not in told[0]
+    assert oracle.wrong_reliefs(problem, reliefs) == []
+
+
+def test_what_limits_give_together_is_a_bound_where_shares_are_among_them():
+    problem = drawn(717)
+    (relief, *_) = allocate.reliefs(problem)
+    assert relief[0].startswith("no limit alone is at fault; together: share of a provider")
+    assert ", or less" in relief[0]
+    assert oracle.wrong_reliefs(problem, [relief]) == []
+    claimed = relief[0].replace(", or less", "")
+    found = oracle.wrong_reliefs(problem, [(claimed, relief[1])])
+    assert any("less would do" in each for each in found)
+
+
 def tight() -> allocate.Plan:
     """A plan whose first pool is full: 32 GPUs at 2 USD an hour, 8 at 2.5."""
     return plan_for(work(40.0), options=oracle.OPTIONS)
