@@ -10,7 +10,7 @@ export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help report test quick lab dashboard platform gateway bench check-long golden lock clean
+.PHONY: help report test quick lab dashboard platform gateway bench check-long chaos golden lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,9 @@ bench: $(BENCH_STAMP) $(PLATFORM_STAMP)  ## the tables of figures of README and 
 check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes benchmarks/results
 	@$(BIN)/python -m pytest -m long tests
 	@$(BIN)/python -m benchmarks.check_long
+
+chaos: $(PLATFORM_STAMP)  ## kills, stalls, full disks, clock jumps, lost packets: what is lost (docs/platform.md)
+	@$(BIN)/python -m benchmarks.chaos --page docs/platform.md
 
 golden: $(STAMP)  ## run the notebooks and store the outputs of their contract cells
 	@$(BIN)/python -m benchmarks.refresh_golden

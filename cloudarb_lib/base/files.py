@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from cloudarb_lib.base.errors import CloudArbError
+from cloudarb_lib.base.errors import CloudArbError, StoreError
 
 _ENDING_S = 15.0
 """How long we wait for what a killed owner had started, and which still holds its lock."""
 _LOOK_AGAIN_S = 0.1
+MAKE_ROOM = "Make room, or name a folder on another disk."
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_SQLITE_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+_KIND_OF_CODE = 0xFF
+"""Of a code of SQLite: its other bits tell where it failed."""
 
 
 @contextmanager
@@ -45,6 +52,32 @@ def replaced(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+@contextmanager
+def full_disk_told(what: str) -> Iterator[None]:
+    """Tell of a full disk with the way out.
+
+    Parameters
+    ----------
+    what : str
+        What is written inside, for the message.
+
+    Raises
+    ------
+    StoreError
+        In place of what the system, or SQLite, says of a full disk.
+    """
+    try:
+        yield
+    except OSError as cause:
+        if cause.errno not in _NO_ROOM:
+            raise
+        raise StoreError(f"{what} cannot be written: {cause.strerror}.", MAKE_ROOM) from cause
+    except sqlite3.OperationalError as cause:
+        if cause.sqlite_errorcode & _KIND_OF_CODE not in _SQLITE_NO_ROOM:
+            raise
+        raise StoreError(f"{what} cannot be written: {cause}.", MAKE_ROOM) from cause
+
+
 def _sync(path: Path) -> None:
     """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -61,7 +94,8 @@ def locked(
     Parameters
     ----------
     path : Path
-        File of the lock, made if need be; it names the process that holds it.
+        File of the lock, made if need be; it names the process that holds it, unless the disk is
+        full.
     fault : type
         What to raise.
     what : str
@@ -97,11 +131,11 @@ def locked(
             owner_lives = looks > 1 and Path(f"/proc/{owner}").exists()
             if not wait and (owner_lives or time.monotonic() > deadline):
                 way_out = "Wait for it to end, or stop that process."
-                raise fault(f"{what} is in use already, by process {owner}.", way_out)
+                raise fault(f"{what} is in use already, by process {owner or 'unknown'}.", way_out)
             time.sleep(_LOOK_AGAIN_S)
         file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # on a full disk the lock holds all the same, without a name
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield file.fileno()
 
 

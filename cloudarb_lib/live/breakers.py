@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from purgatory import AsyncCircuitBreakerFactory
@@ -34,6 +34,18 @@ class BreakerState:
     state: str = "closed"
     failures: int = 0
     opened_at: float | None = None
+
+    def no_later_than(self, now_s: float) -> BreakerState:
+        """Return it as opened by now: a clock that was ahead would keep it open for as long.
+
+        Parameters
+        ----------
+        now_s : float
+            Seconds since 1970.
+        """
+        if self.opened_at is None or self.opened_at <= now_s:
+            return self
+        return replace(self, opened_at=now_s)
 
 
 class Breakers:

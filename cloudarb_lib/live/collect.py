@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.base.errors import StoreError
-from cloudarb_lib.base.files import locked
+from cloudarb_lib.base.files import full_disk_told, locked
 from cloudarb_lib.base.tracing import span
 from cloudarb_lib.live.entries import Fault
 from cloudarb_lib.live.errors import ProviderClosed
@@ -95,10 +95,11 @@ def opened(
     Raises
     ------
     StoreError
-        Where another process collects for that store.
+        Where another process collects for that store, or the disk is full.
     """
     folder = collection_folder(store_dir)
     with (
+        full_disk_told(f"collection {folder}"),
         locked(folder / "lock", StoreError, f"collection {folder}"),
         Journal(folder / "journal.sqlite") as journal,
     ):

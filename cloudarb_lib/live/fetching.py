@@ -82,7 +82,8 @@ class Fetcher:
         limits: Callable[[str], Limits] = limits_of,
     ) -> None:
         self.clients: dict[str, Client] = {}
-        self.breakers = Breakers(journal.breakers(), journal.save_breaker)
+        known = [state.no_later_than(clock().timestamp()) for state in journal.breakers()]
+        self.breakers = Breakers(known, journal.save_breaker)
         self._raw = raw
         self._journal = journal
         self._clock = clock

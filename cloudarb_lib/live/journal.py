@@ -135,7 +135,8 @@ class Journal(AbstractContextManager["Journal"]):
     def last_done(self, feed: str) -> dict[str, pd.Timestamp]:
         """Return by part when the fetch began whose answer is the last one stored whole."""
         rows = self._con.execute(
-            "SELECT json_extract(part, '$.name') AS name, max(begun_at) AS begun_at FROM responses"
+            # the last one that came, not the latest time: a clock may have been ahead for a while
+            "SELECT json_extract(part, '$.name') AS name, begun_at, max(id) FROM responses"
             " WHERE feed = ? AND complete AND state = ? GROUP BY name",
             [feed, STORED],
         )

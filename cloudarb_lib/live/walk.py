@@ -77,4 +77,6 @@ def is_due(pull: Pull, part: str, hours: float) -> bool:
         How long an answer is good enough.
     """
     last = pull.last_done.get(part)
-    return last is None or pull.now - last >= pd.Timedelta(hours=hours)
+    if last is None or last > pull.now:  # fetched by a clock that was ahead
+        return True
+    return pull.now - last >= pd.Timedelta(hours=hours)

@@ -19,7 +19,7 @@ from pipelines.serve.records import Records
 from pipelines.serve.routes import market, observation, plans, runs
 
 _TOKEN = HTTPBearer(auto_error=False, description="A token of cloudarb tokens add.")
-_PROBLEMS = (401, 403, 404, 413, 422, 429, 500, 503)
+_PROBLEMS = (401, 403, 404, 413, 422, 429, 500, 503, 507)
 
 
 def api(records: Records, made: Plans, metrics: CollectorRegistry) -> FastAPI:

@@ -37,6 +37,10 @@ class Busy(CloudArbError):
     """As much is being worked on as is allowed."""
 
 
+class Full(CloudArbError):
+    """What a request asks for cannot be written."""
+
+
 STATUSES: dict[type[CloudArbError], HTTPStatus] = {
     NoToken: HTTPStatus.UNAUTHORIZED,
     NotAllowed: HTTPStatus.FORBIDDEN,
@@ -44,6 +48,7 @@ STATUSES: dict[type[CloudArbError], HTTPStatus] = {
     ParameterError: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Busy: HTTPStatus.TOO_MANY_REQUESTS,
+    Full: HTTPStatus.INSUFFICIENT_STORAGE,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """The status of each kind of error; any other is one of ours."""

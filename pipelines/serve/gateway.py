@@ -51,6 +51,8 @@ class Gateway:
         PEM files: of TLS, and of the authority whose clients are let in.
     requests_per_s : int
         Of one sender; twice as many may come at once.
+    answer_s : float
+        A server that says nothing for so long is given up, and its request goes to another.
     """
 
     host: str
@@ -61,6 +63,7 @@ class Gateway:
     key: Path | None = None
     client_authority: Path | None = None
     requests_per_s: int = 100
+    answer_s: float = 30.0
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
@@ -135,11 +138,14 @@ def _http(gateway: Gateway) -> dict[str, Any]:
         "servers": [{"url": url} for url in gateway.servers],
         "healthCheck": {"path": ALIVE, "interval": "1s", "timeout": "900ms"},
         "passiveHealthCheck": {"failureWindow": "2s", "maxFailedAttempts": 1},
+        "serversTransport": "patience",
     }
+    patience = {"forwardingTimeouts": {"responseHeaderTimeout": f"{gateway.answer_s}s"}}
     return {
         "routers": {"api": api, "asking": asking},
         "middlewares": passed,
         "services": {"servers": {"loadBalancer": balanced}},
+        "serversTransports": {"patience": patience},
     }
 
 

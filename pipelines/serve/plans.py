@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.base.files import locked, replaced
 from pipelines.run.files import read_json, write_json
-from pipelines.serve.faults import Busy, NotThere
+from pipelines.serve.faults import Busy, Full, NotThere
 
 State = Literal["running", "solved", "infeasible", "failed", "out_of_time", "cancelled"]
 CANCEL = "cancel"
@@ -121,6 +121,8 @@ class Plans:
         ------
         Busy
             Where as many are made as are allowed.
+        Full
+            Where its folder cannot be written; nothing is left of it then.
         """
         with locked(self.folder / LOCK, StoreError, "folder of plans", wait=True):
             self._forget_old()
@@ -129,10 +131,12 @@ class Plans:
                 what = f"as many plans as are allowed are being made ({len(running)})."
                 raise Busy(what, "Ask again when one is done.")
             folder = self.folder / secrets.token_hex(8)
-            folder.mkdir(mode=0o700)
-            (folder / "demand.yaml").write_text(asked.demand, encoding="utf-8")
-            words = [*asked.words(folder), f"--store={self.store}"]
-            write_json(folder / "request.json", {"words": words, "limit_s": self.limit_s})
+            try:
+                self._write(folder, asked)
+            except OSError as cause:
+                shutil.rmtree(folder, ignore_errors=True)
+                what = f"the plan could not be written: {cause.strerror}."
+                raise Full(what, "Make room on the server's disk.") from cause
             with locked(folder / LOCK, StoreError, "plan") as lock:  # the child keeps it
                 subprocess.Popen(
                     [sys.executable, "-m", "pipelines.serve.worker", str(folder)],
@@ -143,6 +147,13 @@ class Plans:
                     start_new_session=True,
                 )
         return folder.name
+
+    def _write(self, folder: Path, asked: PlanAsked) -> None:
+        """Write what the process of a plan is to do."""
+        folder.mkdir(mode=0o700)
+        (folder / "demand.yaml").write_text(asked.demand, encoding="utf-8")
+        words = [*asked.words(folder), f"--store={self.store}"]
+        write_json(folder / "request.json", {"words": words, "limit_s": self.limit_s})
 
     def find(self, name: str) -> PlanMade:
         """Return how a plan stands.

@@ -56,6 +56,7 @@ def test_a_stop_that_comes_when_all_is_done_stops_no_later_call(worker):
     assert worker.call(tell, [], limit_s=LIMIT_S) == "set up"
 
 
+@pytest.mark.chaos("kill", "run")
 def test_a_killed_call_ends_at_once_and_the_next_finds_a_fresh_process(worker):
     def kill(_):
         threading.Thread(target=worker.kill).start()

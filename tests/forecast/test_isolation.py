@@ -120,6 +120,7 @@ def test_a_script_without_a_main_guard_is_not_run_again(tmp_path):
     assert done.stdout == "once\n", done.stderr[-2000:]
 
 
+@pytest.mark.chaos("kill", "run")
 def test_a_worker_that_dies_is_told_and_replaced():
     lstm.lstm(short_task())
     first = WORKER.process
@@ -132,6 +133,7 @@ def test_a_worker_that_dies_is_told_and_replaced():
     assert WORKER.process.pid != first.pid
 
 
+@pytest.mark.chaos("stall", "run")
 def test_a_worker_that_hangs_is_given_up_at_its_limit(monkeypatch):
     lstm.lstm(short_task())
     os.kill(WORKER.process.pid, signal.SIGSTOP)

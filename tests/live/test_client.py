@@ -86,6 +86,7 @@ def test_a_body_that_is_too_large_is_refused(tmp_path):
     assert len(server.asked) == 1
 
 
+@pytest.mark.chaos("lossy wire", "collect")
 def test_a_download_that_is_reset_begins_again_and_leaves_one_file(tmp_path):
     body = bytes(range(256)) * 2000
     cut = Reply(body, cut_at=300_000, reset=True)

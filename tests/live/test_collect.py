@@ -68,6 +68,7 @@ def test_what_goes_from_a_whole_part_is_withdrawn(tmp_path, cycle, service):
     assert prices["us", MACHINES[3]] == [2.0]
 
 
+@pytest.mark.chaos("kill", "collect")
 def test_what_a_killed_cycle_fetched_is_taken_in_by_the_next(tmp_path, cycle, service, monkeypatch):
     class Killed(BaseException):
         pass
@@ -85,6 +86,7 @@ def test_what_a_killed_cycle_fetched_is_taken_in_by_the_next(tmp_path, cycle, se
     assert (stored_prices(tmp_path / "store").loc["us"].map(lambda prices: prices == [2.0])).all()
 
 
+@pytest.mark.chaos("kill", "collect")
 def test_a_kill_after_the_store_took_it_in_doubles_nothing(tmp_path, cycle, monkeypatch):
     class Killed(BaseException):
         pass
@@ -202,6 +204,7 @@ def test_replay_into_another_store_gives_the_same_record(tmp_path, cycle, servic
             pd.testing.assert_frame_equal(*frames)
 
 
+@pytest.mark.chaos("clock jump", "collect")
 def test_a_clock_that_is_off_is_told(cycle, service):
     date = {"date": "Mon, 01 Jun 2026 20:00:00 GMT"}
     service.replies["/parts"] = [Reply(part_names("us"), headers=date)]

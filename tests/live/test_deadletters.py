@@ -100,6 +100,7 @@ def test_two_parts_that_share_a_scope_are_refused(cycle, service):
     assert "2 parts show" in report.failures[0]
 
 
+@pytest.mark.chaos("kill", "collect")
 def test_what_waits_of_a_killed_cycle_shows_it_whole_though_the_next_fetch_fails(
     tmp_path, cycle, service, monkeypatch
 ):

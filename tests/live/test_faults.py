@@ -167,11 +167,35 @@ STAYING = {
 """Faults that end the fetch of the part."""
 
 
+CHAOS = {
+    "slow body": "stall",
+    "silent": "stall",
+    "truncated JSON": "lossy wire",
+    "cut body": "lossy wire",
+    "reset in mid-body": "lossy wire",
+    "reset before the body": "lossy wire",
+    "clock skew": "clock jump",
+    "truncated JSON for good": "lossy wire",
+    "reset for good": "lossy wire",
+}
+"""Those that make chaos counts, by what befell the wire or the clock."""
+
+
+def cases(faults):
+    """Return the names of faults as parameters of a test."""
+    return [
+        pytest.param(
+            name, marks=[pytest.mark.chaos(CHAOS[name], "collect")] if name in CHAOS else []
+        )
+        for name in faults
+    ]
+
+
 def _link(reply):
     return json.loads(reply.body)["NextPageLink"]
 
 
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("fault", cases(PASSING))
 def test_a_fault_that_passes_costs_no_row(tmp_path, azure, cycle, fault):
     cycle()
     azure.prices = {"eastus": 1.1, "westeurope": 2.2}
@@ -189,7 +213,7 @@ def test_a_fault_that_passes_costs_no_row(tmp_path, azure, cycle, fault):
     assert (summary.retries > 0) == asks_again or fault == "slow body"
 
 
-@pytest.mark.parametrize("fault", STAYING)
+@pytest.mark.parametrize("fault", cases(STAYING))
 def test_a_fault_that_stays_keeps_the_last_good_prices(tmp_path, azure, cycle, fault):
     cycle()
     azure.prices = {"eastus": 1.1, "westeurope": 2.2}

@@ -40,11 +40,13 @@ def test_the_store_takes_what_was_read_and_reads_no_file(tmp_path: Path, answer:
     assert sorted(events["price_usd_per_hour"]) == [1.0, 2.0]
 
 
+@pytest.mark.chaos("full disk", "collect")
 def test_a_full_disk_is_told(answer: Path) -> None:
     with pytest.raises(StoreError, match="set aside: No space left"):
         list(SetAside(Path("/dev/full")).adding(registry.read(answer)))
 
 
+@pytest.mark.chaos("kill", "collect")
 def test_what_a_killed_process_set_aside_is_removed(tmp_path: Path, answer: Path) -> None:
     raw = RawFiles(tmp_path / "raw")
     left = raw.incoming / "of_the_killed"

@@ -75,6 +75,7 @@ def test_a_cell_that_raises(tmp_path):
     assert "no such offer" in kept(tmp_path / "run", "bad")
 
 
+@pytest.mark.chaos("stall", "run")
 def test_out_of_time_is_for_the_whole_notebook(tmp_path):
     wait = "import time\nfor _ in range(40): time.sleep(0.1)"
     path = notebook(tmp_path / "slow.ipynb", PARAMETERS, *[wait] * 15)
@@ -86,6 +87,7 @@ def test_out_of_time_is_for_the_whole_notebook(tmp_path):
     assert "KeyboardInterrupt" in kept(tmp_path / "run", "slow")
 
 
+@pytest.mark.chaos("kill", "run")
 def test_a_kernel_that_dies(tmp_path):
     path = notebook(tmp_path / "dead.ipynb", PARAMETERS, "import os\nos.kill(os.getpid(), 9)")
     rc, said, status = go(path, tmp_path / "run")
@@ -104,6 +106,7 @@ def test_without_a_plan_it_says_what_is_in_the_way(tmp_path):
     kept(tmp_path / "run", "p")
 
 
+@pytest.mark.chaos("kill", "run")
 def test_nobody_waits_for_it_any_more(tmp_path):
     path = notebook(tmp_path / "alone.ipynb", PARAMETERS, "import time\ntime.sleep(60)")
     gone = subprocess.Popen([sys.executable, "-c", ""])

@@ -51,6 +51,7 @@ def root(tmp_path_factory):
     return project(tmp_path_factory.mktemp("toy"))
 
 
+@pytest.mark.chaos("kill", "run")
 def test_a_killed_run_is_taken_up_where_it_stood(root):
     first = start(root)
     wait_for("03_allocate         started", first)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import psutil
 import pytest
+import time_machine
 
 from cloudarb_lib.store import open_snapshot
 from pipelines.run import pipeline
@@ -29,6 +30,7 @@ def named_snakemake(process: psutil.Process) -> bool:
     return "snakemake" in process.cmdline() and "pipelines.run.notebook" not in process.cmdline()
 
 
+@pytest.mark.chaos("kill", "run")
 @pytest.mark.kernel
 def test_a_kernel_that_died_is_started_again_and_a_killed_graph_taken_up(tmp_path, monkeypatch):
     """In a folder with a space, umlauts and a percent sign, far from UTC."""
@@ -77,6 +79,7 @@ def root(tmp_path):
     return project(tmp_path)
 
 
+@pytest.mark.chaos("full disk", "run")
 def test_a_full_disk_leaves_no_part_of_a_snapshot(root, capsys, monkeypatch):
     def no_link(*_: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
@@ -97,6 +100,7 @@ def test_a_full_disk_leaves_no_part_of_a_snapshot(root, capsys, monkeypatch):
             assert pinned.digest == ours.digest
 
 
+@pytest.mark.chaos("full disk", "run")
 @pytest.mark.parametrize("step", ["export", "write_index"])
 def test_a_disk_that_fills_up_at_the_end_leaves_no_half_report(root, step, capsys):
     from pipelines.report import pages
@@ -130,6 +134,20 @@ def test_pages_that_were_removed_are_drawn_again(root):
             page.unlink()
             assert run() == 0
             assert page.exists()
+
+
+@pytest.mark.chaos("clock jump", "run")
+@pytest.mark.parametrize("jump", ["2025-05-01", "2027-05-01"])
+def test_a_clock_that_jumps_hides_no_run(root, jump):
+    with quick_runs(root) as run, time_machine.travel("2026-05-01T12:00Z", tick=True) as clock:
+        assert run() == 0
+        clock.move_to(f"{jump}T12:00Z")
+        assert run("--set", "seed=5") == 0
+        told = [json.loads(p.read_text()) for p in (root / "reports").glob("*/manifest.json")]
+    assert [each["status"] for each in told] == ["succeeded"] * 2
+    assert all(each["seconds"] >= 0 for each in told)
+    index = (root / "reports/index.html").read_text()
+    assert all(each["run_id"] in index for each in told)
 
 
 @pytest.mark.parametrize("reports", ["/proc/reports", "/dev/null/reports"])

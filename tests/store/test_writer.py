@@ -91,6 +91,7 @@ def big_file(path: Path, level: float) -> Path:
     return write_text(path, PRICE_HEADER + "".join(rows))
 
 
+@pytest.mark.chaos("kill", "store")
 @pytest.mark.slow
 def test_killed_writers_leave_the_last_snapshot_and_the_next_one_finishes(tmp_path: Path) -> None:
     store = tmp_path / "s"
@@ -117,6 +118,7 @@ def test_killed_writers_leave_the_last_snapshot_and_the_next_one_finishes(tmp_pa
     assert report.digest == clean.digest
 
 
+@pytest.mark.chaos("full disk", "store")
 def test_a_full_disk_is_an_error_and_keeps_the_old_snapshot(tmp_path: Path) -> None:
     store = tmp_path / "s"
     first = ingest(store, write_text(tmp_path / "good.csv", PRICE_HEADER + PRICE_ROW)).digest

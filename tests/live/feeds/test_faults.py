@@ -233,6 +233,7 @@ def test_a_page_that_comes_twice_or_a_circle_vouches_for_its_rows_alone(name, tm
     assert not any(pd.isna(row[7]) for row in stored)
 
 
+@pytest.mark.chaos("clock jump", "collect")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["azure", "gcp", "gpuhunt"])
 def test_a_clock_that_is_off_is_told_and_changes_no_row(name, tmp_path, true_prices):

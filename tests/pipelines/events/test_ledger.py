@@ -50,6 +50,7 @@ def test_events_are_written_with_what_they_tell_or_not_at_all(ledger):
     assert ledger.alerts("weekly") == []
 
 
+@pytest.mark.chaos("kill", "events")
 def test_what_an_event_leads_to_is_written_with_how_far_the_consumer_is(ledger, monkeypatch):
     three(ledger)
     so_far = []

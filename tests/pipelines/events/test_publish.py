@@ -3,14 +3,17 @@
 import asyncio
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.live.messages import DeliveryError
+from cloudarb_lib.testing.wire import LossyWire
 from pipelines.events import publish
 from pipelines.events.deliver import deliver
 from pipelines.events.ledger import Ledger, event, ledger_file
@@ -51,6 +54,12 @@ class Server:
             time.sleep(0.02)
         raise TimeoutError("nats-server did not start")
 
+    def stall(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self):
         self._process.kill()
         self._process.wait()
@@ -83,6 +92,7 @@ def messages_of(port):
     return asyncio.run(read())
 
 
+@pytest.mark.chaos("Redis or broker killed", "events")
 def test_nats_killed_in_mid_stream_loses_nothing(server, ledger, monkeypatch):
     monkeypatch.setattr(publish, "TIMEOUT_S", 2.0)
     address = f"nats://127.0.0.1:{server.port}"
@@ -107,6 +117,47 @@ def test_nats_killed_in_mid_stream_loses_nothing(server, ledger, monkeypatch):
     read = messages_of(server.port)
     assert [told["body"]["k"] for _, told in read] == list(range(COUNT))
     assert ledger.dead_letters() == []
+
+
+def publish_all(ledger, address, *, tries):
+    """Publish until all is taken, as a timer would that runs the verb again and again."""
+    for _ in range(tries):
+        with suppress(DeliveryError), publisher(address, {}) as handle:
+            deliver(ledger, "publish", handle)
+            return
+    raise AssertionError("not all is published")
+
+
+@pytest.mark.chaos("lossy wire", "events")
+def test_over_a_bad_wire_each_event_arrives(server, ledger, monkeypatch):
+    monkeypatch.setattr(publish, "TIMEOUT_S", 1.0)
+    with LossyWire(server.port, late_s=0.01, reset_share=0.03, seed=5) as wire:
+        publish_all(ledger, f"nats://127.0.0.1:{wire.port}", tries=60)
+        assert wire.resets > 0
+    read = messages_of(server.port)
+    assert [told["body"]["k"] for _, told in read] == list(range(COUNT)), "each once, in order"
+    assert ledger.dead_letters() == []
+
+
+@pytest.mark.chaos("stall", "events")
+def test_a_broker_that_stalls_loses_nothing(server, ledger, monkeypatch):
+    monkeypatch.setattr(publish, "TIMEOUT_S", 0.5)
+    address = f"nats://127.0.0.1:{server.port}"
+    sent = []
+    with publisher(address, {}) as handle:
+
+        def stalling(told, memory):
+            if len(sent) == 20:
+                server.stall()
+            sent.append(told.event_id)
+            return handle(told, memory)
+
+        with pytest.raises(DeliveryError):
+            deliver(ledger, "publish", stalling)
+    server.go_on()
+    publish_all(ledger, address, tries=3)
+    read = messages_of(server.port)
+    assert [told["body"]["k"] for _, told in read] == list(range(COUNT))
 
 
 def test_what_is_published_twice_is_told_by_its_id(server, ledger):
@@ -151,6 +202,7 @@ def test_kafka_gets_each_event_with_its_id(ledger):
     assert [told["body"]["k"] for told in first_seen.values()] == list(range(COUNT))
 
 
+@pytest.mark.chaos("Redis or broker killed", "events")
 def test_no_broker_is_no_loss(ledger, monkeypatch):
     pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
     monkeypatch.setattr(publish, "TIMEOUT_S", 0.2)

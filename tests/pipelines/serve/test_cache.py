@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -10,8 +11,10 @@ import pytest
 
 pytest.importorskip("fastapi", reason="extra serve is not installed: make platform")
 
+import time_machine
 from starlette.testclient import TestClient
 
+from cloudarb_lib.testing.wire import LossyWire
 from pipelines.serve import server, testing
 from pipelines.serve.cache import Remembered
 
@@ -166,6 +169,7 @@ def test_redis_holds_plain_bytes_for_an_hour(redis):
     assert 3590 <= seconds <= 3600
 
 
+@pytest.mark.chaos("Redis or broker killed", "API")
 def test_answers_are_made_where_redis_has_died(redis):
     async def story():
         process, url = redis
@@ -178,6 +182,55 @@ def test_answers_are_made_where_redis_has_died(redis):
         return answer, memory.made
 
     assert run(story) == (b"text/plain\nq 1", 2)
+
+
+@pytest.mark.chaos("stall", "API")
+def test_answers_are_made_where_redis_has_stalled(redis):
+    async def story():
+        process, url = redis
+        memory = remembered(redis_url=url)
+        await memory.answer("k", "q")
+        process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*(memory.answer(f"k{n}", "q") for n in range(5)))
+        process.send_signal(signal.SIGCONT)
+        await memory.close()
+        return len(set(answers)), memory.made
+
+    assert run(story) == (5, 6)
+
+
+@pytest.mark.chaos("lossy wire", "API")
+def test_answers_are_right_where_the_wire_to_redis_is_bad(redis):
+    async def story(wire):
+        memory = remembered(redis_url=f"redis://127.0.0.1:{wire.port}")
+        answers = [await memory.answer(f"k{n}", f"q{n}") for n in range(40)]
+        again = [await memory.answer(f"k{n}", f"q{n}") for n in range(40)]
+        await memory.close()
+        return answers, again
+
+    _, url = redis
+    with LossyWire(int(url.rpartition(":")[2]), late_s=0.01, reset_share=0.1) as wire:
+        answers, again = asyncio.run(story(wire))
+        assert wire.resets > 3
+    assert [answer.split()[1].decode() for answer in answers] == [f"q{n}" for n in range(40)]
+    assert again == answers
+
+
+@pytest.mark.long
+@pytest.mark.chaos("clock jump", "API")
+@pytest.mark.parametrize("jump", ["2025-01-01", "2027-01-01"])
+def test_answers_stay_true_when_the_clock_jumps(tmp_path, jump):
+    folders = testing.folders_in(tmp_path)
+    with time_machine.travel("2026-05-01T12:00Z") as clock:
+        headers = {"authorization": f"Bearer {testing.token_in(folders)}"}
+        with TestClient(server.front(folders), headers=headers) as client:
+            before = client.get(QUESTION).json()
+            clock.move_to(f"{jump}T12:00Z")
+            assert client.get(QUESTION).json() == before
+            clock.move_to("2026-05-01T12:01Z")
+            digest = testing.add_price(tmp_path, "us-east4", 22.0)
+            assert client.get(QUESTION).json()["snapshot"] == digest != before["snapshot"]
 
 
 def test_a_new_snapshot_is_answered_from_at_once(tmp_path):

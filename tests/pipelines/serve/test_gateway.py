@@ -21,6 +21,7 @@ import httpx2
 import trustme
 
 from cloudarb_lib.base.errors import ParameterError, WorkerError
+from cloudarb_lib.testing.wire import LossyWire
 from pipelines import cli, exit_codes
 from pipelines.serve import gateway, testing
 from pipelines.serve.gateway import Gateway
@@ -90,14 +91,18 @@ def servers(whole):
     return (f"http://127.0.0.1:{port + 2}", f"http://127.0.0.1:{port + 3}"), headers
 
 
-def kill_server(process, port):
-    """Kill the server that listens on a port, a child of the process."""
+def pid_of(process, port):
+    """Return the process of the server that listens on a port, a child of the process."""
     for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
         words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
         if str(port).encode() in words:
-            os.kill(int(child), signal.SIGKILL)
-            return
+            return int(child)
     raise AssertionError(f"no server on {port}")
+
+
+def kill_server(process, port):
+    """Kill the server that listens on a port, a child of the process."""
+    os.kill(pid_of(process, port), signal.SIGKILL)
 
 
 @contextmanager
@@ -164,6 +169,7 @@ def test_only_clients_that_the_authority_has_signed_are_let_in(servers, tmp_path
         assert plain.status_code == 404, "nothing without TLS"
 
 
+@pytest.mark.chaos("kill", "API")
 def test_no_request_is_lost_when_a_server_dies(whole):
     process, port, headers = whole
     url = f"http://127.0.0.1:{port}{QUESTION}"
@@ -188,6 +194,7 @@ def test_no_request_is_lost_when_a_server_dies(whole):
     wait_for(f"http://127.0.0.1:{port + 2}/alive", 204)  # it is started again
 
 
+@pytest.mark.chaos("kill", "API")
 @pytest.mark.long
 def test_the_breaker_opens_where_no_server_lives_and_closes_when_they_do(whole):
     process, port, headers = whole
@@ -201,6 +208,55 @@ def test_the_breaker_opens_where_no_server_lives_and_closes_when_they_do(whole):
             told.add(answer.text)
     assert "Service Unavailable" in told, "the breaker's words, at once"
     wait_for(url, 200, headers=headers)
+
+
+@pytest.mark.long
+@pytest.mark.chaos("stall", "API")
+def test_no_request_is_lost_when_a_server_stalls(whole, tmp_path):
+    process, port, headers = whole
+    urls = tuple(f"http://127.0.0.1:{port + number}" for number in (2, 3))
+    for url in urls:
+        wait_for(f"{url}/alive", 204)
+    stalled = pid_of(process, port + 2)
+
+    def ask(url):
+        with httpx2.Client(headers=headers, timeout=60) as client:
+            return [client.get(url).status_code for _ in range(30)]
+
+    options = {"answer_s": 1.0, "requests_per_s": 100_000}
+    with opened(tmp_path, urls, **options) as url, ThreadPoolExecutor(2) as pool:
+        os.kill(stalled, signal.SIGSTOP)
+        try:
+            answers = list(pool.map(ask, [url + QUESTION] * 2))
+        finally:
+            os.kill(stalled, signal.SIGCONT)
+    assert answers == [[200] * 30] * 2
+
+
+def whole_answer(client, url):
+    """Return an answer; one that is torn in its middle only whoever asked can ask for again."""
+    for _ in range(5):
+        with suppress(httpx2.TransportError):
+            return client.get(url)
+    raise AssertionError("no whole answer in five tries")
+
+
+@pytest.mark.long
+@pytest.mark.chaos("lossy wire", "API")
+def test_no_request_is_lost_where_the_wires_to_the_servers_are_bad(whole, tmp_path):
+    _, port, headers = whole
+    with LossyWire(port + 2, seed=1) as first, LossyWire(port + 3, seed=2) as second:
+        urls = tuple(f"http://127.0.0.1:{wire.port}" for wire in (first, second))
+        options = {"answer_s": 2.0, "requests_per_s": 100_000}
+        with (
+            opened(tmp_path, urls, **options) as url,
+            httpx2.Client(headers=headers, timeout=60) as client,
+        ):
+            answers = [whole_answer(client, url + QUESTION) for _ in range(100)]
+        resets = first.resets + second.resets
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1, "none is cut"
+    assert resets > 3
 
 
 def test_a_gateway_whose_traefik_ends_says_so(tmp_path, monkeypatch):

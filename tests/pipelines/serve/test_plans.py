@@ -81,6 +81,26 @@ def test_a_plan_that_is_not_solved_has_no_shape(plans):
         plans.exported(folder.name, "plan.txt")
 
 
+@pytest.mark.slow
+@pytest.mark.chaos("full disk", "API")
+def test_a_full_disk_refuses_plans_and_answers_all_else(small_disk, fill):
+    made = testing.folders_in(small_disk)
+    token = testing.token_in(made, "solver", "plan", "read")
+    headers = {"authorization": f"Bearer {token}"}
+    with TestClient(server.front(made), headers=headers) as client:
+        filler = fill()
+        refused = client.post("/plans", json=ASKED)
+        assert refused.status_code == 507
+        assert "Make room" in refused.json()["way_out"]
+        assert client.get("/runs/latest/plan").status_code == 200
+        filler.unlink()
+        begun = client.post("/plans", json=ASKED)
+        assert begun.status_code == 202
+        plans = Plans(made.state / "plans", made.store)
+        plans.cancel(begun.json()["id"])
+        assert ended(plans, begun.json()["id"]).state == "cancelled"
+
+
 def test_one_more_than_allowed_is_refused_and_a_plan_can_be_stopped(plans):
     name = plans.begin(PlanAsked(**ASKED))
     with pytest.raises(Busy, match="as many plans as are allowed"):
@@ -91,6 +111,7 @@ def test_one_more_than_allowed_is_refused_and_a_plan_can_be_stopped(plans):
     assert other_server.cancel(name).state == "cancelled", "it stays so"
 
 
+@pytest.mark.chaos("stall", "API")
 def test_a_plan_that_takes_too_long_is_given_up(plans):
     hurried = Plans(plans.folder, plans.store, limit_s=0.1)
     assert ended(plans, hurried.begin(PlanAsked(**ASKED))).state == "out_of_time"
@@ -105,6 +126,7 @@ def test_a_faulty_demand_file_says_what_is_wrong_with_it(plans):
     assert "Way out" in made.message
 
 
+@pytest.mark.chaos("kill", "API")
 def test_a_plan_whose_process_died_has_failed(plans):
     folder = plans.folder / ("0" * 16)
     folder.mkdir(parents=True)
