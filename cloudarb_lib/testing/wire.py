@@ -104,6 +104,8 @@ class LossyWire(AbstractContextManager["LossyWire"]):
         except* OSError:
             _reset(writer)
             _reset(back)
+        except* asyncio.CancelledError:
+            pass  # the wire is taken down
         finally:
             writer.close()
             back.close()

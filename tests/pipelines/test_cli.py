@@ -54,6 +54,7 @@ VERBS = (
     "export",
     "gateway",
     "metrics",
+    "profile",
     "serve",
     "tokens add",
     "tokens revoke",

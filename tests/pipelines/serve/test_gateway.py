@@ -79,7 +79,7 @@ def whole(tmp_path_factory):
         wait_for(f"http://127.0.0.1:{port + number}/alive", 204)
     yield process, port, {"authorization": f"Bearer {testing.token_in(folders)}"}
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == exit_codes.STOPPED
+    assert process.wait(60) == exit_codes.STOPPED
     with pytest.raises(httpx2.TransportError):
         httpx2.get(f"http://127.0.0.1:{port + 2}/alive")
 
