@@ -73,9 +73,10 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 bench: $(BENCH_STAMP) $(PLATFORM_STAMP)  ## the tables of figures of README and docs, printed afresh
 	@for part in store collection pipeline forecast review_hazard joint_moves significance allocation risk controls serving; do $(BIN)/python -m benchmarks.$$part || exit 1; done
 
-check-long: $(STAMP)  ## thousands of faults and long walks; resumes, and writes benchmarks/results
+check-long: $(PLATFORM_STAMP)  ## thousands of faults and long walks; resumes, and writes benchmarks/results
 	@$(BIN)/python -m pytest -m long tests
 	@$(BIN)/python -m benchmarks.check_long
+	@$(BIN)/python -m benchmarks.mutation
 
 chaos: $(PLATFORM_STAMP)  ## kills, stalls, full disks, clock jumps, lost packets: what is lost (docs/platform.md)
 	@$(BIN)/python -m benchmarks.chaos --page docs/platform.md

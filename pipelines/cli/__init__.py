@@ -24,6 +24,7 @@ from pipelines.cli import (
     metrics,
     profile,
     prune,
+    quality,
     quarantine,
     replay,
     report,
@@ -89,6 +90,7 @@ events_app.command("replan", cls=Verb, options_metavar="--plan FOLDER --over-usd
 app.add_typer(events_app, name="events")
 app.command("metrics", cls=Verb, options_metavar="[--out FILE] [OPTIONS]")(metrics.metrics)
 app.command("profile", cls=Verb, options_metavar="[--out FOLDER] [OPTIONS]")(profile.profile)
+app.command("quality", cls=Verb, options_metavar="[--cover] [OPTIONS]")(quality.quality)
 app.command("ingest", cls=Verb, options_metavar="[OPTIONS]")(ingest.ingest)
 quarantine_app.command("list", cls=Verb, options_metavar="[--all] [OPTIONS]")(
     quarantine.quarantine_list

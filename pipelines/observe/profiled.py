@@ -75,9 +75,13 @@ def run_notebook(name: str) -> int:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
+    def cell_named(raw_code: str, transformed_code: str, number: int) -> str:
+        """Return what frames of a cell name as their file."""
+        return f"{name}, cell {number}"
+
     book = nbformat.read(locations.notebooks() / f"{name}.ipynb", as_version=4)
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    shell.compile.get_code_name = lambda raw, transformed, number: f"{name}, cell {number}"
+    shell.compile.get_code_name = cell_named  # type: ignore[method-assign]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         for cell in book.cells:
             if cell.cell_type != "code":

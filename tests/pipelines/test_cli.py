@@ -55,6 +55,7 @@ VERBS = (
     "gateway",
     "metrics",
     "profile",
+    "quality",
     "serve",
     "tokens add",
     "tokens revoke",

@@ -1,6 +1,7 @@
 """Runs survive what befalls them: kills, a full disk, folders that cannot be written, odd names."""
 
 import errno
+import json
 import os
 import shutil
 import signal
