@@ -33,7 +33,7 @@ def profile(
     """Show where the time or the memory of a notebook, or of a verb, goes.
 
     One of --cpu, --memory and --line FUNCTION; the page that it writes needs no other file. Put --
-    before a verb with options: cloudarb profile --cpu -- allocate data/demand.yaml --as-of DAY
+    before a verb with options: --cpu -- allocate data/demand.yaml --as-of DAY
     --out FOLDER. A notebook runs by itself, as when it is opened, without a kernel; what it
     computes goes where it goes then. Ends with the exit code of what was profiled. The profilers
     come with make platform.
