@@ -13,6 +13,7 @@ from cloudarb_lib.base.worker import Worker
 from cloudarb_lib.controls import form
 from cloudarb_lib.controls.background import Background, Listener
 from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner
+from cloudarb_lib.market.explore.words import offer_in_words
 from cloudarb_lib.plots.allocation import who_runs_where
 
 _SPREADS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
@@ -159,7 +160,7 @@ def _plan_in_words(plan: pd.DataFrame) -> str:
         {
             "workload": plan["workload"],
             "machines": plan["instances"].map("{:,.0f}".format),
-            "offer": plan["offer_id"].astype(str),
+            "what and where": plan["offer_id"].astype(str).map(offer_in_words),
             "expected cost": plan["expected_cost_usd"].map(form.usd),
         }
     )

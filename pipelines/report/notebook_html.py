@@ -21,6 +21,8 @@ FOR_TESTS = "nbval-check-output"
 """Tag of the cells whose output tests compare."""
 HOUSE_TEMPLATE = json.dumps(TEMPLATE.to_plotly_json(), cls=PlotlyJSONEncoder)
 """The look of all figures, which a page carries once instead of in each."""
+_BAR = re.compile(r"\d+%\|.*\| *\d+/\d+ \[")
+"""What tqdm writes of a bar: its share, the bar, how many of how many."""
 _FIGURE_HEIGHT = 420
 _MARGIN_TOP = 14
 _MARGIN_TOP_ANNOTATED = 36
@@ -135,12 +137,14 @@ def _exporter(with_code: bool) -> Any:
 
 
 def _is_noise(output: Any) -> bool:
-    """Say whether an output is a progress bar or a blank line.
+    """Say whether an output is a progress bar, done or half way, or a blank line.
 
     A bar that is done wipes itself out: nothing stands behind the last return to the line's start.
     """
-    blank = not output.get("text", "-").rsplit("\r", 1)[-1].strip()
-    return blank or output.get("name") == "stderr" or WIDGET in output.get("data", {})
+    states = output.get("text", "-").split("\r")
+    shown = states[-1].strip()
+    is_bar = all(_BAR.search(state) for state in states if state.strip())
+    return not shown or is_bar or output.get("name") == "stderr" or WIDGET in output.get("data", {})
 
 
 def _for_the_page(output: Any) -> None:

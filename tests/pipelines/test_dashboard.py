@@ -43,6 +43,11 @@ def test_what_is_for_tests_and_bars_that_are_done_are_left_out():
     bar = v4.new_output("stream", name="stdout", text="50 %|###   |\r           \r")
     done = v4.new_code_cell("work()", outputs=[bar])
     assert "50 %" not in cell_of_dashboard(done)
+    half_way = "members: 0%|   | 0/5 [00:00<?]\rmembers: 60%|###   | 3/5 [00:01<00:00, 2.1it/s]"
+    done.outputs = [v4.new_output("stream", name="stdout", text=half_way)]
+    assert "members" not in cell_of_dashboard(done)
+    done.outputs = [v4.new_output("stream", name="stdout", text="3/5 of the members, 60%\n")]
+    assert "of the members" in cell_of_dashboard(done)
     assert cell_of_dashboard(cell({"text/plain": "a contract"}, tags=["nbval-check-output"])) == ""
 
 
