@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -19,12 +19,15 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
+from benchmarks.allocation_drawn import draw
 from benchmarks.allocation_peers import by_gurobi, one_by_one
 from benchmarks.allocation_warm import follow
 from benchmarks.allocation_without import without_each
 from cloudarb_lib import allocate, store
 from cloudarb_lib.allocate.problem.eligible import fits
+from cloudarb_lib.allocate.problem.limits.cvar import Cvar
 from cloudarb_lib.allocate.problem.row import Row
+from cloudarb_lib.allocate.relax import elastic
 from cloudarb_lib.allocate.solver.options import Solver
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.market import read_market
@@ -36,8 +39,12 @@ LIMITS = ("none", "cvar", "cvar+diversification")
 
 
 def load_instance(file: Path, limits: str) -> allocate.Problem:
-    """Return the problem of an instance file under ``limits``; its budget is on list prices."""
-    instance = np.load(file)
+    """Return the problem of an instance file under ``limits``."""
+    return problem_of(np.load(file), limits)
+
+
+def problem_of(instance: Mapping[str, np.ndarray], limits: str) -> allocate.Problem:
+    """Return the problem of an instance under ``limits``; its budget is on list prices."""
     slots = _slots_of(instance)
     spend = Row(
         "spend at list prices",
@@ -68,6 +75,29 @@ def load_instance(file: Path, limits: str) -> allocate.Problem:
         exact=True,
         rows=(spend,),
     )
+
+
+def drawn_problem(seed: int, limits: str) -> allocate.Problem:
+    """Return the problem of an instance drawn by a seed.
+
+    CVaR is limited halfway from that of the cheapest plan to the least there is, each to 1 %,
+    effective providers a quarter of the way from its own to all, the budget 5 % above its spend.
+    """
+    instance = draw(seed)
+    no_limits = {"budget": np.inf, "cvar_limit": 0.0, "cvar_level": 0.95, "hhi_limit": 1.0}
+    free = problem_of(instance | {name: np.array(n) for name, n in no_limits.items()}, "none")
+    roughly = allocate.SolveOptions(gap=0.01, time_limit_s=300.0)
+    cheapest = allocate.solve(free, roughly).verdict
+    half = cheapest.cvar_usd / 2
+    safest = allocate.solve(elastic(free.under(cvar_usd=half), [Cvar(half)]), roughly).verdict
+    providers = int(instance["offer_provider"].max()) + 1
+    stated = {
+        "budget": 1.05 * cheapest.list_spend_usd,
+        "cvar_limit": (cheapest.cvar_usd + safest.cvar_usd) / 2,
+        "cvar_level": 0.95,
+        "hhi_limit": 4 / (3 * cheapest.effective + providers),
+    }
+    return problem_of(instance | {name: np.array(n) for name, n in stated.items()}, limits)
 
 
 def _slots_of(instance: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -125,11 +155,10 @@ def with_moved_prices(problem: allocate.Problem) -> allocate.Problem:
     return replace(problem, slots=problem.slots.assign(**prices), paths=paths)
 
 
-def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str, object]:
-    """Return a line of the report: the instance solved, timed and checked, others beside it."""
-    problem = load_instance(file, limits)
+def measure(problem: allocate.Problem, options: allocate.SolveOptions) -> dict[str, object]:
+    """Return a line of the report: the problem solved, timed and checked, others beside it."""
     plan, cpu_s = solve_timed(problem, options)
-    line: dict[str, object] = {"file": file.name, "limits": limits, "status": plan.status}
+    line: dict[str, object] = {"status": plan.status}
     line["bound"] = round(plan.bound_usd, 2)
     if plan.has_plan:
         line["objective"] = round(plan.objective_usd, 2)
@@ -157,29 +186,23 @@ def measure(file: Path, limits: str, options: allocate.SolveOptions) -> dict[str
     return line | gurobi
 
 
-def compare(files: list[Path], limits: str, options: allocate.SolveOptions) -> None:
-    """Print a line for each instance: options as they are, then with one changed at a time."""
+def compare(
+    problem: allocate.Problem, options: allocate.SolveOptions
+) -> Iterator[dict[str, object]]:
+    """Yield a line for the options as they are, then for each with one changed."""
     efforts = [
         {name: effort} for name in ("presolve", "cuts", "heuristics") for effort in ("off", "high")
     ]
     others = [{"solver": name} for name in get_args(Solver) if name != options.solver]
     for changed in [{}, *others, *efforts]:
-        for file in files:
-            plan, cpu_s = solve_timed(load_instance(file, limits), replace(options, **changed))
-            print(
-                json.dumps(
-                    {
-                        "file": file.name,
-                        "limits": limits,
-                        "changed": changed,
-                        "status": plan.status,
-                        "gap": float(f"{plan.gap:.3g}"),
-                        "seconds": round(plan.seconds, 2),
-                        "cpu_seconds": round(cpu_s, 2),
-                    }
-                ),
-                flush=True,
-            )
+        plan, cpu_s = solve_timed(problem, replace(options, **changed))
+        yield {
+            "changed": changed,
+            "status": plan.status,
+            "gap": float(f"{plan.gap:.3g}"),
+            "seconds": round(plan.seconds, 2),
+            "cpu_seconds": round(cpu_s, 2),
+        }
 
 
 def real_problem(integers: int, *, n_paths: int = 500, seed: int = 1) -> allocate.Problem:
@@ -265,6 +288,9 @@ def growth(sizes: list[int]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument(
+        "--drawn", nargs="+", type=int, metavar="SEED", help="instances drawn, in place of files"
+    )
     parser.add_argument("--limits", choices=LIMITS)
     parser.add_argument("--gap", type=float, default=1e-3)
     parser.add_argument("--time-limit", type=float, default=60.0)
@@ -289,21 +315,28 @@ def main() -> None:
     options = allocate.SolveOptions(
         gap=given.gap, time_limit_s=given.time_limit, solver=given.solver
     )
-    files = given.files or sorted(INSTANCES.glob("*.npz"))
     for limits in [given.limits] if given.limits else LIMITS:
-        if given.options:
-            compare(files, limits, options)
-            continue
-        for file in files:
-            if given.warm or given.without:
-                problem = load_instance(file, limits)
+        for name, problem in _problems(given, limits):
+            if given.options:
+                lines = compare(problem, options)
+            elif given.warm:
+                lines = follow(problem, options, beside_gurobi=given.gurobi)
+            elif given.without:
                 lines = without_each(problem, options)
-                if given.warm:
-                    lines = follow(problem, options, beside_gurobi=given.gurobi)
-                for line in lines:
-                    print(json.dumps({"file": file.name, "limits": limits, **line}), flush=True)
-                continue
-            print(json.dumps(measure(file, limits, options)), flush=True)
+            else:
+                lines = iter([measure(problem, options)])
+            for line in lines:
+                print(json.dumps({"file": name, "limits": limits, **line}, default=str), flush=True)
+
+
+def _problems(given: argparse.Namespace, limits: str) -> Iterator[tuple[str, allocate.Problem]]:
+    """Yield the name and the problem of each instance asked for."""
+    if given.drawn:
+        for seed in given.drawn:
+            yield f"drawn {seed}", drawn_problem(seed, limits)
+        return
+    for file in given.files or sorted(INSTANCES.glob("*.npz")):
+        yield file.name, load_instance(file, limits)
 
 
 if __name__ == "__main__":

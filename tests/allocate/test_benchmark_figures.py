@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from benchmarks.allocation import INSTANCES, drawn_problem, load_instance
+from benchmarks.allocation_drawn import draw
 from benchmarks.allocation_warm import primal_integral
 from benchmarks.allocation_without import MECHANISMS, left_out
+from cloudarb_lib import allocate
 
 
 def test_the_primal_integral_weighs_seconds_by_the_distance_above_the_best():
@@ -30,3 +34,22 @@ def test_a_mechanism_left_out_is_back_afterwards(name):
         assert getattr(where, attribute) is instead
         assert (before is instead) == (name == "nothing")
     assert getattr(where, attribute) is before
+
+
+def test_an_instance_drawn_is_as_large_as_those_bundled_and_the_same_each_time():
+    bundled = load_instance(INSTANCES / "seed_size_0.npz", "none")
+    instance = draw(7)
+    assert all((each == draw(7)[name]).all() for name, each in instance.items())
+    assert instance["scenario_price"].shape == bundled.paths.shape
+    assert len(np.unique(instance["pair_workload"])) == len(bundled.demands)
+    assert len(instance["site_fee"]) == len(bundled.sites)
+    assert len(instance["pair_offer"]) == pytest.approx(len(bundled.assignments), rel=0.2)
+    pairs = np.c_[instance["pair_workload"], instance["pair_offer"]]
+    assert len(np.unique(pairs, axis=0)) == len(pairs)
+
+
+def test_limits_of_an_instance_drawn_bend_its_cheapest_plan():
+    problem = drawn_problem(100, "cvar+diversification")
+    plan = allocate.solve(drawn_problem(100, "none"), allocate.SolveOptions(gap=0.01))
+    broken = allocate.check(problem, plan.units).broken
+    assert {name.split(":")[0] for name in broken} == {"CVaR", "effective providers"}

@@ -163,7 +163,7 @@ class Search:
         options = replace(self.options, gap=gap, time_limit_s=time_limit_s)
         start = None
         if for_bound:
-            options = replace(options, heuristics="off")
+            options = replace(options, cuts="off", heuristics="off")
         else:
             start = self._start_within(program.lower, upper)
         answer = solve_mip(
