@@ -50,6 +50,6 @@ def test_an_instance_drawn_is_as_large_as_those_bundled_and_the_same_each_time()
 
 def test_limits_of_an_instance_drawn_bend_its_cheapest_plan():
     problem = drawn_problem(100, "cvar+diversification")
-    plan = allocate.solve(drawn_problem(100, "none"), allocate.SolveOptions(gap=0.01))
+    plan = allocate.solve(allocate.without_risk_limits(problem), allocate.SolveOptions(gap=0.01))
     broken = allocate.check(problem, plan.units).broken
     assert {name.split(":")[0] for name in broken} == {"CVaR", "effective providers"}
