@@ -199,8 +199,9 @@ def _given(mistake: ErrorDetails, context: Mapping[str, Any]) -> str:
     if mistake["type"].startswith("missing"):
         return "missing"
     given = mistake["input"]
-    if isinstance(given, float) and given.is_integer():
-        given = int(given)  # as it stands in a file
+    is_whole = isinstance(given, float) and given.is_integer()
+    if is_whole and not mistake["type"].startswith("int"):
+        given = int(given)  # as it stands in a sentence
     close = ""
     if mistake["type"] == "literal_error":
         allowed = context["expected"].split("'")[1::2]

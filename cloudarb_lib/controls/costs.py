@@ -124,16 +124,16 @@ class RiskControl:
         worst, tail = var_and_cvar(total, level)
         rows = {
             "expected cost": form.usd(total.mean()),
-            f"cost not exceeded in {100 * level:.3g} % of worlds (VaR above expected)": (
+            f"cost not exceeded in {100 * level:.3g} % of sample paths (VaR above expected)": (
                 f"{form.usd(worst)} ({form.usd(worst - total.mean())})"
             ),
-            "mean cost of the worse worlds (CVaR above expected)": (
+            "mean cost of the worse sample paths (CVaR above expected)": (
                 f"{form.usd(tail)} ({form.usd(tail - total.mean())})"
             ),
             f"over {form.usd(budget_usd)}, the budget's share of the horizon": (
-                f"{(total > budget_usd).mean():.1%} of worlds"
+                f"{(total > budget_usd).mean():.1%} of sample paths"
             ),
-            "some hour finds no machine": f"{(unmet > 0).mean():.1%} of worlds",
+            "some hour finds no machine": f"{(unmet > 0).mean():.1%} of sample paths",
         }
         notice = ""
         if sum(field.value for field in self.chances.values()) > PARTS:

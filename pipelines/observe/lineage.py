@@ -13,11 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-import cloudarb_lib
 from cloudarb_lib.base.errors import ParameterError
 from pipelines.run.files import write_text
 
@@ -39,7 +39,7 @@ _EVENT_SCHEMA = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _PARENT_SCHEMA = f"{_SPEC}/facets/1-2-0/ParentRunFacet.json#/$defs/ParentRunFacet"
 _VERSION = "DatasetVersionDatasetFacet"
 _VERSION_SCHEMA = f"{_SPEC}/facets/1-0-1/{_VERSION}.json#/$defs/{_VERSION}"
-_PRODUCER = f"urn:cloudarb:{cloudarb_lib.__version__}"
+_PRODUCER = f"urn:cloudarb:{metadata.version('cloudarb')}"
 _ENDS = {"succeeded": "COMPLETE", "failed": "FAIL", "stopped": "ABORT"}
 
 

@@ -71,6 +71,6 @@ def test_a_level_moves_the_numbers_and_the_picture_in_place(control):
     widget = control.picture.widget
     before = (control.picture.title, control.figures.value)
     control.level.value = 0.99
-    assert control.picture.title.startswith("In 99% of worlds")
+    assert control.picture.title.startswith("In 99% of sample paths")
     assert (control.picture.title, control.figures.value) != before
     assert control.picture.widget is widget
