@@ -44,7 +44,9 @@ def frontier(
 ) -> pd.DataFrame:
     """Return what each value of a limit costs: cost against safety.
 
-    Solved from the tightest limit on, so that each plan is the one to beat at the next.
+    Solved from the tightest limit on, so that each plan is the one to beat at the next; over
+    effective providers from the loosest on, and where one is found for none, the tighter are not
+    tried: a plan of theirs would have been one there too.
 
     Parameters
     ----------
@@ -63,8 +65,8 @@ def frontier(
     Returns
     -------
     pd.DataFrame
-        A row for each value, sorted by ``limit``: ``status`` (``solver failed``, or as in
-        ``Plan``), ``bound_usd`` (proven here or under a looser limit), ``cost_usd``, ``cvar_usd``,
+        A row for each value, sorted by ``limit``: ``status`` (``solver failed``, ``not tried``, or
+        as in ``Plan``), ``bound_usd`` (proven here or under a looser limit), ``cost_usd``, ``cvar_usd``,
         ``effective`` and ``gap``; NaN where there is no plan. A looser limit never costs more.
 
     Raises
@@ -83,16 +85,22 @@ def frontier(
         what = "a frontier over carbon needs the grid intensity of a region."
         raise ParameterError(what, "Give offers with their places (with_places).")
     levels = sorted({float(value) for value in values} or _LEVELS[over](problem, options))
-    if over == EffectiveProviders.kind:
-        levels = levels[::-1]  # the tightest first
-    plans = []
+    loosest_first = over == EffectiveProviders.kind
+    rows = []
     start: Plan | None = None
     for value in progress(levels, "frontier", unit="limit"):
+        if loosest_first and rows and start is None:
+            rows.append(_without_plan(value, "not tried"))
+            continue
         limited = _under(problem, over, value)
         plan = try_to_solve(limited, options or SolveOptions(), start=start)
-        start = plan if plan is not None and plan.has_plan else start
-        plans.append((value, plan))
-    rows = [_point(value, plan) for value, plan in plans[::-1]]  # the loosest first
+        if plan is not None and plan.has_plan:
+            start = plan
+        elif loosest_first:
+            start = None
+        rows.append(_point(value, plan))
+    if not loosest_first:
+        rows = rows[::-1]
     columns = ["limit", "status", "bound_usd", "cost_usd", "cvar_usd", "effective"]
     return _with_proofs(pd.DataFrame(rows, columns=columns))
 
@@ -110,13 +118,18 @@ def _under(problem: Problem, over: str, value: float) -> Problem:
 def _point(value: float, plan: Plan | None) -> tuple:
     """Return a row of a frontier."""
     if plan is None:
-        return value, "solver failed", -np.inf, np.nan, np.nan, np.nan
+        return _without_plan(value, "solver failed")
     if not plan.has_plan:
         bound_usd = np.inf if plan.status == "infeasible" else plan.bound_usd
         return value, plan.status, bound_usd, np.nan, np.nan, np.nan
     verdict = plan.verdict
     figures = (verdict.objective_usd, verdict.cvar_usd, verdict.effective)
     return value, plan.status, plan.bound_usd, *figures
+
+
+def _without_plan(value: float, status: str) -> tuple:
+    """Return a row of a frontier about which nothing is known."""
+    return value, status, -np.inf, np.nan, np.nan, np.nan
 
 
 def _with_proofs(curve: pd.DataFrame) -> pd.DataFrame:

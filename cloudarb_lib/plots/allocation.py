@@ -216,12 +216,16 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
 def _without_plan(curve: pd.DataFrame) -> str:
     """Return which limits of a frontier have no plan, and why, as the end of a sentence."""
     impossible = curve.loc[curve["status"] == "infeasible", "limit"]
-    unfinished = curve.loc[curve["cost_usd"].isna() & (curve["status"] != "infeasible"), "limit"]
+    not_tried = curve.loc[curve["status"] == "not tried", "limit"]
+    is_known = curve["cost_usd"].notna() | curve["status"].isin(["infeasible", "not tried"])
+    unfinished = curve.loc[~is_known, "limit"]
     text = ""
     if len(impossible):
         text += f"; no plan can keep {_limits(impossible)}"
     if len(unfinished):
         text += f"; for {_limits(unfinished)} the search found no plan in its time, nor a proof"
+    if len(not_tried):
+        text += f"; more ({_limits(not_tried)}) was not tried then"
     return text
 
 

@@ -1,5 +1,6 @@
 """What safety costs: frontiers, the plan without risk limits, and a limit on VaR."""
 
+import importlib
 import itertools
 from dataclasses import replace
 
@@ -52,6 +53,23 @@ def test_a_frontier_chooses_its_limits_and_tightens_its_bounds():
         assert (np.diff(bounds if not tight_first else bounds[::-1]) >= 0).all()
         there = curve["cost_usd"].notna()
         assert (curve.loc[there, "bound_usd"] <= curve.loc[there, "cost_usd"] * (1 + 1e-9)).all()
+
+
+def test_where_less_spread_has_no_plan_in_time_more_is_not_tried(monkeypatch):
+    asked = []
+
+    def solve(problem, options, start=None):
+        least = problem.limits.effective_providers
+        asked.append(least)
+        return allocate.solve(problem) if least < 1.5 else None
+
+    module = importlib.import_module("cloudarb_lib.allocate.frontier")  # its function hides it
+    monkeypatch.setattr(module, "try_to_solve", solve)
+    base = allocate.without_risk_limits(random_allocation(11, small=False))
+    curve = allocate.frontier(base, "effective_providers", [1.0, 1.5, 1.6, 1.7])
+    assert asked == [1.0, 1.5]
+    assert curve["status"].tolist()[1:] == ["solver failed", "not tried", "not tried"]
+    assert (curve["bound_usd"] == curve["bound_usd"].iloc[0]).all(), "a bound of less spread holds"
 
 
 def test_without_risk_limits_only_budget_and_capacity_stay():

@@ -307,6 +307,7 @@ def test_no_pickle_is_read(prices, fitted):
         assert "import pickle" not in source.read_text()
 
 
+@pytest.mark.long
 def test_prophet_and_the_network_are_kept_too(prices, tmp_path, monkeypatch):
     for member in (*prophet.MEMBERS, *lstm.MEMBERS):
         monkeypatch.setitem(MEMBERS, member.name, member)

@@ -210,6 +210,7 @@ def test_a_withdrawn_offer_is_replaced_on_demand(walk):
     assert own["origin_utc"].max() == p.times[55]  # with nothing to replace it no cost is known
 
 
+@pytest.mark.long
 def test_a_right_model_passes_a_wide_one_and_a_narrow_one_are_found_out(walk):
     p = panel(300, regions=6)
     verdict = {}
