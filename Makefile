@@ -37,8 +37,9 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 300 --ignore=noteb
 test: $(STAMP) $(PLATFORM_STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline on real data
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --durations 40 -m "not long" $(NBVAL) notebooks tests
+	@$(BIN)/mypy & types=$$!; \
+	  $(BIN)/python -m pytest -n 2 --dist loadscope --durations 40 -m "not long" $(NBVAL) notebooks tests; \
+	  tests=$$?; wait $$types && exit $$tests
 
 QUICK := not (slow or fit or solver or kernel or long)
 quick: $(STAMP)  ## while you work, under a minute: lint, types, tests without a fit, kernel or long solve

@@ -66,8 +66,9 @@ def frontier(
     -------
     pd.DataFrame
         A row for each value, sorted by ``limit``: ``status`` (``solver failed``, ``not tried``, or
-        as in ``Plan``), ``bound_usd`` (proven here or under a looser limit), ``cost_usd``, ``cvar_usd``,
-        ``effective`` and ``gap``; NaN where there is no plan. A looser limit never costs more.
+        as in ``Plan``), ``bound_usd`` (proven here or under a looser limit), ``cost_usd``,
+        ``cvar_usd``, ``effective`` and ``gap``; NaN where there is no plan. A looser limit never
+        costs more.
 
     Raises
     ------
