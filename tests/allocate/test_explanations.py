@@ -219,7 +219,7 @@ def test_a_solver_that_fails_stops_no_explanation(monkeypatch):
     assert set(allocate.binding(plan)["worth_is"]) == {"margin"}
     assert allocate.runners_up(plan)["runner_up"].tolist() == ["none found in time"]
     curve = allocate.frontier(plan.problem, "effective_providers")
-    assert set(curve["status"]) == {"solver failed"}
+    assert set(curve["status"]) <= {"solver failed", "not tried"}
     assert curve[["cost_usd", "bound_usd", "gap"]].isna().all(axis=None)
     none = plan_for(work(4096.0)).problem
     assert allocate.conflicts(none) == ["nothing was found in time that would mend it"]
