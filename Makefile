@@ -31,15 +31,14 @@ $(STAMP): requirements.lock pyproject.toml
 report: $(STAMP)  ## prices to report, on the bundled history
 	@$(BIN)/cloudarb run pipelines/weekly.yaml
 
-# Notebooks and pipelines come first: they are the longest, so no core idles at the end.
+# The notebooks come first: they are the longest, so no core idles at the end.
 # Notebook 06 takes minutes: a long test runs it with smaller figures.
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 300 --ignore=notebooks/06_research.ipynb
 test: $(STAMP) $(PLATFORM_STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline on real data
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy & types=$$!; \
-	  $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 40 -m "not long" $(NBVAL) \
-	    notebooks tests/pipelines/test_pipeline_end_to_end.py tests/pipelines tests; \
+	  $(BIN)/python -m pytest -n 2 --dist loadscope --durations 40 -m "not long" $(NBVAL) notebooks tests; \
 	  tests=$$?; wait $$types && exit $$tests
 
 QUICK := not (slow or fit or solver or kernel or long)
