@@ -87,7 +87,7 @@ def frontier(
         raise ParameterError(what, "Give offers with their places (with_places).")
     levels = sorted({float(value) for value in values} or _LEVELS[over](problem, options))
     loosest_first = over == EffectiveProviders.kind
-    rows = []
+    rows: list[tuple] = []
     start: Plan | None = None
     for value in progress(levels, "frontier", unit="limit"):
         if loosest_first and rows and start is None:
