@@ -69,10 +69,10 @@ class Background:
     def ask(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Have ``function(*arguments)`` answered there; what is under way ends."""
         with self._changed:
+            self._waiting = (function, *arguments)
+            self._asked += 1  # before the interrupt: what it brings back is the older one's
             if self._is_running:
                 self.worker.interrupt()
-            self._waiting = (function, *arguments)
-            self._asked += 1
             self._changed.notify_all()
 
     def stop(self) -> None:

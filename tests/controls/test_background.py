@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 
 import pytest
 
@@ -80,6 +81,20 @@ def test_a_newer_question_takes_the_place_of_an_older_one(background, told):
     assert told.until("result") == "set up"  # the count is told to nobody
     assert background.wait(WAIT_S)
     assert told.empty()
+
+
+def test_the_older_answers_before_the_newer_is_handed_over(background, told, monkeypatch):
+    interrupt = background.worker.interrupt
+
+    def interrupt_and_dwell():
+        interrupt()
+        time.sleep(0.5)
+
+    monkeypatch.setattr(background.worker, "interrupt", interrupt_and_dwell)
+    background.ask(workers.count_until_stopped)
+    told.until("progress")
+    background.ask(workers.tell, ["new"])
+    assert told.until("result") == "set up"  # the count is told to nobody
 
 
 def test_what_heeds_no_stop_is_ended_with_its_process(background, told, monkeypatch):
