@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -275,7 +275,7 @@ def _hourly_cost(came: Panel, lost_share: float, allowed: np.ndarray) -> pd.Data
 
 def _in_step(hourly: dict[str, pd.DataFrame], ends_at: pd.Timestamp) -> Hourly:
     """Return what an hour cost in the step that ends then."""
-    return {workload: pd.Series(usd.loc[ends_at]) for workload, usd in hourly.items()}
+    return {workload: cast(pd.Series, usd.loc[ends_at]) for workload, usd in hourly.items()}
 
 
 def _cheapest_instead(came: Panel, allowed: np.ndarray) -> pd.DataFrame:
