@@ -8,6 +8,8 @@ PLATFORM_STAMP := $(VENV)/.platform
 UV_VERSION := 0.13.9
 export PYTHONHASHSEED := 0
 export TF_CPP_MIN_LOG_LEVEL := 2
+# Byte code is written when a module is first used: three quarters of what is installed never are.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help report test quick lab dashboard platform gateway bench check-long chaos golden lock clean
@@ -21,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "setting up $(VENV) (once; about 3 GB on disk)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION) || $(BIN)/python -m pip --version
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock 2>$(VENV)/uv.log \
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock 2>$(VENV)/uv.log \
 	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . \
 	  || { echo "uv could not install (see $(VENV)/uv.log); falling back to pip"; \
 	       $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock \
@@ -56,7 +58,7 @@ dashboard: $(STAMP)  ## the notebooks as an app without code, on this machine on
 
 # Server, observation, events and research methods: parts that `make report` does without.
 $(PLATFORM_STAMP): $(STAMP) requirements-platform.lock
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirements requirements-platform.lock 2>$(VENV)/uv.log \
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --requirements requirements-platform.lock 2>$(VENV)/uv.log \
 	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-platform.lock
 	@touch $@
 
