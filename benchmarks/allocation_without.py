@@ -34,6 +34,7 @@ MECHANISMS: dict[str, tuple[Any, str, Any]] = {
     "repair": (descent, "repair", lambda *_: None),
     "tangents near a plan": (milp, "_SHARE_SHIFTS", np.zeros((0, 1))),
     "root heuristics left out": (highs, "_SUB_PROGRAMS", dict.fromkeys(get_args(Effort), ())),
+    "feasibility pump left out": (highs, "most_cost", lambda milp: np.inf),
     "dominance": (program, "dominated", lambda problem: np.zeros(len(problem.assignments), bool)),
 }
 """Where each stands, and what takes its place."""

@@ -14,7 +14,9 @@ import pytest
 from benchmarks import allocation_oracle as oracle
 from benchmarks.allocation import load_instance
 from cloudarb_lib import allocate
+from cloudarb_lib.allocate.solver.highs import most_cost
 from cloudarb_lib.allocate.solver.options import Effort, Solver
+from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
 
 INSTANCE = Path(__file__).parents[2] / "benchmarks" / "instances" / "seed_size_0.npz"
@@ -79,3 +81,17 @@ def test_an_interrupt_before_any_plan_is_an_interrupt(monkeypatch):
     monkeypatch.setattr(Relaxation, "solve", stop)
     with pytest.raises(KeyboardInterrupt):
         allocate.solve(drawn(0, "small"), OPTIONS)
+
+
+def test_the_bound_that_spares_the_feasibility_pump_lies_above_every_plan():
+    costs = 0
+    for seed in range(20):
+        problem = drawn(seed, "tiny")
+        program = to_milp(problem)
+        cost, _ = oracle.by_hand(problem)
+        if np.isfinite(cost):
+            costs += 1
+            assert cost <= most_cost(program) * (1 + 1e-9)
+    assert costs
+    endless = replace(program, cost=np.abs(program.cost) + 1, upper=program.upper + np.inf)
+    assert most_cost(endless) == np.inf

@@ -29,6 +29,9 @@ _PLAIN = {"mip_allow_restart": False, "mip_detect_symmetry": False, "mip_pscost_
 a bound over few whole columns."""
 _HEURISTIC_EFFORT = {"off": 0.0, "low": 0.02, "medium": 0.1, "high": 0.3}
 """Share of the time that HiGHS may spend on finding plans; 0.05 by default."""
+_ABOVE_ALL_PLANS = 10.0
+"""So many times what all columns cost at their most: no plan costs more, whatever presolve does to
+the program's offset."""
 _FEASIBLE = 2
 """What HiGHS calls a primal solution that keeps all rows."""
 
@@ -108,6 +111,7 @@ def solve_with_highs(
     _require_whole(highs, milp)
     for name, value in _option_values(options).items():
         highs.setOptionValue(name, value)
+    highs.setOptionValue("objective_bound", _ABOVE_ALL_PLANS * most_cost(milp))
     if start is not None:
         _set_start(highs, start)
     ended: list[bool] = []
@@ -162,6 +166,17 @@ def _option_values(options: SolveOptions) -> dict[str, Any]:
     for name in _SUB_PROGRAMS[options.heuristics]:
         values[f"mip_heuristic_run_{name}"] = False
     return values
+
+
+def most_cost(milp: Milp) -> float:
+    """Return what all columns of a program cost at their most; infinite where one has no end.
+
+    HiGHS that is told of a finite bound leaves out its feasibility pump, which under limits on
+    shares learns thousands of conflicts from one small root, and spends minutes in them.
+    """
+    at_most = np.where(milp.cost > 0, milp.upper, milp.lower)
+    costs = milp.cost != 0
+    return float(milp.cost[costs] @ at_most[costs])
 
 
 def _set_start(highs: Any, start: np.ndarray) -> None:
