@@ -181,6 +181,7 @@ def _best_within(search: Search, descent: _Descent, upper: np.ndarray) -> Answer
     def on_news(z: np.ndarray | None, bound: float) -> bool:
         if z is not None:
             search.offer(search.whole_counts(z))
+            _cut_off(search, node, z)
         search.prove(min(descent.bound_elsewhere, descent.proven_by(bound)))
         return search.done or bound >= search.worth_finding
 
@@ -193,9 +194,14 @@ def _is_new(descent: _Descent, counts: np.ndarray) -> bool:
 
 
 def _cut_off(search: Search, node: Node, z: np.ndarray) -> bool:
-    """Return whether an answer breaks a limit, or pays too little beyond one: it is cut off."""
+    """Return whether an answer breaks a limit, or pays too little beyond one: it is cut off.
+
+    At all nodes to come too.
+    """
     cuts = search.violated_at(z)
-    node.cuts.append(cuts)
+    if cuts.names:
+        node.cuts.append(cuts)
+        search.relaxation.add(cuts)
     return bool(cuts.names)
 
 

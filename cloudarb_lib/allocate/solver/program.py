@@ -49,7 +49,7 @@ def to_milp(problem: Problem, *, tight: bool = True) -> Milp:
     spread = np.zeros(0, int)
     if problem.limits.effective_providers is not None:
         spread = _add_spread(program, problem, columns)
-    place_switches = _add_places(program, problem, columns)
+    place_switches = _add_places(program, problem, columns, tight=tight)
     if problem.limits.budget_usd is not None:
         _add_budget(program, problem, columns, np.concatenate([np.zeros(0, int), *charges]))
     if problem.cvar_excess_usd < np.inf:
@@ -293,7 +293,9 @@ def _add_spread(program: _Program, problem: Problem, columns: _Columns) -> np.nd
     return spread
 
 
-def _add_places(program: _Program, problem: Problem, columns: _Columns) -> np.ndarray:
+def _add_places(
+    program: _Program, problem: Problem, columns: _Columns, *, tight: bool
+) -> np.ndarray:
     """Add how many jobs of each demand that is kept together stand in each place.
 
     A place takes no more of a demand than its jobs there can use; a demand stands in so many
@@ -311,6 +313,8 @@ def _add_places(program: _Program, problem: Problem, columns: _Columns) -> np.nd
         np.r_[problem.cover[switches.assignments], -switches.most_a_job],
         upper=0.0,
     )
+    if tight:
+        _add_pools_of_places(program, problem, columns, switches, jobs)
     demands, row = np.unique(switches.demand, return_inverse=True)
     places = problem.demands["places"].to_numpy(float)[demands]
     keys = [(Together.kind, int(demand)) for demand in demands]
@@ -322,6 +326,32 @@ def _add_places(program: _Program, problem: Problem, columns: _Columns) -> np.nd
     values = np.r_[np.ones(pairs), -np.ones(len(demands))]
     program.rows(keys, at, np.r_[jobs, further], values, upper=places)
     return np.r_[jobs, further]
+
+
+def _add_pools_of_places(
+    program: _Program,
+    problem: Problem,
+    columns: _Columns,
+    switches: PlaceSwitches,
+    jobs: np.ndarray,
+) -> None:
+    """Add the capacity of each pool in a place, closed for a demand that has no job there.
+
+    Else the relaxation would put a part of the job wherever a little is cheap.
+    """
+    pool = problem.pool_of[switches.assignments]
+    key = switches.pair * len(problem.pools) + pool
+    _, first, row = np.unique(key, return_index=True, return_inverse=True)
+    use = problem.pool_use[switches.assignments]
+    most_used = np.bincount(row, use * columns.most[switches.assignments])
+    room = np.minimum(problem.capacity[pool[first]], most_used)
+    program.rows(
+        [None] * len(first),
+        np.r_[row, np.arange(len(first))],
+        np.r_[columns.counts[switches.assignments], jobs[switches.pair[first]]],
+        np.r_[use, -room],
+        upper=0.0,
+    )
 
 
 def _add_budget(

@@ -30,6 +30,8 @@ class _SiteTree:
     nodes: list[Node] = field(default_factory=list)
     avoided: list[Cuts] = field(default_factory=list)
     """A row that each set of sites tried breaks, and no other."""
+    cuts_of_none: list[Cuts] = field(default_factory=list)
+    """Found where a set of sites turned out to hold no plan: why it holds none."""
 
     @property
     def bound(self) -> float:
@@ -137,7 +139,7 @@ def _next_sites(search: Search, tree: _SiteTree, reach: float) -> Answer:
     counts = len(search.milp.problem.assignments)
     upper[np.flatnonzero(tree.root.reduced_cost[:counts] > reach)] = 0.0
     cuts = [only_lasting(cut) for node in tree.nodes for cut in node.cuts]
-    lasting = distinct(join([*tree.root.cuts, *cuts], len(upper)))
+    lasting = distinct(join([*tree.root.cuts, *cuts, *tree.cuts_of_none], len(upper)))
     gap = float(np.clip(search.options.gap / 10, 1e-6, 1e-4))
     return search.ask(
         tree.sites_program,
@@ -158,8 +160,10 @@ def only_lasting(cuts: Cuts) -> Cuts:
 def _add_node(search: Search, tree: _SiteTree, sites: np.ndarray) -> None:
     """Add the node of the plans at these sites, if there are any, and avoid them from now on."""
     tree.avoided.append(_avoided(search.milp, sites))
+    cuts_before = len(search.relaxation.cuts)
     status, node = _node_at(search, sites)
     if status == "infeasible":
+        tree.cuts_of_none += [only_lasting(cut) for cut in search.relaxation.cuts[cuts_before:]]
         return
     if status != "optimal":  # out of time, or no verdict: what bounds all plans bounds these
         root = tree.root
