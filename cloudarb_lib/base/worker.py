@@ -25,6 +25,8 @@ from cloudarb_lib.base.errors import WorkerError, WorkerStopped
 T = TypeVar("T")
 START_LIMIT_S = 120.0
 """What starting may take, with heavy imports, on top of the time a call may take."""
+END_LIMIT_S = 5.0
+"""What a process that was told to end may take before it is killed."""
 
 
 class Worker:
@@ -118,11 +120,19 @@ class Worker:
             self.process.kill()
 
     def close(self) -> None:
-        """End the process, if there is one of ours, and forget it."""
+        """End the process, if there is one of ours, and forget it.
+
+        SIGTERM ends it at once, as nothing in it handles that; but what observes it (coverage,
+        profilers) may, and writes what it has.
+        """
         process = self.process
         if process is not None and self.owner == os.getpid():
-            process.kill()
-            process.wait()
+            process.terminate()
+            try:
+                process.wait(END_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.process = None
 
     def _say(self, message: Any) -> None:

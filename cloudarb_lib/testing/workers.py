@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterable
 
@@ -36,6 +37,11 @@ def sleep_for(state: str, seconds: float) -> None:
     """Say that it begins, and sleep."""
     report("asleep")
     time.sleep(seconds)
+
+
+def ignore_the_end(state: str) -> None:
+    """Have the process heed no SIGTERM from now on."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def go_on_whatever_comes(state: str) -> None:

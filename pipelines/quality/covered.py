@@ -24,7 +24,10 @@ branch = true
 source = cloudarb_lib, pipelines
 data_file = {data_file}
 parallel = true
-patch = subprocess
+patch =
+    subprocess
+    _exit
+sigterm = true
 [report]
 omit = */testing/*, */testing.py
 """

@@ -9,7 +9,13 @@ import pytest
 
 from cloudarb_lib.base.errors import WorkerError, WorkerStopped
 from cloudarb_lib.base.worker import Worker, report
-from cloudarb_lib.testing.workers import count_until_stopped, sleep_for, started, tell
+from cloudarb_lib.testing.workers import (
+    count_until_stopped,
+    ignore_the_end,
+    sleep_for,
+    started,
+    tell,
+)
 
 LIMIT_S = 60.0
 
@@ -66,6 +72,16 @@ def test_a_killed_call_ends_at_once_and_the_next_finds_a_fresh_process(worker):
         worker.call(sleep_for, 60.0, limit_s=LIMIT_S, on_progress=kill)
     assert time.monotonic() - began < 30
     assert worker.call(tell, [], limit_s=LIMIT_S) == "set up"
+
+
+def test_a_process_that_will_not_end_is_killed(monkeypatch):
+    monkeypatch.setattr("cloudarb_lib.base.worker.END_LIMIT_S", 0.2)
+    one = Worker("worker", started)
+    one.call(ignore_the_end, limit_s=LIMIT_S)
+    process = one.process
+    one.close()
+    assert process.returncode == -9
+    assert one.process is None
 
 
 def test_a_report_outside_a_worker_reaches_nobody():
