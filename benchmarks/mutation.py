@@ -3,7 +3,8 @@
 mutmut makes the faults and runs the tests that reach them, in a copy of the last commit below
 ``reports/.state/mutation``, so it goes on where it was stopped; a change of the module, of what it
 may rest on or of its tests begins it anew. Name modules to try these alone, and ``--minutes`` to
-stop after a while. Results go into ``benchmarks/results/mutation.json``: how many mutants there
+stop after a while. Tests that solve many problems (``solver``) are left out: they would take too
+long for each. Results go into ``benchmarks/results/mutation.json``: how many mutants there
 are, were tried, and were killed by a test; a mutant that makes its tests run out of time counts as
 killed. Those that survived are named, and ``mutmut show NAME`` in the copy shows what was changed.
 """
@@ -36,7 +37,7 @@ _CONFIGURATION = """
 source_paths = ["cloudarb_lib"]
 only_mutate = ["{module}"]
 also_copy = ["pipelines", "benchmarks", "data"]
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not long"]
+pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not long and not solver"]
 pytest_add_cli_args_test_selection = {tests}
 use_git_change_detection = false
 """
@@ -56,7 +57,10 @@ CORE = (
         ("tests/base/test_measures.py", "tests/risk/test_var_and_cvar.py"),
     ),
     Tried("cloudarb_lib/forecast/conformal.py", ("tests/forecast/test_conformal.py",)),
-    Tried("cloudarb_lib/allocate/check.py", ("tests/allocate/test_check.py",)),
+    Tried(
+        "cloudarb_lib/allocate/check.py",
+        ("tests/allocate/test_check.py", "tests/allocate/test_check_by_hand.py"),
+    ),
 )
 """Measures of risk, coverage of the forecast, and the check that every plan passes."""
 
