@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate.examples import example_offers
@@ -37,9 +38,36 @@ def test_every_way_comes_to_the_same(problem):
     assert found.index[0] == PRODUCT
     assert found["off"].abs().max() < 1e-3
     assert found["violation"].dropna().max() < 1e-3
+    assert found["ended"].all()
     assert (found["cpu_s"] > 0).all()
     free = compare(problem)["value_usd"][PRODUCT]
     assert found["value_usd"][PRODUCT] > free * 1.001, "the limit binds"
+
+
+def test_a_way_that_comes_to_its_limit_says_so(problem, monkeypatch):
+    limited = with_tail_limit(problem)
+    monkeypatch.setattr("cloudarb_lib.research.relaxation.ITERATION_LIMIT", 3)
+    ended = compare(limited)["ended"]
+    assert ended[ended].index.tolist() == [
+        PRODUCT,
+        "HiGHS simplex, tail written out",
+        "HiGHS interior point",
+    ]
+
+
+def test_a_row_is_as_large_as_its_terms(problem):
+    """A row of 200,000 on either side is broken by a millionth where it is by a fifth of one."""
+    program = tail_program(problem)
+    row = replace(
+        program,
+        rows=sparse.csr_matrix([[2000.0, -1.0]]),
+        row_lower=np.zeros(1),
+        row_upper=np.zeros(1),
+        lower=np.zeros(2),
+        upper=np.full(2, np.inf),
+    )
+    assert row.violation(np.array([100.0, 200_000.0])) == 0.0
+    assert row.violation(np.array([100.0, 200_000.4])) == pytest.approx(1e-6, rel=1e-3)
 
 
 def test_a_point_that_breaks_a_row_or_a_bound_is_told(problem):

@@ -29,19 +29,20 @@ def test_a_forecaster_helps_at_every_horizon_and_beyond_chance(errors, p, is_wor
 
 
 @pytest.mark.parametrize(
-    ("off", "violation", "cpu_s", "says"),
+    ("off", "violation", "ended", "cpu_s", "says"),
     [
-        (0.0, 0.0, 0.1, "quicker: worth wiring in"),
-        (0.0, 0.0, 9.0, "as good, 9 times the CPU: not wired in"),
-        (-0.02, 0.0, 0.1, "off by 2 %, rows broken"),
-        (0.0, 0.2, 0.1, "rows broken"),
+        (0.0, 0.0, True, 0.1, "quicker: worth wiring in"),
+        (0.0, 0.0, True, 9.0, "as good, 9 times the CPU: not wired in"),
+        (-0.02, 0.0, True, 0.1, "off by 2 %, a row by 0 %"),
+        (0.0, 0.2, True, 0.1, "off by 0 %, a row by 20 %"),
+        (0.0, 0.0, False, 0.1, "not done: off by 0 %"),
     ],
 )
-def test_a_way_to_solve_helps_where_it_is_right_and_quicker(off, violation, cpu_s, says):
+def test_a_way_to_solve_helps_where_it_is_right_and_quicker(off, violation, ended, cpu_s, says):
     table = pd.DataFrame(
         {"value_usd": [1.0, 1.0 + off], "off": [0.0, off], "violation": [np.nan, violation]},
         index=[PRODUCT, "new"],
-    ).assign(cpu_s=[1.0, cpu_s])
+    ).assign(ended=[True, ended], cpu_s=[1.0, cpu_s])
     assert says in verdicts.of_relaxation(table, "new").verdict
 
 
