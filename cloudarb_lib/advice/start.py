@@ -15,9 +15,11 @@ from cloudarb_lib.advice.places import Places
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Paths
 
-WAIT_SAVES = 0.005
-"""Waiting has to save so large a share in expectation: what paths say is itself in doubt."""
+WAIT_SAVES = 0.0
+"""Waiting has to save more than this share in expectation; ``benchmarks.start_margin`` chose it."""
 WEEK = pd.Timedelta(days=7)
+_ROUNDING = 1e-9
+"""Relative: costs that differ by less are equal."""
 _BARS = np.linspace(0.0, 1.0, 21)
 """Bars that are tried: quantiles, over the paths, of the least that starting later costs."""
 
@@ -135,7 +137,7 @@ def start_or_wait(paths: StartPaths, *, delay_usd_per_hour: float = 0.0) -> Star
     now = float(paths.now_usd_per_hour.mean())
     wait = float(waited.mean())
     return StartAdvice(
-        is_now=not wait < now * (1 - WAIT_SAVES),
+        is_now=not wait < now * (1 - WAIT_SAVES) * (1 - _ROUNDING),
         bar_usd_per_hour=_best_bar(quoted, paid),
         weeks=weeks,
         now_usd_per_hour=now,
@@ -152,7 +154,7 @@ def started_below(bar: float, quoted: np.ndarray, paid: np.ndarray) -> np.ndarra
     quoted, paid
         Shape (paths, weeks); in the last week it starts at any price.
     """
-    starts = quoted <= bar * (1 + 1e-9)
+    starts = quoted <= bar * (1 + _ROUNDING)
     starts[:, -1] = True
     return np.asarray(paid[np.arange(len(paid)), starts.argmax(axis=1)])
 
@@ -213,7 +215,7 @@ def in_words(advice: StartAdvice, as_of: pd.Timestamp, *, need: float) -> str:
     if advice.is_now:
         return (
             f"**Start now**: {now} on average over the job; waiting for a better price is expected "
-            f"to cost {wait}, which saves less than {WAIT_SAVES:.0%}."
+            f"to cost {wait}, no less."
         )
     return (
         f"**Wait** until the cheapest places ask {advice.bar_usd_per_hour / need:,.3f} USD an hour "

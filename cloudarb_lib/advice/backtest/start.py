@@ -151,6 +151,6 @@ def _costs(weeks: _Weeks, week: int, slack: int, margins: Mapping[str, float]) -
     falls = np.append(quoted[:-1] < quoted[0], True)
     costs = {NOW: paid[0], WAIT: paid[-1], BAR: paid[falls.argmax()]}
     for name, margin in margins.items():
-        starts = np.append(saving <= margin, True)
+        starts = np.append(saving <= margin + 1e-9, True)
         costs[name] = paid[starts.argmax()]
     return {**costs, HINDSIGHT: paid.min()}
