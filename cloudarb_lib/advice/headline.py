@@ -6,8 +6,8 @@ import pandas as pd
 
 from cloudarb_lib import allocate
 from cloudarb_lib.base.wording import dollars, percent
+from cloudarb_lib.market.disruptions import every_in_words
 from cloudarb_lib.market.explore import offer_in_words
-from cloudarb_lib.risk.outages import every_in_words
 from cloudarb_lib.tables.assumptions import Assumptions
 from cloudarb_lib.tables.validation import validate
 

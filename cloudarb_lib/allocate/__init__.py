@@ -10,6 +10,7 @@ from cloudarb_lib.allocate.demand import (
     Placement,
     Price,
     Quota,
+    RoundTrip,
     Team,
     Users,
     Workload,

@@ -249,7 +249,7 @@ def _committed_gpus(plan: Plan) -> pd.Series:
 
 
 def _cost_by_scenario(plan: Plan) -> pd.Series:
-    """Return rent, fees and the worth of work left undone by scenario, by its chance."""
+    """Return what is paid, and the worth of work left undone, by scenario and its chance."""
     demands = plan.problem.demands
     units = plan.units
     details = plan.problem.assignment_details
@@ -257,5 +257,6 @@ def _cost_by_scenario(plan: Plan) -> pd.Series:
     left = (demands["need"] - done.reindex(demands.index, fill_value=0.0)).clip(lower=0.0)
     worth = np.where(np.isfinite(demands["unmet_usd"]), demands["unmet_usd"], 0.0)
     undone_usd = (left * worth).groupby(demands["scenario"]).sum()
-    paid_usd = plan.table.groupby("scenario")["expected_cost_usd"].sum()
+    by_scenario = plan.table.groupby("scenario")[["expected_cost_usd", "fallback_usd"]].sum()
+    paid_usd = by_scenario.sum(axis=1)
     return undone_usd.add(paid_usd, fill_value=0.0)

@@ -41,7 +41,7 @@ each week before it where being `early` is worth something). `--periods` cuts eq
 _EXAMPLES_HEAD = f"""## Worked examples
 Each is planned for {WEEKS} weeks on this small market: its prices are made up, capacities and
 hazards are those of `data/assumptions.csv`. USD is what a row costs over its period: rent, disks,
-region fees."""
+region fees, and hours that are taken away and bought elsewhere."""
 
 
 Worked = tuple[Plan, list[str]]
@@ -134,7 +134,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     yield f"|---{'|---' if has_periods else ''}|---|---|---|"
     for row in plan.table.to_dict("records"):
         period = f"| {row['period'] + 1} " if has_periods else ""
-        usd = f"{row['expected_cost_usd']:,.0f}"
+        usd = f"{row['expected_cost_usd'] + row['fallback_usd']:,.0f}"
         yield (f"| {row['workload']} {period}| {row['instances']:g} | {row['offer_id']} | {usd} |")
 
 

@@ -51,6 +51,7 @@ def example_offers() -> pd.DataFrame:
         gpu_count=8.0,
         gpu_memory_gib=80.0,
         memory_gib=1800.0,
+        vcpus=192.0,
         offer_count=float("nan"),
         observed_at=pd.Timestamp("2026-04-29", tz="UTC"),
     )
@@ -68,6 +69,16 @@ EXAMPLES = (
     together: region
     checkpoint_minutes: 6
     restart_minutes: 10
+""",
+    ),
+    Example(
+        "One job with one provider",
+        """demand:
+  - workload: train-llm
+    needs: 48 H100
+    interruptible: yes
+    options: [spot]
+    together: provider
 """,
     ),
     Example(
@@ -97,6 +108,17 @@ commitments:
   - machine: aws/us-east-1/p5.48xlarge
     instances: 3
     usd_per_hour: 0        # prepaid
+""",
+    ),
+    Example(
+        "More held than is needed",
+        """demand:
+  - workload: train-llm
+    needs: 16 H100
+commitments:
+  - machine: aws/us-east-1/p5.48xlarge
+    instances: 3
+    usd_per_hour: 40
 """,
     ),
     Example(
@@ -165,6 +187,17 @@ teams:
     needs: 16 A100-80GB
     latency: 20 ms to gcp/europe-west3
     survives_loss_of: region
+""",
+    ),
+    Example(
+        "Round trips that were measured",
+        """demand:
+  - workload: chat-eu
+    needs: 8 A100-80GB
+    latency: 20 ms to gcp/europe-west3
+round_trips:
+  - {between: [gcp/europe-west3, gcp/europe-west4], ms: 24}
+  - {between: [gcp/europe-west3, gcp/europe-west3], ms: 1}
 """,
     ),
     Example(

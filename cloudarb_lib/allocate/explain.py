@@ -352,6 +352,7 @@ def summary(plan: Plan, binds: pd.DataFrame | None = None) -> pd.DataFrame:
     rows: list[tuple[str, float, str, str]] = [
         ("status", np.nan, "", plan.status.replace("_", " ")),
         ("expected cost", verdict.objective_usd, "USD", ""),
+        *_of_it_elsewhere(plan),
         ("proven bound", plan.bound_usd, "USD", ""),
         ("gap", plan.gap, "", f"{plan.gap:.2%}"),
         ("spend at list prices", verdict.list_spend_usd, "USD", ""),
@@ -375,6 +376,17 @@ def summary(plan: Plan, binds: pd.DataFrame | None = None) -> pd.DataFrame:
     binds = binding(plan) if binds is None else binds
     rows += [_binding_fact(row) for row in binds.to_dict("records")]
     return pd.DataFrame(rows, columns=["fact", "value", "unit", "text"])
+
+
+def _of_it_elsewhere(plan: Plan) -> list[tuple[str, float, str, str]]:
+    """Return the facts that part the expected cost, where hours are bought elsewhere."""
+    paid = plan.table[["expected_cost_usd", "fallback_usd"]].sum()
+    if not paid["fallback_usd"]:
+        return []
+    return [
+        ("rent and fees", paid["expected_cost_usd"], "USD", "of the expected cost"),
+        ("hours bought elsewhere", paid["fallback_usd"], "USD", "of the expected cost"),
+    ]
 
 
 def _binding_fact(row: dict) -> tuple[str, float, str, str]:

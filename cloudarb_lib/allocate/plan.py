@@ -21,6 +21,7 @@ _COLUMNS = [
     "hours",
     "expected_cost_usd",
     "fees_usd",
+    "fallback_usd",
     "provider",
     "region",
     "gpu_model",
@@ -99,12 +100,17 @@ class Plan:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The plan as table ``plan``, with provider, region, GPUs and scenario of the demand."""
+        """The plan as table ``plan``, with provider, region, GPUs and scenario of the demand.
+
+        ``fallback_usd``, what hours taken away are expected to cost elsewhere, is beside
+        ``expected_cost_usd``: rent and fees.
+        """
         units = self.units
         at = np.flatnonzero(units)
         sure_usd = self.problem.assignments["sure_usd"].to_numpy(float)
         fees = units * sure_usd + self._fees_usd()
-        rent = units * (self.problem.unit_cost - sure_usd)
+        elsewhere = units * self.problem.fallback_usd
+        rent = units * (self.problem.unit_cost - sure_usd) - elsewhere
         details = self.problem.assignment_details.iloc[at]
         instances = units[at] * details["instances"]
         rows = details.assign(
@@ -113,6 +119,7 @@ class Plan:
             gpus=instances * details["gpus"],
             expected_cost_usd=rent[at] + fees[at],
             fees_usd=fees[at],
+            fallback_usd=elsewhere[at],
         ).filter(items=_COLUMNS)
         order = ["workload", "period", "expected_cost_usd"]
         return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)

@@ -1,5 +1,6 @@
 """Risk: what a plan can cost, why, and how far to trust it. Loss is cost increase, positive."""
 
+from cloudarb_lib.market.disruptions import every_in_words, find_fallbacks, hazards
 from cloudarb_lib.risk.backtest import back_test, model_doubt, verdicts, window_origins
 from cloudarb_lib.risk.correlation import (
     LEAST_MOVES,
@@ -12,10 +13,8 @@ from cloudarb_lib.risk.correlation import (
     rolling,
 )
 from cloudarb_lib.risk.cost import PlanCost, plan_cost
-from cloudarb_lib.risk.fallbacks import find_fallbacks
 from cloudarb_lib.risk.inputs import RiskInputs
 from cloudarb_lib.risk.measures import component_cvar, component_var, cvar, probability_over, var
-from cloudarb_lib.risk.outages import every_in_words, hazards
 from cloudarb_lib.risk.recourse import cheapest_plan, replan
 from cloudarb_lib.risk.rent import paid_per_hour, step_means, with_steady
 from cloudarb_lib.risk.reverse_stress import reverse_stress

@@ -16,18 +16,11 @@ from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.horizon import future_of_path
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Paths
-from cloudarb_lib.risk.fallbacks import FALLBACKS, find_fallbacks, replace_lost, room_of
+from cloudarb_lib.market.disruptions import FALLBACKS, SHARED_SHARE, find_fallbacks, hazards
+from cloudarb_lib.risk.fallbacks import replace_lost, room_of
 from cloudarb_lib.risk.futures import rows_by_future
 from cloudarb_lib.risk.inputs import RiskInputs
-from cloudarb_lib.risk.outages import (
-    SHARED_SHARE,
-    UP,
-    Outages,
-    draw_outages,
-    hazards,
-    hours_lost,
-    pools_of,
-)
+from cloudarb_lib.risk.outages import UP, Outages, draw_outages, hours_lost, pools_of
 
 
 @dataclass(frozen=True)

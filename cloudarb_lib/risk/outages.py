@@ -12,76 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, Assumptions, HazardPreset
-
-HAZARD_COLUMNS = ("interruption_per_hour", "outage_hours", "fallback_share")
-"""How often a machine is taken away, for how long, and how likely an on-demand pool is to have
-room just then: rows of the assumptions, columns here."""
-SHARED_SHARE = "interruption_shared_share"
-"""Assumption: the share of interruptions that take all machines of a pool."""
 UP = 0
 """State of a pool."""
 DOWN = 1
 """Taken away, and both fallbacks have room; one more for each fallback, in order, that has not."""
 MOST_DOWN = 0.999
 """Of all hours."""
-
-
-def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: HazardPreset) -> pd.DataFrame:
-    """Return how often each offer is taken away, for how long, and whether fallbacks have room.
-
-    Spot offers take the rows ``.../spot/...`` of the preset from the assumptions, other offers of
-    moving price those of ``market``; on-demand list prices and commitments are never taken away.
-
-    Parameters
-    ----------
-    offers : pd.DataFrame
-        With ``purchase_option`` and ``price_kind``.
-    assumptions : Assumptions
-        The figures.
-    preset : HazardPreset
-        One of ``HAZARD_PRESETS``.
-
-    Returns
-    -------
-    pd.DataFrame
-        Index of ``offers``; columns ``HAZARD_COLUMNS``, 0 for never.
-
-    Raises
-    ------
-    ParameterError
-        For another preset.
-    """
-    if preset not in HAZARD_PRESETS:
-        raise ParameterError(
-            f"hazard preset {preset!r} is unknown.", f"Use one of {', '.join(HAZARD_PRESETS)}."
-        )
-    kinds = np.select(
-        [offers["purchase_option"] == "spot", offers["price_kind"] == "market"],
-        [f"spot/{HAZARD_PRESETS[preset]}", "market"],
-        "",
-    )
-    figures = {
-        name: [assumptions.get(f"{name}/{kind}") if kind else 0.0 for kind in kinds]
-        for name in HAZARD_COLUMNS
-    }
-    return pd.DataFrame(figures, offers.index)
-
-
-def every_in_words(preset: str, assumptions: Assumptions) -> str:
-    """Return how often a preset has a spot machine taken away, such as ``every 21 days``.
-
-    Parameters
-    ----------
-    preset : str
-        One of ``HAZARD_PRESETS``.
-    assumptions : Assumptions
-        The figures.
-    """
-    rows = {str(name): kind for name, kind in HAZARD_PRESETS.items()}
-    gap_h = 1.0 / assumptions.get(f"interruption_per_hour/spot/{rows[preset]}")
-    return f"every {gap_h / 24:.0f} days" if gap_h >= 48 else f"every {gap_h:.1f} hours"
 
 
 def pools_of(offers: pd.DataFrame) -> np.ndarray:

@@ -14,7 +14,7 @@ from cloudarb_lib.allocate.problem.held import HELD
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Paths
-from cloudarb_lib.risk.fallbacks import find_fallbacks
+from cloudarb_lib.market.disruptions import find_fallbacks
 from cloudarb_lib.risk.futures import chances, rows_by_future
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of, struck
 from cloudarb_lib.risk.inputs import RiskInputs

@@ -6,6 +6,7 @@ import pandas as pd
 
 from cloudarb_lib.tables.assumptions import Assumptions
 
+_TAKEN_AWAY = ("spot/calm", "spot/typical", "spot/trace", "spot/stressed", "market")
 FIGURES = {
     "capacity_gpus/spot": 32,
     "capacity_gpus/on_demand": 64,
@@ -15,6 +16,9 @@ FIGURES = {
     "interruption_per_hour/spot/typical": 0.002,
     "interruption_per_hour/spot/stressed": 0.02,
     "interruption_per_hour/market": 0.0,
+    "interruption_shared_share": 0.9,
+    **{f"outage_hours/{kind}": 0.0 for kind in _TAKEN_AWAY},
+    **{f"fallback_share/{kind}": 0.9 for kind in _TAKEN_AWAY},
     "site_fee_usd_per_week": 0,
     "boot_disk_usd_per_week": 0,
 }

@@ -26,7 +26,7 @@ def offers(*rows) -> pd.DataFrame:
     table["offer_id"] = table[parts].agg("/".join, axis=1)
     table["price_kind"], table["offer_count"] = "administered", np.nan
     observed_at = pd.Timestamp("2026-04-29", tz="UTC")
-    return table.assign(gpu_memory_gib=80.0, memory_gib=200.0, observed_at=observed_at)
+    return table.assign(gpu_memory_gib=80.0, memory_gib=200.0, vcpus=96.0, observed_at=observed_at)
 
 
 OFFERS = offers(

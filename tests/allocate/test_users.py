@@ -127,3 +127,61 @@ def test_users_are_told_in_words():
     assert (
         also == "users within 25 ms to aws/us-east-1 for 60 %, 30 ms to aws/eu-central-1 for 40 %"
     )
+
+
+def trips_demand(*trips, within_ms=50.0):
+    users = allocate.Users(within_ms, "aws/us-east-1")
+    round_trips = tuple(allocate.RoundTrip(between, ms) for between, ms in trips)
+    return allocate.Demand([work(8.0, latency=(users,))], round_trips=round_trips)
+
+
+def built(demand):
+    return allocate.build_problem(demand, IN_FOUR_REGIONS, assumptions=figures(**TRIPS, **WATTS))
+
+
+def regions_rented(demand):
+    return allocate.solve(built(demand)).table["region"].tolist()
+
+
+def test_a_round_trip_that_was_measured_goes_before_its_estimate_either_way_round():
+    assert regions_rented(trips_demand()) == ["us-central1"]
+    slow = (("aws/us-east-1", "gcp/us-central1"), 60.0)
+    assert regions_rented(trips_demand(slow)) == ["us-east4"]
+    quick = (("gcp/asia-east1", "aws/us-east-1"), 45.0)
+    assert regions_rented(trips_demand(slow, quick)) == ["asia-east1"]
+
+
+def test_a_plan_says_which_round_trips_are_estimates():
+    (told,) = [note for note in built(trips_demand()).notes if "round trips" in note]
+    assert "of w to aws/us-east-1 are estimates from the great circle for 4 of 4 regions" in told
+    known = [
+        (("aws/us-east-1", f"gcp/{name}"), 40.0) for name in IN_FOUR_REGIONS["region"].unique()
+    ]
+    assert not [note for note in built(trips_demand(*known)).notes if "round trips" in note]
+
+
+@pytest.mark.parametrize(
+    ("between", "said"),
+    [
+        (("aws/us-east-1", "gcp/us-centrl1"), "no region 'gcp/us-centrl1' .did you mean"),
+        (("gcp/us-west1", "gcp/us-central1"), "no users are in gcp/us-west1 or gcp/us-central1"),
+    ],
+)
+def test_a_round_trip_of_nobody_is_refused(between, said):
+    with pytest.raises((ParameterError, ValueError), match=said):
+        built(trips_demand((between, 5.0)))
+
+
+def test_a_round_trip_that_stands_twice_is_refused_with_its_line(tmp_path):
+    text = """demand:
+  - workload: a
+    needs: 8 H100
+    latency: 20 ms to aws/us-east-1
+round_trips:
+  - {between: [aws/us-east-1, gcp/us-west1], ms: 9}
+  - {between: [gcp/us-west1, aws/us-east-1], ms: 7}
+"""
+    file = tmp_path / "demand.yaml"
+    file.write_text(text)
+    with pytest.raises(ParameterError, match=r"line 7: round trip between .* repeats"):
+        allocate.load_demand(file)

@@ -6,7 +6,7 @@ import pytest
 
 from cloudarb_lib import allocate, risk
 from cloudarb_lib.allocate.problem.assign import rework_factor
-from cloudarb_lib.risk import outages
+from cloudarb_lib.market import disruptions
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, HazardPreset, load_assumptions
 from cloudarb_lib.testing import OFFERS, plan_for, work
 
@@ -26,5 +26,5 @@ def test_both_rooms_take_every_name_to_the_same_row_of_the_assumptions(preset):
 def test_the_type_and_the_table_hold_the_same_names():
     assert get_args(HazardPreset) == tuple(HAZARD_PRESETS)
     for rows in HAZARD_PRESETS.values():
-        for name in outages.HAZARD_COLUMNS:
+        for name in disruptions.HAZARD_COLUMNS:
             assert load_assumptions().get(f"{name}/spot/{rows}") > 0

@@ -6,6 +6,7 @@ from cloudarb_lib.allocate.demand.facts import (
     Placement,
     Price,
     Quota,
+    RoundTrip,
     Scope,
     Team,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Placement",
     "Price",
     "Quota",
+    "RoundTrip",
     "Scope",
     "Team",
     "Users",

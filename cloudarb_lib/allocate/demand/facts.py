@@ -153,6 +153,30 @@ class Price(Scope):
 
 
 @record
+class RoundTrip:
+    """What a round trip between two regions takes, whichever has the users."""
+
+    between: Annotated[
+        tuple[Text, Text],
+        key(
+            "two regions as provider/region: where users are, as latency names it, and where "
+            "machines are",
+            example="[gcp/europe-west3, gcp/europe-west4]",
+        ),
+    ]
+    ms: Annotated[
+        NotNegative,
+        key("as measured, in place of the estimate from the great circle", example="8", unit="ms"),
+    ]
+
+    def to(self, users_at: str) -> tuple[tuple[str, float], ...]:
+        """Return the region at its other end, and ms: where users are at one; else nothing."""
+        first, second = self.between
+        ends = {first: second, second: first}
+        return ((ends[users_at], self.ms),) if users_at in ends else ()
+
+
+@record
 class Team:
     """Who shares a plan."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from cloudarb_lib.allocate.demand.facts import (
     Placement,
     Price,
     Quota,
+    RoundTrip,
     Team,
 )
 from cloudarb_lib.allocate.demand.limit_figures import LimitFigures
@@ -79,6 +81,13 @@ class Demand:
     teams: Annotated[
         tuple[Team, ...], Field(description="who shares the plan: budgets, and who goes first")
     ] = ()
+    round_trips: Annotated[
+        tuple[RoundTrip, ...],
+        Field(
+            description="round trips that were measured; of other regions they are estimated from "
+            "the great circle, and routes or the users' own networks may make them longer"
+        ),
+    ] = ()
     limits: Annotated[
         LimitFigures,
         Field(description="limits of the whole plan; an option of the command line goes first"),
@@ -106,10 +115,30 @@ class Demand:
         if self.scenarios and abs(total - 1) > 1e-6:
             what = f"probabilities of the scenarios add up to {total:g}, not 1."
             raise refused(("scenarios",), what)
+        pairs = [" and ".join(sorted(trip.between)) for trip in self.round_trips]
+        _refuse_repeated("round trip between", pairs, "round_trips")
+        users_at = {users.at for workload in self.workloads for users in workload.latency}
+        for at, trip in enumerate(self.round_trips):
+            if not users_at & set(trip.between):
+                what = f"no users are in {trip.between[0]} or {trip.between[1]}."
+                way_out = "Name the place of users as latency does."
+                raise refused(("round_trips", at, "between"), what, way_out)
+        if self.round_trips:
+            workloads = [_with_round_trips(w, self.round_trips) for w in self.workloads]
+            object.__setattr__(self, "workloads", workloads)
 
     def team_of(self, workload: Workload) -> Team | None:
         """Return whose a workload is; None where nobody is named."""
         return next((team for team in self.teams if team.name == workload.team), None)
+
+
+def _with_round_trips(workload: Workload, trips: tuple[RoundTrip, ...]) -> Workload:
+    """Return a workload whose users know the round trips that were measured."""
+    latency = tuple(
+        replace(users, measured_ms=tuple(end for trip in trips for end in trip.to(users.at)))
+        for users in workload.latency
+    )
+    return replace(workload, latency=latency)
 
 
 def _refuse_repeated(what: str, names: list[str], entries: str) -> None:

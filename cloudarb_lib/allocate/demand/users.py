@@ -21,6 +21,8 @@ class Users:
     at: Text
     """provider/region."""
     percent: Annotated[Positive, Field(le=100)] | None = None
+    measured_ms: tuple[tuple[str, float], ...] = ()
+    """Round trips to regions (provider/region) that are known, in place of estimates."""
 
     @property
     def words(self) -> str:

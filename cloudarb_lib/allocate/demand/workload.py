@@ -172,7 +172,7 @@ class Workload:
         key(
             "longest round trip to a region, where its users are; a list: to each of these, or, "
             "with shares of the users, near enough to each share of them for its part of the need; "
-            "estimated from the great circle",
+            "estimated from the great circle, unless round_trips tells it",
             example="[40 ms to gcp/europe-west3 for 60 %, 80 ms to aws/us-east-1 for 40 %]",
             unit="ms",
         ),

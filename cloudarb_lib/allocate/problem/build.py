@@ -15,10 +15,12 @@ from cloudarb_lib.allocate.problem.assign import assignments_of, bound_offers
 from cloudarb_lib.allocate.problem.charges import carbon, commitments, egress, starts_and_stops
 from cloudarb_lib.allocate.problem.eligible import EligibleOffers, eligible_offers, fits
 from cloudarb_lib.allocate.problem.facts import stated_rows, under_quota
+from cloudarb_lib.allocate.problem.fallback import fallback_usd
 from cloudarb_lib.allocate.problem.held import without_price
 from cloudarb_lib.allocate.problem.horizon import Horizon
 from cloudarb_lib.allocate.problem.model import Limits, Problem
 from cloudarb_lib.allocate.problem.moves import moves
+from cloudarb_lib.allocate.problem.place import estimated_in_words
 from cloudarb_lib.allocate.problem.prices import agreed_prices, in_words
 from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.problem.slots import Pools, slot_prices, slots_and_sites
@@ -42,7 +44,8 @@ def build_problem(
     """Return the problem of serving a demand from offers.
 
     A plan counts whole instances. Interrupted work is bought again at the same price
-    (``rework_factor``), so the hours paid per instance can exceed the hours of the horizon.
+    (``rework_factor``), so the hours paid per instance can exceed the hours of the horizon; hours
+    in which a machine is gone are bought elsewhere in expectation (``fallback_usd``).
     Commitments already held are paid for, used or idle. A workload that runs already pays for each
     machine beyond those it has.
 
@@ -87,9 +90,12 @@ def build_problem(
     prices = slot_prices(eligible, paths, horizon)
     slots, sites = slots_and_sites(eligible, pools, prices, horizon)
     details = _details(assignments, slots, eligible, horizon)
+    details["fallback_usd"] = fallback_usd(details, eligible, assumptions)
     rows = _rows(demand, details, eligible, horizon, limits, assumptions)
     rows += stated_rows(demand, details, demands, horizon, assumptions)
-    assignments = _within_pools(assignments, pools).assign(chance=details["chance"])
+    assignments = _within_pools(assignments, pools).assign(
+        chance=details["chance"], fallback_usd=details["fallback_usd"]
+    )
     fee_usd = assumptions.get("site_fee_usd_per_week") * horizon.weeks
     return Problem(
         demands=demands,
@@ -137,12 +143,12 @@ def _limits_of_plan(stated: LimitFigures, given: Limits | None) -> Limits:
 
 
 def _notes(demand: Demand, offers: pd.DataFrame) -> list[str]:
-    """Return what a reader should know of prices agreed, and of machines held without a price."""
+    """Return what a reader should know of prices agreed or not on offer, and of round trips."""
     held = [
         f"{machine} is held: no price of it is on offer, its contract's counts"
         for machine in without_price(demand.commitments, offers)
     ]
-    return [*in_words(demand), *held]
+    return [*in_words(demand), *held, *estimated_in_words(demand, offers)]
 
 
 def _rows(

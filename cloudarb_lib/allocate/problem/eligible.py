@@ -15,7 +15,8 @@ from cloudarb_lib.allocate.problem.held import with_held
 from cloudarb_lib.allocate.problem.model import Limits
 from cloudarb_lib.allocate.problem.scope import known_places, lies_in, matches, unknown_places
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
-from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, Assumptions
+from cloudarb_lib.market.disruptions import hazards
+from cloudarb_lib.tables.assumptions import Assumptions
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 
 _ANY = ("*",)
@@ -32,8 +33,13 @@ class EligibleOffers:
     from 0."""
     accepted: list[np.ndarray]
     """Numbers of the offers that can serve each workload."""
-    hazard_per_h: np.ndarray
-    """Interruptions an hour, of each offer."""
+    hazards: pd.DataFrame
+    """How each offer is taken away, as ``market.disruptions.hazards`` tells."""
+
+    @cached_property
+    def hazard_per_h(self) -> np.ndarray:
+        """Interruptions an hour, of each offer."""
+        return self.hazards["interruption_per_hour"].to_numpy(float)
 
     @cached_property
     def gpus(self) -> np.ndarray:
@@ -86,6 +92,7 @@ def eligible_offers(
     offers = with_contracts[is_kept].reset_index(drop=True)
     if not len(offers):
         raise ParameterError("no GPU offer to choose from.", "Check as_of and stale_after_days.")
+    place.refuse_unknown_round_trips(demand, offers)
     for workload in demand.workloads:
         _refuse_unknown_places(workload, offers)
     fitting = [np.flatnonzero(fits(w, offers, assumptions)) for w in demand.workloads]
@@ -95,7 +102,7 @@ def eligible_offers(
     kept = np.unique(np.concatenate([*fitting, np.flatnonzero(offers["held"].notna())]))
     table = offers.iloc[kept].reset_index(drop=True)
     accepted = [np.searchsorted(kept, positions) for positions in fitting]
-    return EligibleOffers(table, accepted, _hazard_per_h(table, limits, assumptions))
+    return EligibleOffers(table, accepted, hazards(table, assumptions, limits.hazard))
 
 
 def accepts(workload: Workload, offers: pd.DataFrame, assumptions: Assumptions) -> np.ndarray:
@@ -301,16 +308,3 @@ def _refuse_impossible_prices(offers: pd.DataFrame) -> None:
     if bad.any():
         first = int(bad.argmax())
         raise DataError(f"offer {offers['offer_id'].iloc[first]} costs {price[first]} USD/h.")
-
-
-def _hazard_per_h(offers: pd.DataFrame, limits: Limits, assumptions: Assumptions) -> np.ndarray:
-    """Return interruptions an hour: of spot machines, and of those that a marketplace lets."""
-    hazard = np.zeros(len(offers))
-    is_spot = (offers["purchase_option"] == "spot").to_numpy()
-    is_market = (offers["price_kind"] == "market") & offers["held"].isna()
-    if is_spot.any():
-        preset = HAZARD_PRESETS[limits.hazard]
-        hazard[is_spot] = assumptions.get(f"interruption_per_hour/spot/{preset}")
-    if is_market.any():
-        hazard[is_market] = assumptions.get("interruption_per_hour/market")
-    return hazard

@@ -90,7 +90,8 @@ def under_quota(demand: Demand, offers: pd.DataFrame) -> np.ndarray:
 def _team_budgets(demand: Demand, details: pd.DataFrame, horizon: Horizon) -> list[Row]:
     """Return the rows of what the work of each team with a budget is expected to cost."""
     rows = []
-    spend_usd = (details["hours"] * details["price"] + details["sure_usd"]).to_numpy(float)
+    rent_usd = details["hours"] * details["price"]
+    spend_usd = (rent_usd + details["sure_usd"] + details["fallback_usd"]).to_numpy(float)
     team_of = np.array([workload.team or "" for workload in demand.workloads], object)
     workload = details["workload"].to_numpy()
     owner = np.where(workload == NO_WORKLOAD, "", team_of[workload])

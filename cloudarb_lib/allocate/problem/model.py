@@ -125,13 +125,12 @@ class Problem:
         level at which each of its ``jobs`` is kept together) in so many ``places`` at most.
     slots
         A row per offer, period and future: ``offer_id``, ``provider``, ``region``, ``site``,
-        ``pool``, ``on_demand``, ``list_price`` and ``mean_price`` (USD per instance-hour),
-        ``gpus``.
+        ``pool``, ``on_demand``, ``gpus``, ``list_price`` and ``mean_price`` (USD an instance-hour).
     assignments
         A row per way to serve a demand, an integer count in the plan: ``demand``, ``slot``,
         ``cover`` (of the need, per unit), ``hours`` (instance-hours paid per unit, rework
         included), ``instances`` and ``pool_use`` (of the pool's capacity) per unit, ``sure_usd``
-        (certain cost per unit, such as disks), ``most`` (upper bound).
+        (certain cost per unit, such as disks), ``most`` (upper bound), perhaps ``fallback_usd``.
     pools, sites
         ``name`` and ``capacity``; ``name`` and ``fee_usd`` when used.
     paths
@@ -250,10 +249,15 @@ class Problem:
 
     @cached_property
     def unit_cost(self) -> np.ndarray:
-        """Expected USD of one unit of each assignment: rent, rework and certain costs."""
+        """Expected USD of a unit of each assignment: rent, rework, certain costs, fallbacks."""
         details = self.assignment_details
         rent = details["mean_price"] * details["hours"]
-        return (rent + details["sure_usd"]).to_numpy(float)
+        return (rent + details["sure_usd"] + self.fallback_usd).to_numpy(float)
+
+    @cached_property
+    def fallback_usd(self) -> np.ndarray:
+        """Expected USD of a unit of each assignment in hours bought elsewhere; 0 unless told."""
+        return self.assignments.get("fallback_usd", 0.0 * self.assignments["hours"]).to_numpy(float)
 
     @cached_property
     def groups(self) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import DemandError, Users, Workload
+from cloudarb_lib.allocate.demand import Demand, DemandError, Users, Workload
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.market.places import regions
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -38,7 +38,7 @@ def round_trips_ms(
 ) -> np.ndarray:
     """Return the round trip from each offer to some users of a workload.
 
-    Estimated from the great circle, not measured.
+    As measured where the demand says so, else estimated from the great circle.
 
     Parameters
     ----------
@@ -73,7 +73,22 @@ def round_trips_ms(
     )
     at_least_ms = assumptions.get("latency_ms_at_least")
     trips_ms: np.ndarray = at_least_ms + km / 1e3 * assumptions.get("latency_ms_per_1000_km")
-    return trips_ms
+    measured_ms = dict(users.measured_ms)
+    site = offers["provider"] + "/" + offers["region"]
+    return site.map(measured_ms).fillna(pd.Series(trips_ms, offers.index)).to_numpy(float)
+
+
+def estimated_in_words(demand: Demand, offers: pd.DataFrame) -> list[str]:
+    """Return, for a reader of the plan, which round trips to users are estimates; or nothing."""
+    sites = set(offers["provider"] + "/" + offers["region"])
+    return [
+        f"round trips of {workload.name} to {users.at} are estimates from the great circle for "
+        f"{len(left)} of {len(sites)} regions: routes and the users' own networks may make them "
+        "longer; round_trips of the demand file state measured ones"
+        for workload in demand.workloads
+        for users in workload.latency
+        if (left := sites - dict(users.measured_ms).keys())
+    ]
 
 
 def within_reach(
@@ -101,6 +116,21 @@ def nearest_in_words(
         return ""
     nearest = offers.iloc[int(np.nanargmin(trips_ms))]
     return f"{nearest['provider']}/{nearest['region']} is at {np.nanmin(trips_ms):.0f} ms"
+
+
+def refuse_unknown_round_trips(demand: Demand, offers: pd.DataFrame) -> None:
+    """Raise DemandError for a round trip of a region that neither offers nor lists have."""
+    listed = regions()
+    known = {*(listed["provider"] + "/" + listed["region"])}
+    known |= {*(offers["provider"] + "/" + offers["region"])}
+    for number, trip in enumerate(demand.round_trips):
+        for site in trip.between:
+            if site not in known:
+                raise DemandError(
+                    ("round_trips", number, "between"),
+                    f"round trips: no region {site!r}{did_you_mean(site, sorted(known))}.",
+                    "Name both regions as provider/region.",
+                )
 
 
 def refuse_unknown_region_of_data(workload: Workload, offers: pd.DataFrame) -> None:

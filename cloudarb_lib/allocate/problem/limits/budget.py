@@ -7,7 +7,8 @@ from cloudarb_lib.allocate.problem.model import Consumption, Problem
 
 
 class Budget(StatedLimit):
-    """At most so many USD of expected cost: rent at expected prices, disks, fees and charges.
+    """At most so many USD of expected cost: rent at expected prices, hours that are taken away and
+    bought elsewhere, disks, fees and charges.
 
     It is the cost that a plan is chosen by, without the worth of work left undone, so it bends a
     plan only where work may be left undone, and else says whether there is one. Its row holds

@@ -1,0 +1,134 @@
+"""Hours that are taken away and bought elsewhere: a part of what a plan is expected to cost."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cloudarb_lib import allocate, risk
+from cloudarb_lib.base.types import Paths
+from cloudarb_lib.testing import figures, offers, work
+
+HOURS = 4 * 168.0
+SPOT_AND_ON_DEMAND = offers(
+    ("gcp", "us-a", "h8", "spot", "H100", 8.0, 16.0),
+    ("gcp", "us-a", "h8", "on_demand", "H100", 8.0, 80.0),
+    ("aws", "us-b", "p5", "on_demand", "H100", 8.0, 60.0),
+).assign(zone="")
+TAKEN = {
+    "interruption_per_hour/spot/typical": 0.02,
+    "outage_hours/spot/typical": 4.0,
+    "fallback_share/spot/typical": 0.8,
+}
+DOWN = 0.02 * 4.0
+AT_FIRST = DOWN * (0.1 + 0.9 * 0.8)
+AT_NEXT = DOWN * 0.9 * 0.2 * 0.8
+"""Shares of the hours that are bought on demand at home, and elsewhere: nine interruptions of ten
+take all machines of a pool."""
+EXTRA_USD_PER_HOUR = AT_FIRST * (80.0 - 16.0) + AT_NEXT * (60.0 - 16.0)
+
+
+def problem_of(workload=None, *, hours=HOURS, limits=None, table=SPOT_AND_ON_DEMAND, **changes):
+    workload = workload or work(16.0)
+    return allocate.build_problem(
+        [workload], table, assumptions=figures(**TAKEN, **changes), hours=hours, limits=limits
+    )
+
+
+def fact(plan, name):
+    return allocate.summary(plan).set_index("fact")["value"][name]
+
+
+def test_an_hour_taken_away_costs_what_its_fallbacks_ask_beyond_the_rent_saved():
+    plan = allocate.solve(problem_of())
+    (row,) = plan.table.to_dict("records")
+    assert row["expected_cost_usd"] == pytest.approx(2 * HOURS * 16.0)
+    assert row["fallback_usd"] == pytest.approx(2 * HOURS * EXTRA_USD_PER_HOUR)
+    assert plan.objective_usd == pytest.approx(row["expected_cost_usd"] + row["fallback_usd"])
+    assert fact(plan, "rent and fees") == pytest.approx(row["expected_cost_usd"])
+    assert fact(plan, "hours bought elsewhere") == pytest.approx(row["fallback_usd"])
+
+
+def test_a_plan_is_expected_to_cost_what_the_risk_pages_say():
+    assumptions = figures(**TAKEN)
+    n_paths = 2_000
+    spot = SPOT_AND_ON_DEMAND["price_usd_per_hour"].to_numpy()
+    times = pd.date_range("2026-05-07", periods=4, freq="7D", tz="UTC")
+    steady = np.tile(spot[:, None, None], (1, n_paths, len(times)))
+    paths = Paths(pd.Index(SPOT_AND_ON_DEMAND["offer_id"]), times, steady)
+    demand = allocate.Demand([work(16.0)])
+    plan = allocate.solve(problem_of())
+    inputs = risk.RiskInputs(
+        SPOT_AND_ON_DEMAND, paths, assumptions, horizon_h=HOURS, seed=3, demand=demand
+    )
+    total = risk.plan_cost(inputs, plan.table).total
+    # the pages take off the rent of hours that nothing replaces: told beside, as unmet
+    unmet_usd = 2 * HOURS * DOWN * 0.9 * 0.2 * 0.2 * 16.0
+    error = total.std() / np.sqrt(n_paths)
+    assert abs(total.mean() - (plan.objective_usd - unmet_usd)) < 4 * error
+    assert error < 0.01 * plan.objective_usd
+
+
+def test_a_budget_that_rent_keeps_and_fallbacks_break_is_refused_and_relieved():
+    rent_usd = 2 * HOURS * 16.0
+    free = allocate.solve(problem_of())
+    between = (rent_usd + free.objective_usd) / 2
+    tight = problem_of(limits=allocate.Limits(budget_usd=between))
+    plan = allocate.solve(tight)
+    assert plan.status == "infeasible"
+    (mends,) = [said for said in allocate.conflicts(tight) if said.startswith("budget")]
+    assert f"short by {free.objective_usd - between:,.6g}" in mends
+    no_outages = {"interruption_per_hour/spot/typical": 0.0}
+    assert allocate.solve(
+        allocate.build_problem(
+            [work(16.0)],
+            SPOT_AND_ON_DEMAND,
+            assumptions=figures(**{**TAKEN, **no_outages}),
+            hours=HOURS,
+            limits=tight.limits,
+        )
+    ).has_plan
+
+
+def test_work_of_some_worth_gives_way_to_a_budget_that_fallbacks_would_break():
+    budget_usd = 2 * HOURS * 16.0 * 1.01
+    valued = work(16.0, worth_usd_per_gpu_hour=20.0)
+    plan = allocate.solve(problem_of(valued, limits=allocate.Limits(budget_usd=budget_usd)))
+    assert plan.table["instances"].sum() == 1
+    paid = plan.table[["expected_cost_usd", "fallback_usd"]].sum().sum()
+    assert paid <= budget_usd
+
+
+def test_spot_that_its_fallbacks_make_dearer_than_on_demand_is_left():
+    dear = SPOT_AND_ON_DEMAND.assign(price_usd_per_hour=[59.0, 80.0, 60.0])
+    plan = allocate.solve(problem_of(table=dear))
+    assert plan.table["provider"].tolist() == ["aws"]
+    assert plan.table["fallback_usd"].tolist() == [0.0]
+
+
+def test_what_a_workload_does_not_accept_replaces_nothing_of_it():
+    spot_only = allocate.solve(problem_of(work(16.0, options=("spot",))))
+    assert spot_only.table["fallback_usd"].sum() == 0
+    at_home = allocate.solve(problem_of(work(16.0, regions=("us-a",))))
+    extra = 2 * HOURS * AT_FIRST * (80.0 - 16.0)
+    assert at_home.table["fallback_usd"].sum() == pytest.approx(extra)
+
+
+def test_a_budget_of_a_team_counts_hours_bought_elsewhere():
+    team = allocate.Team("t", budget_usd=2 * HOURS * 16.0 * 1.01)
+    demand = allocate.Demand([work(16.0, team="t")], teams=(team,))
+    given = {"assumptions": figures(**TAKEN), "hours": HOURS}
+    problem = allocate.build_problem(demand, SPOT_AND_ON_DEMAND, **given)
+    assert allocate.solve(problem).status == "infeasible"
+
+
+def test_scenarios_bear_hours_bought_elsewhere_by_their_chance():
+    futures = (
+        allocate.DemandScenario("base", 0.75),
+        allocate.DemandScenario("twice", 0.25, {"w": 2.0}),
+    )
+    demand = allocate.Demand([work(16.0)], scenarios=futures)
+    given = {"assumptions": figures(**TAKEN), "hours": HOURS}
+    plan = allocate.solve(allocate.build_problem(demand, SPOT_AND_ON_DEMAND, **given))
+    extra = plan.table.set_index("scenario")["fallback_usd"]
+    assert extra["base"] == pytest.approx(0.75 * 2 * HOURS * EXTRA_USD_PER_HOUR)
+    assert extra["twice"] == pytest.approx(0.25 * 4 * HOURS * EXTRA_USD_PER_HOUR)
