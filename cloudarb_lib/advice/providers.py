@@ -10,6 +10,7 @@ import pandas as pd
 from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.progress import progress
+from cloudarb_lib.tables.run_tables import paid_usd
 
 
 def provider_values(
@@ -33,11 +34,11 @@ def provider_values(
     -------
     pd.DataFrame
         A row per provider: rented_usd (what of the plan is spent there), without_usd and alone_usd
-        (expected rent and fees of the best plan without it, and on it alone; NaN: no plan), and
+        (expected cost of the best plan without it, and on it alone; NaN: no plan), and
         without_extra_usd, how much more leaving it out costs.
     """
     provider_of_plan = plan["offer_id"].astype(str).str.split("/").str[0]
-    rented = plan.groupby(provider_of_plan)["expected_cost_usd"].sum()
+    rented = paid_usd(plan).groupby(provider_of_plan).sum()
     rows = []
     demand = allocate.what_has_to_run(demand, offers)
     providers = sorted(offers["provider"].astype(str).unique())

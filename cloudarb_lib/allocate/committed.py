@@ -15,6 +15,7 @@ from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import solve
+from cloudarb_lib.tables.run_tables import paid_usd
 
 EXPECTED = "expected"
 """Stands for all scenarios, weighed by their probability."""
@@ -257,6 +258,5 @@ def _cost_by_scenario(plan: Plan) -> pd.Series:
     left = (demands["need"] - done.reindex(demands.index, fill_value=0.0)).clip(lower=0.0)
     worth = np.where(np.isfinite(demands["unmet_usd"]), demands["unmet_usd"], 0.0)
     undone_usd = (left * worth).groupby(demands["scenario"]).sum()
-    by_scenario = plan.table.groupby("scenario")[["expected_cost_usd", "fallback_usd"]].sum()
-    paid_usd = by_scenario.sum(axis=1)
-    return undone_usd.add(paid_usd, fill_value=0.0)
+    by_scenario = paid_usd(plan.table).groupby(plan.table["scenario"]).sum()
+    return undone_usd.add(by_scenario, fill_value=0.0)

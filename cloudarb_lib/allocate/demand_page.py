@@ -22,6 +22,7 @@ from cloudarb_lib.allocate.problem.horizon import hours_of_periods
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 from cloudarb_lib.tables.assumptions import load_assumptions
+from cloudarb_lib.tables.run_tables import paid_usd
 
 _HEAD = """# The demand file
 <!-- python -m cloudarb_lib.allocate.demand_page writes this page -->
@@ -132,9 +133,9 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     when = "| period " if has_periods else ""
     yield f"| workload {when}| machines | offer | USD |"
     yield f"|---{'|---' if has_periods else ''}|---|---|---|"
-    for row in plan.table.to_dict("records"):
+    for row in plan.table.assign(usd=paid_usd(plan.table)).to_dict("records"):
         period = f"| {row['period'] + 1} " if has_periods else ""
-        usd = f"{row['expected_cost_usd'] + row['fallback_usd']:,.0f}"
+        usd = f"{row['usd']:,.0f}"
         yield (f"| {row['workload']} {period}| {row['instances']:g} | {row['offer_id']} | {usd} |")
 
 

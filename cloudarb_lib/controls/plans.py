@@ -15,6 +15,7 @@ from cloudarb_lib.controls.background import Background, Listener
 from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner
 from cloudarb_lib.market.explore.words import offer_in_words
 from cloudarb_lib.plots.allocation import who_runs_where
+from cloudarb_lib.tables.run_tables import paid_usd
 
 _SPREADS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 _CARBON_USD_PER_TONNE = (25.0, 50.0, 100.0, 150.0, 200.0, 300.0, 500.0)
@@ -44,7 +45,7 @@ class AllocationControl:
         self.case = case
         self.answer: Answer | None = None
         limits = case.limits
-        cost_usd = float(case.plan["expected_cost_usd"].sum())
+        cost_usd = float(paid_usd(case.plan).sum())
         amounts = partial(form.amounts_usd, cost_usd)
         self.budget = _slider("Budget", amounts(limits.budget_usd), limits.budget_usd)
         self.cvar = _slider("Worst 5 % on average", amounts(limits.cvar_usd), limits.cvar_usd)

@@ -181,7 +181,7 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     if len(there) > 1 and np.ptp(there["limit"]) <= _ONE_LIMIT * there["limit"].max():
         return nothing(f"No plan found keeps less than the cheapest does, {dollars(cost.min())}")
     title = f"The tightest limit costs {dollars(cost.max() - cost.min())} more than the loosest"
-    fig = figure(title + _without_plan(curve), x_title=x_title, y_title="rent and fees (USD)")
+    fig = figure(title + _without_plan(curve), x_title=x_title, y_title="expected cost (USD)")
     fig.add_scatter(
         x=there["limit"],
         y=there["bound_usd"],

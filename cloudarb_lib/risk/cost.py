@@ -192,7 +192,8 @@ def _room_of_fallbacks(inputs: RiskInputs, table: pd.DataFrame, machines: np.nda
     held = pd.Series(machines * table["units"].to_numpy(), table.index)
     names = pd.Index(pd.unique(table[list(FALLBACKS)].to_numpy().ravel())).dropna()
     offers = inputs.offers.set_index("offer_id")
-    return pd.Series(room_of(names, offers, held, inputs.assumptions), names)
+    quotas = inputs.demand.quotas if inputs.demand else ()
+    return pd.Series(room_of(names, offers, held, inputs.assumptions, quotas), names)
 
 
 def _pools_down(

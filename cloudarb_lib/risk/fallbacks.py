@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.allocate import HELD, Quota
+from cloudarb_lib.allocate.problem.scope import is_named
 from cloudarb_lib.market.disruptions import FALLBACKS
 from cloudarb_lib.risk.outages import DOWN, UP
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -31,7 +34,11 @@ class Replacement(NamedTuple):
 
 
 def room_of(
-    fallbacks: pd.Index, offers: pd.DataFrame, held: pd.Series, assumptions: Assumptions
+    fallbacks: pd.Index,
+    offers: pd.DataFrame,
+    held: pd.Series,
+    assumptions: Assumptions,
+    quotas: Sequence[Quota] = (),
 ) -> np.ndarray:
     """Return how many units each fallback has room for beside what the plan holds of it.
 
@@ -45,6 +52,9 @@ def room_of(
         Units of each offer of the plan.
     assumptions : Assumptions
         ``capacity_gpus/on_demand``, of a GPU model in a region.
+    quotas : sequence of Quota
+        GPUs of all offers named together, in place of what is assumed of them. Each fallback may
+        take what the plan leaves of the least of its quotas.
 
     Returns
     -------
@@ -52,13 +62,21 @@ def room_of(
         GPUs; infinite without a GPU.
     """
     models = offers["gpu_model"].reindex(fallbacks)
-    room = [
+    assumed = [
         np.inf
         if pd.isna(model)
         else assumptions.get(f"capacity_gpus/on_demand/{model}", "capacity_gpus/on_demand")
         for model in models
     ]
-    return np.maximum(np.array(room) - held.reindex(fallbacks).fillna(0.0).to_numpy(), 0.0)
+    room = np.array(assumed) - held.reindex(fallbacks).fillna(0.0).to_numpy()
+    under_quota = np.full(len(fallbacks), np.inf)
+    for quota in quotas:
+        named = offers.index[is_named(quota, offers)]
+        rented = named[~named.str.endswith(HELD)]
+        left = quota.gpus - held.reindex(rented).fillna(0.0).sum()
+        is_of_it = fallbacks.isin(named)
+        under_quota[is_of_it] = np.minimum(under_quota[is_of_it], left)
+    return np.maximum(np.where(np.isfinite(under_quota), under_quota, room), 0.0)
 
 
 def replace_lost(

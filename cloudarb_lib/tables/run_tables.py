@@ -144,3 +144,13 @@ def provenance(snapshot_digest: str, as_of: pd.Timestamp) -> pd.DataFrame:
     versions = {package: metadata.version(package) for package in DECIDING_PACKAGES}
     rows = {"snapshot": snapshot_digest, "as_of": f"end of {last_day(as_of)} (UTC)", **versions}
     return pd.DataFrame({"value": rows}).rename_axis("what")
+
+
+def paid_usd(table: pd.DataFrame) -> pd.Series:
+    """Return what each row of table ``plan`` is expected to cost in all.
+
+    Rent and fees, and hours taken away and bought elsewhere: their sum is the expected cost that a
+    budget limits. Plans stored before these were counted have none.
+    """
+    elsewhere = table.get("fallback_usd", 0.0)
+    return table["expected_cost_usd"] + elsewhere

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.store.entry import open_snapshot
-from cloudarb_lib.tables.run_tables import load_table
+from cloudarb_lib.tables.run_tables import load_table, paid_usd
 from pipelines.events.ledger import Event, Ledger, event, ledger_file
 from pipelines.run.files import read_json
 
@@ -106,7 +106,7 @@ def _of_run(folder: Path, manifest: dict[str, Any]) -> Iterator[Event]:
     said = {
         "as_of": manifest.get("as_of"),
         "snapshot": manifest.get("snapshot"),
-        "expected_cost_usd": float(plan["expected_cost_usd"].sum()),
+        "expected_cost_usd": float(paid_usd(plan).sum()),
     }
     alarms = load_table("alarms", folder)
     if alarms is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cloudarb_lib.base.units import HOURS_PER_WEEK
+from cloudarb_lib.tables.run_tables import paid_usd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,9 @@ def _lines(
 ) -> Iterator[str]:
     weeks = [end / HOURS_PER_WEEK for end in ends_h]
     proven = "" if math.isnan(gap) else f", at most {gap:.2%} above the best"
-    yield f"Plan for {weeks[-1]:g} weeks: {_usd(table):,.0f} USD expected{proven}."
+    elsewhere_usd = _usd(table) - table["expected_cost_usd"].sum()
+    elsewhere = f", {elsewhere_usd:,.0f} of it for hours bought elsewhere" if elsewhere_usd else ""
+    yield f"Plan for {weeks[-1]:g} weeks: {_usd(table):,.0f} USD expected{elsewhere}{proven}."
     starts = [0.0, *weeks[:-1]]
     for period, (start, end) in enumerate(zip(starts, weeks, strict=True)):
         rows = table[table["period"] == period]
@@ -58,7 +61,7 @@ def _lines(
 
 
 def _usd(rows: pd.DataFrame) -> float:
-    return float(rows["expected_cost_usd"].sum())
+    return float(paid_usd(rows).sum())
 
 
 def _machines_in_words(row: pd.Series) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloudarb_lib import risk
+from cloudarb_lib import allocate, risk
 from cloudarb_lib.risk import outages
 from cloudarb_lib.testing import (
     AWS_SPOT,
@@ -16,6 +16,7 @@ from cloudarb_lib.testing import (
     planned,
     risk_inputs,
     risk_offer,
+    work,
 )
 
 
@@ -83,6 +84,24 @@ def test_a_fallback_holds_no_more_than_its_room_beside_what_the_plan_holds():
         np.testing.assert_allclose(cost.total, room * (80.0 + 60.0) * 672)
     cost = cost_of({GCP_SPOT: room, GCP_ON_DEMAND: room}, n=3, spread=0.0, **gone)
     np.testing.assert_allclose(cost.capacity.sum(axis=1), room * (60.0 - 20.0) * 672)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "unmet_gpus"),
+    [
+        ((allocate.Quota(("gcp",), option=("on_demand",), gpus=16.0),), 24.0),
+        ((allocate.Quota(option=("on_demand",), gpus=8.0),), 48.0),
+        ((allocate.Quota(("gcp",), gpus=0.0), allocate.Quota(("gcp",), gpus=24.0)), 40.0),
+        ((allocate.Quota(("azure",), gpus=0.0),), 0.0),
+    ],
+)
+def test_a_fallback_under_a_quota_holds_what_the_plan_leaves_of_it(quotas, unmet_gpus):
+    gone = {"offers": RISK_OFFERS.assign(available_share=1.0).reset_index()}
+    gone["offers"].loc[gone["offers"]["offer_id"] == GCP_SPOT, "available_share"] = 0.0
+    quotas = (*quotas, allocate.Quota(("aws",), gpus=24.0))
+    demand = allocate.Demand([work(64.0)], quotas=quotas)
+    cost = cost_of({GCP_SPOT: 8.0}, n=3, demand=demand, **gone)
+    np.testing.assert_allclose(cost.unmet_gpu_hours, unmet_gpus * 672)
 
 
 def test_pools_that_are_down_together_share_a_fallback():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -66,12 +67,11 @@ def named_by(scope: Scope, offers: pd.DataFrame, *, place: tuple[str, int]) -> n
         Where it names none, naming the pattern that leaves none.
     """
     named = np.ones(len(offers), bool)
-    for key, column in _COLUMNS.items():
-        patterns = getattr(scope, key)
-        match = lies_in(offers, patterns) if key == "region" else matches(offers[column], patterns)
+    for key, match in _matching(scope, offers):
         named &= match
         if not named.any():
-            known = sorted(set(offers[column].dropna().astype(str)))
+            patterns = getattr(scope, key)
+            known = sorted(set(offers[_COLUMNS[key]].dropna().astype(str)))
             close = did_you_mean(patterns[0].rpartition("/")[2], known)
             raise DemandError(
                 (*place, key),
@@ -79,6 +79,19 @@ def named_by(scope: Scope, offers: pd.DataFrame, *, place: tuple[str, int]) -> n
                 "Name offers as cloudarb allocate shows them, or leave the entry out.",
             )
     return named
+
+
+def is_named(scope: Scope, offers: pd.DataFrame) -> np.ndarray:
+    """Return which offers an entry of a demand file names, as ``named_by``; perhaps none."""
+    return np.logical_and.reduce([match for _, match in _matching(scope, offers)])
+
+
+def _matching(scope: Scope, offers: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each key of a scope, and which offers match its patterns."""
+    for key, column in _COLUMNS.items():
+        patterns = getattr(scope, key)
+        is_place = key == "region"
+        yield key, lies_in(offers, patterns) if is_place else matches(offers[column], patterns)
 
 
 _COLUMNS = {
