@@ -52,6 +52,7 @@ def _random_problem(rng: np.random.Generator) -> allocate.Problem | None:
     changes = {
         **WATTS,
         "interruption_per_hour/spot/typical": rng.choice([0.0, 0.01]),
+        "outage_hours/spot/typical": 10.0,
         "site_fee_usd_per_week": rng.choice([0.0, rng.uniform(50.0, 900.0)]),
         "capacity_gpus/spot": float(rng.choice([0, 8, 12, 16, 20])),
         "capacity_gpus/on_demand": float(rng.choice([8, 16, 20])),
