@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import start_margin
 from cloudarb_lib.advice.backtest import commit, move, record, start
 from cloudarb_lib.market import read_market
 from cloudarb_lib.tables.assumptions import load_assumptions
@@ -52,6 +53,31 @@ def test_starts_pay_what_came_and_waiting_is_as_told(monkeypatch):
     assert np.ptp(ratio) == pytest.approx(0.0, abs=1e-9)
     stays = start.try_starts(tried, Flat(tried), BOOK)
     pd.testing.assert_series_equal(paid(stays, start.ADVICE), paid(stays, start.NOW))
+
+
+def test_a_margin_waits_where_waiting_saves_more_than_it(monkeypatch):
+    needs = {"start_NEEDS": {"H100": 32.0}, "start_SLACK_WEEKS": (4,)}
+    falling = {"us-a:spot": [(week, 40.0 - week) for week in range(31)]}
+    tried = sold(falling, monkeypatch, **needs)
+    margins = {"any": 0.0, "a lot": 0.5}
+    table = start.try_starts(tried, Flat(tried, weekly=0.97), BOOK, margins=margins)
+    same = {"check_names": False}
+    pd.testing.assert_series_equal(paid(table, "any"), paid(table, start.WAIT), **same)
+    pd.testing.assert_series_equal(paid(table, "a lot"), paid(table, start.NOW), **same)
+
+
+def test_a_margin_is_chosen_on_jobs_that_had_ended_alone(capsys):
+    def job(day, ends_at, **costs):
+        rows = {start.NOW: 100.0, start.HINDSIGHT: 80.0, start.WAIT: 99.0, start.BAR: 99.0}
+        rows |= {start_margin.name_of(margin): 100.0 for margin in start_margin.MARGINS}
+        when = {"decision": "d", "made_at": pd.Timestamp(day, tz="UTC")}
+        when["ends_at"] = pd.Timestamp(ends_at, tz="UTC")
+        return [when | {"policy": name, "cost_usd": usd} for name, usd in (rows | costs).items()]
+
+    before = job("2025-03-01", "2025-06-01", **{"1.0%": 85.0, "2.0%": 85.0})
+    after = job("2025-10-15", "2025-12-01", **{"4.0%": 80.0})
+    assert start_margin.choose(pd.DataFrame(before + after)) == 0.02
+    assert "jobs that ended before 2025-11-01, 1:" in capsys.readouterr().out
 
 
 def test_a_price_of_the_future_changes_no_start(monkeypatch):
