@@ -167,7 +167,11 @@ PLAN = Table(
         Column("instances", "DOUBLE", "instances", "held in the period"),
         Column("hours", "DOUBLE", "h", "hours each instance is paid for in the period"),
         Column(
-            "expected_cost_usd", "DOUBLE", "USD", "expected cost in the period, rework included"
+            "expected_cost_usd",
+            "DOUBLE",
+            "USD",
+            "expected rent and fees in the period, rework included; hours bought elsewhere stand "
+            "beside it (fallback_usd)",
         ),
         Column(
             "fees_usd",
