@@ -180,10 +180,11 @@ def schedule() -> Iterator[Finding]:
     from pipelines.schedule import job, timers
 
     for planned in job.jobs():
-        known = timers.is_installed(planned)
-        way_out = f"cloudarb schedule install {planned.config} again, or schedule remove."
-        yield _finding(known, f"{planned.timer} knows of schedule {planned.name}", way_out)
-        last = job.last_end(planned.name)
+        fault = timers.fault_of(planned)
+        way_out = f"Mend it, cloudarb schedule install {planned.config} again, or schedule remove."
+        started = f"{planned.timer} starts schedule {planned.name}"
+        yield _finding(not fault, f"{started}: {fault}" if fault else started, way_out)
+        last = job.last_turn(planned.name)
         codes = {step: code for step, code in (last or {"codes": {}})["codes"].items() if code}
         told = f"last turn of schedule {planned.name}: {codes or 'no fault'}"
         log = f"Read reports/.state/schedule/{planned.name}.log; cloudarb --help tells the codes."

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -66,8 +65,14 @@ def schedule_install(
         timer=timer or timers.found_timer(),
         collect=collect,
     )
+    earlier = next((known for known in job.jobs() if known.name == name), None)
+    if earlier and earlier.timer != planned.timer:
+        timers.remove(earlier)
     job.save(planned)
     print(timers.install(planned))
+    fault = timers.fault_of(planned)
+    if fault:
+        print(f"but {fault}")
     print(f"cloudarb schedule status shows how it goes; the log: {job.log_path(name).name}")
     return DONE
 
@@ -78,18 +83,26 @@ def schedule_status() -> int:
 
     found = job.jobs()
     for planned in found:
-        known = "" if timers.is_installed(planned) else f"; {planned.timer} does not know of it"
-        print(f"{planned.name}: {planned.weekday} {planned.at}, by {planned.timer}{known}")
-        last = job.last_end(planned.name)
-        if last is None:
-            print("  no turn yet")
-        else:
-            codes = ", ".join(f"{step} {code}" for step, code in last["codes"].items())
-            print(f"  last turn {last['began_at']} to {last['ended_at']}, exit codes: {codes}")
-            print(f"  log: reports/.state/schedule/{job.log_path(planned.name).name}")
+        fault = timers.fault_of(planned)
+        when = f"{planned.name}: {planned.weekday} {planned.at}, by {planned.timer}"
+        print(f"{when}; {fault}" if fault else when)
+        print(f"  {_told_of(job.last_turn(planned.name))}")
+        log = job.log_path(planned.name)
+        if log.exists():
+            print(f"  log: reports/.state/schedule/{log.name}")
     if not found:
         print("nothing is scheduled: cloudarb schedule install CONFIG")
     return DONE
+
+
+def _told_of(turn: dict[str, Any] | None) -> str:
+    """Say how a turn went."""
+    if turn is None:
+        return "no turn yet"
+    if turn["ended_at"] is None:
+        return f"a turn began {turn['began_at']}: it goes on, or was killed"
+    codes = ", ".join(f"{step} {code}" for step, code in turn["codes"].items())
+    return f"last turn {turn['began_at']} to {turn['ended_at']}, exit codes: {codes}"
 
 
 def schedule_remove(name: NameArgument) -> int:
@@ -118,9 +131,11 @@ def schedule_turn(name: NameArgument) -> int:
     from pipelines.schedule import job
 
     planned = job.load(name)
-    os.environ.update(job.read_secrets(locations.home() / job.SECRETS))
     changes = {"as_of": LATEST, **read_changes(planned.set)}
     steps: dict[str, Callable[[], int]] = {}
+    secrets = locations.home() / job.SECRETS
+    if secrets.exists():
+        steps["secrets"] = lambda: job.take_secrets(secrets)
     if planned.collect:
         steps["collect"] = collect
     steps["run"] = lambda: pipeline.run(Path(planned.config), changes=changes)

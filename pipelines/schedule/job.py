@@ -103,8 +103,11 @@ def jobs() -> list[Job]:
     return [load(name) for name in names]
 
 
-def last_end(name: str) -> dict[str, Any] | None:
-    """Return when the last turn of a job began and ended, and its codes; None before the first."""
+def last_turn(name: str) -> dict[str, Any] | None:
+    """Return when the last turn of a job began and ended, and its codes; None before the first.
+
+    It ended at None where it goes on, or was killed.
+    """
     return read_json(folder() / f"{name}.last.json")
 
 
@@ -129,17 +132,18 @@ def turn(job: Job, steps: Mapping[str, Callable[[], int]]) -> int:
         Where a turn of the job is in progress.
     """
     with locked(folder() / f"{job.name}.lock", ParameterError, f"schedule {job.name}"):
-        began = now()
-        codes = {}
+        told: dict[str, Any] = {"began_at": now(), "ended_at": None, "codes": {}}
+        codes = told["codes"]
+        last = folder() / f"{job.name}.last.json"
+        write_json(last, told)
         with _logged(log_path(job.name)) as log:
-            print(f"== {began} {job.name}", file=log)
+            print(f"== {told['began_at']} {job.name}", file=log)
             with recorded(f"turn {job.name}", spans_path(job.name)):
                 for step, act in steps.items():
                     with span(step):
                         codes[step] = _code_of(act, log)
                     print(f"== {now()} {step}: exit code {codes[step]}", file=log)
-        ended = {"began_at": began, "ended_at": now(), "codes": codes}
-        write_json(folder() / f"{job.name}.last.json", ended)
+        write_json(last, told | {"ended_at": now()})
     return next((code for code in codes.values() if code), DONE)
 
 
@@ -171,6 +175,12 @@ def _logged(path: Path) -> Iterator[TextIO]:
             for number, kept in enumerate(shown, start=1):
                 os.dup2(kept, number)
                 os.close(kept)
+
+
+def take_secrets(path: Path) -> int:
+    """Put the lines of a file of secrets into the environment, for the steps after this one."""
+    os.environ.update(read_secrets(path))
+    return DONE
 
 
 def read_secrets(path: Path) -> dict[str, str]:

@@ -30,12 +30,12 @@ def test_a_schedule_that_its_timer_has_lost_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(locations, "reports", lambda: tmp_path)
     planned = job.Job("toy", "toy.yaml", (), "", 3, "mon", "06:00", "crontab")
     job.save(planned)
-    monkeypatch.setattr(timers, "is_installed", lambda _: True)
+    monkeypatch.setattr(timers, "fault_of", lambda _: "")
     assert [level for level, _, _ in doctor.schedule()] == ["ok", "ok"]
-    monkeypatch.setattr(timers, "is_installed", lambda _: False)
+    monkeypatch.setattr(timers, "fault_of", lambda _: "crontab does not know of it")
     write_json(job.folder() / "toy.last.json", {"codes": {"run": 10, "prune": 0}})
     lost, failed = doctor.schedule()
-    assert lost[:2] == ("fail", "crontab knows of schedule toy")
+    assert lost[:2] == ("fail", "crontab starts schedule toy: crontab does not know of it")
     assert "cloudarb schedule install toy.yaml again" in lost[2]
     assert failed[:2] == ("warn", "last turn of schedule toy: {'run': 10}")
 

@@ -40,7 +40,7 @@ def test_the_commands_of_the_page_do_what_it_says(home, capfd):
         patch("pipelines.report.pages.write_pdf", return_value=None),
         patch.object(timers, "found_timer", lambda: "crontab"),
         patch.object(timers, "install", lambda job: "installed"),
-        patch.object(timers, "is_installed", lambda job: True),
+        patch.object(timers, "fault_of", lambda job: ""),
     ):
         for kind, value, text in BLOCK.findall(PAGE.read_text()):
             if kind == "file":
