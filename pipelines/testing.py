@@ -58,6 +58,25 @@ def a_manifest(**changes: Any) -> dict[str, Any]:
     return {**run, **changes}
 
 
+_FIRST = "01_explore_prices"
+_SECOND = "02_train_ensemble"
+LAST_OF_THREE = "05_summary"
+"""The stage of ``THREE_STAGES`` that comes after the two others."""
+THREE_STAGES = f"""
+from pipelines.run import graph
+from pipelines.run.stages import STAGES, Stage
+graph.END_S = 4
+for name in list(STAGES):
+    if name not in {(_FIRST, _SECOND, LAST_OF_THREE)}:
+        del STAGES[name]
+STAGES[{LAST_OF_THREE!r}] = Stage(
+    title="Summary", after={(_FIRST, _SECOND)}, tables=("lookback",)
+)
+"""
+"""What ``start`` carries out before a run of three notebooks alone."""
+_DRAWS = "import random\n(folder / 'paths.parquet').write_text(str(random.Random(seed).random()))"
+_GATHERS = """before = {p.stem: p.read_text() for p in folder.iterdir() if p.is_symlink()}
+(folder / 'lookback.parquet').write_text(str(sorted(before.items())))"""
 _DRIVER = """
 import sys
 from pathlib import Path
@@ -120,6 +139,20 @@ def project(root: Path) -> Path:
         (root / name).write_text("one\n")
     shutil.copy(locations.data() / "regions.csv", root / "data")
     return root
+
+
+def three_stages(root: Path) -> Path:
+    """Make a project for ``THREE_STAGES``: one draws a number, the last gathers what there is."""
+    project(root)
+    toy_stage(root, _SECOND, _DRAWS)
+    toy_stage(root, LAST_OF_THREE, _GATHERS)
+    return root
+
+
+def tables_of(root: Path) -> dict[str, bytes]:
+    """Return the tables of the runs of such a project, by name."""
+    tables = (root / "reports").glob("toy-*/tables/*.parquet")
+    return {table.stem: table.read_bytes() for table in tables}
 
 
 def start(root: Path, *options: str, before: str = "") -> subprocess.Popen[str]:

@@ -1,7 +1,7 @@
 """The graph of a run through a batch queue, whose jobs `cloudarb run` does not own.
 
 The queue is one of this machine (fixtures/batch_queue.py), driven by Snakemake's generic cluster
-executor, as docs/clusters.md says for Slurm.
+executor, as docs/clusters.md says for Slurm; test_slurm.py has Slurm itself.
 """
 
 import json
@@ -17,25 +17,21 @@ import yaml
 
 from cloudarb_lib.testing import panel_of_regions
 from pipelines.shards.forecast import Asked, forecast_in_shards
-from pipelines.testing import finish, manifest, project, start, toy_stage
+from pipelines.testing import (
+    LAST_OF_THREE,
+    THREE_STAGES,
+    finish,
+    manifest,
+    start,
+    tables_of,
+    three_stages,
+    toy_stage,
+)
 
 pytestmark = pytest.mark.kernel
 
 QUEUE = Path(__file__).parent / "fixtures" / "batch_queue.py"
 PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
-FIRST, SECOND, LAST = "01_explore_prices", "02_train_ensemble", "05_summary"
-THREE_STAGES = f"""
-from pipelines.run import graph
-from pipelines.run.stages import STAGES, Stage
-graph.END_S = 4
-for name in list(STAGES):
-    if name not in {(FIRST, SECOND, LAST)}:
-        del STAGES[name]
-STAGES[{LAST!r}] = Stage(title="Summary", after={(FIRST, SECOND)}, tables=("lookback",))
-"""
-DRAWS = "import random\n(folder / 'paths.parquet').write_text(str(random.Random(seed).random()))"
-GATHERS = """before = {p.stem: p.read_text() for p in folder.iterdir() if p.is_symlink()}
-(folder / 'lookback.parquet').write_text(str(sorted(before.items())))"""
 
 
 class Cluster:
@@ -83,16 +79,13 @@ class Cluster:
 
 def through(monkeypatch, folder: Path, workers: int) -> tuple[dict[str, bytes], Cluster]:
     """Run a project through a queue; return its tables by name, and the queue."""
-    root = project(folder)
-    toy_stage(root, SECOND, DRAWS)
-    toy_stage(root, LAST, GATHERS)
+    root = three_stages(folder)
     cluster = Cluster(folder)
     monkeypatch.setenv("SNAKEMAKE_PROFILE", str(cluster.profile))
     with cluster.working(workers):
         code, said = finish(root, "--cores", "2", before=THREE_STAGES)
     assert code == 0, said
-    tables = (root / "reports").glob("toy-*/tables/*.parquet")
-    return {table.stem: table.read_bytes() for table in tables}, cluster
+    return tables_of(root), cluster
 
 
 def test_the_page_has_the_settings_that_are_tried_here(tmp_path):
@@ -141,15 +134,15 @@ def test_a_forecast_in_shards_is_the_same_by_one_worker_and_by_two(tmp_path, mon
 def test_a_run_that_is_stopped_cancels_its_jobs(by_one, monkeypatch):
     root, _, cluster = by_one
     monkeypatch.setenv("SNAKEMAKE_PROFILE", str(cluster.profile))
-    toy_stage(root, LAST, "import time\ntime.sleep(120)")
+    toy_stage(root, LAST_OF_THREE, "import time\ntime.sleep(120)")
     with cluster.working(1) as (worker,):
         running = start(root, before=THREE_STAGES)
         for line in worker.stdout:
-            if f"{LAST}          started" in line:
+            if f"{LAST_OF_THREE}          started" in line:
                 break
         running.send_signal(signal.SIGINT)
         said, _ = running.communicate(timeout=90)
     assert running.returncode == 130, said
     assert len(list(cluster.queue.glob("*.cancelled"))) == 1
     assert len(cluster.done()) == 4
-    assert manifest(root)["notebooks"][LAST]["status"] == "stopped"
+    assert manifest(root)["notebooks"][LAST_OF_THREE]["status"] == "stopped"
