@@ -10,6 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from typer.core import TyperCommand, TyperGroup
@@ -129,7 +130,21 @@ class Verb(TyperCommand):
             if not takes_words and parameter.multiple
             for name in parameter.opts
         }
-        return super().parse_args(ctx, repeat_options(args, lists))
+        words = repeat_options(args, lists)
+        paths = [p for p in self.params if p.type_descriptor.annotation is Path]
+        refuse_empty(words, {name for parameter in paths for name in parameter.opts})
+        return super().parse_args(ctx, words)
+
+
+def refuse_empty(words: Sequence[str], paths: Collection[str]) -> None:
+    """Raise ParameterError for an option in ``paths`` without a value, as in ``--out "$UNSET"``.
+
+    Path would read it as the folder that one is in.
+    """
+    for option, value in zip(words, [*words[1:], "no option"], strict=True):
+        name, equals, joined = option.partition("=")
+        if name in paths and not (joined if equals else value):
+            raise ParameterError(f"{name} is empty.", "Name a file or folder; . is this one.")
 
 
 def repeat_options(words: Sequence[str], lists: Collection[str]) -> list[str]:

@@ -282,6 +282,17 @@ def test_a_use_of_commitments_that_cannot_be_is_told():
     assert "use of commitments 0.75 is too much by 0.25 (33.3%)" in allocate.conflicts(problem)
 
 
+def test_a_use_of_commitments_is_said_to_limit_nothing_where_there_are_none():
+    asked = allocate.Limits(min_commitment_use=0.9)
+    held = allocate.Commitment("gcp/us-b/h8", 2, 1.0)
+    (note,) = problem_of(work(8), limits=asked).notes
+    assert note.startswith("min_commitment_use limits nothing")
+    assert problem_of(work(8), limits=replace(asked, terms=("1y",))).notes == ()
+    assert "limits nothing" not in " ".join(
+        problem_of(work(8), commitments=(held,), limits=asked).notes
+    )
+
+
 def test_work_that_is_worth_being_early_is_done_first():
     one_offer = {"options": ("spot",), "regions": ("us-a",)}
     batch = work(16 * WEEK_H * 0.5, batch=True, deadline_weeks=2.0, **one_offer)

@@ -217,6 +217,21 @@ def test_an_option_of_a_verb_with_files_takes_one_word_alone(tmp_path, capsys):
     assert "read 1: new 1" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["allocate", "demand.yaml", "--as-of", "2026-04-29", "--out", ""],
+        ["allocate", "demand.yaml", "--as-of=2026-04-29", "--out="],
+        ["run", "weekly.yaml", "--reports", ""],
+        ["report", "export", "latest", "--out", "", "--reports", "r"],
+    ],
+)
+def test_an_empty_name_of_a_folder_is_not_the_folder_that_one_is_in(words, capsys):
+    assert cli.main(words) == exit_codes.NOT_ACCEPTABLE
+    option = "--reports" if "run" in words else "--out"
+    assert f"{option} is empty. Way out: Name a file or folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("out", ["/proc/prices.csv", "/dev/null/prices.csv"])
 def test_a_file_that_can_be_made_nowhere_ends_a_verb_with_a_sentence(out, capsys):
     words = ["export", "gpuhunt-catalog", "--provider", "gcp", "--as-of", "2026-04-02"]

@@ -105,7 +105,7 @@ def build_problem(
         sites=pd.DataFrame({"name": sites, "fee_usd": fee_usd}),
         paths=prices.paths,
         limits=limits,
-        notes=(*prices.notes, *_notes(demand, offers)),
+        notes=(*prices.notes, *_notes(demand, offers), *_without_effect(limits, details)),
         rows=tuple(rows),
         elsewhere=elsewhere,
     )
@@ -149,6 +149,13 @@ def _notes(demand: Demand, offers: pd.DataFrame) -> list[str]:
         for machine in without_price(demand.commitments, offers)
     ]
     return [*in_words(demand), *held, *estimated_in_words(demand, offers)]
+
+
+def _without_effect(limits: Limits, details: pd.DataFrame) -> list[str]:
+    """Return what a reader should know of a limit that limits nothing here."""
+    if limits.min_commitment_use is None or (details["purchase_option"] == "reserved").any():
+        return []
+    return ["min_commitment_use limits nothing: no commitment is held, and none may be bought"]
 
 
 def _rows(
