@@ -11,7 +11,10 @@ https://doc.traefik.io/traefik/reference/routing-configuration/http/middlewares/
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -33,6 +36,8 @@ _ATTEMPTS = 10
 """A request that has met a dead server may meet it again, until that is left out."""
 _LOOK_AGAIN_S = 0.5
 _ENDING_S = 10.0
+_SIGNAL_AT_PARENTS_END = 1
+"""PR_SET_PDEATHSIG of prctl(2), which Linux alone has."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,8 @@ def traefik() -> str:
 def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
     """Run a gateway and its servers until stopped, or until traefik ends.
 
-    A server that ends is started again.
+    A server that ends is started again. However this process ends, killed included, the system then
+    ends what it has started: it would keep the ports.
 
     Parameters
     ----------
@@ -201,16 +207,30 @@ def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
     ]
     configuration = write_files(gateway, folder)
     with ExitStack() as ending:
-        servers = [subprocess.Popen(command) for command in commands]
+        servers = [_started(command) for command in commands]
         ending.callback(_end_all, servers)
-        gate = subprocess.Popen([traefik(), f"--configFile={configuration}"])
+        gate = _started([traefik(), f"--configFile={configuration}"])
         ending.callback(_end, gate)
         while gate.poll() is None:
             time.sleep(_LOOK_AGAIN_S)
             for number, server in enumerate(servers):
                 if server.poll() is not None:
-                    servers[number] = subprocess.Popen(commands[number])
+                    servers[number] = _started(commands[number])
     raise WorkerError(f"traefik ended with {gate.returncode}.", "Is the port taken?")
+
+
+def _started(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a process that is asked to end when this one has ended."""
+    parent = os.getpid()
+    control = getattr(ctypes.CDLL(None), "prctl", None)
+
+    def end_with_parent() -> None:
+        if control is not None:
+            control(_SIGNAL_AT_PARENTS_END, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before it was heeded
+            os._exit(1)
+
+    return subprocess.Popen(command, preexec_fn=end_with_parent)
 
 
 def _end_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -274,6 +274,43 @@ def test_a_gateway_whose_traefik_ends_says_so(tmp_path, monkeypatch):
         gateway.run(gate, tmp_path, [])
 
 
+STARTS_THREE = """
+import sys
+from pathlib import Path
+from pipelines.serve import gateway
+lasting = sys.argv[1]
+gateway.traefik = lambda: lasting
+sys.executable = lasting
+servers = ("http://127.0.0.1:3", "http://127.0.0.1:4")
+gateway.run(gateway.Gateway("127.0.0.1", 1, 2, servers), Path(sys.argv[2]), [])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_gateway_has_started_ends_with_it(number, tmp_path):
+    lasting = tmp_path / "lasting"
+    lasting.write_text("#!/bin/sh\nexec sleep 120\n")
+    lasting.chmod(0o755)
+    words = [sys.executable, "-c", STARTS_THREE, str(lasting), str(tmp_path)]
+    process = subprocess.Popen(words)
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until = time.monotonic() + 60
+    while len(started := listed.read_text().split()) < 3:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(10) == -number
+    while any(is_alive(child) for child in started):
+        assert time.monotonic() < until, "they keep the ports"
+        time.sleep(0.1)
+
+
+def is_alive(child):
+    with suppress(OSError):
+        return Path(f"/proc/{child}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    return False
+
+
 def test_a_gateway_for_other_machines_needs_tls(capsys):
     assert cli.main(["gateway", "--host", "0.0.0.0"]) == 2
     assert "Give --cert and --key" in capsys.readouterr().err
