@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import ReportsOption
 from pipelines.exit_codes import ALERT, DONE, UNDELIVERED
 
 
@@ -16,10 +17,7 @@ def alerts(
     rules: Annotated[Path, typer.Argument(metavar="ALERTS.yaml", help="a file of rules")] = Path(
         "data/alerts.yaml"
     ),
-    reports: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]"),
-    ] = None,
+    reports: ReportsOption = None,
 ) -> int:
     """Do the rules of a file fire on the newest run? Told once, until it clears.
 

@@ -9,6 +9,15 @@ from typing import Annotated, Literal
 import typer
 
 from cloudarb_lib.base.errors import ParameterError
+from pipelines.cli.options import (
+    AsOfOption,
+    ListedTooOption,
+    PathSeedOption,
+    PathsOption,
+    StaleAfterOption,
+    StepOption,
+    StoreOption,
+)
 from pipelines.cli.plan_folder import refuse_unwritable
 
 
@@ -19,9 +28,7 @@ class AllocateOptions:
     workloads: Annotated[
         Path, typer.Argument(metavar="WORKLOADS.yaml", help="demand file, such as data/demand.yaml")
     ]
-    as_of: Annotated[
-        str, typer.Option(metavar="DAY", help="what was known at the end of it, such as 2026-04-29")
-    ]
+    as_of: AsOfOption
     out: Annotated[
         Path,
         typer.Option(metavar="FOLDER", help="gets tables/, plan.csv, plan.txt, sky/ and dstack/"),
@@ -44,7 +51,7 @@ class AllocateOptions:
         bool,
         typer.Option("--frontier", help="also what other limits on CVaR and on spread would cost"),
     ] = False
-    freq: Annotated[str, typer.Option(metavar="STEP", help="step of the price grid")] = "7D"
+    freq: StepOption = "7D"
     horizon_steps: Annotated[int, typer.Option(metavar="N", help="steps that the plan covers")] = 13
     periods: Annotated[
         int | None,
@@ -65,26 +72,11 @@ class AllocateOptions:
             help="of a last plan with scenarios, the one that came  [default: the likeliest]",
         ),
     ] = None
-    n_paths: Annotated[
-        int, typer.Option(metavar="N", help="price paths over which cost is averaged")
-    ] = 500
-    stale_after_days: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[SOURCE=]DAYS ...",
-            help="leave out prices observed longer ago, of a source or of all  [default: 14]",
-        ),
-    ] = None
-    listed_too: Annotated[
-        bool,
-        typer.Option(
-            "--listed-too", help="rent what is listed, but not known to be sold there, too"
-        ),
-    ] = False
-    seed: Annotated[int, typer.Option(metavar="N", help="of the price paths")] = 7
-    store: Annotated[
-        str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
-    ] = ""
+    n_paths: PathsOption = 500
+    stale_after_days: StaleAfterOption = None
+    listed_too: ListedTooOption = False
+    seed: PathSeedOption = 7
+    store: StoreOption = ""
     time_limit: Annotated[float, typer.Option(metavar="SECONDS", help="most seconds to solve")] = (
         60.0
     )

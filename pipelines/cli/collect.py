@@ -12,7 +12,6 @@ import typer
 from cloudarb_lib.base.errors import ParameterError, StoreError
 from pipelines.cli.live import (
     EndpointOption,
-    StoreOption,
     endpoints_of,
     environment,
     shown_progress,
@@ -20,6 +19,7 @@ from pipelines.cli.live import (
     utc_now,
 )
 from pipelines.cli.manual import with_options
+from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DATA, DONE
 
 if TYPE_CHECKING:

@@ -6,14 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.live import (
-    EndpointOption,
-    StoreOption,
-    endpoints_of,
-    environment,
-    shown_progress,
-    utc_now,
-)
+from pipelines.cli.live import EndpointOption, endpoints_of, environment, shown_progress, utc_now
+from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DONE
 
 Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER", help="as listed")]

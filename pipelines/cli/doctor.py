@@ -10,7 +10,8 @@ import typer
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import CloudArbError
-from pipelines.cli.live import EndpointOption, StoreOption, endpoints_of, environment, utc_now
+from pipelines.cli.live import EndpointOption, endpoints_of, environment, utc_now
+from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DONE, UNFORESEEN
 
 Finding = tuple[str, str, str]

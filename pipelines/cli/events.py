@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.extras import require
-from pipelines.cli.live import StoreOption
+from pipelines.cli.options import ReportsOption, StoreOption
 from pipelines.exit_codes import ALERT, DONE, HELD_BACK
 
 if TYPE_CHECKING:
     from pipelines.events.deliver import Delivery
     from pipelines.events.ledger import Ledger
-
-ReportsOption = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]")
-]
 
 
 def events_tail(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cloudarb_lib.base.errors import DataError, ParameterError
-from pipelines.cli.live import StoreOption
 from pipelines.cli.markets import market_on
+from pipelines.cli.options import StoreOption
 from pipelines.cli.plan_folder import write_csv
 from pipelines.exit_codes import DONE
 from pipelines.run.files import read_json

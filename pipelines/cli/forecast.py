@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.live import StoreOption
 from pipelines.cli.manual import with_options
+from pipelines.cli.options import AsOfOption, ListedTooOption, StepOption, StoreOption
 from pipelines.cli.panels import SEED
 from pipelines.exit_codes import DONE
 
@@ -18,9 +18,7 @@ from pipelines.exit_codes import DONE
 class ForecastOptions:
     """Options of the verb."""
 
-    as_of: Annotated[
-        str, typer.Option(metavar="DAY", help="what was known at the end of it, such as 2026-04-02")
-    ]
+    as_of: AsOfOption
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="gets forecast/PROVIDER-REGION.parquet")
     ]
@@ -28,10 +26,8 @@ class ForecastOptions:
         list[str] | None,
         typer.Option(metavar="NAME ...", help="whose offers are forecast  [default: all fresh]"),
     ] = None
-    listed_too: Annotated[
-        bool, typer.Option("--listed-too", help="also offers not known to be sold where listed")
-    ] = False
-    freq: Annotated[str, typer.Option(metavar="STEP", help="step of the price grid")] = "7D"
+    listed_too: ListedTooOption = False
+    freq: StepOption = "7D"
     horizon_steps: Annotated[int, typer.Option(metavar="N", help="steps to forecast")] = 13
     n_paths: Annotated[int, typer.Option(metavar="N", help="sample paths, of all together")] = 500
     seed: Annotated[int, typer.Option(metavar="N", help="seed of members and paths")] = SEED

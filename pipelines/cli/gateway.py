@@ -10,7 +10,7 @@ import typer
 
 from cloudarb_lib.base.errors import ParameterError
 from pipelines.cli.extras import require
-from pipelines.cli.live import StoreOption
+from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DONE
 
 

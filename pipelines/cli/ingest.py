@@ -8,15 +8,14 @@ from typing import Annotated
 import typer
 
 from pipelines import exit_codes
+from pipelines.cli.options import StoreOption
 
 
 def ingest(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE", help="prices: a table, or a catalogue")
     ] = None,
-    store: Annotated[
-        str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
-    ] = "",
+    store: StoreOption = "",
     whole: Annotated[
         list[str] | None,
         typer.Option(

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from cloudarb_lib.live.fetching import Fetched
 
-StoreOption = Annotated[
-    str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
-]
 EndpointOption = Annotated[
     list[str] | None,
     typer.Option(metavar="FEED=URL", help="ask a feed's service there: a mirror, or a test"),

@@ -10,6 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -131,7 +132,8 @@ class Verb(TyperCommand):
             for name in parameter.opts
         }
         words = repeat_options(args, lists)
-        paths = [p for p in self.params if p.type_descriptor.annotation is Path]
+        parameters: list[Any] = self.params
+        paths = [p for p in parameters if p.type_descriptor.annotation is Path]
         refuse_empty(words, {name for parameter in paths for name in parameter.opts})
         return super().parse_args(ctx, words)
 
@@ -141,7 +143,7 @@ def refuse_empty(words: Sequence[str], paths: Collection[str]) -> None:
 
     Path would read it as the folder that one is in.
     """
-    for option, value in zip(words, [*words[1:], "no option"], strict=True):
+    for option, value in pairwise([*words, "the end"]):
         name, equals, joined = option.partition("=")
         if name in paths and not (joined if equals else value):
             raise ParameterError(f"{name} is empty.", "Name a file or folder; . is this one.")
@@ -182,8 +184,12 @@ def with_options(kind: type[Options]) -> Callable[[Callable[[Options], int]], Ca
 
         call.__doc__ = verb.__doc__
         call.__name__ = verb.__name__
-        call.__annotations__ = get_type_hints(kind, include_extras=True)
-        call.__signature__ = inspect.signature(kind, eval_str=True)  # type: ignore[attr-defined]
+        # Each field as the module of its own class reads it: a verb may inherit options.
+        read = get_type_hints(kind, include_extras=True)
+        call.__annotations__ = read
+        signature = inspect.signature(kind)
+        fields = [p.replace(annotation=read[name]) for name, p in signature.parameters.items()]
+        call.__signature__ = signature.replace(parameters=fields)  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from cloudarb_lib.base.errors import ParameterError
-from pipelines.cli.live import StoreOption, utc_now
+from pipelines.cli.live import utc_now
 from pipelines.cli.manual import with_options
+from pipelines.cli.options import ReportsOption, StoreOption
 from pipelines.exit_codes import DONE
 
 
@@ -36,9 +37,7 @@ class MetricsOptions:
         typer.Option(metavar="ALERTS.yaml", help="print that file's rules for Prometheus instead"),
     ] = None
     store: StoreOption = ""
-    reports: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="folder of the runs  [default: reports]")
-    ] = None
+    reports: ReportsOption = None
 
 
 @with_options(MetricsOptions)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import ReportsOption
 from pipelines.exit_codes import DONE
 
 
@@ -15,10 +15,7 @@ def prune(
     configuration: Annotated[
         str, typer.Argument(metavar="NAME", help="only runs of this configuration")
     ] = "",
-    reports: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]"),
-    ] = None,
+    reports: ReportsOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what would go, and remove nothing")
     ] = False,

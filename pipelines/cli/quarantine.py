@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DONE
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 SHOWN = 50
 """Entries that a list shows before it says how many more there are."""
 
-StoreOption = Annotated[
-    str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
-]
 EntryArgument = Annotated[str, typer.Argument(metavar="ID", help="as listed, or its beginning")]
 WhyOption = Annotated[str, typer.Option(metavar="TEXT", help="why, for whoever reads it later")]
 SinceOption = Annotated[

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.live import StoreOption, start_of, utc_now
+from pipelines.cli.live import start_of, utc_now
+from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DONE
 
 

@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import ReportsOption
 from pipelines.exit_codes import DIFFERS, DONE
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="name or folder of a run, as in reports/index.html")
-]
-ReportsOption = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]")
 ]
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import ReportsOption
 from pipelines.exit_codes import DIFFERS, DONE
 
 
 def rerun(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="name of its folder in reports/")],
-    reports: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]"),
-    ] = None,
+    reports: ReportsOption = None,
 ) -> int:
     """Make a run once more from its own prices and parameters, and compare its tables.
 

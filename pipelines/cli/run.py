@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import ReportsOption
+
 
 def run(
     configs: Annotated[
         list[Path],
         typer.Argument(metavar="CONFIG.yaml", help="YAML files, such as pipelines/weekly.yaml"),
     ],
-    reports: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="folder of the reports  [default: reports/]"),
-    ] = None,
+    reports: ReportsOption = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,7 +10,7 @@ import typer
 
 from cloudarb_lib.base import locations
 from pipelines.cli.extras import require
-from pipelines.cli.live import StoreOption
+from pipelines.cli.options import ReportsOption, StoreOption
 from pipelines.exit_codes import DONE
 
 
@@ -21,9 +21,7 @@ def serve(
         str, typer.Option(metavar="URL", help="share answers there, such as redis://127.0.0.1:6379")
     ] = "",
     store: StoreOption = "",
-    reports: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="folder of the runs  [default: reports]")
-    ] = None,
+    reports: ReportsOption = None,
 ) -> int:
     """Answer over HTTP what prices are, what the plan is, and what it rests on.
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.live import StoreOption, utc_now
+from pipelines.cli.live import utc_now
+from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DONE
 
 PRICES_SHOWN = 10

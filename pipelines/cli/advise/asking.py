@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.markets import market_on
+from pipelines.cli.options import (
+    AsOfOption,
+    ListedTooOption,
+    PathSeedOption,
+    PathsOption,
+    StaleAfterOption,
+    StoreOption,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,32 +32,15 @@ WEEK = "7D"
 class MarketOptions:
     """Options of every decision: what was known, and how prices may go on."""
 
-    as_of: Annotated[
-        str, typer.Option(metavar="DAY", help="what was known at the end of it, such as 2026-04-29")
-    ]
+    as_of: AsOfOption
     prices: Annotated[
         str, typer.Option(metavar="WHICH", help="forecast, or today: prices stay as they are")
     ] = "forecast"
-    n_paths: Annotated[
-        int, typer.Option(metavar="N", help="price paths over which cost is averaged")
-    ] = 500
-    seed: Annotated[int, typer.Option(metavar="N", help="of the price paths")] = 7
-    stale_after_days: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[SOURCE=]DAYS ...",
-            help="leave out prices observed longer ago, of a source or of all  [default: 14]",
-        ),
-    ] = None
-    listed_too: Annotated[
-        bool,
-        typer.Option(
-            "--listed-too", help="take what is listed, and not known to be sold, as offered"
-        ),
-    ] = False
-    store: Annotated[
-        str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
-    ] = ""
+    n_paths: PathsOption = 500
+    seed: PathSeedOption = 7
+    stale_after_days: StaleAfterOption = None
+    listed_too: ListedTooOption = False
+    store: StoreOption = ""
 
 
 def market_of(options: MarketOptions, providers: list[str] | None = None) -> Market:

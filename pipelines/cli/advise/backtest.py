@@ -11,6 +11,7 @@ import typer
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from pipelines.cli.manual import with_options
+from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DONE
 
 
@@ -26,9 +27,7 @@ class BacktestOptions:
         Path | None,
         typer.Option(metavar="FOLDER", help="gets the tables  [default: reports/advise]"),
     ] = None
-    store: Annotated[
-        str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
-    ] = ""
+    store: StoreOption = ""
 
 
 Section = Callable[[str, Path], None]

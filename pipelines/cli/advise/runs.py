@@ -9,6 +9,7 @@ import typer
 
 from cloudarb_lib.base.errors import ParameterError
 from pipelines.cli.advise.asking import MarketOptions, market_of
+from pipelines.cli.options import ListedTooOption, StoreOption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,15 +50,8 @@ class RunOptions:
         2_000
     )
     seed: Annotated[int, typer.Option(metavar="N", help="of the draws")] = 7
-    listed_too: Annotated[
-        bool,
-        typer.Option(
-            "--listed-too", help="take what is listed, and not known to be sold, as offered"
-        ),
-    ] = False
-    store: Annotated[
-        str, typer.Option(metavar="FOLDER", help="folder of the store  [default: data/store]")
-    ] = ""
+    listed_too: ListedTooOption = False
+    store: StoreOption = ""
 
 
 def run_of(options: RunOptions) -> DatedRun:
