@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.enumeration import NEAR, Least, least_cost
 from cloudarb_lib import allocate
 
-OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
+OPTIONS = allocate.SolveOptions(gap=1e-6, work_limit=20)
 
 
 def findings(problem: allocate.Problem) -> list[str]:

@@ -84,7 +84,7 @@ def instances(_: Path) -> dict[str, str]:
     for file in sorted(INSTANCES.glob("*.npz")):
         for limits in LIMITS:
             problem = load_instance(file, limits)
-            plan = allocate.solve(problem, allocate.SolveOptions(gap=1e-3, time_limit_s=600.0))
+            plan = allocate.solve(problem, allocate.SolveOptions(gap=1e-3, work_limit=600.0))
             counts = hashlib.sha256(plan.counts.tobytes()).hexdigest()[:16]
             found[f"{file.stem} {limits}"] = f"{plan.status} {plan.objective_usd!r} {counts}"
     return found

@@ -27,6 +27,7 @@ from cloudarb_lib.allocate.plan import (
     counts_of,
     first_rows,
     is_idle,
+    is_timed,
     rows_in_scenario,
     scenarios_in,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 
 from cloudarb_lib.allocate import trials
 from cloudarb_lib.allocate.check import TOLERANCE
-from cloudarb_lib.allocate.plan import Plan
+from cloudarb_lib.allocate.plan import OUT_OF_TIME, Plan
 from cloudarb_lib.allocate.problem.limits import StatedLimit, limits_of
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
@@ -20,13 +19,12 @@ from cloudarb_lib.allocate.solver.milp import Milp
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
+from cloudarb_lib.allocate.solver.work import Allowance, allowance_of
 
-PATIENCE_S = 30.0
-"""So long one question that an explanation asks of the solver may take, and all of ``binding``."""
-_TRIAL_S = 5.0
-"""So long the solve of one limit with more or less of it may take."""
-_LEAST_S = 0.05
-"""So long each solve may take where no time is left."""
+PATIENCE = 30.0
+"""Units of work that one question of an explanation may take, and all of ``binding``."""
+_TRIAL = 5.0
+"""Units of work that the solve of one limit with more or less of it may take."""
 _STEPS = (1, 2, 4, 8, 16)
 """So many steps more of a limit are tried, until they save something; first of all the most."""
 MOST_TRIED = 12
@@ -54,8 +52,8 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     plan
         A plan that is there.
     options
-        How to solve, in 5 s for each change, and in their time limit or ``PATIENCE_S`` for all; to
-        a smaller gap where it takes that to tell whether a change saves a cent.
+        How to solve, by 5 units of work for each change, and by their limits or ``PATIENCE`` for
+        all; to a smaller gap where it takes that to tell whether a change saves a cent.
 
     Returns
     -------
@@ -65,8 +63,9 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
         and ``less_is``, sorted by absolute worth, at least a cent. Where more costs and less
         saves, as of a demand, both are negative. How they are known: ``solved``; ``at most`` or
         ``at least`` so much, as far as it is proven; ``no plan`` with that change; ``none`` where
-        there cannot be less; ``margin``: of the relaxation in which the plan's sites are open, not
-        solved in time; ``not known``. Last ``kind``, that of the limit.
+        there cannot be less; ``margin``: of the relaxation in which the plan's sites are open, as
+        no work was left to solve; ``not known``. To these ``, out of time`` is added where the
+        clock ended a solve. Last ``kind``, that of the limit.
 
     Raises
     ------
@@ -74,24 +73,25 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
         Where there is no plan.
     """
     options = trials.to_the_cent(plan, options or SolveOptions())
-    until = time.perf_counter() + min(PATIENCE_S, options.time_limit_s)
+    allowance = Allowance(min(PATIENCE, options.work_limit), options.time_limit_s)
     told = []
     for row in _candidates(plan).to_dict("records"):
-        row |= {"worth_usd": row["margin_usd"], "worth_is": _MARGIN}
-        row |= {"less_usd": np.nan, "less_is": trials.NOT_KNOWN}
-        is_tried = row["rank"] < MOST_TRIED and time.perf_counter() < until
+        late = OUT_OF_TIME if allowance.is_late else ""
+        row |= {"worth_usd": row["margin_usd"], "worth_is": _MARGIN + late}
+        row |= {"less_usd": np.nan, "less_is": trials.NOT_KNOWN + late}
+        is_tried = row["rank"] < MOST_TRIED and not allowance.is_spent
         if is_tried:
-            row |= _with_more(plan, row, options, until)
+            row |= _with_more(plan, row, options, allowance)
         if not _is_told(row):
             continue
         if is_tried:
-            row["less_usd"], row["less_is"] = _worth(plan, row, -row["step"], options, until)
+            row["less_usd"], row["less_is"] = _worth(plan, row, -row["step"], options, allowance)
         told.append(row | {"step": row["step"] / row["of"].unit_size, "unit": row["of"].unit})
     table = pd.DataFrame(told, columns=_BINDING)
     return table.sort_values("worth_usd", key=np.abs, ascending=False, ignore_index=True)
 
 
-def _with_more(plan: Plan, row: dict, options: SolveOptions, until: float) -> dict:
+def _with_more(plan: Plan, row: dict, options: SolveOptions, allowance: Allowance) -> dict:
     """Return what more of a limit is worth, and the least ``step`` tried at which it is.
 
     Whole machines make savings come in jumps: a limit binds if the most steps save something.
@@ -99,23 +99,20 @@ def _with_more(plan: Plan, row: dict, options: SolveOptions, until: float) -> di
     usd, known = np.nan, trials.NOT_KNOWN
     for times in (_STEPS[-1], *_STEPS):
         step = times * row["step"]
-        usd, known = _worth(plan, row, step, options, until)
+        usd, known = _worth(plan, row, step, options, allowance)
         is_nothing = known == trials.SOLVED and abs(usd) < _LEAST_WORTH_USD
         is_last = times == _STEPS[-1]
         if is_nothing == is_last:
             break
-    if known == trials.NOT_KNOWN:
-        usd, known = row["margin_usd"], _MARGIN
+    if known.startswith(trials.NOT_KNOWN):
+        usd, known = row["margin_usd"], _MARGIN + known.removeprefix(trials.NOT_KNOWN)
     return {"worth_usd": usd, "worth_is": known, "step": step}
 
 
 def _worth(
-    plan: Plan, row: dict, by: float, options: SolveOptions, until: float
+    plan: Plan, row: dict, by: float, options: SolveOptions, allowance: Allowance
 ) -> tuple[float, str]:
-    """Return what so much more of a limit saves a unit (less: costs), and how it is known.
-
-    ``until``: the second, by ``time.perf_counter``, from which on nothing more is tried.
-    """
+    """Return what so much more of a limit saves a unit (less: costs), and how it is known."""
     limit = row["of"]
     available = float(np.clip(row["available"] + by, *limit.ends))
     units = (available - row["available"]) / limit.unit_size
@@ -125,12 +122,12 @@ def _worth(
         changed = limit.changed(plan.problem, row["number"], available)
     except NotImplementedError:  # a kind that cannot be given more or less of
         return np.nan, trials.NOT_KNOWN
-    left_s = until - time.perf_counter()
-    if left_s <= 0:
-        return np.nan, trials.NOT_KNOWN
+    if allowance.is_spent:
+        return np.nan, trials.NOT_KNOWN + (OUT_OF_TIME if allowance.is_late else "")
     is_eased = (by > 0) != row["at_least"]
-    in_time = replace(options, time_limit_s=min(_TRIAL_S, left_s))
-    tried = trials.extra_cost(plan, changed, in_time, saves=is_eased)
+    limited = allowance.within(options, _TRIAL)
+    tried = trials.extra_cost(plan, changed, limited, saves=is_eased)
+    allowance.spend(tried.work)
     return -tried.usd / units + 0.0, tried.proof
 
 
@@ -227,7 +224,7 @@ def relaxation_at(milp: Milp, counts: np.ndarray | None = None) -> Relaxation | 
     Returns
     -------
     Relaxation or None
-        None where it has no solution, or no verdict in ``PATIENCE_S`` seconds.
+        None where it has no solution, or no verdict by ``PATIENCE`` units of work.
     """
     relaxation = Relaxation(milp)
     most = milp.problem.assignments["most"].to_numpy(float)
@@ -238,7 +235,7 @@ def relaxation_at(milp: Milp, counts: np.ndarray | None = None) -> Relaxation | 
     # bounds repeat what rows say; without them the worth falls to the rows, which have limits
     no_bound = np.where(most > 0, np.inf, 0.0)
     relaxation.bound(np.arange(len(most)), np.zeros(len(most)), no_bound)
-    status = relaxation.solve_with_cuts(time.perf_counter() + PATIENCE_S)
+    status = relaxation.solve_with_cuts(Allowance(PATIENCE, np.inf))
     return relaxation if status == "optimal" else None
 
 
@@ -250,8 +247,8 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     plan
         A plan that is there.
     options
-        How to solve without each pool, in their time limit for all (``PATIENCE_S`` unless given):
-        what is left of it is shared by the workloads left.
+        How to solve without each pool, by their limits for all (``PATIENCE`` unless given): what is
+        left of them is shared by the workloads left.
 
     Returns
     -------
@@ -262,8 +259,8 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
         that workload, less the cost now; NaN where nothing else can serve it within the limits)
         and ``extra_is``, how that is known, as in ``binding``.
     """
-    options = options or SolveOptions(time_limit_s=PATIENCE_S)
-    until = time.perf_counter() + options.time_limit_s
+    options = options or SolveOptions(work_limit=PATIENCE)
+    allowance = allowance_of(options)
     problem = plan.problem
     details = problem.assignment_details
     most = problem.assignments["most"]
@@ -274,9 +271,9 @@ def runners_up(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
         main = str(cost_now.droplevel(0).idxmax())
         is_gone = (details["workload"] == workload) & ~_is_idle(problem) & (pool == main)
         table = problem.assignments.assign(most=most.where(~is_gone, 0.0))
-        left_s = max(until - time.perf_counter(), _LEAST_S)
-        in_time = replace(options, time_limit_s=left_s / (len(cost_by_workload) - i))
-        other = trials.extra_cost(plan, replace(problem, assignments=table), in_time)
+        limited = allowance.within(options, allowance.left / (len(cost_by_workload) - i))
+        other = trials.extra_cost(plan, replace(problem, assignments=table), limited)
+        allowance.spend(other.work)
         runner_up = _NO_RUNNER_UP.get(other.proof, "none found in time")
         if other.plan is not None:
             runner_up = _taken_up(str(workload), plan, other.plan)

@@ -203,7 +203,7 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
     var_usd
         VaR at the limits' ``cvar_level`` is at most so many USD.
     options
-        How to solve; up to ten solves, each in the options' time.
+        How to solve; up to ten solves, each within the options' limits.
 
     Returns
     -------
@@ -233,7 +233,8 @@ def hold_var(problem: Problem, var_usd: float, options: SolveOptions | None = No
             break
         plan = solve(tries.pop(0), options)
         seconds = base.seconds + plan.seconds
-        plan = Plan(problem, "var_repaired", base.bound_usd, seconds, plan.counts)
+        work = base.work + plan.work
+        plan = Plan(problem, "var_repaired", base.bound_usd, seconds, plan.counts, work)
         if not _holds(plan, var_usd):
             continue
         if best is None or plan.objective_usd < best.objective_usd * (1 - 1e-6):

@@ -32,6 +32,12 @@ _COLUMNS = [
 ]
 
 
+OUT_OF_TIME = ", out of time"
+"""Is added to how a figure is known where the clock cut its solve short."""
+_TIMED = f"time[_ ]limit[_ ]with|{OUT_OF_TIME}$"
+"""What tables say of solves that the clock ended."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """The outcome of a solve: a plan, or the reason why there is none.
@@ -43,15 +49,18 @@ class Plan:
     problem
         What was solved.
     status
-        ``optimal``, ``within_gap``, ``time_limit_with_plan``, ``time_limit_without_plan``,
-        ``infeasible``, ``unbounded``, ``interrupted`` or ``var_repaired``; ``searching`` of the
-        best so far, while a search goes on.
+        ``optimal``, ``within_gap``, ``work_limit_with_plan``, ``work_limit_without_plan``,
+        ``time_limit_with_plan``, ``time_limit_without_plan`` (ended by the clock: another solve may
+        find another plan), ``infeasible``, ``unbounded``, ``interrupted`` or ``var_repaired``;
+        ``searching`` of the best so far, while a search goes on.
     bound_usd
         A proven lower bound of the cost.
     seconds
         That the solve took.
     counts
         Units of each assignment; None where there is no plan.
+    work
+        Units of work (``solver.work``) that the solve took.
     """
 
     problem: Problem = field(repr=False)
@@ -59,10 +68,16 @@ class Plan:
     bound_usd: float
     seconds: float
     counts: np.ndarray | None = field(repr=False)
+    work: float = 0.0
 
     @property
     def has_plan(self) -> bool:
         return self.counts is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the clock ended the search, so that another solve may end elsewhere."""
+        return self.status.startswith("time_limit")
 
     @property
     def verdict(self) -> Verdict:
@@ -83,7 +98,7 @@ class Plan:
         raise SolveError(
             f"no plan was found in {self.seconds:.0f} s ({reason}), "
             "which is no proof that there is none.",
-            "Allow more time, or loosen a limit.",
+            "Allow more work and time, or loosen a limit.",
         )
 
     @property
@@ -195,6 +210,20 @@ def counts_of(problem: Problem, table: pd.DataFrame) -> np.ndarray:
     planned = instances.reindex(wanted).fillna(0.0).to_numpy()
     units = np.floor(planned / problem.assignments["instances"].to_numpy(float) + 1e-9)
     return np.minimum(units, problem.assignments["most"]).to_numpy(float)
+
+
+def is_timed(table: pd.DataFrame) -> bool:
+    """Return whether a table about plans tells that the clock ended a solve.
+
+    Parameters
+    ----------
+    table
+        ``plan_summary``, ``plan_binding``, ``plan_frontier`` or ``runners_up``. What is in it may
+        come out otherwise where the machine is less busy.
+    """
+    texts = table.select_dtypes(exclude=["number", "bool"]).astype(str)
+    says_so = [texts[name].str.contains(_TIMED).any() for name in texts]
+    return any(says_so)
 
 
 def is_idle(table: pd.DataFrame) -> pd.Series:

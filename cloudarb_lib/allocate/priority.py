@@ -21,7 +21,7 @@ WANTED = "wanted"
 """Column of demands whose need gave way to other work: what was needed before."""
 _OF_A_NEED = (Spares.kind, WithinReach.kind)
 """Kinds of rows that ask for a share of one demand's need: less of it, where it is less."""
-_ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
+_ANY = SolveOptions(gap=0.9, work_limit=5.0)
 """To find out whether there is a plan, whatever it costs."""
 _UNDONE = 1e-6
 """Relative: so little of a need left undone is none."""

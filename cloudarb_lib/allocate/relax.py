@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cloudarb_lib.allocate.check import check
-from cloudarb_lib.allocate.explain import PATIENCE_S, relaxation_at
+from cloudarb_lib.allocate.explain import PATIENCE, relaxation_at
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.problem.limits import StatedLimit, limits_of, stated_limits
 from cloudarb_lib.allocate.problem.limits.served import Served
@@ -23,9 +23,9 @@ from cloudarb_lib.base.errors import InfeasibleError
 
 Relief = tuple[str, Problem | None]
 """A change that makes a plan possible: in words, and the problem so changed (None: not known)."""
-LEAST = SolveOptions(gap=0.01, time_limit_s=PATIENCE_S)
+LEAST = SolveOptions(gap=0.01, work_limit=PATIENCE)
 """To find the least that limits must give, to 1 %."""
-_ANY = SolveOptions(gap=0.9, time_limit_s=5.0)
+_ANY = SolveOptions(gap=0.9, work_limit=5.0)
 """To find out whether there is a plan, whatever it costs."""
 _NEXT_TO_NOTHING = 0.002
 """Share of what limits are exceeded for, at their price, that all other costs may have."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cloudarb_lib.allocate.plan import Plan
+from cloudarb_lib.allocate.plan import OUT_OF_TIME, Plan
 from cloudarb_lib.allocate.problem.model import Problem
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.search import PROVEN, solve
@@ -30,9 +30,15 @@ class ExtraCost:
     """Negative where it saves; NaN where there is no plan, or nothing is known."""
     proof: str
     """``solved``; ``at most`` or ``at least`` so much, whichever way; ``no plan``; or
-    ``not known``."""
+    ``not known``; of these ``, out of time`` where the clock ended the solve."""
     plan: Plan | None
     """Of the changed problem; None where none was found."""
+    work: float = 0.0
+    """Units (``solver.work``) that the solve took."""
+
+    @property
+    def is_known(self) -> bool:
+        return not self.proof.startswith(NOT_KNOWN)
 
 
 def extra_cost(
@@ -58,6 +64,13 @@ def extra_cost(
     other = try_to_solve(changed, options, start=plan)
     if other is None:
         return ExtraCost(np.nan, NOT_KNOWN, None)
+    told = _difference(plan, other, saves=saves)
+    proof = told.proof + OUT_OF_TIME if other.is_timed and told.proof != SOLVED else told.proof
+    return replace(told, proof=proof, work=other.work)
+
+
+def _difference(plan: Plan, other: Plan, *, saves: bool) -> ExtraCost:
+    """Return what another plan costs more, as far as both are proven."""
     if other.status == "infeasible":
         return ExtraCost(np.nan, NO_PLAN, None)
     least_usd = other.bound_usd - plan.objective_usd
@@ -67,7 +80,8 @@ def extra_cost(
     most_usd = other.objective_usd - plan.bound_usd
     size_usd = max(abs(least_usd), abs(most_usd))
     proven_usd = PROVEN * (abs(plan.objective_usd) + abs(other.objective_usd))
-    if most_usd - least_usd <= max(_NEARLY * size_usd, _CENT, proven_usd):
+    is_bounded = np.isfinite(least_usd) and np.isfinite(most_usd)
+    if is_bounded and most_usd - least_usd <= max(_NEARLY * size_usd, _CENT, proven_usd):
         return ExtraCost(other.objective_usd - plan.objective_usd, SOLVED, other)
     end_usd = least_usd if saves else most_usd
     return ExtraCost(end_usd, AT_MOST if np.isfinite(end_usd) else NOT_KNOWN, other)

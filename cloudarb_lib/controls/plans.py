@@ -23,6 +23,7 @@ _STATUS = {
     "searching": "Planning: the best so far.",
     "optimal": "Proven the cheapest.",
     "within_gap": "Proven as cheap as can be told apart.",
+    "work_limit_with_plan": "The best found within the work allowed.",
     "time_limit_with_plan": "The best found in the time there is.",
     "interrupted": "Stopped: the best so far.",
 }

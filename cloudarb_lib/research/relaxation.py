@@ -12,7 +12,6 @@ Oettli and Prager, Numerische Mathematik 6, 1964 (how far a point is from keepin
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +24,7 @@ from cloudarb_lib.allocate.solver.highs import silent_highs, status_of
 from cloudarb_lib.allocate.solver.milp import Milp
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
+from cloudarb_lib.allocate.solver.work import Allowance
 from cloudarb_lib.base.errors import ParameterError, SolveError
 from cloudarb_lib.research.costs import CpuClock
 
@@ -167,7 +167,7 @@ def compare(problem: Problem) -> pd.DataFrame:
     program = tail_program(problem)
     with CpuClock() as clock:
         relaxation = Relaxation(to_milp(problem))
-        status = relaxation.solve_with_cuts(time.perf_counter() + LIMIT_S)
+        status = relaxation.solve_with_cuts(Allowance(LIMIT_S, LIMIT_S))
     if status != "optimal":
         raise SolveError(f"the relaxation is {status}.", "Loosen the CVaR limit.")
     found = [(PRODUCT, relaxation.value, np.nan, True, clock.seconds)]

@@ -45,7 +45,10 @@ def allocate(options: AllocateOptions) -> int:
         demand, came = running(demand, before, options.scenario)
     assumptions = load_assumptions()
     solving = library.SolveOptions(
-        gap=options.gap, time_limit_s=options.time_limit, progress=print_progress
+        gap=options.gap,
+        work_limit=options.work_limit,
+        time_limit_s=options.time_limit,
+        progress=print_progress,
     )
     market = _market(options)
     hours = _hours_of_periods(options, demand)

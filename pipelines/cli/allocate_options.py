@@ -77,9 +77,18 @@ class AllocateOptions:
     listed_too: ListedTooOption = False
     seed: PathSeedOption = 7
     store: StoreOption = ""
-    time_limit: Annotated[float, typer.Option(metavar="SECONDS", help="most seconds to solve")] = (
-        60.0
-    )
+    work_limit: Annotated[
+        float,
+        typer.Option(
+            metavar="UNITS",
+            help="most work to solve: a unit takes about a second of a quiet machine, but is "
+            "counted, so that a busy one finds the same plan",
+        ),
+    ] = 60.0
+    time_limit: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="most seconds to wait; a plan cut short says so"),
+    ] = 600.0
     gap: Annotated[
         float,
         typer.Option(metavar="SHARE", help="stop at this relative gap of cost and proven bound"),

@@ -85,7 +85,7 @@ class PlanWatch:
         found = touched(problem, before, memory["prices"])
         if found.total_usd <= self.over_usd:
             return Handled(memory={**memory, "snapshot": digest})
-        options = allocate.SolveOptions(gap=1e-3, time_limit_s=60.0)
+        options = allocate.SolveOptions(gap=1e-3)
         plan = plan_anew(problem, before, set(found.moved_usd.index), options)
         allocate.require_plan(plan)
         happened = self._happened(told, found, plan, before)

@@ -19,8 +19,9 @@ def rerun(
     Restores the snapshot, the parameters and the demand file that the run kept, takes nothing over
     from other runs, and writes into reports/.state/reruns/. Exit code 0: every table is equal to
     the last bit; 14: those that differ are listed, with what the notebooks rest on that changed
-    (code, packages and figures are those of today). What a solver searches for against a clock,
-    such as bounds of a frontier and the worth of limits, may differ where the machine is busier.
+    (code, packages and figures are those of today). Solves end by work that is counted, not by the
+    clock, so a busy machine finds the same; where the clock did end one, which takes a machine that
+    is busy for ten minutes, the tables that say so are told.
     """
     from cloudarb_lib.base import locations
     from pipelines.run.rerun import rerun as made_again
@@ -35,4 +36,6 @@ def rerun(
         print(f"  {name}: {how}")
     for stage, parts in found.changed.items():
         print(f"  {stage} rests on other things now: {', '.join(parts)}")
+    if differing and found.timed:
+        print(f"  stopped by the clock, in one run or both: {', '.join(found.timed)}")
     return DIFFERS if differing else DONE

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib import allocate
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from pipelines.run import pipeline
 from pipelines.run.config import RunConfig
@@ -18,6 +19,9 @@ from pipelines.run.files import read_json
 from pipelines.run.folders import RunFolders
 from pipelines.run.manifest import Manifest, changed_parts, demand_digest
 from pipelines.run.stages import every_stage
+
+_OF_SOLVES = ("plan_summary", "plan_binding", "plan_frontier", "runners_up")
+"""Tables that say how a solve ended, or how far it came."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,14 @@ class Rerun:
         By table, how it differs from that of the first run; '' where it is equal.
     changed : dict of str to list of str
         By notebook, what it rests on now that is not as it was, in words.
+    timed : list of str
+        Tables, of either run, in which the clock ended a solve.
     """
 
     code: int
     differences: dict[str, str]
     changed: dict[str, list[str]]
+    timed: list[str]
 
 
 def rerun(run_id: str, reports: Path, *, cores: int) -> Rerun:
@@ -71,7 +78,10 @@ def rerun(run_id: str, reports: Path, *, cores: int) -> Rerun:
     snapshot = before / "snapshot" / "snapshots" / f"{name}.duckdb"
     code = pipeline.run_into(again, _config(earlier, before), snapshot, cores=cores)
     now = read_json(again.run_dir / "manifest.json") or {}
-    return Rerun(code, compared(before, again.run_dir), changed_parts(earlier, now))
+    differences = compared(before, again.run_dir)
+    return Rerun(
+        code, differences, changed_parts(earlier, now), timed_tables(before, again.run_dir)
+    )
 
 
 def _config(manifest: Manifest, run_dir: Path) -> RunConfig:
@@ -108,6 +118,17 @@ def compared(before: Path, after: Path) -> dict[str, str]:
         else:
             found[name] = f"only {'the first run' if files[0].exists() else 'this one'} has it"
     return found
+
+
+def timed_tables(*run_dirs: Path) -> list[str]:
+    """Return the tables of run folders that tell that the clock ended a solve, by name."""
+    paths = [path for folder in run_dirs for path in folder.glob("tables/*.parquet")]
+    told = {path.stem for path in paths if path.stem in _OF_SOLVES and _is_timed(path)}
+    return sorted(told)
+
+
+def _is_timed(path: Path) -> bool:
+    return allocate.is_timed(pd.read_parquet(path))
 
 
 def difference(before: pd.DataFrame, after: pd.DataFrame) -> str:

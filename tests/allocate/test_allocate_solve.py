@@ -1,6 +1,5 @@
 """Allocation against slow oracles: a sample of what ``make check-long`` runs in full."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +18,14 @@ from cloudarb_lib.allocate.solver.milp import separate, spends, tangents_near
 from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
 from cloudarb_lib.allocate.solver.state import Search
+from cloudarb_lib.allocate.solver.work import Allowance
 from cloudarb_lib.base.errors import SolveError
 
 pytestmark = pytest.mark.solver
 
 INSTANCE = Path(__file__).parents[2] / "benchmarks" / "instances" / "seed_size_0.npz"
-OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
+OPTIONS = allocate.SolveOptions(gap=1e-6, work_limit=20)
+ENOUGH = Allowance(np.inf, np.inf)
 
 
 def drawn(seed: int, size: str) -> allocate.Problem:
@@ -92,7 +93,7 @@ def test_no_added_row_cuts_off_the_best_plan():
         relaxation = Relaxation(program)
         machine_cuts = MachineCuts(program)
         for _ in range(8):
-            assert relaxation.solve(5.0) == "optimal"
+            assert relaxation.solve(ENOUGH) == "optimal"
             for cuts in (
                 separate(program, relaxation.z, tolerance=1e-7),
                 machine_cuts.separate(relaxation.z),
@@ -131,7 +132,7 @@ def relaxed_cost(problem: allocate.Problem, counts: np.ndarray) -> float:
     relaxation = Relaxation(program)
     sites = program.site_columns
     relaxation.bound(sites, program.point(counts)[sites], program.upper[sites])
-    assert relaxation.solve_with_cuts(time.perf_counter() + 60.0) == "optimal"
+    assert relaxation.solve_with_cuts(ENOUGH) == "optimal"
     return relaxation.value
 
 
@@ -163,7 +164,7 @@ def test_a_plan_that_breaks_a_limit_is_repaired():
     today = replace(problem, pools=problem.pools.assign(capacity=capacity))
     assert allocate.check(today, plan.counts).broken
     options = replace(OPTIONS, gap=0.005)
-    search = Search(to_milp(today), options, time.perf_counter() + 300, Known())
+    search = Search(to_milp(today), options, Known())
     assert search.solve_relaxation() == "optimal"
     milp = search.milp
     descent.repair(search, search.node_here(milp.lower, milp.upper), milp.upper, plan.counts)
@@ -179,10 +180,10 @@ def test_whole_machines_bound_better_than_parts_of_them():
         program = to_milp(drawn(seed, "medium"))
         relaxation = Relaxation(program)
         machine_cuts = MachineCuts(program)
-        if relaxation.solve(5.0) == "optimal":
+        if relaxation.solve(ENOUGH) == "optimal":
             before = relaxation.value
             relaxation.add(machine_cuts.separate(relaxation.z))
-            gained += relaxation.solve(5.0) == "optimal" and relaxation.value > before * 1.001
+            gained += relaxation.solve(ENOUGH) == "optimal" and relaxation.value > before * 1.001
     assert gained >= 3
 
 
@@ -190,7 +191,7 @@ def test_rows_known_of_a_pool_cut_off_what_they_were_found_for():
     program = to_milp(load_instance(INSTANCE, "none"))
     knapsacks: Knapsacks = {}
     relaxation = Relaxation(program)
-    assert relaxation.solve(5.0) == "optimal"
+    assert relaxation.solve(ENOUGH) == "optimal"
     found = MachineCuts(program, knapsacks).separate(relaxation.z)
     known = MachineCuts(program, knapsacks).known()
     assert found.names
@@ -202,7 +203,7 @@ def test_a_pool_that_was_found_to_fit_is_looked_at_once(monkeypatch):
     program = to_milp(load_instance(INSTANCE, "none"))
     cuts = MachineCuts(program)
     relaxation = Relaxation(program)
-    while relaxation.solve(5.0) == "optimal" and (found := cuts.separate(relaxation.z)).names:
+    while relaxation.solve(ENOUGH) == "optimal" and (found := cuts.separate(relaxation.z)).names:
         relaxation.add(found)
     monkeypatch.setattr(knapsack, "silent_highs", lambda: pytest.fail("asked again"))
     assert cuts.separate(relaxation.z).names == []
@@ -226,11 +227,11 @@ def test_sites_whose_relaxation_has_no_verdict_stay_in_the_bound(monkeypatch, ve
     solve = Relaxation.solve
     asked = []
 
-    def silent(self, time_limit_s):
+    def silent(self, allowance):
         closed = self.highs.getLp().col_upper_[self.milp.site_columns[0]] < 1
         opened = self.highs.getLp().col_lower_[self.milp.site_columns[0]] > 0
         asked.append(closed or opened)
-        return verdict if asked[-1] else solve(self, time_limit_s)
+        return verdict if asked[-1] else solve(self, allowance)
 
     monkeypatch.setattr(Relaxation, "solve", silent)
     plan = allocate.solve(problem, allocate.SolveOptions(gap=1e-3))
@@ -243,13 +244,13 @@ def test_sites_whose_relaxation_has_no_verdict_stay_in_the_bound(monkeypatch, ve
 @pytest.mark.parametrize("seed", range(4))
 def test_without_a_verdict_on_the_relaxation_the_solver_is_asked_for_all(monkeypatch, seed):
     problem = drawn(seed, "tiny")
-    monkeypatch.setattr(Relaxation, "solve", lambda self, time_limit_s: "unknown")
+    monkeypatch.setattr(Relaxation, "solve", lambda self, allowance: "unknown")
     plan = allocate.solve(problem, OPTIONS)
     assert oracle.disagreement(problem, plan, oracle.by_hand(problem)) == ""
 
 
 def test_a_solver_without_any_verdict_is_an_error(monkeypatch):
-    monkeypatch.setattr(Relaxation, "solve", lambda self, time_limit_s: "unknown")
+    monkeypatch.setattr(Relaxation, "solve", lambda self, allowance: "unknown")
     none = Answer(shared_status("HiGHS", "Solve error"), None, np.inf, -np.inf)
     monkeypatch.setattr(state, "solve_mip", lambda *_, **__: none)
     with pytest.raises(SolveError, match=r"comes to no verdict\. Way out: Name another"):

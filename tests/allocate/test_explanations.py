@@ -11,6 +11,7 @@ from benchmarks import explanation_oracle as oracle
 from benchmarks.explanation_problems import random_problem
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate import explain, trials
+from cloudarb_lib.allocate.solver import work as counted
 from cloudarb_lib.base.errors import SolveError
 from cloudarb_lib.testing import OFFERS, figures, offers, plan_for, work
 
@@ -195,7 +196,7 @@ def test_what_two_optimal_plans_leave_unproven_is_no_difference(monkeypatch, unp
 
 def test_a_plan_not_found_in_time_is_no_proof_that_there_is_none(monkeypatch):
     plan = tight()
-    late = {"counts": None, "status": "time_limit_without_plan"}
+    late = {"counts": None, "status": "work_limit_without_plan"}
     answers(monkeypatch, **late, bound_usd=plan.objective_usd + 100.0)
     runner = allocate.runners_up(plan).iloc[0]
     told = (runner["runner_up"], runner["extra_is"], runner["extra_usd"])
@@ -227,21 +228,40 @@ def test_a_solver_that_fails_stops_no_explanation(monkeypatch):
 
 
 @pytest.mark.parametrize("explained", [allocate.binding, allocate.runners_up])
-def test_an_explanation_keeps_the_time_limit_for_all_of_its_solves(monkeypatch, explained):
+def test_an_explanation_keeps_the_work_limit_for_all_of_its_solves(monkeypatch, explained):
+    plan = tight()
+    spent = [0.0]
+    solve = trials.solve
+
+    def slow(problem, options, **given):
+        spent.append(options.work_limit)
+        return replace(solve(problem, options, **given), work=options.work_limit)
+
+    monkeypatch.setattr(trials, "solve", slow)
+    monkeypatch.setattr(explain, "MOST_TRIED", 99)
+    explained(plan, allocate.SolveOptions(work_limit=3.0))
+    least = len(spent) * 0.02  # where no work is left
+    assert 1.0 < sum(spent) <= 3.0 + least
+
+
+@pytest.mark.parametrize("explained", [allocate.binding, allocate.runners_up])
+def test_an_explanation_that_the_clock_cuts_short_says_so(monkeypatch, explained):
     plan = tight()
     seconds = [0.0]
     solve = trials.solve
 
     def slow(problem, options, **given):
         seconds.append(options.time_limit_s)
-        return solve(problem, options, **given)
+        late = {"status": "time_limit_with_plan", "bound_usd": -np.inf}
+        return replace(solve(problem, options, **given), **late)
 
     monkeypatch.setattr(trials, "solve", slow)
-    monkeypatch.setattr(explain.time, "perf_counter", lambda: sum(seconds))
-    monkeypatch.setattr(explain, "MOST_TRIED", 99)
-    explained(plan, allocate.SolveOptions(time_limit_s=3.0))
+    monkeypatch.setattr(counted.time, "perf_counter", lambda: sum(seconds))
+    table = explained(plan, allocate.SolveOptions(time_limit_s=3.0))
     least_s = len(seconds) * 0.05  # where no time is left
     assert 1.0 < sum(seconds) <= 3.0 + least_s
+    assert allocate.is_timed(table)
+    assert not allocate.is_timed(plan.table)
 
 
 def test_what_there_is_no_time_to_try_is_told_at_the_margin(monkeypatch):

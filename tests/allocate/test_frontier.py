@@ -45,7 +45,7 @@ def test_a_frontier_chooses_its_limits_and_tightens_its_bounds():
     assert len(risk) == 6
     assert risk["limit"].iloc[-1] == pytest.approx(free.verdict.cvar_usd)
     assert risk["limit"].iloc[0] < free.verdict.cvar_usd
-    quick = allocate.SolveOptions(time_limit_s=5.0)  # equal spends take long to prove
+    quick = allocate.SolveOptions(work_limit=1.0)  # equal spends take long to prove
     spread = allocate.frontier(base, "effective_providers", options=quick)
     assert spread["limit"].tolist() == list(range(1, len(np.unique(base.groups)) + 1))
     for curve, tight_first in ((risk, True), (spread, False)):

@@ -16,7 +16,7 @@ from cloudarb_lib.testing import OFFERS, WATTS, plan_for, work
 
 pytestmark = pytest.mark.solver
 
-QUICK = allocate.SolveOptions(gap=1e-6, time_limit_s=10)
+QUICK = allocate.SolveOptions(gap=1e-6, work_limit=10)
 
 
 def test_conflicts_name_the_limit_and_the_least_change():

@@ -17,7 +17,7 @@ from cloudarb_lib.allocate.solver.search import solve_from
 from cloudarb_lib.testing import random_allocation
 
 INSTANCE = Path(__file__).parents[2] / "benchmarks" / "instances" / "seed_size_0.npz"
-OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
+OPTIONS = allocate.SolveOptions(gap=1e-6, work_limit=20)
 
 
 def changed(problem: allocate.Problem, rng: np.random.Generator) -> allocate.Problem:
@@ -80,7 +80,7 @@ def test_progress_closes_the_gap():
 def test_what_is_stopped_leaves_the_best_plan_so_far():
     problem = load_instance(INSTANCE, "cvar")
     told: list[allocate.Plan] = []
-    session = allocate.PlanSession(allocate.SolveOptions(gap=0.0, time_limit_s=300))
+    session = allocate.PlanSession(allocate.SolveOptions(gap=0.0, work_limit=300))
     plan = session.solve(
         problem, on_progress=told.append, stop=lambda: any(best.has_plan for best in told)
     )
@@ -100,7 +100,7 @@ def test_what_is_stopped_at_once_has_no_plan_and_says_so():
 def test_a_limit_that_a_plan_keeps_anyway_is_answered_without_a_search(monkeypatch):
     """What bounds the looser problem bounds the tighter one, and the plan keeps it."""
     problem = load_instance(INSTANCE, "none")
-    session = allocate.PlanSession(allocate.SolveOptions(gap=1e-3, time_limit_s=300))
+    session = allocate.PlanSession(allocate.SolveOptions(gap=1e-3, work_limit=300))
     first = session.solve(problem)
     monkeypatch.setattr(Relaxation, "solve", lambda *_: pytest.fail("searched"))
     (spend,) = problem.rows
@@ -113,7 +113,7 @@ def test_a_limit_that_a_plan_keeps_anyway_is_answered_without_a_search(monkeypat
 def test_sites_known_are_looked_at_first():
     problem = load_instance(INSTANCE, "cvar")
     known = Known()
-    options = allocate.SolveOptions(gap=0.02, time_limit_s=300)
+    options = allocate.SolveOptions(gap=0.02, work_limit=300)
     plan = solve_from(problem, options, known, None)
     program = to_milp(problem)
     used = program.point(plan.units)[program.site_columns]

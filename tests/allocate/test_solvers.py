@@ -20,7 +20,7 @@ from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
 
 INSTANCE = Path(__file__).parents[2] / "benchmarks" / "instances" / "seed_size_0.npz"
-OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=20)
+OPTIONS = allocate.SolveOptions(gap=1e-6, work_limit=20)
 
 
 def drawn(seed: int, size: str) -> allocate.Problem:
@@ -64,7 +64,7 @@ def test_an_interrupt_ends_with_the_best_plan_so_far(solver, limits):
             os.kill(os.getpid(), signal.SIGINT)
 
     problem = load_instance(INSTANCE, limits)
-    options = allocate.SolveOptions(gap=0.0, time_limit_s=300, solver=solver, progress=stop)
+    options = allocate.SolveOptions(gap=0.0, work_limit=300, solver=solver, progress=stop)
     plan = allocate.solve(problem, options)
     assert plan.status == "interrupted"
     assert not plan.verdict.broken

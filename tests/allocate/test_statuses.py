@@ -30,7 +30,12 @@ def test_each_status_fires(solver):
         allocate.binding(none)
     late = plan_for(work(64), options=replace(options, time_limit_s=1e-9))
     assert late.status == "time_limit_without_plan"
+    assert late.is_timed
     assert not late.has_plan
+    cut = plan_for(work(64), options=replace(options, work_limit=1e-9))
+    is_counted = solver == "highs"
+    assert cut.status == f"{'work' if is_counted else 'time'}_limit_without_plan"
+    assert cut.is_timed != is_counted
 
 
 def test_a_broken_plan_is_never_returned(monkeypatch):
@@ -38,11 +43,19 @@ def test_a_broken_plan_is_never_returned(monkeypatch):
     monkeypatch.setattr(
         state, "solve_mip", lambda *a, **k: replace(wrong, z=np.zeros(len(k["upper"])))
     )
-    assert plan_for(work()).status == "time_limit_without_plan"
+    assert plan_for(work()).status == "work_limit_without_plan"
 
 
 @pytest.mark.parametrize(
-    "bad", [{"gap": -1}, {"time_limit_s": 0}, {"solver": "magic"}, {"threads": 0}, {"cuts": "some"}]
+    "bad",
+    [
+        {"gap": -1},
+        {"time_limit_s": 0},
+        {"work_limit": 0},
+        {"solver": "magic"},
+        {"threads": 0},
+        {"cuts": "some"},
+    ],
 )
 def test_impossible_options_are_refused(bad):
     with pytest.raises(ParameterError):

@@ -8,6 +8,7 @@ import pytest
 
 from cloudarb_lib.store import open_snapshot
 from pipelines import cli
+from pipelines.run import rerun as made_again
 from pipelines.run.manifest import changed_parts
 from pipelines.run.rerun import compared, difference
 from pipelines.testing import past_run, project, quick_runs, toy_stage
@@ -96,3 +97,17 @@ def test_packages_that_changed_are_named():
     earlier = {"notebooks": {}, "packages": {"numpy": "1", "pandas": "2"}}
     now = {"notebooks": {}, "packages": {"numpy": "2", "pandas": "2"}}
     assert changed_parts(earlier, now) == {"every notebook": ["package numpy"]}
+
+
+def test_tables_that_the_clock_cut_short_are_told(tmp_path, capsys, monkeypatch):
+    ends = {"plan_frontier": "time_limit_with_plan", "plan_summary": "work limit with plan"}
+    for name, end in ends.items():
+        path = tmp_path / "first" / "tables" / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame({"status": [end], "cost_usd": [1.0]}).to_parquet(path)
+    timed = made_again.timed_tables(tmp_path / "first", tmp_path / "second")
+    assert timed == ["plan_frontier"]
+    found = made_again.Rerun(0, {"plan_frontier": "cost_usd in 1 of 1 rows"}, {}, timed)
+    monkeypatch.setattr(made_again, "rerun", lambda *_, **__: found)
+    assert cli.main(["rerun", "weekly-1"]) == 14
+    assert "stopped by the clock, in one run or both: plan_frontier" in capsys.readouterr().out

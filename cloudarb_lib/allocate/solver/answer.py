@@ -42,6 +42,8 @@ class Answer:
     bound: float
     stopped: bool = False
     """By an interrupt (Ctrl-C)."""
+    work: float = 0.0
+    """Units (``solver.work``) that it took."""
 
 
 def shared_status(solver: str, status: str) -> str:

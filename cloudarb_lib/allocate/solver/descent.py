@@ -145,7 +145,7 @@ def dive(search: Search, node: Node) -> None:
     gap = max(search.options.gap, _DIVE_GAP)
     program = replace(milp, lower=lower)
     cuts = _with_tail_margin(node.cuts)
-    answer = search.ask(program, cuts, upper, gap=gap, time_share=0.2, on_news=on_news)
+    answer = search.ask(program, cuts, upper, gap=gap, work_share=0.2, on_news=on_news)
     if answer.z is None:
         return
     counts = search.whole_counts(answer.z)
@@ -156,10 +156,10 @@ def dive(search: Search, node: Node) -> None:
 
 
 def is_open(search: Search, node: Node) -> bool:
-    """Whether the node may still hold a plan that matters, and time is left to look for it."""
+    """Whether the node may still hold a plan that matters, and work is left to look for it."""
     worth_finding = search.worth_finding
     is_bounded = node.bound >= worth_finding - _ROUNDING * abs(worth_finding)
-    return not search.done and search.left_s > 0 and not is_bounded
+    return not search.done and search.may_go_on and not is_bounded
 
 
 def _first_reach(node: Node, reduced_cost: np.ndarray) -> float:
@@ -230,7 +230,7 @@ def repair(search: Search, node: Node, upper: np.ndarray, plan: np.ndarray) -> N
     for share in _KEPT_SHARES:
         cuts.append(separate(milp, milp.point(plan), tolerance=1e-7, links=False))
         keep = rows_of(milp, [(columns, -np.ones(len(columns)), -1)], "kept", -share * machines)
-        answer = search.ask(program, [*cuts, keep], near, gap=gap, time_share=0.1, on_news=on_news)
+        answer = search.ask(program, [*cuts, keep], near, gap=gap, work_share=0.1, on_news=on_news)
         if answer.z is not None:
             plan = search.whole_counts(answer.z)
             if search.offer(plan):

@@ -27,7 +27,7 @@ def solve_mip(
     start: np.ndarray | None = None,
     on_news: Callable[[np.ndarray | None, float], bool] | None = None,
 ) -> Answer:
-    """Solve the program with ``cuts``, under column bounds ``upper``, to the options' gap and time.
+    """Solve the program with ``cuts``, under column bounds ``upper``, within the options.
 
     Parameters
     ----------
@@ -44,15 +44,17 @@ def solve_mip(
         its point does not have.
     """
     program = _with_cuts(milp, cuts, upper)
+    work = 0.0
     for warm_start in (start, None) if start is not None else (None,):
         if options.solver == "highs":
             answer = solve_with_highs(program, options, warm_start, on_news)
         else:
             answer = solve_with_mathopt(program, options, warm_start)
+        work += answer.work
         # HiGHS 1.16 was seen to call a start "optimal" at a cost that it does not have
         error = 0.0 if answer.z is None else abs(milp.cost @ answer.z - answer.objective)
         if error <= _COST_TOLERANCE * max(1.0, abs(answer.objective)):
-            return answer
+            return replace(answer, work=work)
     cost = milp.cost @ answer.z
     raise SolveError(
         f"{options.solver} reports a cost of {answer.objective:g} for a point of {cost:g}."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from cloudarb_lib.allocate.solver import work
 from cloudarb_lib.allocate.solver.answer import Answer, run_interruptibly, shared_status
 from cloudarb_lib.allocate.solver.milp import Milp
 from cloudarb_lib.allocate.solver.options import SolveOptions
@@ -106,7 +108,12 @@ def solve_with_highs(
     start: np.ndarray | None,
     on_news: Callable[[np.ndarray | None, float], bool] | None,
 ) -> Answer:
-    """Solve the program from the point ``start``; end early where ``on_news`` returns true."""
+    """Solve the program from the point ``start``; end early where ``on_news`` returns true.
+
+    HiGHS limits time, nodes and leaves, none of which is work: a root may take as long as a
+    thousand nodes. It asks whether to go on at the same points of each solve, and these are
+    counted.
+    """
     highs = load_relaxation(milp)
     _require_whole(highs, milp)
     for name, value in _option_values(options).items():
@@ -117,6 +124,7 @@ def solve_with_highs(
     ended: list[bool] = []
     stopped: list[bool] = []
     bound = -np.inf
+    checks = 0
 
     def show_better(event: Any) -> None:
         z = np.array(event.data_out.mip_solution)
@@ -124,7 +132,10 @@ def solve_with_highs(
             ended.append(True)
 
     def end_where_asked(event: Any) -> None:
-        nonlocal bound
+        nonlocal bound, checks
+        checks += 1
+        if work.of_mip(milp.rows.nnz, checks) >= options.work_limit:
+            ended.append(True)
         if options.stop is not None and options.stop():
             stopped.append(True)
         if event.data_out.mip_dual_bound > bound:
@@ -136,7 +147,8 @@ def solve_with_highs(
     highs.cbMipInterrupt += end_where_asked
     highs.cbMipImprovingSolution += show_better
     _, by_signal = run_interruptibly(highs.run, lambda: ended.append(True))
-    return _answer(highs, by_signal or bool(stopped))
+    answer = _answer(highs, by_signal or bool(stopped))
+    return replace(answer, work=work.of_mip(milp.rows.nnz, checks))
 
 
 def _require_whole(highs: Any, milp: Milp) -> None:

@@ -40,10 +40,11 @@ def solve_with_mathopt(milp: Milp, options: SolveOptions, start: np.ndarray | No
     reason = termination.reason.name.replace("_", " ")
     status = shared_status(f"{options.solver} ({termination.detail})", reason)
     bound = termination.objective_bounds.dual_bound
+    seconds = result.solve_stats.solve_time.total_seconds()
     if not result.has_primal_feasible_solution():
-        return Answer(status, None, np.inf, bound, stopped)
+        return Answer(status, None, np.inf, bound, stopped, seconds)
     z = np.array(result.variable_values(variables))
-    return Answer(status, z, result.objective_value(), bound, stopped)
+    return Answer(status, z, result.objective_value(), bound, stopped, seconds)
 
 
 def _import_mathopt() -> tuple[Any, Any]:
@@ -95,7 +96,7 @@ def _parameters(mathopt: Any, options: SolveOptions) -> Any:
     if _is_gscip(options):
         efforts["cuts"] = options.cuts
     return mathopt.SolveParameters(
-        time_limit=datetime.timedelta(seconds=options.time_limit_s),
+        time_limit=datetime.timedelta(seconds=min(options.time_limit_s, options.work_limit)),
         relative_gap_tolerance=options.gap,
         absolute_gap_tolerance=0.0,
         threads=options.threads if _is_gscip(options) else None,

@@ -22,12 +22,19 @@ class SolveOptions:
     ----------
     gap
         Relative distance of cost and proven bound at which to stop.
+    work_limit
+        Units of work (``solver.work``) after which to stop with the best plan so far: each about a
+        second of one core of a quiet machine, but counted, so that the same problem ends at the
+        same plan and bound however busy the machine is.
     time_limit_s
-        Seconds after which to stop with the best plan so far.
+        Seconds after which to stop all the same, by the clock: for a person in a hurry. A plan
+        that it cuts short says so (``time_limit_with_plan``).
     threads
-        Threads of the solver; ``mathopt_highs`` takes one.
+        Threads of the solver; ``mathopt_highs`` takes one. With more than one, the plan may differ
+        from one solve to the next.
     solver
-        ``highs`` (highspy), or ``mathopt_gscip`` or ``mathopt_highs`` (OR-Tools).
+        ``highs`` (highspy), or ``mathopt_gscip`` or ``mathopt_highs`` (OR-Tools), whose work is
+        their seconds: it can not be counted.
     presolve, cuts, heuristics
         The solver's effort for each, as far as it has such an option; ``cuts="off"`` leaves out
         the library's own strengthening rows as well.
@@ -40,7 +47,8 @@ class SolveOptions:
     """
 
     gap: Annotated[Number, Field(ge=0, lt=1)] = 1e-4
-    time_limit_s: Positive = 60.0
+    work_limit: Positive = 60.0
+    time_limit_s: Positive = 600.0
     threads: Annotated[int, Field(ge=1)] = 1
     solver: Solver = "highs"
     presolve: Effort = "default"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 
+from cloudarb_lib.allocate.solver import work
 from cloudarb_lib.allocate.solver.highs import add_rows, load_relaxation, status_of
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, separate
+from cloudarb_lib.allocate.solver.work import Allowance
 
 _MOST_STALLED_ROUNDS = 3
 """So many rounds of cuts may go by without raising the bound."""
@@ -41,14 +42,14 @@ class Relaxation:
         self.highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
 
     def solve_with_cuts(
-        self, deadline: float, strengthen: Callable[[np.ndarray], Cuts] | None = None
+        self, allowance: Allowance, strengthen: Callable[[np.ndarray], Cuts] | None = None
     ) -> str:
         """Solve with every cut that is violated.
 
         Parameters
         ----------
-        deadline
-            By ``time.perf_counter``.
+        allowance
+            Work and time, of which this takes its part.
         strengthen
             Returns further cuts for a point, asked for as long as they raise the bound.
 
@@ -59,7 +60,7 @@ class Relaxation:
         """
         stalled_rounds = 0
         value_before = -np.inf
-        while (status := self.solve(deadline - time.perf_counter())) == "optimal":
+        while (status := self.solve(allowance)) == "optimal":
             cuts = separate(self.milp, self.z, tolerance=1e-7)
             if {*cuts.names} - {"link"}:
                 self.usages_cut_off.append(self.z[self.milp.usage_columns])
@@ -73,15 +74,12 @@ class Relaxation:
             self.add(cuts)
         return status
 
-    def solve(self, time_limit_s: float) -> str:
+    def solve(self, allowance: Allowance) -> str:
         """Solve; return optimal, infeasible, unbounded, limit, or unknown: HiGHS has no verdict."""
-        self.highs.setOptionValue("time_limit", self.highs.getRunTime() + max(time_limit_s, 0.01))
-        self.highs.run()
-        status = status_of(self.highs)
+        status = self._run(allowance)
         if status == "unknown":
             self.highs.clearSolver()  # a basis gone stale: begin anew
-            self.highs.run()
-            status = status_of(self.highs)
+            status = self._run(allowance)
         if status == "unknown":
             self.highs.clearSolver()
         if status == "optimal":
@@ -91,3 +89,15 @@ class Relaxation:
             self.reduced_cost = np.array(solution.col_dual)
             self.row_dual = np.array(solution.row_dual)
         return status
+
+    def _run(self, allowance: Allowance) -> str:
+        """Run HiGHS within an allowance, and spend of it."""
+        entries = self.highs.getNumNz()
+        left_s = max(allowance.time_limit_s - allowance.seconds, 0.01)
+        most = work.iterations_within(entries, allowance.left)
+        self.highs.setOptionValue("time_limit", self.highs.getRunTime() + left_s)
+        self.highs.setOptionValue("simplex_iteration_limit", most)
+        self.highs.run()
+        iterations = max(self.highs.getInfo().simplex_iteration_count, 0)
+        allowance.spend(work.of_relaxation(entries, iterations))
+        return status_of(self.highs)

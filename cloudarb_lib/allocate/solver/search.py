@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 
@@ -29,7 +27,7 @@ PROVEN = 1e-6
 def solve(
     problem: Problem, options: SolveOptions | None = None, *, start: pd.DataFrame | None = None
 ) -> Plan:
-    """Return the best plan found, proven as far as time allows, and checked apart.
+    """Return the best plan found, proven as far as its limits allow, and checked apart.
 
     The relaxation is tightened by links, knapsacks, tail cuts and tangents until none is violated.
     Few sites are decided first, the counts at them next (``search_by_sites``); what that leaves
@@ -56,8 +54,7 @@ def solve_from(
     problem: Problem, options: SolveOptions, known: Known, start: pd.DataFrame | None
 ) -> Plan:
     """Return the best plan as ``solve`` does, from what is known, and add to it."""
-    deadline = time.perf_counter() + options.time_limit_s
-    search = Search(to_milp(problem), options, deadline, known)
+    search = Search(to_milp(problem), options, known)
     plans = known.counts(problem) if start is None else [counts_of(problem, start)]
     try:
         for counts in plans:
@@ -127,7 +124,7 @@ def _search_whole(search: Search) -> str:
     def on_news(z: np.ndarray | None, _: float) -> bool:
         return z is not None and search.offer(search.whole_counts(z)) and search.done
 
-    while search.left_s > 0 and not search.done:
+    while search.may_go_on and not search.done:
         gap = 0.9 * search.options.gap
         answer = search.ask(milp, cuts, milp.upper, gap=gap, on_news=on_news)
         if answer.z is None:
@@ -149,9 +146,15 @@ def _final_status(search: Search, status: str) -> str:
             )
         if status in ("infeasible", "unbounded"):
             return status
-        return "interrupted" if search.is_stopped else "time_limit_without_plan"
+        return "interrupted" if search.is_stopped else f"{_limit(search)}_without_plan"
     if search.cost - search.bound <= PROVEN * max(abs(search.cost), 1e-9):
         return "optimal"
     if search.done:
         return "within_gap"
-    return "interrupted" if search.is_stopped else "time_limit_with_plan"
+    return "interrupted" if search.is_stopped else f"{_limit(search)}_with_plan"
+
+
+def _limit(search: Search) -> str:
+    """Return what ended a search short of its gap: the clock, or limits that are counted."""
+    is_timed = search.options.solver != "highs" or search.allowance.is_late
+    return "time_limit" if is_timed else "work_limit"

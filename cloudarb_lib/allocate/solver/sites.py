@@ -91,13 +91,13 @@ def search_by_sites(search: Search, root: Node, nodes: list[Node]) -> str:
     tree.avoided += [_avoided(search.milp, node.lower[columns]) for node in nodes]
     for _ in range(_MOST_ROUNDS):
         search.prove(tree.bound)
-        if search.done or search.left_s <= 0:
+        if search.done or not search.may_go_on:
             break
         node = tree.least_node()
         if node is not None and descent.is_open(search, node) and _is_next(search, tree, node):
             bound_before = node.bound
             descent.search_node(search, node, tree.bound_without(node))
-            if node.bound <= bound_before:  # the solver's tolerance, or time
+            if node.bound <= bound_before:  # the solver's tolerance, or a limit
                 break
             continue
         reach = search.worth_finding - root.relaxed_cost
@@ -146,7 +146,7 @@ def _next_sites(search: Search, tree: _SiteTree, reach: float) -> Answer:
         [lasting, *tree.avoided],
         upper,
         gap=gap,
-        time_share=0.4,
+        work_share=0.4,
         on_news=lambda _, bound: bound >= search.worth_finding,
         for_bound=True,
     )
@@ -165,7 +165,7 @@ def _add_node(search: Search, tree: _SiteTree, sites: np.ndarray) -> None:
     if status == "infeasible":
         tree.cuts_of_none += [only_lasting(cut) for cut in search.relaxation.cuts[cuts_before:]]
         return
-    if status != "optimal":  # out of time, or no verdict: what bounds all plans bounds these
+    if status != "optimal":  # a limit, or no verdict: what bounds all plans bounds these
         root = tree.root
         node = replace(root, lower=node.lower, upper=node.upper, cuts=[*root.cuts])
     tree.nodes.append(node)

@@ -1,8 +1,7 @@
-"""Where a search stands: the best plan so far, the bound proven so far, and the time left."""
+"""Where a search stands: the best plan so far, the bound proven so far, and the work left."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,10 +16,10 @@ from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, separate, tangents_near
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
+from cloudarb_lib.allocate.solver.work import allowance_of
 
 _TIGHT = 1e-5
 """A row with less slack than this share of its size holds the relaxation where it is."""
-_LEAST_TIME_S = 0.05
 
 OnNews = Callable[[np.ndarray | None, float], bool]
 """Is called with a better point, or None where only the bound is better, and the bound proven by
@@ -44,11 +43,10 @@ class Node:
 class Search:
     """Holds the incumbent and the bound, and keeps bound <= optimum <= cost of the incumbent."""
 
-    def __init__(self, milp: Milp, options: SolveOptions, deadline: float, known: Known) -> None:
+    def __init__(self, milp: Milp, options: SolveOptions, known: Known) -> None:
         self.milp = milp
         self.options = options
-        self.deadline = deadline
-        self.began = deadline - options.time_limit_s
+        self.allowance = allowance_of(options)
         self.incumbent: np.ndarray | None = None
         self.cost = np.inf
         self.bound = -np.inf
@@ -67,8 +65,9 @@ class Search:
         return self.options.stop is not None and self.options.stop()
 
     @property
-    def left_s(self) -> float:
-        return 0.0 if self.is_stopped else self.deadline - time.perf_counter()
+    def may_go_on(self) -> bool:
+        """Whether work and time are left, and nobody has stopped the search."""
+        return not self.is_stopped and not self.allowance.is_spent
 
     @property
     def done(self) -> bool:
@@ -105,8 +104,10 @@ class Search:
 
     def plan(self, status: str) -> Plan:
         """Return the best plan so far."""
-        seconds = time.perf_counter() - self.began
-        return Plan(self.milp.problem, status, self.bound, seconds, self.incumbent)
+        spent = self.allowance
+        return Plan(
+            self.milp.problem, status, self.bound, spent.seconds, self.incumbent, spent.work
+        )
 
     def whole_counts(self, z: np.ndarray) -> np.ndarray:
         """Return the counts of a point that a MIP solver calls whole."""
@@ -125,7 +126,7 @@ class Search:
         return separate(self.milp, point, tolerance=1e-7, links=False)
 
     def solve_relaxation(self) -> str:
-        return self.relaxation.solve_with_cuts(self.deadline, self.strengthen)
+        return self.relaxation.solve_with_cuts(self.allowance, self.strengthen)
 
     def node_here(self, lower: np.ndarray, upper: np.ndarray) -> Node:
         """Return the node at the relaxation just solved, with those cuts alone that hold it."""
@@ -152,15 +153,15 @@ class Search:
         *,
         gap: float,
         on_news: OnNews,
-        time_share: float = 1.0,
+        work_share: float = 1.0,
         for_bound: bool = False,
     ) -> Answer:
-        """Solve a program for a share of the time left; an interrupt ends the search.
+        """Solve a program by a share of the work left; an interrupt ends the search.
 
         ``for_bound``: its points are no plans, so none are looked for on the way.
         """
-        time_limit_s = max(self.left_s * time_share, _LEAST_TIME_S)
-        options = replace(self.options, gap=gap, time_limit_s=time_limit_s)
+        left = self.allowance.within(self.options, self.allowance.left * work_share)
+        options = replace(left, gap=gap)
         start = None
         if for_bound:
             options = replace(options, cuts="off", heuristics="off")
@@ -169,6 +170,7 @@ class Search:
         answer = solve_mip(
             program, cuts, upper=upper, options=options, start=start, on_news=on_news
         )
+        self.allowance.spend(answer.work)
         if answer.stopped:
             if answer.z is not None and not for_bound:
                 self.offer(self.whole_counts(answer.z))
