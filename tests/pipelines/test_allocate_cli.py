@@ -57,7 +57,8 @@ DEFAULTS = {
     "--listed-too": None,
     "--seed": "7",
     "--store": "data/store",
-    "--time-limit": "60.0",
+    "--work-limit": "60.0",
+    "--time-limit": "600.0",
     "--gap": "0.0001",
     "--var": None,
     "--budget": None,
@@ -281,7 +282,7 @@ def test_ctrl_c_in_mid_solve_gives_the_best_plan_so_far(tmp_path, capsys, monkey
     more = (
         "--gap",
         "0",
-        "--time-limit",
+        "--work-limit",
         "300",
         "--diversify",
         "region",
@@ -353,7 +354,7 @@ def test_frontiers_are_printed_and_kept(tmp_path, capsys):
     small = DEMAND.replace("64 H100", "16 H100")
     # where they are sold, the cheapest H100 of Europe are those of least CVaR too: one point
     options = ["--frontier", "--listed-too", "--diversify", "region", "--gap", "0.01"]
-    assert run(tmp_path, *options, "--time-limit", "5", demand=small) == 0
+    assert run(tmp_path, *options, "--work-limit", "5", demand=small) == 0
     said = capsys.readouterr().out
     for over, rows in (("cvar_usd", 6), ("effective_providers", 5)):
         assert f"frontier {over.replace('_', ' ')}:" in said
