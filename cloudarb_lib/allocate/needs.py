@@ -9,11 +9,18 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.demand import Demand, DemandError, DemandScenario, Scope, Workload
+from cloudarb_lib.allocate.demand import (
+    Demand,
+    DemandError,
+    DemandScenario,
+    RoundTrip,
+    Scope,
+    Workload,
+)
 from cloudarb_lib.allocate.demand.limit_figures import LimitFigures
 from cloudarb_lib.allocate.priority import WANTED
 from cloudarb_lib.allocate.problem.model import Problem
-from cloudarb_lib.allocate.problem.scope import named_by, unknown_places
+from cloudarb_lib.allocate.problem.scope import known_sites, named_by, unknown_places
 
 _Entry = TypeVar("_Entry", bound=Scope)
 
@@ -26,7 +33,7 @@ def what_has_to_run(demand: Demand, offers: pd.DataFrame) -> Demand:
     demand
         What has to run, what is held, and how the need may turn out: this stays.
     offers
-        Table ``offers`` to choose from; quotas, prices and places of others are left out.
+        Table ``offers`` to choose from; what is said of others, and of their places, is left out.
     """
     stated = demand.limits
     workloads = [_where_there_is_something(workload, offers) for workload in demand.workloads]
@@ -39,6 +46,7 @@ def what_has_to_run(demand: Demand, offers: pd.DataFrame) -> Demand:
         teams=tuple(teams),
         quotas=_naming(demand.quotas, offers),
         prices=_naming(demand.prices, offers),
+        round_trips=_between_known(demand.round_trips, offers),
     )
 
 
@@ -64,6 +72,14 @@ def _naming(entries: Sequence[_Entry], offers: pd.DataFrame) -> tuple[_Entry, ..
             continue
         kept.append(entry)
     return tuple(kept)
+
+
+def _between_known(
+    round_trips: tuple[RoundTrip, ...], offers: pd.DataFrame
+) -> tuple[RoundTrip, ...]:
+    """Return the round trips of which both regions are on offer, or listed."""
+    known = known_sites(offers)
+    return tuple(trip for trip in round_trips if known.issuperset(trip.between))
 
 
 def as_it_is_now(demand: Demand) -> Demand:

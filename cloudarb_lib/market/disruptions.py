@@ -55,11 +55,14 @@ def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: HazardPreset
         [f"spot/{HAZARD_PRESETS[preset]}", "market"],
         "",
     )
-    figures = {
-        name: [assumptions.get(f"{name}/{kind}") if kind else 0.0 for kind in kinds]
-        for name in HAZARD_COLUMNS
-    }
-    return pd.DataFrame(figures, offers.index)
+    of_kind = pd.DataFrame(
+        {
+            kind: [assumptions.get(f"{name}/{kind}") if kind else 0.0 for name in HAZARD_COLUMNS]
+            for kind in {"", *kinds}
+        },
+        index=list(HAZARD_COLUMNS),
+    )
+    return of_kind[kinds].T.set_axis(offers.index)
 
 
 def every_in_words(preset: str, assumptions: Assumptions) -> str:

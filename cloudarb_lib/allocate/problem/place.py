@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.demand import Demand, DemandError, Users, Workload
+from cloudarb_lib.allocate.problem.scope import known_sites
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.market.places import regions
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -120,9 +121,7 @@ def nearest_in_words(
 
 def refuse_unknown_round_trips(demand: Demand, offers: pd.DataFrame) -> None:
     """Raise DemandError for a round trip of a region that neither offers nor lists have."""
-    listed = regions()
-    known = {*(listed["provider"] + "/" + listed["region"])}
-    known |= {*(offers["provider"] + "/" + offers["region"])}
+    known = known_sites(offers)
     for number, trip in enumerate(demand.round_trips):
         for site in trip.between:
             if site not in known:

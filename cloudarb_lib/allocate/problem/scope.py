@@ -49,6 +49,11 @@ def known_places(offers: pd.DataFrame) -> list[str]:
     return sorted(names)
 
 
+def known_sites(offers: pd.DataFrame) -> set[str]:
+    """Return each provider/region, on offer or in data/regions.csv."""
+    return {place for place in known_places(offers) if "/" in place}
+
+
 def named_by(scope: Scope, offers: pd.DataFrame, *, place: tuple[str, int]) -> np.ndarray:
     """Return which offers an entry of a demand file names.
 
