@@ -2,10 +2,10 @@
 
 usage: python -m benchmarks.tutorial_pictures [--run reports/RUN]
 
-The commands of parts 2 to 4 run in a working folder of their own that is thrown away, in the order
-of the page. With ``--run`` the summary of that run becomes the picture of part 1, and nothing runs.
-Parts 5 and 6 are a run of minutes and the timers of whoever calls this: they have no picture. A
-Chromium has to be there.
+The commands of parts 2 to 6 run in a working folder of their own that is thrown away, in the order
+of the page: part 5 is a run of minutes, part 6 writes into a stand-in for the crontab of whoever
+calls this. With ``--run`` the summary of that run becomes the picture of part 1, and nothing runs.
+A Chromium has to be there.
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ PART = re.compile(r"^## (\d)\..*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?```\w*\n(.*?)```", re.DOTALL)
 PLANS = {"3": ("plan",), "4": ("spread",)}
 """By part: the folders of plans that are drawn below the commands, instead of what these print."""
+RUN = "5"
+"""The part whose command is a run: its summary is drawn."""
+STAND_INS = {
+    "systemctl": "exit 1",
+    "crontab": 'case "$1" in -l) cat "$0.lines" 2>/dev/null;; *) cat > "$0.lines";; esac',
+}
+"""By command of the system: what a shell does instead, so that no timer of this machine is set."""
 WIDTH_PX = 900
 SCREEN_PX = {"width": 1000, "height": 720}
 PATIENCE_S = 900.0
@@ -57,8 +64,13 @@ def main() -> None:
 def draw_summary(run: Path) -> None:
     """Draw the upper part of the summary of a run."""
     with browser_page() as page:
-        page.goto((run / "05_summary.html").resolve().as_uri(), wait_until="load")
-        page.screenshot(path=DOCS / "summary.png")
+        draw_page(page, run, DOCS / "summary.png")
+
+
+def draw_page(page: Any, run: Path, picture: Path) -> None:
+    """Draw the upper part of the summary of a run into a file."""
+    page.goto((run / "05_summary.html").resolve().as_uri(), wait_until="load")
+    page.screenshot(path=picture)
 
 
 def draw_parts() -> None:
@@ -66,11 +78,24 @@ def draw_parts() -> None:
     parts = {found[1]: found[0] for found in PART.finditer((DOCS / "tutorial.md").read_text())}
     with tempfile.TemporaryDirectory() as folder, browser_page() as page:
         home = Path(folder)
-        for number in ("2", "3", "4"):
+        write_stand_ins(home / "bin")
+        for number in ("2", "3", "4", RUN, "6"):
             printed = carry_out(parts[number], home)
+            picture = DOCS / f"tutorial-{number}.png"
+            if number == RUN:
+                draw_page(page, next((home / "reports").glob("weekly-*")), picture)
+                continue
             figures = [who_runs_where(plan_in(home / name)) for name in PLANS.get(number, ())]
             page.set_content(as_html(printed, figures), wait_until="load")
-            page.locator("body").screenshot(path=DOCS / f"tutorial-{number}.png")
+            page.locator("body").screenshot(path=picture)
+
+
+def write_stand_ins(folder: Path) -> None:
+    """Write what stands in for commands of the system."""
+    folder.mkdir()
+    for name, does in STAND_INS.items():
+        (folder / name).write_text(f"#!/bin/sh\n{does}\n")
+        (folder / name).chmod(0o755)
 
 
 @contextmanager
@@ -100,11 +125,16 @@ def carry_out(part: str, home: Path) -> list[tuple[str, str]]:
 
 def output_of(command: str, home: Path) -> str:
     """Return what a command prints, its errors too."""
+    environment = os.environ | {
+        locations.HOME_VARIABLE: str(home),
+        "COLUMNS": "110",
+        "PYTHONPATH": str(DOCS.parent),
+        "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", *shlex.split(command)[1:]],
         cwd=home,
-        env=os.environ
-        | {locations.HOME_VARIABLE: str(home), "COLUMNS": "110", "PYTHONPATH": str(DOCS.parent)},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

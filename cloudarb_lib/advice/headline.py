@@ -63,7 +63,12 @@ def headline(
         ("budget", "budget", total["budget", none], "USD"),
         ("over_budget", "chance of more than the budget", total[_OVER, none], "share"),
         ("one_in_twenty", "once in twenty at least", expected_usd + total["var", LEVEL], "USD"),
-        ("worst_twentieth", "then on average", expected_usd + total["cvar", LEVEL], "USD"),
+        (
+            "worst_twentieth",
+            "mean of the worst twentieth",
+            expected_usd + total["cvar", LEVEL],
+            "USD",
+        ),
         ("stressed", f"if spot is taken away {how_often}", by_hazard.get(STRESSED, none), "USD"),
         ("oldest_price", "age of the oldest price rented", age / pd.Timedelta(days=1), "days"),
     ]

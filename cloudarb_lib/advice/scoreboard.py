@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cloudarb_lib.base.wording import dollars
+from cloudarb_lib.base.wording import day, dollars, percent
 
 DRAW = 0.01
 """Relative difference of cost below which the advice made no difference."""
@@ -46,8 +46,8 @@ def verdict(board: pd.DataFrame) -> str:
     return (
         f"Looking back, the forecast **{outcome}** beside the best simple policy: following the "
         f"advice would have cost {dollars(advice['total_usd'])}, {best.name} "
-        f"{dollars(best['total_usd'])} ({abs(difference):.1%} "
+        f"{dollars(best['total_usd'])} ({percent(100 * abs(difference))} "
         f"{'more' if difference < 0 else 'less'}), {worst.name} {dollars(worst['total_usd'])}. The "
-        f"worst step of the advice, from {advice['worst_step']}, cost "
+        f"worst step of the advice, from {day(pd.Timestamp(advice['worst_step']))}, cost "
         f"{dollars(advice['worst_step_usd'])}."
     )

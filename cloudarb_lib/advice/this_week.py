@@ -6,8 +6,8 @@ import pandas as pd
 
 from cloudarb_lib import allocate
 from cloudarb_lib.advice.move import MoveAdvice
-from cloudarb_lib.base.wording import dollars, last_day
-from cloudarb_lib.market.explore import offer_in_words, pools_in_words
+from cloudarb_lib.base.wording import as_known, dollars, last_day
+from cloudarb_lib.market.explore import offer_in_words, pools_in_words, term_in_words
 
 
 def this_week(moving: MoveAdvice | None, commitments: pd.DataFrame, *, weeks: float) -> str:
@@ -66,7 +66,7 @@ def first_steps(plan: pd.DataFrame, runners_up: pd.DataFrame, *, again: pd.Times
 def _otherwise(runner_up: pd.Series) -> str:
     return pools_in_words(
         f"If {runner_up['workload']} finds no room in {runner_up['pool']}, take "
-        f"{runner_up['runner_up']}: {dollars(runner_up['extra_usd'])} more."
+        f"{runner_up['runner_up']}: {as_known(runner_up['extra_usd'], runner_up['extra_is'])} more."
     )
 
 
@@ -88,12 +88,14 @@ def _commit_in_words(commitments: pd.DataFrame, *, weeks: float) -> str:
     if sold["pays"].any():
         best = sold[sold["pays"]].nlargest(1, "saving_usd_per_week").iloc[0]
         return (
-            f"commit to {_machine(best)} for {best['term']}, which pays within the {weeks:g} weeks."
+            f"commit to {_machine(best)} for {term_in_words(best['term'])}, which pays within the "
+            f"{weeks:g} weeks."
         )
     soonest = sold.nsmallest(1, "break_even_weeks").iloc[0]
     return (
-        f"wait with commitments: the first to pay, {_machine(soonest)} for {soonest['term']}, "
-        f"takes a need of {soonest['break_even_weeks']:.0f} weeks, and {weeks:g} are asked for."
+        f"wait with commitments: the first to pay, {_machine(soonest)} for "
+        f"{term_in_words(soonest['term'])}, takes a need of "
+        f"{soonest['break_even_weeks']:.0f} weeks, and {weeks:g} are asked for."
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from cloudarb_lib.allocate.check import check
 from cloudarb_lib.allocate.plan import Plan
 from cloudarb_lib.allocate.problem.limits import limits_of
 from cloudarb_lib.allocate.problem.limits.cvar import Cvar
@@ -40,7 +41,12 @@ def without_risk_limits(problem: Problem) -> Problem:
 
 
 def frontier(
-    problem: Problem, over: str, values: Sequence[float] = (), options: SolveOptions | None = None
+    problem: Problem,
+    over: str,
+    values: Sequence[float] = (),
+    options: SolveOptions | None = None,
+    *,
+    start: Plan | None = None,
 ) -> pd.DataFrame:
     """Return what each value of a limit costs: cost against safety.
 
@@ -61,6 +67,8 @@ def frontier(
         carbon of the plan without this limit down to a twentieth of it.
     options
         How to solve for each value.
+    start
+        A plan of the problem that is there: where it keeps the limit, no dearer one is told.
 
     Returns
     -------
@@ -85,20 +93,21 @@ def frontier(
     if over == CARBON and not any(row.kind == Carbon.kind for row in problem.rows):
         what = "a frontier over carbon needs the grid intensity of a region."
         raise ParameterError(what, "Give offers with their places (with_places).")
-    levels = sorted({float(value) for value in values} or _LEVELS[over](problem, options))
+    levels = sorted({float(value) for value in values} or _LEVELS[over](problem, options, start))
     loosest_first = over == EffectiveProviders.kind
     rows: list[tuple] = []
-    start: Plan | None = None
+    last: Plan | None = None
     for value in progress(levels, "frontier", unit="limit"):
-        if loosest_first and rows and start is None:
+        if loosest_first and rows and last is None:
             rows.append(_without_plan(value, "not tried"))
             continue
         limited = _under(problem, over, value)
-        plan = try_to_solve(limited, options or SolveOptions(), start=start)
+        begin = _cheapest_within(limited, [start, last]) or last
+        plan = try_to_solve(limited, options or SolveOptions(), start=begin)
         if plan is not None and plan.has_plan:
-            start = plan
+            last = plan
         elif loosest_first:
-            start = None
+            last = None
         rows.append(_point(value, plan))
     if not loosest_first:
         rows = rows[::-1]
@@ -114,6 +123,16 @@ def _under(problem: Problem, over: str, value: float) -> Problem:
         replace(row, upper=value) if row.kind == Carbon.kind else row for row in problem.rows
     )
     return replace(problem, rows=rows)
+
+
+def _cheapest_within(problem: Problem, plans: Sequence[Plan | None]) -> Plan | None:
+    """Return the cheapest of some plans that keeps the limits of a problem; None if none does."""
+    within = [
+        plan
+        for plan in plans
+        if plan is not None and plan.counts is not None and not check(problem, plan.counts).broken
+    ]
+    return min(within, key=lambda plan: plan.objective_usd, default=None)
 
 
 def _point(value: float, plan: Plan | None) -> tuple:
@@ -148,12 +167,14 @@ def _with_proofs(curve: pd.DataFrame) -> pd.DataFrame:
     return curve.sort_values("limit", ignore_index=True)
 
 
-def _levels_of_cvar(problem: Problem, options: SolveOptions | None) -> list[float]:
+def _levels_of_cvar(
+    problem: Problem, options: SolveOptions | None, start: Plan | None
+) -> list[float]:
     """Return six levels from the CVaR of the cheapest plan down to close to the least there is.
 
     Where no plan is found without the limit either, the limit that is set alone.
     """
-    cheapest = try_to_solve(problem.under(cvar_usd=None), options or SolveOptions())
+    cheapest = try_to_solve(problem.under(cvar_usd=None), options or SolveOptions(), start=start)
     if cheapest is None or not cheapest.has_plan:
         return [problem.limits.cvar_usd or 0.0]
     loose = cheapest.verdict.cvar_usd
@@ -165,15 +186,18 @@ def _levels_of_cvar(problem: Problem, options: SolveOptions | None) -> list[floa
     return sorted(set(np.linspace(low, loose, 7)[1:].tolist()))
 
 
-def _groups(problem: Problem, _options: SolveOptions | None) -> list[float]:
+def _groups(problem: Problem, _options: SolveOptions | None, _start: Plan | None) -> list[float]:
     """Return the numbers of providers, or regions, over which spend can be spread evenly."""
     most = min(_MOST_GROUPS, len(np.unique(problem.groups)))
     return [float(number) for number in range(1, most + 1)]
 
 
-def _levels_of_carbon(problem: Problem, options: SolveOptions | None) -> list[float]:
+def _levels_of_carbon(
+    problem: Problem, options: SolveOptions | None, start: Plan | None
+) -> list[float]:
     """Return six levels from the carbon of the plan without this limit down, kg."""
-    cheapest = try_to_solve(_under(problem, CARBON, np.inf), options or SolveOptions())
+    free = _under(problem, CARBON, np.inf)
+    cheapest = try_to_solve(free, options or SolveOptions(), start=start)
     is_carbon = [row.kind == Carbon.kind for row in problem.rows]
     if cheapest is None or not cheapest.has_plan:
         return [problem.limits.carbon_kg or 0.0]
@@ -181,7 +205,7 @@ def _levels_of_carbon(problem: Problem, options: SolveOptions | None) -> list[fl
     return [kg * share for share in _SHARES_OF_CARBON]
 
 
-_LEVELS: dict[str, Callable[[Problem, SolveOptions | None], list[float]]] = {
+_LEVELS: dict[str, Callable[[Problem, SolveOptions | None, Plan | None], list[float]]] = {
     Cvar.kind: _levels_of_cvar,
     EffectiveProviders.kind: _groups,
     CARBON: _levels_of_carbon,

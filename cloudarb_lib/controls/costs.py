@@ -16,12 +16,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cloudarb_lib.base.measures import var_and_cvar
+from cloudarb_lib.base.wording import percent
 from cloudarb_lib.controls import form
 from cloudarb_lib.plots.risk import cost_histogram
 from cloudarb_lib.risk.cost import PlanCost
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of
 from cloudarb_lib.risk.inputs import RiskInputs
-from cloudarb_lib.risk.scenarios import StressScenario
+from cloudarb_lib.risk.scenarios import StressScenario, scenario_in_words
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, HazardPreset
 
 BASE = StressScenario("base")
@@ -62,7 +63,7 @@ class RiskControl:
         names = [name for name in HAZARD_PRESETS if name in hazards.values()]
         self.hazard = form.choice("Spot is taken away", [(name, name) for name in names], now)
         self.chances = {
-            name: form.slider(name.replace("_", " "), _chances(), 0)
+            name: form.slider(scenario_in_words(name), _chances(), 0)
             for name in self.impacts
             if name != BASE.name
         }
@@ -123,7 +124,7 @@ class RiskControl:
         budget_usd = self.budget_usd * share
         worst, tail = var_and_cvar(total, level)
         rows = {
-            "expected cost": form.usd(total.mean()),
+            "expected total cost": form.usd(total.mean()),
             f"cost not exceeded in {100 * level:.3g} % of sample paths (VaR above expected)": (
                 f"{form.usd(worst)} ({form.usd(worst - total.mean())})"
             ),
@@ -131,9 +132,9 @@ class RiskControl:
                 f"{form.usd(tail)} ({form.usd(tail - total.mean())})"
             ),
             f"over {form.usd(budget_usd)}, the budget's share of the horizon": (
-                f"{(total > budget_usd).mean():.1%} of sample paths"
+                f"{percent(100 * (total > budget_usd).mean())} of sample paths"
             ),
-            "some hour finds no machine": f"{(unmet > 0).mean():.1%} of sample paths",
+            "some hour finds no machine": f"{percent(100 * (unmet > 0).mean())} of sample paths",
         }
         notice = ""
         if sum(field.value for field in self.chances.values()) > PARTS:
@@ -151,4 +152,4 @@ def _in_percent() -> list[float]:
 
 
 def _chances() -> list[form.Option]:
-    return [(f"{k / PARTS:.0%}", k) for k in range(PARTS + 1)]
+    return [(f"{100 * k / PARTS:g} %", k) for k in range(PARTS + 1)]

@@ -16,7 +16,7 @@ from cloudarb_lib.controls.background import Background, Listener
 from cloudarb_lib.controls.training import Advance, Trainer
 from cloudarb_lib.forecast.members import MEMBERS
 from cloudarb_lib.forecast.patterns import is_market
-from cloudarb_lib.market.explore.words import option_in_words, site_name
+from cloudarb_lib.market.explore.words import offer_in_words
 from cloudarb_lib.plots.forecast import fans_ahead
 
 _MOST_SERIES = 4
@@ -92,8 +92,7 @@ class ForecastControl:
         """Offer the series of the GPU model, the cheapest first, and choose the cheapest."""
         rows = self.offers[self.offers["gpu_model"].astype(str) == self.gpu_model.value]
         rows = rows.sort_values("last")
-        names = site_name(rows) + " " + rows["instance_type"].astype(str)
-        names += " " + option_in_words(rows)
+        names = rows.index.map(offer_in_words)
         listed = list(zip(names, rows.index, strict=True))
         self.series.options = listed
         self.series.value = tuple(rows.index[:1])

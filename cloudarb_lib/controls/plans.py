@@ -127,8 +127,8 @@ class AllocationControl:
         self.answer = answer
         self._say(
             f"{_STATUS.get(answer.status, answer.status)} Expected cost "
-            f"{form.usd(answer.cost_usd)}, at most {answer.gap:.2%} above the least possible, "
-            f"after {answer.seconds:.1f} s. {self._risk_in_words(answer)} "
+            f"{form.usd(answer.cost_usd)}, at most {100 * answer.gap:.2f} % above the least "
+            f"possible, after {answer.seconds:.1f} s. {self._risk_in_words(answer)} "
             f"{_undone_in_words(answer)}".rstrip()
         )
         if is_other:
@@ -178,7 +178,10 @@ def _shares(least_on_demand: float | None) -> list[form.Option]:
     """Return shares of spot in words, each standing for the least share on demand."""
     shares = {k / 10 for k in range(1, 11)} | ({least_on_demand} if least_on_demand else set())
     ordered = sorted(shares, reverse=True)
-    return [*((f"{1 - share:.0%}", share) for share in ordered), ("no limit", form.NO_LIMIT)]
+    return [
+        *((f"{100 * (1 - share):.0f} %", share) for share in ordered),
+        ("no limit", form.NO_LIMIT),
+    ]
 
 
 def _carbon(chosen: float | None) -> list[form.Option]:

@@ -8,12 +8,15 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from cloudarb_lib.allocate.plan import first_rows, is_idle
-from cloudarb_lib.base.wording import dollars
-from cloudarb_lib.market.explore import offer_in_words, pools_in_words, provider_name
+from cloudarb_lib.base.wording import as_known, dollars, percent
+from cloudarb_lib.market.explore import offer_in_words, pools_in_words
+from cloudarb_lib.market.explore.words import site_name
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, nothing
 
 _ONE_LIMIT = 1e-6
 """Limits that are no further apart, as a share, are one: nothing is there to be traded."""
+_USD_FROM = 1e4
+"""A limit of a frontier from here on is an amount of money."""
 _HATCHES = {"on-demand": "", "spot": "/", "reserved": "x", "used": "", "idle": "x"}
 _COLOURS = {
     "on-demand": COLOURS[0],
@@ -64,13 +67,6 @@ def _plain(plan: pd.DataFrame) -> pd.DataFrame:
     return plan.assign(workload=names, option=plan["purchase_option"].str.replace("_", "-"))
 
 
-def _place(rows: pd.DataFrame) -> pd.Series:
-    """Return region and provider of each row; the provider alone where no region is told."""
-    provider = rows["provider"].astype(str).map(provider_name)
-    region = rows["region"].astype(str)
-    return (region + " (" + provider + ")").where(region != "unstated", provider)
-
-
 def who_runs_where(plan: pd.DataFrame) -> go.Figure:
     """Return GPUs held in each region by each workload; hatching tells the purchase option.
 
@@ -80,7 +76,7 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
         Table ``plan``; its first period is drawn, in its first scenario.
     """
     first = first_rows(plan)
-    keys = [_place(first).rename("row"), "workload", "option", "gpu_model"]
+    keys = [site_name(first).rename("row"), "workload", "option", "gpu_model"]
     gpus = _plain(first).groupby(keys)["gpus"].sum().reset_index(name="value")
     gpus["label"] = gpus["value"].map("{:g} ".format) + gpus["gpu_model"]
     places = gpus.groupby("row")["value"].sum()
@@ -91,7 +87,7 @@ def who_runs_where(plan: pd.DataFrame) -> go.Figure:
         number += f" in {first['scenario'].iloc[0]}"
     title = (
         f"{places.sum():,.0f} GPUs in {number}; "
-        f"{places.idxmax()} holds {places.max() / places.sum():.0%}"
+        f"{places.idxmax()} holds {percent(100 * places.max() / places.sum())}"
     )
     gpus = gpus.sort_values(["workload", "gpu_model", "option"])
     return _stacked(gpus, title, x_title="GPUs held", colour="workload", hatch="option")
@@ -121,7 +117,9 @@ def commit_first(plan: pd.DataFrame) -> go.Figure:
     gpus = bars.pivot_table("value", "row", committed, "sum", fill_value=0.0)
     gpus = gpus.reindex(columns=[True, False], fill_value=0.0)
     by_the_hour = sorted({gpus[False].min(), gpus[False].max()})
-    rented = f"{' to '.join(f'{number:,.0f}' for number in by_the_hour)} rented by the hour"
+    rented = f"{' to '.join(f'{n:,.0f}' for n in by_the_hour)} GPUs rented by the hour"
+    if not committed.any() and len(gpus) == 1:
+        return nothing(f"Nothing is committed: {rented}")
     title = f"{gpus[True].max():,.0f} GPUs committed whatever comes, then {rented}"
     if not committed.any():
         title = f"Nothing is committed: {rented}"
@@ -133,29 +131,44 @@ def cost_breakdown(plan: pd.DataFrame) -> go.Figure:
     """Return expected cost of each workload, split by GPU model, option and region."""
     keys = ["workload", "provider", "region", "gpu_model", "option"]
     cost = _plain(plan).groupby(keys)["expected_cost_usd"].sum().reset_index(name="value")
-    where = cost["gpu_model"] + " in " + _place(cost)
+    where = cost["gpu_model"] + " in " + site_name(cost)
     cost = cost.assign(row=cost["workload"], label=where + "<br>" + cost["value"].map(dollars))
     totals = cost.groupby("row")["value"].sum()
     share = totals.max() / totals.sum()
-    title = f"{totals.idxmax()} takes {share:.0%} of {dollars(totals.sum())} of rent and fees"
+    title = (
+        f"{totals.idxmax()} takes {percent(100 * share)} of {dollars(totals.sum())} "
+        "of rent and fees"
+    )
     cost = cost.sort_values(["option", "value"])
     return _stacked(cost, title, x_title="expected cost over the horizon (USD)", colour="option")
 
 
+def found_to_bind(limits: pd.DataFrame) -> pd.DataFrame:
+    """Return the limits of ``allocate.binding`` that a reader is told, without demands.
+
+    A limit that the plan does not use up, and of which more was only not proven to save nothing,
+    is left out.
+    """
+    is_unproven = limits["worth_is"] == "at most"
+    is_used_up = limits["used"] >= limits["available"]
+    return limits[(limits["kind"] != "demand") & (is_used_up | ~is_unproven)]
+
+
 def what_binds(limits: pd.DataFrame) -> go.Figure:
-    """Return what more of each binding limit would save a unit, as ``allocate.binding`` tells."""
-    saved = limits[limits["worth_usd"] > 0].head(12).iloc[::-1]
+    """Return what more of each limit ``found_to_bind`` would save a unit."""
+    told = found_to_bind(limits)
+    saved = told[told["worth_usd"] > 0].head(12).iloc[::-1]
     if not len(saved):
-        return nothing("No limit binds: more capacity would save nothing")
+        return nothing("No limit was found to bind: more capacity would save nothing")
     top = saved.iloc[-1]
-    how = saved["worth_is"].where(saved["worth_is"] != "solved", "")
-    text = how + " " + saved["worth_usd"].map(dollars) + " a " + saved["unit"]
+    pairs = zip(saved["worth_usd"], saved["worth_is"], strict=True)
+    text = pd.Series([as_known(*pair) for pair in pairs], saved.index) + " a " + saved["unit"]
     names = saved["limit"].map(pools_in_words)
     drawn = px.bar(saved, x="worth_usd", y=names, text=text, template=TEMPLATE)
     drawn.update_yaxes(ticksuffix="  ")
     amount = f"{top['step']:,.6g} {top['unit']}"
     return figure(
-        f"{amount} more of {names.iloc[-1]} would save {text.iloc[-1].strip()}",
+        f"{amount} more of {names.iloc[-1]} would save {text.iloc[-1]}",
         drawn=drawn,
         x_title="saved by each unit more over the horizon (USD)",
         height_px=190 + 30 * len(saved),
@@ -176,8 +189,13 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     """
     there = curve[curve["cost_usd"].notna()]
     if not len(there):
-        return nothing("No limit tried admits a plan")
+        return nothing("No limit tried admits a plan" + _without_plan(curve))
     cost = there["cost_usd"]
+    if len(there) == 1:
+        return nothing(
+            f"With a limit of {_limits(there['limit'])} the plan costs {dollars(cost.item())}"
+            + _without_plan(curve)
+        )
     if len(there) > 1 and np.ptp(there["limit"]) <= _ONE_LIMIT * there["limit"].max():
         return nothing(f"No plan found keeps less than the cheapest does, {dollars(cost.min())}")
     title = f"The tightest limit costs {dollars(cost.max() - cost.min())} more than the loosest"
@@ -201,7 +219,7 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
         fillcolor="rgba(0, 114, 178, 0.12)",
         text=cost.map(dollars).where(cost.ne(cost.shift()), ""),
         cliponaxis=False,
-        textposition="top center",
+        textposition="top right",
         customdata=there[["status", "cvar_usd", "effective"]],
         hovertemplate="$%{y:,.0f}, %{customdata[0]}<br>CVaR $%{customdata[1]:,.0f}<br>"
         "%{customdata[2]:.2f} effective",
@@ -210,7 +228,14 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     high = cost.max()
     # In a narrower range rounding would look like a cost.
     room = max(0.1 * (high - low), 0.002 * high)
-    return fig.update_yaxes(tickformat=",", range=[low - room, high + room])
+    width = np.ptp(there["limit"])
+    # Room for the last amount, which stands to the right of its point.
+    fig.update_xaxes(
+        range=[there["limit"].min() - 0.02 * width, there["limit"].max() + 0.12 * width]
+    )
+    if there["limit"].max() >= _USD_FROM:
+        fig.update_xaxes(tickprefix="$")
+    return fig.update_yaxes(tickformat=",", tickprefix="$", range=[low - room, high + room])
 
 
 def _without_plan(curve: pd.DataFrame) -> str:
@@ -218,19 +243,26 @@ def _without_plan(curve: pd.DataFrame) -> str:
     impossible = curve.loc[curve["status"] == "infeasible", "limit"]
     not_tried = curve.loc[curve["status"] == "not tried", "limit"]
     is_known = curve["cost_usd"].notna() | curve["status"].isin(["infeasible", "not tried"])
-    unfinished = curve.loc[~is_known, "limit"]
+    unfinished = curve[~is_known]
     text = ""
     if len(impossible):
         text += f"; no plan can keep {_limits(impossible)}"
     if len(unfinished):
-        text += f"; for {_limits(unfinished)} the search found no plan in its time, nor a proof"
+        bound_usd = unfinished["bound_usd"].min()
+        proof = "nor a proof that there is none"
+        if bound_usd > curve["cost_usd"].max():
+            proof += f", but that none costs less than {dollars(bound_usd)}"
+        told = _limits(unfinished["limit"])
+        text += f"; for {told} the search found no plan within its work, {proof}"
     if len(not_tried):
         text += f"; more ({_limits(not_tried)}) was not tried then"
     return text
 
 
 def _limits(limits: pd.Series) -> str:
-    return ", ".join(f"{limit:,.4g}" if limit < 1e4 else dollars(limit) for limit in limits)
+    """Return limits in words: 2.39, 4.77 and 9.55; $1,310,700."""
+    texts = [f"{limit:,.3g}" if limit < _USD_FROM else dollars(limit) for limit in limits]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def moved(changes: pd.DataFrame) -> go.Figure:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from cloudarb_lib.base.wording import last_day
+from cloudarb_lib.base.wording import day, last_day
 from cloudarb_lib.market.explore.moves import ROUND_PCT
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, label_ends, nothing
 
@@ -17,33 +17,47 @@ _OPTIONS = {
     "3 years": COLOURS[2],
     "on demand": COLOURS[3],
 }
+_APART = 0.18
+"""Lines of one GPU model stand so far apart, where GPU models stand 1 apart."""
 _MOST_TEXT = 16  # columns of a map up to which its cells have room for a figure
+_AT_THE_MEDIAN = "#dedede"
+"""Darker than a cell that sells nothing."""
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _DOLLARS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"${t:g}" for t in _TICKS]}
-_ABOVE = {"yref": "paper", "y": 1.0, "yanchor": "bottom"}
 
 
 def price_range(table: pd.DataFrame) -> go.Figure:
     """Return cheapest, median and dearest price of each GPU and option (``landscape``)."""
     by_model = table.groupby("gpu_model").agg(low=("cheapest", "min"), high=("dearest", "max"))
+    order = {option: place for place, option in enumerate(_OPTIONS)}
+    rows = table.sort_values("option", key=lambda option: option.map(order))
     widest = str((by_model["high"] / by_model["low"]).idxmax())
     low, high = by_model.loc[widest].to_numpy(float)  # of the widest range
-    arms = table.assign(
-        up=table["dearest"] - table["median"], down=table["median"] - table["cheapest"]
+    arms = rows.assign(
+        up=rows["dearest"] - rows["median"],
+        down=rows["median"] - rows["cheapest"],
+        height=_heights(rows["gpu_model"], by_model.index),
     )
     drawn = px.scatter(
         arms,
         x="median",
-        y="gpu_model",
+        y="height",
         color="option",
         color_discrete_map=_OPTIONS,
         error_x="up",
         error_x_minus="down",
-        category_orders={"gpu_model": list(by_model.index), "option": list(_OPTIONS)},
+        hover_name="gpu_model",
+        hover_data={"height": False},
+        category_orders={"option": list(_OPTIONS)},
         template=TEMPLATE,
     )
     drawn.update_traces(marker_size=10, error_x={"thickness": 3, "width": 0})
-    drawn.update_layout(scattermode="group", scattergap=0.3, margin_l=120, legend=_ABOVE)
+    drawn.update_layout(margin_l=120)
+    drawn.update_yaxes(
+        tickvals=list(range(len(by_model))),
+        ticktext=list(by_model.index),
+        range=[len(by_model) - 0.5, -0.5],
+    )
     return figure(
         f"One {widest} costs from ${low:,.2f} to ${high:,.2f} an hour: "
         f"{high / low:,.1f} times as much",
@@ -51,6 +65,13 @@ def price_range(table: pd.DataFrame) -> go.Figure:
         height_px=170 + 64 * len(by_model),
         drawn=drawn,
     ).update_xaxes(_DOLLARS)
+
+
+def _heights(gpu_model: pd.Series, order: pd.Index) -> pd.Series:
+    """Return where on the axis each row stands: rows of one GPU model around its place in order."""
+    rows = gpu_model.groupby(gpu_model)
+    from_middle = rows.cumcount() - (rows.transform("size") - 1) / 2
+    return gpu_model.map(order.get_loc) + _APART * from_middle
 
 
 def providers(table: pd.DataFrame) -> go.Figure:
@@ -80,7 +101,7 @@ def providers(table: pd.DataFrame) -> go.Figure:
     return figure(
         f"On demand, {ask.idxmin()} asks ${ask.min():,.2f} for an {widest}-hour and "
         f"{ask.idxmax()} ${ask.max():,.2f}",
-        x_title="USD per GPU-hour on demand, at the cheapest region",
+        x_title="USD per GPU-hour on demand, in the cheapest region",
         height_px=150 + 50 * len(price),
         drawn=drawn,
     ).update_layout(margin_l=110, margin_r=60)
@@ -89,7 +110,7 @@ def providers(table: pd.DataFrame) -> go.Figure:
 def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
     """Return how the price of each site lies to the median, GPU models x sites (``by_site``)."""
     if prices.empty:
-        return nothing(f"No site sells GPUs {option}")
+        return nothing(f"No place sells GPUs {option}")
     relative = 100 * (prices / prices.median() - 1)
     order = relative.mean(axis=1).sort_values().index
     dollars = prices.loc[order].T
@@ -99,7 +120,7 @@ def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
         zmin=-60,
         zmax=60,
         aspect="auto",
-        color_continuous_scale=[COLOURS[0], "#f4f4f4", COLOURS[1]],
+        color_continuous_scale=[COLOURS[0], _AT_THE_MEDIAN, COLOURS[1]],
         template=TEMPLATE,
     ).update_traces(
         xgap=1,
@@ -112,7 +133,7 @@ def site_map(prices: pd.DataFrame, option: str) -> go.Figure:
     drawn.update_coloraxes(colorbar={"title": "against<br>the median", "ticksuffix": " %"})
     return (
         figure(
-            f"Place matters most for {times.idxmax()}: the dearest site asks "
+            f"Place matters most for {times.idxmax()}: the dearest place asks "
             f"{times.max():.1f} times the cheapest ({option})",
             x_title="place, cheap ones first",
             height_px=330 + 34 * prices.shape[1],
@@ -127,13 +148,14 @@ def price_history(history: pd.DataFrame, option: str) -> go.Figure:
     """Return the median price of each GPU over time (``price_history``), named at its end."""
     change = (100 * (history.ffill().iloc[-1] / history.bfill().iloc[0] - 1)).dropna()
     most = str(change.abs().idxmax())
+    side = "rose" if change[most] > 0 else "fell"
     priced = history.melt(ignore_index=False).dropna().reset_index(names="time")
     drawn = px.line(
         priced, x="time", y="value", color="gpu_model", line_shape="hv", template=TEMPLATE
     )
     drawn.for_each_trace(lambda line: line.update(mode="lines" if len(line.x) > 1 else "markers"))
     fig = figure(
-        f"{most} moved most: its median {option} price changed by {change[most]:+.0f} % "
+        f"{most} moved most: its median {option} price {side} by {abs(change[most]):.0f} % "
         "over the record",
         x_title="time (UTC)",
         y_title="USD per GPU-hour, median offer, log scale",
@@ -173,7 +195,7 @@ def spreads(table: pd.DataFrame, option: str) -> go.Figure:
     """Return cheapest, next and median site of each GPU on one option (``spreads``)."""
     rows = table[table["option"] == option].sort_values("saving_median_pct")
     if rows.empty:
-        return nothing(f"No two sites sell the same GPU {option}")
+        return nothing(f"No two places sell the same GPU {option}")
     best = rows.iloc[-1]
     above = rows[["median", "next", "cheapest"]].div(rows["cheapest"], axis=0).sub(1).mul(100)
     drawn = px.scatter(above.set_index(rows["gpu_model"]), orientation="h", template=TEMPLATE)
@@ -195,12 +217,12 @@ def spreads(table: pd.DataFrame, option: str) -> go.Figure:
     far = above["median"].max() + 1
     drawn.update_xaxes(ticksuffix=" %", range=[-0.02 * far, 1.05 * far])
     return figure(
-        f"The cheapest {best.gpu_model} is {best.saving_median_pct:.0f} % below the median site; "
+        f"The cheapest {best.gpu_model} is {best.saving_median_pct:.0f} % below the median place; "
         f"{best.cheapest_site} has led for {best.held_days:,.0f} days",
-        x_title="above the cheapest site (%)",
+        x_title="above the cheapest place (%)",
         height_px=150 + 62 * len(rows),
         drawn=drawn,
-    ).update_layout(margin_l=120, legend=_ABOVE)
+    ).update_layout(margin_l=120)
 
 
 def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
@@ -230,7 +252,7 @@ def availability(table: pd.DataFrame, share: pd.DataFrame) -> go.Figure:
     return figure(
         f"{often} of {len(table)} marketplace offers were on sale 99 % of the time, "
         f"{seldom} less than half of it",
-        x_title=f"time (UTC), {share.index[0]:%d %b} to {share.index[-1]:%d %b %Y}; "
+        x_title=f"time (UTC), {day(share.index[0])} to {day(share.index[-1])}; "
         "in brackets: mean number on sale",
         height_px=150 + 19 * len(table),
         drawn=drawn,

@@ -10,7 +10,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from cloudarb_lib.base.types import Panel
+from cloudarb_lib.base.wording import count, day, percent
 from cloudarb_lib.forecast.drift import ACTIONS, series_groups
+from cloudarb_lib.market.explore import offer_in_words, pools_in_words
 from cloudarb_lib.plots.style import COLOURS, INK, TEMPLATE, add_band, figure, nothing
 
 _NAMES = {
@@ -28,11 +30,11 @@ def skill(board: pd.DataFrame, *, unit: str) -> go.Figure:
     saved = 100 * (1 - board["mae_ratio"]).unstack("model")
     beaten = int((saved["ensemble"] > 0.5).sum())
     shown = saved[[model for model in _NAMES if model in saved]].rename(columns=_NAMES)
-    drawn = px.line(shown.assign(**{"last value": 0.0}), markers=True, template=TEMPLATE)
+    drawn = px.line(shown.assign(**{"last price": 0.0}), markers=True, template=TEMPLATE)
     drawn.update_traces(line_width=1.6)
     drawn.update_traces(line_width=4.5, selector={"name": "ensemble"})
     drawn.update_traces(
-        line={"color": INK, "dash": "dot"}, mode="lines", selector={"name": "last value"}
+        line={"color": INK, "dash": "dot"}, mode="lines", selector={"name": "last price"}
     )
     lowest = float(saved.min().min())
     highest = float(saved.max().max())
@@ -56,7 +58,7 @@ def half_years(scores: pd.DataFrame, *, unit: str) -> go.Figure:
         halves = rows[rows["span"] == "all"]
     saved = 100 * (1 - halves.pivot(index="span", columns="horizon", values="crps_ratio"))
     gained = int((saved > 0).all(axis=1).sum())
-    shown = saved.rename(columns=lambda h: f"{h} {unit}{'s' if h > 1 else ''} ahead")
+    shown = saved.rename(columns=lambda steps: f"{count(steps, unit)} ahead")
     drawn = px.bar(shown, barmode="group", template=TEMPLATE)
     return figure(
         f"The distribution beats the last price at every horizon in {gained or 'none'} "
@@ -78,8 +80,9 @@ def weights_over_time(weights: pd.DataFrame) -> go.Figure:
     labels = {name: _NAMES.get(str(name), str(name).replace("_", " ")) for name in shown}
     drawn = px.area(100 * shown.clip(lower=0).rename(columns=labels), template=TEMPLATE)
     drawn.update_traces(line_width=0.5)
+    of_last_price = percent(100 * weights["last_value"].mean())
     fig = figure(
-        f"The last price holds {weights['last_value'].mean():.0%} of the weight on average",
+        f"The last price holds {of_last_price} of the weight on average",
         x_title="origin of the forecast",
         y_title="share of the ensemble, %",
         drawn=drawn,
@@ -92,11 +95,12 @@ def calibration(pits: pd.DataFrame, *, unit: str) -> go.Figure:
     needed = 100 * (2 * pits["pit"] - 1).abs()  # the least interval that holds the outcome
     by_horizon = {k: (needed <= k).groupby(pits["horizon"]).mean() for k in range(0, 101, 5)}
     share = pd.DataFrame(by_horizon).T
-    shown = 100 * share.rename(columns=lambda h: f"{h} {unit}{'s' if h > 1 else ''} ahead")
+    shown = 100 * share.rename(columns=lambda steps: f"{count(steps, unit)} ahead")
+    at_80 = [float(held) for held in 100 * by_horizon[80]]
     drawn = px.line(shown.assign(right=share.index), template=TEMPLATE)
     drawn.update_traces(line={"color": INK, "dash": "dot"}, selector={"name": "right"})
     return figure(
-        f"80 % intervals held {share.loc[80].min():.0%} to {share.loc[80].max():.0%} of prices "
+        f"80 % intervals held {percent(min(at_80))} to {percent(max(at_80))} of prices "
         "(ties broken at random)",
         x_title="promised, % of outcomes",
         y_title="held, % of outcomes",
@@ -124,7 +128,7 @@ def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
     relative = (price / price.bfill().iloc[0]).T
     level = relative.groupby(series_groups(panel.offers).to_numpy()).median().T
     level = 100 * level[newest].dropna(how="all")
-    named = level.rename(columns=lambda name: name.replace("_", " "))
+    named = level.rename(columns=pools_in_words)
     drawn = px.line(named, line_shape="hv", template=TEMPLATE)
     colours = dict(zip(newest, COLOURS, strict=False))
     for (detector, action), symbol in zip(ACTIONS.items(), _ALARM_SYMBOLS, strict=True):
@@ -134,7 +138,7 @@ def drift(alarms: pd.DataFrame, panel: Panel, *, most: int = 4) -> go.Figure:
             x=rows["time_utc"],
             y=level.stack().reindex(at),
             mode="markers",
-            name=f"{detector.replace('_', '-')}: {action}",
+            name=f"{detector.replace('_', ' ')}: {action}",
             marker={
                 "symbol": symbol,
                 "size": 12,
@@ -187,7 +191,7 @@ def fans_ahead(table: pd.DataFrame, prices: pd.DataFrame) -> go.Figure:
     return _grid_of_fans(
         table,
         prices,
-        f"By {end:%d %b %Y} eight prices in ten change by {change[0.1].min():+.0f} to "
+        f"By {day(end)} eight prices in ten change by {change[0.1].min():+.0f} to "
         f"{change[0.9].max():+.0f} %",
     )
 
@@ -200,7 +204,7 @@ def _ends(table: pd.DataFrame) -> pd.DataFrame:
 
 def _grid_of_fans(table: pd.DataFrame, prices: pd.DataFrame, finding: str) -> go.Figure:
     ids = list(table["offer_id"].unique())
-    titles = ["{3}, {0} {1}".format(*i.split("/")).replace(" unstated", "") for i in ids]
+    titles = [offer_in_words(offer) for offer in ids]
     rows_of_grid = (len(ids) + 1) // 2
     grid = make_subplots(rows=rows_of_grid, cols=min(2, len(ids)), subplot_titles=titles)
     style = figure(finding).layout

@@ -7,20 +7,13 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
+from cloudarb_lib.base.wording import dollars, percent
 from cloudarb_lib.market.explore import offer_in_words, provider_name
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure
 from cloudarb_lib.risk.backtest import TRUSTED
 from cloudarb_lib.risk.cost import PlanCost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
-
-
-def usd(value: float) -> str:
-    """Return dollars as a person says them: $1.24 M, $38.1 k, $512."""
-    size = abs(value)
-    sign = "-" if value < 0 else ""
-    if size >= 1e6:
-        return f"{sign}${size / 1e6:.2f} M"
-    return f"{sign}${size / 1e3:.1f} k" if size >= 1e4 else f"{sign}${size:,.0f}"
+from cloudarb_lib.risk.scenarios import scenario_in_words
 
 
 def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
@@ -39,15 +32,15 @@ def cost_histogram(
         x=total, nbinsx=60, histnorm="probability", marker_color=COLOURS[5], showlegend=False
     )
     fig = figure(
-        f"In {level:.0%} of sample paths the plan stays under {usd(worst)}; "
-        f"{over:.1%} exceed the budget",
+        f"In {100 * level:g} % of sample paths the plan stays under {dollars(worst)}; "
+        f"{percent(100 * over)} exceed the budget",
         drawn=bars,
         x_title=f"cost over {horizon_h / 24:g} days, USD",
         y_title="share of paths",
     )
     tail = {
-        f"expected + VaR {level:.0%}": worst,
-        f"expected + CVaR {level:.0%}": cvar(total, level).value,
+        f"expected + VaR {100 * level:g} %": worst,
+        f"expected + CVaR {100 * level:g} %": cvar(total, level).value,
     }
     marks = {"expected": total.mean(), **tail, "budget": budget_usd}
     for (name, at), number in zip(marks.items(), (0, 1, 3, 6), strict=True):
@@ -56,8 +49,8 @@ def cost_histogram(
             "width": 2.5,
             "dash": "dot" if name == "budget" else "solid",
         }
-        fig.add_vline(x=at, name=f"{name} {usd(at)}", showlegend=True, line=line)
-    return fig.update_yaxes(tickformat=".0%")
+        fig.add_vline(x=at, name=f"{name} {dollars(at)}", showlegend=True, line=line)
+    return fig.update_yaxes(tickformat=".0%").update_xaxes(tickprefix="$")
 
 
 def contribution_bars(table: pd.DataFrame) -> go.Figure:
@@ -68,7 +61,10 @@ def contribution_bars(table: pd.DataFrame) -> go.Figure:
     sums = shares.sum()
     shares = (shares / sums.where(sums.abs() > 0)).fillna(0.0)
     of_cost, of_risk = shares.iloc[0]
-    title = f"{shares.index[0]} brings {of_risk:.0%} of the risk for {of_cost:.0%} of the cost"
+    title = (
+        f"{shares.index[0]} brings {percent(100 * of_risk)} of the risk "
+        f"for {percent(100 * of_cost)} of the cost"
+    )
     if sums["CVaR"] <= 0:
         title = "The paths show no risk to split"
     shown = shares.head(10)[::-1]
@@ -87,14 +83,17 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
 
     Whiskers reach to the CVaR.
     """
-    rows = table[table["scenario"] != "base"].sort_values("loss_usd")
+    is_base = table["scenario"] == "base"
+    unmet_anyway = float(table.loc[is_base, "unmet_gpu_hours"].sum())
+    rows = table[~is_base].sort_values("loss_usd")
     worst = rows.iloc[-1]
+    name = scenario_in_words(worst["scenario"])
     saved = worst["loss_usd"] - worst["recourse_loss_usd"]
     columns = ["scenario", "loss_usd", "recourse_loss_usd", "unmet_gpu_hours"]
     names = [
-        f"{name.replace('_', ' ')}<br><b>{usd(held)}</b> held, {usd(anew)} anew"
-        + f"<br>{unmet:,.0f} GPU-h unmet, held" * (unmet >= 0.5)
-        for name, held, anew, unmet in rows[columns].itertuples(index=False, name=None)
+        f"{scenario_in_words(scenario)}<br><b>{dollars(held)}</b> held, {dollars(anew)} anew"
+        + f"<br>{unmet:,.0f} GPU-h unmet, held" * (unmet >= unmet_anyway + 0.5)
+        for scenario, held, anew, unmet in rows[columns].itertuples(index=False, name=None)
     ]
     shown = {
         "planned anew where that is better": rows["recourse_loss_usd"],
@@ -106,14 +105,15 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
     tail = {"type": "data", "array": rows["cvar_usd"], "arrayminus": 0 * rows["cvar_usd"]}
     bars.update_traces(error_x=tail, selector={"name": "plan held"})
     fig = figure(
-        f"{worst['scenario'].replace('_', ' ').capitalize()} hurts most: "
-        f"{usd(worst['loss_usd'])} more; planning anew saves {usd(saved)} of it",
+        f"{name[:1].upper()}{name[1:]} hurts most: "
+        f"{dollars(worst['loss_usd'])} more; planning anew saves {dollars(saved)} of it",
         drawn=bars,
         height_px=160 + 58 * len(rows),
         x_title="change of expected cost, USD "
         f"(whisker: to the CVaR {100 * worst['level']:g} % of the plan held)",
     )
-    return fig.update_layout(legend_traceorder="reversed").update_yaxes(automargin=True)
+    fig.update_layout(legend_traceorder="reversed").update_xaxes(tickprefix="$")
+    return fig.update_yaxes(automargin=True)
 
 
 def correlation_map(before: np.ndarray, now: np.ndarray, names: pd.Index, note: str) -> go.Figure:

@@ -8,14 +8,21 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError
-from cloudarb_lib.base.wording import day, dollars, in_unit, number, percent
-from cloudarb_lib.market.explore import offer_in_words, pools_in_words, provider_name
+from cloudarb_lib.base.wording import (
+    as_known,
+    column_of_numbers,
+    column_of_percent,
+    day,
+    dollars,
+    in_unit,
+)
+from cloudarb_lib.market.explore import offer_in_words, pools_in_words, provider_name, term_in_words
 
 _ISO_DAY = r"\d{4}-\d{2}-\d{2}"
 _DAY = re.compile(r"\b\d{1,2} [A-Z][a-z]{2} \d{4}\b")
@@ -104,8 +111,9 @@ def shown(
     -------
     ShownTable
         Amounts of ``*_usd`` in dollars, ``*_pct`` and shares in percent, times as days, offers and
-        pools in words, column ``value`` with what column ``unit`` says, other figures to three
-        digits.
+        pools in words, column ``value`` with what column ``unit`` says, ``extra_usd`` with how it
+        is known by ``extra_is``, other figures to three digits; a column has one number of
+        decimals.
 
     Raises
     ------
@@ -116,6 +124,8 @@ def shown(
     whole = frame.reset_index(drop=not named)
     whole = whole.rename(columns=str)
     told = ["unit"] if "value" in whole else []  # by the figure itself
+    named_is = [name for name in map(str, whole) if name.endswith("_is")]
+    told += [name for name in named_is if f"{name.removesuffix('_is')}_usd" in whole]
     columns = columns or {
         column: plain_name(column) for column in map(str, whole) if column not in told
     }
@@ -134,6 +144,7 @@ def shown(
 def plain_name(column: str) -> str:
     """Return the name of a column as people say it: without its unit, which figures carry."""
     text = str(column).removesuffix("_utc").removesuffix("_pct").removesuffix("_usd")
+    text = text.removesuffix("_id")
     words = text.replace("_usd_per_", " a ").replace("_", " ").split(" ")
     return " ".join(_WRITTEN.get(word, word) for word in words)
 
@@ -156,14 +167,21 @@ def _texts(frame: pd.DataFrame, column: str) -> pd.Series:
             return texts.map(offer_in_words)
         if len(texts) and texts.str.fullmatch(_ISO_DAY).all():
             return pd.to_datetime(texts).map(day)
+        if column == "term":
+            return texts.map(term_in_words)
         return texts.map(pools_in_words) if column in _OF_POOLS else texts
-    form = number
+    known = f"{column.removesuffix('_usd')}_is"
+    if column.endswith("_usd") and known in frame:
+        pairs = zip(values, frame[known], strict=True)
+        return pd.Series([as_known(*pair) for pair in pairs])
+    form: Callable[[float], str] = column_of_numbers(values)
     if "_usd" in column:
         form = dollars
     elif column.endswith("_pct"):
-        form = percent
+        form = column_of_percent(values)
     elif "probability" in column or "share" in column:
-        return (100 * values).map(percent, na_action="ignore").fillna("")
+        values = 100 * values
+        form = column_of_percent(values)
     elif column == "year":
         form = "{:.0f}".format
     return values.map(form, na_action="ignore").fillna("")

@@ -26,7 +26,7 @@ from cloudarb_lib.risk.risk_tables import (
     cost_fan,
     risk_table,
 )
-from cloudarb_lib.risk.scenarios import StressScenario, load_scenarios
+from cloudarb_lib.risk.scenarios import StressScenario, load_scenarios, scenario_in_words
 from cloudarb_lib.risk.shocks import Effect, Shock, shock_kind
 from cloudarb_lib.risk.simulate import simulate_paths
 from cloudarb_lib.risk.stress import stress

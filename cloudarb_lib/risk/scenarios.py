@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
 import dataclasses
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,10 +17,13 @@ from cloudarb_lib.base import locations
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.records import Text, read, record
 from cloudarb_lib.base.yaml_files import read_yaml
+from cloudarb_lib.market.explore import provider_name
 from cloudarb_lib.risk.shocks import SHOCK_KINDS, Shock
 
 FILES = "data/scenarios*.yaml"
 """The project's own scenario files."""
+_MONTHS = {*calendar.month_name, *calendar.month_abbr}
+_GPU_MODEL = re.compile(r"[a-z]\d+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +141,17 @@ def _scenario(entry: Any, all_of: tuple[StressScenario, ...] | None = None) -> S
 def _part_of(entry: Any, owner: Any) -> Any:
     """Return the record ``owner`` with the values that an entry has for its fields."""
     return owner(**{field.name: getattr(entry, field.name) for field in dataclasses.fields(owner)})
+
+
+def scenario_in_words(name: str) -> str:
+    """Return a scenario as people say it, such as AWS price cut June 2025."""
+    return " ".join(map(_word, name.split("_")))
+
+
+def _word(word: str) -> str:
+    if word.capitalize() in _MONTHS:
+        return word.capitalize()
+    return word.upper() if _GPU_MODEL.fullmatch(word) else provider_name(word)
 
 
 def load_scenarios(path: str | Path = "") -> list[StressScenario]:

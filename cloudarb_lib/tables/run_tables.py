@@ -138,11 +138,15 @@ def provenance(snapshot_digest: str, as_of: pd.Timestamp) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Column ``value``, indexed by ``what``: snapshot, as_of, and the version of each package
-        that can change a figure.
+        Column ``value``, indexed by ``what``: the snapshot, until when prices were known, and the
+        version of each package that can change a figure.
     """
-    versions = {package: metadata.version(package) for package in DECIDING_PACKAGES}
-    rows = {"snapshot": snapshot_digest, "as_of": f"end of {last_day(as_of)} (UTC)", **versions}
+    versions = [f"{package} {metadata.version(package)}" for package in DECIDING_PACKAGES]
+    rows = {
+        "snapshot": snapshot_digest,
+        "prices known at": f"end of {last_day(as_of)} (UTC)",
+        "packages": ", ".join(versions),
+    }
     return pd.DataFrame({"value": rows}).rename_axis("what")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from cloudarb_lib import allocate
 from cloudarb_lib.base.wording import dollars, in_unit
 from cloudarb_lib.market.explore import offer_in_words
 from cloudarb_lib.tables.run_tables import load_table
-from pipelines.report.runs import Run, change_in_words, headline
+from pipelines.report.runs import Run, change_in_words, headline, setting_in_words
 
 CAUSES = ("prices", "data", "demand", "parameters", "code")
 
@@ -110,7 +109,8 @@ def _causes(before: Run, after: Run) -> dict[str, str]:
     if _of_notebooks(before, "demand") != _of_notebooks(after, "demand"):
         causes["demand"] = "the demand file says something else"
     changed = [
-        f"{key} {_plain(before['config'].get(key))}, then {_plain(after['config'].get(key))}"
+        f"{key} {setting_in_words(before['config'].get(key))}, "
+        f"then {setting_in_words(after['config'].get(key))}"
         for key in sorted({*before["config"], *after["config"]})
         if key != "as_of" and before["config"].get(key) != after["config"].get(key)
     ]
@@ -131,10 +131,6 @@ def _of_notebooks(run: Run, key: str) -> dict[str, object]:
     return {name: entry.get(key) for name, entry in run["notebooks"].items()}
 
 
-def _plain(value: object) -> str:
-    return "not set" if value is None else json.dumps(value).strip('"')
-
-
 def in_words(found: Differences) -> list[str]:
     """Return differences as lines of text: causes, parts of the change, the plan."""
     lines = [f"{cause}: {found.causes[cause]}" for cause in CAUSES if cause in found.causes]
@@ -153,4 +149,5 @@ def in_words(found: Differences) -> list[str]:
 
 
 def _signed(usd: float) -> str:
-    return f"{'+' if usd >= 0 else '-'}{dollars(abs(usd))}"
+    amount = dollars(usd)
+    return amount if usd < 0 or amount == dollars(0.0) else f"+{amount}"

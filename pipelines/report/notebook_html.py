@@ -19,6 +19,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 """Kind of output of a widget: in a run a progress bar, of no use on a page."""
 FOR_TESTS = "nbval-check-output"
 """Tag of the cells whose output tests compare."""
+_VERDICT = "## What this means"
+"""Begins the section that says what a notebook comes to, at its end since all before it counts."""
+_IN_SHORT = "## In short"
+"""How a page, which leads with it, calls that section."""
 HOUSE_TEMPLATE = json.dumps(TEMPLATE.to_plotly_json(), cls=PlotlyJSONEncoder)
 """The look of all figures, which a page carries once instead of in each."""
 _BAR = re.compile(r"\d+%\|.*\| *\d+/\d+ \[")
@@ -33,8 +37,8 @@ def notebook_body(path: Path, *, failed: bool, headline: str = "") -> str:
     """Return a notebook as HTML: figures to be drawn by the page, no state of widgets.
 
     Progress bars, blank lines and cells that are for tests (their tables stand beside them, as
-    people read them) are left out, but where they may explain a failure. What follows a cell tagged
-    ``annex`` goes into a section of that class.
+    people read them) are left out, but where they may explain a failure. What the notebook comes to
+    stands first. What follows a cell tagged ``annex`` goes into a section of that class.
 
     Parameters
     ----------
@@ -48,7 +52,7 @@ def notebook_body(path: Path, *, failed: bool, headline: str = "") -> str:
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     notebook.cells = _for_readers(notebook.cells, failed=failed)
     if not failed:
-        notebook.cells = _without_bare_headings(notebook.cells)
+        notebook.cells = _verdict_first(_without_bare_headings(notebook.cells))
     for cell in notebook.cells:
         if headline and "headline" in _tags(cell):
             for output in cell.outputs:
@@ -97,6 +101,22 @@ def _without_bare_headings(cells: list[Any]) -> list[Any]:
         for k, cell in enumerate(cells)
         if not _heading_level(cell) or _tags(cell) or _is_text_under(cell, cells[k + 1 :])
     ]
+
+
+def _verdict_first(cells: list[Any]) -> list[Any]:
+    """Return cells with the section of the verdict, as ``In short``, before the other sections.
+
+    A page that begins with such a section keeps its order.
+    """
+    sections = [k for k, cell in enumerate(cells) if _heading_level(cell) in (1, 2)]
+    heads = {k: cells[k].source.splitlines()[0] for k in sections}
+    verdict = next((k for k, head in heads.items() if head == _VERDICT), None)
+    if verdict is None or _IN_SHORT in heads.values():
+        return cells
+    first = next(k for k in sections if _heading_level(cells[k]) == 2)
+    end = next((k for k in sections if k > verdict), len(cells))
+    cells[verdict].source = cells[verdict].source.replace(_VERDICT, _IN_SHORT, 1)
+    return [*cells[:first], *cells[verdict:end], *cells[first:verdict], *cells[end:]]
 
 
 def _heading_level(cell: Any) -> int:
@@ -174,6 +194,9 @@ def figure_html(figure: dict[str, Any]) -> str:
     layout = figure["layout"]
     title = layout.pop("title", None) or {}
     text = title if isinstance(title, str) else title.get("text") or ""
+    caption = f"<figcaption>{with_marks(text)}</figcaption>"
+    if not figure["data"]:  # the caption says why there is nothing to draw
+        return f"<figure>{caption}</figure>"
     annotated_above = any(
         a.get("yref") == "paper" and a.get("y", 0) >= 1 for a in layout.get("annotations", [])
     )
@@ -185,7 +208,7 @@ def figure_html(figure: dict[str, Any]) -> str:
     height = int(layout.get("height") or _FIGURE_HEIGHT)
     content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     return (
-        f'<figure><figcaption>{with_marks(text)}</figcaption><div class="plot-scroll">'
+        f'<figure>{caption}<div class="plot-scroll">'
         f'<div class="plot" style="height:{height}px"></div>'
         f'<script type="application/json">{content}</script></div></figure>'
     )

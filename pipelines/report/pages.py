@@ -5,7 +5,6 @@ Everything is drawn from files beside the page: no page asks the network for any
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,22 +51,12 @@ def export(run_dir: Path, run: Run) -> None:
             write_text(page, render(**values, body=bodies[stage]))
     opens = front_page(run["notebooks"])
     pdf = write_pdf(run_dir / f"{opens}.html", f"{run['run_id']}.pdf")
-    settings = {key: _setting_in_words(value) for key, value in run["config"].items()}
+    settings = {key: runs.setting_in_words(value) for key, value in run["config"].items()}
     about = render(kind="run", run=run, current="run", pdf=pdf, settings=settings)
     write_text(run_dir / "run.html", about)
     front = f"{opens}.html" if run["status"] == "succeeded" else "run.html"
     leave = f'<meta http-equiv="refresh" content="0; url={front}"><a href="{front}">{front}</a>'
     write_text(run_dir / "index.html", f'<!doctype html><meta charset="utf-8">{leave}\n')
-
-
-def _setting_in_words(value: object) -> str:
-    """Return a value of a configuration as people write it: 1,350,000; gcp, aws; azure: 30."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_setting_in_words(part)}" for key, part in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_setting_in_words, value))
-    is_figure = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:,.15g}" if is_figure else str(value)
 
 
 def export_alone(run_dir: Path, target: Path) -> None:

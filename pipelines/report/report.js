@@ -1,7 +1,8 @@
 // Draws the figures of a page; on a phone and on paper within the width there is.
 const NARROW = matchMedia("(max-width: 640px)").matches;
 const PAPER_PX = 700;
-const PAPER_HEIGHT_PX = 230;
+// A figure on paper is the one on the screen, smaller: nothing in it comes closer together.
+const PAPER_SCALE = 0.68;
 const TEMPLATE = JSON.parse(document.getElementById("template").textContent);
 const BAR = matchMedia("(hover: hover)").matches ? "hover" : false;
 
@@ -69,15 +70,13 @@ drawAll();
 const drawn = () => document.querySelectorAll(".plot");
 addEventListener("beforeprint", () => {
   for (const box of drawn()) {
-    box.dataset.height = box.style.height;
-    const height = Math.min(box.offsetHeight, PAPER_HEIGHT_PX);
-    box.style.height = height + "px";
-    Plotly.relayout(box, {autosize: false, width: PAPER_PX, height});
+    box.style.zoom = PAPER_SCALE;
+    Plotly.relayout(box, {autosize: false, width: PAPER_PX / PAPER_SCALE});
   }
 });
 addEventListener("afterprint", () => {
   for (const box of drawn()) {
-    box.style.height = box.dataset.height;
-    Plotly.relayout(box, {autosize: true, width: null, height: null});
+    box.style.zoom = "";
+    Plotly.relayout(box, {autosize: true, width: null});
   }
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,18 @@ def age_in_words(run: Run) -> str:
         f"Prices are of {run['as_of']}, {days:,} days before the run. For a plan of today: "
         "cloudarb collect (or ingest), then cloudarb run CONFIG.yaml --set as_of=latest."
     )
+
+
+def setting_in_words(value: object) -> str:
+    """Return a value of a configuration as people write it: 1,350,000; gcp, aws; azure: 30."""
+    if value is None:
+        return "not set"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {setting_in_words(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(setting_in_words, value))
+    is_figure = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:,.15g}" if is_figure else str(value)
 
 
 def find_run(reports: Path, name: str) -> Run:

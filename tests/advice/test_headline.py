@@ -121,7 +121,7 @@ def test_commitments_are_those_of_the_machine_that_is_rented_on_demand():
 @pytest.mark.parametrize(
     ("offers", "says"),
     [
-        (OFFERS, "commit to a3-highgpu-8g in us-a (GCP) for 1y"),
+        (OFFERS, "commit to a3-highgpu-8g in us-a (GCP) for 1 year"),
         (OFFERS[OFFERS["term"] != "1y"], "wait with commitments"),
         (OFFERS[:1], "no commitment is on record"),
         (OFFERS[1:], "nothing is rented on demand"),
@@ -139,13 +139,14 @@ def test_first_steps_secure_what_cannot_be_interrupted_before_spot():
             "pool": ["gcp/us-a/on_demand/H100", "gcp/us-a/spot/H100"],
             "runner_up": ["aws/us-b/on_demand/H100", "none within the limits"],
             "extra_usd": [731.0, np.nan],
+            "extra_is": ["at most", "no plan"],
         }
     )
     steps = advice.first_steps(PLAN, runners_up, again=AS_OF + pd.Timedelta(days=7)).split("\n")
     assert [step[:2] for step in steps] == ["1.", "2.", "3.", "4."]
     assert "4 x a3-highgpu-8g in us-a on demand (GCP) for serve ($700)" in steps[0]
     assert "spot" in steps[1]
-    assert "take H100 on demand in us-b (AWS): $731 more" in steps[2]
+    assert "take H100 on demand in us-b (AWS): at most $731 more" in steps[2]
     assert "9 Apr 2026" in steps[3]
 
 

@@ -12,7 +12,7 @@ from cloudarb_lib.testing import plan_for, work
 def test_who_runs_where_and_what_it_costs_are_drawn():
     table = plan_for(work(40), allocate.Workload("v", 4.0, {"H100": 1.0})).table
     where = plots.who_runs_where(table)
-    assert where.layout.title.text == "44 GPUs in 3 places; us-a (GCP) holds 73%"
+    assert where.layout.title.text == "44 GPUs in 3 places; us-a (GCP) holds 73 %"
     bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in where.data}
     assert bars == {
         "v, on-demand": {"us-a (AWS)": 4.0},
@@ -39,7 +39,7 @@ def test_what_is_committed_and_what_comes_on_top_are_drawn():
     drawn = plots.commit_first(table)
     assert (
         drawn.layout.title.text
-        == "48 GPUs committed whatever comes, then 0 to 63 rented by the hour"
+        == "48 GPUs committed whatever comes, then 0 to 63 GPUs rented by the hour"
     )
     bars = {bar.name: dict(zip(bar.y, bar.x, strict=True)) for bar in drawn.data}
     assert bars == {
@@ -54,12 +54,32 @@ def test_what_is_committed_and_what_comes_on_top_are_drawn():
     }
     by_the_hour = table[table["purchase_option"] != "reserved"]
     title = plots.commit_first(by_the_hour).layout.title.text
-    assert title == "Nothing is committed: 16 to 63 rented by the hour"
+    assert title == "Nothing is committed: 16 to 63 GPUs rented by the hour"
     table = table.assign(provider="gcp", region="us", gpu_model="H100", expected_cost_usd=1.0)
     where, cost = plots.who_runs_where(table), plots.cost_breakdown(table)
-    assert where.layout.title.text == "48 GPUs in 1 place at first in base; us (GCP) holds 100%"
+    assert where.layout.title.text == "48 GPUs in 1 place at first in base; us (GCP) holds 100 %"
     assert {bar.name for bar in where.data} == {"w, reserved", "idle commitment, reserved"}
-    assert cost.layout.title.text == "w takes 83% of $6.00 of rent and fees"
+    assert cost.layout.title.text == "w takes 83 % of $6.00 of rent and fees"
+
+
+def test_a_limit_that_is_not_used_up_is_told_only_where_more_is_proven_to_save():
+    limits = pd.DataFrame(
+        [
+            ("capacity of gcp/us-a/spot/H100", 32.0, 32.0, 16_160.0, "solved", "capacity"),
+            ("capacity of gcp/us-b/spot/H100", 12.0, 32.0, 7999.0, "solved", "capacity"),
+            ("capacity of gcp/us-c/spot/H100", 32.0, 32.0, 200.0, "at most", "capacity"),
+            ("capacity of gcp/us-d/spot/H100", 0.0, 32.0, 116.0, "at most", "capacity"),
+            ("demand of w", 64.0, 64.0, 116.0, "solved", "demand"),
+        ],
+        columns=["limit", "used", "available", "worth_usd", "worth_is", "kind"],
+    ).assign(unit="GPU", step=1.0)
+    assert plots.found_to_bind(limits).index.tolist() == [0, 1, 2]
+    drawn = plots.what_binds(limits)
+    assert list(drawn.data[0].text) == ["at most $200 a GPU", "$7,999 a GPU", "$16,200 a GPU"]
+    assert drawn.layout.title.text == (
+        "1 GPU more of capacity of H100 spot in us-a (GCP) would save $16,200 a GPU"
+    )
+    assert "No limit was found" in plots.what_binds(limits[3:]).layout.title.text
 
 
 def test_what_changed_is_drawn():
@@ -100,9 +120,19 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
     ]
     assert drawn.data[1].customdata[0].tolist() == ["within_gap", 2.0, 1.5]
     assert "(USD)" in drawn.layout.yaxis.title.text
-    late = plots.frontier(curve.assign(status="time_limit_without_plan"), x_title="CVaR (USD)")
+    late = plots.frontier(curve.assign(status="work_limit_without_plan"), x_title="CVaR (USD)")
     assert late.layout.title.text.endswith(
-        "for 1 the search found no plan in its time, nor a proof"
+        "for 1 the search found no plan within its work, nor a proof that there is none"
+    )
+    bounded = curve.assign(
+        status=["work_limit_without_plan", "within_gap", "not tried"],
+        bound_usd=160.0,
+        cost_usd=[np.nan, 150.0, np.nan],
+    )
+    assert plots.frontier(bounded, x_title="").layout.title.text == (
+        "With a limit of 2 the plan costs $150; for 1 the search found no plan within its work, "
+        "nor a proof that there is none, but that none costs less than $160; "
+        "more (3) was not tried then"
     )
     assert list(drawn.data[1].marker.symbol) == ["circle", "circle"]
     assert list(late.data[1].marker.symbol) == ["circle-open", "circle-open"]

@@ -72,6 +72,16 @@ def test_where_less_spread_has_no_plan_in_time_more_is_not_tried(monkeypatch):
     assert (curve["bound_usd"] == curve["bound_usd"].iloc[0]).all(), "a bound of less spread holds"
 
 
+def test_a_frontier_tells_no_dearer_plan_than_the_one_it_begins_with():
+    problem = random_allocation(11, small=False)
+    plan = allocate.solve(problem, allocate.SolveOptions(gap=0.0))
+    coarse = allocate.SolveOptions(gap=0.5)  # any plan would do
+    curve = allocate.frontier(problem, "cvar_usd", options=coarse, start=plan)
+    kept = curve[curve["limit"] >= plan.verdict.cvar_usd * (1 - 1e-9)]
+    assert kept["cost_usd"].tolist() == pytest.approx([plan.objective_usd] * len(kept))
+    assert len(kept)
+
+
 def test_without_risk_limits_only_budget_and_capacity_stay():
     limits = allocate.Limits(
         budget_usd=5.0,

@@ -19,6 +19,12 @@ from cloudarb_lib.base import wording
         (wording.percent(3.93), "3.9 %"),
         (wording.percent(12.4), "12 %"),
         (wording.percent(0.0), "0 %"),
+        (wording.as_known(2143.0, "at most"), "at most $2,143"),
+        (wording.as_known(16_249.0, "solved"), "$16,200"),
+        (wording.as_known(16_249.0, "margin"), "about $16,200"),
+        (wording.as_known(float("nan"), "no plan"), "no plan"),
+        (wording.count(1, "week"), "1 week"),
+        (wording.count(13, "week"), "13 weeks"),
         (wording.number(64.0), "64"),
         (wording.number(2321.5), "2,322"),
         (wording.number(0.0521), "0.0521"),
@@ -31,6 +37,24 @@ from cloudarb_lib.base import wording
 )
 def test_figures_read_as_people_write_them(told, expected):
     assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "texts"),
+    [
+        (wording.column_of_percent, [0.0, -0.0949, -0.91], ["0 %", "-0.1 %", "-0.9 %"]),
+        (wording.column_of_percent, [0.00061, 9.6], ["0.0 %", "9.6 %"]),
+        (wording.column_of_percent, [37.0, 100.0], ["37 %", "100 %"]),
+        (wording.column_of_numbers, [0.143, 9.2, 3867.0], ["0.14", "9.20", "3,867"]),
+        (wording.column_of_numbers, [0.8531, 0.9375], ["0.85", "0.94"]),
+        (wording.column_of_numbers, [1.0, 0.8531], ["1.00", "0.85"]),
+        (wording.column_of_numbers, [64.0, 2184.0], ["64", "2,184"]),
+        (wording.column_of_numbers, [-0.00297, -0.0256], ["-0.0030", "-0.0256"]),
+        (wording.column_of_numbers, [float("nan"), 1.0], ["nan", "1"]),
+    ],
+)
+def test_the_decimals_of_a_column_are_those_of_its_largest_small_figure(column, values, texts):
+    assert [column(values)(value) for value in values] == texts
 
 
 def test_the_midnight_that_ends_a_day_is_that_day():

@@ -60,7 +60,7 @@ def test_a_mix_is_weighed_by_chances(control):
 
 def test_chances_beyond_all_are_told_and_count_in_proportion(control):
     control.chances["dearer"].value = PARTS
-    assert "100 %" not in control.figures.value
+    assert "count in proportion" not in control.figures.value
     control.chances["more"].value = PARTS
     assert "count in proportion" in control.figures.value
     totals = [control.cost(name, "typical", 4).total.mean() for name in ("dearer", "more")]
@@ -71,6 +71,6 @@ def test_a_level_moves_the_numbers_and_the_picture_in_place(control):
     widget = control.picture.widget
     before = (control.picture.title, control.figures.value)
     control.level.value = 0.99
-    assert control.picture.title.startswith("In 99% of sample paths")
+    assert control.picture.title.startswith("In 99 % of sample paths")
     assert (control.picture.title, control.figures.value) != before
     assert control.picture.widget is widget

@@ -34,7 +34,7 @@ def test_all_gpus_are_drawn_first_and_the_cheapest_offers_listed(control):
 def test_one_gpu_is_drawn_by_place_in_the_same_widget(control):
     widget = control.picture.widget
     control.gpu_model.value = "H100"
-    assert lines(control) == ["aws eu", "gcp us"]
+    assert lines(control) == ["eu (AWS)", "us (GCP)"]
     assert control.picture.widget is widget
 
 

@@ -43,12 +43,12 @@ def test_landscape_map_and_discounts_are_per_gpu_and_like_for_like():
     table = explore.landscape(offers).set_index("option")
     assert table.loc["spot", ["offers", "sites"]].tolist() == [3, 3]
     assert table.loc["spot", ["cheapest", "median", "dearest"]].tolist() == [2.0, 2.5, 6.0]
-    assert table.loc["spot", "cheapest_site"] == "gcp c"
+    assert table.loc["spot", "cheapest_site"] == "c (GCP)"
     assert table.loc["spot", "observed_at"] == T0 + 10 * DAY
     assert explore.by_site(offers, "spot")["H100"].to_dict() == {
-        "gcp a": 2.5,
-        "gcp b": 6.0,
-        "gcp c": 2.0,
+        "a (GCP)": 2.5,
+        "b (GCP)": 6.0,
+        "c (GCP)": 2.0,
     }
     found = explore.discounts(offers).iloc[0]
     assert found[["offers", "low_pct", "median_pct", "high_pct"]].tolist() == [
@@ -107,7 +107,7 @@ def test_spreads_name_the_cheapest_and_how_long_it_held():
     table = explore.spreads(panel_of(events, end_day=10), horizon_steps=2)
     assert table["option"].tolist() == ["spot"]  # one site alone is no spread
     row = table.iloc[0]
-    assert (row["cheapest_site"], row["next_site"]) == ("gcp a", "gcp b")
+    assert (row["cheapest_site"], row["next_site"]) == ("a (GCP)", "b (GCP)")
     assert row["observed_at"] == T0 + 10 * DAY
     assert row[["cheapest", "next", "median"]].tolist() == [3.0, 4.0, 4.0]
     assert (row["saving_next_pct"], row["saving_median_pct"]) == (25.0, 25.0)
@@ -181,13 +181,24 @@ def test_spreads_equal_a_slow_search(gcp):
     for k, offer in enumerate(panel.offers.itertuples()):
         price = panel.price[-1, k] / offer.gpu_count
         if offer.gpu_model == "H100" and offer.purchase_option == "spot" and price == price:
-            site = f"{offer.provider} {offer.region}"
+            site = f"{offer.region} (GCP)"
             now[site] = min(price, now.get(site, np.inf))
     ranked = sorted(now.values())
     row = table.loc[("H100", "spot")]
     assert row[["sites", "cheapest", "next"]].tolist() == [len(now), *ranked[:2]]
     assert row["median"] == pytest.approx(np.median(ranked))
     assert now[row["cheapest_site"]] == ranked[0]
+
+
+ONE_GPU = pd.DataFrame(
+    {
+        "gpu_model": "H100",
+        "option": ["on demand", "spot"],
+        "cheapest": [2.0, 1.0],
+        "median": [3.0, 1.5],
+        "dearest": [4.0, 2.0],
+    }
+)
 
 
 @pytest.mark.slow
@@ -214,6 +225,8 @@ def test_figures_state_findings_and_units_and_never_stand_empty(gcp):
         assert fig.layout.xaxis.title.text
         assert fig.data
         fig.to_json()
+    at = {rows.name: np.mean(rows.y) for rows in plots.price_range(ONE_GPU).data}
+    assert at == {"spot": -0.09, "on demand": 0.09}, "around the place of their GPU model"
     for strip in (
         plots.site_map(explore.by_site(offers, "2 years"), "2 years"),
         plots.steps(moved, "2 years"),

@@ -8,6 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from cloudarb_lib.base.files import locked
 from cloudarb_lib.plots import figure
+from cloudarb_lib.plots.style import nothing
 from pipelines.report import pages
 from pipelines.report.notebook_html import notebook_body
 from pipelines.run.files import write_json
@@ -165,6 +166,37 @@ def test_cells_for_tests_stay_out_of_pages_and_an_annex_begins_where_it_says(tmp
     assert "for tests" not in body
     assert body.index("First") < body.index('<section class="annex">') < body.index("Then")
     assert "for tests" in notebook_body(path, failed=True)
+
+
+def test_what_a_notebook_comes_to_leads_its_page(tmp_path):
+    cells = [
+        new_markdown_cell("# Page"),
+        new_markdown_cell("## Then\nand so"),
+        new_markdown_cell("## What this means"),
+        new_markdown_cell("All is well."),
+        new_markdown_cell("## What it rests on\nfigures"),
+    ]
+    path = tmp_path / "n.ipynb"
+    path.write_text(writes(new_notebook(cells=cells)))
+    order = re.findall("In short|All is well|What this means|Then|rests on", page_text(path))
+    assert order == ["In short", "All is well", "Then", "rests on"]
+    cells.insert(1, new_markdown_cell("## In short\nBuy."))
+    path.write_text(writes(new_notebook(cells=cells)))
+    order = re.findall("In short|Then|What this means|rests on", page_text(path))
+    assert order == ["In short", "Then", "What this means", "rests on"], "it leads already"
+
+
+def page_text(path):
+    return re.sub("<[^>]*>", "", notebook_body(path, failed=False))
+
+
+def test_a_figure_that_shows_nothing_is_its_sentence(tmp_path):
+    shown = {"application/vnd.plotly.v1+json": json.loads(nothing("No limit binds").to_json())}
+    cell = new_code_cell("1", outputs=[new_output("display_data", shown)])
+    path = tmp_path / "n.ipynb"
+    path.write_text(writes(new_notebook(cells=[cell])))
+    body = notebook_body(path, failed=False)
+    assert "<figure><figcaption>No limit binds</figcaption></figure>" in body
 
 
 def test_a_heading_under_which_a_page_shows_nothing_is_left_out(tmp_path):

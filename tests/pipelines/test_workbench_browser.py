@@ -127,15 +127,15 @@ def figure_follows_a_control(page):
     figures = page.locator(".js-plotly-plot .main-svg:first-of-type")
     until(lambda: figures.count() == 2, "both figures are drawn")
     title = page.locator(".jupyter-widgets b").first
-    assert "95%" in title.text_content()
+    assert "95 %" in title.text_content()
 
     def moved():
         page.locator(".widget-hslider .noUi-handle").first.press("End")
         page.wait_for_timeout(1000)
-        return "99%" in (title.text_content() or "")
+        return "99 %" in (title.text_content() or "")
 
     until(moved, "the figure follows")  # a slider is there a moment before it listens
-    assert "VaR 99%" in page.locator(".jupyter-widgets .legend").first.text_content()
+    assert "VaR 99 %" in page.locator(".jupyter-widgets .legend").first.text_content()
     assert figures.count() == 2
 
 

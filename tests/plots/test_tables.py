@@ -33,7 +33,7 @@ def texts(column):
     ("column", "expected"),
     [
         ("provider", ["GCP", "hyperstack"]),
-        ("offer id", ["a2-ultragpu-8g in us-central1 on demand (GCP)", "<odd> & unknown"]),
+        ("offer", ["a2-ultragpu-8g in us-central1 on demand (GCP)", "<odd> & unknown"]),
         ("instances", ["4", "1"]),
         ("cost", ["$16,200", ""]),
         ("saved", ["3.9 %", "12 %"]),
@@ -53,6 +53,26 @@ def test_a_value_with_its_unit_beside_it_is_told_in_that_unit():
     assert told.texts["value"].tolist() == ["0.0003 1/h", "$20,000"]
     assert list(told.texts) == ["value"], "the unit is not told twice"
     assert list(told.source) == ["value", "unit"], "the CSV needs it"
+
+
+def test_an_amount_is_told_as_far_as_it_is_known():
+    frame = pd.DataFrame(
+        {
+            "extra_usd": [2143.0, 114_507.0, float("nan")],
+            "extra_is": ["at most", "solved", "no plan"],
+        }
+    )
+    told = tables.shown(frame)
+    assert told.texts["extra"].tolist() == ["at most $2,143", "$114,500", "no plan"]
+    assert list(told.texts) == ["extra"]
+    assert list(told.source) == ["extra_usd", "extra_is"], "the CSV needs both"
+
+
+def test_the_figures_of_a_column_have_one_number_of_decimals():
+    frame = pd.DataFrame({"gap_days": [49.4, 56.0, 44.61], "saved_pct": [5.0, 4.86, 12.4]})
+    told = tables.shown(frame).texts
+    assert told["gap days"].tolist() == ["49.4", "56.0", "44.6"]
+    assert told["saved"].tolist() == ["5.0 %", "4.9 %", "12 %"]
 
 
 def test_days_as_text_are_told_as_days_that_no_column_breaks():

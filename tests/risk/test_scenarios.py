@@ -86,6 +86,18 @@ def test_mistakes_in_a_scenario_file_are_named(tmp_path, text, message):
         risk.load_scenarios(file)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("aws_price_cut_june_2025", "AWS price cut June 2025"),
+        ("h100_spot_nov_2025_apr_2026", "H100 spot Nov 2025 Apr 2026"),
+        ("spike_and_demand", "spike and demand"),
+    ],
+)
+def test_a_scenario_is_told_in_words(name, words):
+    assert risk.scenario_in_words(name) == words
+
+
 def test_a_scenario_file_that_is_not_there(tmp_path):
     with pytest.raises(ParameterError, match=r"There are data/scenarios\.yaml"):
         risk.load_scenarios(tmp_path / "none.yaml")

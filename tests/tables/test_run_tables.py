@@ -99,6 +99,7 @@ def test_an_import_counts_by_its_distribution():
 def test_provenance_states_snapshot_time_and_versions():
     table = run_tables.provenance("abc", pd.Timestamp("2026-04-30", tz="UTC"))["value"]
     assert table["snapshot"] == "abc"
-    assert table["as_of"] == "end of 29 Apr 2026 (UTC)"
-    assert table["highspy"] == metadata.version("highspy")
-    assert list(table.index[2:]) == list(run_tables.DECIDING_PACKAGES)
+    assert table["prices known at"] == "end of 29 Apr 2026 (UTC)"
+    versions = dict(package.split(" ") for package in table["packages"].split(", "))
+    assert versions["highspy"] == metadata.version("highspy")
+    assert list(versions) == list(run_tables.DECIDING_PACKAGES)

@@ -39,7 +39,7 @@ def demand_table(demand: Demand) -> pd.DataFrame:
 def _workload_in_words(w: Workload, scenarios: tuple[DemandScenario, ...]) -> dict[str, str]:
     """Return a workload's row of ``demand_table``."""
     unit = "GPU-hours a week" if w.batch else f"GPUs, {w.hours_a_week:g} h a week"
-    amounts = ", then ".join(f"{amount:g}" for amount in w.amounts or (w.amount,))
+    amounts = ", then ".join(f"{amount:,.6g}" for amount in w.amounts or (w.amount,))
     count = f"{w.count:g} x " if w.count > 1 else ""
     models = [m if rate == 1 else f"{m} (x{rate:g})" for m, rate in w.throughput.items()]
     places = [*w.providers, *w.regions, *(f"not {place}" for place in w.not_in)]

@@ -13,7 +13,12 @@ from cloudarb_lib.market.explore.places import by_site, discounts, landscape
 from cloudarb_lib.market.explore.providers import by_provider, compared_in_words
 from cloudarb_lib.market.explore.sold import sold_in_words
 from cloudarb_lib.market.explore.spreads import saving_kept_pct, spreads
-from cloudarb_lib.market.explore.words import offer_in_words, pools_in_words, provider_name
+from cloudarb_lib.market.explore.words import (
+    offer_in_words,
+    pools_in_words,
+    provider_name,
+    term_in_words,
+)
 
 __all__ = [
     "availability",
@@ -36,5 +41,6 @@ __all__ = [
     "sold_in_words",
     "spreads",
     "step_table",
+    "term_in_words",
     "volatility",
 ]

@@ -43,6 +43,7 @@ def left_out(states: pd.DataFrame, cheaper: pd.DataFrame | None = None) -> pd.Da
         cheaper=out["offer_id"].isin([] if cheaper is None else cheaper["offer_id"]),
         order=out["state"].map(list(STATE_WORDS).index),
         state=out["state"].map(STATE_WORDS),
+        reason=[_beside(*pair) for pair in zip(out["reason"], out["state"], strict=True)],
     )
     groups = out.sort_values(["since", "offer_id"]).groupby(
         ["order", "state", "provider", "source"], observed=True
@@ -56,6 +57,11 @@ def left_out(states: pd.DataFrame, cheaper: pd.DataFrame | None = None) -> pd.Da
     )
     table = table.reset_index().drop(columns="order")
     return table.drop(columns="cheaper") if cheaper is None else table
+
+
+def _beside(reason: str, state: str) -> str:
+    """Return a reason without the words of the state that it stands beside."""
+    return reason.removeprefix(f"{STATE_WORDS[state]}: ")
 
 
 def cheaper_left_out(

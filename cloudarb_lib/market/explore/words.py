@@ -31,10 +31,17 @@ def option_in_words(frame: pd.DataFrame) -> pd.Series:
 
 
 def site_name(frame: pd.DataFrame) -> pd.Series:
-    """Return provider and region of each row; the provider alone where no region is named."""
-    provider = frame["provider"].astype(object)
+    """Return the place of each row, such as ``us-central1 (GCP)``; the provider where none is told.
+
+    Returns
+    -------
+    pd.Series
+        Texts, named ``site``.
+    """
+    provider = frame["provider"].astype(object).map(provider_name)
     region = frame["region"].astype(object)
-    return (provider + " " + region).where(region != "unstated", provider).rename("site")
+    place = region + " (" + provider + ")"
+    return place.where(region != "unstated", provider).rename("site")
 
 
 def with_gpus(panel: Panel) -> Panel:
@@ -53,6 +60,11 @@ def per_gpu(panel: Panel) -> pd.DataFrame:
 def provider_name(provider: str) -> str:
     """Return a provider as it writes itself; one that we do not know as the record has it."""
     return _PROVIDERS.get(provider, provider)
+
+
+def term_in_words(term: str) -> str:
+    """Return the term of a commitment in words: 1 year."""
+    return _WORDS.get(term, term)
 
 
 def offer_in_words(offer_id: str) -> str:
