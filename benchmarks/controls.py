@@ -53,9 +53,10 @@ def planned(control, name, field, value):
     control.status.unobserve(note, "value")
     first = shown[min(1, len(shown) - 1)]  # before it says that it plans
     answer = control.answer
-    print(
-        f"{name:<38}{first:>8.2f}{shown[-1]:>8.2f}   {answer.status}, {answer.gap:.2%}", flush=True
-    )
+    ended = f"{answer.status}, {answer.gap:.2%}"
+    if "No plan" in control.status.value:  # first: that there is none; done: what would mend it
+        ended = "no plan, and what would mend it"
+    print(f"{name:<38}{first:>8.2f}{shown[-1]:>8.2f}   {ended}", flush=True)
 
 
 def main():
@@ -90,10 +91,15 @@ def main():
         Case(work, market.offers, paths, assumptions, LIMITS, [HOURS], plan)
     )
     control.background.wait(WAIT_S)
-    tail_usd = min(control.cvar.options, key=lambda o: abs(o[1] - control.answer.cvar_usd))[1]
     planned(control, "budget lifted", control.budget, 0.0)
-    planned(control, "worst 5 % limited", control.cvar, tail_usd)
-    planned(control, "worst 5 % unlimited", control.cvar, 0.0)
+    for share in (0.997, 0.98):  # positions of the slider lie further apart than there are plans
+        tail_usd = share * control.answer.cvar_usd
+        with control.cvar.hold_trait_notifications():
+            control.cvar.options = [*control.cvar.options, (f"{tail_usd:,.0f}", tail_usd)]
+            control.cvar.value = 0.0
+        control.background.wait(WAIT_S)
+        planned(control, f"worst 5 % limited to {share:.1%}", control.cvar, tail_usd)
+        planned(control, "worst 5 % unlimited", control.cvar, 0.0)
     planned(control, "spot 70 % at most", control.spot, 0.3)
     planned(control, "carbon at $100 a tonne", control.carbon, 100.0)
     places = control.places["train-llm"]

@@ -27,6 +27,8 @@ LEAST = SolveOptions(gap=0.01, work_limit=PATIENCE)
 """To find the least that limits must give, to 1 %."""
 _ANY = SolveOptions(gap=0.9, work_limit=5.0)
 """To find out whether there is a plan, whatever it costs."""
+_CLOSE = 0.0005
+"""Share of a limit: what it lacks need not be known more closely."""
 _NEXT_TO_NOTHING = 0.002
 """Share of what limits are exceeded for, at their price, that all other costs may have."""
 _DEARER = (1e2, 1e4)
@@ -116,13 +118,18 @@ def elastic(problem: Problem, limits: Iterable[Limit], *, times: float = 1.0) ->
     Problem
         ``problem`` itself where none of ``limits`` has an end that could be exceeded.
     """
-    serving = problem.assignments[problem.assignments["cover"] > 0]
-    unit_cost = problem.unit_cost[serving.index] / serving["cover"]
-    cheapest = unit_cost.groupby(serving["demand"]).min()
-    price_usd = times * DEAR * max(float((cheapest * problem.demands["need"]).sum()), 1.0)
+    price_usd = times * _price_usd(problem)
     for limit in limits:
         problem = limit.elastic(problem, price_usd)
     return problem
+
+
+def _price_usd(problem: Problem) -> float:
+    """Return what it costs to exceed a limit by all of its size."""
+    serving = problem.assignments[problem.assignments["cover"] > 0]
+    unit_cost = problem.unit_cost[serving.index] / serving["cover"]
+    cheapest = unit_cost.groupby(serving["demand"]).min()
+    return DEAR * max(float((cheapest * problem.demands["need"]).sum()), 1.0)
 
 
 def relaxed_for(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
@@ -195,7 +202,9 @@ def _spread_at(problem: Problem, level: float) -> float:
 def _relief(problem: Problem, limits: list[Limit]) -> list[Relief]:
     """Return what limits that give way must give for a plan, if that suffices."""
     soft = elastic(problem, limits)
-    plan = None if soft is problem else try_to_solve(soft, LEAST)
+    close_usd = _CLOSE * _price_usd(problem)
+    options = replace(LEAST, gap_usd=close_usd)
+    plan = None if soft is problem else try_to_solve(soft, options)
     if plan is None or plan.status == "infeasible":
         return []
     if plan.counts is None:
@@ -204,9 +213,10 @@ def _relief(problem: Problem, limits: list[Limit]) -> list[Relief]:
     sentence, relaxed = relaxed_for(problem, counts)
     for times in _DEARER:
         usd = check(relaxed, counts).objective_usd
-        if usd <= _NEXT_TO_NOTHING * plan.objective_usd:
+        if usd <= max(_NEXT_TO_NOTHING * plan.objective_usd, close_usd):
             break
-        dearer = try_to_solve(elastic(problem, limits, times=times), LEAST, start=plan)
+        options = replace(LEAST, gap_usd=times * close_usd)
+        dearer = try_to_solve(elastic(problem, limits, times=times), options, start=plan)
         if dearer is not None and dearer.counts is not None:
             plan = dearer
             counts = dearer.counts

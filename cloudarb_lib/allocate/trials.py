@@ -103,8 +103,17 @@ def to_the_cent(plan: Plan, options: SolveOptions) -> SolveOptions:
 def try_to_solve(
     problem: Problem, options: SolveOptions, *, start: Plan | None = None
 ) -> Plan | None:
-    """Return the answer of ``solve`` from the plan ``start``; None where the solver fails."""
+    """Return the answer of ``solve`` from the plan ``start``; None where the solver fails.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Also where ``solve`` has a plan by then: whoever asks why wants the answer no longer.
+    """
     try:
-        return solve(problem, options, start=None if start is None else start.table)
+        plan = solve(problem, options, start=None if start is None else start.table)
     except SolveError:
         return None
+    if plan.status == "interrupted" and options.stop is None:
+        raise KeyboardInterrupt
+    return plan

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cloudarb_lib import allocate
-from cloudarb_lib.allocate import relax
+from cloudarb_lib.allocate import relax, trials
 from cloudarb_lib.allocate.problem.assign import rework_factor
 from cloudarb_lib.base.errors import InfeasibleError, SolveError
 from cloudarb_lib.base.types import Paths
@@ -48,6 +48,20 @@ def test_a_plan_is_required_with_what_would_mend_its_lack():
         allocate.require_plan(late)
     served = plan_for(work(32))
     assert allocate.require_plan(served) is served
+
+
+def test_an_interrupt_ends_the_explanation(monkeypatch):
+    short = plan_for(work(32), limits=allocate.Limits(budget_usd=100.0))
+    asked = []
+
+    def stopped(problem, *_, **__):
+        asked.append(problem)
+        return replace(short, status="interrupted")
+
+    monkeypatch.setattr(trials, "solve", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        allocate.conflicts(short.problem)
+    assert len(asked) == 1
 
 
 def in_worlds(price: np.ndarray, table=OFFERS) -> Paths:

@@ -10,7 +10,10 @@ import pytest
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate.solver import engine, state
 from cloudarb_lib.allocate.solver.answer import Answer
+from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.options import Solver
+from cloudarb_lib.allocate.solver.program import to_milp
+from cloudarb_lib.allocate.solver.state import Search
 from cloudarb_lib.base.errors import ParameterError, SolveError
 from cloudarb_lib.testing import plan_for, work
 
@@ -36,6 +39,18 @@ def test_each_status_fires(solver):
     is_counted = solver == "highs"
     assert cut.status == f"{'work' if is_counted else 'time'}_limit_without_plan"
     assert cut.is_timed != is_counted
+
+
+def test_a_distance_in_usd_ends_a_search_too():
+    best = plan_for(work(32))
+    options = allocate.SolveOptions(gap=0.0, gap_usd=100.0)
+    search = Search(to_milp(best.problem), options, np.inf, Known())
+    search.offer(best.units)
+    search.prove(best.objective_usd - 101.0)
+    assert not search.done
+    search.prove(best.objective_usd - 99.0)
+    assert search.done
+    assert search.worth_finding == pytest.approx(best.objective_usd - 95.0)
 
 
 def test_a_broken_plan_is_never_returned(monkeypatch):

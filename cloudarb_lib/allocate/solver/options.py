@@ -22,6 +22,8 @@ class SolveOptions:
     ----------
     gap
         Relative distance of cost and proven bound at which to stop.
+    gap_usd
+        Distance at which to stop too, USD.
     work_limit
         Units of work (``solver.work``) after which to stop with the best plan so far: each about a
         second of one core of a quiet machine, but counted, so that the same problem ends at the
@@ -47,6 +49,7 @@ class SolveOptions:
     """
 
     gap: Annotated[Number, Field(ge=0, lt=1)] = 1e-4
+    gap_usd: Annotated[Number, Field(ge=0)] = 0.0
     work_limit: Positive = 60.0
     time_limit_s: Positive = 600.0
     threads: Annotated[int, Field(ge=1)] = 1

@@ -72,15 +72,19 @@ class Search:
     @property
     def done(self) -> bool:
         """Whether the incumbent is proven to lie within the gap."""
-        near = self.options.gap * max(abs(self.cost), 1e-9)
-        return self.incumbent is not None and self.cost - self.bound <= near
+        return self.incumbent is not None and self.cost - self.bound <= self._near_usd
 
     @property
     def worth_finding(self) -> float:
         """Plans that cost more than this are no better than the incumbent by the gap."""
         if self.incumbent is None:
             return np.inf
-        return self.cost - 0.95 * self.options.gap * abs(self.cost)
+        return self.cost - 0.95 * self._near_usd
+
+    @property
+    def _near_usd(self) -> float:
+        """How near the bound is to come to the cost of the incumbent."""
+        return max(self.options.gap * max(abs(self.cost), 1e-9), self.options.gap_usd)
 
     def offer(self, counts: np.ndarray) -> bool:
         """Return whether ``counts`` keep every limit; they are the incumbent if they cost less."""
