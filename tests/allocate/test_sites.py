@@ -1,7 +1,5 @@
 """Sets of sites: what one of them shows is known at all others."""
 
-import time
-
 import numpy as np
 import pandas as pd
 
@@ -54,8 +52,8 @@ def test_why_sites_hold_no_plan_rules_out_others_too(monkeypatch):
 def test_what_cuts_off_a_plan_at_some_sites_holds_at_others():
     problem = safer_than_the_cheapest(0.85)
     risky = allocate.solve(problem.under(cvar_usd=None)).units
-    search = Search(to_milp(problem), OPTIONS, time.perf_counter() + 60.0, Known())
-    search.relaxation.solve(60.0)  # without the cuts that its own point violates
+    search = Search(to_milp(problem), OPTIONS, Known())
+    search.relaxation.solve(search.allowance)  # without the cuts that its own point violates
     milp = search.milp
     descent.search_node(search, search.node_here(milp.lower, milp.upper), np.inf)
     other = search.node_here(milp.lower, milp.upper)

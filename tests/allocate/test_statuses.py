@@ -44,7 +44,7 @@ def test_each_status_fires(solver):
 def test_a_distance_in_usd_ends_a_search_too():
     best = plan_for(work(32))
     options = allocate.SolveOptions(gap=0.0, gap_usd=100.0)
-    search = Search(to_milp(best.problem), options, np.inf, Known())
+    search = Search(to_milp(best.problem), options, Known())
     search.offer(best.units)
     search.prove(best.objective_usd - 101.0)
     assert not search.done
