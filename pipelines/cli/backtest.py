@@ -11,6 +11,7 @@ import typer
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from pipelines.cli import score_tables
+from pipelines.cli.folders import refuse_unwritable
 from pipelines.cli.history_file import StoreFolder, store_of
 from pipelines.cli.manual import with_options
 from pipelines.cli.panels import BUNDLED, OWN, SEED, WITHOUT_EVIDENCE, Setting, prepare
@@ -95,6 +96,7 @@ def backtest(options: BacktestOptions) -> int:
 
     settings = _settings(options)
     out = options.out or locations.reports() / "backtest"
+    refuse_unwritable(out)
     with store_of(options.history, options.store) as store_dir:
         for setting in settings:
             folder = out / setting.name if options.history is None else out

@@ -146,9 +146,13 @@ def _room() -> Iterator[Finding]:
     free = shutil.disk_usage(home).free / 2**30
     yield _finding(free > _DISK_GIB, f"{free:.1f} GiB free ({_DISK_GIB:g} is wanted)", "Make room.")
     for folder in (locations.reports(), locations.store().parent):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            yield "ok", f"{folder.name}/ is writable", ""
+        way_out = "Let its owner write there, or name another folder by CLOUDARB_HOME."
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                yield "ok", f"{folder.name}/ is writable", ""
+        except OSError as cause:
+            yield "fail", f"{folder} cannot be written: {cause.strerror}", way_out
 
 
 def solvers() -> Iterator[Finding]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudarb_lib.base.errors import ParameterError
+from pipelines.cli import folders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,46 +42,9 @@ def refuse_unwritable(out: Path) -> None:
     Raises
     ------
     ParameterError
-        For a file where a folder should be, or a folder where a file should be, and for a folder
-        that this user may not write into.
+        As ``folders.refuse_unwritable``.
     """
-    try:
-        _refuse_what_is_in_the_way(out)
-        _try_to_write(out)
-    except OSError as cause:
-        raise ParameterError(
-            f"--out: nothing can be written into {out} ({cause.strerror}).",
-            "Name a folder that you may write into.",
-        ) from cause
-
-
-def _try_to_write(out: Path) -> None:
-    """Write into a folder what goes again, and so do the folders made for it."""
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    finally:
-        for folder in made:  # the innermost first
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-
-
-def _refuse_what_is_in_the_way(out: Path) -> None:
-    """Raise ParameterError for a file where a folder should be, and the other way round."""
-    for folder in (out, *(out / name for name in FOLDERS)):
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not there.is_dir():
-            raise ParameterError(f"--out {there} is a file.", "Name a folder.")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise ParameterError(
-                f"--out: nothing can be written into {there}.",
-                "Name a folder that you may write into.",
-            )
-    for name in FILES:
-        if (out / name).is_dir():
-            raise ParameterError(f"--out: {out / name} is a folder.", "Name another folder.")
+    folders.refuse_unwritable(out, inner_folders=FOLDERS, files=FILES)
 
 
 def write_plan(table: pd.DataFrame, out: Path) -> None:

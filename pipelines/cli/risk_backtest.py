@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloudarb_lib.base.errors import ParameterError
+from pipelines.cli.folders import refuse_unwritable
 from pipelines.cli.history_file import StoreFolder, record_end, store_of
 from pipelines.cli.manual import with_options
 from pipelines.exit_codes import DONE
@@ -98,6 +99,8 @@ def risk_backtest(options: RiskBacktestOptions) -> int:
     from cloudarb_lib.risk.backtest import back_test, verdicts
 
     horizons = _horizons(options)
+    out = options.out or locations.reports() / "risk_backtest"
+    refuse_unwritable(out)
     with store_of(options.history, options.store) as store_dir:
         last, mean = panels(store_dir, options.history, options.freq)
     windows = back_test(
@@ -109,7 +112,6 @@ def risk_backtest(options: RiskBacktestOptions) -> int:
     )
     verdict = verdicts(windows, options.level)
     _print_verdicts(verdict, options.level)
-    out = options.out or locations.reports() / "risk_backtest"
     out.mkdir(parents=True, exist_ok=True)
     verdict.to_parquet(out / "backtest.parquet", index=False)
     windows.to_parquet(out / "backtest_windows.parquet", index=False)

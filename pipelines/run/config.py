@@ -255,9 +255,12 @@ def read_changes(words: Sequence[str]) -> dict[str, object]:
             raise ParameterError(what, "Write for instance --set budget_usd=1500000.")
         try:
             changes[key] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError) as cause:
+        except yaml.YAMLError as cause:
             what = f"--set {key}: {text!r} is no value as YAML has it."
             raise ParameterError(what, "Quote a text, as in title='A: B'.") from cause
+        except ValueError as cause:  # what looks like a day to YAML
+            what = f"--set {key}: {text!r} is no day: {cause}."
+            raise ParameterError(what, "Write it as 2026-04-29.") from cause
     return changes
 
 

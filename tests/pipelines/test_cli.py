@@ -9,6 +9,7 @@ from importlib import metadata
 import pytest
 import typer
 
+from cloudarb_lib import store
 from cloudarb_lib.base import locations
 from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, write_text
 from pipelines import cli, exit_codes
@@ -196,7 +197,10 @@ def test_the_doctor_finds_what_is_broken(tmp_path, monkeypatch, capsys):
     assert levels == {"ok", "warn", "fail"}
     assert any(what.startswith("packages not as locked") and "pandas" in what for what in found)
     assert any(level == "fail" and "no notebook" in what for what, (level, _) in found.items())
-    assert any(level == "fail" and "reports" in what for what, (level, _) in found.items())
+    level, way_out = found[f"{tmp_path / 'reports'} cannot be written: File exists"]
+    assert level == "fail"
+    assert "CLOUDARB_HOME" in way_out
+    assert found["data/ is writable"] == ("ok", ""), "what comes after it is looked at"
     assert not any("schedule" in what for what in found), "nothing is scheduled"
     monkeypatch.setattr(doctor, "examine", lambda: iter([("fail", "no room", "Make room.")]))
     assert cli.main(["doctor"]) == 1
@@ -204,6 +208,14 @@ def test_the_doctor_finds_what_is_broken(tmp_path, monkeypatch, capsys):
         capsys.readouterr().out
         == "fail  no room\n      -> Make room.\nnot usable: see fail above\n"
     )
+
+
+@pytest.mark.parametrize("verb", ["backtest", "risk backtest", "advise backtest"])
+def test_where_nothing_can_be_written_nothing_is_scored(verb, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(store, "open_snapshot", lambda *_: pytest.fail("the store is read"))
+    assert cli.main([*verb.split(), "--out", str(tmp_path / "file")]) == 2
+    assert f"--out {tmp_path / 'file'} is a file" in capsys.readouterr().err
 
 
 def test_the_doctor_finds_a_package_missing(monkeypatch):

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from pipelines.cli.folders import refuse_unwritable
 from pipelines.cli.manual import with_options
 from pipelines.cli.options import StoreOption
 from pipelines.exit_codes import DONE
@@ -68,6 +69,7 @@ def backtest(options: BacktestOptions) -> int:
                 f"Use {', '.join(sections)}.",
             )
     out = options.out or locations.reports() / "advise"
+    refuse_unwritable(out)
     for name in names:
         print(f"\n== {name}")
         sections[name](options.store, out / name)
