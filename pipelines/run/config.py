@@ -233,7 +233,10 @@ def _named_notebooks(file: YamlFile) -> list[str]:
     return list(stages_named(names))
 
 
-def read_changes(words: Sequence[str]) -> dict[str, object]:
+_EXAMPLE = {"--set": "budget_usd=1500000", "--over": "'budget_usd=[1e6, 2e6]'"}
+
+
+def read_changes(words: Sequence[str], option: str = "--set") -> dict[str, object]:
     """Return values of a configuration as people set them on a command line: ``key=value``.
 
     Parameters
@@ -241,6 +244,8 @@ def read_changes(words: Sequence[str]) -> dict[str, object]:
     words : sequence of str
         Each a key, =, and a value as YAML has it: ``budget_usd=1500000``,
         ``providers=[gcp, aws]``.
+    option : str
+        What gave them, for messages.
 
     Raises
     ------
@@ -251,15 +256,15 @@ def read_changes(words: Sequence[str]) -> dict[str, object]:
     for word in words:
         key, equals, text = word.partition("=")
         if not (key and equals) or key in changes:
-            what = f"--set {word!r} is not key=value, or sets {key!r} again."
-            raise ParameterError(what, "Write for instance --set budget_usd=1500000.")
+            what = f"{option} {word!r} is not key=value, or sets {key!r} again."
+            raise ParameterError(what, f"Write for instance {option} {_EXAMPLE[option]}.")
         try:
             changes[key] = yaml.safe_load(text)
         except yaml.YAMLError as cause:
-            what = f"--set {key}: {text!r} is no value as YAML has it."
+            what = f"{option} {key}: {text!r} is no value as YAML has it."
             raise ParameterError(what, "Quote a text, as in title='A: B'.") from cause
         except ValueError as cause:  # what looks like a day to YAML
-            what = f"--set {key}: {text!r} is no day: {cause}."
+            what = f"{option} {key}: {text!r} is no day: {cause}."
             raise ParameterError(what, "Write it as 2026-04-29.") from cause
     return changes
 

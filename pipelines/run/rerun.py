@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def compared(before: Path, after: Path) -> dict[str, str]:
     for name in sorted(names):
         files = [folder / "tables" / f"{name}.parquet" for folder in (before, after)]
         if all(file.exists() for file in files):
-            found[name] = difference(*map(pd.read_parquet, files))
+            found[name] = _difference_of_files(*files)
         else:
             found[name] = f"only {'the first run' if files[0].exists() else 'this one'} has it"
     return found
@@ -128,7 +129,29 @@ def timed_tables(*run_dirs: Path) -> list[str]:
 
 
 def _is_timed(path: Path) -> bool:
-    return allocate.is_timed(pd.read_parquet(path))
+    table, _ = _read(path)
+    return allocate.is_timed(table)
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, str]:
+    """Return a table, and what keeps it from being read; without rows and columns then."""
+    try:
+        return pd.read_parquet(path), ""
+    except (OSError, ValueError) as cause:  # what pyarrow says of a file that is no table
+        return pd.DataFrame(), str(cause)
+
+
+def _difference_of_files(before: Path, after: Path) -> str:
+    """Return how two tables differ, in words; one that is damaged does."""
+    if filecmp.cmp(before, after, shallow=False):
+        return ""
+    first, fault_of_first = _read(before)
+    second, fault_of_second = _read(after)
+    if fault_of_first:
+        return f"that of the first run cannot be read: {fault_of_first}"
+    if fault_of_second:
+        return f"that of this one cannot be read: {fault_of_second}"
+    return difference(first, second)
 
 
 def difference(before: pd.DataFrame, after: pd.DataFrame) -> str:

@@ -67,7 +67,7 @@ def variations(
     ParameterError
         Where a word is no such thing, or a run cannot be.
     """
-    values: dict[str, Any] = read_changes(over)
+    values: dict[str, Any] = read_changes(over, "--over")
     for key, listed in values.items():
         if not isinstance(listed, list) or not listed or key in changes:
             what = f"--over {key}={listed!r} is no list of values, or --set has {key} too."

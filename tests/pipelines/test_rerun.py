@@ -111,3 +111,17 @@ def test_tables_that_the_clock_cut_short_are_told(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(made_again, "rerun", lambda *_, **__: found)
     assert cli.main(["rerun", "weekly-1"]) == 14
     assert "stopped by the clock, in one run or both: plan_frontier" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("run", "named"), [("before", "the first run"), ("after", "this one")])
+def test_a_damaged_table_differs(tmp_path, run, named):
+    folders = [tmp_path / "before", tmp_path / "after"]
+    for folder in folders:
+        (folder / "tables").mkdir(parents=True)
+        FRAME.to_parquet(folder / "tables/plan_summary.parquet")
+    assert made_again.compared(*folders) == {"plan_summary": ""}
+    damaged = tmp_path / run / "tables/plan_summary.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    told = made_again.compared(*folders)["plan_summary"]
+    assert told.startswith(f"that of {named} cannot be read: ")
+    assert made_again.timed_tables(*folders) == []

@@ -115,6 +115,7 @@ def test_a_set_is_every_combination(root):
     ("words", "told"),
     [
         (["--over", "seed=4"], "--over seed=4 is no list"),
+        (["--over", "seed"], "--over 'seed' is not key=value"),
         (["--over", "seed=[]"], "is no list"),
         (["--over", "seed=[4]", "--set", "seed=3"], "--set has seed too"),
         (["--over", "seed=[4, x]"], "--set seed: .*seed is 'x'"),
