@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from cloudarb_lib.base.measures import var_and_cvar
 from cloudarb_lib.base.wording import percent
 from cloudarb_lib.controls import form
+from cloudarb_lib.market.disruptions import every_in_words
 from cloudarb_lib.plots.risk import cost_histogram
 from cloudarb_lib.risk.cost import PlanCost
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of
@@ -61,9 +62,14 @@ class RiskControl:
         self.level = form.slider("Level", [(f"{x:.3g} %", x / 100) for x in _in_percent()], 0.95)
         self.horizon = form.slider("Horizon", self._horizons(steps), steps)
         names = [name for name in HAZARD_PRESETS if name in hazards.values()]
-        self.hazard = form.choice("Spot is taken away", [(name, name) for name in names], now)
+        how_often = [
+            (f"{every_in_words(name, inputs.assumptions)} ({name})", name) for name in names
+        ]
+        self.hazard = form.choice("Spot is taken away", how_often, now)
         self.chances = {
-            name: form.slider(scenario_in_words(name), _chances(), 0)
+            name: form.slider(
+                scenario_in_words(name), _chances(), 0, name_width=form.LONG_NAME_WIDTH
+            )
             for name in self.impacts
             if name != BASE.name
         }

@@ -15,6 +15,8 @@ from plotly.basedatatypes import BasePlotlyType
 from cloudarb_lib.plots.style import with_marks
 
 _NAME_WIDTH = "150px"
+LONG_NAME_WIDTH = "220px"
+"""Of fields beside each other of which some have a long name."""
 _FIELD_WIDTH = "440px"
 _MARGIN_TOP_PX = 30
 """Above a figure whose title stands outside."""
@@ -121,18 +123,20 @@ def choices(name: str, options: Iterable[Option], value: Iterable[Any]) -> widge
     return widgets.SelectMultiple(options=listed, value=tuple(value), rows=rows, **named(name))
 
 
-def slider(name: str, options: Iterable[Option], value: Any) -> widgets.SelectionSlider:
+def slider(
+    name: str, options: Iterable[Option], value: Any, *, name_width: str = _NAME_WIDTH
+) -> widgets.SelectionSlider:
     """Return a slider over amounts in words; it acts when it is let go."""
     return widgets.SelectionSlider(
-        options=list(options), value=value, continuous_update=False, **named(name)
+        options=list(options), value=value, continuous_update=False, **named(name, width=name_width)
     )
 
 
-def named(name: str) -> dict[str, Any]:
+def named(name: str, *, width: str = _NAME_WIDTH) -> dict[str, Any]:
     """Return what names a field and sets its width."""
     return {
         "description": name,
-        "style": {"description_width": _NAME_WIDTH},
+        "style": {"description_width": width},
         "layout": widgets.Layout(width=_FIELD_WIDTH, max_width="98%"),
     }
 

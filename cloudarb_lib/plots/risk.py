@@ -15,6 +15,10 @@ from cloudarb_lib.risk.cost import PlanCost
 from cloudarb_lib.risk.measures import cvar, probability_over, var
 from cloudarb_lib.risk.scenarios import scenario_in_words
 
+_FAR = 3.0
+"""A budget that lies more than so many times the spread of costs above them is not drawn: the
+costs would be a line beside it."""
+
 
 def cost_distribution(cost: PlanCost, *, budget_usd: float) -> go.Figure:
     """Return the histogram of the plan's cost, USD, with its mean, VaR, CVaR and the budget."""
@@ -31,19 +35,23 @@ def cost_histogram(
     bars.add_histogram(
         x=total, nbinsx=60, histnorm="probability", marker_color=COLOURS[5], showlegend=False
     )
+    is_far = budget_usd > total.max() + _FAR * np.ptp(total)
+    off = f" (the budget, {dollars(budget_usd)}, lies far to the right)" if is_far else ""
     fig = figure(
         f"In {100 * level:g} % of sample paths the plan stays under {dollars(worst)}; "
         f"{percent(100 * over)} exceed the budget",
         drawn=bars,
-        x_title=f"cost over {horizon_h / 24:g} days, USD",
+        x_title=f"cost over {horizon_h / 24:g} days, USD{off}",
         y_title="share of paths",
     )
     tail = {
         f"expected + VaR {100 * level:g} %": worst,
         f"expected + CVaR {100 * level:g} %": cvar(total, level).value,
     }
-    marks = {"expected": total.mean(), **tail, "budget": budget_usd}
-    for (name, at), number in zip(marks.items(), (0, 1, 3, 6), strict=True):
+    marks = {"expected": total.mean(), **tail}
+    if not is_far:
+        marks["budget"] = budget_usd
+    for (name, at), number in zip(marks.items(), (0, 1, 3, 6), strict=False):
         line = {
             "color": COLOURS[number],
             "width": 2.5,

@@ -18,6 +18,9 @@ def test_figures_say_what_they_show():
     at = [cost.total.mean(), risk.var(cost.total).value, risk.cvar(cost.total).value, 1e5]
     assert list(lines.values()) == pytest.approx(at)
     assert list(lines)[3] == "budget $100,000"
+    far = figures.cost_distribution(cost, budget_usd=1e9)
+    assert [line.name.split(" $")[0] for line in far.layout.shapes][-1] == "expected + CVaR 95 %"
+    assert "the budget, $1,000,000,000, lies far" in far.layout.xaxis.title.text
     by_region = risk.contributions(cost, "region")
     fig = figures.contribution_bars(by_region)
     assert fig.layout.title.text.startswith(by_region.index[0])
