@@ -46,7 +46,7 @@ STAND_INS = {
 }
 """By command of the system: what a shell does instead, so that no timer of this machine is set."""
 WIDTH_PX = 900
-SCREEN_PX = {"width": 1000, "height": 720}
+SCREEN_PX = {"width": 1000, "height": 940}
 PATIENCE_S = 900.0
 
 
