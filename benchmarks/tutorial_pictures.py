@@ -42,7 +42,7 @@ RUN = "5"
 """The part whose command is a run: its summary is drawn."""
 STAND_INS = {
     "systemctl": "exit 1",
-    "crontab": 'case "$1" in -l) cat "$0.lines" 2>/dev/null;; *) cat > "$0.lines";; esac',
+    "crontab": 'case "$1" in -l) cat "$0.lines" 2>/dev/null || true;; *) cat > "$0.lines";; esac',
 }
 """By command of the system: what a shell does instead, so that no timer of this machine is set."""
 WIDTH_PX = 900
@@ -80,7 +80,8 @@ def draw_parts() -> None:
         home = Path(folder)
         write_stand_ins(home / "bin")
         for number in ("2", "3", "4", RUN, "6"):
-            printed = carry_out(parts[number], home)
+            with idle_daemon(home / "bin"):
+                printed = carry_out(parts[number], home)
             picture = DOCS / f"tutorial-{number}.png"
             if number == RUN:
                 draw_page(page, next((home / "reports").glob("weekly-*")), picture)
@@ -112,6 +113,21 @@ def browser_page() -> Iterator[Any]:
         browser.close()
 
 
+@contextmanager
+def idle_daemon(folder: Path) -> Iterator[None]:
+    """Let a process run that is named as the daemon of cron and does nothing."""
+    daemon = folder / "cron"
+    sleeper = shutil.which("sleep")
+    assert sleeper is not None
+    shutil.copy(sleeper, daemon)
+    process = subprocess.Popen([daemon, str(PATIENCE_S)])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def carry_out(part: str, home: Path) -> list[tuple[str, str]]:
     """Write the files of a part, run its commands, and return each with what it printed."""
     printed = []
@@ -140,7 +156,8 @@ def output_of(command: str, home: Path) -> str:
         text=True,
         timeout=PATIENCE_S,
     )
-    return done.stdout.replace(str(home), "~/cloudarb").strip()
+    text = done.stdout.replace(f"{sys.executable} -m pipelines.cli", "cloudarb")
+    return text.replace(str(home), "~/cloudarb").strip()
 
 
 def plan_in(folder: Path) -> pd.DataFrame:

@@ -9,9 +9,14 @@ import plotly.graph_objects as go
 from cloudarb_lib.base.wording import dollars, last_day
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, add_band, figure, label_ends
 
+_NEAR = 2.0
+"""Up to so many times the cost a budget is drawn: above, it would press the cost flat."""
+
 
 def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
     """Return cumulative cost to the horizon: median, 80 % band, and the budget as a line.
+
+    A budget far above it is told in the title alone.
 
     ``fan`` is what ``risk.cost_fan`` returns.
     """
@@ -21,12 +26,13 @@ def budget_fan(fan: pd.DataFrame, budget_usd: float) -> go.Figure:
         so_far[["p50_usd"]].rename(columns={"p50_usd": "median"}), template=TEMPLATE
     ).update_traces(line_width=3)
     add_band(drawn, so_far["p10_usd"], so_far["p90_usd"], name="8 of 10 paths", opacity=0.22)
-    drawn.add_hline(
-        y=budget_usd,
-        line={"color": COLOURS[3], "dash": "dash"},
-        annotation_text=f"budget {dollars(budget_usd)}",
-        annotation_position="top left",
-    )
+    if budget_usd <= _NEAR * end["p90_usd"]:
+        drawn.add_hline(
+            y=budget_usd,
+            line={"color": COLOURS[3], "dash": "dash"},
+            annotation_text=f"budget {dollars(budget_usd)}",
+            annotation_position="top left",
+        )
     return figure(
         f"Eight times in ten {dollars(end['p10_usd'])} to {dollars(end['p90_usd'])} by "
         f"{last_day(end['time_utc'])}, against a budget of {dollars(budget_usd)}",
