@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.command_line import names_of
 from cloudarb_lib.live.collect import Wanted, opened
 from cloudarb_lib.live.feeds.aws_ec2 import AwsSpot
 from cloudarb_lib.live.limits import limits_of
@@ -123,6 +124,7 @@ def main() -> int:
     if len(sys.argv) == 3:
         pull(sys.argv[1], int(sys.argv[2]))
         return 0
+    names_of(__doc__)
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
     server = processes.Process(target=serve, args=(theirs,), daemon=True)

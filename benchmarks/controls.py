@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 
+from benchmarks.command_line import names_of
 from cloudarb_lib import advice, allocate, risk, store
 from cloudarb_lib.base import units
 from cloudarb_lib.base.locations import find
@@ -109,4 +110,5 @@ def main():
 
 
 if __name__ == "__main__":
+    names_of(__doc__)
     main()

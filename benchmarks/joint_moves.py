@@ -17,6 +17,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from benchmarks.command_line import names_of
 from benchmarks.review_hazard import PEER, forecaster
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.forecast.evaluate import ENSEMBLE, Forecaster, models_of
@@ -100,4 +101,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    names_of(__doc__)
     main()

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks import house
+from benchmarks.command_line import names_of
 from pipelines.run.config import load_config
 from pipelines.run.stages import STAGES
 
@@ -123,8 +124,9 @@ def imports() -> None:
 
 
 if __name__ == "__main__":
+    named = names_of(__doc__, list(STAGES))
     sizes()
     imports()
-    overhead(sys.argv[1:] or list(STAGES))
-    if not sys.argv[1:]:
+    overhead(named)
+    if named == list(STAGES):
         nothing_to_do()

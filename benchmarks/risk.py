@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from scipy.stats.qmc import Sobol
 from threadpoolctl import threadpool_limits
 
+from benchmarks.command_line import names_of
 from cloudarb_lib import risk
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.risk import simulate
@@ -127,4 +128,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    names_of(__doc__)
     main()

@@ -24,6 +24,7 @@ import httpx2
 import numpy as np
 import uvloop
 
+from benchmarks.command_line import names_of
 from benchmarks.load import Load, put
 from pipelines.serve import server, testing
 
@@ -274,4 +275,5 @@ if __name__ == "__main__":
     if len(sys.argv) == 3:
         serve_bare(Path(sys.argv[1]), int(sys.argv[2]))
     else:
+        names_of(__doc__)
         main()
