@@ -49,7 +49,7 @@ def wrong_commands(text: str) -> Iterator[str]:
 
 
 def missing(text: str, folder: Path) -> Iterator[str]:
-    """Yield modules, paths, goals and links, those to pictures aside, that lead nowhere."""
+    """Yield modules, paths, goals and links that lead nowhere."""
     for module in MODULE.findall(text):
         if not (ROOT / f"{module.replace('.', '/')}.py").exists():
             yield module
@@ -60,8 +60,7 @@ def missing(text: str, folder: Path) -> Iterator[str]:
     goals = (ROOT / "Makefile").read_text(encoding="utf-8")
     yield from (goal for goal in GOAL.findall(text) if f"\n{goal}:" not in goals)
     for target in LINK.findall(text):
-        is_drawn = target.endswith(".png")  # by benchmarks.tutorial_pictures
-        if "://" not in target and not is_drawn and not (folder / target).exists():
+        if "://" not in target and not (folder / target).exists():
             yield target
 
 
