@@ -87,10 +87,11 @@ def test_how_often_places_join_and_go_on_is_what_the_record_shows():
     for same_way, joins in ((0.9, 0.8), (0.2, 0.4)):
         found = two_models(reviewed(same_way, joins, places=40))
         rates = draw_rates(ReviewCounts.of(found), n_paths=4000, rng=rng)
-        assert rates.same_way.mean() == pytest.approx(same_way, abs=0.1)
+        for each in (rates.falls_again, rates.rises_again):
+            assert each.mean() == pytest.approx(same_way, abs=0.1)
+            assert each.std() > 0.02  # doubt is in the paths
         for each in (rates.joins_again, rates.joins_anew):
             assert each.mean() == pytest.approx(joins, abs=0.1)
-        assert rates.same_way.std() > 0.02  # doubt is in the paths
 
 
 def test_persistence_that_has_ended_is_forgotten_sooner_than_a_long_memory_would():
@@ -99,8 +100,20 @@ def test_persistence_that_has_ended_is_forgotten_sooner_than_a_long_memory_would
     both = np.concatenate([went_on, turned / turned[0] * went_on[-1]])
     counts = ReviewCounts.of(two_models(both))
     rates = draw_rates(counts, n_paths=4000, rng=np.random.default_rng(0))
-    assert np.nanmean(counts.same_way) > 0.6  # over the whole record
-    assert rates.same_way.mean() < 0.3
+    for share, drawn in (
+        (counts.fell_again, rates.falls_again),
+        (counts.rose_again, rates.rises_again),
+    ):
+        assert np.nanmean(share) > 0.6  # over the whole record
+        assert drawn.mean() < 0.3
+
+
+def test_a_place_that_never_moved_goes_by_its_group():
+    price = np.ones((60, 4))
+    price[20:, 0] = 1.2  # an H100
+    price[30:, 1] = 0.7  # an L4, later
+    way = two_models(price).last_way  # places of H100 first
+    np.testing.assert_array_equal(way, [[0, 0, 0, 0], [1, 1, 0, 0], [1, 1, -1, -1]])
 
 
 def test_unknown_directions_foretell_no_drift_and_known_ones_do():
@@ -108,7 +121,7 @@ def test_unknown_directions_foretell_no_drift_and_known_ones_do():
     assert abs(even.mean()) < 0.02
     trending = reviewed(0.97)
     mean = np.expm1(simulated(trending, n_paths=2000)).mean(axis=1)[:, -1]
-    last = two_models(trending).last_sign[-1]
+    last = two_models(trending).last_way[-1]
     assert (np.sign(mean) == last).mean() > 0.9
     assert np.abs(mean).mean() > 0.05
 

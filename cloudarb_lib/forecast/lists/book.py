@@ -89,10 +89,16 @@ class PriceList:
         return self.is_known & (down > EDGE_LOG) & (up > EDGE_LOG)
 
     @cached_property
-    def last_sign(self) -> np.ndarray:
-        """Which way each place went last before a review, and now (reviews + 1, places)."""
+    def last_way(self) -> np.ndarray:
+        """Which way each place went last before a review, and now (reviews + 1, places).
+
+        A place that never moved goes by its group: the way that most of those that did went last;
+        0 where that is none.
+        """
         moved = pd.DataFrame(self.sign).replace(0.0, np.nan).ffill().fillna(0.0).to_numpy()
-        return np.concatenate([np.zeros((1, moved.shape[1])), moved])
+        own = np.concatenate([np.zeros((1, moved.shape[1])), moved])
+        of_group = np.sign(own @ np.eye(int(self.group_of.max()) + 1)[self.group_of])
+        return np.where(own == 0, of_group[:, self.group_of], own)
 
     @cached_property
     def took_part(self) -> np.ndarray:

@@ -83,7 +83,7 @@ def _surprises(
     moved = sign != 0
     again, anew = (each.mean(axis=1)[group] for each in (rates.joins_again, rates.joins_anew))
     joins = np.where(prices.took_part[review], again, anew)
-    rises = rates.chance_to_rise(prices.last_sign[review][:, None], group).mean(axis=1)
+    rises = rates.chance_to_rise(prices.last_way[review][:, None], group).mean(axis=1)
     level = Sizes.of(prices, review).level(prices.size[review], sign, group)
     return (
         _of_chance(moved, joins, prices.is_free[review]),

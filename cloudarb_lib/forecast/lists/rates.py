@@ -8,21 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaln
 
 from cloudarb_lib.forecast.lists.book import EDGE_LOG, PriceList
+from cloudarb_lib.forecast.lists.persistence import draw_persistence, memory_gain
 
 HALF_LIFE_REVIEWS = 8.0
 """Age at which what a review showed of participation and sizes counts half."""
-MEMORIES_REVIEWS = (2.0, 8.0, 40.0)
-"""Half-lives at which the persistence of direction may be remembered: they compete by how well each
-has foretold reviews, since campaigns begin and end."""
-EVEN = 2.0
-"""Reviews' worth of belief, each way, that the next direction is as likely the other one."""
-GROUP_TRUST = 8.0
-"""Reviews' worth of belief that a group's directions persist like the whole list's."""
 RARE = (1.0, 3.0)
-"""The same that a review breaks a band (breaks, not), before the record speaks."""
+"""Reviews' worth of belief that a review breaks a band (breaks, not), before the record speaks."""
 UNKNOWN = 0.5
 """The same of other rates: Jeffreys' prior."""
 
@@ -38,21 +31,24 @@ class ReviewCounts:
     ----------
     joined_again, joined_anew : (reviews, groups), the share that took part of those that did, and
         did not, in the review before.
-    same_way : alike, the share of those repriced that went the way they last went.
+    fell_again, rose_again : alike, the share of those repriced that went the way they last went,
+        of places that last fell, and rose.
     rose : alike, the share of those repriced that rose.
     n_places : alike, how many had a price.
     broke_down, broke_up : alike, whether a place left its band; NaN where none moved.
-    memory_gain : (reviews, memories), as from ``_memory_gain``.
+    fell_again_gain, rose_again_gain : (reviews, groups, memories), as from ``memory_gain``.
     """
 
     joined_again: np.ndarray
     joined_anew: np.ndarray
-    same_way: np.ndarray
+    fell_again: np.ndarray
+    rose_again: np.ndarray
     rose: np.ndarray
     n_places: np.ndarray
     broke_down: np.ndarray
     broke_up: np.ndarray
-    memory_gain: np.ndarray
+    fell_again_gain: np.ndarray
+    rose_again_gain: np.ndarray
 
     @classmethod
     def of(cls, prices: PriceList) -> ReviewCounts:
@@ -61,7 +57,7 @@ class ReviewCounts:
         is_free = prices.is_free
         moved = prices.sign != 0
         joined = prices.took_part[:-1]
-        last = prices.last_sign[:-1]
+        last = prices.last_way[:-1]
         change = prices.discount[prices.reviews] - prices.discount[prices.reviews - 1]
         with np.errstate(invalid="ignore"):
             fell_out = (-change > down + EDGE_LOG).astype(float)
@@ -71,16 +67,19 @@ class ReviewCounts:
             return _share_by_group(values, of, prices.group_of)
 
         is_any = np.where(np.isnan(share(moved, moved)), np.nan, 1.0)
-        same_way = share(prices.sign == last, is_free & moved & (last != 0))
+        fell_again = share(prices.sign < 0, is_free & moved & (last < 0))
+        rose_again = share(prices.sign > 0, is_free & moved & (last > 0))
         return cls(
             share(moved, is_free & joined),
             share(moved, is_free & ~joined),
-            same_way,
+            fell_again,
+            rose_again,
             share(prices.sign > 0, moved),
             _sums_by_group(prices.is_known, prices.group_of),
             is_any * (np.nan_to_num(share(fell_out, moved)) > 0),
             is_any * (np.nan_to_num(share(rose_out, moved)) > 0),
-            _memory_gain(same_way),
+            memory_gain(fell_again),
+            memory_gain(rose_again),
         )
 
     def until(self, n_reviews: int) -> ReviewCounts:
@@ -96,14 +95,15 @@ class Rates:
     ----------
     joins_again, joins_anew : (groups, paths), chance to take part in a review after having taken
         part in the last, and after not.
-    same_way : alike, chance to go the way it last went.
-    rises : (paths,), chance that a place which never moved rises.
+    falls_again, rises_again : alike, chance to go the way it last went, after a fall, and a rise.
+    rises : (paths,), chance that a place rises of whose group none ever moved.
     breaks_down, breaks_up : (paths,), chance that a review breaks a band.
     """
 
     joins_again: np.ndarray
     joins_anew: np.ndarray
-    same_way: np.ndarray
+    falls_again: np.ndarray
+    rises_again: np.ndarray
     rises: np.ndarray
     breaks_down: np.ndarray
     breaks_up: np.ndarray
@@ -113,7 +113,8 @@ class Rates:
         return Rates(
             self.joins_again[:, paths],
             self.joins_anew[:, paths],
-            self.same_way[:, paths],
+            self.falls_again[:, paths],
+            self.rises_again[:, paths],
             self.rises[paths],
             self.breaks_down[paths],
             self.breaks_up[paths],
@@ -124,12 +125,12 @@ class Rates:
 
         Parameters
         ----------
-        way : (places, paths or 1), which way each last went; 0 where it never moved.
+        way : (places, paths or 1), which way each last went; 0 where nothing is known of it.
         group_of : (places,)
         """
-        same_way = self.same_way[group_of]
-        again_or_turned = np.where(way > 0, same_way, 1.0 - same_way)
-        return np.where(way == 0, self.rises, again_or_turned)
+        again = self.rises_again[group_of]
+        turns = 1.0 - self.falls_again[group_of]
+        return np.where(way == 0, self.rises, np.where(way > 0, again, turns))
 
 
 def draw_rates(counts: ReviewCounts, *, n_paths: int, rng: np.random.Generator) -> Rates:
@@ -141,29 +142,11 @@ def draw_rates(counts: ReviewCounts, *, n_paths: int, rng: np.random.Generator) 
     return Rates(
         _draw_by_group(counts.joined_again, weight, n_paths, rng),
         _draw_by_group(counts.joined_anew, weight, n_paths, rng),
-        _draw_persistence(counts, n_paths, rng),
+        draw_persistence(counts.fell_again, counts.fell_again_gain, n_paths=n_paths, rng=rng),
+        draw_persistence(counts.rose_again, counts.rose_again_gain, n_paths=n_paths, rng=rng),
         _draw_pooled(counts.rose, by_review, (1.0, 1.0), n_paths, rng),
         _draw_pooled(counts.broke_down, by_review, RARE, n_paths, rng),
         _draw_pooled(counts.broke_up, by_review, RARE, n_paths, rng),
-    )
-
-
-def _draw_persistence(counts: ReviewCounts, n_paths: int, rng: np.random.Generator) -> np.ndarray:
-    """Chance (groups, paths) to go on the same way: the list's, and each group's around it.
-
-    A path remembers as long as has foretold well.
-    """
-    age = np.arange(len(counts.same_way), 0, -1)
-    log_weight = 0.5 ** ((age - 1) / HALF_LIFE_REVIEWS) @ counts.memory_gain
-    chance = np.exp(log_weight - log_weight.max())
-    memory = rng.choice(len(chance), n_paths, p=chance / chance.sum())
-    weight = 0.5 ** (age / np.array(MEMORIES_REVIEWS)[:, None])
-    again = weight @ np.nan_to_num(counts.same_way)  # (memories, groups)
-    turned = weight @ np.nan_to_num(1 - counts.same_way)
-    of_list = rng.beta(EVEN + again.sum(axis=1)[memory], EVEN + turned.sum(axis=1)[memory])
-    return rng.beta(
-        GROUP_TRUST * of_list + again[memory].T + 1e-3,
-        GROUP_TRUST * (1 - of_list) + turned[memory].T + 1e-3,
     )
 
 
@@ -187,24 +170,6 @@ def _draw_pooled(
     yes = np.nansum(weight * share)
     no = np.nansum(weight * (1 - share))
     return rng.beta(prior[0] + yes, prior[1] + no, n_paths)
-
-
-def _memory_gain(same_way: np.ndarray) -> np.ndarray:
-    """How well each memory foretold each review's share the same way, log (reviews, memories).
-
-    By the Beta law whose counts the memory held before it.
-    """
-    gain = np.zeros((len(same_way), len(MEMORIES_REVIEWS)))
-    again, turned = np.nansum(same_way, axis=1), np.nansum(1 - same_way, axis=1)
-    heard = ~np.isnan(same_way).all(axis=1)
-    for review in np.flatnonzero(heard):
-        share = np.nanmean(same_way[review])
-        for k, half_life in enumerate(MEMORIES_REVIEWS):
-            weight = 0.5 ** (np.arange(review, 0, -1) / half_life)
-            a = EVEN + weight @ again[:review]
-            b = EVEN + weight @ turned[:review]
-            gain[review, k] = betaln(a + share, b + 1 - share) - betaln(a, b)
-    return gain
 
 
 def _sums_by_group(values: np.ndarray, group_of: np.ndarray) -> np.ndarray:

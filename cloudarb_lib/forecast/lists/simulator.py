@@ -2,11 +2,11 @@
 the edges of what the provider has charged.
 
 The chain of a path: a review comes with the hazard of the gaps on record (``timing``); at a review
-a place takes part or not, more likely if it did last time; one that does goes the way it last went
-with an estimated chance (``rates``), by a size of the record (``sizes``). Places of a group do all
-three more alike than chance has it (``concordance``). A list that is quoted beside on-demand prices
-moves in a band of discounts: a move beyond what its group has seen is refused, unless on this path
-a review breaks the band. Nothing else is clipped.
+a place takes part or not, more likely if it did last time (``rates``); one that does goes the way
+it last went with an estimated chance (``persistence``), by a size of the record (``sizes``). Places
+of a group do all three more alike than chance has it (``concordance``). A list that is quoted
+beside on-demand prices moves in a band of discounts: a move beyond what its group has seen is
+refused, unless on this path a review breaks the band. Nothing else is clipped.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class _State:
     Attributes
     ----------
     change : log change since the origin.
-    way : which way each last went; 0 where it never moved.
+    way : which way each last went, as of ``PriceList.last_way``.
     joined : whether it took part in the last review.
     down, up : the room inside its band.
     """
@@ -109,7 +109,7 @@ class _State:
         cls, prices: PriceList, origin: int, n_reviews: int, only: np.ndarray, n_paths: int
     ) -> _State:
         down, up = prices.room(origin)
-        way, joined = prices.last_sign[n_reviews], prices.took_part[n_reviews]
+        way, joined = prices.last_way[n_reviews], prices.took_part[n_reviews]
         start = [np.repeat(each[only, None], n_paths, axis=1) for each in (way, joined, down, up)]
         return cls(np.zeros((len(only), n_paths)), *start)
 
