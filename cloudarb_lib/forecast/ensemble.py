@@ -202,7 +202,7 @@ def run_members(
     """
     # a task of their own: what it caches may be gigabytes, and goes when they are done
     own_task = replace(task)
-    low, high = _forecast_limits(task)
+    low, high = forecast_limits(task)
     asked = [name for name in MEMBERS if name not in leave_out]
     files = {name: keep / f"{name}.npy" for name in asked if keep and MEMBERS[name].model_file}
     begun = _begin_elsewhere(own_task, [name for name in asked if not _is_kept(files.get(name))])
@@ -241,7 +241,7 @@ def _begin_elsewhere(task: Task, names: list[str]) -> dict[str, Future[np.ndarra
     }
 
 
-def _forecast_limits(task: Task) -> tuple[np.ndarray, np.ndarray]:
+def forecast_limits(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Least and most log change that a member may forecast, each (origins, series, 1)."""
     low, high = (limit[..., None] for limit in price_limits(task))
     return np.minimum(low, -MAX_CHANGE_LOG), np.maximum(high, MAX_CHANGE_LOG)

@@ -1,7 +1,13 @@
 """Risk: what a plan can cost, why, and how far to trust it. Loss is cost increase, positive."""
 
 from cloudarb_lib.market.disruptions import every_in_words, find_fallbacks, hazards
-from cloudarb_lib.risk.backtest import back_test, model_doubt, verdicts, window_origins
+from cloudarb_lib.risk.backtest import (
+    back_test,
+    model_doubt,
+    verdicts,
+    verdicts_by_half_year,
+    window_origins,
+)
 from cloudarb_lib.risk.correlation import (
     LEAST_MOVES,
     average_correlation,

@@ -11,6 +11,7 @@ import pandas as pd
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.measures import value_at_risk, var_and_cvar
 from cloudarb_lib.base.types import Panel, Paths
+from cloudarb_lib.base.units import half_year
 from cloudarb_lib.forecast import forecast_panels, is_moving
 from cloudarb_lib.risk.coverage import pooled_test
 from cloudarb_lib.risk.rent import paid_per_hour, step_means
@@ -243,6 +244,29 @@ def verdicts(windows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             about = {"horizon": horizon, "model": model, "kind": kind}
             rows.append(about | _pooled(group, int(str(horizon)), level))
     return pd.DataFrame(rows)
+
+
+def verdicts_by_half_year(windows: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Return how VaR and CVaR of the trusted model held up in each half-year.
+
+    Parameters
+    ----------
+    windows, level
+        As for ``verdicts``.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row per horizon and half-year in which windows began, pooled over plans: the fields of
+        ``verdicts``.
+    """
+    is_pooled = (windows["model"] == TRUSTED) & (windows["kind"] != LIKE_THE_PAGE)
+    trusted = windows[is_pooled]
+    began = trusted["origin_utc"].map(half_year).rename("half_year")
+    return pd.DataFrame(
+        {"horizon": horizon, "half_year": name} | _pooled(group, int(str(horizon)), level)
+        for (horizon, name), group in trusted.groupby(["horizon", began])
+    )
 
 
 def _pooled(group: pd.DataFrame, horizon: int, level: float) -> dict[str, Any]:

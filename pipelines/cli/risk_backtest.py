@@ -88,15 +88,15 @@ def risk_backtest(options: RiskBacktestOptions) -> int:
 
     Of every week of the record: plans are chosen at its prices, VaR and CVaR of their cost over 1,
     4 and 13 weeks stated as the pages state them, and compared with the cost that came; pooled over
-    plans, with the test's power. Offers that are sold, on the bundled history of GCP, or a price
-    file. Prints the verdicts; writes backtest.parquet and backtest_windows.parquet to
-    reports/risk_backtest.
+    plans, with the test's power, and by half-year. Offers that are sold, on the bundled history of
+    GCP, or a price file. Prints the verdicts; writes backtest.parquet and backtest_windows.parquet
+    to reports/risk_backtest.
     """
     from functools import partial
 
     from cloudarb_lib.base import locations
     from cloudarb_lib.base.progress import progress
-    from cloudarb_lib.risk.backtest import back_test, verdicts
+    from cloudarb_lib.risk.backtest import back_test, verdicts, verdicts_by_half_year
 
     horizons = _horizons(options)
     out = options.out or locations.reports() / "risk_backtest"
@@ -111,7 +111,7 @@ def risk_backtest(options: RiskBacktestOptions) -> int:
         tick=partial(progress, label="back-test", unit="origin"),
     )
     verdict = verdicts(windows, options.level)
-    _print_verdicts(verdict, options.level)
+    _print_verdicts(verdict, verdicts_by_half_year(windows, options.level), options.level)
     out.mkdir(parents=True, exist_ok=True)
     verdict.to_parquet(out / "backtest.parquet", index=False)
     windows.to_parquet(out / "backtest_windows.parquet", index=False)
@@ -166,13 +166,17 @@ def panels(store_dir: str, history: Path | None, freq: str | None) -> tuple[Pane
     return last, mean
 
 
-def _print_verdicts(verdicts: pd.DataFrame, level: float) -> None:
-    """Print, by horizon, each kind of plan under the model of the pages, then all models."""
+def _print_verdicts(verdicts: pd.DataFrame, by_half_year: pd.DataFrame, level: float) -> None:
+    """Print by horizon, under the model of the pages, each kind of plan and each half-year, then
+    all models."""
     from cloudarb_lib.risk.backtest import TRUSTED
 
     for horizon, of_horizon in verdicts.groupby("horizon", sort=True):
         print(f"\n{horizon} steps ahead, VaR {100 * level:g} %, model of the pages ({TRUSTED})")
         print(_shown(of_horizon[of_horizon["model"] == TRUSTED].set_index("kind")))
+        began = by_half_year[by_half_year["horizon"] == horizon].set_index("half_year")
+        print(f"\n{horizon} steps ahead, all plans, by the half-year in which windows began")
+        print(_shown(began))
         print(f"\n{horizon} steps ahead, all plans, beside models of these offers' history alone")
         print(_shown(of_horizon[of_horizon["kind"] == "all plans"].set_index("model")))
     print(f"\n{EXPLAINED}")

@@ -230,6 +230,17 @@ def test_a_right_model_passes_a_wide_one_and_a_narrow_one_are_found_out(walk):
     assert narrow["tail_ratio"] > 2.0
 
 
+def test_a_half_year_is_judged_by_its_own_windows(walk):
+    windows = windows_of(panel(80), horizons=(2,))
+    by_half_year = risk.verdicts_by_half_year(windows)
+    own = windows[windows["model"] == backtest.TRUSTED]
+    first = by_half_year.iloc[0]
+    began_first = own[own["origin_utc"] < pd.Timestamp("2026-01-01", tz="UTC")]
+    assert first["half_year"] == "2025H2"
+    assert first["rate"] == pytest.approx(began_first["exceeded"].mean())
+    assert first["windows"] < by_half_year["windows"].sum() == own["origin_utc"].nunique()
+
+
 def test_doubt_is_the_factor_that_past_windows_needed(walk):
     p = panel(200)
     factors = []
@@ -290,6 +301,7 @@ def test_the_command_on_a_history_of_ones_own(walk, tmp_path, capsys):
     assert cli.main([*command, "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "4 steps ahead, VaR 90 %, model of the pages" in said
+    assert "all plans, by the half-year in which windows began" in said
     assert "power x2" in said
     for model in backtest.MODELS:
         assert model in said
