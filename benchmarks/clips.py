@@ -19,6 +19,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
+from benchmarks.command_line import names_of
 from cloudarb_lib.base.measures import var_and_cvar
 from cloudarb_lib.forecast import conformal, ensemble, sample_paths
 from cloudarb_lib.forecast.evaluate import ENSEMBLE, Forecaster, models_of, score_models
@@ -100,6 +101,7 @@ def moved(setting: Setting) -> pd.DataFrame:
 
 def main() -> None:
     """Print a table for each bundled market, and what moves most."""
+    names_of(__doc__)
     for setting in BUNDLED:
         if setting.kind in ("auction", "market"):
             print(f"\n{setting.name}")
