@@ -78,8 +78,10 @@ _DRAWS = "import random\n(folder / 'paths.parquet').write_text(str(random.Random
 _GATHERS = """before = {p.stem: p.read_text() for p in folder.iterdir() if p.is_symlink()}
 (folder / 'lookback.parquet').write_text(str(sorted(before.items())))"""
 _DRIVER = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
 from cloudarb_lib.base import locations
 from pipelines.cli import main
 from cloudarb_lib.store import open_snapshot
