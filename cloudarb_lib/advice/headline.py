@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cloudarb_lib import allocate
-from cloudarb_lib.base.wording import dollars, percent
+from cloudarb_lib.base.wording import count, dollars, percent
 from cloudarb_lib.market.disruptions import every_in_words
 from cloudarb_lib.market.explore import offer_in_words
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -121,5 +121,5 @@ def in_short(figures: pd.DataFrame, plan: pd.DataFrame, *, weeks: float) -> str:
         f"more, {percent(100 * value['over_budget'])} of the sample paths cost more than the "
         f"budget, and {dollars(value['stressed'])} is expected {stressed}; in doubt are above all "
         "how often that happens and whether there is room for so many machines, which no record "
-        f"tells, and prices up to {value['oldest_price']:.0f} days old."
+        f"tells, and prices up to {count(round(value['oldest_price']), 'day')} old."
     )

@@ -65,6 +65,9 @@ def test_the_verdict_names_the_dearest_and_says_on_which_side_of_the_budget_it_i
     assert "within the budget of $1,100" in said
     assert "spot is taken away every 2 days" in said
     assert "over the budget" in advice.in_short(figures(budget=900.0), PLAN, weeks=13)
+    table = figures()
+    of_today = table.assign(value=table["value"].where(table["name"] != "oldest_price", 0.74))
+    assert advice.in_short(of_today, PLAN, weeks=13).endswith("prices up to 1 day old.")
     assert advice.rented_in_words(PLAN, most=1).endswith("and 3 more machines")
 
 
