@@ -53,9 +53,10 @@ def quality(
     if cover:
         require("observe", "coverage")
         covered.measure(root, state, marks)
+        covered.keep(root, state)
     found = [
         *complexity.figures(root),
-        *covered.figures(root, state, marks, data),
+        *covered.figures(root, state, data),
         *mutation.figures(root),
         *landings.figures(root, days),
     ]

@@ -1,10 +1,14 @@
-"""How much of the code tests run, by lines and branches; measured folder by folder of the tests."""
+"""How much of the code tests run, by lines and branches; measured folder by folder of the tests.
+
+What was measured last is kept in ``benchmarks/results/coverage.json``, with its revision.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,12 +17,18 @@ from cloudarb_lib.base.digests import digest_files
 from cloudarb_lib.base.progress import progress
 from pipelines.quality.complexity import PACKAGES
 from pipelines.quality.figure import Figure
-from pipelines.run.files import write_text
+from pipelines.run.files import read_json, write_json, write_text
 
 GOALS = {"lines": 94.7, "branches": 90.0}
 """Per cent."""
 NOT_LONG = "not long"
+RESULTS = "benchmarks/results/coverage.json"
+MOST_MISSED = 10
+"""Files of which results name the lines missed."""
 _PART = "coverage"
+_DONE = "done.json"
+_PASSED = (0, 5)
+"""Exit codes of pytest where all passed, or none was chosen."""
 _RC = """[run]
 branch = true
 source = cloudarb_lib, pipelines
@@ -39,15 +49,16 @@ def shards(root: Path) -> list[Path]:
     return sorted({path.parent for path in (root / "tests").rglob("test_*.py")})
 
 
-def state_folder(root: Path, state: Path, marks: str) -> Path:
+def state_folder(root: Path, state: Path) -> Path:
     """Return where the data of these very sources, and these tests, lie."""
     files = [path for name in (*PACKAGES, "tests") for path in sorted((root / name).rglob("*.py"))]
-    chosen = "".join(letter if letter.isalnum() else "_" for letter in marks)
-    return state / "coverage" / f"{digest_files(files)[:16]}-{chosen}"
+    return state / "coverage" / digest_files(files)[:16]
 
 
 def measure(root: Path, state: Path, marks: str) -> None:
     """Run the tests under coverage, a folder of them at a time; goes on where it was stopped.
+
+    Tests of other marks that were measured on the same sources count too.
 
     Parameters
     ----------
@@ -58,10 +69,11 @@ def measure(root: Path, state: Path, marks: str) -> None:
     marks : str
         Which tests, as pytest's -m takes it.
     """
-    folder = state_folder(root, state, marks)
-    waiting = [shard for shard in shards(root) if not _done_file(folder, root, shard).exists()]
+    chosen = "".join(letter if letter.isalnum() else "_" for letter in marks)
+    folder = state_folder(root, state) / chosen
+    waiting = [shard for shard in shards(root) if not (_part(folder, root, shard) / _DONE).exists()]
     for shard in progress(waiting, "coverage", unit="folder"):
-        data = folder / _name(root, shard)
+        data = _part(folder, root, shard)
         write_text(data / "rc", _RC.format(data_file=data / "data"))
         for old in data.glob("data.*"):  # of a try that was stopped
             old.unlink()
@@ -73,15 +85,46 @@ def measure(root: Path, state: Path, marks: str) -> None:
             stdout=subprocess.DEVNULL,
             check=False,
         )
-        write_text(_done_file(folder, root, shard), json.dumps({"exit_code": done.returncode}))
+        write_json(data / _DONE, {"exit_code": done.returncode, "marks": marks})
 
 
-def figures(root: Path, state: Path, marks: str, data_file: Path | None = None) -> list[Figure]:
+def measured(root: Path, state: Path) -> dict[str, Any] | None:
+    """Return what is covered by the tests that were run on these sources; None where none were.
+
+    Returns
+    -------
+    dict
+        ``lines`` and ``branches``, each [covered, of all]; ``tests``, which they were; and
+        ``most_missed``, lines missed by file.
+    """
+    folder = state_folder(root, state)
+    done = {path.parent: read_json(path) or {} for path in sorted(folder.glob(f"*/*/{_DONE}"))}
+    data = [path for part in done for path in part.glob("data.*")]
+    if not data:
+        return None
+    of_all = len(shards(root))
+    ended = Counter(told["marks"] for told in done.values())
+    told = "; ".join(f"tests '{marks}', {n} of {of_all} folders" for marks, n in ended.items())
+    failed = [part.name for part, told in done.items() if told["exit_code"] not in _PASSED]
+    told += f"; tests failed in {', '.join(failed)}" if failed else ""
+    return {"tests": told} | _totals(data, folder, root)
+
+
+def keep(root: Path, state: Path) -> None:
+    """Keep what was measured of these sources, with their revision."""
+    found = measured(root, state)
+    if found is not None:
+        words = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
+        write_json(root / RESULTS, found | {"revision": done.stdout.strip()})
+
+
+def figures(root: Path, state: Path, data_file: Path | None = None) -> list[Figure]:
     """Return what is covered by lines and branches.
 
     Parameters
     ----------
-    root, state, marks
+    root, state
         As ``measure`` takes them.
     data_file : Path, optional
         Data of coverage to read in place of what ``measure`` left.
@@ -89,54 +132,56 @@ def figures(root: Path, state: Path, marks: str, data_file: Path | None = None) 
     Returns
     -------
     list of Figure
-        Without a value where there are no data of these sources.
+        Of these sources, else as kept of the revision named; without a value where neither is.
     """
+    kept = read_json(root / RESULTS)
     if find_spec("coverage") is None:
-        return _not_measured("coverage is not installed: make platform")
+        return _told(kept) if kept else _not_measured("coverage is not installed: make platform")
     if data_file is not None:
-        return _from(_totals([data_file], state / "coverage"), str(data_file))
-    folder = state_folder(root, state, marks)
-    ended = [shard for shard in shards(root) if _done_file(folder, root, shard).exists()]
-    data = [path for shard in ended for path in (folder / _name(root, shard)).glob("data.*")]
-    if not data:
-        return _not_measured("cloudarb quality --cover measures it")
-    told = f"tests '{marks}', {len(ended)} of {len(shards(root))} folders"
-    failed = [shard.name for shard in ended if _exit_code(folder, root, shard) not in (0, 5)]
-    told += f"; tests failed in {', '.join(failed)}" if failed else ""
-    return _from(_totals(data, folder), told)
+        found = _totals([data_file], state / "coverage", root)
+        return _told(found | {"tests": str(data_file)})
+    newest = measured(root, state) or kept
+    return _told(newest) if newest else _not_measured("cloudarb quality --cover measures it")
 
 
-def _totals(data: list[Path], folder: Path) -> dict[str, Any]:
-    """Return coverage's totals of several files of data."""
+def _totals(data: list[Path], folder: Path, root: Path) -> dict[str, Any]:
+    """Return counts of several files of coverage's data, as ``measured`` does."""
     from coverage import Coverage
 
     folder.mkdir(parents=True, exist_ok=True)
     rc = folder / "rc"
-    combined = folder / "combined"
-    write_text(rc, _RC.format(data_file=combined))
-    measured = Coverage(config_file=str(rc), data_suffix=False)
-    measured.combine([str(path) for path in data], keep=True)
+    write_text(rc, _RC.format(data_file=folder / "combined"))
+    combined = Coverage(config_file=str(rc), data_suffix=False)
+    combined.combine([str(path) for path in data], keep=True)
     report = folder / "report.json"
-    measured.json_report(outfile=str(report), ignore_errors=True)
-    totals: dict[str, Any] = json.loads(report.read_text())["totals"]
-    return totals
-
-
-def _from(totals: dict[str, Any], told: str) -> list[Figure]:
-    counts = {
-        "lines": (totals["covered_lines"], totals["num_statements"]),
-        "branches": (totals["covered_branches"], totals["num_branches"]),
+    combined.json_report(outfile=str(report), ignore_errors=True)
+    found = json.loads(report.read_text())
+    totals = found["totals"]
+    missed = {name: told["summary"]["missing_lines"] for name, told in found["files"].items()}
+    most = sorted(missed, key=lambda name: -missed[name])[:MOST_MISSED]
+    return {
+        "lines": [totals["covered_lines"], totals["num_statements"]],
+        "branches": [totals["covered_branches"], totals["num_branches"]],
+        "most_missed": {
+            Path(name).resolve().relative_to(root.resolve()).as_posix(): missed[name]
+            for name in most
+        },
     }
+
+
+def _told(found: dict[str, Any]) -> list[Figure]:
+    """Return the figures of what ``measured`` returns."""
+    of = f"; revision {found['revision'][:8]}" if "revision" in found else ""
     return [
         Figure(
             _PART,
             what,
-            100 * covered / count if count else None,
+            100 * found[what][0] / found[what][1] if found[what][1] else None,
             "%",
-            f"{covered:,} of {count:,}; {told}",
-            GOALS[what],
+            f"{found[what][0]:,} of {found[what][1]:,}; {found['tests']}{of}",
+            goal,
         )
-        for what, (covered, count) in counts.items()
+        for what, goal in GOALS.items()
     ]
 
 
@@ -144,13 +189,6 @@ def _not_measured(told: str) -> list[Figure]:
     return [Figure(_PART, what, None, "%", told, goal) for what, goal in GOALS.items()]
 
 
-def _name(root: Path, shard: Path) -> str:
-    return "-".join(shard.relative_to(root).parts)
-
-
-def _done_file(folder: Path, root: Path, shard: Path) -> Path:
-    return folder / _name(root, shard) / "done.json"
-
-
-def _exit_code(folder: Path, root: Path, shard: Path) -> int:
-    return int(json.loads(_done_file(folder, root, shard).read_text())["exit_code"])
+def _part(folder: Path, root: Path, shard: Path) -> Path:
+    """Return where the data of a folder of tests lie."""
+    return folder / "-".join(shard.relative_to(root).parts)

@@ -62,11 +62,11 @@ def test_coverage_is_measured_folder_by_folder_and_goes_on(checkout, tmp_path, m
     pytest.importorskip("coverage", reason="coverage is not installed: make platform")
     monkeypatch.setenv("PYTHONPATH", str(checkout))
     state = tmp_path / "state"
-    before = covered.figures(checkout, state, covered.NOT_LONG)
+    before = covered.figures(checkout, state)
     assert [figure.value for figure in before] == [None, None]
     assert "--cover" in before[0].told
     covered.measure(checkout, state, covered.NOT_LONG)
-    lines, branches = covered.figures(checkout, state, covered.NOT_LONG)
+    lines, branches = covered.figures(checkout, state)
     # of 8 lines with code 3 are run, and none of the 4 branches
     assert lines.value == pytest.approx(100 * 3 / 8)
     assert branches.value == 0
@@ -76,10 +76,24 @@ def test_coverage_is_measured_folder_by_folder_and_goes_on(checkout, tmp_path, m
     def refuse(*_, **__):
         raise AssertionError("it was measured already")
 
-    monkeypatch.setattr(subprocess, "run", refuse)
-    covered.measure(checkout, state, covered.NOT_LONG)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", refuse)
+        covered.measure(checkout, state, covered.NOT_LONG)
+    keep_and_read_of_other_sources(checkout, state)
+
+
+def keep_and_read_of_other_sources(checkout, state):
+    """What was measured is kept with its revision, and read where there is nothing newer."""
+    (checkout / ".git").rmdir()
+    subprocess.run(["git", "init", "-q"], cwd=checkout, check=True)
+    commit(checkout, "First", "2026-01-01T00:00:00", "a = 1\n")
+    covered.keep(checkout, state)
+    kept = json.loads((checkout / covered.RESULTS).read_text())
+    assert kept["most_missed"] == {"cloudarb_lib/code.py": 5, "cloudarb_lib/__init__.py": 0}
     (checkout / "cloudarb_lib" / "code.py").write_text(BRANCHING + "\n\nNEW = 1\n")
-    assert covered.figures(checkout, state, covered.NOT_LONG)[0].value is None, "of other sources"
+    (lines, _) = covered.figures(checkout, state)
+    assert lines.value == pytest.approx(100 * 3 / 8)
+    assert lines.told.endswith(f"1 of 1 folders; revision {kept['revision'][:8]}")
 
 
 def commit(root, subject, at, text, *, written=None):
@@ -179,8 +193,6 @@ def test_coverage_of_a_file_is_read(checkout, tmp_path):
     command = [sys.executable, "-m", "coverage", *words]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     subprocess.run(command, cwd=checkout, check=True, env=environment)
-    lines, branches = covered.figures(
-        checkout, tmp_path / "state", covered.NOT_LONG, checkout / ".coverage"
-    )
+    lines, branches = covered.figures(checkout, tmp_path / "state", checkout / ".coverage")
     assert lines.value == pytest.approx(100 * 2 / 8)
     assert branches.value == 0
