@@ -105,8 +105,9 @@ def compare(question: Question, rivals: Mapping[str, Rival]) -> pd.DataFrame:
     DataFrame
         A row per model and horizon (steps): ``mae_ratio`` and ``crps_ratio`` to the last value,
         ``p_ensemble``, the chance of such a difference of absolute errors from the ensemble's if
-        both were alike (NaN where too little decides), and ``cpu_s``, NaN for what the ensemble
-        fits within its own.
+        both were alike (NaN where too little decides), ``months_better``, of how many calendar
+        months its absolute error is less than the ensemble's ("1 of 2"), and ``cpu_s``, NaN for
+        what the ensemble fits within its own.
 
     References
     ----------
@@ -130,18 +131,36 @@ def compare(question: Question, rivals: Mapping[str, Rival]) -> pd.DataFrame:
     return _board(scores, costs, question)
 
 
+def months_better(ours: np.ndarray, theirs: np.ndarray, times: pd.DatetimeIndex) -> str:
+    """Return of how many calendar months one loss is less than another: "1 of 2".
+
+    Parameters
+    ----------
+    ours, theirs : losses (origins, offers), NaN where nothing is known.
+    times : of the origins, UTC.
+    """
+    month = times.strftime("%Y-%m")
+    by_month = pd.Series(np.nansum(ours - theirs, axis=1), index=month).groupby(level=0).sum()
+    return f"{int((by_month < 0).sum())} of {len(by_month)}"
+
+
 def _board(
     scores: Mapping[str, Mapping[str, np.ndarray]], costs: Mapping[str, float], question: Question
 ) -> pd.DataFrame:
     """Return the table that ``compare`` returns."""
     rows = []
+    times = question.panel.times[question.origins]
     for k, steps in enumerate(question.horizons):
         bar = {name: np.nanmean(scores[LAST_VALUE][name][..., k]) for name in _LOSSES}
         for model, losses in scores.items():
             ratios = [np.nanmean(losses[name][..., k]) / bar[name] for name in _LOSSES]
             p = _p_against_ensemble(scores, model, k, steps, question)
-            rows.append((model, steps, *ratios, p, costs.get(model, np.nan)))
-    columns = ["model", "horizon", "mae_ratio", "crps_ratio", "p_ensemble", "cpu_s"]
+            theirs = scores[ENSEMBLE]["absolute_error"][..., k]
+            ours = losses["absolute_error"][..., k]
+            months = "" if model == ENSEMBLE else months_better(ours, theirs, times)
+            rows.append((model, steps, *ratios, p, months, costs.get(model, np.nan)))
+    columns = ["model", "horizon", "mae_ratio", "crps_ratio", "p_ensemble", "months_better"]
+    columns.append("cpu_s")
     return pd.DataFrame(rows, columns=columns)
 
 

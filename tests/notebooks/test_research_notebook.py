@@ -13,6 +13,8 @@ from pipelines.run.stages import STAGES
 NAME = "06_research"
 SMALL = {
     "ticks_days": 35,
+    "ticks_scored_days": 28,
+    "tick_origins": 3,
     "origins": 3,
     "rounds": 1,
     "workloads": 1,
