@@ -66,7 +66,7 @@ def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: HazardPreset
 
 
 def every_in_words(preset: str, assumptions: Assumptions) -> str:
-    """Return how often a preset has a spot machine taken away, such as ``every 21 days``.
+    """Return how often a preset has a spot machine taken away: ``every 21 days``, or ``never``.
 
     Parameters
     ----------
@@ -76,7 +76,10 @@ def every_in_words(preset: str, assumptions: Assumptions) -> str:
         The figures.
     """
     rows = {str(name): kind for name, kind in HAZARD_PRESETS.items()}
-    gap_h = 1.0 / assumptions.get(f"interruption_per_hour/spot/{rows[preset]}")
+    per_hour = assumptions.get(f"interruption_per_hour/spot/{rows[preset]}")
+    if not per_hour:
+        return "never"
+    gap_h = 1.0 / per_hour
     return f"every {gap_h / 24:.0f} days" if gap_h >= 48 else f"every {gap_h:.1f} hours"
 
 

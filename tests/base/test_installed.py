@@ -80,6 +80,7 @@ def installed(tmp_path_factory) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_the_doctor_finds_an_installed_package_usable(installed, tmp_path):
     said = run(
         *(sys.executable, "-c", GUARD + DOCTOR, str(ROOT), str(installed)),

@@ -82,7 +82,7 @@ def test_the_gap_is_shown_while_it_closes_and_what_a_stop_leaves_is_shown(contro
     before = control.plan.value
     searching = Answer("searching", 0.4, table.head(1), cost_usd=200.0, gap=0.05)
     control.background.listener.progress(searching)
-    assert "the best so far. Expected cost $200, at most 5.00% above" in control.status.value
+    assert "the best so far. Expected cost $200, at most 5.00 % above" in control.status.value
     assert control.plan.value == before  # the same plan
     control.background.listener.result(replace(searching, status="interrupted"))
     assert control.status.value.startswith("<p>Stopped: the best so far.")

@@ -47,6 +47,7 @@ def test_the_unit_is_the_root_mean_square_step_of_the_newest_cells(monkeypatch):
         np.testing.assert_allclose(unit[t], np.maximum(want, lstm.MIN_SCALE), atol=1e-7)
 
 
+@pytest.mark.long
 def test_it_learns_momentum_and_says_the_same_again():
     task = a_task(trending(), origins=np.arange(100, 136))
     out = lstm.lstm(task)
@@ -69,6 +70,7 @@ def test_no_forecast_changes_when_only_the_future_does():
     assert (one[~here] != two[~here]).any()
 
 
+@pytest.mark.long
 def test_bad_input_has_a_defined_outcome_and_stops_nobody():
     price = trending()
     price[:-1, 1] = np.nan  # one point

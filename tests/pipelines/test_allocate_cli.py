@@ -350,6 +350,7 @@ def test_an_interrupt_leaves_no_half_plan(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_frontiers_are_printed_and_kept(tmp_path, capsys):
     small = DEMAND.replace("64 H100", "16 H100")
     # where they are sold, the cheapest H100 of Europe are those of least CVaR too: one point

@@ -31,6 +31,7 @@ def named_snakemake(process: psutil.Process) -> bool:
     return "snakemake" in process.cmdline() and "pipelines.run.notebook" not in process.cmdline()
 
 
+@pytest.mark.long
 @pytest.mark.chaos("kill", "run")
 @pytest.mark.kernel
 def test_a_kernel_that_died_is_started_again_and_a_killed_graph_taken_up(tmp_path, monkeypatch):

@@ -32,6 +32,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.long
 def test_the_commands_of_the_page_do_what_it_says(home, capfd):
     said = ""
     codes = []

@@ -8,7 +8,7 @@ from cloudarb_lib import allocate, risk
 from cloudarb_lib.allocate.problem.assign import rework_factor
 from cloudarb_lib.market import disruptions
 from cloudarb_lib.tables.assumptions import HAZARD_PRESETS, HazardPreset, load_assumptions
-from cloudarb_lib.testing import OFFERS, plan_for, work
+from cloudarb_lib.testing import OFFERS, figures, plan_for, work
 
 
 @pytest.mark.parametrize("preset", HAZARD_PRESETS)
@@ -28,3 +28,11 @@ def test_the_type_and_the_table_hold_the_same_names():
     for rows in HAZARD_PRESETS.values():
         for name in disruptions.HAZARD_COLUMNS:
             assert load_assumptions().get(f"{name}/spot/{rows}") > 0
+
+
+def test_how_often_is_told_in_words_and_a_hazard_of_none_as_never():
+    assert risk.every_in_words("calm", figures()) == "never"
+    assert risk.every_in_words("typical", figures()) == "every 21 days"
+    assert risk.every_in_words("stressed", figures()) == "every 2 days"
+    often = figures(**{"interruption_per_hour/spot/stressed": 0.05})
+    assert risk.every_in_words("stressed", often) == "every 20.0 hours"
