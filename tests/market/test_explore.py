@@ -11,6 +11,7 @@ from cloudarb_lib import store
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.market import explore
+from cloudarb_lib.market.explore.spreads import COLUMNS
 from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers
 from cloudarb_lib.market.panel import to_panel
@@ -112,6 +113,11 @@ def test_spreads_name_the_cheapest_and_how_long_it_held():
     assert row[["cheapest", "next", "median"]].tolist() == [3.0, 4.0, 4.0]
     assert (row["saving_next_pct"], row["saving_median_pct"]) == (25.0, 25.0)
     assert row["held_days"] == 5.0
+    assert list(table) == list(COLUMNS)
+    alone = panel_of(events[events["region"] == "a"], end_day=10)
+    none = explore.spreads(alone, horizon_steps=2)
+    assert none.empty
+    assert list(none) == list(COLUMNS)
 
 
 def test_what_is_kept_of_a_saving_is_what_the_chosen_site_saves_later():

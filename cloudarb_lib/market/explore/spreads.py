@@ -8,6 +8,23 @@ import pandas as pd
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.market.explore.words import STEP_PCT, per_gpu, with_gpus
 
+COLUMNS = (
+    "gpu_model",
+    "option",
+    "sites",
+    "cheapest_site",
+    "cheapest",
+    "next_site",
+    "next",
+    "median",
+    "saving_next_pct",
+    "saving_median_pct",
+    "held_days",
+    "kept_pct",
+    "observed_at",
+)
+"""Of ``spreads``."""
+
 
 def spreads(panel: Panel, *, horizon_steps: int) -> pd.DataFrame:
     """Return the spread between equivalent offers at the end of the panel, and how it lasts.
@@ -38,7 +55,7 @@ def spreads(panel: Panel, *, horizon_steps: int) -> pd.DataFrame:
         if spread:
             rows.append({"gpu_model": gpu_model, "option": option, **spread})
     if not rows:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=list(COLUMNS))
     of_cheapest = observed.rename(columns={"site": "cheapest_site"})
     return pd.DataFrame(rows).merge(of_cheapest, "left", ["gpu_model", "option", "cheapest_site"])
 
