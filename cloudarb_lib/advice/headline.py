@@ -8,11 +8,11 @@ from cloudarb_lib import allocate
 from cloudarb_lib.base.wording import count, dollars, percent
 from cloudarb_lib.market.disruptions import every_in_words
 from cloudarb_lib.market.explore import offer_in_words
-from cloudarb_lib.tables.assumptions import Assumptions
+from cloudarb_lib.tables.assumptions import Assumptions, HazardPreset
 from cloudarb_lib.tables.validation import validate
 
 LEVEL = 0.95
-STRESSED = "stressed"
+STRESSED: HazardPreset = "stressed"
 """Preset of the assumptions that is told beside the run's own."""
 _OVER = "probability_over_budget"
 _MOST_NAMED = 3

@@ -29,6 +29,16 @@ END_LIMIT_S = 5.0
 """What a process that was told to end may take before it is killed."""
 
 
+def end_process(process: subprocess.Popen[bytes], limit_s: float) -> None:
+    """Tell a process to end, and kill it if it has not within so many seconds."""
+    process.terminate()
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Worker:
     """One process that answers calls; started at the first of them, and again after it was lost.
 
@@ -127,12 +137,7 @@ class Worker:
         """
         process = self.process
         if process is not None and self.owner == os.getpid():
-            process.terminate()
-            try:
-                process.wait(END_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process, END_LIMIT_S)
         self.process = None
 
     def _say(self, message: Any) -> None:

@@ -65,7 +65,7 @@ def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: HazardPreset
     return of_kind[kinds].T.set_axis(offers.index)
 
 
-def every_in_words(preset: str, assumptions: Assumptions) -> str:
+def every_in_words(preset: HazardPreset, assumptions: Assumptions) -> str:
     """Return how often a preset has a spot machine taken away: ``every 21 days``, or ``never``.
 
     Parameters
@@ -75,8 +75,7 @@ def every_in_words(preset: str, assumptions: Assumptions) -> str:
     assumptions : Assumptions
         The figures.
     """
-    rows = {str(name): kind for name, kind in HAZARD_PRESETS.items()}
-    per_hour = assumptions.get(f"interruption_per_hour/spot/{rows[preset]}")
+    per_hour = assumptions.get(f"interruption_per_hour/spot/{HAZARD_PRESETS[preset]}")
     if not per_hour:
         return "never"
     gap_h = 1.0 / per_hour

@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 from cloudarb_lib.base.errors import ParameterError, WorkerError
+from cloudarb_lib.base.worker import end_process
 from pipelines.run.files import write_text
 from pipelines.serve.front import ALIVE, MAY_I
 
@@ -210,7 +211,7 @@ def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
         servers = [_started(command) for command in commands]
         ending.callback(_end_all, servers)
         gate = _started([traefik(), f"--configFile={configuration}"])
-        ending.callback(_end, gate)
+        ending.callback(end_process, gate, _ENDING_S)
         while gate.poll() is None:
             time.sleep(_LOOK_AGAIN_S)
             for number, server in enumerate(servers):
@@ -238,13 +239,4 @@ def _end_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_ENDING_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        end_process(process, _ENDING_S)

@@ -145,8 +145,7 @@ class Problem:
     rows
         Further limits and charges on the counts.
     budget_excess_usd, cvar_excess_usd
-        What a USD of cost beyond the budget, and of CVaR beyond its limit, costs; infinite: none
-        may be.
+        What a USD beyond the budget, and of CVaR beyond its limit, costs; infinite: none may be.
     elsewhere
         Yields the problem with one region more allowed to one workload, each with a sentence.
 
