@@ -79,6 +79,7 @@ def measure(root: Path, state: Path, marks: str) -> None:
             old.unlink()
         tests = [str(path) for path in sorted(shard.glob("test_*.py"))]
         words = ["run", f"--rcfile={data / 'rc'}", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        words += ["-n", "auto", "--dist", "loadscope"]
         done = subprocess.run(
             [sys.executable, "-m", "coverage", *words, "-m", marks, *tests],
             cwd=root,
