@@ -40,6 +40,7 @@ FLOORS_INSIDE = (
     ),
     (
         "cloudarb_lib.allocate.problem.row",
+        "cloudarb_lib.allocate.problem.tables",
         "cloudarb_lib.allocate.problem.model",
         "cloudarb_lib.allocate.problem.limits",
         "cloudarb_lib.allocate.problem.charges",
