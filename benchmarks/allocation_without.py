@@ -15,6 +15,7 @@ from benchmarks.allocation_warm import Trace, noting
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate.solver import descent, highs, milp, program, search
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
+from cloudarb_lib.allocate.solver.least_cost import LeastCost
 from cloudarb_lib.allocate.solver.milp import join
 from cloudarb_lib.allocate.solver.options import Effort
 
@@ -27,6 +28,7 @@ MECHANISMS: dict[str, tuple[Any, str, Any]] = {
     "nothing": (search, "PROVEN", search.PROVEN),
     "sites decided first": (search, "FEW_SITES", 0),
     "rows from whole machines": (MachineCuts, "separate", lambda self, z: join([], len(z))),
+    "least cost of whole machines": (LeastCost, "beyond", lambda *_: 0.0),
     "dive": (descent, "dive", lambda *_: None),
     "margin of a dive": (descent, "_TAIL_MARGIN", 0.0),
     "first reach": (descent, "_FIRST_REACH", np.inf),

@@ -22,6 +22,8 @@ from cloudarb_lib.allocate.solver.highs import add_rows, silent_highs
 from cloudarb_lib.allocate.solver.known import Knapsack, Knapsacks
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, rows_of
 
+WHOLE = "whole machines"
+"""Family of the rows of a demand alone."""
 _LEAST_VIOLATION = 1e-4
 _LARGEST_CAPACITY = 4096
 _MOST_CHOICES = 60
@@ -76,7 +78,7 @@ class MachineCuts:
         roundings = [_rounding_cut(demand, z) for demand in self._demands]
         knapsacks = rows_of(self.milp, [part for part in facets if part], "knapsack")
         machines = [part for part in roundings if part]
-        return join([knapsacks, rows_of(self.milp, machines, "whole machines", -1.0)], len(z))
+        return join([knapsacks, rows_of(self.milp, machines, WHOLE, -1.0)], len(z))
 
 
 def _zero_one_pools(milp: Milp, known: Knapsacks) -> list[_Pool]:

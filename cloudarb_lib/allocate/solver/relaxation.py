@@ -8,6 +8,7 @@ import numpy as np
 
 from cloudarb_lib.allocate.solver import work
 from cloudarb_lib.allocate.solver.highs import add_rows, load_relaxation, status_of
+from cloudarb_lib.allocate.solver.knapsack import WHOLE
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, separate
 from cloudarb_lib.allocate.solver.work import Allowance
 
@@ -33,9 +34,22 @@ class Relaxation:
         self.z = np.zeros(len(milp.cost))
         self.reduced_cost = np.zeros(len(milp.cost))
         self.row_dual = np.zeros(0)
+        of_demand = [i for i, key in enumerate(milp.row_keys) if key and key[0] == "demand"]
+        self._demand_rows = [(np.array(of_demand, int), milp.rows[of_demand])]
+        """Rows of one demand alone: where they stand, and their values."""
+
+    @property
+    def price(self) -> np.ndarray:
+        """What each column costs, USD, by all but the rows of a demand alone, shape (columns,)."""
+        price = self.reduced_cost.copy()
+        for at, matrix in self._demand_rows:
+            price += matrix.T @ self.row_dual[at]
+        return price
 
     def add(self, cuts: Cuts) -> None:
         self.cuts.append(cuts)
+        whole = np.flatnonzero([name == WHOLE for name in cuts.names])
+        self._demand_rows.append((self.highs.getNumRow() + whole, cuts.matrix[whole]))
         add_rows(self.highs, cuts.matrix, np.full(len(cuts.upper), -np.inf), cuts.upper)
 
     def bound(self, columns: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:

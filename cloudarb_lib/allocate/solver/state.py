@@ -13,6 +13,7 @@ from cloudarb_lib.allocate.solver.answer import Answer
 from cloudarb_lib.allocate.solver.engine import solve_mip
 from cloudarb_lib.allocate.solver.knapsack import MachineCuts
 from cloudarb_lib.allocate.solver.known import Known
+from cloudarb_lib.allocate.solver.least_cost import LeastCost
 from cloudarb_lib.allocate.solver.milp import Cuts, Milp, join, separate, tangents_near
 from cloudarb_lib.allocate.solver.options import SolveOptions
 from cloudarb_lib.allocate.solver.relaxation import Relaxation
@@ -53,6 +54,7 @@ class Search:
         self.relaxation = Relaxation(milp)
         self.site_sets: list[tuple[float, np.ndarray]] = []
         """Bound of each set of sites at which plans were looked for, and the sites' columns."""
+        self._least_cost = LeastCost(milp)
         self.strengthen: Callable[[np.ndarray], Cuts] | None = None
         self.relaxation.add(known.cuts(milp))
         if options.cuts != "off":
@@ -146,7 +148,7 @@ class Search:
             z=relaxed.z,
             reduced_cost=relaxed.reduced_cost,
             cuts=[kept, *tangents_near(self.milp, self.milp.counts(relaxed.z))],
-            bound=relaxed.value,
+            bound=relaxed.value + self._least_cost.beyond(relaxed.z, relaxed.price),
         )
 
     def ask(
