@@ -7,6 +7,7 @@ from cloudarb_lib import allocate
 from cloudarb_lib.allocate.solver import descent
 from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.program import to_milp
+from cloudarb_lib.allocate.solver.sites import nodes_at
 from cloudarb_lib.allocate.solver.state import Search
 
 OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=60.0)
@@ -61,3 +62,11 @@ def test_what_cuts_off_a_plan_at_some_sites_holds_at_others():
         (cuts.matrix @ milp.point(risky) - cuts.upper).max(initial=0.0) for cuts in other.cuts
     ]
     assert max(beyond) > 1.0
+
+
+def test_sites_of_a_session_that_hold_no_plan_today_are_no_node():
+    """The first relaxation of the search then has no point."""
+    search = Search(to_milp(safer_than_the_cheapest(1.0)), OPTIONS, Known())
+    nowhere = np.zeros(len(search.milp.site_columns))
+    assert nodes_at(search, [nowhere]) == []
+    assert len(nodes_at(search, [nowhere, nowhere + 1])) == 1

@@ -60,10 +60,10 @@ def nodes_at(search: Search, site_sets: list[np.ndarray]) -> list[Node]:
     list[Node]
         Without those of no plans, or without a verdict.
     """
-    nodes = []
+    nodes: list[Node] = []
     for sites in site_sets:
-        status, node = _node_at(search, sites)
-        if status == "optimal":
+        _, node = _node_at(search, sites)
+        if node is not None:
             nodes.append(node)
             if len(nodes) == 1:
                 descent.dive(search, node)
@@ -165,9 +165,10 @@ def _add_node(search: Search, tree: _SiteTree, sites: np.ndarray) -> None:
     if status == "infeasible":
         tree.cuts_of_none += [only_lasting(cut) for cut in search.relaxation.cuts[cuts_before:]]
         return
-    if status != "optimal":  # a limit, or no verdict: what bounds all plans bounds these
+    if node is None:  # a limit, or no verdict: what bounds all plans bounds these
         root = tree.root
-        node = replace(root, lower=node.lower, upper=node.upper, cuts=[*root.cuts])
+        lower, upper = _bounds_at(search.milp, sites)
+        node = replace(root, lower=lower, upper=upper, cuts=[*root.cuts])
     tree.nodes.append(node)
     descent.dive(search, node)
 
@@ -178,16 +179,21 @@ def _avoided(milp: Milp, sites: np.ndarray) -> Cuts:
     return rows_of(milp, parts, "sites", sites.sum() - 1)
 
 
-def _node_at(search: Search, sites: np.ndarray) -> tuple[str, Node]:
+def _node_at(search: Search, sites: np.ndarray) -> tuple[str, Node | None]:
     """Return the status of the relaxation at these sites, and the node where it is optimal."""
     milp = search.milp
     columns = milp.site_columns
-    lower = milp.lower.copy()
-    upper = milp.upper.copy()
-    lower[columns] = sites
-    upper[columns] = sites
     search.relaxation.bound(columns, sites, sites)
     status = search.solve_relaxation()
-    node = search.node_here(lower, upper)
+    node = search.node_here(*_bounds_at(milp, sites)) if status == "optimal" else None
     search.relaxation.bound(columns, milp.lower[columns], milp.upper[columns])
     return status, node
+
+
+def _bounds_at(milp: Milp, sites: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the column bounds of the plans at these sites."""
+    lower = milp.lower.copy()
+    upper = milp.upper.copy()
+    lower[milp.site_columns] = sites
+    upper[milp.site_columns] = sites
+    return lower, upper
