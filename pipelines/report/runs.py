@@ -60,9 +60,11 @@ def age_in_words(run: Run) -> str:
     days = (pd.Timestamp(run["started_at"]) - day).days
     if days <= OF_TODAY_DAYS:
         return ""
+    is_latest = run.get("as_of_asked") == "latest"
+    again = "run again" if is_latest else "cloudarb run CONFIG.yaml --set as_of=latest"
     return (
         f"Prices are of {run['as_of']}, {days:,} days before the run. For a plan of today: "
-        "cloudarb collect (or ingest), then cloudarb run CONFIG.yaml --set as_of=latest."
+        f"cloudarb collect (or ingest), then {again}."
     )
 
 

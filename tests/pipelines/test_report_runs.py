@@ -64,7 +64,9 @@ def test_a_run_on_old_prices_says_what_it_would_need_to_be_of_today():
     assert runs.age_in_words(a_manifest(as_of="2026-04-29")) == ""
     said = runs.age_in_words(a_manifest(as_of="2026-04-01"))
     assert "30 days before the run" in said
-    assert "--set as_of=latest" in said
+    assert said.endswith("then cloudarb run CONFIG.yaml --set as_of=latest.")
+    of_the_latest = a_manifest(as_of="2026-04-01") | {"as_of_asked": "latest"}
+    assert runs.age_in_words(of_the_latest).endswith("(or ingest), then run again.")
 
 
 def test_figures_tell_their_change(reports):
