@@ -13,7 +13,7 @@ Mincer and Zarnowitz, The evaluation of economic forecasts, 1969.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -89,14 +89,6 @@ class RollingLists:
     origins: np.ndarray
     horizon: int
     lists: tuple[CalibratedList, ...]
-
-    def first(self, n_origins: int) -> RollingLists:
-        """Return the forecasts at the first origins."""
-        lists = tuple(
-            replace(each, pace=each.pace[:n_origins], drift_trust=each.drift_trust[:n_origins])
-            for each in self.lists
-        )
-        return replace(self, origins=self.origins[:n_origins], lists=lists)
 
     def paths(
         self,

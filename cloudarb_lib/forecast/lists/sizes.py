@@ -52,20 +52,19 @@ class Sizes:
         return cls([_in_order(*each) for each in mixed], [_in_order(*each) for each in rises])
 
     def draw(self, sign: np.ndarray, level: np.ndarray, group_of: np.ndarray) -> np.ndarray:
-        """Return sizes at a level of their distribution.
+        """Return sizes (moves,) at a level of their distribution.
 
         Parameters
         ----------
-        sign : (places, paths), which way each goes.
+        sign : (moves,), which way each goes.
         level : alike, 0 to 1.
-        group_of : (places,)
+        group_of : alike.
         """
         out = np.empty(level.shape)
-        for group in np.unique(group_of):
-            rows = np.flatnonzero(group_of == group)
-            fall = _at_level(self.falls[group], level[rows])
-            rise = _at_level(self.rises[group], level[rows])
-            out[rows] = np.where(sign[rows] > 0, rise, fall)
+        for group, (falls, rises) in enumerate(zip(self.falls, self.rises, strict=True)):
+            for of_way, is_way in ((falls, sign <= 0), (rises, sign > 0)):
+                at = np.flatnonzero(is_way & (group_of == group))
+                out[at] = _at_level(of_way, level[at])
         return out
 
     def level(self, size: np.ndarray, sign: np.ndarray, group_of: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.stats import gamma
 
@@ -10,6 +12,9 @@ SHAPES = np.array([1.0, 1.5, 2.0, 3.0, 5.0, 8.0])
 wait, at 8 gaps differ by a third."""
 MEAN_GAPS = np.exp(np.linspace(0.0, np.log(20_000.0), 60))
 """Mean gaps that are told apart, in cells: from every week to once in centuries."""
+SHAPE, MEAN = (axis.ravel() for axis in np.meshgrid(SHAPES, MEAN_GAPS, indexing="ij"))
+SCALE = MEAN / SHAPE
+"""Shapes, means and scales of all points of the grid (grid,)."""
 PRIOR_MEDIAN = 7.0
 PRIOR_SPREAD = 1.5
 """What is believed of the mean gap before the record speaks, in cells and logarithms: a factor of
@@ -39,16 +44,11 @@ def draw_reviews(
     ----------
     Cox, Renewal Theory, 1962.
     """
-    shape, mean = (axis.ravel() for axis in np.meshgrid(SHAPES, MEAN_GAPS, indexing="ij"))
-    scale = mean / shape
-    waited = float(origin - reviews[-1])
-    chance = _posterior(np.diff(reviews), waited, shape, scale, mean)
+    waited = int(origin - reviews[-1])
+    chance = _posterior(np.diff(reviews), waited)
     drawn = rng.choice(len(chance), n_paths, p=chance)
-    # a chance of a review for each wait, by point of the grid: few waits, many paths
-    waits = np.arange(int(waited) + horizon + 2)
-    beyond = gamma.sf(waits[:, None] + 0.5, shape, scale=scale)
-    hazard = 1.0 - beyond[1:] / np.maximum(beyond[:-1], CERTAIN)
-    wait = np.full(n_paths, int(waited))
+    hazard = _hazard(_at_least(waited + horizon + 1))
+    wait = np.full(n_paths, waited)
     out = np.zeros((n_paths, horizon), bool)
     for step in range(horizon):
         out[:, step] = rng.random(n_paths) < hazard[wait, drawn]
@@ -56,14 +56,37 @@ def draw_reviews(
     return out
 
 
-def _posterior(
-    gaps: np.ndarray, waited: float, shape: np.ndarray, scale: np.ndarray, mean: np.ndarray
-) -> np.ndarray:
+def _posterior(gaps: np.ndarray, waited: int) -> np.ndarray:
     """Chance of each point of the grid; gaps are known to the cell, the wait is not over yet."""
     weight = 0.5 ** (np.arange(len(gaps), 0, -1) / HALF_LIFE_REVIEWS)
-    over, under = (gamma.cdf(gaps[:, None] + by, shape, scale=scale) for by in (0.5, -0.5))
-    log_chance = weight @ np.log(over - under + CERTAIN)
-    log_chance += np.log(gamma.sf(waited + 0.5, shape, scale=scale) + CERTAIN)
-    log_chance -= 0.5 * (np.log(mean / PRIOR_MEDIAN) / PRIOR_SPREAD) ** 2
+    log_chance = weight @ _log_chances(_at_least(gaps.max(initial=0) + 1))[gaps]
+    log_chance += np.log(_beyond(_at_least(waited + 1))[waited] + CERTAIN)
+    log_chance -= 0.5 * (np.log(MEAN / PRIOR_MEDIAN) / PRIOR_SPREAD) ** 2
     chance = np.exp(log_chance - log_chance.max())
     return chance / chance.sum()
+
+
+def _at_least(n_waits: int) -> int:
+    """A power of two, so that few tables serve all waits."""
+    return 1 << max(int(n_waits) - 1, 63).bit_length()
+
+
+@lru_cache(maxsize=4)
+def _beyond(n_waits: int) -> np.ndarray:
+    """Chance that a gap is longer than each wait, known to the cell (waits from 0, grid)."""
+    return gamma.sf(np.arange(n_waits)[:, None] + 0.5, SHAPE, scale=SCALE)
+
+
+@lru_cache(maxsize=4)
+def _hazard(n_waits: int) -> np.ndarray:
+    """Chance of a review in the next cell after each wait (waits from 0, grid)."""
+    beyond = _beyond(n_waits + 1)
+    return 1.0 - beyond[1:] / np.maximum(beyond[:-1], CERTAIN)
+
+
+@lru_cache(maxsize=4)
+def _log_chances(n_gaps: int) -> np.ndarray:
+    """Log chance of each gap, known to the cell (gaps from 0, grid)."""
+    gaps = np.arange(n_gaps)[:, None]
+    over, under = (gamma.cdf(gaps + by, SHAPE, scale=SCALE) for by in (0.5, -0.5))
+    return np.log(over - under + CERTAIN)
