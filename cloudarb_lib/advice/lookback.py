@@ -123,7 +123,7 @@ def look_back(
         offers = market.offers_of(accepted_models(demand.workloads), ("1y",))
         offers = offers[offers["offer_id"].isin(came.offers.index)]
         before = plans
-        plans = _decide(offers, ahead.paths, before, step)
+        plans = _decide(offers, ahead, before, step)
         if "advice" not in plans:
             what = f"no offer could serve the demand on {market.as_of:%Y-%m-%d}."
             raise ParameterError(what, "Look back on fewer steps.")

@@ -103,13 +103,6 @@ class RollingEnsemble:
         low, high = self.source.limits_at(origin, only)
         return np.clip(out, np.minimum(low, lowest), np.maximum(high, highest), out=out)
 
-    def until(self, origin: int) -> RollingEnsemble:
-        """Return the forecasts as they stood at an origin, counted from the end (-1: the last)."""
-        cut = slice(len(self.task.origins) + origin + 1)
-        names = ("weights", "gates", "point", "truth", "widths")
-        then = {name: getattr(self, name)[cut] for name in names}
-        return replace(self, task=replace(self.task, origins=self.task.origins[cut]), **then)
-
     def weights_table(self, origin: int) -> pd.DataFrame:
         """Return table ``weights`` at an origin."""
         return self._by_member(self.weights[origin], "weight")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,13 +111,14 @@ def forecast_offers(
 
 def forecast_panels(
     panels: Sequence[Panel], *, horizon_steps: int, n_paths: int, seed: int
-) -> list[Forecast]:
-    """Return the forecast from the end of each of ``panels``: one record as it grew.
+) -> Iterator[Paths]:
+    """Yield the paths from the end of each of ``panels``: one record as it grew.
 
     Without ``SLOW`` members. Rolling forecasts over the longest serve all, as in a back-test: each
     uses no price after its origin, and learns from all cells before it. Offers that part ways later
     count apart from the start. A panel that is not the beginning of the longest, since a price was
-    corrected or flagged later, is forecast by itself.
+    corrected or flagged later, is forecast by itself. Paths are drawn when their turn comes: those
+    of many panels are never in memory at once.
     """
     asked = _Request(list(range(1, horizon_steps + 1)), n_paths)
     whole = panels[-1]
@@ -125,17 +126,18 @@ def forecast_panels(
     ends = np.arange(len(panels[0].times) - 1, len(whole.times))
     origins = rolling_origins(patterns, ends, horizon=horizon_steps)
     rolling = rolling_forecasts(patterns, origins, horizon=horizon_steps, seed=seed, leave_out=SLOW)
-
-    def from_end(panel: Panel) -> Forecast:
+    for panel in panels:
         then = whole.until(panel.times[-1])
-        at = len(then.times) - len(whole.times) - 1
         if then.frame().reindex(columns=panel.offers.index).equals(panel.frame()):
-            return _forecast(then, lambda: rolling.until(at), asked)
-        return forecast_offers(
-            panel, horizon_steps=horizon_steps, n_paths=n_paths, seed=seed, leave_out=SLOW
-        )
-
-    return [from_end(panel) for panel in panels]
+            rows = _rows_to_forecast(then, asked)
+            from_end = len(then.times) - len(whole.times) - 1
+            factor, follows = _drawn_factors(rolling, from_end, rows, asked)
+            yield _paths(then, rows, factor[follows], asked)
+        else:
+            alone = forecast_offers(
+                panel, horizon_steps=horizon_steps, n_paths=n_paths, seed=seed, leave_out=SLOW
+            )
+            yield alone.paths
 
 
 def forecast_fitted(
@@ -192,34 +194,58 @@ def _forecast(
     panel: Panel, rolling_of: Callable[[], RollingForecasts], asked: _Request
 ) -> Forecast:
     """The forecast from the last origin of rolling forecasts, made where an offer moves."""
+    rows = _rows_to_forecast(panel, asked)
+    rolling = rolling_of()
+    factor, follows = _drawn_factors(rolling, -1, rows, asked)
+    # a quantile is a value that some path takes: an atom stays one
+    reached = np.quantile(np.arange(asked.n_paths), QUANTILES, method="inverted_cdf").astype(int)
+    quantiles = np.sort(factor, axis=1)[:, reached].transpose(0, 2, 1)
+    paths = _paths(panel, rows, factor[follows], asked)
+    now = panel.price[-1, rows][:, None, None]
+    table = _quantile_table(paths, quantiles[follows] * now, panel.times[-1])
+    is_unpriced = ~(panel.price[-1] > 0)
+    left_out = _left_out(panel, np.flatnonzero(_is_wanted(panel, asked) & is_unpriced))
+    return Forecast(table, paths, left_out, rolling)
+
+
+def _is_wanted(panel: Panel, asked: _Request) -> np.ndarray:
+    """Whether each offer is among those that are asked (offers,)."""
+    offer_ids = panel.offers.index
+    return offer_ids.isin(offer_ids if asked.paths_for is None else asked.paths_for)
+
+
+def _rows_to_forecast(panel: Panel, asked: _Request) -> np.ndarray:
+    """Positions of the offers that are asked and have a price at the origin."""
     if not len(panel.times) or not np.isfinite(panel.price[-1]).any():
         raise DataError("no offer of the panel has a price at the origin.", "Choose another as_of.")
-    offer_ids = panel.offers.index
-    is_wanted = offer_ids.isin(offer_ids if asked.paths_for is None else asked.paths_for)
-    is_priced = panel.price[-1] > 0
-    rows = np.flatnonzero(is_wanted & is_priced)
+    rows = np.flatnonzero(_is_wanted(panel, asked) & (panel.price[-1] > 0))
     if asked.n_paths < 1 or len(rows) * asked.n_paths * len(asked.ahead) > MAX_PATH_CELLS:
         raise ParameterError(
             f"{asked.n_paths} paths of {len(rows)} offers and {len(asked.ahead)} steps "
             "are too many, or none.",
             "Name the offers that need paths (paths_for), or ask for fewer paths.",
         )
-    rolling = rolling_of()
+    return rows
+
+
+def _drawn_factors(
+    rolling: RollingForecasts, origin: int, rows: np.ndarray, asked: _Request
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample paths of the patterns that offers follow, and which each follows (offers,).
+
+    Paths are factors on the price at the origin (patterns, paths, steps).
+    """
     only, follows = np.unique(rolling.patterns.of_offer[rows], return_inverse=True)
     at = np.array(asked.ahead) - 1
-    change = rolling.paths(-1, n_paths=asked.n_paths, only=only, ahead=at)
-    factor = np.exp(change, out=change)
-    now = panel.price[-1, rows][:, None, None]
+    change = rolling.paths(origin, n_paths=asked.n_paths, only=only, ahead=at)
+    return np.exp(change, out=change), follows
+
+
+def _paths(panel: Panel, rows: np.ndarray, factor: np.ndarray, asked: _Request) -> Paths:
+    """Prices of offers from factors on those at the end of a panel, which become them."""
+    factor *= panel.price[-1, rows][:, None, None]
     times = panel.times[-1] + pd.TimedeltaIndex(panel.step * np.array(asked.ahead))
-    # a quantile is a value that some path takes: an atom stays one
-    reached = np.quantile(np.arange(asked.n_paths), QUANTILES, method="inverted_cdf").astype(int)
-    quantiles = np.sort(factor, axis=1)[:, reached].transpose(0, 2, 1)
-    values = factor[follows]
-    values *= now
-    paths = Paths(offer_ids[rows].astype(object), times, values)
-    table = _quantile_table(paths, quantiles[follows] * now, panel.times[-1])
-    left_out = _left_out(panel, np.flatnonzero(is_wanted & ~is_priced))
-    return Forecast(table, paths, left_out, rolling)
+    return Paths(panel.offers.index[rows].astype(object), times, factor)
 
 
 def _quantile_table(paths: Paths, quantiles: np.ndarray, origin: pd.Timestamp) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +51,6 @@ class RollingForecasts:
         if self.ensemble is None:
             return np.zeros((len(self.origins), 0, 1, self.horizon))
         return self.ensemble.weights
-
-    def until(self, origin: int) -> RollingForecasts:
-        """Return the forecasts as they stood at an origin, counted from the end (-1: the last)."""
-        n_origins = len(self.origins) + origin + 1
-        lists = self.lists.first(n_origins) if self.lists else None
-        ensemble = self.ensemble.until(origin) if self.ensemble else None
-        return replace(self, origins=self.origins[:n_origins], lists=lists, ensemble=ensemble)
 
     def paths(
         self,

@@ -16,7 +16,7 @@ from cloudarb_lib.forecast import forecast_panels, is_moving
 from cloudarb_lib.risk.coverage import pooled_test
 from cloudarb_lib.risk.rent import paid_per_hour, step_means
 from cloudarb_lib.risk.simulate import SIMULATORS, draw_costs
-from cloudarb_lib.risk.tested_plans import LIKE_THE_PAGE, plans_at, tested_offers
+from cloudarb_lib.risk.tested_plans import LIKE_THE_PAGE, TestedPlans, tested_offers
 
 TRUSTED = "forecast"
 """The model of every page: the forecast's joint paths. The others stand beside it as a range."""
@@ -24,18 +24,24 @@ MODELS = (TRUSTED, *SIMULATORS)
 WARM_UP_CELLS = 26
 """Cells with moving prices before the first window: the models learn from them."""
 PATHS = 300
-MOST_PRICES = 60_000_000
-"""Of forecasts in memory at once, half a gigabyte."""
+AT_ONCE = 26
+"""Origins that are forecast together, half a year of weeks: offers that part ways within it count
+apart from its start. Patterns of the whole record would hold more apart than the pages of the time
+did, whose VaR was larger."""
 ATOM = 1e-6
 """Of the cost: a loss this near to the VaR is the atom in the samples, not beyond it."""
 
 
 class _Record(NamedTuple):
-    """Prices at the end of each cell and means over it, and what an hour cost, (cells, offers)."""
+    """Prices at the end of each cell and means over it, and what an hour cost, (cells, offers).
+
+    ``plans`` are those that could be held at ``last``.
+    """
 
     last: Panel
     mean: Panel
     paid_usd_per_hour: np.ndarray
+    plans: TestedPlans
 
 
 class _Window(NamedTuple):
@@ -60,7 +66,7 @@ def back_test(
 ) -> pd.DataFrame:
     """Return the windows of plans of the past: what was stated, and what came.
 
-    A window begins at every cell. At its origin the plans of ``plans_at`` are chosen, and their
+    A window begins at every cell. At its origin the plans of ``TestedPlans`` are chosen, and their
     cost over the horizon drawn from the forecast's joint paths as the pages draw it
     (``step_means``); each forecast uses the cells up to its origin. What came is the mean price
     over the cells; an offer that is withdrawn is replaced on demand (``paid_per_hour``).
@@ -108,13 +114,14 @@ def back_test(
         )
     # the same for all horizons, so that one asked alone is forecast no differently
     origins = window_origins(last, 1)
-    record = _Record(last, mean, paid_per_hour(mean).reindex(last.times).to_numpy())
+    paid = paid_per_hour(mean).reindex(last.times).to_numpy()
+    record = _Record(last, mean, paid, TestedPlans(last, like))
     forecasts = _forecasts(last, origins, max(horizons))
     tables = []
     for cell, paths in tick(zip(origins, forecasts, strict=True)):
         for steps in horizons:
             if cell + steps < len(last.times):
-                tables += _judged(record, _Window(cell, steps), paths, like, level)
+                tables += _judged(record, _Window(cell, steps), paths, level)
     if not tables:
         raise DataError(
             "no plan could be held over a whole window.", "Give a longer history or a finer grid."
@@ -144,28 +151,24 @@ def window_origins(last: Panel, steps: int) -> np.ndarray:
 
 
 def _forecasts(last: Panel, origins: np.ndarray, steps: int) -> Iterator[Paths]:
-    """Yield the mean price of each step from each origin, as many forecasts at once as fit."""
-    at_once = max(MOST_PRICES // (len(last.offers) * PATHS * steps), 1)
-    for begin in range(0, len(origins), at_once):
-        panels = [last.until(last.times[cell]) for cell in origins[begin : begin + at_once]]
+    """Yield the mean price of each step from each origin."""
+    for begin in range(0, len(origins), AT_ONCE):
+        panels = [last.until(last.times[cell]) for cell in origins[begin : begin + AT_ONCE]]
         ahead = forecast_panels(panels, horizon_steps=steps, n_paths=PATHS, seed=0)
-        for panel, forecast in zip(panels, ahead, strict=True):
+        for panel, paths in zip(panels, ahead, strict=True):
             now = pd.Series(panel.price[-1], panel.offers.index)
-            yield step_means(forecast.paths, now, seed=len(panel.times))
+            yield step_means(paths, now, seed=len(panel.times))
 
 
-def _judged(
-    record: _Record, window: _Window, paths: Paths, like: pd.DataFrame | None, level: float
-) -> list[pd.DataFrame]:
+def _judged(record: _Record, window: _Window, paths: Paths, level: float) -> list[pd.DataFrame]:
     """Return the rows of a window, a table per model."""
-    plans = list(plans_at(record.last, window.cell, least_cells=window.steps, like=like))
+    plans = list(record.plans.at(window.cell, least_cells=window.steps))
     if not plans:
         return []
-    offer_ids = pd.Index(sorted({offer_id for _, _, held in plans for offer_id in held.index}))
-    instances = np.zeros((len(offer_ids), len(plans)))
-    for plan, (_, _, held) in enumerate(plans):
-        instances[offer_ids.get_indexer(held.index), plan] = held
-    at = record.last.offers.index.get_indexer(offer_ids)
+    at = np.unique(np.concatenate([plan.at for plan in plans]))
+    instances = np.zeros((len(at), len(plans)))
+    for column, plan in zip(instances.T, plans, strict=True):
+        column[np.searchsorted(at, plan.at)] = plan.instances
     paid_usd = record.paid_usd_per_hour[window.to_come, at].mean(axis=0)
     paid = np.nan_to_num(paid_usd) @ instances
     is_lost = np.isnan(paid_usd)  # withdrawn, and nothing replaces it
@@ -173,22 +176,22 @@ def _judged(
     facts = {
         "origin_utc": record.last.times[window.cell],
         "horizon": window.steps,
-        "kind": [kind for kind, _, _ in plans],
-        "plan": [name for _, name, _ in plans],
+        "kind": [plan.kind for plan in plans],
+        "plan": [plan.name for plan in plans],
         "now_usd": record.last.price[window.cell, at] @ instances,
     }
     tables = []
-    for model, unit_usd in _unit_costs(record, window, paths, offer_ids).items():
+    for model, unit_usd in _unit_costs(record, window, paths, at).items():
         stated = _verdict(unit_usd @ instances, paid, level)
         tables.append(pd.DataFrame(facts | {"model": model} | stated))
     return [table[np.isfinite(table["loss_usd"])] for table in tables]
 
 
 def _unit_costs(
-    record: _Record, window: _Window, paths: Paths, offer_ids: pd.Index
+    record: _Record, window: _Window, paths: Paths, at: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Return the mean price over the window by each model, (draws, offers)."""
-    at = record.last.offers.index.get_indexer(offer_ids)
+    offer_ids = record.last.offers.index[at]
     now = record.last.price[: window.cell + 1, at]
     past = record.mean.price[: window.cell + 1, at]
     unit_usd = {TRUSTED: paths.select(offer_ids).values[:, :, : window.steps].mean(axis=2).T}

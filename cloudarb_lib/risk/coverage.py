@@ -8,6 +8,8 @@ import numpy as np
 
 SIMULATIONS = 2000
 """Of the exceedances of a right model."""
+AT_ONCE = 20
+"""Simulations drawn in one call: one is small, all need room."""
 SIGNIFICANCE = 0.05
 
 
@@ -65,17 +67,19 @@ def _simulated_scores(held: np.ndarray, overlap: int, correlation: float, seed: 
     """
     windows, plans = held.shape
     rng = np.random.default_rng(seed)
+    n_steps = windows + overlap
 
-    def moving_sums(columns: int) -> np.ndarray:
-        steps = rng.standard_normal((windows + overlap, columns), dtype=np.float32)
-        total = steps.cumsum(axis=0)
-        return (total[overlap:] - total[:-overlap]) / np.sqrt(overlap)
+    def moving_sums(steps: np.ndarray) -> np.ndarray:
+        total = steps.cumsum(axis=1)
+        return (total[:, overlap:] - total[:, :-overlap]) / np.sqrt(overlap)
 
     scores = np.empty((SIMULATIONS, int(held.sum())), dtype=np.float32)
-    for row in scores:
-        common = np.sqrt(correlation) * moving_sums(1)
-        own = np.sqrt(1.0 - correlation) * moving_sums(plans)
-        row[:] = (common + own)[held]
+    for block in np.split(scores, SIMULATIONS // AT_ONCE):
+        drawn = rng.standard_normal((len(block), n_steps * (1 + plans)), dtype=np.float32)
+        common = moving_sums(drawn[:, :n_steps, None])
+        own = moving_sums(drawn[:, n_steps:].reshape(-1, n_steps, plans))
+        joint = np.sqrt(correlation) * common + np.sqrt(1.0 - correlation) * own
+        block[:] = joint[:, held]
     return scores
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,69 +19,6 @@ LIKE_THE_PAGE = "like the plan"
 """Name and kind of the plan that is made as the page's."""
 ALL_KINDS = "all kinds"
 """Kind of the plan that spends alike on the cheapest place of every kind."""
-
-
-def kind_of(offers: pd.DataFrame) -> pd.Series:
-    """Return what stands for each other: the GPU model, without a GPU the machine type."""
-    return offers["gpu_model"].astype(object).fillna(offers["instance_type"])
-
-
-def _units_of(offers: pd.DataFrame) -> pd.Series:
-    """Return the GPUs of each machine, 1 where it has none."""
-    return offers["gpu_count"].where(offers["gpu_model"].notna(), 1.0).fillna(1.0).astype(float)
-
-
-def _places_of(offers: pd.DataFrame) -> pd.Series:
-    """Return provider, region and zone of each offer in words."""
-    provider, region, zone = (
-        offers[part].astype(object).fillna("").astype(str)
-        for part in ("provider", "region", "zone")
-    )
-    return (provider + " " + region + " " + zone).str.strip()
-
-
-def _cheapest_of_each_place(panel: Panel, cell: int, least_cells: int) -> pd.DataFrame:
-    """Return the offer with the lowest price a unit of each kind, place and option, cheapest first.
-
-    Only offers priced at the cell and in ``least_cells`` before it: the models need a past.
-    """
-    priced = np.isfinite(panel.price[cell - least_cells : cell + 1]).all(axis=0)
-    offers = panel.offers[priced]
-    table = pd.DataFrame(
-        {
-            "kind": kind_of(offers),
-            "place": _places_of(offers),
-            "moves": is_moving(offers),
-            "units": _units_of(offers),
-            "price_usd_per_hour": panel.price[cell, priced],
-        },
-        index=offers.index,
-    )
-    table = table[table["price_usd_per_hour"] > 0]
-    table["usd_per_unit_hour"] = table["price_usd_per_hour"] / table["units"]
-    ordered = table.sort_values("usd_per_unit_hour", kind="stable")
-    return ordered.drop_duplicates(["kind", "place", "moves"])
-
-
-def _spread(units_each: pd.Series, units: float) -> pd.Series:
-    """Return the instances that hold so many units, as many in each of the offers chosen."""
-    return units / len(units_each) / units_each
-
-
-def _held_like(plan: pd.DataFrame, choices: pd.DataFrame) -> pd.Series | None:
-    """Return instances held as ``plan`` does, in the cheapest places of the time; None if it lacks.
-
-    As many units of each GPU model, with prices that move or stay, in as many places.
-    """
-    parts = []
-    moves = plan["purchase_option"].eq("spot")
-    for (model, moving), rows in plan.groupby([plan["gpu_model"], moves]):
-        fitting = choices[(choices["kind"] == model) & (choices["moves"] == moving)]
-        places = rows["offer_id"].nunique()
-        if len(fitting) < places:
-            return None
-        parts.append(_spread(fitting["units"].iloc[:places], float(rows["gpus"].sum())))
-    return pd.concat(parts)
 
 
 def tested_offers(panel: Panel) -> np.ndarray:
@@ -100,46 +40,150 @@ def tested_offers(panel: Panel) -> np.ndarray:
     return (by_the_hour & offers["provider"].isin(moving_providers)).to_numpy()
 
 
-def plans_at(
-    panel: Panel, cell: int, *, least_cells: int, like: pd.DataFrame | None = None
-) -> Iterator[tuple[str, str, pd.Series]]:
-    """Yield the plans that could be held from a cell on, chosen by the prices at its end.
+class TestedPlan(NamedTuple):
+    """Machines held alike over a window: how many ``instances`` of the offers ``at`` positions."""
 
-    Of each kind (GPU model, or machine type without a GPU) on offers whose price moves: one unit in
-    each of its places, alike in its cheapest ones, and all kinds together, as much spent on each.
-    With ``like`` a plan made as that one.
+    kind: str
+    name: str
+    at: np.ndarray
+    instances: np.ndarray
 
-    Parameters
+
+class _Share(NamedTuple):
+    """Units of a kind that a plan holds, in how many places, with prices that move or stay."""
+
+    kind: str
+    moves: bool
+    places: int
+    units: float
+
+
+@dataclass(frozen=True, eq=False)
+class TestedPlans:
+    """The plans that could have been held from the cells of a panel on.
+
+    Attributes
     ----------
-    panel : Panel
-        Prices of the offers that are sold.
-    cell : int
-        Position in the panel.
-    least_cells : int
-        Cells before it in which an offer has to be priced.
-    like : pd.DataFrame, optional
-        Table ``plan``, of a page.
-
-    Yields
-    ------
-    tuple of str, str, pd.Series
-        Kind, name of the plan, and instances by offer_id.
+    panel : prices of the offers that are sold.
+    like : table ``plan``, of a page, as which one plan is made; None for none.
     """
-    choices = _cheapest_of_each_place(panel, cell, least_cells)
-    moving = choices[choices["moves"]]
-    first_of_kind = moving.drop_duplicates("kind")
-    for kind in sorted(moving["kind"].unique()):
-        of_kind = moving["kind"] == kind
-        units_each = moving.loc[of_kind, "units"]
-        for count in CHEAPEST_PLACES:
-            if count <= len(units_each):
-                yield kind, f"{kind}, cheapest {count}", _spread(units_each.iloc[:count], 1.0)
-        for position, place in enumerate(moving.loc[of_kind, "place"]):
-            alone = units_each.iloc[position : position + 1]
-            yield kind, f"{kind} in {place}", _spread(alone, 1.0)
-    if len(first_of_kind) > 1:
-        yield ALL_KINDS, ALL_KINDS, 1.0 / first_of_kind["price_usd_per_hour"]
-    if like is not None:
-        held = _held_like(like, choices)
-        if held is not None:
-            yield LIKE_THE_PAGE, LIKE_THE_PAGE, held
+
+    panel: Panel
+    like: pd.DataFrame | None = None
+
+    def at(self, cell: int, *, least_cells: int) -> Iterator[TestedPlan]:
+        """Yield the plans that could be held from a cell on, chosen by the prices at its end.
+
+        Of each kind (GPU model, or machine type without a GPU) on offers whose price moves: one
+        unit in each of its places, alike in its cheapest ones, and all kinds together, as much
+        spent on each. With ``like`` a plan made as that one.
+
+        Parameters
+        ----------
+        cell : int
+            Position in the panel.
+        least_cells : int
+            Cells before it in which an offer has to be priced.
+
+        Yields
+        ------
+        TestedPlan
+        """
+        choices = self._cheapest_of_each_place(cell, least_cells)
+        moving = choices[self._moves[choices]]
+        cheapest = []
+        for kind in np.unique(self._kind[moving]):
+            of_kind = moving[self._kind[moving] == kind]
+            cheapest.append(of_kind[0])
+            for count in CHEAPEST_PLACES:
+                if count <= len(of_kind):
+                    yield self._spread(kind, f"{kind}, cheapest {count}", of_kind[:count])
+            for offer in of_kind:
+                name = f"{kind} in {self._place[offer]}"
+                yield self._spread(kind, name, np.array([offer]))
+        if len(cheapest) > 1:
+            one_usd_each = 1.0 / self.panel.price[cell, cheapest]
+            yield TestedPlan(ALL_KINDS, ALL_KINDS, np.array(cheapest), one_usd_each)
+        if self.like is not None:
+            yield from self._held_like(choices)
+
+    @cached_property
+    def _kind(self) -> np.ndarray:
+        """What stands for each other: the GPU model, without a GPU the machine type (offers,)."""
+        offers = self.panel.offers
+        kind = offers["gpu_model"].astype(object).fillna(offers["instance_type"])
+        return kind.to_numpy(object)
+
+    @cached_property
+    def _place(self) -> np.ndarray:
+        """Provider, region and zone of each offer in words (offers,)."""
+        provider, region, zone = (
+            self.panel.offers[part].astype(object).fillna("").astype(str)
+            for part in ("provider", "region", "zone")
+        )
+        place = (provider + " " + region + " " + zone).str.strip()
+        return place.to_numpy(object)
+
+    @cached_property
+    def _moves(self) -> np.ndarray:
+        """Whether the price of each offer moves (offers,)."""
+        return is_moving(self.panel.offers)
+
+    @cached_property
+    def _units(self) -> np.ndarray:
+        """The GPUs of each machine, 1 where it has none (offers,)."""
+        offers = self.panel.offers
+        gpus = offers["gpu_count"].where(offers["gpu_model"].notna(), 1.0)
+        return gpus.fillna(1.0).to_numpy(float)
+
+    @cached_property
+    def _pool(self) -> np.ndarray:
+        """A code for each kind, place and way of pricing (offers,)."""
+        of_offer = pd.DataFrame({"kind": self._kind, "place": self._place, "moves": self._moves})
+        return of_offer.groupby(list(of_offer)).ngroup().to_numpy()
+
+    @cached_property
+    def _shares_like(self) -> list[_Share]:
+        """What the plan of ``like`` holds."""
+        assert self.like is not None
+        moves = self.like["purchase_option"].eq("spot")
+        return [
+            _Share(str(kind), bool(moving), rows["offer_id"].nunique(), float(rows["gpus"].sum()))
+            for (kind, moving), rows in self.like.groupby([self.like["gpu_model"], moves])
+        ]
+
+    def _cheapest_of_each_place(self, cell: int, least_cells: int) -> np.ndarray:
+        """Return the offer with the lowest price a unit of each pool, cheapest first.
+
+        Only offers priced at the cell and in ``least_cells`` before it: the models need a past.
+        """
+        usd = self.panel.price[cell]
+        is_priced = np.isfinite(self.panel.price[cell - least_cells : cell + 1]).all(axis=0)
+        at = np.flatnonzero(is_priced & (usd > 0))
+        by_price = at[np.argsort(usd[at] / self._units[at], kind="stable")]
+        first = np.unique(self._pool[by_price], return_index=True)[1]
+        return by_price[np.sort(first)]
+
+    def _spread(self, kind: str, name: str, at: np.ndarray, units: float = 1.0) -> TestedPlan:
+        """Return the plan of so many units, as many in each of the offers chosen."""
+        return TestedPlan(kind, name, at, units / len(at) / self._units[at])
+
+    def _held_like(self, choices: np.ndarray) -> Iterator[TestedPlan]:
+        """Yield the plan held as ``like`` is, in the cheapest places of the time; none if it lacks.
+
+        As many units of each GPU model, with prices that move or stay, in as many places.
+        """
+        parts = []
+        for share in self._shares_like:
+            is_fit = (self._kind[choices] == share.kind) & (self._moves[choices] == share.moves)
+            fitting = choices[is_fit]
+            if len(fitting) < share.places:
+                return
+            at = fitting[: share.places]
+            parts.append(self._spread(LIKE_THE_PAGE, LIKE_THE_PAGE, at, share.units))
+        yield TestedPlan(
+            LIKE_THE_PAGE,
+            LIKE_THE_PAGE,
+            np.concatenate([part.at for part in parts]),
+            np.concatenate([part.instances for part in parts]),
+        )

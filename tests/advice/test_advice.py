@@ -150,16 +150,44 @@ def test_one_walk_forecasts_from_every_origin_and_what_was_corrected_is_forecast
         return to_panel(events.assign(**changes), looks, freq=WEEK, as_of=at, start=START)
 
     early, late = forecast.forecast_panels([panel(20), panel(29)], **terms)
-    assert (early.paths.times[0], late.paths.times[0]) == (START + 21 * WEEK, START + 30 * WEEK)
+    assert (early.times[0], late.times[0]) == (START + 21 * WEEK, START + 30 * WEEK)
     other = Record({**prices, "us-a:spot": [*prices["us-a:spot"][:3], (27, 500.0)]})
     same, changed = forecast.forecast_panels([panel(20, other), panel(29, other)], **terms)
-    np.testing.assert_array_equal(same.paths.values, early.paths.values)
-    assert changed.paths.values.max() > late.paths.values.max() + 100
+    np.testing.assert_array_equal(same.values, early.values)
+    assert changed.values.max() > late.values.max() + 100
     wrong = panel(20, price_usd_per_hour=7.0)  # corrected since
     alone, _ = forecast.forecast_panels([wrong, panel(29)], **terms)
     by_itself = forecast.forecast_offers(wrong, leave_out=forecast.SLOW, **terms)
-    pd.testing.assert_frame_equal(alone.table, by_itself.table)
-    assert set(np.unique(alone.paths.values)) == {7.0}
+    assert alone.offer_ids.equals(by_itself.paths.offer_ids)
+    np.testing.assert_array_equal(alone.values, by_itself.paths.values)
+    assert set(np.unique(alone.values)) == {7.0}
+
+
+def test_paths_of_a_panel_are_drawn_when_their_turn_comes(monkeypatch):
+    drawn = []
+    draw = forecast.RollingForecasts.paths
+
+    def noted(self, origin, **terms):
+        drawn.append(origin)
+        return draw(self, origin, **terms)
+
+    monkeypatch.setattr(forecast.RollingForecasts, "paths", noted)
+    record = Record(PRICES)
+    panels = [
+        to_panel(
+            record.events(as_of=START + weeks * WEEK, gpu_only=True),
+            record.looks(as_of=START + weeks * WEEK),
+            freq=WEEK,
+            as_of=START + weeks * WEEK,
+            start=START,
+        )
+        for weeks in (18, 20)
+    ]
+    ahead = forecast.forecast_panels(panels, horizon_steps=4, n_paths=50, seed=1)
+    next(ahead)
+    assert len(drawn) == 1
+    next(ahead)
+    assert len(drawn) == 2
 
 
 def test_a_withdrawn_offer_is_bought_on_demand():

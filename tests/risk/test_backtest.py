@@ -62,7 +62,7 @@ def walk(monkeypatch):
             change = (told.spread * moves * rng.standard_normal(shape)).cumsum(axis=2)
             times = p.times[-1] + p.step * np.arange(1, horizon_steps + 1)
             values = p.price[-1][:, None, None] * np.exp(change)
-            yield SimpleNamespace(paths=Paths(p.offers.index, times, values))
+            yield Paths(p.offers.index, times, values)
 
     monkeypatch.setattr(backtest, "forecast_panels", forecast_panels)
     return told
@@ -76,6 +76,14 @@ def means(p: Panel) -> Panel:
     return with_price(p, price)
 
 
+def plans_of(p: Panel, cell: int, like: pd.DataFrame | None = None) -> dict:
+    """Return the kind of each plan, and its instances by offer_id."""
+    plans = tested_plans.TestedPlans(p, like).at(cell, least_cells=4)
+    return {
+        plan.name: (plan.kind, pd.Series(plan.instances, p.offers.index[plan.at])) for plan in plans
+    }
+
+
 def windows_of(p: Panel, **changes) -> pd.DataFrame:
     terms = {"horizons": (4,)} | changes
     return backtest.back_test(p, means(p), **terms)
@@ -83,7 +91,7 @@ def windows_of(p: Panel, **changes) -> pd.DataFrame:
 
 def test_plans_hold_the_cheapest_places_of_the_time_and_each_place():
     p = panel()
-    plans = {name: (kind, held) for kind, name, held in tested_plans.plans_at(p, 50, least_cells=4)}
+    plans = plans_of(p, 50)
     h100 = p.price[50, :3]
     order = p.offers.index[:3][np.argsort(h100)]
     assert plans["H100, cheapest 1"][1].to_dict() == {order[0]: 1 / 8}
@@ -106,13 +114,11 @@ def test_a_plan_like_the_page_holds_as_many_gpus_in_as_many_places():
             "gpus": [32.0, 32.0, 16.0],
         }
     )
-    plans = {name: held for _, name, held in tested_plans.plans_at(p, 50, least_cells=4, like=like)}
-    held = plans[tested_plans.LIKE_THE_PAGE]
+    _, held = plans_of(p, 50, like)[tested_plans.LIKE_THE_PAGE]
     assert sorted(held) == [2.0, 4.0, 4.0]
     assert held["gcp/r0//l4-8/on_demand/"] == 2.0
     more = pd.concat([like.assign(offer_id=list("def")), like])
-    names = [name for _, name, _ in tested_plans.plans_at(p, 50, least_cells=4, like=more)]
-    assert tested_plans.LIKE_THE_PAGE not in names  # there are not so many places
+    assert tested_plans.LIKE_THE_PAGE not in plans_of(p, 50, more)  # there are not so many places
 
 
 def test_offers_without_a_past_or_a_price_are_not_held():
@@ -120,7 +126,7 @@ def test_offers_without_a_past_or_a_price_are_not_held():
     price = p.price.copy()
     price[:48, 0] = np.nan
     price[50, 3] = np.nan
-    plans = {name for _, name, _ in tested_plans.plans_at(with_price(p, price), 50, least_cells=4)}
+    plans = plans_of(with_price(p, price), 50)
     assert "H100 in gcp r0" not in plans
     assert "L4 in gcp r0" not in plans
     assert "H100 in gcp r1" in plans
@@ -161,9 +167,7 @@ def test_a_page_and_the_test_draw_one_cost(walk):
     now = pd.Series(then.price[-1], then.offers.index)
     offers = then.offers.assign(price_usd_per_hour=now).reset_index()
     figures = load_assumptions()
-    inputs = risk.RiskInputs(
-        offers, risk.step_means(ahead.paths, now, seed=41), figures, 4 * 168.0, 0
-    )
+    inputs = risk.RiskInputs(offers, risk.step_means(ahead, now, seed=41), figures, 4 * 168.0, 0)
     plan = pd.DataFrame(
         {
             "offer_id": ["gcp/r1//h100-8/spot/"],
@@ -251,13 +255,6 @@ def test_doubt_is_the_factor_that_past_windows_needed(walk):
     assert factors[1] == pytest.approx(2.0, abs=0.5)
     walk.spread = 0.0
     assert np.isnan(risk.model_doubt(windows_of(p, horizons=(2,))))
-
-
-def test_forecasts_are_made_in_parts_that_fit_in_memory(walk, monkeypatch):
-    p = panel()
-    whole = windows_of(p)
-    monkeypatch.setattr(backtest, "MOST_PRICES", 1)
-    pd.testing.assert_frame_equal(whole, windows_of(p))
 
 
 @pytest.mark.parametrize(
