@@ -18,7 +18,7 @@ from cloudarb_lib.allocate.demand import (
     load_demand,
     with_lines_of,
 )
-from cloudarb_lib.allocate.explain import binding, runners_up, summary
+from cloudarb_lib.allocate.explain import binding, runners_up
 from cloudarb_lib.allocate.frontier import frontier, hold_var, without_risk_limits
 from cloudarb_lib.allocate.needs import as_it_is_now, scaled, what_has_to_run, what_is_served
 from cloudarb_lib.allocate.plan import (
@@ -31,6 +31,7 @@ from cloudarb_lib.allocate.plan import (
     rows_in_scenario,
     scenarios_in,
 )
+from cloudarb_lib.allocate.plan_facts import summary
 from cloudarb_lib.allocate.priority import (
     as_planned,
     by_priority,

@@ -1,4 +1,4 @@
-"""Why this plan: what binds and what a unit more is worth, runners-up, and the plan in facts."""
+"""Why this plan: what binds and what a unit more is worth, and runners-up."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate import trials
-from cloudarb_lib.allocate.check import TOLERANCE
 from cloudarb_lib.allocate.plan import OUT_OF_TIME, Plan
 from cloudarb_lib.allocate.problem.limits import StatedLimit, limits_of
 from cloudarb_lib.allocate.problem.limits.served import Served
-from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
-from cloudarb_lib.allocate.problem.model import Consumption, Margin, Problem, Use
+from cloudarb_lib.allocate.problem.model import Margin, Problem, Use
 from cloudarb_lib.allocate.problem.row import Key
 from cloudarb_lib.allocate.solver.milp import Milp
 from cloudarb_lib.allocate.solver.options import SolveOptions
@@ -30,14 +28,10 @@ _STEPS = (1, 2, 4, 8, 16)
 MOST_TRIED = 12
 """So many limits are tried, those first that are worth most in parts of machines."""
 _LEAST_WORTH_USD = 0.01
-_MARGIN = "margin"
+MARGIN = "margin"
+"""How a figure is known that no solve found: of the relaxation, in parts of machines."""
 _BINDING = ["limit", "used", "available", "unit", "step", "worth_usd", "worth_is", "less_usd"]
 _BINDING += ["less_is", "kind"]
-_IN_WORDS = {
-    trials.SOLVED: "",
-    _MARGIN: ", in parts of machines",
-    trials.NO_PLAN: ": no plan has it within the limits",
-}
 
 
 def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
@@ -77,7 +71,7 @@ def binding(plan: Plan, options: SolveOptions | None = None) -> pd.DataFrame:
     told = []
     for row in _candidates(plan).to_dict("records"):
         late = OUT_OF_TIME if allowance.is_late else ""
-        row |= {"worth_usd": row["margin_usd"], "worth_is": _MARGIN + late}
+        row |= {"worth_usd": row["margin_usd"], "worth_is": MARGIN + late}
         row |= {"less_usd": np.nan, "less_is": trials.NOT_KNOWN + late}
         is_tried = row["rank"] < MOST_TRIED and not allowance.is_spent
         if is_tried:
@@ -105,7 +99,7 @@ def _with_more(plan: Plan, row: dict, options: SolveOptions, allowance: Allowanc
         if is_nothing == is_last:
             break
     if known.startswith(trials.NOT_KNOWN):
-        usd, known = row["margin_usd"], _MARGIN + known.removeprefix(trials.NOT_KNOWN)
+        usd, known = row["margin_usd"], MARGIN + known.removeprefix(trials.NOT_KNOWN)
     return {"worth_usd": usd, "worth_is": known, "step": step}
 
 
@@ -290,20 +284,9 @@ def _taken_up(workload: str, plan: Plan, other: Plan) -> str:
     now, then = (each[each.index.get_level_values(0) == workload] for each in cost)
     added = then.sub(now, fill_value=0.0).droplevel(0)
     taken_up = list(added[added > 0.01].sort_values(ascending=False).index[:3])
-    if _undone(other).get(workload, 0.0) > _undone(plan).get(workload, 0.0):
+    if other.undone_usd.get(workload, 0.0) > plan.undone_usd.get(workload, 0.0):
         taken_up.append("left undone" if then.empty else "the rest left undone")
     return ", ".join(taken_up) or "its other pools as they are"
-
-
-def _undone(plan: Plan) -> pd.Series:
-    """Return the worth of what is left undone of each workload, USD; those alone of which some."""
-    problem = plan.problem
-    assert plan.counts is not None
-    unmet = np.maximum(problem.need - Consumption(problem, plan.counts).served, 0.0)
-    unmet[unmet <= TOLERANCE * np.maximum(1.0, problem.need)] = 0.0
-    usd = unmet * np.where(unmet > 0, problem.unmet_usd, 0.0)
-    by_workload = pd.Series(usd).groupby(problem.demands["workload"].to_numpy(), sort=False).sum()
-    return by_workload[by_workload > 0]
 
 
 def _is_idle(problem: Problem) -> np.ndarray:
@@ -320,78 +303,3 @@ def _cost_by_pool(plan: Plan) -> pd.Series:
     used = details[(plan.counts > 0) & ~_is_idle(problem)]
     pool = used["pool"].map(problem.pools["name"])
     return used.groupby(["workload", pool])["cost"].sum()
-
-
-def _oldest_observation(plan: Plan) -> str:
-    """Return in words when the price was observed that of all those rented is known the longest."""
-    observed = plan.table["observed_at"].dropna()
-    return f"observed {observed.min():%Y-%m-%d %H:%M} UTC" if len(observed) else "none: all held"
-
-
-def summary(plan: Plan, binds: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return a plan in facts.
-
-    Parameters
-    ----------
-    plan
-        A plan that is there.
-    binds
-        What ``binding`` says of it, if that has been asked already.
-
-    Returns
-    -------
-    pd.DataFrame
-        A row for each ``fact``: ``value`` (NaN where it is no number), ``unit`` and ``text``.
-    """
-    verdict = plan.verdict
-    problem = plan.problem
-    limits = problem.limits
-    rows: list[tuple[str, float, str, str]] = [
-        ("status", np.nan, "", plan.status.replace("_", " ")),
-        ("expected cost", verdict.objective_usd, "USD", ""),
-        *_of_it_elsewhere(plan),
-        ("proven bound", plan.bound_usd, "USD", ""),
-        ("gap", plan.gap, "", f"{plan.gap:.2%}"),
-        ("spend at list prices", verdict.list_spend_usd, "USD", ""),
-        (EffectiveProviders(1.0).name(problem), verdict.effective, "", ""),
-    ]
-    for workload, usd in _undone(plan).items():
-        rows.append((f"left undone of {workload}", usd, "USD", "of the cost: its worth"))
-    if "observed_at" in problem.slots:
-        rows.append(("oldest price rented", np.nan, "", _oldest_observation(plan)))
-    for row, total in zip(problem.rows, verdict.sums, strict=True):
-        if row.unit:
-            rows.append((row.name, float(total), row.unit, ""))
-    charged = float(verdict.charges_usd.sum())
-    if charged:
-        rows.append(("charges", charged, "USD", "of it beside rent, disks and site fees"))
-    if limits.budget_usd is not None:
-        rows.append(("budget", limits.budget_usd, "USD", "of expected cost"))
-    if problem.paths is not None:
-        rows.append((f"CVaR {limits.cvar_level:g} of rent", verdict.cvar_usd, "USD", ""))
-        rows.append((f"VaR {limits.cvar_level:g} of rent", verdict.var_usd, "USD", ""))
-    binds = binding(plan) if binds is None else binds
-    rows += [_binding_fact(row) for row in binds.to_dict("records")]
-    return pd.DataFrame(rows, columns=["fact", "value", "unit", "text"])
-
-
-def _of_it_elsewhere(plan: Plan) -> list[tuple[str, float, str, str]]:
-    """Return the facts that part the expected cost, where hours are bought elsewhere."""
-    paid = plan.table[["expected_cost_usd", "fallback_usd"]].sum()
-    if not paid["fallback_usd"]:
-        return []
-    return [
-        ("rent and fees", paid["expected_cost_usd"], "USD", "of the expected cost"),
-        ("hours bought elsewhere", paid["fallback_usd"], "USD", "of the expected cost"),
-    ]
-
-
-def _binding_fact(row: dict) -> tuple[str, float, str, str]:
-    """Return the fact that a row of ``binding`` is."""
-    how = _IN_WORDS.get(row["worth_is"], f", {row['worth_is']}")
-    name = row["limit"]
-    if row["kind"] == Served.kind:
-        return f"{name}, one more", -row["worth_usd"], "USD", f"marginal cost{how}"
-    what = f"used {row['used']:,.6g} of {row['available']:,.6g}"
-    text = f"{what}; one {row['unit']} more is worth this{how}"
-    return f"binds: {name}", row["worth_usd"], "USD", text

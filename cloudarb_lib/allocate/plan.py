@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from cloudarb_lib.allocate.check import Verdict, check
+from cloudarb_lib.allocate.check import TOLERANCE, Verdict, check
 from cloudarb_lib.allocate.problem.assign import IDLE
-from cloudarb_lib.allocate.problem.model import Problem
+from cloudarb_lib.allocate.problem.model import Consumption, Problem
 from cloudarb_lib.allocate.problem.row import NOT_PAID, Row
 from cloudarb_lib.base.errors import InfeasibleError, ParameterError, SolveError, did_you_mean
 
@@ -138,6 +138,17 @@ class Plan:
         ).filter(items=_COLUMNS)
         order = ["workload", "period", "expected_cost_usd"]
         return rows.sort_values(order, ascending=[True, True, False]).reset_index(drop=True)
+
+    @property
+    def undone_usd(self) -> pd.Series:
+        """Worth of what is left undone of each workload, USD; those alone of which some is."""
+        problem = self.problem
+        unmet = np.maximum(problem.need - Consumption(problem, self.units).served, 0.0)
+        unmet[unmet <= TOLERANCE * np.maximum(1.0, problem.need)] = 0.0
+        usd = pd.Series(unmet * np.where(unmet > 0, problem.unmet_usd, 0.0))
+        workload = problem.demands["workload"].to_numpy()
+        by_workload = usd.groupby(workload, sort=False).sum()
+        return by_workload[by_workload > 0]
 
     def _fees_usd(self) -> np.ndarray:
         """Return what each assignment bears of fees and charges.

@@ -83,7 +83,11 @@ def every_in_words(preset: HazardPreset, assumptions: Assumptions) -> str:
 
 
 def find_fallbacks(
-    offers: pd.DataFrame, wanted: pd.Index, *, allowed: Mapping[str, Set[str]] | None = None
+    offers: pd.DataFrame,
+    wanted: pd.Index,
+    *,
+    allowed: Mapping[str, Set[str]] | None = None,
+    full: Set[str] = frozenset(),
 ) -> pd.DataFrame:
     """Return what an instance-hour of each wanted offer is bought at when it is not to be had.
 
@@ -100,6 +104,8 @@ def find_fallbacks(
         Values of offer_id.
     allowed : mapping, optional
         By wanted offer, what may replace it; one that is not named is replaced by any.
+    full : set of str
+        Offers that replace nothing: not one machine of them may be rented.
 
     Returns
     -------
@@ -115,7 +121,7 @@ def find_fallbacks(
     kind = table["gpu_model"].where(gpus > 0, "cpu")
     region = table["provider"].astype(str) + "/" + table["region"].astype(str)
     table = table.assign(kind=kind, rate=rate, stale=table.get("stale", False))
-    cheapest = _cheapest(table)
+    cheapest = _cheapest(table[~table.index.isin(full)])
     found = {}
     for offer_id, *machine, kind_name in table.loc[wanted, _MACHINE_AND_KIND].itertuples(name=None):
         accepted = (allowed or {}).get(offer_id, region.index)

@@ -16,11 +16,11 @@ from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.horizon import future_of_path
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Paths
-from cloudarb_lib.market.disruptions import FALLBACKS, SHARED_SHARE, find_fallbacks, hazards
-from cloudarb_lib.risk.fallbacks import replace_lost, room_of
+from cloudarb_lib.market.disruptions import SHARED_SHARE, find_fallbacks, hazards
+from cloudarb_lib.market.replacement import UP, replace_lost
 from cloudarb_lib.risk.futures import rows_by_future
 from cloudarb_lib.risk.inputs import RiskInputs
-from cloudarb_lib.risk.outages import UP, Outages, draw_outages, hours_lost, pools_of
+from cloudarb_lib.risk.outages import Outages, draw_outages, hours_lost, pools_of
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ def _offers_of_plan(inputs: RiskInputs, rows: pd.DataFrame) -> tuple[pd.DataFram
     table = table.fillna({"idle_hours": 0.0})
     table["committed"] = table["purchase_option"] == "reserved"
     allowed = _may_replace(inputs, rows)
-    table = table.join(find_fallbacks(inputs.offers, table.index, allowed=allowed))
+    full = inputs.room.without_a_machine(offers["gpu_count"])
+    table = table.join(find_fallbacks(inputs.offers, table.index, allowed=allowed, full=full))
     return table.join(hazards(table, inputs.assumptions, inputs.hazard)), unit_usd
 
 
@@ -164,7 +165,7 @@ class _Taken:
 def _taken_away(inputs: RiskInputs, table: pd.DataFrame, n_paths: int) -> _Taken:
     """Return the hours that pools of machines, and single machines, are taken away for."""
     machines = table["instance_hours"].to_numpy(float) / inputs.horizon_h
-    room = _room_of_fallbacks(inputs, table, machines)
+    room = inputs.room.beside(machines * table["units"])
     pool = pools_of(table)
     hours = max(round(inputs.horizon_h), 1)
     shared = inputs.assumptions.get(SHARED_SHARE) if (pool >= 0).any() else 0.0
@@ -178,22 +179,13 @@ def _taken_away(inputs: RiskInputs, table: pd.DataFrame, n_paths: int) -> _Taken
         scale * np.array([drawn.per_path(column) for column in each.T]).T for each in instead
     )
     single = _single_machines(inputs, table, shared, lost_h)
-    price = table["fallback_usd_per_hour"].to_numpy(float)
-    has_none = np.isnan(price)
+    one_of_each = np.eye(len(table))
+    alone = replace_lost(table, one_of_each, np.full_like(one_of_each, UP), room)
     return _Taken(
         lost_h + single,
-        replaced_usd + np.where(has_none, 0.0, single * np.nan_to_num(price)),
-        unmet_h + single * has_none,
+        replaced_usd + single * alone.cost_usd.diagonal(),
+        unmet_h + single * alone.unmet.diagonal(),
     )
-
-
-def _room_of_fallbacks(inputs: RiskInputs, table: pd.DataFrame, machines: np.ndarray) -> pd.Series:
-    """Return the room of each offer that is a fallback, beside the ``machines`` that are held."""
-    held = pd.Series(machines * table["units"].to_numpy(), table.index)
-    names = pd.Index(pd.unique(table[list(FALLBACKS)].to_numpy().ravel())).dropna()
-    offers = inputs.offers.set_index("offer_id")
-    quotas = inputs.demand.quotas if inputs.demand else ()
-    return pd.Series(room_of(names, offers, held, inputs.assumptions, quotas), names)
 
 
 def _pools_down(

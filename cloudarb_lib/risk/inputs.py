@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib import allocate
+from cloudarb_lib.allocate.problem.room import room_of
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Panel, Paths
+from cloudarb_lib.market.replacement import Room
 from cloudarb_lib.tables.assumptions import Assumptions, HazardPreset
 
 
@@ -66,6 +68,12 @@ class RiskInputs:
             )
             for workload in (self.demand.workloads if self.demand else ())
         }
+
+    @cached_property
+    def room(self) -> Room:
+        """What on-demand offers that replace others share, by the demand's quotas where it has."""
+        quotas = self.demand.quotas if self.demand else ()
+        return room_of(self.offers, self.assumptions, quotas)
 
     @property
     def futures(self) -> tuple[allocate.DemandScenario, ...]:

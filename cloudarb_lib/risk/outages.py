@@ -12,10 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-UP = 0
-"""State of a pool."""
-DOWN = 1
-"""Taken away, and both fallbacks have room; one more for each fallback, in order, that has not."""
+from cloudarb_lib.market.replacement import DOWN, UP
+
 MOST_DOWN = 0.999
 """Of all hours."""
 

@@ -1,5 +1,7 @@
 """Hours that are taken away and bought elsewhere: a part of what a plan is expected to cost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,3 +134,48 @@ def test_scenarios_bear_hours_bought_elsewhere_by_their_chance():
     extra = plan.table.set_index("scenario")["fallback_usd"]
     assert extra["base"] == pytest.approx(0.75 * 2 * HOURS * EXTRA_USD_PER_HOUR)
     assert extra["twice"] == pytest.approx(0.25 * 4 * HOURS * EXTRA_USD_PER_HOUR)
+
+
+def problem_under(*quotas):
+    """Two spot offers, each with its own on-demand peer, for 16 GPUs at each provider."""
+    gcp = ("gcp", "us-a", "h8", "spot", "H100", 8.0, 16.0)
+    aws = ("aws", "us-b", "p5", "spot", "H100", 8.0, 15.0)
+    spot = offers(gcp, aws).assign(zone="")
+    table = pd.concat([spot, SPOT_AND_ON_DEMAND[1:]], ignore_index=True)
+    works = [replace(work(16.0, providers=(name,)), name=name) for name in ("gcp", "aws")]
+    demand = allocate.Demand(works, quotas=quotas)
+    return allocate.build_problem(demand, table, assumptions=figures(**TAKEN), hours=HOURS)
+
+
+ON_DEMAND = ("on_demand",)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "unmet"),
+    [
+        ((), 0.0),
+        ((allocate.Quota(option=ON_DEMAND, gpus=16.0),), 16.0),  # shared: not 16 for each of two
+        ((allocate.Quota(option=ON_DEMAND, gpus=32.0),), 0.0),
+        ((allocate.Quota(gpus=32.0),), 0.0),  # what is lost leaves the quota it held
+        ((allocate.Quota(("gcp",), option=ON_DEMAND, gpus=0.0),), 16.0),
+    ],
+)
+def test_a_plan_tells_what_finds_no_room_if_all_spot_goes(quotas, unmet):
+    plan = allocate.solve(problem_under(*quotas))
+    assert plan.table["gpus"].sum() == 32
+    assert fact(plan, "finds no room elsewhere") == unmet
+    facts = allocate.summary(plan).set_index("fact")
+    assert facts["text"]["finds no room elsewhere"].startswith("of 32 that may")
+
+
+def test_what_no_quota_lets_be_rented_replaces_nothing():
+    none_at_home = allocate.Quota(("gcp",), option=ON_DEMAND, gpus=7.0)  # less than a machine
+    demand = allocate.Demand([work(16.0)], quotas=(none_at_home,))
+    given = {"assumptions": figures(**TAKEN), "hours": HOURS}
+    plan = allocate.solve(allocate.build_problem(demand, SPOT_AND_ON_DEMAND, **given))
+    extra = 2 * HOURS * AT_FIRST * (60.0 - 16.0)  # elsewhere at first, and then nowhere
+    assert plan.table["fallback_usd"].sum() == pytest.approx(extra)
+    none = allocate.Quota(option=ON_DEMAND, gpus=0.0)
+    demand = allocate.Demand([work(16.0)], quotas=(none,))
+    plan = allocate.solve(allocate.build_problem(demand, SPOT_AND_ON_DEMAND, **given))
+    assert plan.table["fallback_usd"].sum() == 0.0

@@ -7,6 +7,7 @@ import pytest
 from cloudarb_lib import allocate, risk
 from cloudarb_lib.risk import outages
 from cloudarb_lib.testing import (
+    AWS_ON_DEMAND,
     AWS_SPOT,
     GCP_ON_DEMAND,
     GCP_SPOT,
@@ -16,6 +17,7 @@ from cloudarb_lib.testing import (
     planned,
     risk_inputs,
     risk_offer,
+    risk_paths,
     work,
 )
 
@@ -90,7 +92,7 @@ def test_a_fallback_holds_no_more_than_its_room_beside_what_the_plan_holds():
     ("quotas", "unmet_gpus"),
     [
         ((allocate.Quota(("gcp",), option=("on_demand",), gpus=16.0),), 24.0),
-        ((allocate.Quota(option=("on_demand",), gpus=8.0),), 48.0),
+        ((allocate.Quota(option=("on_demand",), gpus=8.0),), 56.0),
         ((allocate.Quota(("gcp",), gpus=0.0), allocate.Quota(("gcp",), gpus=24.0)), 40.0),
         ((allocate.Quota(("azure",), gpus=0.0),), 0.0),
     ],
@@ -102,6 +104,38 @@ def test_a_fallback_under_a_quota_holds_what_the_plan_leaves_of_it(quotas, unmet
     demand = allocate.Demand([work(64.0)], quotas=quotas)
     cost = cost_of({GCP_SPOT: 8.0}, n=3, demand=demand, **gone)
     np.testing.assert_allclose(cost.unmet_gpu_hours, unmet_gpus * 672)
+
+
+def test_two_spot_offers_share_the_quota_that_both_fall_back_on():
+    offers = RISK_OFFERS.assign(available_share=1.0).reset_index()
+    offers.loc[offers["purchase_option"] == "spot", "available_share"] = 0.0
+    quota = allocate.Quota(option=("on_demand",), gpus=32.0)
+    demand = allocate.Demand([work(64.0)], quotas=(quota,))
+    held = {GCP_SPOT: 4.0, AWS_SPOT: 4.0}
+    cost = cost_of(held, n=3, spread=0.0, offers=offers, demand=demand)
+    np.testing.assert_allclose(cost.unmet_gpu_hours, 32 * 672)
+    np.testing.assert_allclose(cost.total, 2 * (80.0 + 60.0) * 672)
+
+
+def test_a_machine_that_goes_alone_is_replaced_only_where_a_quota_lets_it():
+    terms = {"instances": {GCP_SPOT: 2.0}, "n": 500, "outages": (0.02, 2.0), "shared_share": 0.0}
+    none = allocate.Quota(option=("on_demand",), gpus=0.0)
+    cost = cost_of(**terms, demand=allocate.Demand([work(16.0)], quotas=(none,)))
+    assert cost.unmet_gpu_hours.mean() == pytest.approx(0.04 * 16 * 672, rel=0.1)
+    assert (cost_of(**terms).unmet_gpu_hours == 0).all()
+
+
+def test_machines_of_one_model_in_a_region_share_its_capacity():
+    larger = risk_offer("gcp", "us", "on_demand", 160.0, instance_type="h100-16", gpu_count=16.0)
+    offers = pd.concat([RISK_OFFERS.reset_index(), pd.DataFrame([larger])], ignore_index=True)
+    offers = offers[offers["offer_id"] != AWS_ON_DEMAND].assign(available_share=1.0)
+    offers.loc[offers["offer_id"] == GCP_SPOT, "available_share"] = 0.0
+    usd_per_hour = offers.set_index("offer_id")["price_usd_per_hour"]
+    paths = risk.with_steady(risk_paths(n=3), usd_per_hour)
+    room = risk_inputs().assumptions.get("capacity_gpus/on_demand/H100") / 8
+    held = {GCP_SPOT: room, larger["offer_id"]: room / 4}
+    cost = cost_of(held, n=3, offers=offers, paths=paths)
+    np.testing.assert_allclose(cost.unmet_gpu_hours, room / 2 * 8 * 672)
 
 
 def test_pools_that_are_down_together_share_a_fallback():

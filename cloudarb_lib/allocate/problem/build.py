@@ -15,13 +15,14 @@ from cloudarb_lib.allocate.problem.assign import assignments_of, bound_offers
 from cloudarb_lib.allocate.problem.charges import carbon, commitments, egress, starts_and_stops
 from cloudarb_lib.allocate.problem.eligible import EligibleOffers, eligible_offers, fits
 from cloudarb_lib.allocate.problem.facts import stated_rows, under_quota
-from cloudarb_lib.allocate.problem.fallback import fallback_usd
+from cloudarb_lib.allocate.problem.fallback import COLUMNS, fallbacks_of
 from cloudarb_lib.allocate.problem.held import without_price
 from cloudarb_lib.allocate.problem.horizon import Horizon
 from cloudarb_lib.allocate.problem.model import Limits, Problem
 from cloudarb_lib.allocate.problem.moves import moves
 from cloudarb_lib.allocate.problem.place import estimated_in_words
 from cloudarb_lib.allocate.problem.prices import agreed_prices, in_words
+from cloudarb_lib.allocate.problem.room import room_of
 from cloudarb_lib.allocate.problem.row import Row
 from cloudarb_lib.allocate.problem.slots import Pools, slot_prices, slots_and_sites
 from cloudarb_lib.base.types import Paths
@@ -45,7 +46,7 @@ def build_problem(
 
     A plan counts whole instances. Interrupted work is bought again at the same price
     (``rework_factor``), so the hours paid per instance can exceed the hours of the horizon; hours
-    in which a machine is gone are bought elsewhere in expectation (``fallback_usd``).
+    in which a machine is gone are bought elsewhere in expectation (``fallbacks_of``).
     Commitments already held are paid for, used or idle. A workload that runs already pays for each
     machine beyond those it has.
 
@@ -90,12 +91,11 @@ def build_problem(
     prices = slot_prices(eligible, paths, horizon)
     slots, sites = slots_and_sites(eligible, pools, prices, horizon)
     details = _details(assignments, slots, eligible, horizon)
-    details["fallback_usd"] = fallback_usd(details, eligible, assumptions)
+    room = room_of(eligible.table, assumptions, demand.quotas)
+    details = details.join(fallbacks_of(details, eligible, assumptions, room))
     rows = _rows(demand, details, eligible, horizon, limits, assumptions)
     rows += stated_rows(demand, details, demands, horizon, assumptions)
-    assignments = _within_pools(assignments, pools).assign(
-        chance=details["chance"], fallback_usd=details["fallback_usd"]
-    )
+    assignments = _within_pools(assignments, pools).join(details[["chance", *COLUMNS]])
     fee_usd = assumptions.get("site_fee_usd_per_week") * horizon.weeks
     return Problem(
         demands=demands,
@@ -107,6 +107,7 @@ def build_problem(
         limits=limits,
         notes=(*prices.notes, *_notes(demand, offers), *_without_effect(limits, details)),
         rows=tuple(rows),
+        room=room,
         elsewhere=elsewhere,
     )
 

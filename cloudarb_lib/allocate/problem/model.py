@@ -18,6 +18,7 @@ from cloudarb_lib.allocate.problem.tables import Tables
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.measures import conditional_value_at_risk, value_at_risk
 from cloudarb_lib.base.records import record
+from cloudarb_lib.market.replacement import WITHOUT_END, Room
 
 
 class Limit(ABC):
@@ -129,6 +130,8 @@ class Problem(Tables):
         Further limits and charges on the counts.
     budget_excess_usd, cvar_excess_usd
         What a USD beyond the budget, and of CVaR beyond its limit, costs; infinite: none may be.
+    room
+        What offers that replace machines taken away share, with nothing held.
     elsewhere
         Yields the problem with one region more allowed to one workload, each with a sentence.
 
@@ -146,6 +149,7 @@ class Problem(Tables):
     rows: tuple[Row, ...] = ()
     budget_excess_usd: float = np.inf
     cvar_excess_usd: float = np.inf
+    room: Room = WITHOUT_END
     elsewhere: Callable[[], Iterator[tuple[str, Problem]]] = field(
         default=lambda: iter(()), repr=False
     )

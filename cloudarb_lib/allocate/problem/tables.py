@@ -29,7 +29,8 @@ class Tables:
         A row per way to serve a demand, an integer count in the plan: ``demand``, ``slot``,
         ``cover`` (of the need, per unit), ``hours`` (instance-hours paid per unit, rework
         included), ``instances`` and ``pool_use`` (of the pool's capacity) per unit, ``sure_usd``
-        (certain cost per unit, such as disks), ``most`` (upper bound), perhaps ``fallback_usd``.
+        (certain cost per unit, such as disks), ``most`` (upper bound), perhaps what
+        ``fallback.COLUMNS`` names.
     pools, sites
         ``name`` and ``capacity``; ``name`` and ``fee_usd`` when used.
     paths
