@@ -67,7 +67,9 @@ def least_cost(problem: allocate.Problem, gone: np.ndarray | None = None) -> Lea
     cost = paid + _worth_undone(problem, plans)
     ends = []
     for slack in (SLACK, -SLACK):
-        is_kept = _keeps_stated(problem, hours, slack) & _keeps_rows(problem, plans, hours, slack)
+        is_kept = _keeps_stated(problem, plans, hours, slack) & _keeps_rows(
+            problem, plans, hours, slack
+        )
         if problem.limits.budget_usd is not None:
             is_kept &= _within(paid, problem.limits.budget_usd, slack)
         ends.append(float(cost[is_kept].min(initial=np.inf)))
@@ -129,17 +131,31 @@ def _within(used: np.ndarray, most: np.ndarray | float, slack: float) -> np.ndar
     return used <= most + slack * size
 
 
-def _keeps_stated(problem: allocate.Problem, hours: np.ndarray, slack: float) -> np.ndarray:
-    """Return which plans keep the limits that are stated, from their instance-hours."""
+def _unit_costs_on_paths(problem: allocate.Problem) -> np.ndarray:
+    """Return what a unit of each assignment costs on each path: rent, or hours bought elsewhere."""
+    assignments = problem.assignments
+    slot = assignments["slot"].to_numpy()
+    price = problem.paths[:, slot]
+    lost = assignments["replaced_share"].to_numpy()
+    hours = assignments["hours"].to_numpy()
+    rent = problem.slots["mean_price"].to_numpy()[slot] * hours
+    elsewhere = assignments["fallback_usd"].to_numpy() + rent * lost
+    on_path = elsewhere / assignments["chance"].to_numpy()
+    return (price * hours * (1 - lost) + np.where(price > 0, on_path, 0.0)).T
+
+
+def _keeps_stated(
+    problem: allocate.Problem, plans: np.ndarray, hours: np.ndarray, slack: float
+) -> np.ndarray:
+    """Return which plans keep the limits that are stated."""
     limits = problem.limits
     slots = problem.slots
     spend = hours * slots["mean_price"].to_numpy()
     total = spend.sum(axis=1)
     is_kept = np.ones(len(hours), bool)
     if limits.cvar_usd is not None:
-        is_kept &= _within(
-            _cvar(hours @ problem.paths.T, limits.cvar_level), limits.cvar_usd, slack
-        )
+        costs = plans @ _unit_costs_on_paths(problem)
+        is_kept &= _within(_cvar(costs, limits.cvar_level), limits.cvar_usd, slack)
     if limits.effective_providers is not None:
         each = _by(slots[limits.diversify if limits.diversify == "provider" else "site"], spend)
         least = limits.effective_providers * (1 - slack)

@@ -284,7 +284,7 @@ def _within_calm_paths(problem: Problem, plan: Plan, var_usd: float) -> Problem:
     assert plan.counts is not None
     assert problem.paths is not None
     keep = quantile_rank(len(problem.paths), problem.limits.cvar_level) + 1
-    costs = problem.paths @ problem.usage(plan.counts)
+    costs = problem.path_costs(plan.counts)
     calm = problem.paths[np.argsort(costs, kind="stable")[:keep]]
     # a tail of half a path: the dearest of the calm ones must keep the limit
     return replace(problem.under(cvar_usd=var_usd, cvar_level=1 - 0.5 / keep), paths=calm)

@@ -66,8 +66,7 @@ def summary(plan: Plan, binds: pd.DataFrame | None = None) -> pd.DataFrame:
     if limits.budget_usd is not None:
         rows.append(("budget", limits.budget_usd, "USD", "of expected cost"))
     if problem.paths is not None:
-        rows.append((f"CVaR {limits.cvar_level:g} of rent", verdict.cvar_usd, "USD", ""))
-        rows.append((f"VaR {limits.cvar_level:g} of rent", verdict.var_usd, "USD", ""))
+        rows += _tail(plan)
     binds = binding(plan) if binds is None else binds
     rows += [_binding_fact(row) for row in binds.to_dict("records")]
     return pd.DataFrame(rows, columns=["fact", "value", "unit", "text"])
@@ -88,6 +87,27 @@ def _of_it_elsewhere(plan: Plan) -> list[tuple[str, float, str, str]]:
             text = f"of {taken:g} that may be taken away, were all gone at once"
             facts.append(("finds no room elsewhere", unmet, "GPU", text))
     return facts
+
+
+def _tail(plan: Plan) -> list[tuple[str, float, str, str]]:
+    """Return the facts on the worst paths: what a limit on CVaR holds, and all that is paid."""
+    verdict = plan.verdict
+    problem = plan.problem
+    level = f"{problem.limits.cvar_level:g}"
+    sure_usd = problem.assignments["sure_usd"].to_numpy(float)
+    by_path_usd = plan.units @ (problem.unit_cost - sure_usd)
+    certain_usd = Consumption(problem, plan.units).cost_usd - by_path_usd
+    of_what = "rent and hours bought elsewhere" if problem.replaced_h.any() else "rent"
+    return [
+        (f"CVaR {level}", verdict.cvar_usd, "USD", f"of {of_what}"),
+        (f"VaR {level}", verdict.var_usd, "USD", f"of {of_what}"),
+        (
+            f"CVaR {level} with fees",
+            verdict.cvar_usd + certain_usd,
+            "USD",
+            "of all that is paid: fees, disks and charges are certain",
+        ),
+    ]
 
 
 def _binding_fact(row: dict) -> tuple[str, float, str, str]:

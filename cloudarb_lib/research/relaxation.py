@@ -95,7 +95,7 @@ def tail_program(problem: Problem) -> TailProgram:
     blocks = [
         _wide(milp.rows, width),
         _wide(milp.links.matrix, width),
-        _path_rows(milp, problem.paths / usd),
+        _path_rows(milp, usd),
         sparse.csr_matrix(tail[None]),
     ]
     n_links = len(milp.links.upper)
@@ -117,11 +117,15 @@ def _wide(matrix: sparse.csr_matrix, width: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), (matrix.shape[0], width))
 
 
-def _path_rows(milp: Milp, paths: np.ndarray) -> sparse.csr_matrix:
-    """Return the rows cost on a path - value at risk - cost beyond it <= 0."""
-    n_paths = len(paths)
+def _path_rows(milp: Milp, usd: float) -> sparse.csr_matrix:
+    """Return the rows cost on a path - value at risk - cost beyond it <= 0, in units of ``usd``."""
+    problem = milp.problem
+    n_paths = len(problem.some_paths)
     cost = np.zeros((n_paths, len(milp.cost)))
-    cost[:, milp.usage_columns] = paths
+    for path in range(n_paths):
+        price, beside = problem.mean_over(np.array([path]), np.array([1.0 / usd]))
+        cost[path, milp.usage_columns] = price
+        cost[path, : len(beside)] = beside
     at_risk = -np.ones((n_paths, 1))
     return sparse.csr_matrix(sparse.hstack([cost, at_risk, -sparse.identity(n_paths)]))
 
@@ -137,16 +141,12 @@ def with_tail_limit(problem: Problem) -> Problem:
     free = tail_program(problem.under(cvar_usd=None))
     cheapest = _with_highs(free, "simplex").x
     # its own tail: the program only keeps the columns above it
-    cost = (problem.paths @ cheapest[_usage(problem)]) if problem.paths is not None else cheapest
+    cost = problem.path_costs(cheapest[: len(problem.assignments)])
     size = max(int((1 - problem.limits.cvar_level) * len(cost)), 1)
     cheapest_usd = float(np.sort(cost)[-size:].mean())
     safest = _with_highs(replace(free, cost=free.tail), "simplex").x
     least_usd = float(free.tail @ safest) * free.usd
     return problem.under(cvar_usd=(cheapest_usd + least_usd) / 2)
-
-
-def _usage(problem: Problem) -> np.ndarray:
-    return to_milp(problem.under(cvar_usd=None)).usage_columns
 
 
 def compare(problem: Problem) -> pd.DataFrame:

@@ -112,7 +112,7 @@ class AllocateOptions:
         typer.Option(
             "--cvar",
             metavar="USD",
-            help="most that the worst price paths may cost on average (USD)",
+            help="most that the worst price paths may cost on average, without fees (USD)",
         ),
     ] = None
     cvar_level: Annotated[

@@ -62,7 +62,9 @@ class PlanAsked(BaseModel):
     n_paths: int = Field(500, ge=1, le=1000, description="price paths over which cost is averaged")
     budget_usd: float | None = Field(None, gt=0, description="most to spend (USD)")
     cvar_usd: float | None = Field(
-        None, gt=0, description="most that the worst price paths may cost on average (USD)"
+        None,
+        gt=0,
+        description="most that the worst price paths may cost on average, without fees (USD)",
     )
     solve_limit_s: float = Field(30.0, gt=0, le=60, description="most seconds to solve")
 

@@ -147,6 +147,73 @@ def problem_under(*quotas):
     return allocate.build_problem(demand, table, assumptions=figures(**TAKEN), hours=HOURS)
 
 
+def moving(table, *, n_paths=40, seed=0):
+    """Paths of spot that move widely, of one step."""
+    rng = np.random.default_rng(seed)
+    price = table["price_usd_per_hour"].to_numpy()[:, None, None]
+    moves = np.where(table["purchase_option"] == "spot", 0.5, 0.0)[:, None, None]
+    paths = price * np.exp(moves * rng.standard_normal((len(table), n_paths, 1)))
+    times = pd.date_range("2026-05-07", periods=1, freq="28D", tz="UTC")
+    return Paths(pd.Index(table["offer_id"]), times, paths)
+
+
+def test_cvar_is_of_rent_kept_and_of_what_lost_hours_cost_elsewhere():
+    paths = moving(SPOT_AND_ON_DEMAND)
+    given = {"assumptions": figures(**TAKEN), "hours": HOURS, "paths": paths}
+    problem = allocate.build_problem([work(16.0)], SPOT_AND_ON_DEMAND, **given)
+    plan = allocate.solve(problem)
+    assert plan.table["offer_id"].tolist() == [SPOT_AND_ON_DEMAND["offer_id"][0]]
+    lost = AT_FIRST + AT_NEXT
+    an_hour = (1 - lost) * paths.values[0, :, 0] + AT_FIRST * 80.0 + AT_NEXT * 60.0
+    on_paths = np.sort(2 * HOURS * an_hour)
+    assert plan.verdict.cvar_usd == pytest.approx(on_paths[-2:].mean())  # 5 % of 40
+    np.testing.assert_allclose(problem.path_costs(plan.units).mean(), plan.objective_usd)
+    facts = allocate.summary(plan).set_index("fact")
+    assert facts["text"]["CVaR 0.95"] == "of rent and hours bought elsewhere"
+
+
+def test_cvar_with_fees_adds_what_is_certain():
+    fees = {"site_fee_usd_per_week": 50, "boot_disk_usd_per_week": 10}
+    given = {"assumptions": figures(**TAKEN, **fees), "hours": HOURS}
+    paths = moving(SPOT_AND_ON_DEMAND)
+    plan = allocate.solve(
+        allocate.build_problem([work(16.0)], SPOT_AND_ON_DEMAND, paths=paths, **given)
+    )
+    assert fact(plan, "CVaR 0.95 with fees") - fact(plan, "CVaR 0.95") == pytest.approx(4 * 70)
+
+
+def test_a_limit_on_cvar_that_rent_keeps_and_fallbacks_break_binds():
+    """The least cost within it is that of all plans tried, one by one."""
+    table = SPOT_AND_ON_DEMAND.assign(price_usd_per_hour=[16.0, 80.0, 22.0])
+    given = {"assumptions": figures(**TAKEN), "hours": HOURS, "paths": moving(table)}
+    problem = allocate.build_problem([work(32.0)], table, **given)
+    free = allocate.solve(problem)
+    rent_alone = np.sort(problem.paths @ problem.usage(free.counts))[-2:].mean()
+    limit_usd = (rent_alone + free.verdict.cvar_usd) / 2
+    assert rent_alone < limit_usd < free.verdict.cvar_usd
+    plan = allocate.solve(problem.under(cvar_usd=limit_usd))
+    assert plan.verdict.cvar_usd <= limit_usd
+    assert plan.objective_usd > free.objective_usd
+    tried = [allocate.check(problem, np.array(c)) for c in np.ndindex(5, 5, 5) if sum(c) == 4]
+    kept = [each.objective_usd for each in tried if each.cvar_usd <= limit_usd]
+    assert plan.objective_usd == pytest.approx(min(kept))
+
+
+def test_lost_hours_cost_on_the_paths_of_their_own_scenario():
+    futures = (
+        allocate.DemandScenario("base", 0.75),
+        allocate.DemandScenario("none", 0.25, {"w": 0.0}),
+    )
+    demand = allocate.Demand([work(16.0)], scenarios=futures)
+    given = {"assumptions": figures(**TAKEN), "hours": HOURS}
+    paths = moving(SPOT_AND_ON_DEMAND)
+    problem = allocate.build_problem(demand, SPOT_AND_ON_DEMAND, paths=paths, **given)
+    costs = problem.path_costs(allocate.solve(problem).units)
+    lost = AT_FIRST + AT_NEXT
+    an_hour = (1 - lost) * paths.values[0, :30, 0] + AT_FIRST * 80.0 + AT_NEXT * 60.0
+    np.testing.assert_allclose(costs, [*(2 * HOURS * an_hour), *np.zeros(10)])
+
+
 ON_DEMAND = ("on_demand",)
 
 

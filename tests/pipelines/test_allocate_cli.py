@@ -135,7 +135,7 @@ def test_var_is_held_on_request_and_has_its_price(tmp_path, capsys):
     assert run(tmp_path) == 0
     said = capsys.readouterr().out
     assert "price of safety" not in said
-    var = float(said.split("VaR 0.95 of rent: ")[-1].split(" ")[0].replace(",", ""))
+    var = float(said.split("VaR 0.95: ")[-1].split(" ")[0].replace(",", ""))
     assert run(tmp_path, "--var", str(1.01 * var)) == 0
     assert "price of safety: 0.00 USD" in capsys.readouterr().out
     assert run(tmp_path, "--var", str(0.1 * var)) == 5

@@ -23,7 +23,8 @@ class LimitFigures:
     cvar_usd: Annotated[
         NotNegative | None,
         key(
-            "most that rent may cost in the worst price paths, their mean",
+            "most that rent and hours bought elsewhere may cost in the worst price paths, their "
+            "mean; fees beside it are certain",
             example="300000",
             unit="USD",
         ),

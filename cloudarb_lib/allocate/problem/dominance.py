@@ -38,7 +38,7 @@ def dominated(problem: Problem) -> np.ndarray:
     candidates = candidates[is_replaced]
     rivals = rivals[is_replaced]
     if problem.limits.cvar_usd is not None and problem.paths is not None:
-        is_replaced = _costs_no_more_on_every_path(problem, assignments, candidates, rivals)
+        is_replaced = _costs_no_more_on_every_path(problem, candidates, rivals)
         candidates = candidates[is_replaced]
     is_dominated[candidates] = True
     return is_dominated
@@ -86,14 +86,10 @@ def _does_as_much(
 
 
 def _costs_no_more_on_every_path(
-    problem: Problem, assignments: pd.DataFrame, candidates: np.ndarray, rivals: np.ndarray
+    problem: Problem, candidates: np.ndarray, rivals: np.ndarray
 ) -> np.ndarray:
-    assert problem.paths is not None
-    slot = assignments["slot"].to_numpy()
-    hours = assignments["hours"].to_numpy(float)
-    is_no_dearer = np.zeros(len(candidates), bool)
-    for i, (own, rival) in enumerate(zip(candidates, rivals, strict=True)):
-        own_cost = hours[own] * problem.paths[:, slot[own]]
-        rival_cost = hours[rival] * problem.paths[:, slot[rival]]
-        is_no_dearer[i] = (rival_cost <= own_cost).all()
-    return is_no_dearer
+    is_no_dearer = [
+        bool((problem.unit_path_costs(rival) <= problem.unit_path_costs(own)).all())
+        for own, rival in zip(candidates, rivals, strict=True)
+    ]
+    return np.array(is_no_dearer, bool)

@@ -212,10 +212,13 @@ class Consumption:
 
     @cached_property
     def tail_usd(self) -> tuple[float, float]:
-        """CVaR and VaR of rent over the sample paths, at the limits' level; NaN without paths."""
+        """CVaR and VaR of rent and hours bought elsewhere, over the sample paths, USD.
+
+        At the limits' level; NaN without paths. Fees, disks and charges are certain.
+        """
         if self.problem.paths is None:
             return np.nan, np.nan
-        costs = self.problem.paths @ self.hours
+        costs = self.problem.path_costs(self.counts)
         level = self.problem.limits.cvar_level
         return float(conditional_value_at_risk(costs, level)), float(value_at_risk(costs, level))
 

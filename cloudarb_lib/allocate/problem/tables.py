@@ -35,7 +35,7 @@ class Tables:
         ``name`` and ``capacity``; ``name`` and ``fee_usd`` when used.
     paths
         Price of each slot in each sample path, USD per instance-hour averaged over the slot's
-        period, shape (sample paths, slots), or None.
+        period, 0 on paths of other futures than the slot's; shape (sample paths, slots), or None.
 
     Raises
     ------
@@ -132,6 +132,65 @@ class Tables:
     def fallback_usd(self) -> np.ndarray:
         """Expected USD of a unit of each assignment in hours bought elsewhere; 0 unless told."""
         return self.assignments.get("fallback_usd", 0.0 * self.assignments["hours"]).to_numpy(float)
+
+    @cached_property
+    def replaced_h(self) -> np.ndarray:
+        """Instance-hours of a unit of each assignment that are not rented but bought elsewhere."""
+        hours = self.assignments["hours"]
+        return (self.assignments.get("replaced_share", 0.0 * hours) * hours).to_numpy(float)
+
+    @cached_property
+    def elsewhere_usd(self) -> np.ndarray:
+        """What a unit of each assignment pays elsewhere for these hours, on paths of its future."""
+        saved_usd = self.assignment_details["mean_price"].to_numpy(float) * self.replaced_h
+        chance = self.assignments.get("chance", 1.0 + 0.0 * self.assignments["hours"])
+        return (self.fallback_usd + saved_usd) / chance.to_numpy(float)
+
+    def mean_over(self, at: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean over some paths of what rent and hours bought elsewhere cost, as a sum.
+
+        Parameters
+        ----------
+        at, weights
+            Positions of the sample paths, and the weight of each.
+
+        Returns
+        -------
+        price, beside : np.ndarray
+            USD of an instance-hour of each slot, and of a unit of each assignment beside its hours.
+        """
+        paths = self.some_paths
+        price = weights @ paths[at]
+        beside = np.zeros(len(self.assignments))
+        replaced = np.flatnonzero(self.replaced_h)
+        slot = self.assignments["slot"].to_numpy()[replaced]
+        own_weight = weights @ (paths[np.ix_(at, slot)] > 0)
+        saved_usd = price[slot] * self.replaced_h[replaced]
+        beside[replaced] = own_weight * self.elsewhere_usd[replaced] - saved_usd
+        return price, beside
+
+    def unit_path_costs(self, assignment: int) -> np.ndarray:
+        """Return what rent and hours bought elsewhere cost a unit on each path, USD."""
+        price = self.some_paths[:, self.assignments["slot"].iloc[assignment]]
+        rented_h = self.assignments["hours"].iloc[assignment] - self.replaced_h[assignment]
+        return price * rented_h + (price > 0) * self.elsewhere_usd[assignment]
+
+    def path_costs(self, counts: np.ndarray) -> np.ndarray:
+        """Return the cost of rent and hours bought elsewhere on each path, USD, of ``counts``."""
+        slot = self.assignments["slot"].to_numpy()
+        rented_h = counts * (self.assignments["hours"].to_numpy(float) - self.replaced_h)
+        costs = self.some_paths @ np.bincount(slot, rented_h, len(self.slots))
+        if self.replaced_h.any():
+            elsewhere_usd = np.bincount(slot, counts * self.elsewhere_usd, len(self.slots))
+            costs = costs + (self.some_paths > 0) @ elsewhere_usd
+        return costs
+
+    @property
+    def some_paths(self) -> np.ndarray:
+        """The price paths; DataError where there are none."""
+        if self.paths is None:
+            raise DataError("the problem has no price paths.", "Build it with paths.")
+        return self.paths
 
     def usage(self, counts: np.ndarray) -> np.ndarray:
         """Instance-hours bought on each slot by a plan of ``counts`` of each assignment."""

@@ -153,11 +153,9 @@ def cuts_at(milp: Milp, usages: list[np.ndarray]) -> Cuts:
     cvar_usd = milp.problem.limits.cvar_usd
     found = []
     if usages and cvar_usd is not None and milp.problem.paths is not None:
-        tails = []
-        for usage in usages:
-            z = np.zeros(len(milp.cost))
-            z[milp.usage_columns] = usage
-            tails.append(_tail_cut(milp, z, cvar_usd)[0])
+        # worst by rent alone: the mean over any paths bounds CVaR, over these mostly closely
+        paths = milp.problem.paths
+        tails = [_tail_row(milp, paths @ usage) for usage in usages]
         found.append(rows_of(milp, tails, Cvar.cuts, cvar_usd))
     if usages and milp.problem.limits.effective_providers is not None:
         spend = np.stack([spends(milp.problem, usage) for usage in usages])
@@ -179,16 +177,24 @@ def _tail_cut(milp: Milp, z: np.ndarray, cvar_usd: float) -> tuple[tuple, float]
     float
         USD by which the point violates it; negative where it does not.
     """
+    tail = _tail_row(milp, milp.problem.path_costs(milp.counts(z)))
+    columns, row, _ = tail
+    return tail, float(row @ z[columns]) - cvar_usd
+
+
+def _tail_row(milp: Milp, path_costs: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the mean over the paths that cost most, as ``rows_of`` takes a cut: USD of a plan."""
     problem = milp.problem
-    assert problem.paths is not None
-    columns = milp.usage_columns
-    row, value = tail_row(problem.paths, z[columns], problem.limits.cvar_level)
-    excess = 0.0
+    weights = tail_weights(len(path_costs), problem.limits.cvar_level)
+    worst = np.argsort(-path_costs, kind="stable")[: len(weights)]
+    price, beside = problem.mean_over(worst, weights / weights.sum())
+    at = np.flatnonzero(beside)
+    columns = np.r_[milp.usage_columns, at]
+    row = np.r_[price, beside[at]]
     if problem.cvar_excess_usd < np.inf:  # the last column tells how much is paid for
-        columns = np.r_[columns, len(z) - 1]
+        columns = np.r_[columns, len(milp.cost) - 1]
         row = np.r_[row, -1.0]
-        excess = z[-1]
-    return (columns, row, -1), value - excess - cvar_usd
+    return columns, row, -1
 
 
 def spends(problem: Problem, usage: np.ndarray) -> np.ndarray:
@@ -290,30 +296,3 @@ def rows_of(milp: Milp, parts: list, name: str, upper: float = 1.0) -> Cuts:
     at = (np.concatenate(row_at), np.concatenate(column_at))
     matrix = sparse.csr_matrix((np.concatenate(values), at), shape)
     return Cuts(matrix, np.array(limit), [name] * len(parts))
-
-
-def tail_row(paths: np.ndarray, usage: np.ndarray, level: float) -> tuple[np.ndarray, float]:
-    """Return the mean price row over the worst sample paths of a usage, and its cost, the CVaR.
-
-    Parameters
-    ----------
-    paths
-        Price of each slot, shape (sample paths, slots).
-    usage
-        Instance-hours of each slot.
-    level
-        Of CVaR.
-
-    Returns
-    -------
-    np.ndarray
-        USD per instance-hour of each slot, shape (slots,).
-    float
-        USD.
-    """
-    cost = paths @ usage
-    order = np.argsort(-cost, kind="stable")
-    weights = tail_weights(len(cost), level)
-    weights /= weights.sum()
-    row = weights @ paths[order[: len(weights)]]
-    return row, float(row @ usage)

@@ -7,7 +7,8 @@ from cloudarb_lib.allocate.problem.model import Consumption, Problem
 
 
 class Cvar(StatedLimit):
-    """At most so many USD of CVaR of rent over the price paths, at the limits' ``cvar_level``.
+    """At most so many USD of CVaR of rent and of hours that are taken away and bought elsewhere,
+    over the price paths, at the limits' ``cvar_level``. Fees, disks and charges are certain.
 
     No row holds it: the solver adds tail cuts where a plan breaks it (``solver.milp.separate``).
     """
