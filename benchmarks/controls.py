@@ -93,7 +93,7 @@ def main():
     )
     control.background.wait(WAIT_S)
     planned(control, "budget lifted", control.budget, 0.0)
-    for share in (0.997, 0.98):  # positions of the slider lie further apart than there are plans
+    for share in (0.997, 0.98):  # the second below that of every plan
         tail_usd = share * control.answer.cvar_usd
         with control.cvar.hold_trait_notifications():
             control.cvar.options = [*control.cvar.options, (f"{tail_usd:,.0f}", tail_usd)]

@@ -26,7 +26,7 @@ MEANING = {
     DATA: "data break a rule",
     STORE: "the store cannot be used",
     SOLVER: "the solver failed or ran out of time",
-    RUN: "the run is in progress already, or its graph broke",
+    RUN: "the run is in progress already, its graph broke, or the disk filled up",
     INFEASIBLE: (
         "no plan keeps every limit: which conflict is said, with the least change that mends it"
     ),

@@ -111,7 +111,6 @@ def in_short(figures: pd.DataFrame, plan: pd.DataFrame, *, weeks: float) -> str:
         Of the plan.
     """
     value = figures.set_index("name")["value"]
-    stressed = figures.set_index("name")["meaning"]["stressed"]
     side = "within" if value["expected_cost"] <= value["budget"] else "over"
     return (
         f"**Rent {rented_in_words(plan)}**: {value['gpus']:,.0f} GPUs, expected to cost "
@@ -119,7 +118,23 @@ def in_short(figures: pd.DataFrame, plan: pd.DataFrame, *, weeks: float) -> str:
         f"{dollars(value['budget'])}.\n\n"
         f"**How wrong that can be:** once in twenty it is {dollars(value['one_in_twenty'])} or "
         f"more, {percent(100 * value['over_budget'])} of the sample paths cost more than the "
-        f"budget, and {dollars(value['stressed'])} is expected {stressed}; in doubt are above all "
-        "how often that happens and whether there is room for so many machines, which no record "
-        f"tells, and prices up to {count(round(value['oldest_price']), 'day')} old."
+        f"budget{_on_spot(figures, plan)} prices up to "
+        f"{count(round(value['oldest_price']), 'day')} old."
+    )
+
+
+def _on_spot(figures: pd.DataFrame, plan: pd.DataFrame) -> str:
+    """Return what a plan costs where its spot is often taken away, up to what else is in doubt."""
+    is_spot = plan["offer_id"].astype(str).str.contains("/spot/") & (plan["instances"] > 0)
+    if not is_spot.any():
+        return (
+            "; in doubt are above all whether there is room for so many machines, which no record "
+            "tells, and"
+        )
+    stressed_usd = figures.set_index("name")["value"]["stressed"]
+    how_often = figures.set_index("name")["meaning"]["stressed"]
+    return (
+        f", and {dollars(stressed_usd)} is expected {how_often}; in doubt are above "
+        "all how often that happens and whether there is room for so many machines, which no "
+        "record tells, and"
     )

@@ -33,6 +33,8 @@ _NEXT_TO_NOTHING = 0.002
 """Share of what limits are exceeded for, at their price, that all other costs may have."""
 _DEARER = (1e2, 1e4)
 """So many times the price at which limits are exceeded is taken, until they are."""
+_BEYOND_COMPARE = 99.0
+"""A limit that lacks so many times what it is is told without comparison."""
 _LACKING = 1e-6
 """Relative: so little beyond a limit is no lack."""
 
@@ -314,9 +316,17 @@ def _lack(use: Use) -> np.ndarray:
 
 
 def _lack_in_words(name: str, available: float, lack: float, at_least: bool) -> str:
-    relative = f" ({lack / available:.1%})" if available else ""
     word = "too much" if at_least else "short"
-    return f"{name} {_figure(available)} is {word} by {_figure(lack)}{relative}"
+    return f"{name} {_figure(available)} is {word} by {_figure(lack)}{_relative(lack, available)}"
+
+
+def _relative(lack: float, available: float) -> str:
+    """Return in brackets how large a lack is; nothing where no such figure says anything."""
+    if lack > _BEYOND_COMPARE * available:
+        return ""
+    if lack > available * (1 + LEAST.gap):
+        return f" ({1 + lack / available:,.3g} times as much is needed)"
+    return f" ({lack / available:.1%})"
 
 
 def _figure(value: float) -> str:

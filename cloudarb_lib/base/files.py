@@ -87,7 +87,12 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def locked(
-    path: Path, fault: type[CloudArbError], what: str, *, wait: bool = False
+    path: Path,
+    fault: type[CloudArbError],
+    what: str,
+    *,
+    wait: bool = False,
+    unwritable: type[CloudArbError] | None = None,
 ) -> Iterator[int]:
     """Hold a lock, which the system drops when its last holder ends: no lock is ever stale.
 
@@ -102,6 +107,8 @@ def locked(
         What the lock is on, for the message.
     wait : bool
         Whether to wait for a living process that holds it.
+    unwritable : type, optional
+        What to raise where the file cannot be made; ``fault`` without.
 
     Yields
     ------
@@ -111,15 +118,15 @@ def locked(
     Raises
     ------
     CloudArbError
-        Of the type ``fault``, where the file cannot be made, or a living process holds it and we
-        are not to wait.
+        Of the types given, where the file cannot be made, or a living process holds it and we are
+        not to wait.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     except OSError as cause:
         what_failed = f"{what} cannot be written: {cause.strerror}."
-        raise fault(what_failed, "Name another folder.") from cause
+        raise (unwritable or fault)(what_failed, "Name another folder.") from cause
     with file:
         deadline = time.monotonic() + _ENDING_S
         looks = 0

@@ -25,6 +25,8 @@ _KEY_OF_A_TRACE = "uid"
 _ROUTE = "_reply_subshell_for"
 """By which ipykernel asks a comm what subshell answers a message of it."""
 NO_LIMIT = 0.0
+_POSITIONS = 10
+"""Of a slider at least, over the amounts between which a limit makes a difference."""
 """What a slider stands for at the end where nothing is limited: it takes no None."""
 Option = tuple[str, Any]
 """What a person reads, and what it stands for."""
@@ -152,6 +154,32 @@ def amounts_usd(around_usd: float, chosen_usd: float | None) -> list[Option]:
     grid = step * np.arange(np.ceil(around_usd / 2 / step), np.floor(2 * around_usd / step) + 1)
     every = sorted({*grid.round(2).tolist(), chosen_usd or around_usd})
     return [*((usd(amount), amount) for amount in every), ("no limit", NO_LIMIT)]
+
+
+def limits_usd(low_usd: float, high_usd: float, chosen_usd: float | None) -> list[Option]:
+    """Return amounts in round steps from one to another and as far beyond, and no limit.
+
+    Parameters
+    ----------
+    low_usd, high_usd
+        Between which a limit makes a difference; NaN or equal where none does.
+    chosen_usd
+        Is among them.
+    """
+    span_usd = high_usd - low_usd
+    amounts = set() if chosen_usd is None else {float(chosen_usd)}
+    if span_usd > 0:
+        step = _round_step(span_usd / _POSITIONS)
+        first = np.floor(low_usd / step)
+        last = np.ceil((high_usd + span_usd) / step)
+        amounts |= set((step * np.arange(first, last + 1)).round(2).tolist())
+    return [*((usd(amount), amount) for amount in sorted(amounts)), ("no limit", NO_LIMIT)]
+
+
+def _round_step(most: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten up to an amount."""
+    power = 10.0 ** np.floor(np.log10(most))
+    return float(max(factor for factor in (1, 2, 5) if factor * power <= most * (1 + 1e-9)) * power)
 
 
 def paragraph(text: str, *, alert: bool = False) -> str:

@@ -12,7 +12,7 @@ from cloudarb_lib.allocate.problem.eligible import fits
 from cloudarb_lib.base.worker import Worker
 from cloudarb_lib.controls import form
 from cloudarb_lib.controls.background import Background, Listener
-from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner
+from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner, cvar_range_usd
 from cloudarb_lib.market.explore.words import offer_in_words
 from cloudarb_lib.plots.allocation import who_runs_where
 from cloudarb_lib.tables.run_tables import paid_usd
@@ -47,9 +47,10 @@ class AllocationControl:
         self.answer: Answer | None = None
         limits = case.limits
         cost_usd = float(paid_usd(case.plan).sum())
-        amounts = partial(form.amounts_usd, cost_usd)
-        self.budget = _slider("Budget", amounts(limits.budget_usd), limits.budget_usd)
-        self.cvar = _slider("Worst 5 % on average", amounts(limits.cvar_usd), limits.cvar_usd)
+        budgets = form.amounts_usd(cost_usd, limits.budget_usd)
+        self.budget = _slider("Budget", budgets, limits.budget_usd)
+        tails = form.limits_usd(*cvar_range_usd(case), limits.cvar_usd)
+        self.cvar = _slider("Worst 5 % on average", tails, limits.cvar_usd)
         spread = limits.effective_providers
         self.spread = _slider("Effective number of", _spreads(spread), spread)
         kinds = [("providers", "provider"), ("regions", "region")]

@@ -101,7 +101,7 @@ class Replanner:
 
     def plan(self, change: Change) -> Answer:
         """Return the plan under other figures; reports an ``Answer`` for each better one."""
-        problem = self._problem(change)
+        problem = problem_of(self.case, change)
         plan = self._solve(problem)
         if plan.status == "infeasible":
             served = allocate.by_priority(problem)
@@ -114,20 +114,37 @@ class Replanner:
     def _solve(self, problem: allocate.Problem) -> allocate.Plan:
         return self.session.solve(problem, on_progress=lambda plan: report(_answer(plan)))
 
-    def _problem(self, change: Change) -> allocate.Problem:
-        case = self.case
-        workloads = [
-            replace(w, regions=change.places[w.name]) if w.name in change.places else w
-            for w in case.work.workloads
-        ]
-        return allocate.build_problem(
-            replace(case.work, workloads=workloads),
-            case.offers,
-            paths=case.paths,
-            limits=replace(case.limits, **change.limits),
-            assumptions=case.assumptions,
-            hours=case.hours,
-        )
+
+def problem_of(case: Case, change: Change) -> allocate.Problem:
+    """Return the problem of a case under other figures."""
+    workloads = [
+        replace(w, regions=change.places[w.name]) if w.name in change.places else w
+        for w in case.work.workloads
+    ]
+    return allocate.build_problem(
+        replace(case.work, workloads=workloads),
+        case.offers,
+        paths=case.paths,
+        limits=replace(case.limits, **change.limits),
+        assumptions=case.assumptions,
+        hours=case.hours,
+    )
+
+
+def cvar_range_usd(case: Case) -> tuple[float, float]:
+    """Return between which amounts a limit on CVaR bends the plan of a case.
+
+    Returns
+    -------
+    low, high : float
+        Mean over the price paths, below which no CVaR of the plan lies, and its CVaR, above which
+        no limit binds; NaN without paths.
+    """
+    if case.paths is None:
+        return float("nan"), float("nan")
+    problem = problem_of(case, Change())
+    counts = allocate.counts_of(problem, case.plan)
+    return float(problem.path_costs(counts).mean()), allocate.check(problem, counts).cvar_usd
 
 
 def _answer(plan: allocate.Plan) -> Answer:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Panel
+from cloudarb_lib.market.explore.words import site_name
 from cloudarb_lib.risk.measures import cvar, var
 from cloudarb_lib.risk.returns import EWMA, LEAST_STEPS, STILL, complete_steps, ewma_variances
 
@@ -236,25 +237,23 @@ def largest_shifts(
     return table.sort_values("z", key=np.abs, ascending=False, ignore_index=True)
 
 
-def index_changes(panel: Panel, by: list[str]) -> pd.DataFrame:
-    """Return the mean log change of all offers of each combination of the columns ``by``.
+def index_changes(panel: Panel) -> pd.DataFrame:
+    """Return the mean log change of all offers of each place.
 
     Parameters
     ----------
     panel : Panel
         Prices.
-    by : list of str
-        Columns of its offers.
 
     Returns
     -------
     pd.DataFrame
-        A row per step, a column per combination. An offer counts in the steps in which it is priced
-        at both ends; NaN where none of a combination is.
+        A row per step, a column per place, named as people write it. An offer counts in the steps
+        in which it is priced at both ends; NaN where none of a place is.
     """
     change = panel.frame().where(panel.frame() > 0).transform(np.log).diff().iloc[1:]
-    names = panel.offers[by].fillna("").astype(str).agg(" ".join, axis=1)
-    return change.T.groupby(names).mean().T
+    places = site_name(panel.offers)
+    return change.T.groupby(places).mean().T.rename_axis(columns=None)
 
 
 def average_correlation(changes: np.ndarray, *, window_steps: int = 252) -> pd.Series:

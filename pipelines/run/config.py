@@ -250,7 +250,7 @@ def read_changes(words: Sequence[str], option: str = "--set") -> dict[str, objec
     Raises
     ------
     ParameterError
-        Where a word is no such thing, a key repeats, or a value is not YAML.
+        Where a word is no such thing, a key repeats, or a value is missing or not YAML.
     """
     changes: dict[str, object] = {}
     for word in words:
@@ -258,6 +258,9 @@ def read_changes(words: Sequence[str], option: str = "--set") -> dict[str, objec
         if not (key and equals) or key in changes:
             what = f"{option} {word!r} is not key=value, or sets {key!r} again."
             raise ParameterError(what, f"Write for instance {option} {_EXAMPLE[option]}.")
+        if not text.strip():
+            what = f"{option} {word!r} gives {key} no value."
+            raise ParameterError(what, f"Write one behind the =, as in {_EXAMPLE[option]}.")
         try:
             changes[key] = yaml.safe_load(text)
         except yaml.YAMLError as cause:

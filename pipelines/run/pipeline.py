@@ -83,9 +83,9 @@ def run(
     Raises
     ------
     ParameterError
-        Before anything starts.
+        Before anything starts, also where its folder cannot be written.
     RunError
-        Where the same run is in progress already, or its folder cannot be written.
+        Where the same run is in progress already, or the disk fills up.
     """
     asked = load_config(config_path, changes=changes)
     config, snapshot = _find_snapshot(asked)
@@ -115,15 +115,16 @@ def run_into(
     Returns
     -------
     int
-        As of ``run``, which raises the same RunError.
+        As of ``run``, which raises the same of its folder.
     """
-    with locked(folders.lock, RunError, f"run {folders.run_id}") as lock:
+    run = f"run {folders.run_id}"
+    with locked(folders.lock, RunError, run, unwritable=ParameterError) as lock:
         try:
             _pin(folders.run_dir / "snapshot", snapshot)
             _keep_demand(folders.run_dir, config)
             manifest = new_manifest(config, folders.run_id, snapshot.stem)
             manifest["as_of_asked"] = as_of_asked
-            with recorded(f"run {folders.run_id}", folders.run_dir / SPANS_FILE):
+            with recorded(run, folders.run_dir / SPANS_FILE):
                 return _carry_out(config, manifest, folders, lock=lock, cores=cores)
         except OSError as cause:
             what = f"{folders.shown} could not be written: {cause.strerror or cause}."

@@ -70,15 +70,16 @@ def forecast_in_shards(panel: Panel, folder: Path, asked: Asked, *, cores: int) 
     Raises
     ------
     ParameterError
-        Where nothing could be cut like that, or a shard is too large.
+        Where nothing could be cut like that, a shard is too large, or the folder cannot be written.
     DataError
         Without a price.
     RunError
-        Where the folder is in use or cannot be written, or a job failed.
+        Where the folder is in use, or a job failed.
     """
     found = pieces.shards(panel) if len(panel.times) else {}
     _refuse(found, asked)
-    with locked(folder / "lock", RunError, f"forecast {folder}") as lock:
+    what = f"forecast {folder}"
+    with locked(folder / "lock", RunError, what, unwritable=ParameterError) as lock:
         key = digest_values(panel_digest(panel), _code_digest(), asdict(asked))
         if (read_json(folder / "graph.json") or {}).get("key") != key:
             write_panel(panel, folder)

@@ -71,6 +71,16 @@ def test_the_verdict_names_the_dearest_and_says_on_which_side_of_the_budget_it_i
     assert advice.rented_in_words(PLAN, most=1).endswith("and 3 more machines")
 
 
+def test_of_a_plan_without_spot_nothing_is_said_of_spot():
+    on_demand = PLAN[PLAN["purchase_option"] == "on_demand"]
+    gone = PLAN.assign(instances=PLAN["instances"].where(PLAN["purchase_option"] != "spot", 0.0))
+    for plan in (on_demand, gone):
+        said = advice.in_short(figures(), plan, weeks=13)
+        assert "spot" not in said
+        assert "in doubt are above all whether there is room for so many machines" in said
+        assert said.endswith("prices up to 9 days old.")
+
+
 def moved(saving_usd=50.0, must=()):
     return MoveAdvice(saving_usd > 0, must, 1000.0, 1000.0 - saving_usd, 0.0, 1.0, PLAN, PLAN)
 

@@ -1,6 +1,7 @@
 """Without a plan: the least that limits must give, and what alone would mend it."""
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -224,3 +225,13 @@ def test_a_share_on_demand_that_must_give_way_whole_is_no_limit_any_more():
     relaxed = reliefs["on-demand share 0.5 is too much by 0.5 (100.0%)"]
     assert relaxed.limits == allocate.Limits()
     assert allocate.solve(relaxed).has_plan
+
+
+@pytest.mark.parametrize(
+    ("share", "compared"), [(0.8, " (25.0%)"), (0.4, " (2.5 times as much is needed)"), (1e-4, "")]
+)
+def test_a_budget_is_compared_as_people_would(share, compared):
+    cost = plan_for(work(32)).objective_usd
+    short = plan_for(work(32), limits=allocate.Limits(budget_usd=share * cost))
+    (said,) = [each for each in allocate.conflicts(short.problem) if each.startswith("budget")]
+    assert re.fullmatch(rf"budget [\d.,]+ is short by [\d.,]+{re.escape(compared)}", said)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from cloudarb_lib import allocate
+from cloudarb_lib.base.types import Paths
 from cloudarb_lib.controls.plans import AllocationControl
-from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner
+from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner, cvar_range_usd
 from cloudarb_lib.testing import OFFERS, figures, plan_for, work
 
 WAIT_S = 120.0
@@ -107,3 +110,17 @@ def test_where_not_all_fits_the_planner_serves_by_priority_and_says_what_it_leav
     assert answer.left_undone == ("demand of last: 16 of 24 left undone (priority 2)",)
     control.background.listener.result(answer)
     assert control.status.value.count("Not served: demand of last: 16 of 24 left undone") == 1
+
+
+def test_a_limit_on_cvar_may_lie_between_the_mean_of_a_plan_and_its_worst_paths(case):
+    times = pd.date_range("2026-05-07", periods=1, freq="7D", tz="UTC")
+    moves = np.exp(np.linspace(-0.2, 0.2, 20))[None, :, None]
+    usd = OFFERS["price_usd_per_hour"].to_numpy()[:, None, None] * moves
+    paths = Paths(pd.Index(OFFERS["offer_id"]), times, usd)
+    low, high = cvar_range_usd(replace(case, paths=paths))
+    rent = 168.0 * 16.0 * moves.ravel()
+    elsewhere_usd = low - rent.mean()
+    assert 0 <= elsewhere_usd < 0.1 * low
+    assert high > low
+    assert high == pytest.approx(rent.max(), rel=0.1)
+    assert np.isnan(cvar_range_usd(case)).all()

@@ -80,6 +80,20 @@ def test_amounts_hold_the_chosen_one_and_end_in_no_limit():
     assert max(amounts) >= 2_600_000
 
 
+def test_limits_lie_as_close_as_the_range_in_which_they_matter():
+    options = form.limits_usd(1_225_000.0, 1_268_000.0, 1_230_123.0)
+    amounts = [amount for _, amount in options]
+    assert options[-1] == ("no limit", form.NO_LIMIT)
+    assert 1_230_123.0 in amounts
+    within = [amount for amount in amounts if 1_225_000 <= amount <= 1_268_000]
+    assert len(within) >= 11
+    assert max(amounts) >= 1_311_000
+    assert {amount % 2_000 for amount in amounts} == {0.0, 1_230_123.0 % 2_000}
+    none = [("no limit", form.NO_LIMIT)]
+    assert form.limits_usd(float("nan"), float("nan"), None) == none
+    assert form.limits_usd(5.0, 5.0, None) == none
+
+
 def test_texts_are_escaped():
     assert form.paragraph("<script>") == "<p>&lt;script&gt;</p>"
     assert "&lt;script&gt;" in form.table(pd.DataFrame({"place": ["<script>"]}), figures=[])

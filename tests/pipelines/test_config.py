@@ -211,7 +211,7 @@ def test_a_changed_value_is_checked_like_one_of_the_file(toys, tmp_path):
     [
         ("sede=4", r"--set sede: key 'sede' is not known \(did you mean 'seed'\?\)"),
         ("seed=soon", "--set seed: seed is 'soon'"),
-        ("seed=", "--set seed: seed is None"),
+        ("seed=", "--set 'seed=' gives seed no value.*as in budget_usd=1500000"),
         ("as_of=2026-04-31", "--set as_of: '2026-04-31' is no day: day is out of range"),
         ("as_of=2026-13-01", "--set as_of: '2026-13-01' is no day: month must be in"),
         ("as_of=lately", "--set as_of: .*'lately' is not a time"),
@@ -219,6 +219,7 @@ def test_a_changed_value_is_checked_like_one_of_the_file(toys, tmp_path):
         ("seed=!!python/object:os.system {}", "--set seed: .* is no value"),
         ("seed", "--set 'seed' is not key=value"),
         ("=4", "--set '=4' is not key=value"),
+        ("seed= ", "gives seed no value"),
     ],
 )
 def test_a_wrong_change_is_named(toys, tmp_path, word, told):

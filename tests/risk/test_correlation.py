@@ -155,11 +155,11 @@ def test_an_index_is_the_mean_change_of_its_offers():
     p = panel_of_returns(joint_returns(30))
     p.price[:10, 2] = np.nan
     p.offers["provider"], p.offers["region"] = "gcp", ["us", "eu", "eu"]
-    index = corr.index_changes(p, ["provider", "region"])
-    assert list(index.columns) == ["gcp eu", "gcp us"]
-    np.testing.assert_allclose(index["gcp us"], joint_returns(30)[:, 0])
-    np.testing.assert_allclose(index["gcp eu"][:10], joint_returns(30)[:10, 1])
-    np.testing.assert_allclose(index["gcp eu"][10:], joint_returns(30)[10:, 1:].mean(axis=1))
+    index = corr.index_changes(p)
+    assert list(index.columns) == ["eu (GCP)", "us (GCP)"]
+    np.testing.assert_allclose(index["us (GCP)"], joint_returns(30)[:, 0])
+    np.testing.assert_allclose(index["eu (GCP)"][:10], joint_returns(30)[:10, 1])
+    np.testing.assert_allclose(index["eu (GCP)"][10:], joint_returns(30)[10:, 1:].mean(axis=1))
 
 
 def test_a_regime_tells_what_its_weeks_do_to_the_cost_of_a_step():
