@@ -11,6 +11,9 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 # Byte code is written when a module is first used: three quarters of what is installed never are.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Matrices are small: a second thread of BLAS waits for the first, and takes the core of other tests.
+test quick check-long: export OPENBLAS_NUM_THREADS := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help report test quick lab dashboard platform gateway bench check-long chaos golden lock clean
 
@@ -33,14 +36,15 @@ $(STAMP): requirements.lock pyproject.toml
 report: $(STAMP)  ## prices to report, on the bundled history
 	@$(BIN)/cloudarb run pipelines/weekly.yaml
 
-# The notebooks come first: they are the longest, so no core idles at the end.
+# What runs in a kernel comes first (tests/conftest.py): it is the longest, so no core idles at the end.
 # Notebook 06 takes minutes: a long test runs it with smaller figures.
+SCOPES := --dist loadscope --no-loadscope-reorder
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 300 --ignore=notebooks/06_research.ipynb
 test: $(STAMP) $(PLATFORM_STAMP)  ## lint, types, unit and property tests, notebooks, the pipeline on real data
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy & types=$$!; \
-	  $(BIN)/python -m pytest -n 2 --dist loadscope --durations 40 -m "not long" $(NBVAL) notebooks tests; \
+	  $(BIN)/python -m pytest -n 2 $(SCOPES) --durations 40 -m "not long" $(NBVAL) notebooks tests; \
 	  tests=$$?; wait $$types && exit $$tests
 
 QUICK := not (slow or fit or solver or kernel or long)

@@ -11,6 +11,11 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no mist
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items):
+    """Put notebooks and other runs in a kernel first: begun last, the longest would end alone."""
+    items.sort(key=lambda item: item.path.suffix != ".ipynb" and "kernel" not in item.keywords)
+
+
 @pytest.fixture(autouse=True)
 def quick_members(request, monkeypatch):
     if "slow" not in request.keywords:

@@ -20,7 +20,7 @@ from cloudarb_lib.tables.validation import validate
 from pipelines.cli import main
 from pipelines.run.stages import STAGES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.kernel]
 SMALLER = {"lookback_steps": 4, "n_paths": 100}
 DEMAND = """
 demand:
