@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -48,6 +49,21 @@ def status_of(url):
         return answer.code
 
 
+def kernels_of(url):
+    """Return the ids of the kernels that a JupyterLab runs."""
+    asking = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with asking.open(f"{url}/api/kernels?token={TOKEN}", timeout=10) as answer:
+        return [kernel["id"] for kernel in json.load(answer)]
+
+
+def end_kernels(url, kernels):
+    """End kernels of a server, which goes on for other tests."""
+    asking = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for kernel in kernels:
+        address = f"{url}/api/kernels/{kernel}?token={TOKEN}"
+        asking.open(urllib.request.Request(address, method="DELETE"), timeout=30).close()
+
+
 def until(seen, what, *, within_s=WAIT_S):
     end = time.monotonic() + within_s
     while time.monotonic() < end:
@@ -76,32 +92,37 @@ def browser():
 
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
+        # one for all pages: scripts are loaded once
+        yield chromium.new_context(viewport={"width": 1280, "height": 1000})
         chromium.close()
 
 
-@pytest.fixture
-def serve(home, tmp_path):
+@pytest.fixture(scope="module")
+def serve(home, tmp_path_factory):
     """Start a server without a network, as whoever runs the tests (root in a container)."""
-    started = []
+    started = {}
 
     def start(verb, option, home=home):
+        """Return the address of the server of a verb and a working folder, one for all tests."""
+        if (verb, home) in started:
+            return started[verb, home][1]
         port = free_port()
         code = (
             f"from pipelines.workbench import servers; "
             f"servers.start_{verb}(['--port={port}', '--no-browser', '{option}={TOKEN}'])"
         )
         proxies = {"HTTP_PROXY": NOBODY, "HTTPS_PROXY": NOBODY, "NO_PROXY": "127.0.0.1"}
-        places = {locations.HOME_VARIABLE: str(home), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+        settings = tmp_path_factory.mktemp("settings")
+        places = {locations.HOME_VARIABLE: str(home), "JUPYTER_CONFIG_DIR": str(settings)}
         env = os.environ | proxies | places | {"TZ": "Asia/Tokyo"}
         process = subprocess.Popen([sys.executable, "-c", code], env=env, cwd=locations.checkout())
-        started.append(process)
         url = f"http://127.0.0.1:{port}"
+        started[verb, home] = process, url
         until(lambda: status_of(f"{url}/?token={TOKEN}") < 400, f"{verb} answers")
         return url
 
     yield start
-    for process in started:
+    for process, _ in started.values():
         process.terminate()
         process.wait(timeout=30)
 
@@ -110,7 +131,7 @@ def serve(home, tmp_path):
 def page(browser):
     """A page; what its console calls an error is an error."""
     errors = []
-    opened = browser.new_page(viewport={"width": 1280, "height": 1000})
+    opened = browser.new_page()
     opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.set_default_timeout(1000 * WAIT_S)
@@ -131,8 +152,11 @@ def figure_follows_a_control(page):
 
     def moved():
         page.locator(".widget-hslider .noUi-handle").first.press("End")
-        page.wait_for_timeout(1000)
-        return "99 %" in (title.text_content() or "")
+        for _ in range(10):
+            page.wait_for_timeout(100)
+            if "99 %" in (title.text_content() or ""):
+                return True
+        return False
 
     until(moved, "the figure follows")  # a slider is there a moment before it listens
     assert "VaR 99 %" in page.locator(".jupyter-widgets .legend").first.text_content()
@@ -230,21 +254,24 @@ def control_moves_the_figure(page, name):
             named.locator("select").select_option(index=options.count() - 1)
         else:
             named.locator(".noUi-handle").first.press(key)
-        page.wait_for_timeout(3000)
-        return drawn(page) != before
+        for _ in range(30):
+            page.wait_for_timeout(100)
+            if drawn(page) != before:
+                return True
+        return False
 
     until(moved, "the figure follows", within_s=RUN_S)
     assert page.locator(".jupyter-widgets .js-plotly-plot").count() == 1
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", MOVES)
 def test_lab_runs_each_notebook_and_its_figure_follows(serve, page, small_home, name):
     url = serve("lab", "--IdentityProvider.token", small_home)
     file = small_home / "notebooks" / f"{name}.ipynb"
     before = file.read_bytes()
     page.set_default_timeout(1000 * RUN_S)
-    page.goto(f"{url}/lab/tree/notebooks/{name}.ipynb?token={TOKEN}")
+    # a workspace of its own, which opens no notebook of another test
+    page.goto(f"{url}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb?token={TOKEN}")
     idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
     page.wait_for_selector(idle, state="attached")
     run_all(page)
@@ -261,9 +288,9 @@ def test_lab_runs_each_notebook_and_its_figure_follows(serve, page, small_home, 
     assert page.locator(".widget-hprogress:visible").count() == 0
     assert file.read_bytes() == before
     assert page.errors == []
+    end_kernels(url, kernels_of(url))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", MOVES)
 def test_the_dashboard_runs_each_notebook_and_its_figure_follows(serve, page, small_home, name):
     url = serve("dashboard", "--token", small_home)
@@ -276,3 +303,5 @@ def test_the_dashboard_runs_each_notebook_and_its_figure_follows(serve, page, sm
     width_px = page.evaluate("document.documentElement.scrollWidth")
     assert width_px <= page.viewport_size["width"]
     assert page.errors == []
+    settings = json.loads(page.locator("#jupyter-config-data").text_content())
+    end_kernels(url, [settings["kernelId"]])
