@@ -313,17 +313,20 @@ class Snapshot(AbstractContextManager["Snapshot"]):
 
         A look at a part of the market is an observation, and so is a price by itself.
         """
+        last = self.newest_by_source()
+        if providers is not None:
+            last = last[last["provider"].isin(providers)]
+        return None if last.empty else last["looked_at"].max()
+
+    def newest_by_source(self) -> pd.DataFrame:
+        """Return ``provider``, ``source`` and ``looked_at``: its newest look or price."""
         query = """
-            SELECT max(observed_at) FROM (
-                SELECT provider, looked_at AS observed_at FROM looks
-                UNION ALL
-                SELECT provider, observed_at FROM price_events
-            )
-            WHERE $providers IS NULL OR provider IN $providers
+            SELECT provider, source, max(looked_at) AS looked_at
+            FROM (SELECT provider, source, looked_at FROM looks UNION ALL
+                  SELECT provider, source, observed_at FROM price_events)
+            GROUP BY ALL ORDER BY ALL
         """
-        words = {"providers": None if providers is None else list(providers)}
-        (newest,) = self._con.execute(query, words).df().iloc[:, 0]
-        return None if pd.isna(newest) else newest
+        return self._con.execute(query).df()
 
     def evidence(self, *, as_of: object) -> pd.DataFrame:
         """Return table ``evidence`` up to ``as_of``."""

@@ -105,8 +105,7 @@ def _of_store(folder: Path) -> Iterator[Metric]:
         return
     with Snapshot(path) as snapshot:
         log = snapshot.table("ingest_log")
-        looks = snapshot.table("looks")
-    last = looks.groupby(["provider", "source"], as_index=False)["looked_at"].max()
+        last = snapshot.newest_by_source()
     yield _gauge(
         "source_looked_timestamp_seconds",
         (({"provider": p, "source": s}, at.timestamp()) for p, s, at in last.to_numpy()),

@@ -31,6 +31,8 @@ from pipelines.testing import past_run
 
 ENDED = "1970-01-05T00:00:00+00:00"
 NOW = pd.Timestamp("1970-01-20T00:00Z")
+SEEN = pd.Timestamp("2026-01-05T00:00Z")
+"""Of ``PRICE_ROW``: a file that shows no part of a market whole is no look of its own."""
 LOOKED = "cloudarb_run_source_looked_timestamp_seconds"
 RISK = pd.DataFrame(
     {
@@ -110,6 +112,7 @@ def test_metrics_say_what_store_runs_and_events_say(observed, tmp_path):
     found = samples(observed)
     of_run = "configuration=weekly"
     expected = {
+        "cloudarb_source_looked_timestamp_seconds{provider=gcp,source=prices}": SEEN.timestamp(),
         "cloudarb_store_rows{target=price_events}": 1,
         "cloudarb_breaker_state{provider=aws}": 2,
         "cloudarb_event_dead_letters": 1,
