@@ -13,6 +13,8 @@ from cloudarb_lib.base.errors import ParameterError
 HOURS_PER_YEAR = 8760.0
 """Cloud compute trades every hour of the year."""
 HOURS_PER_WEEK = 168.0
+YEARS = range(1900, 2200)
+"""Whose times can be reckoned with: pandas' nanoseconds end in 1677 and 2262."""
 
 T = TypeVar("T", pd.Timestamp, pd.Timedelta)
 
@@ -39,7 +41,7 @@ def ensure_utc(value: object, name: str = "time") -> pd.Timestamp:
     Raises
     ------
     ParameterError
-        Where it is no time, or has no zone.
+        Where it is no time, has no zone, or lies outside ``YEARS``.
     """
     stamp = _parsed(pd.Timestamp, value)
     if stamp is None:
@@ -50,6 +52,9 @@ def ensure_utc(value: object, name: str = "time") -> pd.Timestamp:
         raise ParameterError(
             f"{name} {value!r} has no time zone.", "Add one, such as a trailing Z for UTC."
         )
+    if stamp.year not in YEARS:
+        what = f"{name} {value!r} is of a year that no record reaches."
+        raise ParameterError(what, f"Use {YEARS[0]} to {YEARS[-1]}.")
     return stamp.tz_convert("UTC")
 
 

@@ -54,6 +54,7 @@ def api(records: Records, made: Plans, metrics: CollectorRegistry) -> FastAPI:
     app.add_exception_handler(CloudArbError, _fault)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _not_routed)
+    app.add_exception_handler(Exception, _unforeseen)
     return app
 
 
@@ -80,3 +81,8 @@ def _not_valid(_: Request, error: Exception) -> Response:
 def _not_routed(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _answer(error.status_code, str(error.detail), "See /openapi.json for the routes.")
+
+
+def _unforeseen(_: Request, __: Exception) -> Response:
+    """Answer; starlette raises the error again, and uvicorn logs it."""
+    return Response(faults.unforeseen(), 500, media_type=faults.MEDIA_TYPE)

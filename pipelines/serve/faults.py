@@ -72,6 +72,12 @@ def status_of(error: CloudArbError) -> HTTPStatus:
     return STATUSES.get(next(kinds, CloudArbError), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+def unforeseen() -> bytes:
+    """Return the body of an answer to what failed by a fault of ours."""
+    what = "an error that nobody foresaw."
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, what, "Its log tells whoever runs the server.")
+
+
 def problem(status: HTTPStatus, what: str, way_out: str = "") -> bytes:
     """Return the body of an answer that tells what is wrong.
 

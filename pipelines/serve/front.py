@@ -96,7 +96,7 @@ class Front:
     async def _answer_timed(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         self.waiting += 1
-        status = 500
+        status = 0
 
         async def noting(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -108,11 +108,16 @@ class Front:
         except CloudArbError as error:
             body = faults.problem(faults.status_of(error), error.what, error.way_out)
             await _reply(noting, faults.status_of(error), faults.MEDIA_TYPE.encode(), body)
+        except Exception:
+            if not status:
+                kind = faults.MEDIA_TYPE.encode()
+                await _reply(noting, HTTPStatus.INTERNAL_SERVER_ERROR, kind, faults.unforeseen())
+            raise  # to the log
         finally:
             self.waiting -= 1
             first = scope["path"].split("/", 2)[1]
             route = first if f"/{first}" in ROUTES else "other"
-            self._timed(route, status, time.perf_counter() - began)
+            self._timed(route, status or 500, time.perf_counter() - began)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -14,7 +14,9 @@ def test_a_date_means_the_end_of_its_day():
     assert units.parse_as_of("2026-04-29T10:00:00+02:00") == pd.Timestamp("2026-04-29T08:00Z")
 
 
-@pytest.mark.parametrize("value", ["2026-04-29T10:00", "yesterday", "", None, "2026-13-01", "NaT"])
+@pytest.mark.parametrize(
+    "value", ["2026-04-29T10:00", "yesterday", "", None, "2026-13-01", "NaT", "9999-01-01"]
+)
 def test_as_of_refuses_what_is_no_instant(value):
     with pytest.raises(ParameterError):
         units.parse_as_of(value)

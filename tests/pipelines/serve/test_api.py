@@ -157,6 +157,7 @@ REFUSED = {
     "/offers?as_of=2026-04-30&gpu_model=H10": (422, "'H100'", "L4"),
     "/offers?as_of=2020-01-01": (422, "no price is known", "Choose another as_of"),
     "/offers?limit=0": (422, "greater than or equal to 1", "/openapi.json"),
+    "/offers?as_of=9999-04-30": (422, "9999", "2199"),
     "/panels?as_of=2026-04-30&gpu_model=H100&freq=month": (422, "month", "1h"),
     "/panels?as_of=2026-04-30&gpu_model=H100&freq=1h&cells=9999": (422, "5000", "/openapi"),
     "/exports/skypilot/azure.csv?as_of=2026-04-30": (422, "azure", "another as_of"),
@@ -178,6 +179,29 @@ def test_a_refusal_says_what_is_wrong_and_the_way_out(question, client):
     assert problem["status"] == status
     assert what in problem["detail"]
     assert way_out in problem["way_out"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "broken"),
+    [
+        ("GET", f"/offers?{AT}&limit=7", "records.Records.market"),
+        ("DELETE", "/plans/0", "plans.Plans.cancel"),
+    ],
+)
+def test_what_nobody_foresaw_is_told_as_a_problem_too(
+    small_folders, monkeypatch, verb, path, broken
+):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"pipelines.serve.{broken}", fail)
+    token = testing.token_in(small_folders, f"all-{verb}", "read", "plan")
+    front = server.front(small_folders)
+    with TestClient(front, raise_server_exceptions=False) as client:
+        answer = client.request(verb, path, headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "log" in answer.json()["way_out"]
 
 
 def test_an_unknown_path_is_not_there_and_nothing_is_written(client):
