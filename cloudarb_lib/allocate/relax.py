@@ -35,6 +35,7 @@ _DEARER = (1e2, 1e4)
 """So many times the price at which limits are exceeded is taken, until they are."""
 _BEYOND_COMPARE = 99.0
 """A limit that lacks so many times what it is is told without comparison."""
+_WHOLE_DOLLARS_FROM = 100.0
 _LACKING = 1e-6
 """Relative: so little beyond a limit is no lack."""
 
@@ -158,8 +159,11 @@ def relaxed_for(problem: Problem, counts: np.ndarray) -> tuple[str, Problem]:
         if isinstance(use.limit, EffectiveProviders) or not lack.any():
             continue
         names = use.limit.names(problem)
+        figure = _amount if use.limit.unit == "USD" else _figure
+        word = "too much" if use.at_least else "short"
         sentences += [
-            _lack_in_words(names[i], use.available[i], lack[i], use.at_least)
+            f"{names[i]} {figure(use.available[i])} is {word} by {figure(lack[i])}"
+            f"{_relative(lack[i], use.available[i])}"
             for i in np.flatnonzero(lack)
         ]
         available = use.available + lack
@@ -315,11 +319,6 @@ def _lack(use: Use) -> np.ndarray:
     return lack
 
 
-def _lack_in_words(name: str, available: float, lack: float, at_least: bool) -> str:
-    word = "too much" if at_least else "short"
-    return f"{name} {_figure(available)} is {word} by {_figure(lack)}{_relative(lack, available)}"
-
-
 def _relative(lack: float, available: float) -> str:
     """Return in brackets how large a lack is; nothing where no such figure says anything."""
     if lack > _BEYOND_COMPARE * available:
@@ -327,6 +326,13 @@ def _relative(lack: float, available: float) -> str:
     if lack > available * (1 + LEAST.gap):
         return f" ({1 + lack / available:,.3g} times as much is needed)"
     return f" ({lack / available:.1%})"
+
+
+def _amount(usd: float) -> str:
+    """Return an amount, rounded up so that it is enough: $20,000, $4,192, $12.50."""
+    cents = 1.0 if usd < _WHOLE_DOLLARS_FROM else 100.0
+    whole = np.ceil(100.0 * usd / cents - 1e-6) * cents / 100.0
+    return f"${whole:,.0f}" if float(whole).is_integer() else f"${whole:,.2f}"
 
 
 def _figure(value: float) -> str:

@@ -78,7 +78,7 @@ def test_a_budget_that_rent_keeps_and_fallbacks_break_is_refused_and_relieved():
     plan = allocate.solve(tight)
     assert plan.status == "infeasible"
     (mends,) = [said for said in allocate.conflicts(tight) if said.startswith("budget")]
-    assert f"short by {free.objective_usd - between:,.6g}" in mends
+    assert f"short by ${np.ceil(free.objective_usd - between):,.0f} " in mends
     no_outages = {"interruption_per_hour/spot/typical": 0.0}
     assert allocate.solve(
         allocate.build_problem(

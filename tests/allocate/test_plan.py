@@ -92,7 +92,9 @@ def test_the_budget_is_on_the_whole_expected_cost_and_the_plan_sums_up_to_it():
     assert plan.table["expected_cost_usd"].sum() == pytest.approx(cost_usd)
     short = plan_for(work(24), limits=allocate.Limits(budget_usd=cost_usd - 1), **CALM, **FEES)
     assert short.status == "infeasible"
-    assert any("budget 8,593 is short by 1 " in said for said in allocate.conflicts(short.problem))
+    assert any(
+        "budget $8,593 is short by $1 " in said for said in allocate.conflicts(short.problem)
+    )
 
 
 def test_a_budget_leaves_undone_what_is_worth_doing_and_counts_no_worth_as_cost():

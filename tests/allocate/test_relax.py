@@ -26,7 +26,7 @@ def test_conflicts_name_the_limit_and_the_least_change():
     short = plan_for(work(32), limits=allocate.Limits(budget_usd=cost - 1000))
     assert short.status == "infeasible"
     said = allocate.conflicts(short.problem)
-    assert any(s.startswith("budget") and "short by 1,000 " in s for s in said)
+    assert any(s.startswith("budget") and "short by $1,000 " in s for s in said)
     assert any(s.startswith("demand of w 32 is too much by 7 (21.9%)") for s in said)
     full = plan_for(work(256))  # 2 x 32 spot, 2 x 64 on demand
     said = allocate.conflicts(full.problem)
@@ -42,7 +42,7 @@ def test_conflicts_name_the_limit_and_the_least_change():
 
 def test_a_plan_is_required_with_what_would_mend_its_lack():
     short = plan_for(work(32), limits=allocate.Limits(budget_usd=100.0))
-    with pytest.raises(InfeasibleError, match=r"no plan keeps every limit.*budget 100 is short by"):
+    with pytest.raises(InfeasibleError, match=r"no plan keeps every limit.*budget \$100 is short"):
         allocate.require_plan(short)
     late = replace(short, status="time_limit_without_plan")
     with pytest.raises(SolveError, match="no proof that there is none"):
@@ -77,11 +77,11 @@ def in_worlds(price: np.ndarray, table=OFFERS) -> Paths:
     [  # the least spend is on 8 machines (4 at 16, 4 at 20 USD/h); parts of machines would need 7.5
         (
             {"budget_usd": 20_000.0},
-            ["budget 20,000 is short by 4,192 (21.0%)", "demand of w 60 is too much by 11 "],
+            ["budget $20,000 is short by $4,192 (21.0%)", "demand of w 60 is too much by 11 "],
         ),
         (
             {"cvar_usd": 30_000.0, "cvar_level": 0.5},
-            ["CVaR 30,000 is short by 6,288 (21.0%)", "demand of w 60 is "],
+            ["CVaR $30,000 is short by $6,288 (21.0%)", "demand of w 60 is "],
         ),
         # 4 machines a region is the most even: 20 of 36 USD/h in us-b
         ({"max_region_share": 0.4}, ["share of a region 0.4 is short by 0.155556 (38.9%)"]),
@@ -89,7 +89,7 @@ def in_worlds(price: np.ndarray, table=OFFERS) -> Paths:
         (
             {"min_on_demand_share": 0.9, "budget_usd": 50_000.0},
             [
-                "budget 50,000 is short by 12,496 (25.0%)",
+                "budget $50,000 is short by $12,496 (25.0%)",
                 "on-demand share 0.9 is too much by 0.0785715 ",
                 "demand of w 60 ",
             ],
@@ -103,8 +103,8 @@ def in_worlds(price: np.ndarray, table=OFFERS) -> Paths:
         (
             {"budget_usd": 20_000.0, "cvar_usd": 30_000.0, "cvar_level": 0.5},
             [
-                "no limit alone is at fault; together: budget 20,000 is short by 4,192 (21.0%); "
-                "CVaR 30,000 is short by 6,288 "
+                "no limit alone is at fault; together: budget $20,000 is short by $4,192 (21.0%); "
+                "CVaR $30,000 is short by $6,288 "
             ],
         ),
     ],
@@ -160,7 +160,7 @@ def test_without_a_plan_of_whole_machines_in_time_the_least_is_told_as_such(monk
         **{"interruption_per_hour/spot/typical": 0.0},
     )
     said, eased = allocate.reliefs(tight.problem)[0]
-    assert said == "budget 20,000 is short by 2,512 (12.6%), or more for whole machines"
+    assert said == "budget $20,000 is short by $2,512 (12.6%), or more for whole machines"
     assert eased is None
 
 
@@ -186,7 +186,9 @@ def test_limits_at_fault_together_and_spread_are_told_in_words():
     budget = allocate.Limits(budget_usd=1000.0, effective_providers=1.5)
     one = OFFERS[OFFERS["provider"] == "gcp"]
     said = allocate.conflicts(plan_for(work(8), table=one, limits=budget).problem)
-    assert said[0].startswith("no limit alone is at fault; together: budget 1,000 is short by 1,6")
+    assert said[0].startswith(
+        "no limit alone is at fault; together: budget $1,000 is short by $1,6"
+    )
     assert said[0].endswith("; fewer effective providers")
     one = OFFERS[OFFERS["provider"] == "gcp"]
     said = allocate.conflicts(
@@ -214,7 +216,7 @@ def test_a_cvar_limit_too_low_is_named():
     limits = allocate.Limits(cvar_usd=1000.0, cvar_level=0.5)
     plan = plan_for(work(8), table=OFFERS.iloc[:1], paths=paths, limits=limits)
     said = allocate.conflicts(plan.problem)
-    assert any(s.startswith("CVaR 1,000 is short by") for s in said)
+    assert any(s.startswith("CVaR $1,000 is short by") for s in said)
 
 
 def test_a_share_on_demand_that_must_give_way_whole_is_no_limit_any_more():
@@ -234,4 +236,4 @@ def test_a_budget_is_compared_as_people_would(share, compared):
     cost = plan_for(work(32)).objective_usd
     short = plan_for(work(32), limits=allocate.Limits(budget_usd=share * cost))
     (said,) = [each for each in allocate.conflicts(short.problem) if each.startswith("budget")]
-    assert re.fullmatch(rf"budget [\d.,]+ is short by [\d.,]+{re.escape(compared)}", said)
+    assert re.fullmatch(rf"budget \$[\d.,]+ is short by \$[\d,]+{re.escape(compared)}", said)

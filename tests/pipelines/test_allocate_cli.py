@@ -195,7 +195,7 @@ def test_periods_and_futures_are_planned_together(tmp_path, capsys):
 def test_no_plan_has_its_own_code_and_says_the_least_change(tmp_path, capsys):
     assert run(tmp_path, "--budget", "1000") == INFEASIBLE
     said = capsys.readouterr().out
-    assert "budget 1,000 is short by" in said
+    assert "budget $1,000 is short by" in said
     assert not (tmp_path / "out" / "plan.csv").exists()
 
 
