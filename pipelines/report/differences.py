@@ -31,12 +31,15 @@ class Differences:
         of the runs has no plan.
     plan
         A row per workload and offer whose number of machines differs.
+    lacking
+        A sentence per run without a plan: two runs are not alike for want of one.
     """
 
     causes: dict[str, str]
     figures: pd.DataFrame
     parts: dict[str, float]
     plan: pd.DataFrame
+    lacking: tuple[str, ...] = ()
 
 
 def compare(before: Run, after: Run, reports: Path) -> Differences:
@@ -54,7 +57,18 @@ def compare(before: Run, after: Run, reports: Path) -> Differences:
     causes = _causes(before, after)
     if parts.get(_PRICES) and "prices" not in causes:
         causes["prices"] = "list prices of what was rented"
-    return Differences(causes, _figures(*figures), parts, plan)
+    lacking = tuple(_without_plan(run) for run in (before, after) if not _has_plan(run, reports))
+    return Differences(causes, _figures(*figures), parts, plan, lacking)
+
+
+def _has_plan(run: Run, reports: Path) -> bool:
+    return load_table("plan", reports / run["run_id"]) is not None
+
+
+def _without_plan(run: Run) -> str:
+    """Return that a run has no plan, and why where its manifest says so."""
+    reasons = [entry["error"] for entry in run["notebooks"].values() if entry.get("error")]
+    return f"{run['run_id']} has no plan: {reasons[0] if reasons else run['status']}"
 
 
 def _tables(name: str, before: Run, after: Run, reports: Path) -> list[pd.DataFrame]:
@@ -138,12 +152,13 @@ def in_words(found: Differences) -> list[str]:
         lines = ["nothing that a run rests on differs"]
     if len(found.causes) == 1:
         lines.append(f"so what changed is by {next(iter(found.causes))} alone")
+    lines += found.lacking
     lines += [f"{part}: {_signed(usd)}" for part, usd in found.parts.items()]
     lines += [
         f"{row.workload}: {row.before:,.4g} -> {row.now:,.4g} x {offer_in_words(str(row.offer_id))}"
         for row in found.plan.itertuples()
     ]
-    if found.plan.empty:
+    if found.plan.empty and not found.lacking:
         lines.append("the plan is the same")
     return lines
 

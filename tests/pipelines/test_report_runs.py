@@ -91,6 +91,19 @@ def test_a_change_is_split_into_prices_machines_and_the_rest(reports):
     assert found.figures["change"].tolist() == ["-$150"]
 
 
+def test_a_run_without_a_plan_is_not_like_another(reports):
+    other = {"day": "2026-04-08", "usd": 1.0, "machines": {HERE: 1.0}, "prices": {HERE: 1.0}}
+    save_run(reports, "w-f", status="failed", **other)
+    (reports / "w-f" / "tables" / "plan.parquet").unlink()
+    before, after = (runs.find_run(reports, name) for name in ("w-f", "w-1"))
+    before["notebooks"] = {"03_allocate": {"error": "no plan keeps every limit."}}
+    said = differences.in_words(differences.compare(before, after, reports))
+    assert "w-f has no plan: no plan keeps every limit." in said
+    assert "the plan is the same" not in said
+    twice = differences.in_words(differences.compare(after, after, reports))
+    assert "the plan is the same" in twice
+
+
 @pytest.mark.parametrize(
     ("change", "cause", "says"),
     [
