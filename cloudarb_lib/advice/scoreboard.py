@@ -41,13 +41,14 @@ def verdict(board: pd.DataFrame) -> str:
     worst = others.iloc[-1]
     difference = advice["total_usd"] / best["total_usd"] - 1
     outcome = "paid" if difference < 0 else "did not pay"
+    side = f"{percent(100 * abs(difference))} {'more' if difference < 0 else 'less'}"
     if abs(difference) < DRAW:
         outcome = "made no difference"
+        side = f"as much, to {percent(100 * DRAW)}"
     return (
         f"Looking back, the forecast **{outcome}** beside the best simple policy: following the "
         f"advice would have cost {dollars(advice['total_usd'])}, {best.name} "
-        f"{dollars(best['total_usd'])} ({percent(100 * abs(difference))} "
-        f"{'more' if difference < 0 else 'less'}), {worst.name} {dollars(worst['total_usd'])}. The "
-        f"worst step of the advice, from {day(pd.Timestamp(advice['worst_step']))}, cost "
+        f"{dollars(best['total_usd'])} ({side}), {worst.name} {dollars(worst['total_usd'])}. "
+        f"The worst step of the advice, from {day(pd.Timestamp(advice['worst_step']))}, cost "
         f"{dollars(advice['worst_step_usd'])}."
     )

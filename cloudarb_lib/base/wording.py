@@ -81,8 +81,9 @@ def _decimals(values: Iterable[float], *, below: float, digits: int, most: int) 
 
 def _same_decimals(value: float, whole_from: float, decimals: int) -> str:
     """Return a figure with so many decimals; without, where it is large or nothing."""
-    is_whole = value == 0 or abs(value) >= whole_from
-    return f"{value:,.0f}" if is_whole else f"{value:,.{decimals}f}"
+    rounded = round(value, decimals) + 0.0  # no minus before what is rounded to nothing
+    is_whole = value == 0 or abs(rounded) >= whole_from
+    return f"{value:,.0f}" if is_whole else f"{rounded:,.{decimals}f}"
 
 
 def count(number: int, thing: str) -> str:
@@ -91,11 +92,13 @@ def count(number: int, thing: str) -> str:
 
 
 def in_unit(value: float, unit: str) -> str:
-    """Return a figure with its unit: $1,225,100, 4.4 %, 109 GPUs, 0.0003 1/h, 1.09 (unit 1)."""
+    """Return a figure with its unit: $1,225,100, 4.4 %, 109 GPUs, 1 day, 0.0003 1/h, 1.09."""
     if unit == "USD":
         return dollars(value)
     if unit == "GPU":
         unit = "GPU" if value == 1 else "GPUs"
+    if unit == "days" and value == 1:
+        unit = "day"
     if unit == "share":
         return percent(100 * value)
     return number(value) if unit in ("", "1") else f"{number(value)} {unit}"

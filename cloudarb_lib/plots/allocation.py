@@ -15,8 +15,6 @@ from cloudarb_lib.plots.style import COLOURS, TEMPLATE, figure, nothing
 
 _ONE_LIMIT = 1e-6
 """Limits that are no further apart, as a share, are one: nothing is there to be traded."""
-_USD_FROM = 1e4
-"""A limit of a frontier from here on is an amount of money."""
 _HATCHES = {"on-demand": "", "spot": "/", "reserved": "x", "used": "", "idle": "x"}
 _COLOURS = {
     "on-demand": COLOURS[0],
@@ -175,7 +173,7 @@ def what_binds(limits: pd.DataFrame) -> go.Figure:
     )
 
 
-def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
+def frontier(curve: pd.DataFrame, *, x_title: str, unit: str) -> go.Figure:
     """Return what each limit costs, as ``allocate.frontier`` tells.
 
     The band is what is not proven: between the best plan found and the bound under which none
@@ -186,20 +184,23 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     ----------
     x_title
         Names limit and unit.
+    unit
+        Of the limits, as titles tell it behind them: USD, t of CO2e, effective regions.
     """
     there = curve[curve["cost_usd"].notna()]
     if not len(there):
-        return nothing("No limit tried admits a plan" + _without_plan(curve))
+        return nothing("No limit tried admits a plan" + _without_plan(curve, unit))
     cost = there["cost_usd"]
     if len(there) == 1:
         return nothing(
-            f"With a limit of {_limits(there['limit'])} the plan costs {dollars(cost.item())}"
-            + _without_plan(curve)
+            f"With a limit of {_limits(there['limit'], unit)} the plan costs "
+            + dollars(cost.item())
+            + _without_plan(curve, unit)
         )
     if len(there) > 1 and np.ptp(there["limit"]) <= _ONE_LIMIT * there["limit"].max():
         return nothing(f"No plan found keeps less than the cheapest does, {dollars(cost.min())}")
     title = f"The tightest limit costs {dollars(cost.max() - cost.min())} more than the loosest"
-    fig = figure(title + _without_plan(curve), x_title=x_title, y_title="expected cost (USD)")
+    fig = figure(title + _without_plan(curve, unit), x_title=x_title, y_title="expected cost (USD)")
     fig.add_scatter(
         x=there["limit"],
         y=there["bound_usd"],
@@ -233,12 +234,12 @@ def frontier(curve: pd.DataFrame, *, x_title: str) -> go.Figure:
     fig.update_xaxes(
         range=[there["limit"].min() - 0.02 * width, there["limit"].max() + 0.12 * width]
     )
-    if there["limit"].max() >= _USD_FROM:
+    if unit == "USD":
         fig.update_xaxes(tickprefix="$")
     return fig.update_yaxes(tickformat=",", tickprefix="$", range=[low - room, high + room])
 
 
-def _without_plan(curve: pd.DataFrame) -> str:
+def _without_plan(curve: pd.DataFrame, unit: str) -> str:
     """Return which limits of a frontier have no plan, and why, as the end of a sentence."""
     impossible = curve.loc[curve["status"] == "infeasible", "limit"]
     not_tried = curve.loc[curve["status"] == "not tried", "limit"]
@@ -246,23 +247,24 @@ def _without_plan(curve: pd.DataFrame) -> str:
     unfinished = curve[~is_known]
     text = ""
     if len(impossible):
-        text += f"; no plan can keep {_limits(impossible)}"
+        text += f"; no plan can keep {_limits(impossible, unit)}"
     if len(unfinished):
         bound_usd = unfinished["bound_usd"].min()
         proof = "nor a proof that there is none"
         if bound_usd > curve["cost_usd"].max():
             proof += f", but that none costs less than {dollars(bound_usd)}"
-        told = _limits(unfinished["limit"])
+        told = _limits(unfinished["limit"], unit)
         text += f"; for {told} the search found no plan within its work, {proof}"
     if len(not_tried):
-        text += f"; more ({_limits(not_tried)}) was not tried then"
+        text += f"; more ({_limits(not_tried, unit)}) was not tried then"
     return text
 
 
-def _limits(limits: pd.Series) -> str:
-    """Return limits in words: 2.39, 4.77 and 9.55; $1,310,700."""
-    texts = [f"{limit:,.3g}" if limit < _USD_FROM else dollars(limit) for limit in limits]
-    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+def _limits(limits: pd.Series, unit: str) -> str:
+    """Return limits in words: 2.39, 4.77 and 9.55 t of CO2e; $1,310,700."""
+    texts = [dollars(limit) if unit == "USD" else f"{limit:,.3g}" for limit in limits]
+    figures = " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+    return figures if unit == "USD" else f"{figures} {unit}"
 
 
 def moved(changes: pd.DataFrame) -> go.Figure:

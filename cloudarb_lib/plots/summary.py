@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from cloudarb_lib.base.wording import dollars, last_day
+from cloudarb_lib.base.wording import day, dollars, last_day
 from cloudarb_lib.plots.style import COLOURS, TEMPLATE, add_band, figure, label_ends
 
 _NEAR = 2.0
@@ -52,7 +52,7 @@ def look_back(table: pd.DataFrame) -> go.Figure:
     others = totals.drop("advice")
     drawn = px.line(wide[["advice", *others.index]], template=TEMPLATE)
     fig = figure(
-        f"Since {last_day(wide.index[0])} the advice would have cost {dollars(totals['advice'])}, "
+        f"Since {day(wide.index[0])} the advice would have cost {dollars(totals['advice'])}, "
         f"{others.index[0]} {dollars(others.iloc[0])}",
         x_title="start of step (UTC)",
         y_title="cost so far (USD)",

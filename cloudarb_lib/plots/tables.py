@@ -149,6 +149,11 @@ def plain_name(column: str) -> str:
     return " ".join(_WRITTEN.get(word, word) for word in words)
 
 
+def _pool_in_words(text: str) -> str:
+    """Return a pool, a group of series, or an offer that is a group by itself, in words."""
+    return pools_in_words(offer_in_words(text))
+
+
 def _texts(frame: pd.DataFrame, column: str) -> pd.Series:
     """Return the texts of one column; the unit is told by its name, or by column ``unit``."""
     values = frame[column]
@@ -169,7 +174,7 @@ def _texts(frame: pd.DataFrame, column: str) -> pd.Series:
             return pd.to_datetime(texts).map(day)
         if column == "term":
             return texts.map(term_in_words)
-        return texts.map(pools_in_words) if column in _OF_POOLS else texts
+        return texts.map(_pool_in_words) if column in _OF_POOLS else texts
     known = f"{column.removesuffix('_usd')}_is"
     if column.endswith("_usd") and known in frame:
         pairs = zip(values, frame[known], strict=True)

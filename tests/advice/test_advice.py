@@ -9,6 +9,7 @@ import pytest
 from cloudarb_lib import advice, allocate, forecast
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import Paths
+from cloudarb_lib.base.wording import day
 from cloudarb_lib.market import read_markets
 from cloudarb_lib.market.freshness import Freshness
 from cloudarb_lib.market.offers import current_offers
@@ -280,11 +281,15 @@ def test_the_verdict_is_what_the_numbers_say(other, says):
         "advice", ["total_usd", "worst_step_usd", "worst_step", "gpus_moved"]
     ].tolist() == [100.0, 60.0, "2026-01-08", 8.0]
     assert board.loc["stay put", "over_advice"] == pytest.approx(other / 100 - 1)
-    assert says in advice.verdict(board)
+    said = advice.verdict(board)
+    assert says in said
+    assert ("(as much, to 1 %)" in said) == (says == "made no difference")
 
 
 def test_the_figure_ends_each_line_in_its_total(result):
     figure = summary.look_back(result[0])
+    first = result[0]["period_utc"].min()
+    assert figure.layout.title.text.startswith(f"Since {day(first)} the advice")
     texts = [a.text for a in figure.layout.annotations]
     assert len(texts) == 5
     assert sum("advice" in t for t in texts) == 1

@@ -110,9 +110,10 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
             "effective": 1.5,
         }
     )
-    drawn = plots.frontier(curve, x_title="CVaR (USD)")
+    of_carbon = {"x_title": "CO2e at most (tonnes)", "unit": "t of CO2e"}
+    drawn = plots.frontier(curve, **of_carbon)
     assert drawn.layout.title.text == (
-        "The tightest limit costs $50.00 more than the loosest; no plan can keep 1"
+        "The tightest limit costs $50.00 more than the loosest; no plan can keep 1 t of CO2e"
     )
     assert [(trace.name, list(trace.x), list(trace.y)) for trace in drawn.data] == [
         ("no plan costs less (proven)", [2.0, 3.0], [149.0, 100.0]),
@@ -120,24 +121,27 @@ def test_the_picture_of_a_frontier_says_what_safety_costs():
     ]
     assert drawn.data[1].customdata[0].tolist() == ["within_gap", 2.0, 1.5]
     assert "(USD)" in drawn.layout.yaxis.title.text
-    late = plots.frontier(curve.assign(status="work_limit_without_plan"), x_title="CVaR (USD)")
+    late = plots.frontier(curve.assign(status="work_limit_without_plan"), **of_carbon)
     assert late.layout.title.text.endswith(
-        "for 1 the search found no plan within its work, nor a proof that there is none"
+        "for 1 t of CO2e the search found no plan within its work, nor a proof that there is none"
     )
     bounded = curve.assign(
         status=["work_limit_without_plan", "within_gap", "not tried"],
         bound_usd=160.0,
         cost_usd=[np.nan, 150.0, np.nan],
     )
-    assert plots.frontier(bounded, x_title="").layout.title.text == (
-        "With a limit of 2 the plan costs $150; for 1 the search found no plan within its work, "
-        "nor a proof that there is none, but that none costs less than $160; "
-        "more (3) was not tried then"
+    assert plots.frontier(bounded, **of_carbon).layout.title.text == (
+        "With a limit of 2 t of CO2e the plan costs $150; for 1 t of CO2e the search found no plan "
+        "within its work, nor a proof that there is none, but that none costs less than $160; "
+        "more (3 t of CO2e) was not tried then"
     )
     assert list(drawn.data[1].marker.symbol) == ["circle", "circle"]
     assert list(late.data[1].marker.symbol) == ["circle-open", "circle-open"]
     assert (drawn.data[1].line.dash, late.data[1].line.dash) == ("solid", "dash")
     one = curve.iloc[1:].assign(limit=[1e6, 1e6 + 1e-3])
-    title = plots.frontier(one, x_title="CVaR (USD)").layout.title.text
+    title = plots.frontier(one, **of_carbon).layout.title.text
     assert title == "No plan found keeps less than the cheapest does, $100"
-    assert "No limit tried" in plots.frontier(curve.iloc[:1], x_title="").layout.title.text
+    assert "No limit tried" in plots.frontier(curve.iloc[:1], **of_carbon).layout.title.text
+    of_money = plots.frontier(curve, x_title="CVaR (USD)", unit="USD")
+    assert of_money.layout.title.text.endswith("no plan can keep $1.00")
+    assert of_money.layout.xaxis.tickprefix == "$"

@@ -33,6 +33,8 @@ from cloudarb_lib.base import wording
         (wording.in_unit(20_000, "USD"), "$20,000"),
         (wording.in_unit(109, "GPU"), "109 GPUs"),
         (wording.in_unit(1.09, "1"), "1.09"),
+        (wording.in_unit(1.0, "days"), "1 day"),
+        (wording.in_unit(9.2, "days"), "9.2 days"),
     ],
 )
 def test_figures_read_as_people_write_them(told, expected):
@@ -44,6 +46,8 @@ def test_figures_read_as_people_write_them(told, expected):
     [
         (wording.column_of_percent, [0.0, -0.0949, -0.91], ["0 %", "-0.1 %", "-0.9 %"]),
         (wording.column_of_percent, [0.00061, 9.6], ["0.0 %", "9.6 %"]),
+        (wording.column_of_percent, [-0.0009, 4.4], ["0.0 %", "4.4 %"]),
+        (wording.column_of_percent, [-9.99, 7.5], ["-10 %", "7.5 %"]),
         (wording.column_of_percent, [37.0, 100.0], ["37 %", "100 %"]),
         (wording.column_of_numbers, [0.143, 9.2, 3867.0], ["0.14", "9.20", "3,867"]),
         (wording.column_of_numbers, [0.8531, 0.9375], ["0.85", "0.94"]),

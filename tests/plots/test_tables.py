@@ -114,3 +114,10 @@ def test_two_columns_of_one_name_are_refused_and_no_rows_are_said():
     with pytest.raises(ParameterError, match="two columns of table 'table' are called 'cost'"):
         tables.shown(twice)
     assert "Nothing to show" in tables.shown(FRAME[:0]).html
+
+
+def test_a_group_of_series_is_told_in_words_an_offer_by_itself_too():
+    groups = ["gcp/spot/H100", "aws/us-east-1//p5.48xlarge/spot/", "H100"]
+    shown = tables.shown(pd.DataFrame({"series_group": groups}), {"series_group": "GPU"})
+    said = ["H100 spot (GCP)", "p5.48xlarge in us-east-1 spot (AWS)", "H100"]
+    assert shown.texts["GPU"].tolist() == said
