@@ -209,6 +209,22 @@ def compare(
         }
 
 
+def spread(
+    problem: allocate.Problem, shares: list[float], options: allocate.SolveOptions
+) -> Iterator[dict[str, object]]:
+    """Yield a line for each share that effective providers must be of all providers."""
+    providers = problem.slots["provider"].nunique()
+    for share in shares:
+        plan, cpu_s = solve_timed(problem.under(effective_providers=share * providers), options)
+        yield {
+            "effective_providers": round(share * providers, 2),
+            "of": providers,
+            "status": plan.status,
+            "gap": float(f"{plan.gap:.3g}"),
+            "cpu_seconds": round(cpu_s, 1),
+        }
+
+
 def real_problem(integers: int, *, n_paths: int = 500, seed: int = 1) -> allocate.Problem:
     """Return a problem of so many integers, or a few more: workloads drawn, all GPU offers stored.
 
@@ -303,7 +319,8 @@ def growth(sizes: list[int], options: allocate.SolveOptions) -> None:
         )
 
 
-def main() -> None:
+def asked() -> argparse.Namespace:
+    """Return what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument(
@@ -326,7 +343,18 @@ def main() -> None:
     parser.add_argument(
         "--without", action="store_true", help="each mechanism of the search left out in turn"
     )
-    given = parser.parse_args()
+    parser.add_argument(
+        "--even",
+        nargs="+",
+        type=float,
+        metavar="SHARE",
+        help="effective providers, of all there are",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = asked()
     options = allocate.SolveOptions(
         gap=given.gap,
         work_limit=given.time_limit,
@@ -344,6 +372,8 @@ def main() -> None:
                 lines = follow(problem, options, beside_gurobi=given.gurobi)
             elif given.without:
                 lines = without_each(problem, options)
+            elif given.even:
+                lines = spread(problem, given.even, options)
             else:
                 lines = iter([measure(problem, options)])
             for line in lines:
