@@ -383,5 +383,10 @@ def test_no_figure_moves_where_the_longest_mean_gap_is_twice_as_long(monkeypatch
     ratio = timing.MEAN_GAPS[1] / timing.MEAN_GAPS[0]
     further = timing.MEAN_GAPS[-1] * ratio ** np.arange(1, 6)
     assert further[-1] > 2 * timing.MEAN_GAPS[-1]
-    monkeypatch.setattr(timing, "MEAN_GAPS", np.append(timing.MEAN_GAPS, further))
-    np.testing.assert_allclose(figures_13_weeks_ahead(price), before, rtol=0.01)
+    more = timing.GapLaws.of(timing.SHAPES, np.append(timing.MEAN_GAPS, further))
+    monkeypatch.setattr(timing, "LAWS", more)
+    after = figures_13_weeks_ahead(price)
+    np.testing.assert_allclose(after, before, rtol=0.01)
+    fewer = timing.GapLaws.of(timing.SHAPES, timing.MEAN_GAPS[:10])
+    monkeypatch.setattr(timing, "LAWS", fewer)
+    assert not np.allclose(figures_13_weeks_ahead(price), before, rtol=0.01)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import gamma
+from scipy.special import gammainc, gammaincc
 
 SHAPES = np.array([1.0, 1.5, 2.0, 3.0, 5.0, 8.0])
 """Regularity of the gaps, as shapes of a gamma distribution: at 1 a review is as likely after any
 wait, at 8 gaps differ by a third."""
 MEAN_GAPS = np.exp(np.linspace(0.0, np.log(20_000.0), 60))
 """Mean gaps that are told apart, in cells: from every week to once in centuries."""
-SHAPE, MEAN = (axis.ravel() for axis in np.meshgrid(SHAPES, MEAN_GAPS, indexing="ij"))
-SCALE = MEAN / SHAPE
-"""Shapes, means and scales of all points of the grid (grid,)."""
 PRIOR_MEDIAN = 7.0
 PRIOR_SPREAD = 1.5
 """What is believed of the mean gap before the record speaks, in cells and logarithms: a factor of
@@ -24,13 +22,40 @@ HALF_LIFE_REVIEWS = 8.0
 CERTAIN = 1e-12
 
 
+@dataclass(frozen=True, eq=False)
+class GapLaws:
+    """Gamma laws of gaps that are told apart.
+
+    Attributes
+    ----------
+    shape : (laws,)
+    mean : (laws,), cells.
+    """
+
+    shape: np.ndarray
+    mean: np.ndarray
+
+    @classmethod
+    def of(cls, shapes: np.ndarray, mean_gaps: np.ndarray) -> GapLaws:
+        """Return the laws of every shape with every mean."""
+        return cls(*(axis.ravel() for axis in np.meshgrid(shapes, mean_gaps, indexing="ij")))
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Scales of the laws (laws,), cells."""
+        return self.mean / self.shape
+
+
+LAWS = GapLaws.of(SHAPES, MEAN_GAPS)
+
+
 def draw_reviews(
     reviews: np.ndarray, origin: int, *, n_paths: int, horizon: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Draw in which of the next cells a list is reviewed.
 
-    Gaps are gamma distributed; shape and mean of each path are drawn from their posterior on a
-    grid, given the gaps on record and the wait since the last review.
+    Gaps are gamma distributed; the law of each path is drawn from its posterior among ``LAWS``,
+    given the gaps on record and the wait since the last review.
 
     Parameters
     ----------
@@ -47,7 +72,7 @@ def draw_reviews(
     waited = int(origin - reviews[-1])
     chance = _posterior(np.diff(reviews), waited)
     drawn = rng.choice(len(chance), n_paths, p=chance)
-    hazard = _hazard(_at_least(waited + horizon + 1))
+    hazard = _hazard(LAWS, _at_least(waited + horizon + 1))
     wait = np.full(n_paths, waited)
     out = np.zeros((n_paths, horizon), bool)
     for step in range(horizon):
@@ -57,11 +82,11 @@ def draw_reviews(
 
 
 def _posterior(gaps: np.ndarray, waited: int) -> np.ndarray:
-    """Chance of each point of the grid; gaps are known to the cell, the wait is not over yet."""
+    """Chance of each of ``LAWS``; gaps are known to the cell, the wait is not over yet."""
     weight = 0.5 ** (np.arange(len(gaps), 0, -1) / HALF_LIFE_REVIEWS)
-    log_chance = weight @ _log_chances(_at_least(gaps.max(initial=0) + 1))[gaps]
-    log_chance += np.log(_beyond(_at_least(waited + 1))[waited] + CERTAIN)
-    log_chance -= 0.5 * (np.log(MEAN / PRIOR_MEDIAN) / PRIOR_SPREAD) ** 2
+    log_chance = weight @ _log_chances(LAWS, _at_least(gaps.max(initial=0) + 1))[gaps]
+    log_chance += np.log(_beyond(LAWS, _at_least(waited + 1))[waited] + CERTAIN)
+    log_chance -= 0.5 * (np.log(LAWS.mean / PRIOR_MEDIAN) / PRIOR_SPREAD) ** 2
     chance = np.exp(log_chance - log_chance.max())
     return chance / chance.sum()
 
@@ -72,21 +97,21 @@ def _at_least(n_waits: int) -> int:
 
 
 @lru_cache(maxsize=4)
-def _beyond(n_waits: int) -> np.ndarray:
-    """Chance that a gap is longer than each wait, known to the cell (waits from 0, grid)."""
-    return gamma.sf(np.arange(n_waits)[:, None] + 0.5, SHAPE, scale=SCALE)
+def _beyond(laws: GapLaws, n_waits: int) -> np.ndarray:
+    """Chance that a gap is longer than each wait, known to the cell (waits from 0, laws)."""
+    return gammaincc(laws.shape, (np.arange(n_waits)[:, None] + 0.5) / laws.scale)
 
 
 @lru_cache(maxsize=4)
-def _hazard(n_waits: int) -> np.ndarray:
-    """Chance of a review in the next cell after each wait (waits from 0, grid)."""
-    beyond = _beyond(n_waits + 1)
+def _hazard(laws: GapLaws, n_waits: int) -> np.ndarray:
+    """Chance of a review in the next cell after each wait (waits from 0, laws)."""
+    beyond = _beyond(laws, n_waits + 1)
     return 1.0 - beyond[1:] / np.maximum(beyond[:-1], CERTAIN)
 
 
 @lru_cache(maxsize=4)
-def _log_chances(n_gaps: int) -> np.ndarray:
-    """Log chance of each gap, known to the cell (gaps from 0, grid)."""
-    gaps = np.arange(n_gaps)[:, None]
-    over, under = (gamma.cdf(gaps + by, SHAPE, scale=SCALE) for by in (0.5, -0.5))
-    return np.log(over - under + CERTAIN)
+def _log_chances(laws: GapLaws, n_gaps: int) -> np.ndarray:
+    """Log chance of each gap, known to the cell (gaps from 0, laws)."""
+    edges = np.maximum(np.arange(n_gaps + 1)[:, None] - 0.5, 0.0)
+    shorter = gammainc(laws.shape, edges / laws.scale)
+    return np.log(np.diff(shorter, axis=0) + CERTAIN)
