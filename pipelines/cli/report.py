@@ -80,8 +80,12 @@ def report_trace(
     from cloudarb_lib.base import locations
     from pipelines.observe.spans import drawn, read_spans
     from pipelines.observe.tracing import SPANS_FILE
+    from pipelines.report.runs import find_run
 
-    folder = Path(run) if Path(run).exists() else (reports or locations.reports()) / run
+    all_runs = reports or locations.reports()
+    folder = Path(run) if Path(run).exists() else all_runs / run
+    if not folder.exists():
+        find_run(all_runs, run)  # says which there are
     file = folder if folder.is_file() else folder / SPANS_FILE
     for line in drawn(read_spans(file), least):
         print(line)

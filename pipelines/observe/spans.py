@@ -10,6 +10,7 @@ from typing import Any
 
 from cloudarb_lib.base.errors import ParameterError
 
+_KEYS = {"trace_id", "span_id", "parent_id", "name", "started_ns", "seconds"}
 BAR = 40
 """Characters of the whole."""
 
@@ -22,15 +23,36 @@ def read_spans(path: Path) -> list[dict[str, Any]]:
     ParameterError
         Where there is none.
     """
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    spans = [json.loads(line) for line in lines]
+    spans = _newest_trace(_whole_spans(path))
     if not spans:
         what = f"there are no spans in {Path(*path.parts[-3:])}."
         raise ParameterError(what, "Install the extra observe (make platform), and run it anew.")
+    return spans
+
+
+def _newest_trace(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not spans:
+        return []
     worked = [span for span in spans if span["name"].startswith("notebook ")]
     newest = max(worked or spans, key=lambda span: span["started_ns"])["trace_id"]
     of_trace = [span for span in spans if span["trace_id"] == newest]
     return sorted(of_trace, key=lambda span: span["started_ns"])
+
+
+def _whole_spans(path: Path) -> list[dict[str, Any]]:
+    """Return the spans of a file; what a killed process, or a full disk, left half is none."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [span for span in map(_span, lines) if span is not None]
+
+
+def _span(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and found.keys() >= _KEYS else None
 
 
 WORK = ("solve", "fit", "forecast", "read market")
@@ -40,12 +62,10 @@ WORK = ("solve", "fit", "forecast", "read market")
 def work_seconds(path: Path) -> dict[str, float]:
     """Return how long each kind of ``WORK`` took in all, in the newest trace of a file, in s.
 
-    Empty where there is no file: the run was not traced.
+    Empty where no span is there: the run was not traced.
     """
-    if not path.exists():
-        return {}
     seconds: dict[str, float] = defaultdict(float)
-    for span in read_spans(path):
+    for span in _newest_trace(_whole_spans(path)):
         if span["name"] in WORK:
             seconds[span["name"]] += span["seconds"]
     return dict(seconds)

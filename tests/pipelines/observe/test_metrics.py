@@ -149,11 +149,14 @@ def test_how_long_the_solver_took_is_told_where_a_run_was_traced(observed, tmp_p
     texts = [json.dumps(line | {"seconds": 1.5 + k}) for k, line in enumerate(lines)]
     file = tmp_path / "weekly-1" / SPANS_FILE
     file.parent.mkdir()
-    write_text(file, "\n".join(texts))
+    torn = texts[-1][:20]  # by whoever killed its process
+    write_text(file, "\n".join([*texts, torn]))
     found = samples(observed)
     assert found["cloudarb_run_work_seconds{configuration=weekly,work=solve}"] == 6.0
     assert found["cloudarb_run_work_seconds{configuration=weekly,work=fit}"] == 4.5
     assert len([name for name in found if "work_seconds" in name]) == 2
+    write_text(file, "")  # a full disk
+    assert not [name for name in samples(observed) if "work_seconds" in name]
 
 
 def missing_in(expressions):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from cloudarb_lib.base.tracing import span
+from cloudarb_lib.testing import write_text
 from pipelines import cli
 from pipelines.observe import tracing
 from pipelines.observe.spans import drawn, read_spans
@@ -131,6 +132,11 @@ def test_a_run_without_spans_says_so(tmp_path, capsys):
     (tmp_path / "weekly-1").mkdir()
     assert cli.main(["report", "trace", "weekly-1", "--reports", str(tmp_path)]) == 2
     assert "there are no spans in weekly-1/logs/spans.jsonl" in capsys.readouterr().err
+    other = write_text(tmp_path / "prices.csv", "provider,region\n[1]\n{}\n")
+    assert cli.main(["report", "trace", str(other)]) == 2
+    assert "there are no spans in" in capsys.readouterr().err
+    assert cli.main(["report", "trace", "weekly-2", "--reports", str(tmp_path)]) == 2
+    assert "no run 'weekly-2' in" in capsys.readouterr().err
 
 
 def test_lines_stand_where_the_time_went():
