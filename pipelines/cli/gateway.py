@@ -44,8 +44,8 @@ def gateway(
     Other machines can be let in (--host) over TLS alone.
     """
     require("serve", "fastapi", "uvicorn", "cashews")
+    from cloudarb_lib.live.addresses import authority, check_free, check_host
     from pipelines.serve.gateway import Gateway, run
-    from pipelines.serve.server import check_host
     from pipelines.serve.tokens import state_folder
 
     is_local = check_host(host)
@@ -63,9 +63,12 @@ def gateway(
         client_authority=client_ca,
         requests_per_s=rate,
     )
+    check_free(host, port)
+    for number in range(port + 1, port + 4):
+        check_free("127.0.0.1", number)
     scheme = "https" if cert else "http"
     reach = "" if is_local else ", other machines can reach it"
-    print(f"gateway on {scheme}://{host}:{port}{reach}", file=sys.stderr)
+    print(f"gateway on {scheme}://{authority(host, port)}{reach}", file=sys.stderr)
     words = [f"--redis={redis}", f"--store={store}"]
     run(opened, state_folder() / "gateway", words)
     return DONE

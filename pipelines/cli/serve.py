@@ -30,16 +30,17 @@ def serve(
     installed by make platform.
     """
     require("serve", "fastapi", "uvicorn", "cashews")
+    from cloudarb_lib.live.addresses import authority, check_free, check_host
     from pipelines.serve.records import Folders
-    from pipelines.serve.server import check_host
     from pipelines.serve.server import serve as answer
     from pipelines.serve.tokens import state_folder, tokens_file
 
     is_local = check_host(host)
+    check_free(host, port)
     folders = Folders(
         Path(store) if store else locations.store(), reports or locations.reports(), state_folder()
     )
-    print(f"answers on http://{host}:{port}, described at /openapi.json", file=sys.stderr)
+    print(f"answers on http://{authority(host, port)}, described at /openapi.json", file=sys.stderr)
     if not is_local:
         warning = "other machines can reach it, and tokens travel unencrypted: see make gateway"
         print(warning, file=sys.stderr)

@@ -29,6 +29,7 @@ import yaml
 
 from cloudarb_lib.base.errors import ParameterError, WorkerError
 from cloudarb_lib.base.worker import end_process
+from cloudarb_lib.live.addresses import authority
 from pipelines.run.files import write_text
 from pipelines.serve.front import ALIVE, MAY_I
 
@@ -86,7 +87,7 @@ class Gateway:
 def write_files(gateway: Gateway, folder: Path) -> Path:
     """Write traefik's configuration, and return the file to start it with."""
     entry_points = {
-        "api": {"address": f"{gateway.host}:{gateway.port}"},
+        "api": {"address": authority(gateway.host, gateway.port)},
         "asking": {"address": f"127.0.0.1:{gateway.asking_port}"},
     }
     static = {

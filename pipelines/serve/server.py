@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -10,7 +9,6 @@ import pandas as pd
 from prometheus_client import Histogram
 
 from cloudarb_lib.base import locations
-from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.store import open_snapshot
 from pipelines.observe.metrics import Observed, latency, registry, waiting
 from pipelines.serve.api import api
@@ -68,21 +66,6 @@ def warm_paths(runs: list[Run]) -> list[str]:
         return ["/offers", "/runs"]
     of_run = [f"/runs/{NEWEST}/{table}" for table in WARM_TABLES]
     return ["/runs", *of_run, f"/offers?as_of={runs[0].head['as_of']}", "/offers"]
-
-
-def check_host(host: str) -> bool:
-    """Return whether an address can be reached from this machine alone.
-
-    Raises
-    ------
-    ParameterError
-        Where it is no address.
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError as cause:
-        what = f"{host!r} is no address."
-        raise ParameterError(what, "Use 127.0.0.1, or 0.0.0.0 for all networks.") from cause
 
 
 def serve(folders: Folders, *, host: str, port: int, redis_url: str = "") -> None:

@@ -1,5 +1,6 @@
 """Tokens: no token no answer, each for what it allows alone, none of them on the disk."""
 
+import socket
 import stat
 
 import pytest
@@ -9,6 +10,7 @@ pytest.importorskip("fastapi", reason="extra serve is not installed: make platfo
 from starlette.testclient import TestClient
 
 from cloudarb_lib.base.errors import DataError, ParameterError
+from cloudarb_lib.live import addresses
 from pipelines import cli
 from pipelines.serve import server, testing
 from pipelines.serve.tokens import Tokens
@@ -136,12 +138,12 @@ def test_verbs_make_list_and_revoke(tmp_path, monkeypatch, capsys):
     ("host", "is_local"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False)]
 )
 def test_an_address_that_others_reach_is_known(host, is_local):
-    assert server.check_host(host) is is_local
+    assert addresses.check_host(host) is is_local
 
 
 def test_what_is_no_address_is_refused():
     with pytest.raises(ParameterError, match=r"127\.0\.0\.1"):
-        server.check_host("localhost:80")
+        addresses.check_host("localhost:80")
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
@@ -149,9 +151,27 @@ def test_serve_says_when_others_can_reach_it(host, warned, monkeypatch, capsys, 
     asked = {}
     monkeypatch.setenv("CLOUDARB_HOME", str(tmp_path))
     monkeypatch.setattr(server, "serve", lambda folders, **more: asked.update(more))
+    monkeypatch.setattr(addresses, "check_free", lambda *_: None)
     given = [] if host == "127.0.0.1" else ["--host", host]
     assert cli.main(["serve", *given, "--store", str(tmp_path)]) == 0
     told = capsys.readouterr().err
     assert asked["host"] == host
     assert ("unencrypted" in told) is warned
     assert "cloudarb tokens add" in told
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CLOUDARB_HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert cli.main(["serve", "--port", str(port), "--store", str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert f"port {port} of 127.0.0.1 cannot be listened at" in told
+        assert "answers on" not in told
+        assert cli.main(["gateway", "--port", str(port - 3)]) == 2  # its second server's
+        assert "of 127.0.0.1 cannot be listened at" in capsys.readouterr().err
+
+
+def test_an_address_of_six_stands_in_brackets():
+    assert addresses.authority("::1", 8320) == "[::1]:8320"
+    assert addresses.authority("127.0.0.1", 8320) == "127.0.0.1:8320"

@@ -1,0 +1,40 @@
+"""Addresses to listen at: what is one, who can reach it, and whether it is free."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from cloudarb_lib.base.errors import ParameterError
+
+
+def authority(host: str, port: int) -> str:
+    """Return address and port as they stand in a URL: one of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def check_host(host: str) -> bool:
+    """Return whether an address can be reached from this machine alone.
+
+    Raises
+    ------
+    ParameterError
+        Where it is no address.
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError as cause:
+        what = f"{host!r} is no address."
+        raise ParameterError(what, "Use 127.0.0.1, or 0.0.0.0 for all networks.") from cause
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise ParameterError where a port cannot be listened at: it is taken, or not allowed."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as cause:
+        what = f"port {port} of {host} cannot be listened at: {cause.strerror}."
+        raise ParameterError(what, "Name another with --port, or end what has it.") from cause
