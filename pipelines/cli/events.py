@@ -36,7 +36,9 @@ def events_tail(
     from pipelines.events.ledger import KINDS
 
     if kind and kind not in KINDS:
-        raise ParameterError(f"no kind {kind!r}{did_you_mean(kind, KINDS)}.", f"Use {KINDS}.")
+        raise ParameterError(
+            f"no kind {kind!r}{did_you_mean(kind, KINDS)}.", f"Use {', '.join(KINDS)}."
+        )
     with _gathered(store, reports) as ledger:
         if dead:
             for letter in ledger.dead_letters():
@@ -107,9 +109,13 @@ def events_replan(
     all others staying as they are; the plan goes into its folder, an alert into the event table.
     Exit code 9 then. Prices are list prices of the newest observation, without a forecast.
     """
+    from cloudarb_lib.allocate import load_demand
+    from pipelines.cli.plan_folder import last_plan
     from pipelines.cli.plan_watch import PlanWatch
     from pipelines.events.deliver import deliver
 
+    load_demand(demand)  # what is wrong with files is no fault of an event, to be put aside with it
+    last_plan(plan)
     watch = PlanWatch(demand, plan, over_usd, weeks, store)
     name = f"replan {plan.absolute()}"
     with _gathered(store, reports) as ledger:

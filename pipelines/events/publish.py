@@ -18,7 +18,10 @@ STREAM = "cloudarb"
 """The stream of NATS, and the first word of its subjects; the topic of Kafka."""
 TIMEOUT_S = 10.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_WAY_OUT = "Start the broker, or look at its log; nothing is lost, publish again."
+_WAY_OUT = (
+    "Start the broker (NATS with JetStream: -js), or look at its log; nothing is lost, publish"
+    " again."
+)
 
 
 class _Broker(Protocol):
@@ -77,7 +80,7 @@ def _checked(address: str) -> SplitResult:
         raise ParameterError(
             "--to is no address of a broker.", "Use nats://127.0.0.1:4222 or kafka://127.0.0.1:9092"
         )
-    if not parts.port:
+    if not _port(parts):
         raise ParameterError("--to names no port.", "Write it as nats://127.0.0.1:4222.")
     if parts.username or parts.password:
         raise ParameterError(
@@ -87,6 +90,13 @@ def _checked(address: str) -> SplitResult:
         what = f"{parts.hostname} is not this machine, and {parts.scheme}:// hides nothing."
         raise ParameterError(what, "Use tls:// or kafka+tls://.")
     return parts
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:  # no number, or too large a one
+        return None
 
 
 class _Nats:

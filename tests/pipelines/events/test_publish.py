@@ -217,6 +217,8 @@ def test_no_broker_is_no_loss(ledger, monkeypatch):
     [
         ("http://127.0.0.1:1", "no address of a broker"),
         ("nats://127.0.0.1", "no port"),
+        ("nats://127.0.0.1:none", "no port"),
+        ("kafka://127.0.0.1:99999", "no port"),
         ("nats://user:secret@127.0.0.1:4222", "holds a password"),
         ("nats://broker.example.org:4222", "is not this machine"),
         ("kafka://broker.example.org:9092", "is not this machine"),

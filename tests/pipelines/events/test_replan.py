@@ -106,6 +106,18 @@ def test_an_offer_that_gets_cheaper_moves_who_may_use_it(room):
     assert planned(room) == {"train": "us-1", "serve": "eu-2"}
 
 
+def test_a_file_that_is_gone_is_told_and_no_event_put_aside(room, capsys):
+    replan(room)
+    demand = (room / "demand.yaml").read_text()
+    (room / "demand.yaml").unlink()
+    assert replan(room) == 2, "though nothing has happened yet"
+    assert "demand.yaml" in capsys.readouterr().err
+    take_in(room, "21", FIRST | {"us-1": 24.0})
+    assert replan(room) == 2
+    (room / "demand.yaml").write_text(demand)
+    assert replan(room) == 9, "the event is still to be handled"
+
+
 def test_what_no_plan_serves_is_a_dead_letter(room, capsys):
     replan(room)
     (room / "demand.yaml").write_text(CAPPED)
