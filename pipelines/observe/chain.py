@@ -209,9 +209,12 @@ def _from_files(
         for row in unproven[proven].to_dict("records"):
             yield Link(f"{_in_words(row)}, {path.name} (SHA-256 {sha256[:16]})")
         unproven = unproven[~proven]
-    missing = f"not as they were taken in, or gone: {', '.join(changed)}" if changed else ""
+    missing = "all are here"
+    if changed:
+        names = ", ".join(changed)
+        missing = f"not as they were taken in, or gone: {names} (elsewhere: --files FOLDER)"
     for row in unproven.to_dict("records"):
-        what = f"no file that was taken in and is here tells it; {missing or 'all are here'}."
+        what = f"no file that was taken in and is here tells it; {missing}."
         yield Link(f"{_in_words(row)}, file", what)
 
 
