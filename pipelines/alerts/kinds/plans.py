@@ -7,6 +7,8 @@ from typing import ClassVar
 import pandas as pd
 
 from cloudarb_lib.base.records import NotNegative, record
+from cloudarb_lib.base.wording import count, dollars
+from cloudarb_lib.market.explore import offer_in_words
 from pipelines.alerts.rule import Finding, Rule, Watched
 
 
@@ -26,8 +28,9 @@ class PlanChange(Rule):
         if moved.sum() <= self.machines:
             return []
         by_offer = moved.groupby("offer_id").sum()
-        where = ", ".join(f"{count:g} x {offer}" for offer, count in by_offer.items())
-        return [Finding("", f"the plan takes up {moved.sum():g} machines anew: {where}.")]
+        where = ", ".join(f"{n:g} x {offer_in_words(str(id_))}" for id_, n in by_offer.items())
+        machines = count(round(moved.sum()), "machine")
+        return [Finding("", f"the plan takes up {machines} anew: {where}.")]
 
 
 @record
@@ -50,7 +53,7 @@ class BetterPlan(Rule):
         saving = 1 - now_usd / before_usd
         if saving <= self.saves_share:
             return []
-        costs = f"{now_usd:,.0f} against {before_usd:,.0f} USD of rent at today's list prices"
+        costs = f"{dollars(now_usd)} against {dollars(before_usd)} of rent at today's list prices"
         return [Finding("", f"the plan is {saving:.1%} cheaper than the one before: {costs}.")]
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import pandas as pd
 
 from cloudarb_lib.base.records import Positive, record
+from cloudarb_lib.market.explore import offer_in_words
 from pipelines.alerts.rule import Finding, Rule, Watched
 
 
@@ -54,11 +55,12 @@ class PriceChange(Rule):
         found = []
         for offer_id in plan["offer_id"].drop_duplicates():
             was, moved_to = before.get(offer_id), now.get(offer_id)
+            offer = offer_in_words(offer_id)
             if was is None:  # held, not rented at a price
                 continue
             if moved_to is None:
-                found.append(Finding(offer_id, f"{offer_id}, which the last plan rents, is gone."))
+                found.append(Finding(offer_id, f"{offer}, which the last plan rents, is gone."))
             elif abs(moved_to / was - 1) > self.share:
                 change = f"from {was:,.4g} to {moved_to:,.4g} USD/h ({moved_to / was - 1:+.1%})"
-                found.append(Finding(offer_id, f"{offer_id} went {change}."))
+                found.append(Finding(offer_id, f"{offer} went {change}."))
         return found

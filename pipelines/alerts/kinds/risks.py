@@ -7,6 +7,7 @@ from typing import ClassVar
 import pandas as pd
 
 from cloudarb_lib.base.records import NotNegative, Positive, Share, record
+from cloudarb_lib.base.wording import dollars
 from pipelines.alerts.rule import Finding, Rule, Watched
 
 
@@ -24,9 +25,9 @@ class ValueAtRisk(Rule):
         found = values[values["level"] == self.level] if len(values) else values
         if found.empty or found["value_usd"].iloc[0] <= self.over_usd:
             return []
-        value_usd = found["value_usd"].iloc[0]
-        text = f"VaR at {self.level:.0%} is {value_usd:,.0f} USD, the limit {self.over_usd:,.0f}."
-        return [Finding("", text)]
+        value = dollars(found["value_usd"].iloc[0])
+        limit = dollars(self.over_usd)
+        return [Finding("", f"VaR at {self.level:.0%} is {value}, the limit {limit}.")]
 
     def expression(self, configuration: str) -> str:
         labels = f'configuration="{configuration}",level="{self.level:g}"'

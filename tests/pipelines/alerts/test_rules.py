@@ -13,6 +13,7 @@ from pipelines.alerts.kinds.runs import NoSuccess
 from pipelines.alerts.rule import watched_runs
 from pipelines.testing import past_run
 
+HERE = {"gcp/us-a//h8/spot/": 1.0}
 NOW = pd.Timestamp("2026-01-20T00:00Z")
 
 
@@ -44,7 +45,12 @@ def watched(reports: Path, newest: dict, previous: dict | None = None):
 @pytest.mark.parametrize(
     ("rule", "newest", "previous", "texts"),
     [
-        (ValueAtRisk(over_usd=10.0), {"risk": risk("var", 11.0)}, None, ["VaR at 95% is 11 USD"]),
+        (
+            ValueAtRisk(over_usd=10.0),
+            {"risk": risk("var", 11.0)},
+            None,
+            ["VaR at 95% is $11.00, the limit $10.00."],
+        ),
         (ValueAtRisk(over_usd=11.0), {"risk": risk("var", 11.0)}, None, []),
         (ValueAtRisk(over_usd=1.0, level=0.99), {"risk": risk("var", 11.0)}, None, []),
         (ValueAtRisk(over_usd=1.0), {}, None, []),
@@ -57,13 +63,19 @@ def watched(reports: Path, newest: dict, previous: dict | None = None):
             {"plan": plan(a=3.0)},
             ["takes up 2 machines anew: 2 x b"],
         ),
+        (
+            PlanChange(machines=0.0),
+            {"plan": plan(**HERE)},
+            {"plan": plan(a=3.0)},
+            ["takes up 1 machine anew: 1 x h8 in us-a spot (GCP)."],
+        ),
         (PlanChange(machines=2.0), {"plan": plan(a=1.0, b=2.0)}, {"plan": plan(a=3.0)}, []),
         (PlanChange(machines=0.0), {"plan": plan(a=1.0)}, None, []),
         (
             BetterPlan(saves_share=0.4),
             {"plan": plan(b=1.0), "offers": offers(a=2.0, b=1.0)},
             {"plan": plan(a=1.0)},
-            ["50.0% cheaper than the one before: 10 against 20 USD"],
+            ["50.0% cheaper than the one before: $10.00 against $20.00 of rent"],
         ),
         (
             BetterPlan(saves_share=0.6),
@@ -82,6 +94,12 @@ def watched(reports: Path, newest: dict, previous: dict | None = None):
             {"offers": offers(a=1.2, c=9.0)},
             {"offers": offers(a=1.0, b=1.0, c=1.0), "plan": plan(a=1.0, b=1.0)},
             [r"a went from 1 to 1.2 USD/h (+20.0%)", "b, which the last plan rents, is gone"],
+        ),
+        (
+            PriceChange(share=0.1),
+            {"offers": offers(**{"gcp/us-a//h8/spot/": 1.2})},
+            {"offers": offers(**HERE), "plan": plan(**HERE)},
+            ["h8 in us-a spot (GCP) went from 1 to 1.2 USD/h (+20.0%)"],
         ),
         (
             PriceChange(share=0.3),
