@@ -25,6 +25,7 @@ def prune(
     The newest run that succeeded stays whatever its age, and so does a run in progress.
     """
     from cloudarb_lib.base import locations
+    from cloudarb_lib.base.wording import count
     from pipelines.events.gather import gather_runs
     from pipelines.events.ledger import Ledger, ledger_file
     from pipelines.report import pages
@@ -42,5 +43,5 @@ def prune(
             print(f"removed {run_id}" if remove_run(folder, run_id) else f"in use: {run_id}")
     if going and not dry_run:
         pages.write_index(folder)
-    print(f"{len(going)} runs are older than the newest {keep}")
+    print(f"older than the newest {keep}: {count(len(going), 'run')}")
     return DONE

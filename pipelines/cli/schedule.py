@@ -73,7 +73,8 @@ def schedule_install(
     fault = timers.fault_of(planned)
     if fault:
         print(f"but {fault}")
-    print(f"cloudarb schedule status shows how it goes; the log: {job.log_path(name).name}")
+    log = f"reports/.state/schedule/{job.log_path(name).name}"
+    print(f"cloudarb schedule status shows how it goes; the log: {log}")
     return DONE
 
 

@@ -47,11 +47,17 @@ def all_runs(reports: Path) -> list[Run]:
     A run in progress holds its lock, on whichever machine or container that shares the folder: a
     process id would say nothing of another one.
     """
-    runs = [run for path in reports.glob("*/manifest.json") if (run := read_json(path))]
-    for run in runs:
-        if run["status"] == "running" and not is_locked(RunFolders(reports, run["run_id"]).lock):
-            run["status"] = "stopped"
+    runs = [run for path in reports.glob("*/manifest.json") if (run := _read(path))]
     return sorted(runs, key=lambda run: str(run["started_at"]), reverse=True)
+
+
+def _read(manifest: Path) -> Run | None:
+    """Return a manifest, whose run is 'stopped' where it says running and nobody runs it."""
+    run = read_json(manifest)
+    if run and run["status"] == "running":
+        folders = RunFolders(manifest.parents[1], run["run_id"])
+        run["status"] = "running" if is_locked(folders.lock) else "stopped"
+    return run
 
 
 def age_in_words(run: Run) -> str:
@@ -89,7 +95,7 @@ def find_run(reports: Path, name: str) -> Run:
         Where there is none of that name.
     """
     run_id = Path(name).name
-    run = read_json(reports / run_id / "manifest.json")
+    run = _read(reports / run_id / "manifest.json")
     if run is None:
         known = [str(run["run_id"]) for run in all_runs(reports)]
         raise ParameterError(

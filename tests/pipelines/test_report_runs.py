@@ -100,6 +100,10 @@ def test_a_run_without_a_plan_is_not_like_another(reports):
     said = differences.in_words(differences.compare(before, after, reports))
     assert "w-f has no plan: no plan keeps every limit." in said
     assert "the plan is the same" not in said
+    save_run(reports, "w-k", status="running", **other)
+    (reports / "w-k" / "tables" / "plan.parquet").unlink()
+    killed = differences.compare(after, runs.find_run(reports, "w-k"), reports)
+    assert "w-k has no plan: stopped" in differences.in_words(killed)
     twice = differences.in_words(differences.compare(after, after, reports))
     assert "the plan is the same" in twice
 

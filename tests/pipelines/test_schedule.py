@@ -72,7 +72,9 @@ def test_a_crontab_line_comes_is_replaced_and_goes(root, tools, capsys):
         assert ours.endswith(f"turn toy >>{shlex.quote(cron(log))} 2>&1 # cloudarb schedule toy")
         assert job.load("toy").set == ("seed=4",)
         assert cli.main(["schedule", "status"]) == 0
-        assert "toy: mon 07:30, by crontab\n  no turn yet\n" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "the log: reports/.state/schedule/toy.log\n" in said
+        assert "toy: mon 07:30, by crontab\n  no turn yet\n" in said
         table.write_text("")
         assert cli.main(["schedule", "status"]) == 0
         assert "crontab does not know of it" in capsys.readouterr().out
@@ -340,7 +342,9 @@ def test_old_runs_go_and_what_is_needed_stays(tmp_path, capsys):
     words = ["prune", "--reports", str(tmp_path), "--keep"]
     with patch("pipelines.report.pages.write_index"):
         assert cli.main([*words, "2", "--dry-run"]) == 0
-        assert "would remove weekly-3" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "would remove weekly-3" in said
+        assert "older than the newest 2: 2 runs" in said
         with locked(tmp_path / ".state/weekly-1/lock", ParameterError, "it"):
             assert cli.main([*words, "2"]) == 0
     said = capsys.readouterr().out
