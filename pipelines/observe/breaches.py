@@ -7,12 +7,14 @@ this counts the plans that were really made.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
+from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.types import OFFER_PARTS
 from cloudarb_lib.base.units import parse_as_of
 from cloudarb_lib.market.panel import to_panel
@@ -48,7 +50,8 @@ def outcomes(store: Path, reports: Path, configuration: str) -> list[Outcome]:
     """Return the outcomes of the plans of a configuration whose time is over, oldest first.
 
     Of several runs as of the same day the newest counts. A plan is left out where the price of
-    one of its offers was not seen in the last 14 days of its time, or not forecast.
+    one of its offers was not seen in the last 14 days of its time, or not forecast, and where a
+    table of its run cannot be read.
 
     Parameters
     ----------
@@ -64,7 +67,9 @@ def outcomes(store: Path, reports: Path, configuration: str) -> list[Outcome]:
     by_day = {run.manifest["as_of"]: run for run in succeeded}
     found: list[Outcome] = []
     for run in by_day.values():
-        found += _outcomes(path, run.folder, run.manifest["as_of"], run.manifest["finished_at"])
+        ended_at = run.manifest["finished_at"]
+        with suppress(DataError):  # the others count all the same
+            found += _outcomes(path, run.folder, run.manifest["as_of"], ended_at)
     return found
 
 

@@ -99,6 +99,7 @@ SECTIONS: dict[str, tuple[Described, ...]] = {
             "s",
             (*_RUN, "work"),
         ),
+        Described("run_tables_damaged", "tables of that run that cannot be read", "", _RUN),
         Described(
             "run_source_looked_timestamp_seconds",
             "newest look at a source, as of the run",

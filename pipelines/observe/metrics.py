@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.live.collect import collection_folder
 from cloudarb_lib.live.journal import Journal
 from cloudarb_lib.live.metrics import BREAKER_STATES
@@ -177,7 +178,10 @@ def _of_outcomes(observed: Observed, configuration: str) -> Iterator[Figure]:
 
 
 def figures_of(run: PastRun) -> Iterator[Figure]:
-    """Yield what the tables of a run that succeeded say: name of a metric, labels and value."""
+    """Yield what the tables of a run that succeeded say: name of a metric, labels and value.
+
+    A table that cannot be read is counted, and keeps none of the others from being told.
+    """
     manifest = run.manifest
     yield "run_succeeded_timestamp_seconds", {}, run.ended_at.timestamp()
     if "seconds" in manifest:
@@ -187,16 +191,16 @@ def figures_of(run: PastRun) -> Iterator[Figure]:
             yield "notebook_seconds", {"notebook": name}, float(told["seconds"])
     for work, seconds in work_seconds(run.folder / SPANS_FILE).items():
         yield "run_work_seconds", {"work": work}, seconds
-    yield from _of_plan(run)
-    for row in _rows(run, "sources"):
-        if row["offers"] > 0:
-            labels = {"provider": row["provider"], "source": row["source"]}
-            yield "run_source_looked_timestamp_seconds", labels, row["looked_at"].timestamp()
-    yield from _of_forecast(run.table("scores"))
-    yield "alarms", {}, float(len(run.table("alarms")))
+    damaged = 0
+    for of_table in (_of_risk, _of_summary, _of_sources, _of_forecast, _of_alarms):
+        try:
+            yield from of_table(run)
+        except DataError:
+            damaged += 1
+    yield "run_tables_damaged", {}, float(damaged)
 
 
-def _of_plan(run: PastRun) -> Iterator[Figure]:
+def _of_risk(run: PastRun) -> Iterator[Figure]:
     for row in _rows(run, "risk"):
         if row["scope"] != "total":
             continue
@@ -206,13 +210,28 @@ def _of_plan(run: PastRun) -> Iterator[Figure]:
             yield "over_budget_share", {}, row["value_usd"]
         elif row["measure"] == "var":
             yield "var_usd", {"level": f"{row['level']:g}"}, row["value_usd"]
+
+
+def _of_summary(run: PastRun) -> Iterator[Figure]:
     for row in _rows(run, "plan_summary"):
         if row["fact"] == "gap":
             yield "plan_gap_share", {}, row["value"]
 
 
-def _of_forecast(scores: pd.DataFrame) -> Iterator[Figure]:
+def _of_sources(run: PastRun) -> Iterator[Figure]:
+    for row in _rows(run, "sources"):
+        if row["offers"] > 0:
+            labels = {"provider": row["provider"], "source": row["source"]}
+            yield "run_source_looked_timestamp_seconds", labels, row["looked_at"].timestamp()
+
+
+def _of_alarms(run: PastRun) -> Iterator[Figure]:
+    yield "alarms", {}, float(len(run.table("alarms")))
+
+
+def _of_forecast(run: PastRun) -> Iterator[Figure]:
     """Yield skill and coverage of the newest half-year, over all series."""
+    scores = run.table("scores")
     if scores.empty:
         return
     ours = scores[(scores["model"] == "ensemble") & (scores["series_group"] == "all")]

@@ -133,6 +133,9 @@ def _cards(told: Told, now: pd.Timestamp) -> Iterator[Card]:
     letters = [told.of(name)["value"].sum() for name in ("collection_dead_letters",)]
     letters += [told.of("event_dead_letters")["value"].sum()]
     yield Card("dead letters", f"{int(sum(letters))}")
+    damaged = told.of("run_tables_damaged")["value"].sum()
+    if damaged:
+        yield Card("tables of runs that cannot be read", f"{int(damaged)}")
     for row in told.of("run_succeeded_timestamp_seconds").to_dict("records"):
         hours = (now.timestamp() - row["value"]) / 3600.0
         age = f"{hours:,.0f} h" if hours < 72.0 else f"{hours / 24.0:,.0f} days"

@@ -159,6 +159,22 @@ def test_how_long_the_solver_took_is_told_where_a_run_was_traced(observed, tmp_p
     assert not [name for name in samples(observed) if "work_seconds" in name]
 
 
+def test_a_table_that_cannot_be_read_hides_no_other(observed, tmp_path, capsys):
+    whole = samples(observed)
+    (tmp_path / "weekly-1/tables/risk.parquet").write_text("half")
+    found = samples(observed)
+    gone = {name for name in whole if name not in found}
+    assert {name.partition("{")[0] for name in gone} == {
+        f"cloudarb_{name}" for name in ("plan_expected_cost_usd", "var_usd", "over_budget_share")
+    }
+    damaged = "cloudarb_run_tables_damaged{configuration=weekly}"
+    assert (whole[damaged], found[damaged]) == (0, 1)
+    page = tmp_path / "page.html"
+    words = ["--store", str(observed.store), "--reports", str(tmp_path)]
+    assert cli.main(["metrics", "--page", str(page), *words]) == 0
+    assert "<dt>tables of runs that cannot be read</dt><dd>1</dd>" in page.read_text()
+
+
 def missing_in(expressions):
     """Return the metrics of expressions that nothing tells, or not by those labels."""
     known = {metric.whole_name: set(metric.labels) for metric in METRICS.values()}
