@@ -9,6 +9,7 @@ within the last second is at hand, and nothing else is asked: to ask takes longe
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,27 @@ from cashews import Cache
 
 from cloudarb_lib import __version__
 
+_REDIS_LOG = logging.getLogger("cashews.backends.redis.client")
+_TOLD_AGAIN_S = 60.0
 Make = Callable[[Any], Awaitable[bytes]]
+
+
+class _Seldom(logging.Filter):
+    """Lets a fault of Redis into the log once a minute, in a line; cashews tells each at length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_s = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if time.monotonic() - self._told_s < _TOLD_AGAIN_S:
+            return False
+        self._told_s = time.monotonic()
+        why = record.exc_info[1] if record.exc_info else record.getMessage()
+        record.msg = f"answers are made without Redis: {why}"
+        record.args = None
+        record.exc_info = None
+        return True
 
 
 @dataclass
@@ -60,9 +81,11 @@ class Remembered:
         self._memory = Cache()
         self._memory.setup(f"mem://?size={self.most_answers}&check_interval=10")
         self._redis = Cache()
+        self._seldom = _Seldom()
         shared = self._make
         if self.redis_url:
             self._redis.setup(self.redis_url, suppress=True)
+            _REDIS_LOG.addFilter(self._seldom)
             shared = self._redis(ttl=self.shared_s, key="{key}", prefix="")(self._make)
         self._answer = self._memory.early(ttl=self.shared_s, early_ttl=self.fresh_s, key="{key}")(
             shared
@@ -94,6 +117,7 @@ class Remembered:
         await self._memory.close()
         if self.redis_url:
             await self._redis.close()
+            _REDIS_LOG.removeFilter(self._seldom)
 
     async def _make(self, key: str, question: Any) -> bytes:
         self.made += 1

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from cloudarb_lib.base.errors import CloudArbError
+from cloudarb_lib.base.errors import CloudArbError, DataError, StoreError
 from pipelines.serve import faults
 from pipelines.serve.cache import Remembered
 from pipelines.serve.tokens import Token, Tokens
@@ -143,9 +143,16 @@ class Front:
         return f"{self._edition(path)}:{path}?{query}"
 
     def _let_in(self, scope: Scope) -> Token:
-        """Return who asks; NoToken or NotAllowed where the request may not pass."""
+        """Return who asks; NoToken or NotAllowed where the request may not pass.
+
+        StoreError where nobody can be known.
+        """
         header = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
-        token = self._tokens.holder(header)
+        try:
+            token = self._tokens.holder(header)
+        except DataError as cause:  # where they lie is nothing for a stranger
+            what = "no token can be looked up."
+            raise StoreError(what, "Whoever runs it sees why: cloudarb tokens list.") from cause
         if token is None:
             raise faults.NoToken(
                 "no token, or none that is good.",

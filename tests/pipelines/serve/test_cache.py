@@ -1,6 +1,7 @@
 """What is remembered: for how long, once for all who wait, and never under another snapshot."""
 
 import asyncio
+import logging
 import shutil
 import signal
 import socket
@@ -182,6 +183,22 @@ def test_answers_are_made_where_redis_has_died(redis):
         return answer, memory.made
 
     assert run(story) == (b"text/plain\nq 1", 2)
+
+
+def test_a_redis_that_is_not_there_is_told_once_in_a_line(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("cashews.backends.redis.client"), "filters", [])
+
+    async def story():
+        memory = remembered(redis_url="redis://127.0.0.1:1")
+        for number in range(5):
+            await memory.answer(f"k{number}", "q")
+        await memory.close()
+        return memory.made
+
+    assert run(story) == 5
+    (told,) = [record for record in caplog.records if "edis" in record.getMessage()]
+    assert "answers are made without Redis: Error 111" in told.getMessage()
+    assert told.exc_info is None
 
 
 @pytest.mark.chaos("stall", "API")

@@ -118,6 +118,16 @@ def test_a_damaged_list_lets_nobody_in(tokens, text):
         Tokens(tokens.path).holder(bearer(token))
 
 
+def test_a_stranger_is_not_told_where_a_damaged_list_lies(tmp_path):
+    folders = testing.folders_in(tmp_path)
+    token = testing.token_in(folders)
+    (folders.state / "tokens.json").write_text("{")
+    with TestClient(server.front(folders)) as client:
+        answer = client.get("/runs", headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 503
+    assert str(tmp_path) not in answer.text
+
+
 def test_verbs_make_list_and_revoke(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CLOUDARB_HOME", str(tmp_path))
     assert cli.main(["tokens", "list"]) == 0
