@@ -15,6 +15,7 @@ import ctypes
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -82,6 +83,19 @@ class Gateway:
         for path in (self.certificate, self.key, self.client_authority):
             if path and not path.is_file():
                 raise ParameterError(f"no file {path}.", "Name a PEM file.")
+        self._check_certificates()
+
+    def _check_certificates(self) -> None:
+        """Raise ParameterError for what is no key or certificate: traefik would use its own."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            if self.certificate:
+                context.load_cert_chain(self.certificate, self.key, password="")
+            if self.client_authority:
+                context.load_verify_locations(self.client_authority)
+        except ssl.SSLError as cause:
+            what = f"certificate, key or authority cannot be used: {cause}."
+            raise ParameterError(what, "Give PEM files, the key without a password.") from cause
 
 
 def write_files(gateway: Gateway, folder: Path) -> Path:

@@ -328,3 +328,27 @@ def test_certificates_that_do_not_do_are_refused(options, told, tmp_path):
     files = {name: tmp_path / file for name, file in options.items()}
     with pytest.raises(ParameterError, match=told):
         Gateway("127.0.0.1", 1, 2, (), **files)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "by"),
+    [
+        ("key", "cert.pem"),
+        ("key", "other.pem"),
+        ("certificate", "key.pem"),
+        ("client_authority", "x"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_refused(wrong, by, tmp_path):
+    authority = trustme.CA()
+    ours = authority.issue_cert("127.0.0.1")
+    ours.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    ours.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("127.0.0.1").private_key_pem.write_to_path(str(tmp_path / "other.pem"))
+    (tmp_path / "x").write_text("no certificate")
+    names = {"certificate": "cert.pem", "key": "key.pem", "client_authority": "ca.pem"}
+    files = {name: tmp_path / file for name, file in names.items()}
+    Gateway("127.0.0.1", 1, 2, (), **files)
+    with pytest.raises(ParameterError, match="cannot be used"):
+        Gateway("127.0.0.1", 1, 2, (), **{**files, wrong: tmp_path / by})
