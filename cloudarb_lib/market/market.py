@@ -208,7 +208,8 @@ def read_markets(
         )
         for as_of in times
     ]
-    _check_offers(markets[-1], providers)
+    _check_providers(markets[-1], providers, record, gpu_only=gpu_only)
+    _check_offers(markets[-1])
     return markets
 
 
@@ -241,17 +242,29 @@ def _market(
     )
 
 
-def _check_offers(market: Market, providers: Sequence[str] | None) -> None:
-    """Raise ParameterError where a provider has no record, or the market no offer."""
-    recorded = sorted({*market.looks["provider"], *market.sources["provider"]})
-    day = f"{market.as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
+def _check_providers(
+    market: Market, providers: Sequence[str] | None, record: PriceRecord, *, gpu_only: bool
+) -> None:
+    """Raise ParameterError where a provider has no record."""
+    looked = {*market.looks["provider"], *market.sources["provider"]}
     for name in providers or ():
-        if name not in recorded:
-            what = f"nothing is recorded of provider {name!r} by {day}"
+        if name not in looked:
+            everything = record.events(as_of=market.as_of, providers=None, gpu_only=gpu_only)
+            recorded = sorted({*looked, *everything["provider"].astype(str)})
             raise ParameterError(
-                f"{what}{did_you_mean(name, recorded)}.",
+                f"nothing is recorded of provider {name!r} by {_day(market)}"
+                f"{did_you_mean(name, recorded)}.",
                 f"Use {', '.join(recorded) or 'a later day'}.",
             )
+
+
+def _day(market: Market) -> str:
+    return f"{market.as_of - pd.Timedelta(1, 'ns'):%Y-%m-%d}"
+
+
+def _check_offers(market: Market) -> None:
+    """Raise ParameterError where the market has no offer."""
+    day = _day(market)
     if len(market.offers):
         return
     listed = int((market.states["state"] == NOT_KNOWN_SOLD).sum())

@@ -27,6 +27,8 @@ COLUMNS = (
 )
 """Columns of ``PROVIDER.csv`` in gpuhunt's catalog.zip."""
 _AMD = "MI"
+_SIZE = r"-(\d+)GB$"
+"""Of a GPU, in the name of its model, where that tells two apart: A100-80GB."""
 _LISTED_BY_ZONE = "gcp"
 _OFFER = ["instance_name", "location", "spot", "price"]
 
@@ -62,6 +64,7 @@ def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
         )
     in_zones = (hourly["zone"] != "") & (hourly["provider"] == _LISTED_BY_ZONE)
     gpu_name = hourly["gpu_model"].str.partition("-")[0]
+    size_gib = hourly["gpu_model"].str.extract(_SIZE, expand=False).astype(float)
     is_amd = gpu_name.str.startswith(_AMD).fillna(False)
     has_gpus = hourly["gpu_count"] > 0
     rows = pd.DataFrame(
@@ -73,7 +76,7 @@ def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
             "memory": hourly["memory_gib"],
             "gpu_count": hourly["gpu_count"].fillna(0).astype(int),
             "gpu_name": gpu_name.where(has_gpus),
-            "gpu_memory": hourly["gpu_memory_gib"].where(has_gpus),
+            "gpu_memory": hourly["gpu_memory_gib"].fillna(size_gib).where(has_gpus),
             "spot": hourly["purchase_option"] == "spot",
             "disk_size": None,
             "gpu_vendor": is_amd.map({True: "amd", False: "nvidia"}).where(has_gpus),

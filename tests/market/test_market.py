@@ -7,7 +7,8 @@ import pytest
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.market import read_market, read_markets
 from cloudarb_lib.market.places import PLACE_COLUMNS
-from cloudarb_lib.testing import Record
+from cloudarb_lib.store import ingest_files, open_snapshot
+from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, Record, write_text
 
 END = Record.END
 AGES = {"providers": ["gcp"], "stale_after_days": 14.0}
@@ -97,3 +98,15 @@ def test_what_is_not_known_to_be_sold_is_in_no_panel_and_a_market_of_it_alone_is
     record.evidence = lambda *, as_of: whole[whole["region"] == "nowhere"]
     with pytest.raises(ParameterError, match=r"none is known to be sold.*--listed-too"):
         read_market(record, END, **AGES)
+
+
+def test_a_provider_misspelt_is_told_the_nearest_of_a_store_without_looks_too(tmp_path):
+    file = write_text(tmp_path / "mine.csv", PRICE_HEADER + PRICE_ROW)
+    ingest_files([file], store_dir=tmp_path / "store", now=pd.Timestamp("2026-01-06T00:00Z"))
+    when = pd.Timestamp("2026-01-06T00:00Z")
+    with open_snapshot(tmp_path / "store") as snapshot:
+        with pytest.raises(ParameterError, match=r"did you mean 'gcp'\?") as told:
+            read_market(snapshot, when, **AGES | {"providers": ["gpc"]}, gpu_only=False)
+        assert told.value.way_out == "Use gcp."
+        with pytest.raises(ParameterError, match="Use a later day"):
+            read_market(snapshot, when - pd.Timedelta(days=90), **AGES, gpu_only=False)

@@ -64,6 +64,14 @@ def test_our_reader_of_gpuhunts_catalogue_reads_ours(tmp_path):
     assert read_back(gpuhunt.catalogue(AWS, "aws"), tmp_path / "aws.csv") == HOURLY
 
 
+def test_a_size_that_the_model_names_is_told_where_no_other_is_known():
+    unknown = AWS.assign(gpu_memory_gib=np.nan)
+    made = gpuhunt.catalogue(unknown, "aws").drop_duplicates("gpu_name").set_index("gpu_name")
+    assert made["gpu_memory"].to_dict() == pytest.approx(
+        {"H100": np.nan, "A100": 40.0}, nan_ok=True
+    )
+
+
 def test_gpuhunt_itself_takes_the_columns():
     known = {field.name for field in dataclasses.fields(CatalogItem)}
     catalogue = gpuhunt.catalogue(AWS, "aws")
