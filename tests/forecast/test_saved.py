@@ -1,6 +1,7 @@
 """Fitted models: kept in their own formats, brought up to date, refused when they differ."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,16 +26,18 @@ def prices():
     return stepping(seed=5, times=CELLS + 12, series=30, drift=-0.03)
 
 
+@pytest.fixture(scope="module")
+def fitted_once(prices, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    panel = a_panel(prices[:CELLS], kind="market")
+    fc.fit(panel, folder, horizon_steps=AHEAD, seed=3, leave_out=SLOW)
+    return folder
+
+
 @pytest.fixture
-def fitted(prices, tmp_path):
-    fc.fit(
-        a_panel(prices[:CELLS], kind="market"),
-        tmp_path,
-        horizon_steps=AHEAD,
-        seed=3,
-        leave_out=SLOW,
-    )
-    return tmp_path
+def fitted(fitted_once, tmp_path):
+    """A folder of models that a test may spoil."""
+    return Path(shutil.copytree(fitted_once, tmp_path, dirs_exist_ok=True))
 
 
 def ask(panel, folder, **changed):
