@@ -15,6 +15,8 @@ HOURS_PER_YEAR = 8760.0
 HOURS_PER_WEEK = 168.0
 YEARS = range(1900, 2200)
 """Whose times can be reckoned with: pandas' nanoseconds end in 1677 and 2262."""
+EVER = pd.Timestamp(f"{YEARS[-1]}-12-31", tz="UTC")
+"""Later than whatever was recorded: all is known by then."""
 
 T = TypeVar("T", pd.Timestamp, pd.Timedelta)
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS
-from cloudarb_lib.base.units import ensure_utc
+from cloudarb_lib.base.units import EVER, ensure_utc
 from cloudarb_lib.store.checks.own_history import FELL, JUMP, REVERTED
 from cloudarb_lib.store.entry import open_snapshot, store_folder
 from cloudarb_lib.store.snapshot import Snapshot
@@ -19,7 +19,6 @@ PRICE = "price"
 """Kind of an entry: a price that was found wrong."""
 ROW = "row"
 """Kind of an entry: a row that was held back."""
-_EVER = pd.Timestamp("2200-01-01", tz="UTC")
 _KEY = [*OFFER_PARTS, "effective_at", "observed_at"]
 
 
@@ -105,7 +104,7 @@ def decide(
     decided_at = ensure_utc(decided_at, "decided_at")
     folder = store_folder(store_dir)
     with open_snapshot(store_dir) as snapshot:
-        table = held(snapshot, as_of=_EVER)
+        table = held(snapshot, as_of=EVER)
     entry = held_entry(table, entry_id)
     _check(entry, verdict)
     entries = _at_its_level(table, entry) if verdict == "release" else entry.to_frame().T

@@ -162,11 +162,10 @@ def prepare(setting: Setting, store_dir: str) -> dict[str, Any]:
 
 def _record(setting: Setting, store_dir: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return price events, looks and evidence of sale, up to the end of the setting's record."""
-    import pandas as pd
-
     from cloudarb_lib import store
+    from cloudarb_lib.base.units import EVER
 
-    as_of = setting.until or pd.Timestamp("2262-01-01", tz="UTC")
+    as_of = setting.until or EVER
     with store.open_snapshot(store_dir) as snapshot:
         return (
             snapshot.events(as_of=as_of),
