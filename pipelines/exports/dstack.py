@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.exports.gpu_names import name_and_size
 from pipelines.exports.launches import Launch, launches
 from pipelines.exports.skypilot import OWN_MACHINES
 
@@ -101,9 +102,8 @@ def _fleet(name: str, launch: Launch) -> dict[str, object]:
         fleet["regions"] = [region]
     if provider in OWN_MACHINES:
         fleet["instance_types"] = [machine]
-    model, _, memory = str(row["gpu_model"]).partition("-")
-    size = f":{memory}" if memory.endswith("GB") else ""
-    fleet["resources"] = {"gpu": f"{model}{size}:{launch.gpus:g}"}
+    gpu, size = name_and_size(str(row["gpu_model"]))
+    fleet["resources"] = {"gpu": ":".join(filter(None, [gpu, size, f"{launch.gpus:g}"]))}
     fleet["spot_policy"] = "spot" if option == "spot" else "on-demand"
     return fleet
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
+from pipelines.exports.gpu_names import name_and_size, vendor
 
 COLUMNS = (
     "instance_name",
@@ -26,9 +27,6 @@ COLUMNS = (
     "flags",
 )
 """Columns of ``PROVIDER.csv`` in gpuhunt's catalog.zip."""
-_AMD = "MI"
-_SIZE = r"-(\d+)GB$"
-"""Of a GPU, in the name of its model, where that tells two apart: A100-80GB."""
 _LISTED_BY_ZONE = "gcp"
 _OFFER = ["instance_name", "location", "spot", "price"]
 
@@ -63,9 +61,9 @@ def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
             f"Use {', '.join(names)}, or another as_of.",
         )
     in_zones = (hourly["zone"] != "") & (hourly["provider"] == _LISTED_BY_ZONE)
-    gpu_name = hourly["gpu_model"].str.partition("-")[0]
-    size_gib = hourly["gpu_model"].str.extract(_SIZE, expand=False).astype(float)
-    is_amd = gpu_name.str.startswith(_AMD).fillna(False)
+    named = hourly["gpu_model"].fillna("").astype(str).map(name_and_size)
+    gpu_name = named.str[0]
+    size_gib = pd.to_numeric(named.str[1].str.removesuffix("GB"))
     has_gpus = hourly["gpu_count"] > 0
     rows = pd.DataFrame(
         {
@@ -79,7 +77,7 @@ def catalogue(offers: pd.DataFrame, provider: str) -> pd.DataFrame:
             "gpu_memory": hourly["gpu_memory_gib"].fillna(size_gib).where(has_gpus),
             "spot": hourly["purchase_option"] == "spot",
             "disk_size": None,
-            "gpu_vendor": is_amd.map({True: "amd", False: "nvidia"}).where(has_gpus),
+            "gpu_vendor": gpu_name.map(vendor).where(has_gpus),
             "flags": None,
         }
     )

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from gpuhunt import CatalogItem
+from gpuhunt._internal.constraints import KNOWN_NVIDIA_GPUS
 
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import ingest, offers
 from pipelines.exports import gpuhunt, skypilot
+from pipelines.exports.gpu_names import name_and_size, vendor
 
 AS_OF = "2026-06-01"
 
@@ -101,3 +103,24 @@ def test_a_provider_without_offers_is_refused(make):
 def test_a_cloud_that_skypilot_does_not_know_is_refused():
     with pytest.raises(ParameterError, match="SkyPilot does not know 'vultr'"):
         skypilot.catalogue(AWS, "vultr")
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "size"),
+    [
+        ("A100-80GB", "A100", "80GB"),
+        ("RTX-PRO-6000", "RTXPRO6000", ""),
+        ("H100-NVL", "H100NVL", ""),
+        ("H100-PCIe", "H100", ""),
+        ("L40S", "L40S", ""),
+    ],
+)
+def test_gpus_have_the_names_that_gpuhunt_knows(model, name, size):
+    assert name_and_size(model) == (name, size)
+    assert name in {gpu.name for gpu in KNOWN_NVIDIA_GPUS}
+
+
+def test_whose_a_gpu_is():
+    assert [vendor(name) for name in ("V520", "MI300X", "V100", "Gaudi2")] == [
+        *("amd", "amd", "nvidia", "intel")
+    ]
