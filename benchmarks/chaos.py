@@ -162,6 +162,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     told: dict[str, Any] = {"revision": revision, "rows": [vars(row) for row in rows]}
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(told, indent=1) + "\n")
 
 

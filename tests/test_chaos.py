@@ -40,7 +40,7 @@ def test_of_something_else():
 
 def try_out(folder, text):
     (folder / "test_toy.py").write_text(text)
-    words = [str(folder / "test_toy.py"), "--results", str(folder)]
+    words = [str(folder / "test_toy.py"), "--results", str(folder / "results")]
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.chaos", *words],
         cwd=ROOT,
@@ -52,7 +52,8 @@ def try_out(folder, text):
 
 def test_what_is_lost_or_not_tried_stands_in_the_table(tmp_path):
     check = {"tries": 3, "failures": [{"seed": 2, "said": "rows were lost"}]}
-    (tmp_path / "writer_kills.json").write_text(json.dumps(check))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/writer_kills.json").write_text(json.dumps(check))
     done = try_out(tmp_path, TOY)
     assert done.returncode == 1
     rows = done.stdout[done.stdout.index("| fault") :].splitlines()[2:]
@@ -70,6 +71,7 @@ def test_what_is_lost_or_not_tried_stands_in_the_table(tmp_path):
 def test_where_nothing_is_lost_the_command_succeeds(tmp_path):
     kept = TOY[TOY.index('@pytest.mark.chaos("clock jump') : TOY.index("def test_of_something")]
     assert try_out(tmp_path, f"import pytest\n{kept}").returncode == 0
+    assert (tmp_path / "results/chaos.json").exists(), "a folder that was not there"
 
 
 def test_a_mark_that_names_no_known_fault_is_refused(tmp_path):
