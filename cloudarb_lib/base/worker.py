@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import os
 import queue
 import signal
@@ -25,8 +26,32 @@ from cloudarb_lib.base.errors import WorkerError, WorkerStopped
 T = TypeVar("T")
 START_LIMIT_S = 120.0
 """What starting may take, with heavy imports, on top of the time a call may take."""
+_SIGNAL_AT_PARENTS_END = 1
+"""PR_SET_PDEATHSIG of prctl(2), which Linux alone has."""
 END_LIMIT_S = 5.0
 """What a process that was told to end may take before it is killed."""
+
+
+def start_child(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process that is asked to end when this one has ended, however that ended.
+
+    Parameters
+    ----------
+    command : list of str
+        Its command line.
+    **options
+        As subprocess.Popen takes them.
+    """
+    parent = os.getpid()
+    control = getattr(ctypes.CDLL(None), "prctl", None)
+
+    def end_with_parent() -> None:
+        if control is not None:
+            control(_SIGNAL_AT_PARENTS_END, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before it was heeded
+            os._exit(1)
+
+    return subprocess.Popen(command, preexec_fn=end_with_parent, **options)
 
 
 def end_process(process: subprocess.Popen[bytes], limit_s: float) -> None:

@@ -11,10 +11,7 @@ https://doc.traefik.io/traefik/reference/routing-configuration/http/middlewares/
 
 from __future__ import annotations
 
-import ctypes
-import os
 import shutil
-import signal
 import ssl
 import subprocess
 import sys
@@ -29,7 +26,7 @@ from typing import Any
 import yaml
 
 from cloudarb_lib.base.errors import ParameterError, WorkerError
-from cloudarb_lib.base.worker import end_process
+from cloudarb_lib.base.worker import end_process, start_child
 from cloudarb_lib.live.addresses import authority
 from pipelines.run.files import write_text
 from pipelines.serve.front import ALIVE, MAY_I
@@ -39,8 +36,6 @@ _ATTEMPTS = 10
 """A request that has met a dead server may meet it again, until that is left out."""
 _LOOK_AGAIN_S = 0.5
 _ENDING_S = 10.0
-_SIGNAL_AT_PARENTS_END = 1
-"""PR_SET_PDEATHSIG of prctl(2), which Linux alone has."""
 
 
 @dataclass(frozen=True)
@@ -223,30 +218,16 @@ def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
     ]
     configuration = write_files(gateway, folder)
     with ExitStack() as ending:
-        servers = [_started(command) for command in commands]
+        servers = [start_child(command) for command in commands]
         ending.callback(_end_all, servers)
-        gate = _started([traefik(), f"--configFile={configuration}"])
+        gate = start_child([traefik(), f"--configFile={configuration}"])
         ending.callback(end_process, gate, _ENDING_S)
         while gate.poll() is None:
             time.sleep(_LOOK_AGAIN_S)
             for number, server in enumerate(servers):
                 if server.poll() is not None:
-                    servers[number] = _started(commands[number])
+                    servers[number] = start_child(commands[number])
     raise WorkerError(f"traefik ended with {gate.returncode}.", "Is the port taken?")
-
-
-def _started(command: list[str]) -> subprocess.Popen[bytes]:
-    """Start a process that is asked to end when this one has ended."""
-    parent = os.getpid()
-    control = getattr(ctypes.CDLL(None), "prctl", None)
-
-    def end_with_parent() -> None:
-        if control is not None:
-            control(_SIGNAL_AT_PARENTS_END, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before it was heeded
-            os._exit(1)
-
-    return subprocess.Popen(command, preexec_fn=end_with_parent)
 
 
 def _end_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:

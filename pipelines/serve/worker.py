@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from cloudarb_lib.base.worker import start_child
 from pipelines.exit_codes import DONE, INFEASIBLE
 from pipelines.run.files import read_json, scrub, write_json
 from pipelines.serve.plans import CANCEL
@@ -27,7 +28,7 @@ def main(folder: Path) -> None:
     assert asked is not None, "written before this process begins"
     log = folder / "log.txt"
     with log.open("w", encoding="utf-8") as output:
-        solving = subprocess.Popen(
+        solving = start_child(
             [sys.executable, "-m", "pipelines.cli", *asked["words"]],
             stdin=subprocess.DEVNULL,
             stdout=output,

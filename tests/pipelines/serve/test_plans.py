@@ -1,7 +1,13 @@
 """Plans made on request: in a process with a time limit, told of and stopped by any server."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import jsonschema
 import pandas as pd
@@ -124,6 +130,37 @@ def test_a_faulty_demand_file_says_what_is_wrong_with_it(plans):
     assert made.state == "failed"
     assert "neds" in made.message
     assert "Way out" in made.message
+
+
+def processes_of(name):
+    """Return the living processes whose command line names a plan, by pid."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            command = path.read_text()
+            if name in command:
+                found[int(path.parent.name)] = command
+    return found
+
+
+def test_a_plan_ends_with_the_process_that_watches_over_it(tmp_path, small_folders, monkeypatch):
+    monkeypatch.setenv("CLOUDARB_HOME", str(tmp_path))
+    words = ["serve", f"--store={small_folders.store}", f"--reports={tmp_path}"]  # would last
+    write_json(tmp_path / "request.json", {"words": words, "limit_s": 300.0})
+    watcher = subprocess.Popen([sys.executable, "-m", "pipelines.serve.worker", str(tmp_path)])
+    until = time.monotonic() + 60
+    while len(both := processes_of(str(tmp_path))) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    watcher.kill()
+    watcher.wait()
+    until = time.monotonic() + 10
+    while time.monotonic() < until and processes_of(str(tmp_path)):
+        time.sleep(0.05)
+    left = processes_of(str(tmp_path))
+    for pid in left.keys() & both.keys():
+        os.kill(pid, signal.SIGKILL)
+    assert not left, "it would go on beside the next, without a limit"
 
 
 @pytest.mark.chaos("kill", "API")
