@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,10 @@ def _problem(
     from cloudarb_lib.allocate import build_problem
     from cloudarb_lib.base import units
 
+    built = partial(build_problem, offers=market.offers, assumptions=assumptions, hours=hours)
+    # What nothing serves is told before prices are forecast; a limit on CVaR needs their paths.
+    without_cvar = dataclasses.replace(demand.limits, cvar_usd=None)
+    built(dataclasses.replace(demand, limits=without_cvar))
     models = advice.accepted_models(demand.workloads)
     paths = advice.sample_paths(
         market,
@@ -135,7 +140,7 @@ def _problem(
         n_paths=options.n_paths,
         seed=options.seed,
     )
-    return build_problem(demand, market.offers, paths=paths, assumptions=assumptions, hours=hours)
+    return built(demand, paths=paths)
 
 
 def _solve(problem: Problem, options: AllocateOptions, solving: SolveOptions) -> Plan:

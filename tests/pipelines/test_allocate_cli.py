@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from dataclasses import replace
+from unittest.mock import patch
 
 import jsonschema
 import numpy as np
@@ -40,6 +41,13 @@ def test_every_hazard_preset_that_risk_knows_can_be_asked_for(tmp_path):
     assert run(tmp_path, "--hazard", "trace-calibrated") == 0
     used = pd.read_parquet(tmp_path / "out/tables/assumptions.parquet").set_index("name")["value"]
     assert used["interruption_per_hour/spot/trace"] == 0.45
+
+
+def test_a_demand_that_nothing_serves_is_refused_before_prices_are_forecast(tmp_path, capsys):
+    with patch("cloudarb_lib.advice.sample_paths") as forecast:
+        assert run(tmp_path, demand=DEMAND.replace("europe-*", "moon-*")) == 2
+    forecast.assert_not_called()
+    assert "no offer fits workload 'train'" in capsys.readouterr().err
 
 
 DEFAULTS = {
