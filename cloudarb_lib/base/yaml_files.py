@@ -74,7 +74,7 @@ class YamlFile:
         return replace(
             self,
             values={**self.values, **changes},
-            elsewhere={key: f"{option} {key}" for key in changes},
+            elsewhere={**self.elsewhere, **{key: f"{option} {key}" for key in changes}},
         )
 
 

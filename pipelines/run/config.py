@@ -161,7 +161,11 @@ class RunConfig:
 
 
 def load_config(
-    path: Path, notebooks: Path | None = None, *, changes: Mapping[str, object] | None = None
+    path: Path,
+    notebooks: Path | None = None,
+    *,
+    changes: Mapping[str, object] | None = None,
+    varied: Mapping[str, object] | None = None,
 ) -> RunConfig:
     """Read and check a configuration against the notebooks that it will drive.
 
@@ -177,14 +181,17 @@ def load_config(
         Folder of the notebooks; those of the project without.
     changes : mapping of str to object, optional
         Values in place of the file's, as ``read_changes`` returns them.
+    varied : mapping of str to object, optional
+        Such values of ``--over``: those of one run of a set.
 
     Raises
     ------
     ParameterError
-        Naming file, line and key; of a change ``--set`` and the key.
+        Naming file, line and key; of a change ``--set`` or ``--over`` and the key.
     """
     folder = notebooks or locations.notebooks()
     file = read_yaml(path, "pipelines/*.yaml").with_values(changes or {}, "--set")
+    file = file.with_values(varied or {}, "--over")
     names = _named_notebooks(file)
     declared = {stage: declared_parameters(folder / f"{stage}.ipynb") for stage in names}
     may_be_given = {

@@ -77,11 +77,11 @@ def variations(
         title = load_config(config, changes=changes).settings["title"]
         for chosen in itertools.product(*values.values()):
             varied = dict(zip(values, chosen, strict=True))
+            load_config(config, changes=changes, varied=varied)
             of_run = changes | varied
             if varied:
                 said = ", ".join(f"{key} {value}" for key, value in varied.items())
                 of_run |= {"title": f"{title} ({said})"}
-            load_config(config, changes=of_run)
             found.append(Variation(config, of_run, tuple(varied)))
     return found
 

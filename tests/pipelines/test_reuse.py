@@ -118,8 +118,8 @@ def test_a_set_is_every_combination(root):
         (["--over", "seed"], "--over 'seed' is not key=value"),
         (["--over", "seed=[]"], "is no list"),
         (["--over", "seed=[4]", "--set", "seed=3"], "--set has seed too"),
-        (["--over", "seed=[4, x]"], "--set seed: .*seed is 'x'"),
-        (["--over", "sede=[4]"], "did you mean 'seed'"),
+        (["--over", "seed=[4, x]"], "--over seed: .*seed is 'x'"),
+        (["--over", "sede=[4]"], "--over sede: .*did you mean 'seed'"),
     ],
 )
 def test_a_set_that_cannot_be_starts_nothing(root, words, told, capsys):
