@@ -120,7 +120,7 @@ def stress_bars(table: pd.DataFrame) -> go.Figure:
         x_title="change of expected cost, USD "
         f"(whisker: to the CVaR {100 * worst['level']:g} % of the plan held)",
     )
-    fig.update_layout(legend_traceorder="reversed").update_xaxes(tickprefix="$")
+    fig.update_layout(legend_traceorder="reversed").update_xaxes(tickformat="$~s")
     return fig.update_yaxes(automargin=True)
 
 

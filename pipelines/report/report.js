@@ -38,7 +38,10 @@ function forPhone(figure) {
     axis.tickfont = {size: 10};
     if (axis.title && axis.title.text) axis.title = {text: wrapped(axis.title.text, 30), font: {size: 11}};
   }
-  for (const trace of figure.data) if (trace.textposition === "outside") trace.textposition = "auto";
+  for (const trace of figure.data) {
+    if (trace.textposition === "outside") trace.textposition = "auto";
+    if (trace.mode) trace.mode = trace.mode.replace("+text", "");  // they lie on each other
+  }
   if (layout.coloraxis) layout.coloraxis.showscale = false;
   const notes = layout.annotations || [];
   const names = notes.filter(note => note.xanchor === "left" && note.font && note.font.color);

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+from importlib.resources import files
 
 import pandas as pd
 import pytest
@@ -137,6 +138,22 @@ def test_on_a_phone_no_figure_is_cut_and_no_column_off_screen(run_dir, page):
         beyond += "e.getBoundingClientRect().right > innerWidth + 1).length"
         assert page.evaluate(beyond) == 0
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize(("width", "mode"), [(390, "lines+markers"), (1280, "lines+markers+text")])
+def test_amounts_at_points_are_left_out_on_a_phone(page, tmp_path, width, mode):
+    figure = '{"data": [{"type": "scatter", "mode": "lines+markers+text"}], "layout": {}}'
+    stand_in = "window.Plotly = {newPlot: (box, data) => { window.drawn = data[0].mode; }}"
+    script = files("pipelines").joinpath("report/report.js").read_text()
+    alone = tmp_path / "alone.html"
+    alone.write_text(
+        f'<div class="plot"></div><script type="application/json">{figure}</script>'
+        '<script type="application/json" id="template">{}</script>'
+        f"<script>{stand_in}</script><script>{script}</script>"
+    )
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(alone.as_uri())
+    assert page.evaluate("window.drawn") == mode
 
 
 def test_the_summary_is_printed_on_two_sheets(run_dir, page):

@@ -29,6 +29,7 @@ def test_figures_say_what_they_show():
     fig = figures.stress_bars(table.reset_index())
     assert fig.layout.title.text.startswith("Demand spike")
     assert list(fig.data[1].x) == sorted(fig.data[1].x)
+    assert fig.layout.xaxis.tickformat == "$~s"  # -$500k, where a prefix would give $-500k
     fig = figures.contribution_bars(risk.contributions(cost_of(spread=0.0), "region"))
     assert "no risk" in fig.layout.title.text
     fig = figures.correlation_map(
