@@ -11,7 +11,7 @@ from cloudarb_lib import allocate
 from cloudarb_lib.base.wording import dollars, in_unit
 from cloudarb_lib.market.explore import offer_in_words
 from cloudarb_lib.tables.run_tables import load_table
-from pipelines.report.runs import Run, change_in_words, headline, setting_in_words
+from pipelines.report.runs import Run, change_in_words, fault, headline, setting_in_words
 
 CAUSES = ("prices", "data", "demand", "parameters", "code")
 
@@ -67,8 +67,7 @@ def _has_plan(run: Run, reports: Path) -> bool:
 
 def _without_plan(run: Run) -> str:
     """Return that a run has no plan, and why where its manifest says so."""
-    reasons = [entry["error"] for entry in run["notebooks"].values() if entry.get("error")]
-    return f"{run['run_id']} has no plan: {reasons[0] if reasons else run['status']}"
+    return f"{run['run_id']} has no plan: {fault(run) or run['status']}"
 
 
 def _tables(name: str, before: Run, after: Run, reports: Path) -> list[pd.DataFrame]:

@@ -102,6 +102,7 @@ def write_index(reports: Path) -> None:
         table = runs.headline(run, reports)
         shown = table[table.index.isin(SHOWN_IN_INDEX)]
         run["figures"] = runs.figures(shown, table.iloc[:0])
+        run["fault"] = runs.fault(run)
         if len(table):
             so_far = costs.setdefault(runs.configuration(run), [])
             so_far.append(float(table["value"]["expected_cost"]))

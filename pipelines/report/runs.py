@@ -105,6 +105,12 @@ def find_run(reports: Path, name: str) -> Run:
     return run
 
 
+def fault(run: Run) -> str:
+    """Return what the first notebook that failed said; empty where none did."""
+    errors = [entry.get("error") for entry in run["notebooks"].values()]
+    return next((str(error) for error in errors if error), "")
+
+
 def configuration(run: Run) -> str:
     """Return the name of the configuration of a run."""
     return str(run.get("name", run["title"]))

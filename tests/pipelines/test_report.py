@@ -113,10 +113,11 @@ def test_a_failed_notebook_has_its_page_and_stale_ones_go(run_dir):
 
 
 def test_the_list_of_runs_is_newest_first_and_tells_the_dead_from_the_living(tmp_path):
+    failed = {"03_allocate": {"status": "failed", "error": "no plan keeps every limit."}}
     in_order = {
         "alive": a_manifest(status="running", started_at="2026-05-04T00:00:00"),
         "dead": a_manifest(status="running", started_at="2026-05-03T00:00:00"),
-        "new": a_manifest(status="failed", started_at="2026-05-02"),
+        "new": a_manifest(status="failed", started_at="2026-05-02", notebooks=failed),
         "old": a_manifest(),
     }
     for name, run in in_order.items():
@@ -133,6 +134,8 @@ def test_the_list_of_runs_is_newest_first_and_tells_the_dead_from_the_living(tmp
     assert "running" in rows["alive"]
     assert "stopped" in rows["dead"]
     assert 'class="failed-row"' in "<tr " + rows["new"]
+    assert "no plan keeps every limit." in rows["new"]
+    assert "no plan keeps every limit." not in rows["old"]
     assert "succeeded" in rows["old"]
 
 
