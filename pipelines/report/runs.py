@@ -18,6 +18,8 @@ from pipelines.run.folders import RunFolders
 
 OF_TODAY_DAYS = 14
 """Prices older than this when the run began are said to be old."""
+LEAST_OF_SPARKLINE = 0.05
+"""Share of the least value that the height of a sparkline stands for at least: less looks flat."""
 Run = dict[str, Any]
 """The content of a run's manifest.json."""
 
@@ -162,7 +164,7 @@ def sparkline(values: list[float], *, width: int = 90, height: int = 22) -> str:
     if len(values) < 2:
         return ""
     low = min(values)
-    span = (max(values) - low) or 1.0
+    span = max(max(values) - low, LEAST_OF_SPARKLINE * abs(low)) or 1.0
     step = (width - 8) / (len(values) - 1)
     points = [
         (4 + k * step, height - 4 - (height - 8) * (v - low) / span) for k, v in enumerate(values)

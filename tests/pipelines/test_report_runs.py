@@ -1,6 +1,7 @@
 """Runs beside each other: the last one of a configuration, what changed since, and by what."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -146,3 +147,9 @@ def test_the_list_has_headline_figures_and_a_line_of_past_costs(reports):
     assert "$2,500" in rows[1]
     assert "<svg" not in rows[1], "one run makes no line"
     assert runs.sparkline([1.0]) == ""
+    of_a_cent, of_half = (
+        [float(point.split(",")[1]) for point in re.search(r'points="([^"]+)"', line)[1].split()]
+        for line in (runs.sparkline([100.0, 100.1]), runs.sparkline([100.0, 50.0]))
+    )
+    assert abs(of_a_cent[0] - of_a_cent[1]) < 1.0  # a thousandth looks flat
+    assert abs(of_half[0] - of_half[1]) > 10.0
