@@ -127,13 +127,21 @@ def serve(home, tmp_path_factory):
         process.wait(timeout=30)
 
 
+def answer(dialog, errors):
+    """Keep what a dialog of JupyterLab asks, and accept it: the test fails with its words."""
+    errors.append(dialog.inner_text())
+    dialog.locator(".jp-mod-accept").last.click()
+
+
 @pytest.fixture
 def page(browser):
-    """A page; what its console calls an error is an error."""
+    """A page; what its console calls an error is an error, and so is what a dialog asks."""
     errors = []
     opened = browser.new_page()
     opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     opened.on("pageerror", lambda error: errors.append(str(error)))
+    asks = opened.locator(".jp-Dialog")
+    opened.add_locator_handler(asks, lambda: answer(asks.first, errors))
     opened.set_default_timeout(1000 * WAIT_S)
     opened.errors = errors
     yield opened
@@ -159,33 +167,30 @@ def figure_follows_a_control(page):
         return False
 
     until(moved, "the figure follows")  # a slider is there a moment before it listens
-    assert "VaR 99 %" in page.locator(".jupyter-widgets .legend").first.text_content()
+    legend = page.locator(".jupyter-widgets .legend").first
+    until(lambda: "VaR 99 %" in (legend.text_content() or ""), "the legend follows")
     assert figures.count() == 2
 
 
 def run_all(page):
-    """Run all cells; again where a cold server has no kernel for them yet."""
-    for _ in range(10):
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        began = page.locator(".jp-CodeCell .jp-InputPrompt").first
-        for _ in range(50):
-            if (began.text_content() or "").strip() not in ("", "[ ]:"):
-                return
-            page.wait_for_timeout(100)
-    pytest.fail("no cell runs")
+    """Run all cells, once the kernel is there: before, JupyterLab asks in a dialog for one."""
+    kernel = page.locator(".jp-StatusBar-TextItem", has_text="(ipykernel) | Idle")
+    until(kernel.count, "the kernel is idle")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    began = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    until(lambda: (began.text_content() or "").strip() not in ("", "[ ]:"), "a cell runs")
 
 
 def test_lab_runs_a_notebook_and_its_figure_follows_the_controls(serve, page, home):
     url = serve("lab", "--IdentityProvider.token")
     assert status_of(f"{url}/api/contents") == 403
     page.goto(f"{url}/lab/tree/notebooks/{NAME}?token={TOKEN}")
-    idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
-    page.wait_for_selector(idle, state="attached")
     run_all(page)
     figure_follows_a_control(page)
     assert page.locator(".jp-InputPrompt").last.text_content().strip() == "[*]:"  # while it is busy
     (home / "notebooks" / GO_ON).touch()
+    idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
     page.wait_for_selector(idle, state="attached")
     before = (home / "notebooks" / NAME).read_bytes()
     for _ in range(2):  # what is saved is not what is shown, and JupyterLab does not mind
@@ -269,11 +274,8 @@ def test_lab_runs_each_notebook_and_its_figure_follows(serve, page, small_home, 
     url = serve("lab", "--IdentityProvider.token", small_home)
     file = small_home / "notebooks" / f"{name}.ipynb"
     before = file.read_bytes()
-    page.set_default_timeout(1000 * RUN_S)
     # a workspace of its own, which opens no notebook of another test
     page.goto(f"{url}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb?token={TOKEN}")
-    idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
-    page.wait_for_selector(idle, state="attached")
     run_all(page)
     last = page.locator(".jp-CodeCell .jp-InputPrompt").last
     until(

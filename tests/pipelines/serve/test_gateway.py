@@ -75,11 +75,14 @@ def whole(tmp_path_factory):
         env=os.environ | {"CLOUDARB_HOME": str(home)},
         stderr=subprocess.DEVNULL,
     )
-    for number in (2, 3):
-        wait_for(f"http://127.0.0.1:{port + number}/alive", 204)
-    yield process, port, {"authorization": f"Bearer {testing.token_in(folders)}"}
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == exit_codes.STOPPED
+    try:
+        for number in (2, 3):
+            wait_for(f"http://127.0.0.1:{port + number}/alive", 204)
+        yield process, port, {"authorization": f"Bearer {testing.token_in(folders)}"}
+    finally:
+        process.send_signal(signal.SIGINT)
+        ended = process.wait(60)
+    assert ended == exit_codes.STOPPED
     with pytest.raises(httpx2.TransportError):
         httpx2.get(f"http://127.0.0.1:{port + 2}/alive")
 
