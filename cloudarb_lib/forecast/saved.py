@@ -22,7 +22,7 @@ from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.base.tracing import traced
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast import ensemble
-from cloudarb_lib.forecast.drift import PAGE_HINKLEY, alarms
+from cloudarb_lib.forecast.drift import alarms
 from cloudarb_lib.forecast.ensemble import RollingEnsemble
 from cloudarb_lib.forecast.member import no_change
 from cloudarb_lib.forecast.members import MEMBERS
@@ -133,17 +133,11 @@ def load(folder: Path, panel: Panel) -> RollingEnsemble:
     )
 
 
-def update(
-    folder: Path, panel: Panel, *, ks: float = 0.7, page_hinkley: float = PAGE_HINKLEY
-) -> RollingEnsemble | None:
+def update(folder: Path, panel: Panel) -> RollingEnsemble | None:
     """Bring weights and calibration in ``folder`` up to the last cell of ``panel``.
 
     Models are not fitted again, unless an alarm since their fit calls for it: then at the last
     cell, boosting and the LSTM from where they stood. None for list prices alone.
-
-    Parameters
-    ----------
-    ks, page_hinkley : thresholds, as in ``drift.alarms``.
 
     Raises
     ------
@@ -166,7 +160,7 @@ def update(
     skip = tuple(manifest["failed"])
     medians, _ = ensemble.run_members(replace(task, origins=new), skip)
     fitted_at = manifest["fitted_at"]
-    if _calls_for_refit(opened.panel, fitted_at, ks=ks, page_hinkley=page_hinkley):
+    if _calls_for_refit(opened.panel, fitted_at):
         anew, _ = ensemble.run_members(replace(task, fitted=False), skip)
         medians = {
             name: np.concatenate([median[:-1], anew[name]])
@@ -190,9 +184,9 @@ def _of_market(panel: Panel) -> Panel:
     return panel.select(is_market(panel.offers, panel.step))
 
 
-def _calls_for_refit(panel: Panel, fitted_at: str, *, ks: float, page_hinkley: float) -> bool:
+def _calls_for_refit(panel: Panel, fitted_at: str) -> bool:
     """Whether an alarm since the fit calls for a new one."""
-    found = alarms(_of_market(panel), ks=ks, page_hinkley=page_hinkley)
+    found = alarms(_of_market(panel))
     is_later = found["time_utc"] > pd.Timestamp(fitted_at)
     return bool(((found["action"] == "refit") & is_later).any())
 
