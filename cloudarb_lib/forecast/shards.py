@@ -5,12 +5,13 @@ that of its offers in the forecast of all, and the same path number is the same 
 shards. Two kinds of pieces:
 
 - what past paths came to (``learn``), which takes most of the time, by blocks of past cells;
-- paths and quantiles (``forecast_shard``) by provider and region.
+- paths and quantiles (``offers.forecast_fitted``) by provider and region.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,11 +21,10 @@ import pandas as pd
 from cloudarb_lib.base.files import replaced
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast.lists.rolling import Outcomes, learned_cells, list_outcomes
-from cloudarb_lib.forecast.offers import Forecast, forecast_fitted
-from cloudarb_lib.forecast.patterns import Patterns, find_patterns
+from cloudarb_lib.forecast.patterns import find_patterns
 
-_ARRAYS = ("origins", "steps", "held", "followed", "drifted")
-"""Arrays of ``Outcomes``, by which a block of them is kept."""
+_ARRAYS = tuple(field.name for field in fields(Outcomes))
+"""Names of the arrays by which a block of outcomes is kept."""
 
 
 def shards(panel: Panel) -> dict[str, pd.Index]:
@@ -64,16 +64,12 @@ def learn(
     list of Outcomes
         One for each price list; empty where the panel has none.
     """
-    of_lists = _of_lists(panel)
+    patterns = find_patterns(panel, listed=panel)
+    of_lists = patterns.select(~patterns.is_market)
     if of_lists is None:
         return []
     cells = learned_cells(np.array([len(panel.times) - 1]))[block::blocks]
     return list_outcomes(of_lists, cells, horizon=horizon_steps, seed=seed)
-
-
-def _of_lists(panel: Panel) -> Patterns | None:
-    patterns = find_patterns(panel, listed=panel)
-    return patterns.select(~patterns.is_market)
 
 
 def write_block(learned: Sequence[Outcomes], file: Path) -> None:
@@ -89,40 +85,13 @@ def write_block(learned: Sequence[Outcomes], file: Path) -> None:
 
 def read_blocks(files: Iterable[Path]) -> list[Outcomes]:
     """Return what all blocks learned together, one for each price list."""
-    parts: dict[int, list[Outcomes]] = {}
+    blocks = []
     for file in files:
         with np.load(file, allow_pickle=False) as arrays:
-            for k, outcomes in enumerate(_outcomes_of(arrays)):
-                parts.setdefault(k, []).append(outcomes)
-    return [Outcomes.joined(parts[k]) for k in sorted(parts)]
+            blocks.append(_outcomes_of(arrays))
+    return [Outcomes.joined(parts) for parts in zip(*blocks, strict=True)]
 
 
 def _outcomes_of(arrays: Mapping[str, np.ndarray]) -> list[Outcomes]:
     n_lists = len(arrays) // len(_ARRAYS)
     return [Outcomes(*(arrays[f"{name}_{k}"] for name in _ARRAYS)) for k in range(n_lists)]
-
-
-def forecast_shard(
-    panel: Panel, models: Path, learned: Sequence[Outcomes], *, n_paths: int, offers: pd.Index
-) -> Forecast:
-    """Return the forecast of some offers, as ``forecast_offers`` would of the whole panel.
-
-    Parameters
-    ----------
-    panel : Panel
-        All offers, up to the origin.
-    models : Path
-        Folder in which ``fit`` left its models, and what it was asked.
-    learned : sequence of Outcomes
-        As of ``read_blocks``.
-    n_paths : int
-        Sample paths.
-    offers : Index
-        Ids of the offers asked.
-
-    Raises
-    ------
-    ParameterError, DataError
-        As ``forecast_fitted`` does.
-    """
-    return forecast_fitted(panel, models, n_paths=n_paths, paths_for=offers, learned=learned)

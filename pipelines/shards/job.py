@@ -41,8 +41,8 @@ def shards(folder: Path, asked: Asked, share: int) -> None:
     learned = pieces.read_blocks(_block(folder, block) for block in range(asked.blocks))
     offers = pieces.shards(panel)
     for name in _read(folder / "graph.json")["shares"][str(share)]:
-        found = pieces.forecast_shard(
-            panel, folder / _MODELS, learned, n_paths=asked.n_paths, offers=offers[name]
+        found = forecast.forecast_fitted(
+            panel, folder / _MODELS, n_paths=asked.n_paths, paths_for=offers[name], learned=learned
         )
         with replaced(folder / "forecast" / f"{name}.parquet") as unfinished:
             found.table.to_parquet(unfinished)

@@ -8,6 +8,7 @@ import pytest
 from cloudarb_lib.forecast.lists import clock, rolling, sizes, timing
 from cloudarb_lib.forecast.lists.book import price_lists
 from cloudarb_lib.forecast.lists.concordance import concordances
+from cloudarb_lib.forecast.lists.outcomes import OutcomeWeights
 from cloudarb_lib.forecast.lists.rates import ReviewCounts, draw_rates
 from cloudarb_lib.forecast.lists.rolling import rolling_lists, with_mean
 from cloudarb_lib.forecast.lists.simulator import ListSimulator
@@ -259,21 +260,23 @@ def test_what_an_interval_holds_of_a_truth_by_hand():
     )
 
 
-def held_from(pace, n_origins=80):
-    """Outcomes that intervals hold as they say where paths are simulated at ``pace``."""
+def paces_from(pace, at, n_origins=80):
+    """Paces at cells, where intervals hold what they say if paths are simulated at ``pace``."""
     beyond = 0.02 * np.log(clock.PACES / pace)[:, None]
     shape = (n_origins, 2, len(clock.PACES), len(clock.INTERVALS))
     held = np.broadcast_to(clock.INTERVALS + beyond, shape)
-    return clock.HeldAtPaces(np.arange(n_origins), np.array([1, 2]), held)
+    is_known = np.ones(shape[:2], bool)
+    weights = OutcomeWeights.of(np.arange(n_origins), np.array([1, 2]), is_known, np.array(at))
+    return clock.paces(held, weights)
 
 
 def test_the_pace_is_that_at_which_intervals_have_held_what_they_say():
-    assert held_from(2.0, 400).pace(np.array([400]))[0] == pytest.approx(2.0, rel=0.06)
-    assert held_from(0.5).pace(np.array([80]))[0] == 1.0  # never slower than simulated
-    assert held_from(9.0).pace(np.array([80]))[0] <= clock.PACES[-1]
-    early, later = held_from(2.0).pace(np.array([4, 40]))
+    assert paces_from(2.0, [400], 400)[0] == pytest.approx(2.0, rel=0.06)
+    assert paces_from(0.5, [80])[0] == 1.0  # never slower than simulated
+    assert paces_from(9.0, [80])[0] <= clock.PACES[-1]
+    early, later = paces_from(2.0, [4, 40])
     assert 1.0 < early < later  # few windows say little
-    assert held_from(2.0).pace(np.array([0]))[0] == 1.0
+    assert paces_from(2.0, [0])[0] == 1.0
 
 
 def test_the_pace_learns_from_what_paths_missed():

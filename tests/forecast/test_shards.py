@@ -43,8 +43,8 @@ def test_each_shard_is_its_part_of_the_whole_to_the_last_bit(panel, whole, block
     forecast.fit(panel, tmp_path / "models", **SIZE)
     together = shards.read_blocks(files)
     for offers in shards.shards(panel).values():
-        found = shards.forecast_shard(
-            panel, tmp_path / "models", together, n_paths=N_PATHS, offers=offers
+        found = forecast.forecast_fitted(
+            panel, tmp_path / "models", n_paths=N_PATHS, paths_for=offers, learned=together
         )
         own = whole.table[whole.table["offer_id"].isin(offers)].astype({"offer_id": str})
         table = found.table.astype({"offer_id": str})
@@ -56,8 +56,7 @@ def test_what_was_learned_of_a_part_alone_is_another_forecast(panel, whole, tmp_
     """The blocks are needed, all of them: without some, quantiles differ."""
     forecast.fit(panel, tmp_path, **SIZE)
     some = shards.learn(panel, **SIZE, block=0, blocks=7)
-    offers = panel.offers.index
-    found = shards.forecast_shard(panel, tmp_path, some, n_paths=N_PATHS, offers=offers)
+    found = forecast.forecast_fitted(panel, tmp_path, n_paths=N_PATHS, learned=some)
     assert not np.array_equal(found.paths.values, whole.paths.values)
 
 

@@ -76,11 +76,7 @@ class PriceList:
     def room_before(self) -> tuple[np.ndarray, np.ndarray]:
         """How far places could fall and rise inside their band at each review, each (reviews,
         places)."""
-        room = [self.room(cell) for cell in self.reviews - 1]
-        shape = self.sign.shape
-        down = np.array([each[0] for each in room]).reshape(shape)
-        up = np.array([each[1] for each in room]).reshape(shape)
-        return down, up
+        return self.room(self.reviews - 1)
 
     @cached_property
     def is_free(self) -> np.ndarray:
@@ -114,14 +110,15 @@ class PriceList:
         highest = np.stack([np.fmax.reduce(block, axis=1) for block in blocks], axis=1)
         return np.fmin.accumulate(lowest), np.fmax.accumulate(highest)
 
-    def room(self, cell: int) -> tuple[np.ndarray, np.ndarray]:
+    def room(self, cell: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How far places may fall and rise inside their band from a cell of the record on.
 
         Returns
         -------
-        Each (places,), log changes; infinite where the discount is unknown.
+        Each (places,), or (cells, places) of several cells, log changes; infinite where the
+        discount is unknown.
         """
-        lowest, highest = (edge[cell, self.group_of] for edge in self.band)
+        lowest, highest = (edge[cell][..., self.group_of] for edge in self.band)
         down = self.discount[cell] - lowest
         up = highest - self.discount[cell]
         return np.nan_to_num(down, nan=np.inf), np.nan_to_num(up, nan=np.inf)

@@ -14,8 +14,6 @@ Clark, Econometrica 41, 1973: prices as a process whose clock is not the calenda
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cloudarb_lib.forecast.lists.outcomes import DOUBT_WINDOWS, OutcomeWeights
@@ -72,42 +70,31 @@ def share_inside(paths: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(truth), held, np.nan)
 
 
-@dataclass(frozen=True, eq=False)
-class HeldAtPaces:
-    """How much of what came the paths of past origins held, had they been simulated at each pace.
+def paces(held: np.ndarray, weights: OutcomeWeights) -> np.ndarray:
+    """Return the pace that stood at each cell asked of ``weights``, 1 where nothing was known.
 
-    Attributes
+    Parameters
     ----------
-    origins : increasing cells.
-    steps : cells ahead, increasing.
-    held : (origins, steps, ``PACES``, ``INTERVALS``), shares of the outcomes; NaN where none is
-        known.
+    held : (origins, steps, ``PACES``, ``INTERVALS``), the share of what came that the paths of past
+        origins held, had they been simulated at each pace; NaN where nothing is known.
+    weights : what these outcomes count at the cells asked.
+
+    Returns
+    -------
+    (cells asked,), 1 or more.
     """
-
-    origins: np.ndarray
-    steps: np.ndarray
-    held: np.ndarray
-
-    def pace(self, at: np.ndarray) -> np.ndarray:
-        """Return the pace (cells asked,) that stood at some cells, 1 where nothing was known."""
-        weights = OutcomeWeights.of(self.origins, self.steps, self.heard, at)
-        beyond = np.nan_to_num(self.held - INTERVALS).mean(axis=3)
-        out = np.ones(len(at))
-        for i, (count, windows) in enumerate(zip(weights.count, weights.windows, strict=True)):
-            total = count.sum(axis=0)
-            is_known = total > 0
-            if is_known.any():
-                by_step = np.einsum("os,osp->sp", count, beyond)[is_known]
-                mean = (by_step / total[is_known, None]).mean(axis=0)
-                needed = _first_at_zero(np.maximum.accumulate(mean))
-                n_windows = windows[is_known].mean()
-                out[i] = needed ** (n_windows / (n_windows + DOUBT_WINDOWS))
-        return out
-
-    @property
-    def heard(self) -> np.ndarray:
-        """Whether any outcome is known (origins, steps)."""
-        return np.isfinite(self.held[:, :, 0, 0])
+    beyond = np.nan_to_num(held - INTERVALS).mean(axis=3)
+    out = np.ones(len(weights.count))
+    for i, (count, windows) in enumerate(zip(weights.count, weights.windows, strict=True)):
+        total = count.sum(axis=0)
+        is_known = total > 0
+        if is_known.any():
+            by_step = np.einsum("os,osp->sp", count, beyond)[is_known]
+            mean = (by_step / total[is_known, None]).mean(axis=0)
+            needed = _first_at_zero(np.maximum.accumulate(mean))
+            n_windows = windows[is_known].mean()
+            out[i] = needed ** (n_windows / (n_windows + DOUBT_WINDOWS))
+    return out
 
 
 def _first_at_zero(beyond: np.ndarray) -> float:

@@ -110,15 +110,7 @@ class Rates:
 
     def of(self, paths: np.ndarray) -> Rates:
         """Return the rates of some paths, by position."""
-        return Rates(
-            self.joins_again[:, paths],
-            self.joins_anew[:, paths],
-            self.falls_again[:, paths],
-            self.rises_again[:, paths],
-            self.rises[paths],
-            self.breaks_down[paths],
-            self.breaks_up[paths],
-        )
+        return Rates(*(getattr(self, name)[..., paths] for name in self.__annotations__))
 
     def chance_to_rise(self, way: np.ndarray, group_of: np.ndarray) -> np.ndarray:
         """Return the chance (places, paths) that a place which is repriced rises.

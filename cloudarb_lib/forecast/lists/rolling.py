@@ -19,7 +19,7 @@ import numpy as np
 
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.forecast.lists.book import price_lists
-from cloudarb_lib.forecast.lists.clock import INTERVALS, PACES, HeldAtPaces, share_inside, steps_at
+from cloudarb_lib.forecast.lists.clock import INTERVALS, PACES, paces, share_inside, steps_at
 from cloudarb_lib.forecast.lists.outcomes import CALIBRATION_CELLS, DOUBT_WINDOWS, OutcomeWeights
 from cloudarb_lib.forecast.lists.simulator import ListSimulator
 from cloudarb_lib.forecast.patterns import Patterns
@@ -37,7 +37,7 @@ class CalibratedList:
     Attributes
     ----------
     steps : the steps ahead of which the trust is known, increasing.
-    pace : (origins,), as from ``HeldAtPaces.pace``.
+    pace : (origins,), as from ``clock.paces``.
     drift_trust : (origins, steps), the share of the simulated mean change that is handed over.
     """
 
@@ -51,8 +51,9 @@ class CalibratedList:
         cls, simulator: ListSimulator, origins: np.ndarray, outcomes: Outcomes
     ) -> CalibratedList:
         """Return the list as it stood at each of ``origins``, by outcomes of cells before."""
-        pace = outcomes.pace(origins)
-        return cls(simulator, outcomes.steps, pace, outcomes.drift_trust(origins))
+        weights = outcomes.weights(origins)
+        pace = paces(outcomes.held, weights)
+        return cls(simulator, outcomes.steps, pace, outcomes.drift_trust(weights))
 
     def paths(
         self, at: int, cell: int, *, n_paths: int, only: np.ndarray, ahead: np.ndarray
@@ -103,16 +104,14 @@ class RollingLists:
         steps = np.arange(self.horizon)[ahead]
         out = np.zeros((len(only), n_paths, len(steps)))
         for each in self.lists:
-            position = np.full(len(self.patterns.groups), -1)
             series = each.simulator.prices.series
-            position[series] = np.arange(len(series))
-            mine = np.flatnonzero(position[only] >= 0)
+            mine = np.flatnonzero(np.isin(only, series))
             if len(mine):
                 out[mine] = each.paths(
                     at,
                     int(self.origins[at]),
                     n_paths=n_paths,
-                    only=position[only[mine]],
+                    only=np.searchsorted(series, only[mine]),
                     ahead=steps,
                 )
         return out
@@ -191,7 +190,7 @@ class Outcomes:
     ----------
     origins : increasing cells.
     steps : cells ahead, increasing.
-    held : (origins, steps, ``PACES``, ``INTERVALS``), as of ``HeldAtPaces``.
+    held : (origins, steps, ``PACES``, ``INTERVALS``), as ``clock.paces`` takes it.
     followed, drifted : (origins, steps), sums over series of mean times change, of mean squared.
     """
 
@@ -238,14 +237,13 @@ class Outcomes:
         ]
         return cls(origins[order], parts[0].steps, *by_origin)
 
-    def pace(self, at: np.ndarray) -> np.ndarray:
-        """Return the pace (cells,) that stood at some cells."""
-        return HeldAtPaces(self.origins, self.steps, self.held).pace(at)
+    def weights(self, at: np.ndarray) -> OutcomeWeights:
+        """Return what these outcomes count at some cells."""
+        is_known = np.isfinite(self.held[:, :, 0, 0])
+        return OutcomeWeights.of(self.origins, self.steps, is_known, at)
 
-    def drift_trust(self, at: np.ndarray) -> np.ndarray:
+    def drift_trust(self, weights: OutcomeWeights) -> np.ndarray:
         """The slope (cells, steps) by which changes had followed simulated means, 0 to 1."""
-        heard = HeldAtPaces(self.origins, self.steps, self.held).heard
-        weights = OutcomeWeights.of(self.origins, self.steps, heard, at)
         followed = (weights.count * self.followed).sum(axis=1)
         drifted = (weights.count * self.drifted).sum(axis=1)
         doubt = 1 + DOUBT_WINDOWS / np.maximum(weights.windows, 1e-9)

@@ -115,13 +115,7 @@ class _State:
 
     def of(self, paths: np.ndarray) -> _State:
         """Return the state on some paths, by position."""
-        return _State(
-            self.change[:, paths],
-            self.way[:, paths],
-            self.joined[:, paths],
-            self.down[:, paths],
-            self.up[:, paths],
-        )
+        return _State(*(getattr(self, name)[:, paths] for name in self.__annotations__))
 
 
 @dataclass(frozen=True, eq=False)
