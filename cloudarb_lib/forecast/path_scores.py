@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from cloudarb_lib.forecast import losses
 from cloudarb_lib.forecast.conformal import randomised_pit
 from cloudarb_lib.forecast.features import STEP_LOG
 
@@ -60,7 +59,7 @@ def score_paths(
     scores = {
         "absolute_error": unit * np.abs(np.median(ratio, axis=1) - share),
         "error": unit * (ratio.mean(axis=1) - share),
-        "crps": unit * losses.crps(ratio.transpose(0, 2, 1), share),
+        "crps": unit * crps(ratio.transpose(0, 2, 1), share),
         "pit": pit,
         "p_change": p_change,
         "changed": has_moved.astype(float),
@@ -68,3 +67,26 @@ def score_paths(
         "direction": np.where(has_moved, most_go == np.sign(log_came), np.nan),
     }
     return {name: np.where(is_known, values, np.nan) for name, values in scores.items()}
+
+
+def crps(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the continuous ranked probability score of each forecast.
+
+    E|X - y| - E|X - X'|/2, the second term over sorted samples.
+
+    Parameters
+    ----------
+    samples : (..., draws), equally likely values.
+    truth : (...), what came.
+
+    Returns
+    -------
+    (...), in the unit of the values.
+
+    References
+    ----------
+    Gneiting and Raftery, Journal of the American Statistical Association 102, 2007, eq. 21.
+    """
+    n = samples.shape[-1]
+    spread = (np.sort(samples, axis=-1) * (2 * np.arange(n) - n + 1)).sum(axis=-1) / n**2
+    return np.abs(samples - np.asarray(truth)[..., None]).mean(axis=-1) - spread
