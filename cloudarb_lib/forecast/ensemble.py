@@ -73,19 +73,14 @@ class RollingEnsemble:
     source: PathSource
 
     def paths(
-        self,
-        origin: int,
-        *,
-        n_paths: int,
-        only: np.ndarray,
-        ahead: np.ndarray | slice = slice(None),
+        self, origin: int, *, n_paths: int, only: np.ndarray, ahead: np.ndarray
     ) -> np.ndarray:
         """Return calibrated sample paths from an origin.
 
         Parameters
         ----------
         only : positions of the series asked.
-        ahead : positions of the steps asked, all without it.
+        ahead : positions of the steps asked.
 
         Returns
         -------
@@ -261,12 +256,13 @@ def _needed_widths(
     """Widths (origins, series, steps) of sample paths that just hold what came."""
     n_series = len(task.groups)
     blocks = np.array_split(np.arange(n_series), -(-n_series // MOST_AT_ONCE))
+    every = np.arange(task.horizon)
     needed = np.full(truth.shape, np.nan)
     rng = np.random.default_rng(task.seed)
     for i in progress(range(len(task.origins)), "calibrate", unit="origin"):
         for only in blocks:
             paths = simulate_paths(
-                task, source, i, point[i, only], n_paths=CALIBRATION_PATHS, only=only
+                task, source, i, point[i, only], n_paths=CALIBRATION_PATHS, only=only, ahead=every
             )
             needed[i, only] = conformal.needed_width(paths, truth[i, only], rng=rng)
     return needed

@@ -53,12 +53,7 @@ class RollingForecasts:
         return self.ensemble.weights
 
     def paths(
-        self,
-        origin: int,
-        *,
-        n_paths: int,
-        only: np.ndarray,
-        ahead: np.ndarray | slice = slice(None),
+        self, origin: int, *, n_paths: int, only: np.ndarray, ahead: np.ndarray
     ) -> np.ndarray:
         """Return calibrated sample paths from an origin.
 
@@ -66,7 +61,7 @@ class RollingForecasts:
         ----------
         origin : which of the origins.
         only : positions of the series asked.
-        ahead : positions of the steps asked, all without it.
+        ahead : positions of the steps asked.
 
         Returns
         -------
@@ -74,15 +69,14 @@ class RollingForecasts:
         of a list, and in all of a market.
         """
         is_market = self.patterns.is_market
-        position = np.where(is_market, np.cumsum(is_market), np.cumsum(~is_market)) - 1
-        n_steps = len(np.arange(self.horizon)[ahead])
-        out = np.empty((len(only), n_paths, n_steps))
-        for part, rows in (
-            (self.lists, np.flatnonzero(~is_market[only])),
-            (self.ensemble, np.flatnonzero(is_market[only])),
+        out = np.empty((len(only), n_paths, len(ahead)))
+        for part, series in (
+            (self.lists, np.flatnonzero(~is_market)),
+            (self.ensemble, np.flatnonzero(is_market)),
         ):
+            rows = np.flatnonzero(np.isin(only, series))
             if part is not None and len(rows):
-                mine = position[only[rows]]
+                mine = np.searchsorted(series, only[rows])
                 out[rows] = part.paths(origin, n_paths=n_paths, only=mine, ahead=ahead)
         return out
 

@@ -104,7 +104,7 @@ def draw_cells(
 
 
 def draw_paths(
-    step: np.ndarray, only: np.ndarray, cell: np.ndarray, ahead: np.ndarray | slice = slice(None)
+    step: np.ndarray, only: np.ndarray, cell: np.ndarray, ahead: np.ndarray
 ) -> np.ndarray:
     """Return the log changes that drawn cells give.
 
@@ -113,21 +113,20 @@ def draw_paths(
     step : (times, series)
     only : positions of the series asked.
     cell : (paths, steps), as from ``draw_cells``.
-    ahead : positions of the steps asked, all without it.
+    ahead : positions of the steps asked.
 
     Returns
     -------
     (series, paths, steps)
     """
-    n_paths, horizon = cell.shape
-    asked = np.arange(horizon)[ahead]
     if not np.array_equal(only, np.arange(step.shape[1])):
         step = step[:, only]
+    n_paths = len(cell)
     total = np.zeros((n_paths, len(only)))
-    out = np.empty((len(only), len(asked), n_paths))  # paths side by side: they are sorted later
-    for k in range(asked.max(initial=-1) + 1):
+    out = np.empty((len(only), len(ahead), n_paths))  # paths side by side: they are sorted later
+    for k in range(ahead.max(initial=-1) + 1):
         total += step[cell[:, k]]
-        out[:, asked == k] = total.T[:, None]
+        out[:, ahead == k] = total.T[:, None]
     return out.transpose(0, 2, 1)
 
 
@@ -197,7 +196,7 @@ def simulate_paths(
     *,
     n_paths: int,
     only: np.ndarray,
-    ahead: np.ndarray | slice = slice(None),
+    ahead: np.ndarray,
 ) -> np.ndarray:
     """Return paths from an origin, their median at ``point``, not yet calibrated.
 

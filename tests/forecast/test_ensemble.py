@@ -50,10 +50,10 @@ def test_no_forecast_changes_when_only_the_future_does(seed, cut):
         )
         np.testing.assert_allclose(np.sort(one, axis=1), np.sort(two, axis=1), err_msg=name)
     np.testing.assert_allclose(a.weights[here], b.weights[here])
-    last, every = int(np.flatnonzero(here)[-1]), np.arange(12)
+    last = int(np.flatnonzero(here)[-1])
+    asked = {"n_paths": 20, "only": np.arange(12), "ahead": np.arange(4)}
     np.testing.assert_allclose(
-        np.sort(a.paths(last, n_paths=20, only=every), axis=0),
-        np.sort(b.paths(last, n_paths=20, only=every), axis=0),
+        np.sort(a.paths(last, **asked), axis=0), np.sort(b.paths(last, **asked), axis=0)
     )
 
 
@@ -63,7 +63,8 @@ def test_no_forecast_goes_beyond_reason():
     patterns = find_patterns(a_panel(price[:300], step="1h"))
     found = ensemble.rolling_ensemble(patterns, np.arange(200, 290, 10), horizon=72, seed=1)
     assert patterns.cells_per_day == 24
-    for change in (*found.members.values(), found.paths(-1, n_paths=20, only=np.arange(1))):
+    paths = found.paths(-1, n_paths=20, only=np.arange(1), ahead=np.arange(72))
+    for change in (*found.members.values(), paths):
         assert change.max() < 2 * ensemble.MAX_CHANGE_LOG
         assert change.min() >= -np.log(price.max()) - features.CAP_LOG  # down, to where it has been
 
@@ -87,7 +88,7 @@ def test_paths_of_a_market_stay_near_the_extremes_that_it_has_shown():
         find_patterns(a_panel(price, step="1h")), np.arange(280, 300), horizon=12, seed=1
     )
     drawn = found.task.log_price[299][:, None, None] + found.paths(
-        -1, n_paths=200, only=np.arange(4)
+        -1, n_paths=200, only=np.arange(4), ahead=np.arange(12)
     )
     assert drawn.max() <= 1.0 + 2 * features.CAP_LOG
     assert drawn.min() >= -2 * features.CAP_LOG
@@ -154,7 +155,8 @@ def test_a_forecast_made_now_is_the_one_that_a_back_test_scores(step, kind, monk
     monkeypatch.setitem(MEMBERS, "going_on", Member("going_on", going_on))
     evaluate.walk_forward(whole, origins={ahead: np.array([at])}, seed=3)
     then = made[0]
-    paths = np.exp(then.paths(-1, n_paths=200, only=then.patterns.of_offer))
+    every_offer = then.patterns.of_offer
+    paths = np.exp(then.paths(-1, n_paths=200, only=every_offer, ahead=np.arange(ahead)))
     quantiles = np.quantile(paths, fc.QUANTILES, axis=1, method="inverted_cdf").transpose(1, 2, 0)
     live = forecast_of(whole.until(whole.times[at]), horizon_steps=ahead)
     said = live.table["price_usd_per_hour"].to_numpy().reshape(quantiles.shape)

@@ -13,10 +13,10 @@ def test_paths_share_dates_and_keep_the_atom():
     drawn = sample_paths.draw_cells(49, n_paths=300, horizon=8, seed=5)
     assert drawn.min() >= 1
     assert drawn.max() <= 49
-    every = sample_paths.draw_paths(step, np.arange(4), drawn)
+    every = sample_paths.draw_paths(step, np.arange(4), drawn, np.arange(8))
     np.testing.assert_allclose(every[1], 2 * every[0])
     assert 0.1 < (every[0] == 0).mean() < 0.9
-    some = sample_paths.draw_paths(step, np.array([1, 3]), drawn)
+    some = sample_paths.draw_paths(step, np.array([1, 3]), drawn, np.arange(8))
     np.testing.assert_array_equal(some, every[[1, 3]])
 
 

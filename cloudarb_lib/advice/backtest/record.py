@@ -74,7 +74,8 @@ class SpotPaths:
             self.rolling.patterns.of_offer[at[known]], return_inverse=True
         )
         origin = week - len(self.panel.times)  # the last origin is the last week
-        change = self.rolling.paths(origin, n_paths=n_paths, only=pattern)
+        ahead = np.arange(self.rolling.horizon)
+        change = self.rolling.paths(origin, n_paths=n_paths, only=pattern, ahead=ahead)
         change = np.concatenate([np.zeros((*change.shape[:2], 1)), change], axis=2)
         prices = np.full((len(at), *change.shape[1:]), np.nan)
         prices[known] = now[known, None, None] * np.exp(change[of_known])

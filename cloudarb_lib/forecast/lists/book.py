@@ -46,6 +46,11 @@ class PriceList:
     known: np.ndarray
     discount: np.ndarray
 
+    @property
+    def n_groups(self) -> int:
+        """How many groups the places are of."""
+        return int(self.group_of.max()) + 1
+
     @cached_property
     def reviews(self) -> np.ndarray:
         """The cells of the record that are reviews (reviews,)."""
@@ -93,7 +98,7 @@ class PriceList:
         """
         moved = pd.DataFrame(self.sign).replace(0.0, np.nan).ffill().fillna(0.0).to_numpy()
         own = np.concatenate([np.zeros((1, moved.shape[1])), moved])
-        of_group = np.sign(own @ np.eye(int(self.group_of.max()) + 1)[self.group_of])
+        of_group = np.sign(self.of_groups(own))
         return np.where(own == 0, of_group[:, self.group_of], own)
 
     @cached_property
@@ -104,8 +109,7 @@ class PriceList:
     @cached_property
     def band(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest discount of a group so far, each (times, groups); NaN: unknown."""
-        groups = range(int(self.group_of.max()) + 1)
-        blocks = [self.discount[:, self.group_of == group] for group in groups]
+        blocks = [self.discount[:, self.group_of == group] for group in range(self.n_groups)]
         lowest = np.stack([np.fmin.reduce(block, axis=1) for block in blocks], axis=1)
         highest = np.stack([np.fmax.reduce(block, axis=1) for block in blocks], axis=1)
         return np.fmin.accumulate(lowest), np.fmax.accumulate(highest)
@@ -131,22 +135,20 @@ class PriceList:
         change = np.where(inside, price, np.nan) - self.log_price[origin][:, None]
         return np.where(np.abs(change) < STEP_LOG, 0.0, change)
 
+    def of_groups(self, values: np.ndarray) -> np.ndarray:
+        """Sums (..., groups) of values of places (..., places)."""
+        return values.astype(float) @ np.eye(self.n_groups)[self.group_of]
+
     def _of_places(self, values: np.ndarray) -> np.ndarray:
         """Sums (..., places) of values of series (..., series)."""
         return values.astype(float) @ np.eye(len(self.group_of))[self.place_of]
 
 
 def price_lists(patterns: Patterns) -> list[PriceList]:
-    """Return the lists that patterns are of, by provider, option and term.
-
-    Where nothing is known of the offers, all are of one list, each in a place of its own.
-    """
+    """Return the lists that patterns are of, by provider, option and term."""
     about = patterns.about
-    n_series = len(patterns.groups)
-    each = np.arange(n_series)
-    names = ("provider", "option")
-    of_list = _codes([about.get(name, np.zeros(n_series, int)) for name in names])
-    of_place = _codes([patterns.groups, about.get("place", each)])
+    of_list = _codes([about["provider"], about["option"]])
+    of_place = _codes([patterns.groups, about["place"]])
     return [
         _price_list(patterns, np.flatnonzero(of_list == code), of_place)
         for code in np.unique(of_list)

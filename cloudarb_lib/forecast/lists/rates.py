@@ -64,7 +64,9 @@ class ReviewCounts:
             rose_out = (change > up + EDGE_LOG).astype(float)
 
         def share(values: np.ndarray, of: np.ndarray) -> np.ndarray:
-            return _share_by_group(values, of, prices.group_of)
+            """The share (reviews, groups) of the places ``of``; NaN where there is none."""
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return prices.of_groups(np.where(of, values, 0.0)) / prices.of_groups(of)
 
         is_any = np.where(np.isnan(share(moved, moved)), np.nan, 1.0)
         fell_again = share(prices.sign < 0, is_free & moved & (last < 0))
@@ -75,7 +77,7 @@ class ReviewCounts:
             fell_again,
             rose_again,
             share(prices.sign > 0, moved),
-            _sums_by_group(prices.is_known, prices.group_of),
+            prices.of_groups(prices.is_known),
             is_any * (np.nan_to_num(share(fell_out, moved)) > 0),
             is_any * (np.nan_to_num(share(rose_out, moved)) > 0),
             memory_gain(fell_again),
@@ -162,15 +164,3 @@ def _draw_pooled(
     yes = np.nansum(weight * share)
     no = np.nansum(weight * (1 - share))
     return rng.beta(prior[0] + yes, prior[1] + no, n_paths)
-
-
-def _sums_by_group(values: np.ndarray, group_of: np.ndarray) -> np.ndarray:
-    """Sums (reviews, groups) over places (reviews, places)."""
-    return values.astype(float) @ np.eye(int(group_of.max()) + 1)[group_of]
-
-
-def _share_by_group(values: np.ndarray, of: np.ndarray, group_of: np.ndarray) -> np.ndarray:
-    """The share (reviews, groups) of the places ``of`` with ``values``; NaN where there is none."""
-    n = _sums_by_group(of, group_of)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return _sums_by_group(np.where(of, values, 0.0), group_of) / n

@@ -82,27 +82,18 @@ class RollingLists:
 
     Attributes
     ----------
-    patterns : series of any number of lists.
     origins : increasing cells.
     """
 
-    patterns: Patterns
     origins: np.ndarray
-    horizon: int
     lists: tuple[CalibratedList, ...]
 
     def paths(
-        self,
-        origin: int,
-        *,
-        n_paths: int,
-        only: np.ndarray,
-        ahead: np.ndarray | slice = slice(None),
+        self, origin: int, *, n_paths: int, only: np.ndarray, ahead: np.ndarray
     ) -> np.ndarray:
         """Return sample paths (series, paths, steps) of log changes; as of ``RollingForecasts``."""
         at = range(len(self.origins))[origin]
-        steps = np.arange(self.horizon)[ahead]
-        out = np.zeros((len(only), n_paths, len(steps)))
+        out = np.zeros((len(only), n_paths, len(ahead)))
         for each in self.lists:
             series = each.simulator.prices.series
             mine = np.flatnonzero(np.isin(only, series))
@@ -112,7 +103,7 @@ class RollingLists:
                     int(self.origins[at]),
                     n_paths=n_paths,
                     only=np.searchsorted(series, only[mine]),
-                    ahead=steps,
+                    ahead=ahead,
                 )
         return out
 
@@ -139,7 +130,7 @@ def rolling_lists(
         CalibratedList.of(simulator, origins, outcomes)
         for simulator, outcomes in zip(_simulators(patterns, seed), learned, strict=True)
     ]
-    return RollingLists(patterns, origins, horizon, tuple(lists))
+    return RollingLists(origins, tuple(lists))
 
 
 def learned_cells(origins: np.ndarray) -> np.ndarray:

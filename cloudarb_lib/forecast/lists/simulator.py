@@ -137,8 +137,7 @@ class _World:
     @cached_property
     def fall_scale(self) -> np.ndarray:
         """By how much the falls of a group are larger than those on record (places, paths)."""
-        n_groups = int(self.prices.group_of.max()) + 1
-        shape = (n_groups, self.rates.rises.shape[0])
+        shape = (self.prices.n_groups, self.rates.rises.shape[0])
         return np.exp(FALL_DOUBT * self.rng.standard_normal(shape))[self.group]
 
     def review(self, state: _State, paths: np.ndarray) -> None:
@@ -172,7 +171,7 @@ class _World:
         They are drawn for all places and paths: so a path is the same world whichever are asked.
         """
         n_paths = self.rates.rises.shape[0]
-        n_groups = int(self.prices.group_of.max()) + 1
+        n_groups = self.prices.n_groups
         n_decided = len(self.concordance)
         shape = (n_decided, len(self.prices.group_of), n_paths)
         own = self.rng.standard_normal(shape, np.float32)  # in half the time

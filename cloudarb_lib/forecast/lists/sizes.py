@@ -39,14 +39,13 @@ class Sizes:
         review, series = np.nonzero(is_step)
         size = np.abs(step[review, series])
         group = prices.group_of[prices.place_of[series]]
-        n_groups = int(prices.group_of.max()) + 1
-        event = review * n_groups + group
+        event = review * prices.n_groups + group
         weight = 0.5 ** ((n_reviews - 1 - review) / HALF_LIFE_REVIEWS)
         weight = weight / np.bincount(event, minlength=1)[event]
         largest_rise = step.max(initial=0.0) or float(np.median(size))
         mixed = [
             (size, np.where(group == g, weight, 0.0) + weight / weight.sum())
-            for g in range(n_groups)
+            for g in range(prices.n_groups)
         ]
         rises = [(size[size <= largest_rise], w[size <= largest_rise]) for _, w in mixed]
         return cls([_in_order(*each) for each in mixed], [_in_order(*each) for each in rises])
