@@ -19,6 +19,7 @@ import pandas as pd
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast.features import CAP_LOG, REPRICING_SHARE, price_steps
+from cloudarb_lib.forecast.patterns import cells_per_day
 
 ACTIONS = {"ks": "look", "page_hinkley": "re-weight", "adwin": "refit"}
 """What each detector calls for: a look at the data, weights that forget, a new fit."""
@@ -81,7 +82,7 @@ def last_alarm(
     -------
     (times,), positions; -1 without such an alarm.
     """
-    observed = np.arange(cells_per_day - 1, len(log_price), cells_per_day)
+    observed = _observed(len(log_price), cells_per_day)
     by_day = log_price[observed]
     offers = np.isfinite(by_day) * (1.0 if copies is None else copies)
     moved = (np.abs(price_steps(by_day)) * offers).sum(axis=1)
@@ -89,6 +90,11 @@ def last_alarm(
     out = np.full(len(log_price), -1)
     out[observed[is_alarm]] = observed[is_alarm]
     return np.maximum.accumulate(out)
+
+
+def _observed(n_cells: int, cells_per_day: int) -> np.ndarray:
+    """Cells at which is looked: the last of each day, each where cells are longer."""
+    return np.arange(cells_per_day - 1, n_cells, cells_per_day)
 
 
 def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = PAGE_HINKLEY) -> pd.DataFrame:
@@ -113,8 +119,7 @@ def alarms(panel: Panel, *, ks: float = 0.7, page_hinkley: float = PAGE_HINKLEY)
             "Use 0 < ks < 1 and page_hinkley above 0.",
         )
     thresholds = {"ks": ks, "page_hinkley": page_hinkley, "adwin": ADWIN_DELTA}
-    cells = max(int(pd.Timedelta(days=1) / panel.step), 1)
-    observed = np.arange(cells - 1, len(panel.times), cells)
+    observed = _observed(len(panel.times), cells_per_day(panel))
     log_price = np.log(np.where(panel.price > 0, panel.price, np.nan))[observed]
     priced = np.isfinite(log_price)
     step = price_steps(log_price)

@@ -56,7 +56,6 @@ class RollingEnsemble:
     weights : (origins, members, groups and all, steps).
     gates : alike; '' or the reason why a member is left out.
     point : (origins, series, steps), the weighted mean.
-    truth : alike, what came, changes under 0.5 % set to 0; NaN where none is known.
     widths : (origins, groups, steps, ``NATS``), as from ``conformal.adapt``.
     source : what sample paths are drawn from.
     """
@@ -68,7 +67,6 @@ class RollingEnsemble:
     weights: np.ndarray
     gates: np.ndarray
     point: np.ndarray
-    truth: np.ndarray
     widths: np.ndarray
     source: PathSource
 
@@ -245,9 +243,7 @@ def weigh_and_calibrate(
     truth = np.where(np.abs(came) < STEP_LOG, 0.0, came)
     source = PathSource.of(task)
     widths = _calibrated_widths(task, _needed_widths(task, source, point, truth))
-    return RollingEnsemble(
-        patterns, task, medians, failed, weights, gates, point, truth, widths, source
-    )
+    return RollingEnsemble(patterns, task, medians, failed, weights, gates, point, widths, source)
 
 
 def _needed_widths(

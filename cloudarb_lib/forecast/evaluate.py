@@ -141,11 +141,9 @@ def models_of(
 
         return point
 
-    def last_value(position: int) -> np.ndarray:
-        return np.zeros((len(of_offer), 1, len(ahead)))
-
-    points = {name: member(changes) for name, changes in members.items()}
-    return {ENSEMBLE: handed_over, **points, LAST_VALUE: last_value}
+    unchanged = np.broadcast_to(0.0, (len(positions), len(every), forecasts.horizon))
+    points = {**members, LAST_VALUE: unchanged}
+    return {ENSEMBLE: handed_over} | {name: member(changes) for name, changes in points.items()}
 
 
 def score_models(

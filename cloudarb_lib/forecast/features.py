@@ -288,8 +288,5 @@ def features(
 
 def _spread(unit_price: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """By how much a log price lies over the least of its group."""
-    order = np.argsort(groups, kind="stable")
-    starts = np.unique(groups[order], return_index=True)[1]
-    least = np.fmin.reduceat(unit_price[:, order], starts, axis=1)
-    of_group = np.unique(groups, return_inverse=True)[1]
-    return (unit_price - least[:, of_group]).astype(np.float32)
+    least = pd.DataFrame(unit_price.T).groupby(groups).transform("min").to_numpy().T
+    return (unit_price - least).astype(np.float32)

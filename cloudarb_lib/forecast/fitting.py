@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from cloudarb_lib.forecast.member import no_change
-from cloudarb_lib.forecast.splits import refit_blocks
+from cloudarb_lib.forecast.splits import outcome_known, refit_blocks
 from cloudarb_lib.forecast.task import Task
 
 REFIT_DAYS = 13  # that one fit serves; cells where those are longer
@@ -70,6 +70,45 @@ def _kept_model(file: Path, _changed_at: int, read: Callable[[Path], Any]) -> An
 def learned_steps(steps: tuple[int, ...], horizon: int) -> np.ndarray:
     """Return the steps ahead that are learned: those of ``steps`` before ``horizon``, and that."""
     return np.array([h for h in steps if h < horizon] + [horizon])
+
+
+class KnownChanges(NamedTuple):
+    """Changes to learn from, each array (changes,).
+
+    Attributes
+    ----------
+    cell, series : from which cell, of which series.
+    change : the log change that came.
+    """
+
+    cell: np.ndarray
+    series: np.ndarray
+    change: np.ndarray
+
+
+def draw_known_changes(
+    log_price: np.ndarray,
+    cells: np.ndarray,
+    ahead: int,
+    *,
+    at: int,
+    most: int,
+    rng: np.random.Generator,
+) -> KnownChanges:
+    """Draw evenly from the changes over ``ahead`` cells that are known at a cell.
+
+    Parameters
+    ----------
+    log_price : (times, series)
+    cells : from which changes may start.
+    at : nothing after this cell is used.
+    most : so many are drawn, or all where there are fewer.
+    """
+    cells = cells[outcome_known(cells, ahead, at=at)]
+    change = log_price[cells + ahead] - log_price[cells]
+    candidates = np.argwhere(np.isfinite(change))
+    row, series = candidates[rng.permutation(len(candidates))[:most]].T
+    return KnownChanges(cells[row], series, change[row, series])
 
 
 def every_step(values: np.ndarray, ahead: np.ndarray) -> np.ndarray:

@@ -75,6 +75,17 @@ def is_moving(offers: pd.DataFrame) -> np.ndarray:
     return np.asarray(offers["purchase_option"].eq("spot") | offers["price_kind"].eq("market"))
 
 
+def group_names(offers: pd.DataFrame) -> np.ndarray:
+    """Return the group of each offer: its GPU model, or its provider where it has none."""
+    model = offers["gpu_model"].astype(object)
+    return model.where(model.notna(), offers["provider"].astype(object)).to_numpy(str)
+
+
+def cells_per_day(panel: Panel) -> int:
+    """Return how many cells a day has, 1 where a cell is a day or longer."""
+    return max(int(pd.Timedelta(days=1) / panel.step), 1)
+
+
 def find_patterns(
     panel: Panel, *, listed: Panel | None = None, beginning: Patterns | None = None
 ) -> Patterns:
@@ -120,7 +131,7 @@ def _continued(panel: Panel, beginning: Patterns) -> Patterns | None:
         beginning.groups,
         beginning.group_names,
         beginning.of_offer,
-        _cells_per_day(panel),
+        cells_per_day(panel),
         beginning.about | {"price_steps": steps},
     )
 
@@ -128,9 +139,7 @@ def _continued(panel: Panel, beginning: Patterns) -> Patterns | None:
 def _found_anew(panel: Panel, listed: Panel | None) -> Patterns:
     """The patterns of a whole panel."""
     log_price, step, key = _steps_and_key(panel.price)
-    model = panel.offers["gpu_model"].astype(object)
-    provider = panel.offers["provider"].astype(object)
-    codes, kinds = pd.factorize(model.where(model.notna(), provider).to_numpy(), sort=True)
+    codes, names = pd.factorize(group_names(panel.offers), sort=True)
     on_demand = panel.offers.iloc[:0] if listed is None else listed.offers
     attributes = offer_attributes(panel.offers, on_demand)
     attributes["is_market"] = is_market(panel.offers, panel.step)
@@ -143,15 +152,11 @@ def _found_anew(panel: Panel, listed: Panel | None) -> Patterns:
     return Patterns(
         log_price[:, example],
         codes[example],
-        tuple(map(str, kinds)),
+        tuple(map(str, names)),
         of_offer,
-        _cells_per_day(panel),
+        cells_per_day(panel),
         about | {"price_steps": step[:, example]},
     )
-
-
-def _cells_per_day(panel: Panel) -> int:
-    return max(int(pd.Timedelta(days=1) / panel.step), 1)
 
 
 def _with_listed_prices(patterns: Patterns, listed: Panel | None) -> Patterns:

@@ -127,7 +127,6 @@ def load(folder: Path, panel: Panel) -> RollingEnsemble:
         weights,
         kept.arrays["gates"][None],
         weighted_mean(task, weights, medians),
-        unchanged * np.nan,
         kept.arrays["widths"][None],
         PathSource.of(task),
     )

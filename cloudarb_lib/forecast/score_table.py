@@ -102,20 +102,19 @@ def _spans(times: pd.DatetimeIndex, since: str) -> list[_Span]:
 
 def _groups(series: ScoredSeries, targets: Targets) -> list[_Group]:
     """All series, those of each group where there are several, and each offer of a few."""
-    every_offer = np.ones(len(targets.groups), bool)
-    n_repricings = np.cumsum(targets.is_repricing(every_offer))
-    out = [_Group(ALL, np.ones(len(series.groups), bool), n_repricings)]
+
+    def group(name: str, columns: np.ndarray, offers: np.ndarray) -> _Group:
+        return _Group(name, columns, np.cumsum(targets.is_repricing(offers)))
+
+    out = [group(ALL, np.ones(len(series.groups), bool), np.ones(len(targets.groups), bool))]
     names = sorted(set(series.groups))
     if len(names) > 1:
-        for name in names:
-            n_repricings = np.cumsum(targets.is_repricing(targets.groups == name))
-            out.append(_Group(name, series.groups == name, n_repricings))
+        out += [group(name, series.groups == name, targets.groups == name) for name in names]
     offer_ids = targets.offers.index
     if series.target == OFFER and 1 < len(offer_ids) <= MOST_ALONE:
         for offer_id in offer_ids:
             is_offer = np.asarray(offer_ids == offer_id)
-            n_repricings = np.cumsum(targets.is_repricing(is_offer))
-            out.append(_Group(str(offer_id), is_offer, n_repricings))
+            out.append(group(str(offer_id), is_offer, is_offer))
     return out
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cloudarb_lib.base.types import Panel
 from cloudarb_lib.forecast.features import REPRICING_SHARE, price_steps
+from cloudarb_lib.forecast.patterns import group_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +58,9 @@ class Targets:
         with np.errstate(invalid="ignore", divide="ignore"):
             mean_so_far = total / np.cumsum(is_priced, axis=0)
         times = panel.times[starts]
-        model = panel.offers["gpu_model"].astype(object)
         return cls(
             offers=panel.offers,
-            groups=model.where(model.notna(), panel.offers["provider"].astype(object)).to_numpy(
-                str
-            ),
+            groups=group_names(panel.offers),
             horizons=horizons,
             origins=origins,
             starts=starts,

@@ -175,12 +175,17 @@ def _by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 def _outcome_counts(task: Task) -> np.ndarray:
     """What outcomes count at each origin, as from ``discount_by_age``."""
-    ahead = np.arange(1, task.horizon + 1)
-    half_life = np.maximum(HALF_LIFE_DAYS * task.cells_per_day, 3 * ahead)
-    counts = discount_by_age(task.origins, task.origins, task.horizon, half_life)
+    counts = _discounts(task, HALF_LIFE_DAYS, times_ahead=3)
     alarm = last_alarm(task.log_price, cells_per_day=task.cells_per_day, copies=task.copies)
     is_before_alarm = task.origins < alarm[task.origins, None]
     return np.where(is_before_alarm, FORGOTTEN_SHARE, 1.0) * counts
+
+
+def _discounts(task: Task, half_life_days: float, *, times_ahead: int) -> np.ndarray:
+    """As from ``discount_by_age``; the half-life is ``times_ahead`` times the steps, if longer."""
+    ahead = np.arange(1, task.horizon + 1)
+    half_life = np.maximum(half_life_days * task.cells_per_day, times_ahead * ahead)
+    return discount_by_age(task.origins, task.origins, task.horizon, half_life)
 
 
 def _loss_ratios(
@@ -240,9 +245,7 @@ def _lead_of_meta_learner(
 ) -> np.ndarray:
     """The share (origins, groups, steps) of the meta-learner beside the others together."""
     meta = medians[META]
-    ahead = np.arange(1, task.horizon + 1)
-    half_life = np.maximum(META_HALF_LIFE_DAYS * task.cells_per_day, 4 * ahead)
-    counts = discount_by_age(task.origins, task.origins, task.horizon, half_life)
+    counts = _discounts(task, META_HALF_LIFE_DAYS, times_ahead=4)
     week = in_week_means(task.log_price, cells_per_day=task.cells_per_day)[task.origins]
     others = weighted_mean(task, weights, medians)
     base = discounted_sums(counts, record.loss(others, week))

@@ -11,13 +11,13 @@ from cloudarb_lib.forecast.features import in_week_means
 from cloudarb_lib.forecast.fitting import (
     REFIT_DAYS,
     Fitting,
+    draw_known_changes,
     every_step,
     learned_steps,
     read_boosters,
     write_boosters,
 )
 from cloudarb_lib.forecast.member import Member
-from cloudarb_lib.forecast.splits import outcome_known
 from cloudarb_lib.forecast.task import Task
 
 MODEL_FILE = "boosting.json"
@@ -87,16 +87,12 @@ def _rows_known(task: Task, ahead: np.ndarray, *, at: int, rng: np.random.Genera
     xs, ys, weights = [], [], []
     weight = in_week_means(task.log_price[: at + 1], cells_per_day=task.cells_per_day)
     for h in ahead:
+        most = MAX_ROWS // len(ahead)
         cells = np.arange(1, at + 1)
-        cells = cells[outcome_known(cells, int(h), at=at)]
-        change = task.log_price[cells + h] - task.log_price[cells]
-        drawn = np.argwhere(np.isfinite(change))
-        drawn = drawn[rng.permutation(len(drawn))[: MAX_ROWS // len(ahead)]]
-        cell = cells[drawn[:, 0]]
-        series = drawn[:, 1]
-        ys.append(change[drawn[:, 0], series])
-        weights.append(weight[cell, series])
-        x = columns_of(task, cell, series)
+        drawn = draw_known_changes(task.log_price, cells, int(h), at=at, most=most, rng=rng)
+        ys.append(drawn.change)
+        weights.append(weight[drawn.cell, drawn.series])
+        x = columns_of(task, drawn.cell, drawn.series)
         x[:, 0] = h
         xs.append(x)
     return Rows(np.concatenate(xs), np.concatenate(ys), np.concatenate(weights))

@@ -17,13 +17,13 @@ import numpy as np
 from cloudarb_lib.forecast.features import in_week_means, windows_of
 from cloudarb_lib.forecast.fitting import (
     Fitting,
+    draw_known_changes,
     every_step,
     learned_steps,
     read_boosters,
     write_boosters,
 )
 from cloudarb_lib.forecast.member import Member
-from cloudarb_lib.forecast.splits import outcome_known
 from cloudarb_lib.forecast.task import Task
 
 MODEL_FILE = "meta_learner.json"
@@ -57,14 +57,11 @@ def meta_learner(task: Task) -> np.ndarray:
         models = []
         for h in ahead:
             cells = np.arange(at % EVERY_CELLS, at, EVERY_CELLS)
-            cells = cells[outcome_known(cells, int(h), at=at)]
-            change = task.log_price[cells + h] - task.log_price[cells]
-            drawn = np.argwhere(np.isfinite(change))
-            drawn = drawn[rng.permutation(len(drawn))[:MAX_ROWS]]
-            cell = (cells[drawn[:, 0]], drawn[:, 1])
-            came = np.expm1(change[drawn[:, 0], drawn[:, 1]])[:, None]
+            drawn = draw_known_changes(task.log_price, cells, int(h), at=at, most=MAX_ROWS, rng=rng)
+            cell = (drawn.cell, drawn.series)
+            came = np.expm1(drawn.change)[:, None]
             loss = np.abs(np.expm1(_simple_forecasts(task, *cell)) - came) * unit[cell][:, None]
-            enough = len(drawn) >= MIN_ROWS
+            enough = len(came) >= MIN_ROWS
             models.append(choose(_state(task, *cell), loss, seed=task.seed) if enough else [])
         return models
 
