@@ -7,7 +7,6 @@ there.
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -191,7 +190,11 @@ def run_members(
     low, high = forecast_limits(task)
     asked = [name for name in MEMBERS if name not in leave_out]
     files = {name: keep / f"{name}.npy" for name in asked if keep and MEMBERS[name].model_file}
-    begun = _begin_elsewhere(own_task, [name for name in asked if not _is_kept(files.get(name))])
+    begun = {  # they go on beside the others
+        name: begin(partial(MEMBERS[name].forecast, own_task))
+        for name in asked
+        if MEMBERS[name].other_process and not _is_kept(files.get(name))
+    }
     answers: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
     for name in progress(asked, "members", unit="member"):
@@ -216,15 +219,6 @@ def run_members(
 
 def _is_kept(file: Path | None) -> bool:
     return file is not None and file.exists()
-
-
-def _begin_elsewhere(task: Task, names: list[str]) -> dict[str, Future[np.ndarray]]:
-    """Begin those members that work in another process: they go on beside the others."""
-    return {
-        name: begin(partial(MEMBERS[name].forecast, task))
-        for name in names
-        if MEMBERS[name].other_process
-    }
 
 
 def forecast_limits(task: Task) -> tuple[np.ndarray, np.ndarray]:

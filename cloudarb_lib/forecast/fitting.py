@@ -15,6 +15,14 @@ from cloudarb_lib.forecast.member import no_change
 from cloudarb_lib.forecast.splits import outcome_known, refit_blocks
 from cloudarb_lib.forecast.task import Task
 
+BOOSTER_OPTIONS = {
+    "learning_rate": 0.1,
+    "feature_pre_filter": False,
+    "num_threads": 1,
+    "deterministic": True,
+    "verbose": -1,
+}
+"""Options of every model of LightGBM's: with one seed it repeats itself to the last bit."""
 REFIT_DAYS = 13  # that one fit serves; cells where those are longer
 
 M = TypeVar("M")

@@ -34,16 +34,14 @@ class Patterns:
 
     @property
     def is_market(self) -> np.ndarray:
-        """Which series are those of a market (patterns,); without attributes all are."""
-        return self.about.get("is_market", np.ones(len(self.groups), bool))
+        """Which series are those of a market (patterns,)."""
+        return self.about["is_market"]
 
-    def select(self, keep: np.ndarray) -> Patterns | None:
-        """Return the patterns for which ``keep`` holds, None where there is none.
+    def select(self, keep: np.ndarray) -> Patterns:
+        """Return the patterns for which ``keep`` holds.
 
         ``of_offer`` is then of those offers that follow one of them.
         """
-        if not keep.any():
-            return None
         by_time = ("price_steps", "log_listed")
         about = {
             name: values[:, keep] if name in by_time else values[keep]

@@ -20,7 +20,7 @@ class RollingForecasts:
     Attributes
     ----------
     origins : increasing cells.
-    lists : of the series that price lists hold, None where there is none.
+    lists : of the series that price lists hold; None where only a market is asked for.
     ensemble : of the series of a market, None where there is none.
     """
 
@@ -68,16 +68,15 @@ class RollingForecasts:
         (series, paths, steps), log changes; the same path number is the same world in all series
         of a list, and in all of a market.
         """
-        is_market = self.patterns.is_market
+        is_market = self.patterns.is_market[only]
         out = np.empty((len(only), n_paths, len(ahead)))
-        for part, series in (
-            (self.lists, np.flatnonzero(~is_market)),
-            (self.ensemble, np.flatnonzero(is_market)),
-        ):
-            rows = np.flatnonzero(np.isin(only, series))
-            if part is not None and len(rows):
-                mine = np.searchsorted(series, only[rows])
-                out[rows] = part.paths(origin, n_paths=n_paths, only=mine, ahead=ahead)
+        if self.lists is not None:
+            of_lists = only[~is_market]
+            out[~is_market] = self.lists.paths(origin, n_paths=n_paths, only=of_lists, ahead=ahead)
+        if self.ensemble is not None and is_market.any():
+            position = np.cumsum(self.patterns.is_market) - 1
+            mine = position[only[is_market]]
+            out[is_market] = self.ensemble.paths(origin, n_paths=n_paths, only=mine, ahead=ahead)
         return out
 
 
@@ -96,9 +95,9 @@ def rolling_forecasts(
     ----------
     leave_out, keep : of the ensemble, as in ``ensemble.run_members``.
     """
-    of_market = patterns.select(patterns.is_market)
     ensemble = None
-    if of_market is not None:
+    if patterns.is_market.any():
+        of_market = patterns.select(patterns.is_market)
         ensemble = rolling_ensemble(
             of_market, origins, horizon=horizon, seed=seed, leave_out=leave_out, keep=keep
         )
@@ -120,8 +119,5 @@ def with_lists(
     ----------
     learned : of each price list, as ``rolling_lists`` takes it.
     """
-    of_lists = patterns.select(~patterns.is_market)
-    lists = None
-    if of_lists is not None:
-        lists = rolling_lists(of_lists, origins, horizon=horizon, seed=seed, learned=learned)
+    lists = rolling_lists(patterns, origins, horizon=horizon, seed=seed, learned=learned)
     return RollingForecasts(patterns, origins, horizon, lists, ensemble)

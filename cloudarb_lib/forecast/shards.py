@@ -65,11 +65,8 @@ def learn(
         One for each price list; empty where the panel has none.
     """
     patterns = find_patterns(panel, listed=panel)
-    of_lists = patterns.select(~patterns.is_market)
-    if of_lists is None:
-        return []
     cells = learned_cells(np.array([len(panel.times) - 1]))[block::blocks]
-    return list_outcomes(of_lists, cells, horizon=horizon_steps, seed=seed)
+    return list_outcomes(patterns, cells, horizon=horizon_steps, seed=seed)
 
 
 def write_block(learned: Sequence[Outcomes], file: Path) -> None:

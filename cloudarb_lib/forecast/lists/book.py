@@ -145,13 +145,14 @@ class PriceList:
 
 
 def price_lists(patterns: Patterns) -> list[PriceList]:
-    """Return the lists that patterns are of, by provider, option and term."""
+    """Return the price lists among patterns, by provider, option and term; none of a market."""
     about = patterns.about
+    is_list = ~patterns.is_market
     of_list = _codes([about["provider"], about["option"]])
     of_place = _codes([patterns.groups, about["place"]])
     return [
-        _price_list(patterns, np.flatnonzero(of_list == code), of_place)
-        for code in np.unique(of_list)
+        _price_list(patterns, np.flatnonzero(is_list & (of_list == code)), of_place)
+        for code in np.unique(of_list[is_list])
     ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from cloudarb_lib.forecast.features import in_week_means
 from cloudarb_lib.forecast.fitting import (
+    BOOSTER_OPTIONS,
     REFIT_DAYS,
     Fitting,
     draw_known_changes,
@@ -103,16 +104,12 @@ def _train(task: Task, rows: Rows) -> Any:
     import lightgbm
 
     options = {
+        **BOOSTER_OPTIONS,
         "objective": "quantile",
         "alpha": 0.5,
-        "learning_rate": 0.1,
         "num_leaves": LEAVES,
-        "num_threads": 1,
         "seed": task.seed,
-        "deterministic": True,
-        "verbose": -1,
         "min_data_in_leaf": int(LEAF_SHARE * len(rows.y)),
-        "feature_pre_filter": False,
     }
     data = lightgbm.Dataset(rows.x, rows.y, weight=rows.weight)
     return lightgbm.train(options, data, num_boost_round=ROUNDS)

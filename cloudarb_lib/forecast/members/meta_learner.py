@@ -16,6 +16,7 @@ import numpy as np
 
 from cloudarb_lib.forecast.features import in_week_means, windows_of
 from cloudarb_lib.forecast.fitting import (
+    BOOSTER_OPTIONS,
     Fitting,
     draw_known_changes,
     every_step,
@@ -128,15 +129,11 @@ def choose(x: np.ndarray, loss: np.ndarray, *, seed: int) -> list[Any]:
     import lightgbm
 
     options = {
+        **BOOSTER_OPTIONS,
         "num_class": loss.shape[1],
         "num_leaves": 8,
-        "learning_rate": 0.1,
         "min_data_in_leaf": 300,
-        "feature_pre_filter": False,
-        "num_threads": 1,
         "seed": seed,
-        "deterministic": True,
-        "verbose": -1,
     }
     loss = loss / max(float(loss[:, 0].mean()), 1e-12)
     rng = np.random.default_rng(seed)
