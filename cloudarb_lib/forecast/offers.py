@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,12 +101,10 @@ def forecast_offers(
             "Forecast fewer steps, or use a coarser grid.",
         )
     asked = _Request(list(range(1, horizon_steps + 1)), n_paths, paths_for)
-
-    def rolling() -> RollingForecasts:
-        fitted = fit(panel, None, horizon_steps=horizon_steps, seed=seed, leave_out=leave_out)
-        return _beside(panel, fitted, horizon_steps, seed)
-
-    return _forecast(panel, rolling, asked)
+    rows = _rows_to_forecast(panel, asked)
+    fitted = fit(panel, None, horizon_steps=horizon_steps, seed=seed, leave_out=leave_out)
+    rolling = _beside(panel, fitted, horizon_steps, seed)
+    return _forecast(panel, rolling, rows, asked)
 
 
 def forecast_panels(
@@ -169,12 +167,11 @@ def forecast_fitted(
         ahead = list(range(1, horizon + 1))
     if not ahead or min(ahead) < 1 or max(ahead) > horizon:
         raise ParameterError(f"ahead {ahead}: the models were fitted for 1 to {horizon} steps.")
-
-    def rolling() -> RollingForecasts:
-        fitted = load(models, panel) if is_market(panel.offers, panel.step).any() else None
-        return _beside(panel, fitted, horizon, seed, learned)
-
-    return _forecast(panel, rolling, _Request(ahead, n_paths, paths_for))
+    asked = _Request(ahead, n_paths, paths_for)
+    rows = _rows_to_forecast(panel, asked)
+    fitted = load(models, panel) if is_market(panel.offers, panel.step).any() else None
+    rolling = _beside(panel, fitted, horizon, seed, learned)
+    return _forecast(panel, rolling, rows, asked)
 
 
 def _beside(
@@ -191,11 +188,9 @@ def _beside(
 
 
 def _forecast(
-    panel: Panel, rolling_of: Callable[[], RollingForecasts], asked: _Request
+    panel: Panel, rolling: RollingForecasts, rows: np.ndarray, asked: _Request
 ) -> Forecast:
-    """The forecast from the last origin of rolling forecasts, made where an offer moves."""
-    rows = _rows_to_forecast(panel, asked)
-    rolling = rolling_of()
+    """The forecast of the offers ``rows`` from the last origin of rolling forecasts."""
     factor, follows = _drawn_factors(rolling, -1, rows, asked)
     # a quantile is a value that some path takes: an atom stays one
     reached = np.quantile(np.arange(asked.n_paths), QUANTILES, method="inverted_cdf").astype(int)
