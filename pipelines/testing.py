@@ -336,7 +336,7 @@ def past_run(
     folder = reports / run_id
     usual = {
         "run_id": run_id,
-        "title": run_id,
+        "title": run_id.partition("-")[0],
         "status": "succeeded",
         "as_of": finished_at[:10],
         "snapshot": 16 * "0",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 _ROUND_FROM_USD = 10_000
 """From here on amounts are told to hundreds of dollars."""
@@ -102,6 +102,18 @@ def in_unit(value: float, unit: str) -> str:
     if unit == "share":
         return percent(100 * value)
     return number(value) if unit in ("", "1") else f"{number(value)} {unit}"
+
+
+def setting_in_words(value: object) -> str:
+    """Return a value of a configuration as people write it: 1,350,000; gcp, aws; azure: 30."""
+    if value is None:
+        return "not set"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {setting_in_words(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(setting_in_words, value))
+    is_figure = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:,.15g}" if is_figure else str(value)
 
 
 def day(value: datetime.datetime) -> str:

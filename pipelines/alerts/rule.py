@@ -12,6 +12,7 @@ import pandas as pd
 from cloudarb_lib.base.units import ensure_utc
 from cloudarb_lib.tables import run_tables
 from pipelines.run.files import read_json
+from pipelines.run.folders import series
 
 LIVE = ("running", "stopped")
 """Statuses of a run that has not come to an end."""
@@ -62,7 +63,7 @@ class Watched:
     last : PastRun
         The newest run that has ended, however it did.
     newest, previous : PastRun or None
-        The newest run that succeeded, and the one before it.
+        The newest run that succeeded, and the one before it of the same set values.
     now : Timestamp
         In UTC.
     """
@@ -139,6 +140,8 @@ def watched_runs(reports: Path, configuration: str, now: pd.Timestamp) -> Watche
     succeeded = [run for run in found if run.succeeded]
     if not found:
         return None
-    newest = succeeded[-1] if succeeded else None
-    previous = succeeded[-2] if len(succeeded) > 1 else None
-    return Watched(found[-1], newest, previous, now)
+    if not succeeded:
+        return Watched(found[-1], None, None, now)
+    *before, newest = succeeded
+    alike = [run for run in before if series(run.manifest) == series(newest.manifest)]
+    return Watched(found[-1], newest, alike[-1] if alike else None, now)

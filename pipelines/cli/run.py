@@ -27,7 +27,9 @@ def run(
     over: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=[VALUE, ...]", help="a run for each value; of several every combination"
+            metavar="KEY=[VALUE, ...]",
+            help="a run for each value, such as 'providers=[[gcp], [gcp, aws]]'; of several every "
+            "combination",
         ),
     ] = None,
     cores: Annotated[

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from cloudarb_lib import allocate
-from cloudarb_lib.base.wording import dollars, in_unit
+from cloudarb_lib.base.wording import dollars, in_unit, setting_in_words
 from cloudarb_lib.market.explore import offer_in_words
 from cloudarb_lib.tables.run_tables import load_table
-from pipelines.report.runs import Run, change_in_words, fault, headline, setting_in_words
+from pipelines.report.runs import Run, change_in_words, fault, headline
 
 CAUSES = ("prices", "data", "demand", "parameters", "code")
 

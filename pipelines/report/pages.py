@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from cloudarb_lib.base.wording import setting_in_words
 from cloudarb_lib.plots.style import FONT
 from pipelines.report import FOLDER, runs
 from pipelines.report.differences import compare, in_words
@@ -18,6 +19,7 @@ from pipelines.report.notebook_html import HOUSE_TEMPLATE, notebook_body
 from pipelines.report.paper import write_pdf
 from pipelines.report.runs import Run
 from pipelines.run.files import read_json, write_text
+from pipelines.run.folders import series
 from pipelines.run.stages import FRONT_PAGE, every_stage, front_page, in_reading_order
 
 SHOWN_IN_INDEX = ["expected_cost", "one_in_twenty", "over_budget"]
@@ -51,7 +53,7 @@ def export(run_dir: Path, run: Run) -> None:
             write_text(page, render(**values, body=bodies[stage]))
     opens = front_page(run["notebooks"])
     pdf = write_pdf(run_dir / f"{opens}.html", f"{run['run_id']}.pdf")
-    settings = {key: runs.setting_in_words(value) for key, value in run["config"].items()}
+    settings = {key: setting_in_words(value) for key, value in run["config"].items()}
     about = render(kind="run", run=run, current="run", pdf=pdf, settings=settings)
     write_text(run_dir / "run.html", about)
     front = f"{opens}.html" if run["status"] == "succeeded" else "run.html"
@@ -97,14 +99,14 @@ def _headline(run: Run, reports: Path) -> str:
 def write_index(reports: Path) -> None:
     """Write reports/index.html: every run, newest first, failed ones in red."""
     found = runs.all_runs(reports)
-    costs: dict[str, list[float]] = {}
+    costs: dict[tuple[str, str], list[float]] = {}
     for run in reversed(found):
         table = runs.headline(run, reports)
         shown = table[table.index.isin(SHOWN_IN_INDEX)]
         run["figures"] = runs.figures(shown, table.iloc[:0])
         run["fault"] = runs.fault(run)
         if len(table):
-            so_far = costs.setdefault(runs.configuration(run), [])
+            so_far = costs.setdefault(series(run), [])
             so_far.append(float(table["value"]["expected_cost"]))
             run["spark"] = runs.sparkline(so_far[-MOST_IN_SPARKLINE:])
     write_text(reports / "index.html", render(kind="index", runs=found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from cloudarb_lib.base.files import is_locked
 from cloudarb_lib.base.wording import in_unit
 from cloudarb_lib.tables.run_tables import load_table
 from pipelines.run.files import read_json
-from pipelines.run.folders import RunFolders
+from pipelines.run.folders import RunFolders, series
 
 OF_TODAY_DAYS = 14
 """Prices older than this when the run began are said to be old."""
@@ -76,18 +75,6 @@ def age_in_words(run: Run) -> str:
     )
 
 
-def setting_in_words(value: object) -> str:
-    """Return a value of a configuration as people write it: 1,350,000; gcp, aws; azure: 30."""
-    if value is None:
-        return "not set"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {setting_in_words(part)}" for key, part in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(setting_in_words, value))
-    is_figure = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:,.15g}" if is_figure else str(value)
-
-
 def find_run(reports: Path, name: str) -> Run:
     """Return the manifest of a run by its name or its folder.
 
@@ -113,15 +100,10 @@ def fault(run: Run) -> str:
     return next((str(error) for error in errors if error), "")
 
 
-def configuration(run: Run) -> str:
-    """Return the name of the configuration of a run."""
-    return str(run.get("name", run["title"]))
-
-
 def run_before(run: Run, reports: Path) -> Run | None:
     """Return the last run of the same configuration before this one that has headline figures."""
     for other in all_runs(reports):
-        same = configuration(other) == configuration(run) and other["status"] == "succeeded"
+        same = series(other) == series(run) and other["status"] == "succeeded"
         earlier = str(other["started_at"]) < str(run["started_at"])
         if same and earlier and len(headline(other, reports)):
             return other

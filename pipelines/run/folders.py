@@ -1,10 +1,12 @@
-"""Where a run writes."""
+"""Where a run writes, and which runs follow each other."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,11 @@ class RunFolders:
     def shown(self) -> str:
         """The run's folder as messages name it, from the current one."""
         return os.path.relpath(self.run_dir)
+
+
+def series(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the runs that follow each other have alike: their name, and their title.
+
+    Runs of a set (``--over``) share the name; each says in its title which of them it is.
+    """
+    return str(manifest.get("name", "")), str(manifest.get("title", ""))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudarb_lib.base.errors import ParameterError
+from cloudarb_lib.base.wording import setting_in_words
 from pipelines.exit_codes import DONE
 from pipelines.run.config import load_config, read_changes
 
@@ -80,8 +81,8 @@ def variations(
             load_config(config, changes=changes, varied=varied)
             of_run = changes | varied
             if varied:
-                said = ", ".join(f"{key} {value}" for key, value in varied.items())
-                of_run |= {"title": f"{title} ({said})"}
+                said = [f"{key} {setting_in_words(value)}" for key, value in varied.items()]
+                of_run |= {"title": f"{title} ({', '.join(said)})"}
             found.append(Variation(config, of_run, tuple(varied)))
     return found
 

@@ -61,6 +61,17 @@ def test_the_last_run_is_of_the_same_configuration_and_succeeded(reports):
         runs.find_run(reports, "w-3")
 
 
+def test_a_run_of_a_set_follows_the_last_one_of_its_own_values(reports):
+    usual = {"usd": 1.0, "machines": {HERE: 1.0}, "prices": {HERE: 1.0}}
+    save_run(reports, "s-1", day="2026-04-01", title="Weekly (seed 1)", **usual)
+    save_run(reports, "s-2", day="2026-04-02", title="Weekly (seed 2)", **usual)
+    save_run(reports, "s-3", day="2026-04-09", title="Weekly (seed 1)", **usual)
+    now = runs.find_run(reports, "s-3")
+    assert runs.run_before(now, reports)["run_id"] == "s-1"
+    (reports / "s-1" / "manifest.json").unlink()
+    assert runs.run_before(now, reports) is None
+
+
 def test_a_run_on_old_prices_says_what_it_would_need_to_be_of_today():
     assert runs.age_in_words(a_manifest(as_of="2026-04-29")) == ""
     said = runs.age_in_words(a_manifest(as_of="2026-04-01"))

@@ -107,7 +107,7 @@ def test_a_set_is_every_combination(root):
     assert [run.changes["budget_usd"] for run in runs] == [1, 1, 2, 2]
     assert [run.changes["names"] for run in runs] == [["a"], ["b"]] * 2
     assert runs[2].name == "toy.yaml budget_usd=2 names=['a']"
-    assert runs[2].changes["title"] == "Toy (budget_usd 2, names ['a'])"
+    assert runs[2].changes["title"] == "Toy (budget_usd 2, names a)"
     assert 'names=["a"]' in runs[0].words
 
 

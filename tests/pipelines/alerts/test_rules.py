@@ -116,6 +116,15 @@ def test_a_rule_on_plans_and_risk(tmp_path, rule, newest, previous, texts):
         assert text in finding.text
 
 
+def test_a_run_of_a_set_is_compared_with_the_last_one_of_its_own_values(tmp_path):
+    past_run(tmp_path, "w-1", "2026-01-01T00:00Z", {"plan": plan(a=1.0)}, title="seed 1")
+    past_run(tmp_path, "w-2", "2026-01-01T01:00Z", {"plan": plan(b=1.0)}, title="seed 2")
+    past_run(tmp_path, "w-3", "2026-01-08T00:00Z", {"plan": plan(a=1.0)}, title="seed 1")
+    seen = watched_runs(tmp_path, "w", pd.Timestamp("2026-01-09", tz="UTC"))
+    assert seen.previous.run_id == "w-1"
+    assert PlanChange(machines=0.0).findings(seen) == []
+
+
 def test_a_source_that_nobody_looks_at_is_told_by_the_clock(tmp_path):
     looked = pd.to_datetime(["2026-01-05", "2026-01-19", "2025-01-01"], utc=True)
     sources = pd.DataFrame(
