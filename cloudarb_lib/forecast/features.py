@@ -288,5 +288,8 @@ def features(
 
 def _spread(unit_price: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """By how much a log price lies over the least of its group."""
-    least = pd.DataFrame(unit_price.T).groupby(groups).transform("min").to_numpy().T
-    return (unit_price - least).astype(np.float32)
+    out = np.empty(unit_price.shape, np.float32)
+    for group in np.unique(groups):
+        mine = unit_price[:, groups == group]
+        out[:, groups == group] = mine - np.fmin.reduce(mine, axis=1, keepdims=True)
+    return out

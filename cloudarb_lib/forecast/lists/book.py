@@ -146,18 +146,18 @@ class PriceList:
 
 def price_lists(patterns: Patterns) -> list[PriceList]:
     """Return the price lists among patterns, by provider, option and term; none of a market."""
-    about = patterns.about
-    is_list = ~patterns.is_market
+    series = np.flatnonzero(~patterns.is_market)
+    about = {name: patterns.about[name][series] for name in ("provider", "option", "place")}
     of_list = _codes([about["provider"], about["option"]])
-    of_place = _codes([patterns.groups, about["place"]])
+    of_place = _codes([patterns.groups[series], about["place"]])
     return [
-        _price_list(patterns, np.flatnonzero(is_list & (of_list == code)), of_place)
-        for code in np.unique(of_list[is_list])
+        _price_list(patterns, series[of_list == code], of_place[of_list == code])
+        for code in np.unique(of_list)
     ]
 
 
 def _price_list(patterns: Patterns, series: np.ndarray, of_place: np.ndarray) -> PriceList:
-    _, first, place_of = np.unique(of_place[series], return_index=True, return_inverse=True)
+    _, first, place_of = np.unique(of_place, return_index=True, return_inverse=True)
     log_price = patterns.log_price[:, series]
     level = carry_forward(log_price)
     known = np.isfinite(log_price)
