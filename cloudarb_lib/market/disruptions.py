@@ -119,14 +119,16 @@ def find_fallbacks(
     units = gpus.where(gpus > 0, table["vcpus"]).fillna(1.0)
     rate = table["price_usd_per_hour"] / units
     kind = table["gpu_model"].where(gpus > 0, "cpu")
-    region = table["provider"].astype(str) + "/" + table["region"].astype(str)
+    region = (table["provider"].astype(str) + "/" + table["region"].astype(str)).to_dict()
     table = table.assign(kind=kind, rate=rate, stale=table.get("stale", False))
     cheapest = _cheapest(table[~table.index.isin(full)])
     found = {}
     for offer_id, *machine, kind_name in table.loc[wanted, _MACHINE_AND_KIND].itertuples(name=None):
-        accepted = (allowed or {}).get(offer_id, region.index)
-        of_machine = filter(accepted.__contains__, cheapest[tuple(machine)])
-        of_kind = filter(accepted.__contains__, cheapest[kind_name])
+        of_machine = iter(cheapest[tuple(machine)])
+        of_kind = iter(cheapest[kind_name])
+        if allowed and offer_id in allowed:
+            of_machine = filter(allowed[offer_id].__contains__, of_machine)
+            of_kind = filter(allowed[offer_id].__contains__, of_kind)
         found[offer_id] = _first_and_next(of_machine, of_kind, region, itself=offer_id)
     columns: dict[str, object] = {"gpus": gpus[wanted], "units": units[wanted].astype(float)}
     for place, name in enumerate(FALLBACKS):
@@ -153,7 +155,11 @@ def _cheapest(table: pd.DataFrame) -> Mapping[Hashable, list[str]]:
 
 
 def _first_and_next(
-    of_machine: Iterator[str], of_kind: Iterator[str], region: pd.Series, *, itself: str
+    of_machine: Iterator[str],
+    of_kind: Iterator[str],
+    region: Mapping[Hashable, str],
+    *,
+    itself: str,
 ) -> tuple[str | None, str | None]:
     """Return the two offers that replace one, of those accepted, which begin with the cheapest."""
     first = next((other for other in chain(of_machine, of_kind) if other != itself), None)

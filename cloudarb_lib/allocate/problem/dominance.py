@@ -33,6 +33,8 @@ def dominated(problem: Problem) -> np.ndarray:
     is_free = ~_bound_by_a_row(problem)
     has_rival = (cheapest >= 0) & (cheapest != np.arange(len(cheapest)))
     candidates = np.flatnonzero(has_rival & is_free & is_free[cheapest])
+    if not len(candidates):
+        return is_dominated
     rivals = cheapest[candidates]
     is_replaced = _does_as_much(problem, assignments, candidates, rivals)
     candidates = candidates[is_replaced]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -41,12 +42,21 @@ def unknown_places(patterns: tuple[str, ...], offers: pd.DataFrame) -> list[str]
 
 def known_places(offers: pd.DataFrame) -> list[str]:
     """Return providers, regions and provider/region, on offer or in data/regions.csv."""
-    names: set[str] = set()
-    for places in (offers, regions()):
-        provider = places["provider"].astype(str)
-        region = places["region"].astype(str)
-        names |= {*provider, *region, *(provider + "/" + region)}
-    return sorted(names)
+    return sorted(_names_of_places(offers) | _names_on_record())
+
+
+@cache
+def _names_on_record() -> frozenset[str]:
+    """Return the names of data/regions.csv, worked out once: each workload is checked by them."""
+    return _names_of_places(regions())
+
+
+def _names_of_places(places: pd.DataFrame) -> frozenset[str]:
+    """Return provider, region and provider/region of each of some places."""
+    sites = set(zip(places["provider"].astype(str), places["region"].astype(str), strict=True))
+    return frozenset(
+        name for provider, region in sites for name in (provider, region, f"{provider}/{region}")
+    )
 
 
 def known_sites(offers: pd.DataFrame) -> set[str]:

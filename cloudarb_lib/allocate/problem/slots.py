@@ -43,7 +43,8 @@ class Pools:
         is_counted = offers["offer_count"].notna() & ~is_held
         is_shared = ~(is_counted | is_held)
         shared = ["provider", "region", "purchase_option", "gpu_model"]
-        name = offers[shared].astype(str).agg("/".join, axis=1)
+        parts = offers[shared].astype(str)
+        name = parts["provider"].str.cat(parts[shared[1:]], sep="/")
         name = name.where(is_shared, offers["offer_id"].astype(str))
         kind = offers["purchase_option"].str.cat(offers["gpu_model"].astype(str), "/")
         assumed = {
