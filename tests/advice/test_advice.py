@@ -125,8 +125,8 @@ def test_a_record_that_has_gone_stale_takes_no_part():
     record = Record({**PRICES, "us-c:spot": [(0, 1.0)]})
     gone = record.rows["region"] == "us-c"
     record.rows.loc[gone, "source"] = "given up"  # its provider has another record, which is fresh
-    record.rows.loc[gone, ["effective_at", "observed_at"]] = END - 8 * WEEK
-    _, advised, _ = looked_back(record=record)
+    record.rows.loc[gone, ["effective_at", "observed_at"]] = END - 3 * WEEK
+    _, advised, _ = looked_back(record=record, steps=3)
     assert set(advised["offer_id"].str.split("/").str[1]) <= {"us-a", "us-b"}
 
 
@@ -193,7 +193,7 @@ def test_paths_of_a_panel_are_drawn_when_their_turn_comes(monkeypatch):
 
 def test_a_withdrawn_offer_is_bought_on_demand():
     gone = {**PRICES, "us-a:spot": [(0, 10.0), (25, np.nan)]}
-    paid, _, _ = looked_back(gone)
+    paid, _, _ = looked_back(gone, steps=6)
     stay = paid[paid["policy"] == "stay put"].set_index("period_utc")["cost_usd"]
     fee = load_assumptions().get("site_fee_usd_per_week")
     ratio = (stay.iloc[-1] - fee) / (stay.iloc[0] - fee)
@@ -260,7 +260,7 @@ def test_a_demand_nobody_could_serve_at_first_is_refused():
 
 def test_an_offer_gone_without_a_stand_in_is_named():
     with pytest.raises(DataError, match="nothing on demand replaces it"):
-        looked_back({"us-a:spot": [(0, 10.0), (25, np.nan)], "us-b:spot": [(0, 12.0)]})
+        looked_back({"us-a:spot": [(0, 10.0), (25, np.nan)], "us-b:spot": [(0, 12.0)]}, steps=6)
 
 
 @pytest.mark.parametrize(

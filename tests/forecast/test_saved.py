@@ -101,19 +101,13 @@ def test_new_observations_change_weights_and_calibration_at_once_without_a_fit(
     np.testing.assert_allclose(once.weights[-1], walk.weights[-1], atol=1e-6)
 
 
-def test_step_by_step_is_the_same_as_at_once(prices, tmp_path, monkeypatch):
+def test_step_by_step_is_the_same_as_at_once(prices, fitted_once, tmp_path, monkeypatch):
     monkeypatch.setattr(
         saved, "alarms", lambda *_, **__: pd.DataFrame(columns=["action", "time_utc"])
     )
     walks = []
     for name, stops in (("a", [CELLS + 6]), ("b", [CELLS + 1, CELLS + 4, CELLS + 6])):
-        fc.fit(
-            a_panel(prices[:CELLS], kind="market"),
-            tmp_path / name,
-            horizon_steps=AHEAD,
-            seed=3,
-            leave_out=SLOW,
-        )
+        shutil.copytree(fitted_once, tmp_path / name)
         for stop in stops:
             walk = fc.update(tmp_path / name, a_panel(prices[:stop], kind="market"))
         walks.append(walk)

@@ -1,16 +1,18 @@
 """``cloudarb allocate`` on prices that look alive and are not: none is rented, each is told."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from cloudarb_lib.store import BUNDLED_AT, ingest_files
+from cloudarb_lib.base import locations
+from cloudarb_lib.store import BUNDLED_AT, ingest_files, open_snapshot
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import PRICE_HEADER, write_text
 from pipelines import cli
 
-pytestmark = [pytest.mark.solver, pytest.mark.slow]  # the bundled history is ingested
+pytestmark = [pytest.mark.solver, pytest.mark.slow]  # on the bundled history
 
 DEMAND = Path(__file__).parent / "fixtures/demand_64_h100.yaml"
 MACHINES = (
@@ -35,7 +37,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_text(folder / "prices.csv", PRICES),
         write_text(folder / "machines.csv", MACHINES),
     ]
-    ingest_files([], store_dir=folder / "store", now=BUNDLED_AT)
+    open_snapshot().close()
+    shutil.copytree(locations.store(), folder / "store")
     ingest_files(files, store_dir=folder / "store", now=BUNDLED_AT)
     return folder / "store"
 

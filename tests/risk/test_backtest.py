@@ -254,7 +254,7 @@ def test_doubt_is_the_factor_that_past_windows_needed(walk):
     assert factors[0] == pytest.approx(1.0, abs=0.25)
     assert factors[1] == pytest.approx(2.0, abs=0.5)
     walk.spread = 0.0
-    assert np.isnan(risk.model_doubt(windows_of(p, horizons=(2,))))
+    assert np.isnan(risk.model_doubt(windows_of(panel(), horizons=(2,))))
 
 
 @pytest.mark.parametrize(
