@@ -1,7 +1,7 @@
 """The weekly configuration on the bundled history: from prices to a report that holds together.
 
-It runs with a smaller demand and fewer draws than users do: the notebooks run in full by
-themselves (nbval).
+It runs with a smaller demand, fewer draws and fewer weeks than users do: the notebooks run in full
+by themselves (nbval).
 """
 
 import json
@@ -22,7 +22,7 @@ from pipelines.cli import main
 from pipelines.run.stages import STAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.kernel]
-SMALLER = {"lookback_steps": 4, "n_paths": 100}
+SMALLER = {"lookback_steps": 4, "n_paths": 100, "horizon_steps": 5}
 DEMAND = """
 demand:
   - {workload: train, needs: 16 H100, interruptible: yes, together: yes, in: [us-*]}
