@@ -52,7 +52,7 @@ def _without_workload(problem: allocate.Problem, gone: int) -> allocate.Problem:
 def follow(
     problem: allocate.Problem, options: allocate.SolveOptions, *, beside_gurobi: bool
 ) -> Iterator[dict[str, object]]:
-    """Yield a line for each change: CPU seconds to the first plan and to the gap."""
+    """Yield a line for each change: CPU seconds to the first plan and to the gap, and work."""
     session = allocate.PlanSession(options)
     for name, changed in changes(problem):
         trace: Trace = []
@@ -65,6 +65,7 @@ def follow(
             line["gap"] = float(f"{plan.gap:.2g}")
         line["cpu_s"] = round(seconds, 2)
         line["wall_s"] = round(plan.seconds, 2)
+        line["work"] = round(plan.work, 2)
         if beside_gurobi and plan.has_plan:
             line |= _beside(changed, options, trace, seconds)
         yield line

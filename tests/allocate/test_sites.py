@@ -2,13 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from cloudarb_lib import allocate
 from cloudarb_lib.allocate.solver import descent
 from cloudarb_lib.allocate.solver.known import Known
 from cloudarb_lib.allocate.solver.program import to_milp
-from cloudarb_lib.allocate.solver.sites import nodes_at
-from cloudarb_lib.allocate.solver.state import Search
+from cloudarb_lib.allocate.solver.sites import nodes_at, search_by_sites
+from cloudarb_lib.allocate.solver.state import Node, Search
 
 OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=60.0)
 
@@ -70,3 +71,82 @@ def test_sites_of_a_session_that_hold_no_plan_today_are_no_node():
     nowhere = np.zeros(len(search.milp.site_columns))
     assert nodes_at(search, [nowhere]) == []
     assert len(nodes_at(search, [nowhere, nowhere + 1])) == 1
+
+
+def searched_from_the_best_plan() -> tuple[Search, Node, list[Node]]:
+    """A search that knows the best plan, its root, and the node of the sites of that plan."""
+    problem = safer_than_the_cheapest(0.85)
+    search = Search(to_milp(problem), OPTIONS, Known())
+    milp = search.milp
+    search.offer(allocate.solve(problem, OPTIONS).units)
+    assert search.incumbent is not None
+    nodes = nodes_at(search, [milp.point(search.incumbent)[milp.site_columns]])
+    assert search.solve_relaxation() == "optimal"
+    return search, search.node_here(milp.lower, milp.upper), nodes
+
+
+def test_sites_that_can_hold_no_better_plan_are_no_node(monkeypatch):
+    """Each set of sites that is gone into takes a relaxation."""
+    search, root, nodes = searched_from_the_best_plan()
+    ask = Search.ask
+    relax = Search.solve_relaxation
+    bounds_of_others = []
+    relaxed = []
+
+    def note_bound(search, *arguments, for_bound=False, **options):
+        answer = ask(search, *arguments, for_bound=for_bound, **options)
+        if for_bound:
+            bounds_of_others.append(answer.bound)
+        return answer
+
+    def note_relaxation(search):
+        relaxed.append(relax(search))
+        return relaxed[-1]
+
+    monkeypatch.setattr(Search, "ask", note_bound)
+    monkeypatch.setattr(Search, "solve_relaxation", note_relaxation)
+    assert search_by_sites(search, root, nodes) == "optimal"
+    assert search.done
+    is_better = np.array(bounds_of_others) < search.worth_finding
+    assert 0 < len(relaxed) == is_better.sum() < len(is_better)
+
+
+def test_where_the_best_plan_stands_elsewhere_only_one_better_by_the_gap_is_asked_for(monkeypatch):
+    search, root, _ = searched_from_the_best_plan()
+    ask = Search.ask
+    dearest = []
+
+    def note(search, program, cuts, upper, **options):
+        rows = [cut.upper for cut in cuts if cut.names == ["cost"]]
+        dearest.append(float(rows[0][0]) if rows else np.inf)
+        return ask(search, program, cuts, upper, **options)
+
+    monkeypatch.setattr(Search, "ask", note)
+    assert search.incumbent is not None
+    elsewhere = root.upper.copy()
+    elsewhere[np.flatnonzero(search.milp.point(search.incumbent) > 0)[0]] = 0.0
+    root.upper = elsewhere
+    descent.search_node(search, root, np.inf)
+    assert dearest[0] == search.worth_finding < search.cost
+    assert root.bound >= search.worth_finding
+
+
+@pytest.mark.parametrize(("above", "is_opened"), [(0.001, True), (0.01, False)])
+def test_the_first_round_opens_all_that_pays_where_the_plan_to_beat_is_near(
+    above, is_opened, monkeypatch
+):
+    """A column beyond the first reach, 0.05 %, that pays for a plan so far above the relaxation."""
+    search, root, _ = searched_from_the_best_plan()
+    ask = Search.ask
+    uppers = []
+
+    def note(search, program, cuts, upper, **options):
+        uppers.append(upper)
+        return ask(search, program, cuts, upper, **options)
+
+    monkeypatch.setattr(Search, "ask", note)
+    root.relaxed_cost = (1 - above) * search.worth_finding
+    root.reduced_cost = np.zeros(len(search.milp.cost))
+    root.reduced_cost[0] = 0.0008 * search.worth_finding
+    descent.search_node(search, root, np.inf)
+    assert (uppers[0][0] > 0) == is_opened

@@ -15,6 +15,8 @@ _FIRST_REACH = 0.0005
 _LAST_REACH = 0.1
 """Columns dearer than this share of the relaxation wait until a plan proves which can be left out;
 past the last reach all are opened."""
+_NEAR_REACHES = 4.0
+"""Up to so many first reaches above the relaxation a plan to beat is near."""
 _MANY_COLUMNS = 20_000
 """So many columns are tried at first where more lie within the first reach."""
 _DIVE_GAP = 5e-4
@@ -45,13 +47,15 @@ class _Descent:
     def narrow(self, cost: float) -> None:
         """Close the columns that no plan cheaper than ``cost`` by more than the gap can use.
 
-        The first reach holds in the first round, where it closes more: yesterday's plan may lie far
-        above.
+        Where that plan lies far above, as yesterday's may, the first reach holds in the first
+        round, if it closes more. Where it lies near, one round does what two would.
         """
         affordable = cost - self.node.relaxed_cost
+        is_far = affordable > _NEAR_REACHES * self.reach
         is_within = self.reduced_cost <= self.reach
-        if self.is_first_round and (is_within < (self.reduced_cost <= affordable)).any():
-            affordable = min(self.reach, affordable)
+        closes_more = (is_within < (self.reduced_cost <= affordable)).any()
+        if self.is_first_round and is_far and closes_more:
+            affordable = self.reach
         self.reach = affordable
 
     def widen(self) -> None:
@@ -175,8 +179,9 @@ def _best_within(search: Search, descent: _Descent, upper: np.ndarray) -> Answer
     node = descent.node
     cuts = node.cuts
     if search.incumbent is not None and (milp.point(search.incumbent) > upper + 1e-6).any():
-        columns = np.arange(len(milp.cost))  # the incumbent stands elsewhere: ask for a better one
-        cuts = [*cuts, rows_of(milp, [(columns, milp.cost, -1)], "cost", search.cost)]
+        # the incumbent stands elsewhere: ask for a plan better by the gap, or a proof of none
+        columns = np.arange(len(milp.cost))
+        cuts = [*cuts, rows_of(milp, [(columns, milp.cost, -1)], "cost", search.worth_finding)]
 
     def on_news(z: np.ndarray | None, bound: float) -> bool:
         if z is not None:

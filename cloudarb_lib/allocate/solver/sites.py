@@ -111,7 +111,8 @@ def search_by_sites(search: Search, root: Node, nodes: list[Node]) -> str:
         tree.bound_of_others = max(tree.bound_of_others, bound)
         if answer.z is None:
             break
-        _add_node(search, tree, np.round(answer.z[columns]))
+        if tree.bound_of_others < search.worth_finding:  # else only nodes may hold a better plan
+            _add_node(search, tree, np.round(answer.z[columns]))
     search.site_sets = [(node.bound, node.lower[columns]) for node in tree.nodes]
     return "optimal"
 
