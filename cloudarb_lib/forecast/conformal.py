@@ -16,7 +16,7 @@ import numpy as np
 
 from cloudarb_lib.forecast.sample_paths import median_over_paths
 
-NATS = np.linspace(0.0, 10.0, 51)
+NATS = np.linspace(0.0, 20.0, 101)
 """Widths of a distribution's central part that are told apart: -log p of the share p outside.
 
 1.6 holds 80 %, 3.0 95 %. Where tails fall exponentially, lengths are in proportion to it, also
@@ -50,28 +50,50 @@ def randomised_pit(paths: np.ndarray, truth: np.ndarray, *, rng: np.random.Gener
     return np.where(np.isfinite(truth), u, np.nan)
 
 
-def needed_width(paths: np.ndarray, truth: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+def nat_beyond(paths: np.ndarray, calm: np.ndarray) -> np.ndarray:
+    """Return the log change (series, steps) that one of ``NATS`` is beyond the last path.
+
+    What the spread of the paths holds of it in usual hours. A calm hour tells that the next move is
+    small, not how large a spike is: in units of a spread that shrank, a spike of the record is
+    hundreds of widths, and would be so in volatile hours too.
+
+    Parameters
+    ----------
+    paths : (series, paths, steps)
+    calm : (series, steps), as from ``calm_factor``.
+    """
+    half_spread = (paths.max(axis=1) - paths.min(axis=1)) / 2
+    return half_spread / calm / np.log(paths.shape[1])
+
+
+def needed_width(
+    paths: np.ndarray, truth: np.ndarray, calm: np.ndarray, *, rng: np.random.Generator
+) -> np.ndarray:
     """Return the width of the central part of the paths that just holds the truth, as of ``NATS``.
 
-    That of a truth beyond all paths is longer than theirs by as much as it lies further from the
-    median.
+    That of a truth beyond all paths is longer than theirs by its distance from the last one, in
+    units of ``nat_beyond``.
 
     Parameters
     ----------
     paths : (series, paths, steps)
     truth : (series, steps)
+    calm : (series, steps), as from ``calm_factor``.
 
     Returns
     -------
-    (series, steps), NaN where the truth is.
+    (series, steps), NaN where the truth is, and where no width would hold it: no path moves.
     """
     centre = median_over_paths(paths)
     most = np.log(paths.shape[1])
-    end = np.where(truth > centre, paths.max(axis=1), paths.min(axis=1))
+    highest = paths.max(axis=1)
+    lowest = paths.min(axis=1)
+    beyond = np.where(truth > centre, truth - highest, lowest - truth)
     with np.errstate(divide="ignore", invalid="ignore"):
-        beyond = (truth - centre) / (end - centre)
+        outside = most + beyond / nat_beyond(paths, calm)
         inside = -np.log1p(-np.abs(2 * randomised_pit(paths, truth, rng=rng) - 1))
-    return np.where(beyond > 1, most * beyond, np.minimum(inside, most))
+    width = np.where(beyond > 0, outside, np.minimum(inside, most))
+    return np.where(np.isfinite(width), width, np.nan)
 
 
 def count_widths(needed: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -99,7 +121,9 @@ def width_maps(counts: np.ndarray, weight: np.ndarray, own: np.ndarray) -> np.nd
     """Return the simulated width that covers what each of ``NATS`` says.
 
     Outcomes are counted as windows by the share of time that is their own; to them come
-    ``PRIOR_WINDOWS`` in which the width needed is the simulated.
+    ``PRIOR_WINDOWS`` in which the width needed is the simulated. Of outcomes in the last bin is
+    known only that they lie beyond it: from there on the width runs on in parallel to ``NATS``, so
+    that tails fall as fast as simulated ones.
 
     Parameters
     ----------
@@ -116,12 +140,15 @@ def width_maps(counts: np.ndarray, weight: np.ndarray, own: np.ndarray) -> np.nd
     windows = np.einsum("ogh,oh->gh", counts.any(axis=3).astype(float), weight * own)
     outcomes_per_window = np.where(total > 0, total / np.maximum(windows, 1e-12), 1.0)
     prior = PRIOR_WINDOWS * outcomes_per_window[..., None]
-    covered = np.cumsum(mass, axis=2) - prior * np.expm1(-NATS[1:])
+    told_apart = NATS[:-1]
+    covered = np.cumsum(mass, axis=2)[..., :-1] - prior * np.expm1(-told_apart[1:])
     covered /= total[..., None] + prior
-    out = np.empty((*total.shape, len(NATS)))
+    reached = -np.log(np.maximum(1 - covered[..., -1:], np.finfo(float).tiny))
+    beyond = told_apart[-1] + NATS - reached
+    within = np.empty((*total.shape, len(NATS)))
     for group, h in np.ndindex(*total.shape):
-        out[group, h] = np.interp(-np.expm1(-NATS), [0.0, *covered[group, h]], NATS)
-    return out
+        within[group, h] = np.interp(-np.expm1(-NATS), [0.0, *covered[group, h]], told_apart)
+    return np.where(NATS > reached, beyond, within)
 
 
 def at_width(values: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -165,7 +192,9 @@ def adapt(maps: np.ndarray, counts: np.ndarray, weight: np.ndarray) -> np.ndarra
     return out
 
 
-def calibrate(paths: np.ndarray, maps: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def calibrate(
+    paths: np.ndarray, maps: np.ndarray, groups: np.ndarray, calm: np.ndarray
+) -> np.ndarray:
     """Return paths each of which is moved to its calibrated level, or beyond.
 
     The order of the paths stays, so their dependence across series and steps does, and the median,
@@ -176,20 +205,21 @@ def calibrate(paths: np.ndarray, maps: np.ndarray, groups: np.ndarray) -> np.nda
     paths : (series, paths, steps)
     maps : (groups, steps, ``NATS``)
     groups : (series,)
+    calm : (series, steps), as from ``calm_factor``.
     """
+    nat = nat_beyond(paths, calm)[..., None]
     paths = paths.transpose(0, 2, 1)  # paths side by side
     n = paths.shape[2]
     level = (2 * np.arange(n) + 1) / n - 1
     width = at_width(maps[:, :, None], -np.log1p(-np.abs(level))[None, None])  # (groups, steps, n)
     to_level = -np.sign(level) * np.expm1(-width)
     pick = np.clip(((1 + to_level) / 2 * n).astype(int), 0, n - 1)[groups]
-    beyond = np.maximum(width / np.log(n) - 1, 0.0)[groups]
+    beyond = nat * (np.sign(level) * np.maximum(width - np.log(n), 0.0))[groups]
     # a stable sort takes four times as long
     order = np.argsort(paths + TIE * np.arange(n), axis=2)
     ranked = np.take_along_axis(paths, order, axis=2)
-    centre = (ranked[:, :, [(n - 1) // 2]] + ranked[:, :, [n // 2]]) / 2
     value = np.take_along_axis(ranked, pick, axis=2)
-    value += np.where(value == 0, 0.0, (value - centre) * beyond)
+    value += np.where(value == 0, 0.0, beyond)
     out = np.empty_like(paths)
     np.put_along_axis(out, order, value, axis=2)
     return out.transpose(0, 2, 1)

@@ -24,6 +24,7 @@ from cloudarb_lib.forecast.patterns import Patterns
 from cloudarb_lib.forecast.sample_paths import (
     HALF_LIFE_DAYS,
     PathSource,
+    calm_at,
     price_limits,
     simulate_paths,
 )
@@ -91,7 +92,8 @@ class RollingEnsemble:
         lowest = drawn.min(axis=1, keepdims=True)
         highest = drawn.max(axis=1, keepdims=True)
         widths = self.widths[origin][:, ahead]
-        out = conformal.calibrate(drawn, widths, self.task.groups[only])
+        calm = calm_at(self.task, self.source, origin, only=only, ahead=ahead)
+        out = conformal.calibrate(drawn, widths, self.task.groups[only], calm)
         low, high = self.source.limits_at(origin, only)
         return np.clip(out, np.minimum(low, lowest), np.maximum(high, highest), out=out)
 
@@ -254,7 +256,8 @@ def _needed_widths(
             paths = simulate_paths(
                 task, source, i, point[i, only], n_paths=CALIBRATION_PATHS, only=only, ahead=every
             )
-            needed[i, only] = conformal.needed_width(paths, truth[i, only], rng=rng)
+            calm = calm_at(task, source, i, only=only)
+            needed[i, only] = conformal.needed_width(paths, truth[i, only], calm, rng=rng)
     return needed
 
 

@@ -150,6 +150,20 @@ def calm_factor(step: np.ndarray, *, cells_per_day: int, horizon: int) -> np.nda
     return ratio[:, None] ** 0.5 ** (np.arange(horizon) / (cells_per_day / 2))
 
 
+def calm_at(
+    task: Task,
+    source: PathSource,
+    origin: int,
+    *,
+    only: np.ndarray,
+    ahead: np.ndarray | slice = slice(None),
+) -> np.ndarray:
+    """Return ``calm_factor`` (series, steps) at an origin, of the series and steps asked."""
+    so_far = source.step[: int(task.origins[origin]) + 1, only]
+    factor = calm_factor(so_far, cells_per_day=task.cells_per_day, horizon=task.horizon)
+    return factor[:, ahead]
+
+
 def median_over_paths(paths: np.ndarray) -> np.ndarray:
     """Return the median (series, steps): a sort is many times as fast as ``np.median``."""
     n = paths.shape[1]
@@ -211,13 +225,10 @@ def simulate_paths(
     (series, paths, steps), log changes.
     """
     at = int(task.origins[origin])
-    cells_per_day = task.cells_per_day
     drawn = draw_cells(
-        at, n_paths=n_paths, horizon=task.horizon, seed=task.seed, cells_per_day=cells_per_day
+        at, n_paths=n_paths, horizon=task.horizon, seed=task.seed, cells_per_day=task.cells_per_day
     )
     paths = draw_paths(source.step, only, drawn, ahead)
-    so_far = source.step[: at + 1, only]
-    factor = calm_factor(so_far, cells_per_day=cells_per_day, horizon=task.horizon)
-    paths *= factor[:, None, ahead]
+    paths *= calm_at(task, source, origin, only=only, ahead=ahead)[:, None]
     low, high = source.limits_at(origin, only)
     return recentre(np.clip(paths, low, high, out=paths), point)

@@ -13,7 +13,10 @@ def needed(spread, rng, *, origins, series=40, paths=64):
     return np.stack(
         [
             conformal.needed_width(
-                rng.normal(0, spread, (series, paths, 1)), rng.normal(0, 1, (series, 1)), rng=rng
+                rng.normal(0, spread, (series, paths, 1)),
+                rng.normal(0, 1, (series, 1)),
+                np.ones((series, 1)),
+                rng=rng,
             )
             for _ in range(origins)
         ]
@@ -31,7 +34,9 @@ def test_calibration_brings_wrong_widths_to_nominal_coverage(spread):
     pit = np.stack(
         [
             conformal.randomised_pit(
-                conformal.calibrate(rng.normal(0, spread, (40, 128, 1)), maps, groups),
+                conformal.calibrate(
+                    rng.normal(0, spread, (40, 128, 1)), maps, groups, np.ones((40, 1))
+                ),
                 rng.normal(0, 1, (40, 1)),
                 rng=rng,
             )
@@ -45,7 +50,8 @@ def test_calibration_brings_wrong_widths_to_nominal_coverage(spread):
 def test_the_width_needed_by_hand():
     paths = np.arange(-50.0, 51.0)[None, :, None].repeat(5, axis=0)
     truth = np.array([[0.0], [40.0], [-50.0], [100.0], [np.nan]])
-    width = conformal.needed_width(paths, truth, rng=np.random.default_rng(0))[:, 0]
+    width = conformal.needed_width(paths, truth, np.ones((5, 1)), rng=np.random.default_rng(0))
+    width = width[:, 0]
     assert 0 <= width[0] < 0.02
     assert 1.44 < width[1] < 1.64  # ranks 90 to 92 of 102: about 80 % lie nearer
     assert np.log(101) - 0.75 < width[2] <= np.log(101)  # the last world: as much as they tell
@@ -55,16 +61,39 @@ def test_the_width_needed_by_hand():
     assert np.isnan(width[4])
 
 
+def test_beyond_the_last_path_a_spike_is_told_in_moves_of_usual_hours():
+    """Paths that shrank to a tenth: a move as far beyond them needs a tenth of the widths."""
+    paths = np.arange(-50.0, 51.0)[None, :, None]
+    one, calm = (
+        conformal.needed_width(
+            factor * paths,
+            np.array([[factor * 50.0 + 50.0]]),
+            np.full((1, 1), factor),
+            rng=np.random.default_rng(0),
+        )[0, 0]
+        for factor in (1.0, 0.1)
+    )
+    assert one == pytest.approx(2 * np.log(101))
+    assert calm == pytest.approx(one)
+
+
+def test_what_no_width_would_hold_is_not_counted():
+    still = np.zeros((1, 101, 1))
+    moved = np.array([[0.3]])
+    width = conformal.needed_width(still, moved, np.ones((1, 1)), rng=np.random.default_rng(0))
+    assert np.isnan(width).all()
+
+
 def test_calibration_keeps_atoms_order_and_median():
     rng = np.random.default_rng(2)
     paths = np.where(rng.random((5, 401, 2)) < 0.6, 0.0, rng.normal(0, 0.1, (5, 401, 2)))
     same = np.broadcast_to(conformal.NATS, (1, 2, len(conformal.NATS)))
     np.testing.assert_allclose(
-        np.sort(conformal.calibrate(paths, same, np.zeros(5, int)), axis=1),
+        np.sort(conformal.calibrate(paths, same, np.zeros(5, int), np.ones((5, 2))), axis=1),
         np.sort(paths, axis=1),
         atol=2e-2,
     )
-    out = conformal.calibrate(paths, 2 * same, np.zeros(5, int))
+    out = conformal.calibrate(paths, 2 * same, np.zeros(5, int), np.ones((5, 2)))
     np.testing.assert_allclose(np.median(out, axis=1), np.median(paths, axis=1), atol=2e-3)
     assert out.std() > paths.std()
     assert out.max() > 1.5 * paths.max()  # what is beyond the last world is in proportion
@@ -72,7 +101,11 @@ def test_calibration_keeps_atoms_order_and_median():
         order = np.argsort(paths[s, :, 0], kind="stable")
         assert (np.diff(out[s, order, 0]) >= 0).all()
     assert set(
-        np.unique(conformal.calibrate(np.zeros((1, 9, 1)), 2 * same[:, :1], np.zeros(1, int)))
+        np.unique(
+            conformal.calibrate(
+                np.zeros((1, 9, 1)), 2 * same[:, :1], np.zeros(1, int), np.ones((1, 1))
+            )
+        )
     ) == {0.0}
 
 
@@ -90,6 +123,46 @@ def test_few_windows_leave_widths_near_what_they_are_taken_to_need():
         conformal.width_maps(counts, weight, own * weight)[0, 0, asked] for own in (1.0, 0.1)
     )
     assert apart < shared < width
+
+
+@given(
+    seed=st.integers(0, 500),
+    share=st.floats(0.0, 1.0),
+    tail=st.sampled_from(["cauchy", "lognormal"]),
+)
+def test_beyond_the_widths_told_apart_the_map_runs_on_in_parallel(seed, share, tail):
+    """However heavy the tail; the prior alone, or outcomes all beyond, are no exception."""
+    rng = np.random.default_rng(seed)
+    heavy = abs(rng.standard_cauchy(200)) if tail == "cauchy" else rng.lognormal(1, 3, 200)
+    width = np.where(rng.random(200) < share, 20 * heavy, rng.exponential(1.0, 200))
+    counts = conformal.count_widths(width[:, None, None], np.zeros(1, int))
+    width_map = conformal.width_maps(counts, np.ones((200, 1)), np.ones((200, 1)))[0, 0]
+    assert (np.diff(width_map) >= 0).all()
+    is_beyond = width_map > conformal.NATS[-2]
+    assert is_beyond[-1] or width_map[-1] < conformal.NATS[-2]
+    np.testing.assert_allclose(
+        np.diff(width_map[is_beyond]), np.diff(conformal.NATS[is_beyond]), atol=1e-9
+    )
+
+
+def test_a_tail_that_falls_as_simulated_hangs_on_no_end_of_the_widths(monkeypatch):
+    """A fifth of outcomes needs 18 nats more: with twice as long a grid widths are the same."""
+    n = 20_000
+    probability = (np.arange(n) + 0.5) / n
+    needed_nats = -np.log1p(-probability)
+    needed_nats[probability > 0.8] += 18.0
+    weight = np.ones((n, 1))
+
+    def width_map():
+        counts = conformal.count_widths(needed_nats[:, None, None], np.zeros(1, int))
+        return conformal.width_maps(counts, weight, weight)[0, 0]
+
+    once = width_map()
+    monkeypatch.setattr(conformal, "NATS", np.linspace(0.0, 40.0, 201))
+    twice = width_map()
+    asked = conformal.NATS <= 6.0  # a path of 400
+    assert once[30] > 23
+    np.testing.assert_allclose(once[:31], twice[asked], rtol=0.01)
 
 
 @given(st.integers(0, 500))
