@@ -157,6 +157,8 @@ def figure_follows_a_control(page):
     until(lambda: figures.count() == 2, "both figures are drawn")
     title = page.locator(".jupyter-widgets b").first
     assert "95 %" in title.text_content()
+    legend = page.locator(".jupyter-widgets .legend")
+    until(lambda: "VaR 95 %" in "".join(legend.all_text_contents()), "the figure is whole")
 
     def moved():
         page.locator(".widget-hslider .noUi-handle").first.press("End")
@@ -167,8 +169,7 @@ def figure_follows_a_control(page):
         return False
 
     until(moved, "the figure follows")  # a slider is there a moment before it listens
-    legend = page.locator(".jupyter-widgets .legend").first
-    until(lambda: "VaR 99 %" in (legend.text_content() or ""), "the legend follows")
+    until(lambda: "VaR 99 %" in "".join(legend.all_text_contents()), "the legend follows")
     assert figures.count() == 2
 
 
