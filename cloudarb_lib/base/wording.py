@@ -97,8 +97,9 @@ def in_unit(value: float, unit: str) -> str:
         return dollars(value)
     if unit == "GPU":
         unit = "GPU" if value == 1 else "GPUs"
-    if unit == "days" and value == 1:
-        unit = "day"
+    if unit == "days":
+        value = round(value, 1)
+        unit = "day" if value == 1 else "days"
     if unit == "share":
         return percent(100 * value)
     return number(value) if unit in ("", "1") else f"{number(value)} {unit}"

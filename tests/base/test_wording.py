@@ -35,6 +35,7 @@ from cloudarb_lib.base import wording
         (wording.in_unit(1.09, "1"), "1.09"),
         (wording.in_unit(1.0, "days"), "1 day"),
         (wording.in_unit(9.2, "days"), "9.2 days"),
+        (wording.in_unit(0.737, "days"), "0.7 days"),
     ],
 )
 def test_figures_read_as_people_write_them(told, expected):
