@@ -154,7 +154,7 @@ def test_a_plan_ends_with_the_process_that_watches_over_it(tmp_path, small_folde
         time.sleep(0.05)
     watcher.kill()
     watcher.wait()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60  # it may have to end what it has just begun
     while time.monotonic() < until and processes_of(str(tmp_path)):
         time.sleep(0.05)
     left = processes_of(str(tmp_path))
