@@ -48,7 +48,7 @@ test: $(STAMP) $(PLATFORM_STAMP)  ## lint, types, unit and property tests, noteb
 	  tests=$$?; wait $$types && exit $$tests
 
 QUICK := not (slow or fit or solver or kernel or long)
-quick: $(STAMP)  ## while you work, under a minute: lint, types, tests without a fit, kernel or long solve
+quick: $(STAMP)  ## while you work, some minutes: lint, types, tests without a fit, kernel or long solve
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
