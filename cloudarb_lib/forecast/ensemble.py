@@ -86,13 +86,13 @@ class RollingEnsemble:
         """
         origin = range(len(self.task.origins))[origin]
         point = self.point[origin, only][:, ahead]
+        calm = calm_at(self.task, self.source, origin, only=only, ahead=ahead)
         drawn = simulate_paths(
-            self.task, self.source, origin, point, n_paths=n_paths, only=only, ahead=ahead
+            self.task, self.source, origin, point, calm, n_paths=n_paths, only=only, ahead=ahead
         )
         lowest = drawn.min(axis=1, keepdims=True)
         highest = drawn.max(axis=1, keepdims=True)
         widths = self.widths[origin][:, ahead]
-        calm = calm_at(self.task, self.source, origin, only=only, ahead=ahead)
         out = conformal.calibrate(drawn, widths, self.task.groups[only], calm)
         low, high = self.source.limits_at(origin, only)
         return np.clip(out, np.minimum(low, lowest), np.maximum(high, highest), out=out)
@@ -253,10 +253,17 @@ def _needed_widths(
     rng = np.random.default_rng(task.seed)
     for i in progress(range(len(task.origins)), "calibrate", unit="origin"):
         for only in blocks:
+            calm = calm_at(task, source, i, only=only, ahead=every)
             paths = simulate_paths(
-                task, source, i, point[i, only], n_paths=CALIBRATION_PATHS, only=only, ahead=every
+                task,
+                source,
+                i,
+                point[i, only],
+                calm,
+                n_paths=CALIBRATION_PATHS,
+                only=only,
+                ahead=every,
             )
-            calm = calm_at(task, source, i, only=only)
             needed[i, only] = conformal.needed_width(paths, truth[i, only], calm, rng=rng)
     return needed
 

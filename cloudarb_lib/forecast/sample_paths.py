@@ -151,12 +151,7 @@ def calm_factor(step: np.ndarray, *, cells_per_day: int, horizon: int) -> np.nda
 
 
 def calm_at(
-    task: Task,
-    source: PathSource,
-    origin: int,
-    *,
-    only: np.ndarray,
-    ahead: np.ndarray | slice = slice(None),
+    task: Task, source: PathSource, origin: int, *, only: np.ndarray, ahead: np.ndarray
 ) -> np.ndarray:
     """Return ``calm_factor`` (series, steps) at an origin, of the series and steps asked."""
     so_far = source.step[: int(task.origins[origin]) + 1, only]
@@ -207,6 +202,7 @@ def simulate_paths(
     source: PathSource,
     origin: int,
     point: np.ndarray,
+    calm: np.ndarray,
     *,
     n_paths: int,
     only: np.ndarray,
@@ -218,6 +214,7 @@ def simulate_paths(
     ----------
     origin : which of the task's origins.
     point : (series, steps), of those asked.
+    calm : (series, steps), as from ``calm_at``.
     only, ahead : positions of the series, and of the steps, asked.
 
     Returns
@@ -229,6 +226,6 @@ def simulate_paths(
         at, n_paths=n_paths, horizon=task.horizon, seed=task.seed, cells_per_day=task.cells_per_day
     )
     paths = draw_paths(source.step, only, drawn, ahead)
-    paths *= calm_at(task, source, origin, only=only, ahead=ahead)[:, None]
+    paths *= calm[:, None]
     low, high = source.limits_at(origin, only)
     return recentre(np.clip(paths, low, high, out=paths), point)
