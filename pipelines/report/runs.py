@@ -101,7 +101,7 @@ def fault(run: Run) -> str:
 
 
 def run_before(run: Run, reports: Path) -> Run | None:
-    """Return the last run of the same configuration before this one that has headline figures."""
+    """Return the last run of the same series before this one that has headline figures."""
     for other in all_runs(reports):
         same = series(other) == series(run) and other["status"] == "succeeded"
         earlier = str(other["started_at"]) < str(run["started_at"])

@@ -174,7 +174,7 @@ def figure_follows_a_control(page):
 
 
 def run_all(page):
-    """Run all cells, once the kernel is there: before, JupyterLab asks in a dialog for one."""
+    """Run all cells, once the kernel is there: its mark beside the notebook is idle before."""
     kernel = page.locator(".jp-StatusBar-TextItem", has_text="(ipykernel) | Idle")
     until(kernel.count, "the kernel is idle")
     page.get_by_role("menuitem", name="Run", exact=True).click()
