@@ -27,6 +27,7 @@ from typing import Any
 import pandas as pd
 import plotly
 import plotly.io as pio
+from PIL import Image
 
 from cloudarb_lib.base import locations
 from cloudarb_lib.plots.allocation import who_runs_where
@@ -71,6 +72,14 @@ def draw_page(page: Any, run: Path, picture: Path) -> None:
     """Draw the upper part of the summary of a run into a file."""
     page.goto((run / "05_summary.html").resolve().as_uri(), wait_until="load")
     page.screenshot(path=picture)
+    keep_few_colours(picture)
+
+
+def keep_few_colours(picture: Path) -> None:
+    """Write a picture anew, a third as large: 256 colours are more than a page or a figure has."""
+    with Image.open(picture) as whole:
+        few = whole.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(picture, optimize=True)
 
 
 def draw_parts() -> None:
@@ -89,6 +98,7 @@ def draw_parts() -> None:
             figures = [who_runs_where(plan_in(home / name)) for name in PLANS.get(number, ())]
             page.set_content(as_html(printed, figures), wait_until="load")
             page.locator("body").screenshot(path=picture)
+            keep_few_colours(picture)
 
 
 def write_stand_ins(folder: Path) -> None:

@@ -84,8 +84,11 @@ def serve(folders: Folders, *, host: str, port: int, redis_url: str = "") -> Non
     """
     import uvicorn
 
+    from pipelines.serve.protocol import WholeAnswers
+
     uvicorn.run(
         front(folders, redis_url),
+        http=WholeAnswers,
         host=host,
         port=port,
         access_log=False,
