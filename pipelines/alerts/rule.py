@@ -12,7 +12,7 @@ import pandas as pd
 from cloudarb_lib.base.units import ensure_utc
 from cloudarb_lib.tables import run_tables
 from pipelines.run.files import read_json
-from pipelines.run.folders import series
+from pipelines.run.folders import runs_before
 
 LIVE = ("running", "stopped")
 """Statuses of a run that has not come to an end."""
@@ -63,7 +63,7 @@ class Watched:
     last : PastRun
         The newest run that has ended, however it did.
     newest, previous : PastRun or None
-        The newest run that succeeded, and the one before it of the same set values.
+        The newest run that succeeded, and the last one of its series before it that did.
     now : Timestamp
         In UTC.
     """
@@ -142,6 +142,7 @@ def watched_runs(reports: Path, configuration: str, now: pd.Timestamp) -> Watche
         return None
     if not succeeded:
         return Watched(found[-1], None, None, now)
-    *before, newest = succeeded
-    alike = [run for run in before if series(run.manifest) == series(newest.manifest)]
-    return Watched(found[-1], newest, alike[-1] if alike else None, now)
+    newest = succeeded[-1]
+    before = runs_before(newest.manifest, [run.manifest for run in succeeded])
+    previous = PastRun(reports / before[0]["run_id"], before[0]) if before else None
+    return Watched(found[-1], newest, previous, now)

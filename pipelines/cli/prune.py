@@ -11,7 +11,7 @@ from pipelines.exit_codes import DONE
 
 
 def prune(
-    keep: Annotated[int, typer.Option(metavar="N", help="runs of each configuration that stay")],
+    keep: Annotated[int, typer.Option(metavar="N", help="runs of each series that stay")],
     configuration: Annotated[
         str, typer.Argument(metavar="NAME", help="only runs of this configuration")
     ] = "",
@@ -20,9 +20,11 @@ def prune(
         bool, typer.Option("--dry-run", help="say what would go, and remove nothing")
     ] = False,
 ) -> int:
-    """Remove old runs, all but the newest N of each configuration.
+    """Remove old runs, all but the newest N of each series.
 
-    The newest run that succeeded stays whatever its age, and so does a run in progress.
+    Runs of a configuration with one title are a series; each run of a set (--over) says its values
+    in its title, and is of a series of its own. The newest run of a series that succeeded stays
+    whatever its age, and so does a run in progress.
     """
     from cloudarb_lib.base import locations
     from cloudarb_lib.base.wording import count

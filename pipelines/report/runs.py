@@ -13,7 +13,7 @@ from cloudarb_lib.base.files import is_locked
 from cloudarb_lib.base.wording import in_unit
 from cloudarb_lib.tables.run_tables import load_table
 from pipelines.run.files import read_json
-from pipelines.run.folders import RunFolders, series
+from pipelines.run.folders import RunFolders, runs_before
 
 OF_TODAY_DAYS = 14
 """Prices older than this when the run began are said to be old."""
@@ -102,12 +102,8 @@ def fault(run: Run) -> str:
 
 def run_before(run: Run, reports: Path) -> Run | None:
     """Return the last run of the same series before this one that has headline figures."""
-    for other in all_runs(reports):
-        same = series(other) == series(run) and other["status"] == "succeeded"
-        earlier = str(other["started_at"]) < str(run["started_at"])
-        if same and earlier and len(headline(other, reports)):
-            return other
-    return None
+    before = runs_before(run, all_runs(reports))
+    return next((other for other in before if len(headline(other, reports))), None)
 
 
 def headline(run: Run, reports: Path) -> pd.DataFrame:

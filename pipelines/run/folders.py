@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,3 +51,31 @@ def series(manifest: Mapping[str, Any]) -> tuple[str, str]:
     Runs of a set (``--over``) share the name; each says in its title which of them it is.
     """
     return str(manifest.get("name", "")), str(manifest.get("title", ""))
+
+
+def runs_before(
+    manifest: Mapping[str, Any], others: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the runs that a run follows, the last one first.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Of the run.
+    others : iterable of dict
+        Manifests of runs, itself among them or not.
+
+    Returns
+    -------
+    list of dict
+        Of these, the ones of its series that succeeded and began before it.
+    """
+    began = str(manifest["started_at"])
+    found = [
+        other
+        for other in others
+        if series(other) == series(manifest)
+        and other["status"] == "succeeded"
+        and str(other["started_at"]) < began
+    ]
+    return sorted(found, key=lambda other: str(other["started_at"]), reverse=True)

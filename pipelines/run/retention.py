@@ -1,4 +1,4 @@
-"""Which runs stay: the newest of each configuration; older ones go whole."""
+"""Which runs stay: the newest of each series; older ones go whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from cloudarb_lib.base.errors import CloudArbError, ParameterError
 from cloudarb_lib.base.files import locked
 from pipelines.run.files import read_json
-from pipelines.run.folders import RunFolders
+from pipelines.run.folders import RunFolders, series
 
 
 class _InUse(CloudArbError):
@@ -23,8 +23,8 @@ def old_runs(reports: Path, keep: int, configuration: str = "") -> list[str]:
     reports : Path
         Folder of the runs.
     keep : int
-        How many of a configuration stay: the newest, and the newest that succeeded whatever its
-        age.
+        How many of a series stay: the newest, and the newest that succeeded whatever its age. Each
+        run of a set (``--over``) is of a series of its own.
     configuration : str
         Only runs of this one; '' for all.
 
@@ -35,15 +35,15 @@ def old_runs(reports: Path, keep: int, configuration: str = "") -> list[str]:
     """
     if keep < 1:
         raise ParameterError(f"--keep is {keep}.", "Keep 1 or more.")
-    by_name: dict[str, list[tuple[str, str, str]]] = {}
+    by_series: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for path in reports.glob("*/manifest.json"):
         run = read_json(path) or {}
         name = path.parent.name.partition("-")[0]
         if run.get("started_at") and configuration in ("", name):
             entry = (str(run["started_at"]), path.parent.name, str(run["status"]))
-            by_name.setdefault(name, []).append(entry)
+            by_series.setdefault(series(run), []).append(entry)
     going = []
-    for runs in by_name.values():
+    for runs in by_series.values():
         runs.sort(reverse=True)
         good = next((run for run in runs if run[2] == "succeeded"), None)
         going += [run for run in runs[keep:] if run != good]

@@ -242,7 +242,7 @@ def planned(root):
 
 def test_a_turn_runs_looks_at_alerts_and_removes_old_runs(root, planned):
     reports = root / "reports"
-    past_run(reports, "toy-old", "2020-01-01T00:00:00+00:00", {})
+    past_run(reports, "toy-old", "2020-01-01T00:00:00+00:00", {}, name="toy", title="Toy")
     looked = patch.object(alerts_verb, "alerts", lambda path: print(f"rules at {path}") or 9)
     with quick_runs(root), looked:
         job.save(planned)
@@ -354,3 +354,13 @@ def test_old_runs_go_and_what_is_needed_stays(tmp_path, capsys):
     assert left == {"weekly-1", "weekly-2", "weekly-4", "weekly-5", "daily-1"}
     assert not list((tmp_path / ".state").glob(".going*"))
     assert cli.main([*words, "0"]) == 2
+
+
+def test_of_each_run_of_a_set_the_newest_stay(tmp_path):
+    for week in range(1, 4):
+        for budget in (1, 2, 3):
+            ended = f"2026-01-0{week}T0{budget}:00:00+00:00"
+            title = f"Weekly (budget ${budget})"
+            past_run(tmp_path, f"weekly-{week}{budget}", ended, {}, title=title)
+    assert old_runs(tmp_path, 2) == ["weekly-11", "weekly-12", "weekly-13"]
+    assert old_runs(tmp_path, 2, "daily") == []

@@ -11,6 +11,7 @@ from pipelines.alerts.kinds.prices import Freshness, PriceChange
 from pipelines.alerts.kinds.risks import OverBudget, ValueAtRisk
 from pipelines.alerts.kinds.runs import NoSuccess
 from pipelines.alerts.rule import watched_runs
+from pipelines.report.runs import run_before
 from pipelines.testing import past_run
 
 HERE = {"gcp/us-a//h8/spot/": 1.0}
@@ -123,6 +124,18 @@ def test_a_run_of_a_set_is_compared_with_the_last_one_of_its_own_values(tmp_path
     seen = watched_runs(tmp_path, "w", pd.Timestamp("2026-01-09", tz="UTC"))
     assert seen.previous.run_id == "w-1"
     assert PlanChange(machines=0.0).findings(seen) == []
+
+
+def test_alerts_and_pages_compare_a_run_with_the_same_one(tmp_path):
+    figures = pd.DataFrame({"name": ["expected_cost"], "value": [1.0]})
+    for run_id, began, ended in (("w-1", 1, 2), ("w-2", 4, 5), ("w-3", 3, 6)):
+        began_at = f"2026-01-01T0{began}:00:00+00:00"
+        ended_at = f"2026-01-01T0{ended}:00:00+00:00"
+        past_run(tmp_path, run_id, ended_at, {"headline": figures}, started_at=began_at)
+    seen = watched_runs(tmp_path, "w", NOW)
+    assert seen.newest.run_id == "w-3"
+    assert seen.previous.run_id == "w-1"
+    assert run_before(seen.newest.manifest, tmp_path) == seen.previous.manifest
 
 
 def test_a_source_that_nobody_looks_at_is_told_by_the_clock(tmp_path):
