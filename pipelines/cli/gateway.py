@@ -10,7 +10,7 @@ import typer
 
 from cloudarb_lib.base.errors import ParameterError
 from pipelines.cli.extras import require
-from pipelines.cli.options import StoreOption
+from pipelines.cli.options import ReportsOption, StoreOption
 from pipelines.exit_codes import DONE
 
 
@@ -37,6 +37,7 @@ def gateway(
         str, typer.Option(metavar="URL", help="share answers there, such as redis://127.0.0.1:6379")
     ] = "",
     store: StoreOption = "",
+    reports: ReportsOption = None,
 ) -> int:
     """Run two servers behind traefik: tokens, rate limits, retries, a circuit breaker, TLS.
 
@@ -70,5 +71,7 @@ def gateway(
     reach = "" if is_local else ", other machines can reach it"
     print(f"gateway on {scheme}://{authority(host, port)}{reach}", file=sys.stderr)
     words = [f"--redis={redis}", f"--store={store}"]
+    if reports:
+        words.append(f"--reports={reports}")
     run(opened, state_folder() / "gateway", words)
     return DONE

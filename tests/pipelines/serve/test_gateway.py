@@ -68,10 +68,12 @@ def whole(tmp_path_factory):
         pytest.skip(str(missing))
     home = tmp_path_factory.mktemp("gateway")
     folders = testing.folders_in(home)
+    reports = folders.reports.rename(home / "of_a_team")
     port = free_row(4)
-    words = ["gateway", "--port", str(port), "--store", str(folders.store), "--rate", "100000"]
+    words = ["gateway", "--port", str(port), "--rate", "100000"]
+    served = ["--store", str(folders.store), "--reports", str(reports)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", *words],
+        [sys.executable, "-m", "pipelines.cli", *words, *served],
         env=os.environ | {"CLOUDARB_HOME": str(home)},
         stderr=subprocess.DEVNULL,
     )
