@@ -40,11 +40,15 @@ def serve(
     folders = Folders(
         Path(store) if store else locations.store(), reports or locations.reports(), state_folder()
     )
-    print(f"answers on http://{authority(host, port)}, described at /openapi.json", file=sys.stderr)
-    if not is_local:
-        warning = "other machines can reach it, and tokens travel unencrypted: see make gateway"
-        print(warning, file=sys.stderr)
-    if not tokens_file().exists():
-        print("nobody has a token yet: cloudarb tokens add NAME", file=sys.stderr)
-    answer(folders, host=host, port=port, redis_url=redis)
+
+    def announce() -> None:
+        address = f"http://{authority(host, port)}"
+        print(f"answers on {address}, described at /openapi.json", file=sys.stderr)
+        if not is_local:
+            warning = "other machines can reach it, and tokens travel unencrypted: see make gateway"
+            print(warning, file=sys.stderr)
+        if not tokens_file().exists():
+            print("nobody has a token yet: cloudarb tokens add NAME", file=sys.stderr)
+
+    answer(folders, host=host, port=port, on_start=announce, redis_url=redis)
     return DONE

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import pandas as pd
+import uvicorn
 from prometheus_client import Histogram
 
 from cloudarb_lib.base import locations
@@ -14,6 +17,7 @@ from pipelines.observe.metrics import Observed, latency, registry, waiting
 from pipelines.serve.api import api
 from pipelines.serve.front import Front
 from pipelines.serve.plans import Plans
+from pipelines.serve.protocol import WholeAnswers
 from pipelines.serve.records import NEWEST, Folders, Records, Run
 from pipelines.serve.tokens import Tokens, tokens_file
 
@@ -68,7 +72,21 @@ def warm_paths(runs: list[Run]) -> list[str]:
     return ["/runs", *of_run, f"/offers?as_of={runs[0].head['as_of']}", "/offers"]
 
 
-def serve(folders: Folders, *, host: str, port: int, redis_url: str = "") -> None:
+class _Told(uvicorn.Server):
+    """uvicorn's server, which tells that it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+
+def serve(
+    folders: Folders, *, host: str, port: int, on_start: Callable[[], None], redis_url: str = ""
+) -> None:
     """Answer requests until stopped.
 
     Parameters
@@ -79,14 +97,17 @@ def serve(folders: Folders, *, host: str, port: int, redis_url: str = "") -> Non
         Address to listen on.
     port : int
         Port.
+    on_start : callable
+        Is called once the server listens: whoever asks from then on is answered.
     redis_url : str
         As ``front``.
+
+    Raises
+    ------
+    StoreError
+        Where the store cannot be opened; nothing listens then.
     """
-    import uvicorn
-
-    from pipelines.serve.protocol import WholeAnswers
-
-    uvicorn.run(
+    config = uvicorn.Config(
         front(folders, redis_url),
         http=WholeAnswers,
         host=host,
@@ -96,3 +117,5 @@ def serve(folders: Folders, *, host: str, port: int, redis_url: str = "") -> Non
         server_header=False,
         lifespan="on",
     )
+    with suppress(KeyboardInterrupt):  # it has ended as asked
+        _Told(config, on_start).run()

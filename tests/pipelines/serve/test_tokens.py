@@ -160,7 +160,12 @@ def test_what_is_no_address_is_refused():
 def test_serve_says_when_others_can_reach_it(host, warned, monkeypatch, capsys, tmp_path):
     asked = {}
     monkeypatch.setenv("CLOUDARB_HOME", str(tmp_path))
-    monkeypatch.setattr(server, "serve", lambda folders, **more: asked.update(more))
+
+    def start(_, *, on_start, **more):
+        asked.update(more)
+        on_start()
+
+    monkeypatch.setattr(server, "serve", start)
     monkeypatch.setattr(addresses, "check_free", lambda *_: None)
     given = [] if host == "127.0.0.1" else ["--host", host]
     assert cli.main(["serve", *given, "--store", str(tmp_path)]) == 0
