@@ -122,12 +122,10 @@ _EVENTS = f"""
 _LAST_PRICES = f"""
     SELECT
         {", ".join(OFFER_PARTS)},
-        unnest(
-            arg_max(
-                {{'price_usd_per_hour': price_usd_per_hour, 'source': source}},
-                (effective_at, observed_at)
-            )
-        )
+        unnest(arg_max(
+            {{'price_usd_per_hour': price_usd_per_hour, 'source': source}},
+            (effective_at, observed_at)
+        ))
     FROM price_events
     WHERE observed_at <= $as_of AND effective_at <= $as_of AND provider IN $providers
         AND ($every_region OR lower(region) IN $regions)
@@ -221,9 +219,8 @@ def current(folder: Path) -> Path | None:
     if not re.fullmatch("[0-9a-f]{16}", name) or not path.is_file():
         others = sorted(path.stem for path in (folder / "snapshots").glob("*.duckdb"))
         way_out = f"Write one of {', '.join(others)} into that file." if others else WAY_OUT
-        raise StoreError(
-            f"{folder / 'current'} names {name[:40]!r}, which is no snapshot.", way_out
-        )
+        what = f"{folder / 'current'} names {name[:40]!r}, which is no snapshot."
+        raise StoreError(what, way_out)
     return path
 
 
@@ -233,7 +230,7 @@ def store_of(snapshot: Path) -> Path:
 
 
 class Snapshot(AbstractContextManager["Snapshot"]):
-    """One immutable state of the price store, read only.
+    """One immutable state of the price store, read only; StoreError where its file is damaged.
 
     Close it, or use it in a with statement.
 
@@ -274,7 +271,7 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         """Return a whole stored table of ``STORED``, times in UTC."""
         if name not in STORED:
             raise ParameterError(f"no stored table {name!r}{did_you_mean(name, list(STORED))}.")
-        return self._con.execute(f"SELECT {', '.join(STORED[name].names)} FROM {name}").df()
+        return self._rows(f"SELECT {', '.join(STORED[name].names)} FROM {name}")
 
     def last_prices(
         self, *, as_of: object, providers: Sequence[str], regions: Sequence[str] = ()
@@ -301,12 +298,12 @@ class Snapshot(AbstractContextManager["Snapshot"]):
             "every_region": not regions,
             "regions": list(regions) or [""],
         }
-        return self._con.execute(_LAST_PRICES, words).df()
+        return self._rows(_LAST_PRICES, words)
 
     def looks(self, *, as_of: object) -> pd.DataFrame:
         """Return table ``looks`` up to ``as_of``."""
         query = "SELECT * FROM looks WHERE looked_at <= ? ORDER BY provider, source, looked_at"
-        return self._con.execute(query, [parse_as_of(as_of)]).df()
+        return self._rows(query, [parse_as_of(as_of)])
 
     def newest_observation(self, providers: Sequence[str] | None = None) -> pd.Timestamp | None:
         """Return when anything was last observed of some providers, of all without; None: never.
@@ -320,18 +317,17 @@ class Snapshot(AbstractContextManager["Snapshot"]):
 
     def newest_by_source(self) -> pd.DataFrame:
         """Return ``provider``, ``source`` and ``looked_at``: its newest look or price."""
-        query = """
+        return self._rows("""
             SELECT provider, source, max(looked_at) AS looked_at
             FROM (SELECT provider, source, looked_at FROM looks UNION ALL
                   SELECT provider, source, observed_at FROM price_events)
             GROUP BY ALL ORDER BY ALL
-        """
-        return self._con.execute(query).df()
+        """)
 
     def evidence(self, *, as_of: object) -> pd.DataFrame:
         """Return table ``evidence`` up to ``as_of``."""
         query = "SELECT * FROM evidence WHERE seen_at <= ? ORDER BY ALL"
-        return self._con.execute(query, [parse_as_of(as_of)]).df()
+        return self._rows(query, [parse_as_of(as_of)])
 
     def events(
         self,
@@ -372,20 +368,17 @@ class Snapshot(AbstractContextManager["Snapshot"]):
         """
         unknown = set(purchase_options or ()) - set(PURCHASE_OPTIONS)
         if unknown:
-            raise ParameterError(
-                f"purchase option {min(unknown)!r} is unknown.", f"Use {PURCHASE_OPTIONS}."
-            )
-        events = self._con.execute(
-            _EVENTS,
-            {
-                "second_hand": registry.at_second_hand(),
-                "as_of": parse_as_of(as_of),
-                "providers": providers,
-                "options": purchase_options,
-                "gpu_only": gpu_only,
-                "include_flagged": include_flagged,
-            },
-        ).df()
+            what = f"purchase option {min(unknown)!r} is unknown."
+            raise ParameterError(what, f"Use {PURCHASE_OPTIONS}.")
+        words = {
+            "second_hand": registry.at_second_hand(),
+            "as_of": parse_as_of(as_of),
+            "providers": providers,
+            "options": purchase_options,
+            "gpu_only": gpu_only,
+            "include_flagged": include_flagged,
+        }
+        events = self._rows(_EVENTS, words)
         offer_ids = pd.Index(events["offer_id"].unique(), dtype=object)
         events["offer_id"] = pd.Categorical(events["offer_id"], categories=offer_ids)
         events["offer_count"] = events["offer_count"].astype("Int32")
@@ -397,4 +390,11 @@ class Snapshot(AbstractContextManager["Snapshot"]):
     def held(self, *, as_of: object) -> pd.DataFrame:
         """Return the prices found wrong and the rows held back by a time; see ``store.held``."""
         words = {"as_of": parse_as_of(as_of), "second_hand": registry.at_second_hand()}
-        return self._con.execute(_HELD, words).df()
+        return self._rows(_HELD, words)
+
+    def _rows(self, query: str, words: object = None) -> pd.DataFrame:
+        try:
+            return self._con.execute(query, words).df()
+        except duckdb.Error as cause:
+            what = f"snapshot {self.path} cannot be read: {str(cause).splitlines()[0]}"
+            raise StoreError(what, WAY_OUT) from cause

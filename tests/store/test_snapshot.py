@@ -17,6 +17,9 @@ from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import PRICE_HEADER, write_text
 
 pytestmark = pytest.mark.slow  # the bundled history is ingested
+FIRST_BLOCK_AT = 12_288
+BLOCK_BYTES = 262_144
+"""Of a file of DuckDB: three headers, then blocks, each with a checksum."""
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +155,33 @@ def test_a_damaged_snapshot_says_the_way_out(tmp_path: Path) -> None:
         open_snapshot(tmp_path)
     with pytest.raises(StoreError, match="no store"):
         open_snapshot(tmp_path / "none")
+
+
+def test_a_damaged_block_is_told_when_it_is_read(tmp_path: Path) -> None:
+    file = write_text(tmp_path / "p.csv", PRICE_HEADER + "gcp,r,m,spot,2026-01-01T12:00:00Z,1\n")
+    ingest_files([file], store_dir=tmp_path / "store", now=BUNDLED_AT)
+    (path,) = (tmp_path / "store" / "snapshots").glob("*.duckdb")
+    content = path.read_bytes()
+    at_once = []
+    later = []
+    for block in range(FIRST_BLOCK_AT, len(content), BLOCK_BYTES):
+        damaged = bytearray(content)
+        damaged[block + 100] ^= 1
+        path.write_bytes(damaged)
+        try:
+            snapshot = open_snapshot(tmp_path / "store")
+        except StoreError as fault:
+            at_once.append(fault.what)
+            continue
+        with snapshot:
+            try:
+                snapshot.newest_by_source()
+                snapshot.table("ingest_log")
+            except StoreError as fault:
+                later.append(fault.what)
+    assert at_once
+    assert later
+    assert all("cannot be read: Corrupt database file" in told for told in later)
 
 
 def test_the_session_is_utc_wherever_it_runs(tmp_path: Path) -> None:
