@@ -66,12 +66,15 @@ class Watched:
         The newest run that succeeded, and the last one of its series before it that did.
     now : Timestamp
         In UTC.
+    store : Path
+        Folder of the store of prices.
     """
 
     last: PastRun
     newest: PastRun | None
     previous: PastRun | None
     now: pd.Timestamp
+    store: Path
 
     def tables(self, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return a table of the newest successful run, and of the one before; empty without."""
@@ -124,7 +127,9 @@ def ended_runs(reports: Path, configuration: str) -> list[PastRun]:
     return sorted(found, key=lambda run: run.ended_at)
 
 
-def watched_runs(reports: Path, configuration: str, now: pd.Timestamp) -> Watched | None:
+def watched_runs(
+    reports: Path, configuration: str, *, now: pd.Timestamp, store: Path
+) -> Watched | None:
     """Return the runs of a configuration; None where none has ended yet.
 
     Parameters
@@ -135,14 +140,16 @@ def watched_runs(reports: Path, configuration: str, now: pd.Timestamp) -> Watche
         Its ``name``.
     now : Timestamp
         In UTC.
+    store : Path
+        Folder of the store of prices.
     """
     found = ended_runs(reports, configuration)
     succeeded = [run for run in found if run.succeeded]
     if not found:
         return None
     if not succeeded:
-        return Watched(found[-1], None, None, now)
+        return Watched(found[-1], None, None, now, store)
     newest = succeeded[-1]
     before = runs_before(newest.manifest, [run.manifest for run in succeeded])
     previous = PastRun(reports / before[0]["run_id"], before[0]) if before else None
-    return Watched(found[-1], newest, previous, now)
+    return Watched(found[-1], newest, previous, now, store)

@@ -42,7 +42,7 @@ class Look:
 
 
 def look(
-    alerts: Alerts, reports: Path, *, now: pd.Timestamp, environment: Mapping[str, str]
+    alerts: Alerts, reports: Path, *, store: Path, now: pd.Timestamp, environment: Mapping[str, str]
 ) -> Look:
     """Find what fires, write it down (alerts.json of the newest run), and tell what is new.
 
@@ -54,6 +54,8 @@ def look(
         The rules.
     reports : Path
         Folder of the runs.
+    store : Path
+        Folder of the store of prices.
     now : Timestamp
         In UTC.
     environment : mapping
@@ -64,7 +66,7 @@ def look(
     ParameterError
         Where no run of the configuration has ended, or an environment variable is not set.
     """
-    watched = watched_runs(reports, alerts.watch, now)
+    watched = watched_runs(reports, alerts.watch, now=now, store=store)
     if watched is None:
         what = f"no run of configuration {alerts.watch!r} has ended in {reports.name}/."
         raise ParameterError(what, "Run it first, or name another after watch:.")

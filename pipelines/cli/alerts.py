@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import ReportsOption
+from pipelines.cli.options import ReportsOption, StoreOption
 from pipelines.exit_codes import ALERT, DONE, UNDELIVERED
 
 
@@ -17,15 +17,16 @@ def alerts(
     rules: Annotated[Path, typer.Argument(metavar="ALERTS.yaml", help="a file of rules")] = Path(
         "data/alerts.yaml"
     ),
+    store: StoreOption = "",
     reports: ReportsOption = None,
 ) -> int:
     """Do the rules of a file fire on the newest run? Told once, until it clears.
 
     Rules are on the freshness of prices, VaR, budget, drift, price and plan changes, a better plan,
-    and runs that do not succeed. Prints what fires, writes alerts.json beside the pages of the run,
-    and tells what is new to the webhook and by the mail that the file names (addresses and
-    passwords stand in environment variables). Exit code 9 while anything fires, 13 where a channel
-    could not be told; it is told the next time.
+    runs that do not succeed, and a store that cannot be read. Prints what fires, writes alerts.json
+    beside the pages of the run, and tells what is new to the webhook and by the mail that the file
+    names (addresses and passwords stand in environment variables). Exit code 9 while anything
+    fires, 13 where a channel could not be told; it is told the next time.
     """
     import pandas as pd
 
@@ -36,6 +37,7 @@ def alerts(
     found = look(
         load_alerts(rules),
         reports or locations.reports(),
+        store=Path(store) if store else locations.store(),
         now=pd.Timestamp.now("UTC"),
         environment=os.environ,
     )

@@ -49,6 +49,9 @@ SECTIONS: dict[str, tuple[Described, ...]] = {
         Described("source_looked_timestamp_seconds", "newest look at a source", "time", _SOURCE),
         Described("store_rows", "rows taken in so far, by table", "", ("target",)),
         Described("store_rows_held_back", "rows held back so far, by table", "", ("target",)),
+        Described(
+            "unreadable", "1 where it cannot be read: store, collection or events", "", ("part",)
+        ),
         Described("breaker_state", "0 closed, 1 half-opened, 2 opened", "", ("provider",)),
         Described("collection_dead_letters", "open dead letters of collection"),
     ),

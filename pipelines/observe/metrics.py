@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from cloudarb_lib.base.errors import DataError
+from cloudarb_lib.base.errors import DataError, StoreError
 from cloudarb_lib.live.collect import collection_folder
 from cloudarb_lib.live.journal import Journal
 from cloudarb_lib.live.metrics import BREAKER_STATES
 from cloudarb_lib.store import Snapshot
 from cloudarb_lib.store.snapshot import current
-from pipelines.alerts.rule import PastRun, watched_runs
+from pipelines.alerts.rule import PastRun, ended_runs
 from pipelines.events.ledger import Ledger, ledger_file
 from pipelines.observe.breaches import outcomes
 from pipelines.observe.described import LATENCY, METRICS, WAITING
@@ -94,14 +95,18 @@ class _Looks(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        yield from _of_store(self._observed.store)
-        yield from _of_collection(self._observed.store)
-        yield from _of_events(self._observed.reports)
-        yield from _of_runs(self._observed)
+        unreadable = {part: 0.0 for part, _ in _PARTS}
+        for part, of_part in _PARTS:
+            try:
+                yield from list(of_part(self._observed))
+            except (StoreError, sqlite3.Error):
+                unreadable[part] = 1.0
+        yield from _of_runs(self._observed.reports)
+        yield _gauge("unreadable", (({"part": p}, value) for p, value in unreadable.items()))
 
 
-def _of_store(folder: Path) -> Iterator[Metric]:
-    path = current(folder)
+def _of_store(observed: Observed) -> Iterator[Metric]:
+    path = current(observed.store)
     if path is None:
         return
     with Snapshot(path) as snapshot:
@@ -117,8 +122,25 @@ def _of_store(folder: Path) -> Iterator[Metric]:
         yield _gauge(name, rows)
 
 
-def _of_collection(folder: Path) -> Iterator[Metric]:
-    path = collection_folder(folder) / "journal.sqlite"
+def _of_outcomes(observed: Observed) -> Iterator[Metric]:
+    """Yield how many plans have come to their end, and how many breached their VaR."""
+    ended: list[Sample] = []
+    breaches: list[Sample] = []
+    for name in configurations(observed.reports):
+        found = pd.DataFrame(outcomes(observed.store, observed.reports, name))
+        if found.empty:
+            continue
+        for level, of_level in found.groupby("level"):
+            labels = {"configuration": name, "level": f"{level:g}"}
+            ended.append((labels, float(len(of_level))))
+            breaches.append((labels, float((of_level["loss_usd"] > of_level["var_usd"]).sum())))
+    if ended:
+        yield _gauge("var_plans_ended", ended)
+        yield _gauge("var_breaches", breaches)
+
+
+def _of_collection(observed: Observed) -> Iterator[Metric]:
+    path = collection_folder(observed.store) / "journal.sqlite"
     if not path.exists():
         return
     with Journal(path) as journal:
@@ -129,8 +151,8 @@ def _of_collection(folder: Path) -> Iterator[Metric]:
     yield _gauge("collection_dead_letters", [({}, letters)])
 
 
-def _of_events(reports: Path) -> Iterator[Metric]:
-    path = ledger_file(reports)
+def _of_events(observed: Observed) -> Iterator[Metric]:
+    path = ledger_file(observed.reports)
     if not path.exists():
         return
     with Ledger(path) as ledger:
@@ -146,15 +168,23 @@ def _of_events(reports: Path) -> Iterator[Metric]:
     yield _gauge("alert", alerts)
 
 
-def _of_runs(observed: Observed) -> Iterator[Metric]:
+_PARTS: tuple[tuple[str, Callable[[Observed], Iterator[Metric]]], ...] = (
+    ("store", _of_store),
+    ("store", _of_outcomes),
+    ("collection", _of_collection),
+    ("events", _of_events),
+)
+"""Parts that may not be readable, and their metrics: such a part takes away these alone."""
+
+
+def _of_runs(reports: Path) -> Iterator[Metric]:
     """Yield the metrics of the newest run of each configuration that succeeded."""
     found: dict[str, list[Sample]] = {}
-    for name in configurations(observed.reports):
-        watched = watched_runs(observed.reports, name, pd.Timestamp(0, tz="UTC"))
-        if watched is None or watched.newest is None:
+    for name in configurations(reports):
+        succeeded = [run for run in ended_runs(reports, name) if run.succeeded]
+        if not succeeded:
             continue
-        figures = [*figures_of(watched.newest), *_of_outcomes(observed, name)]
-        for metric, labels, value in figures:
+        for metric, labels, value in figures_of(succeeded[-1]):
             found.setdefault(metric, []).append(({"configuration": name, **labels}, value))
     for metric, samples in found.items():
         yield _gauge(metric, samples)
@@ -164,17 +194,6 @@ def configurations(reports: Path) -> list[str]:
     """Return the names of the configurations of which there are runs: no name has a hyphen."""
     names = {path.parent.name.partition("-")[0] for path in reports.glob("*-*/manifest.json")}
     return sorted(names - {""})
-
-
-def _of_outcomes(observed: Observed, configuration: str) -> Iterator[Figure]:
-    """Yield how many plans have come to their end, and how many breached their VaR."""
-    found = pd.DataFrame(outcomes(observed.store, observed.reports, configuration))
-    if found.empty:
-        return
-    for level, of_level in found.groupby("level"):
-        labels = {"level": f"{level:g}"}
-        yield "var_plans_ended", labels, float(len(of_level))
-        yield "var_breaches", labels, float((of_level["loss_usd"] > of_level["var_usd"]).sum())
 
 
 def figures_of(run: PastRun) -> Iterator[Figure]:

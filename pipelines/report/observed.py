@@ -70,6 +70,11 @@ class Told:
         ]
         return pd.DataFrame(rows, columns=[*labels, "value"])
 
+    def unreadable(self) -> list[str]:
+        """Return which of store, collection and events cannot be read."""
+        parts = self.of("unreadable")
+        return list(dict.fromkeys(parts[parts["value"] > 0]["part"]))
+
     def latency(self) -> dict[float, float]:
         """Return the upper end of each class of latency (s), and the answers up to it."""
         counts: dict[float, float] = {}
@@ -124,6 +129,9 @@ def _read(path: Path) -> str:
 
 def _cards(told: Told, now: pd.Timestamp) -> Iterator[Card]:
     """Yield what is looked at first."""
+    unreadable = told.unreadable()
+    if unreadable:
+        yield Card("cannot be read", ", ".join(unreadable))
     yield Card("alerts that fire", f"{len(told.of('alert'))}")
     looked = told.of("source_looked_timestamp_seconds")
     old = (now.timestamp() - looked["value"]) / _SECONDS_PER_DAY > _OLD_DAYS
@@ -144,11 +152,12 @@ def _cards(told: Told, now: pd.Timestamp) -> Iterator[Card]:
 
 def _sections(told: Told, reports: Path, now: pd.Timestamp) -> Iterator[Section]:
     alerts = told.of("alert")
+    nothing = "Not known." if "events" in told.unreadable() else "None fires."
     yield Section(
         "Alerts",
         columns=("configuration", "rule", "for"),
         rows=[tuple(map(str, row[:3])) for row in alerts.to_numpy()],
-        nothing="" if len(alerts) else "None fires.",
+        nothing="" if len(alerts) else nothing,
     )
     yield _prices(told, now)
     yield Section(
@@ -175,11 +184,13 @@ def _prices(told: Told, now: pd.Timestamp) -> Section:
         for row in told.of("breaker_state").to_dict("records")
     ]
     looked = told.of("source_looked_timestamp_seconds")
+    is_known = "store" not in told.unreadable()
     return Section(
         "Prices",
-        [_html(figures.freshness(looked, now))],
+        [_html(figures.freshness(looked, now))] if is_known else [],
         columns=("", "rows taken in", "rows held back"),
         rows=rows,
+        nothing="" if is_known else "The store cannot be read: cloudarb doctor says why.",
     )
 
 

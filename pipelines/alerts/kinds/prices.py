@@ -1,4 +1,4 @@
-"""Rules on prices: how old they are, and how they move."""
+"""Rules on prices: whether they can be read, how old they are, and how they move."""
 
 from __future__ import annotations
 
@@ -6,9 +6,32 @@ from typing import ClassVar
 
 import pandas as pd
 
+from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.base.records import Positive, record
 from cloudarb_lib.market.explore import offer_in_words
+from cloudarb_lib.store.snapshot import Snapshot, current
 from pipelines.alerts.rule import Finding, Rule, Watched
+from pipelines.run.files import scrub
+
+
+@record
+class StoreUnreadable(Rule):
+    """The store of prices cannot be read."""
+
+    key: ClassVar[str] = "store_unreadable"
+
+    def findings(self, watched: Watched) -> list[Finding]:
+        try:
+            path = current(watched.store)
+            if path is not None:
+                with Snapshot(path) as snapshot:
+                    snapshot.newest_by_source()
+        except StoreError as fault:
+            return [Finding("", scrub(fault.what, {watched.store: "the store"}))]
+        return []
+
+    def expression(self, configuration: str) -> str:
+        return 'cloudarb_unreadable{part="store"} == 1'
 
 
 @record

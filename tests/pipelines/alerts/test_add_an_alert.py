@@ -37,7 +37,9 @@ def test_the_kind_of_the_page_is_one_file(tmp_path, monkeypatch):
     ]:
         plan = pd.DataFrame({"offer_id": offers, "workload": "w"})
         past_run(tmp_path, f"weekly-{number}", f"2026-01-0{number}T00:00:00+00:00", {"plan": plan})
-        watched = watched_runs(tmp_path, "weekly", pd.Timestamp("2026-01-09T00:00Z"))
+        watched = watched_runs(
+            tmp_path, "weekly", now=pd.Timestamp("2026-01-09T00:00Z"), store=tmp_path / "store"
+        )
         assert [finding.text for finding in rule.findings(watched)] == texts
 
 

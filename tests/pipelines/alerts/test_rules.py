@@ -7,11 +7,12 @@ import pytest
 
 from pipelines.alerts.kinds.forecasts import Drift
 from pipelines.alerts.kinds.plans import BetterPlan, PlanChange
-from pipelines.alerts.kinds.prices import Freshness, PriceChange
+from pipelines.alerts.kinds.prices import Freshness, PriceChange, StoreUnreadable
 from pipelines.alerts.kinds.risks import OverBudget, ValueAtRisk
 from pipelines.alerts.kinds.runs import NoSuccess
 from pipelines.alerts.rule import watched_runs
 from pipelines.report.runs import run_before
+from pipelines.serve import testing
 from pipelines.testing import past_run
 
 HERE = {"gcp/us-a//h8/spot/": 1.0}
@@ -32,12 +33,16 @@ def risk(measure: str, value: float) -> pd.DataFrame:
     return pd.DataFrame({"measure": [measure], "level": 0.95, "value_usd": value, "scope": "total"})
 
 
+def seen_in(reports: Path, configuration: str = "weekly", now: pd.Timestamp = NOW):
+    return watched_runs(reports, configuration, now=now, store=reports / "store")
+
+
 def watched(reports: Path, newest: dict, previous: dict | None = None):
     if previous is not None:
         past_run(reports, "weekly-1", "2026-01-07T00:00:00+00:00", previous)
     past_run(reports, "weekly-2", "2026-01-14T00:00:00+00:00", newest)
     past_run(reports, "daily-1", "2026-01-19T00:00:00+00:00", {})  # of another configuration
-    found = watched_runs(reports, "weekly", NOW)
+    found = seen_in(reports)
     assert found is not None
     assert found.newest.run_id == "weekly-2"
     return found
@@ -121,7 +126,7 @@ def test_a_run_of_a_set_is_compared_with_the_last_one_of_its_own_values(tmp_path
     past_run(tmp_path, "w-1", "2026-01-01T00:00Z", {"plan": plan(a=1.0)}, title="seed 1")
     past_run(tmp_path, "w-2", "2026-01-01T01:00Z", {"plan": plan(b=1.0)}, title="seed 2")
     past_run(tmp_path, "w-3", "2026-01-08T00:00Z", {"plan": plan(a=1.0)}, title="seed 1")
-    seen = watched_runs(tmp_path, "w", pd.Timestamp("2026-01-09", tz="UTC"))
+    seen = seen_in(tmp_path, "w")
     assert seen.previous.run_id == "w-1"
     assert PlanChange(machines=0.0).findings(seen) == []
 
@@ -132,7 +137,7 @@ def test_alerts_and_pages_compare_a_run_with_the_same_one(tmp_path):
         began_at = f"2026-01-01T0{began}:00:00+00:00"
         ended_at = f"2026-01-01T0{ended}:00:00+00:00"
         past_run(tmp_path, run_id, ended_at, {"headline": figures}, started_at=began_at)
-    seen = watched_runs(tmp_path, "w", NOW)
+    seen = seen_in(tmp_path, "w")
     assert seen.newest.run_id == "w-3"
     assert seen.previous.run_id == "w-1"
     assert run_before(seen.newest.manifest, tmp_path) == seen.previous.manifest
@@ -163,9 +168,20 @@ def test_runs_that_do_not_succeed_are_told(tmp_path):
     ended = "2026-01-19T00:00:00+00:00"
     past_run(tmp_path, "weekly-3", ended, {}, status="failed", notebooks=failed)
     past_run(tmp_path, "weekly-4", ended, {}, status="running")
-    later = watched_runs(tmp_path, "weekly", NOW + pd.Timedelta(days=3))
+    later = seen_in(tmp_path, now=NOW + pd.Timedelta(days=3))
     assert later.last.run_id == "weekly-3"
     (finding,) = rule.findings(later)
     since = "no run has succeeded since 2026-01-14 00:00 UTC; the last one failed"
     assert finding.text == f"{since}: no plan keeps every limit."
-    assert watched_runs(tmp_path, "monthly", NOW) is None
+    assert seen_in(tmp_path, "monthly") is None
+
+
+def test_a_store_that_cannot_be_read_is_told(tmp_path):
+    rule = StoreUnreadable()
+    seen = watched(tmp_path, {})
+    assert rule.findings(seen) == [], "there is none"
+    testing.write_store(tmp_path)
+    assert rule.findings(seen) == []
+    (tmp_path / "store" / "current").write_text("rubbish")
+    (finding,) = rule.findings(seen)
+    assert finding.text == "the store/current names 'rubbish', which is no snapshot."

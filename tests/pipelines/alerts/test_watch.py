@@ -87,7 +87,10 @@ def test_what_could_not_be_told_is_told_the_next_time(rules, tmp_path, httpserve
     run_with(tmp_path, 1, 0.2)
     now, address = pd.Timestamp("2026-01-09T00:00Z"), httpserver.url_for("/secret-path")
     alerts = load_alerts(rules)
-    tries = [look(alerts, tmp_path, now=now, environment={"HOOK": address}) for _ in range(4)]
+    tries = [
+        look(alerts, tmp_path, store=tmp_path / "store", now=now, environment={"HOOK": address})
+        for _ in range(4)
+    ]
     said = [sentence for found in tries for sentence in found.undelivered]
     assert "webhook: the webhook could not be told in 3 attempts: it answered 500." in said[0]
     assert "webhook: the webhook answered 404." in said[1]
@@ -146,7 +149,13 @@ def test_mail_is_checked_with_the_file(rules, more, told):
 def test_what_the_environment_lacks_is_found_first(rules, tmp_path, environment, told):
     run_with(tmp_path, 1, 0.2)
     with pytest.raises(ParameterError, match=told) as refused:
-        look(load_alerts(rules), tmp_path, now=pd.Timestamp.now("UTC"), environment=environment)
+        look(
+            load_alerts(rules),
+            tmp_path,
+            store=tmp_path / "store",
+            now=pd.Timestamp.now("UTC"),
+            environment=environment,
+        )
     assert "secret" not in str(refused.value)
     assert not (tmp_path / "weekly-1/alerts.json").exists()
 
@@ -159,4 +168,4 @@ def test_without_a_run_there_is_nothing_to_look_at(rules, tmp_path, monkeypatch,
 def test_the_rules_that_we_ship_are_good():
     alerts = load_alerts("data/alerts.yaml")
     assert alerts.watch == "weekly"
-    assert len(alerts.rules) == 8
+    assert len(alerts.rules) == 9

@@ -80,6 +80,7 @@ rules:
   value_at_risk: {over_usd: VAR}
   over_budget: {chance: CHANCE}
   drift: {within_days: DRIFT}
+  store_unreadable: {}
 """
 FIRES = {"NO_SUCCESS": 8, "FRESHNESS": 17, "VAR": 800, "CHANCE": 0.1, "DRIFT": 7}
 QUIET = {"NO_SUCCESS": 80, "FRESHNESS": 170, "VAR": 900, "CHANCE": 0.2, "DRIFT": 0.5}
@@ -175,6 +176,43 @@ def test_a_table_that_cannot_be_read_hides_no_other(observed, tmp_path, capsys):
     assert "<dt>tables of runs that cannot be read</dt><dd>1</dd>" in page.read_text()
 
 
+def damage_pointer(observed):
+    (observed.store / "current").write_text("rubbish")
+    return "store", {"source_looked_timestamp_seconds", "store_rows"}
+
+
+def damage_journal(observed):
+    (collection_folder(observed.store) / "journal.sqlite").write_text("rubbish, and no database")
+    return "collection", {"breaker_state", "collection_dead_letters"}
+
+
+def damage_events(observed):
+    with ledger_file(observed.reports).open("r+b") as file:
+        file.seek(4096)  # the first page says that it is a database: it opens
+        file.write(bytes(8192))
+    return "events", {"events", "event_dead_letters"}
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_pointer, damage_journal, damage_events], ids=lambda f: f.__name__
+)
+def test_what_cannot_be_read_takes_its_own_metrics_away_alone(observed, tmp_path, damage):
+    file = write_text(tmp_path / "prices.csv", PRICE_HEADER + PRICE_ROW)
+    ingest_files([file], store_dir=observed.store, now=pd.Timestamp("2026-01-06T00:00Z"))
+    with Journal(collection_folder(observed.store) / "journal.sqlite") as journal:
+        journal.save_breaker(BreakerState("aws", "opened", 5, 1.0))
+    with Ledger(ledger_file(tmp_path)) as ledger, ledger.at_once():
+        ledger.add([event("plan", "weekly-1", ENDED, {})])
+    whole = samples(observed)
+    part, gone = damage(observed)
+    found = samples(observed)
+    told = f"cloudarb_unreadable{{part={part}}}"
+    assert (whole[told], found[told]) == (0, 1)
+    missing = {name.partition("{")[0] for name in whole if name not in found}
+    assert missing - {"cloudarb_store_rows_held_back"} == {f"cloudarb_{name}" for name in gone}
+    assert sum(value for name, value in found.items() if "unreadable" in name) == 1
+
+
 def missing_in(expressions):
     """Return the metrics of expressions that nothing tells, or not by those labels."""
     known = {metric.whole_name: set(metric.labels) for metric in METRICS.values()}
@@ -195,7 +233,9 @@ def test_every_metric_of_an_alert_rule_exists():
 
 
 def test_nothing_there_is_no_error(tmp_path):
-    assert samples(Observed(tmp_path / "store", tmp_path)) == {}
+    found = samples(Observed(tmp_path / "store", tmp_path))
+    parts = ("store", "collection", "events")
+    assert found == {f"cloudarb_unreadable{{part={part}}}": 0 for part in parts}
 
 
 def test_the_verb_writes_a_file_whole(observed, tmp_path, capsys):
@@ -211,7 +251,7 @@ def test_the_verb_writes_a_file_whole(observed, tmp_path, capsys):
 def fires(rules, observed, folder):
     """Return how often each rule fires by promtool, given how often it does by us."""
     alerts = load_alerts(rules)
-    seen = look(alerts, observed.reports, now=NOW, environment={})
+    seen = look(alerts, observed.reports, store=observed.store, now=NOW, environment={})
     ours = pd.Series([alert.rule for alert in seen.change.active], dtype=str).value_counts()
     rules = write_text(folder / "rules.yml", prometheus_rules(alerts))
     series = []
@@ -233,10 +273,13 @@ def fires(rules, observed, folder):
     return dict(ours), ended
 
 
-@pytest.mark.parametrize(("figures", "count"), [(FIRES, 5), (QUIET, 0)])
+@pytest.mark.parametrize(("figures", "count"), [(FIRES, 6), (QUIET, 0)])
 def test_rules_of_prometheus_fire_where_ours_do(observed, tmp_path, figures, count):
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
+    if count:
+        observed.store.mkdir()
+        (observed.store / "current").write_text("rubbish")
     rules = RULES
     for name, value in figures.items():
         rules = rules.replace(name, str(value))
@@ -264,4 +307,4 @@ def test_the_rules_that_we_ship_are_good(tmp_path, capsys):
     words = ["promtool", "check", "rules", str(rules)]
     ended = subprocess.run(words, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    assert "8 rules found" in ended.stdout
+    assert "9 rules found" in ended.stdout

@@ -100,6 +100,20 @@ def test_latencies_are_those_that_servers_told(observed, tmp_path):
     assert "Answers within: 50 %: 1 ms, 90 %: 23 ms, 99 %: 24.8 ms, 99.9 %: 25 ms" in page
 
 
+def test_the_page_says_what_cannot_be_read(tmp_path):
+    observed = Observed(testing.write_store(tmp_path), tmp_path / "reports")
+    assert "cannot be read" not in page_of(observed, tmp_path)
+    (observed.store / "current").write_text("rubbish")
+    file = ledger_file(observed.reports)
+    file.parent.mkdir(parents=True)
+    file.write_text("no table of events at all")
+    page = page_of(observed, tmp_path)
+    assert "<dt>cannot be read</dt><dd>store, events</dd>" in page
+    assert "The store cannot be read: cloudarb doctor says why." in page
+    assert "No source was looked at yet" not in page
+    assert "None fires." not in page
+
+
 def test_an_empty_workplace_has_a_page_too(tmp_path):
     page = page_of(Observed(tmp_path / "store", tmp_path / "reports"), tmp_path)
     assert "None fires." in page
