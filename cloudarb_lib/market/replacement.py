@@ -131,19 +131,51 @@ def replace_lost(
     Replacement
     """
     units = table["units"].to_numpy(float)
-    left = lost * units
-    free = room.units + left @ room.of(table.index).T
-    free = np.maximum(free, 0.0)
-    cost = np.zeros_like(left)
+    wanted = lost * units
+    free = room.units + wanted @ room.of(table.index).T
+    served = bought_in_order(table, wanted, state, room, free=np.maximum(free, 0.0))
+    cost = np.zeros_like(wanted)
+    left = wanted
+    for name, each in zip(FALLBACKS, served, strict=True):
+        price = np.nan_to_num(table[f"{name}_usd_per_hour"].to_numpy(float))
+        cost += each * price / units
+        left = left - each
+    return Replacement(lost, cost, np.where(left > _NOTHING, left, 0.0) / units)
+
+
+def bought_in_order(
+    table: pd.DataFrame, wanted: np.ndarray, state: np.ndarray, room: Room, *, free: np.ndarray
+) -> list[np.ndarray]:
+    """Return how many of the units that offers want each of their fallbacks has room for.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        A row per offer with the columns of ``find_fallbacks``.
+    wanted : np.ndarray of shape (combinations, offers)
+        Units.
+    state : np.ndarray of shape (combinations, offers)
+        As for ``replace_lost``.
+    room : Room
+        Which resources offers take from.
+    free : np.ndarray of shape (combinations, resources)
+        Units that are left of each.
+
+    Returns
+    -------
+    list of np.ndarray of shape (combinations, offers)
+        Units bought, one for each of ``FALLBACKS``.
+    """
+    left = wanted
+    served = []
     for order, name in enumerate(FALLBACKS):
         has_room = (state == UP) | (state <= DOWN + order)
         asks = np.where(has_room & table[name].notna().to_numpy(), left, 0.0)
-        served = _shared_out(asks, room.of(pd.Index(table[name])), free)
-        free = free - served @ room.of(pd.Index(table[name])).T
-        price = np.nan_to_num(table[f"{name}_usd_per_hour"].to_numpy(float))
-        cost += served * price / units
-        left = left - served
-    return Replacement(lost, cost, np.where(left > _NOTHING, left, 0.0) / units)
+        takes = room.of(pd.Index(table[name]))
+        served.append(_shared_out(asks, takes, free))
+        free = free - served[-1] @ takes.T
+        left = left - served[-1]
+    return served
 
 
 def _shared_out(asks: np.ndarray, takes: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ need may turn out in several ways, each path is one of them, as in the plan's ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.horizon import future_of_path
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Paths
-from cloudarb_lib.market.disruptions import SHARED_SHARE, find_fallbacks, hazards
-from cloudarb_lib.market.replacement import UP, replace_lost
+from cloudarb_lib.market.disruptions import FALLBACKS, SHARED_SHARE, find_fallbacks, hazards
+from cloudarb_lib.market.replacement import UP, Room, bought_in_order, replace_lost
 from cloudarb_lib.risk.futures import rows_by_future
 from cloudarb_lib.risk.inputs import RiskInputs
 from cloudarb_lib.risk.outages import Outages, draw_outages, hours_lost, pools_of
@@ -162,10 +162,71 @@ class _Taken:
         return _Taken(self.lost_h[paths], self.replaced_usd[paths], self.unmet_h[paths])
 
 
-def _taken_away(inputs: RiskInputs, table: pd.DataFrame, n_paths: int) -> _Taken:
-    """Return the hours that pools of machines, and single machines, are taken away for."""
+@dataclass(frozen=True)
+class _Beyond:
+    """Machines bought on demand for work beyond the plan, all the time.
+
+    Parameters
+    ----------
+    at_own_price : np.ndarray of shape (offers,)
+        Machines bought at the offer itself.
+    elsewhere_usd_per_hour : np.ndarray of shape (offers,)
+        What those bought at its fallbacks cost.
+    unmet : np.ndarray of shape (offers,)
+        Machines that find no room.
+    room : Room
+        What is left beside the plan and all these.
+    """
+
+    at_own_price: np.ndarray
+    elsewhere_usd_per_hour: np.ndarray
+    unmet: np.ndarray
+    room: Room
+
+
+def _beyond_plan(inputs: RiskInputs, table: pd.DataFrame, demand_factor: float) -> _Beyond:
+    """Return what work beyond the plan buys, within the room that there is beside the plan.
+
+    An on-demand offer that can be had is asked first itself, then its first fallback; the others
+    ask their fallbacks.
+    """
     machines = table["instance_hours"].to_numpy(float) / inputs.horizon_h
+    units = table["units"].to_numpy(float)
     room = inputs.room.beside(machines * table["units"])
+    is_on_demand = (table["purchase_option"] == "on_demand").to_numpy()
+    asks_itself = is_on_demand & (table["available_share"] == 1.0).to_numpy()
+    asked = table.assign(
+        fallback=np.where(asks_itself, table.index, table["fallback"]),
+        next_fallback=np.where(asks_itself, table["fallback"], table["next_fallback"]),
+    )
+    wanted = (demand_factor - 1.0) * machines * units
+    every_place = np.full((1, len(table)), UP)
+    free = np.maximum(room.units, 0.0)[None]
+    first, last = bought_in_order(asked, wanted[None], every_place, room, free=free)
+    taken = sum(
+        (bought @ room.of(pd.Index(asked[name])).T)[0]
+        for name, bought in zip(FALLBACKS, (first, last), strict=True)
+    )
+    first_machines = first[0] / units
+    last_machines = last[0] / units
+    fallback_usd = np.nan_to_num(table["fallback_usd_per_hour"].to_numpy(float))
+    next_usd = np.nan_to_num(table["next_fallback_usd_per_hour"].to_numpy(float))
+    at_fallback = np.where(asks_itself, last_machines, first_machines)
+    at_next = np.where(asks_itself, 0.0, last_machines)
+    return _Beyond(
+        at_own_price=np.where(asks_itself, first_machines, 0.0),
+        elsewhere_usd_per_hour=at_fallback * fallback_usd + at_next * next_usd,
+        unmet=wanted / units - first_machines - last_machines,
+        room=replace(room, units=room.units - taken),
+    )
+
+
+def _taken_away(inputs: RiskInputs, table: pd.DataFrame, room: Room, n_paths: int) -> _Taken:
+    """Return the hours that pools of machines, and single machines, are taken away for.
+
+    They are bought elsewhere in the ``room`` beside the plan and what else is bought.
+    """
+    machines = table["instance_hours"].to_numpy(float) / inputs.horizon_h
     pool = pools_of(table)
     hours = max(round(inputs.horizon_h), 1)
     shared = inputs.assumptions.get(SHARED_SHARE) if (pool >= 0).any() else 0.0
@@ -235,7 +296,8 @@ def plan_cost(inputs: RiskInputs, plan: pd.DataFrame, *, demand_factor: float = 
         Table ``plan``.
     demand_factor : float
         1 or more, scales the work: what is beyond the plan is bought on demand (at the offer's own
-        price where it is on-demand, else at the fallback).
+        price where it is on-demand, else at the fallbacks) as far as capacity and quotas leave room
+        beside the plan; the rest is unmet, and costs nothing.
 
     Returns
     -------
@@ -282,16 +344,14 @@ def _cost_in_future(
     hours = table["instance_hours"].to_numpy(float)
     idle = table["idle_hours"].to_numpy(float)
     gpus = table["gpus"].to_numpy(float)
-    fallback_usd = table["fallback_usd_per_hour"].to_numpy(float)
     committed = table["committed"].to_numpy()
-    on_demand = (table["purchase_option"] == "on_demand").to_numpy()
     now_usd = table["price_usd_per_hour"].to_numpy(float)
     all_usd = np.ascontiguousarray(np.where(committed, now_usd, floating_usd))
     scale = all_usd.mean(axis=0) / np.where(now_usd > 0, all_usd[own].mean(axis=0), 1.0)
     unit_usd = all_usd[own] * scale
-    beyond_plan = (demand_factor - 1.0) * hours
-    beyond_unmet = (beyond_plan * gpus)[np.isnan(fallback_usd) & ~on_demand].sum()
-    taken = _taken_away(inputs, table, len(all_usd)).of(own)
+    beyond = _beyond_plan(inputs, table, demand_factor)
+    beyond_usd_per_hour = beyond.at_own_price * unit_usd + beyond.elsewhere_usd_per_hour
+    taken = _taken_away(inputs, table, beyond.room, len(all_usd)).of(own)
     rent_saved = taken.lost_h * unit_usd
     return PlanCost(
         table=table,
@@ -300,8 +360,8 @@ def _cost_in_future(
         unit_usd=unit_usd,
         price=unit_usd * hours,
         capacity=taken.replaced_usd - rent_saved * ~committed,
-        demand=beyond_plan * np.where(on_demand, unit_usd, np.nan_to_num(fallback_usd)),
-        unmet_gpu_hours=taken.unmet_h @ gpus + beyond_unmet,
+        demand=inputs.horizon_h * beyond_usd_per_hour,
+        unmet_gpu_hours=taken.unmet_h @ gpus + inputs.horizon_h * beyond.unmet @ gpus,
         unused=unit_usd @ idle + rent_saved @ (committed * (1.0 - idle / hours)),
         fees_usd=0.0,
     )

@@ -10,11 +10,17 @@ import numpy as np
 import pandas as pd
 
 from cloudarb_lib import allocate
-from cloudarb_lib.allocate.problem.held import HELD
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.progress import progress
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.market.disruptions import find_fallbacks
+from cloudarb_lib.risk.bought import (
+    commitments_bought,
+    is_bought,
+    that_can_be_held,
+    under_their_names,
+    with_bought,
+)
 from cloudarb_lib.risk.futures import chances, rows_by_future
 from cloudarb_lib.risk.impact import Impact, cost_under, impact_of, struck
 from cloudarb_lib.risk.inputs import RiskInputs
@@ -77,12 +83,14 @@ def _choices(inputs: RiskInputs, impact: Impact) -> tuple[pd.DataFrame, Paths]:
     """Return the offers that a new plan may rent once an impact shows, and their paths.
 
     The price of an hour is that of the share of it that can be had, and of the rest at its
-    fallback.
+    fallback. An offer of which nothing that quotas allow replaces the rest is no choice.
     """
     after = struck(inputs, impact.as_it_shows())
     offers = after.offers[after.offers["offer_id"].isin(inputs.paths.offer_ids)]
     offers = offers[offers["purchase_option"] != "reserved"].set_index("offer_id", drop=False)
-    fallback_usd = find_fallbacks(after.offers, offers.index)["fallback_usd_per_hour"]
+    full = after.room.without_a_machine(after.offers.set_index("offer_id")["gpu_count"])
+    fallbacks = find_fallbacks(after.offers, offers.index, full=full)
+    fallback_usd = fallbacks["fallback_usd_per_hour"]
     share = offers["available_share"]
     short_usd = ((1.0 - share) * fallback_usd).where(share < 1, 0.0)
     price = share * offers["price_usd_per_hour"] + short_usd
@@ -115,7 +123,8 @@ def replan(
     scenarios : iterable of StressScenario
         Those that hit no offer, and whose episode the record lacks, have no plan.
     plan : pd.DataFrame
-        Table ``plan``; commitments that it buys stay paid beside the new plan.
+        Table ``plan``; commitments that it buys are paid whatever comes, take of the quotas, and
+        are used first where all their hours can be had and no other is of the same machine.
     demand : Demand
         What has to run, and what is held for it: used first, paid for whatever comes. Prices that
         it agrees are those of ``inputs`` already.
@@ -125,8 +134,7 @@ def replan(
     dict[str, pd.DataFrame]
         Tables ``plan`` by the scenario's name.
     """
-    offer_id = plan["offer_id"].astype(str)
-    bought = plan[offer_id.str.contains("/reserved/") & ~offer_id.str.endswith(HELD)]
+    bought = commitments_bought(plan, inputs.offers)
     step_h = inputs.horizon_h / len(inputs.paths.times)
     hours = allocate.hours_of_periods(demand, inputs.horizon_h, step_h=step_h)
     # without limits of risk nothing but the mean counts
@@ -138,7 +146,11 @@ def replan(
         if impact is None:
             continue
         offers, paths = _choices(inputs, impact)
-        work = replace(allocate.scaled(demand, impact.demand), prices=())
+        available_share = pd.Series(impact.availability, inputs.offers["offer_id"])
+        used = that_can_be_held(bought, demand, available_share)
+        work = with_bought(allocate.scaled(demand, impact.demand), bought, used)
+        work = replace(work, prices=())
+        beside = plan[is_bought(plan) & ~plan["offer_id"].isin(used.index)]
         fresh = offers[~offers.get("stale", pd.Series(False, offers.index))]
         for choice in (fresh, offers):
             anew = cheapest_plan(
@@ -150,7 +162,8 @@ def replan(
                 gap=GAP,
             )
             if anew is not None:
-                plans[scenario.name] = pd.concat([anew, bought], ignore_index=True)
+                anew = under_their_names(anew, used)
+                plans[scenario.name] = pd.concat([anew, beside], ignore_index=True)
                 break
     return plans
 

@@ -25,11 +25,12 @@ def stress(
 ) -> pd.DataFrame:
     """Return table ``stress``: a row per scenario, first the base.
 
-    Held: demand beyond the plan is bought on demand, hours short at the fallback. With recourse:
-    from the step in which the shock shows (a plan of several periods: from the start) the plan of
-    ``replanned``, where by the prices of that step it leaves less work undone than holding, or as
-    much (up to ``NEGLIGIBLE_UNMET``) at less cost; else the plan is held. Both are costed at the
-    prices that come, so a move may turn out to have been a mistake.
+    Held: demand beyond the plan is bought on demand, hours short at the fallbacks, both as far as
+    capacity and quotas leave room. With recourse: from the step in which the shock shows (a plan of
+    several periods: from the start) the plan of ``replanned``, where by the prices of that step it
+    leaves less work undone than holding, or as much (up to ``NEGLIGIBLE_UNMET``) at less cost; else
+    the plan is held. Both are costed at the prices that come, so a move may turn out to have been a
+    mistake.
 
     Parameters
     ----------

@@ -176,5 +176,8 @@ def test_a_provider_is_worth_what_leaving_it_out_costs():
     assert values.loc["gcp", "without_usd"] == pytest.approx(values.loc["aws", "alone_usd"])
     assert values.loc["gcp", "without_extra_usd"] == pytest.approx(2 * 168.0)
     assert values.loc["aws", "without_extra_usd"] == pytest.approx(0.0)
+    under_quota = allocate.Demand([work(8)], quotas=(allocate.Quota(provider=("gcp",), gpus=16.0),))
+    same = advice.provider_values(under_quota, table, plan, **terms).set_index("provider")
+    np.testing.assert_array_equal(same, values)
     lacking = advice.provider_values(demand, table.assign(gpu_model=["H100", "L4"]), plan, **terms)
     assert np.isnan(lacking.set_index("provider").loc["aws", "alone_usd"])

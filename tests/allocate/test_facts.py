@@ -108,6 +108,15 @@ def test_a_quota_that_names_no_offer_is_refused():
         problem_of(work(8), quotas=(nowhere,))
 
 
+def test_a_quota_on_what_no_work_may_use_limits_nothing_and_says_so():
+    theirs = allocate.Quota(provider=("gcp",), option=("spot",), gpus=0.0)
+    problem = problem_of(work(24, providers=("aws",)), quotas=(theirs,))
+    (note,) = problem.notes
+    assert note == "quota of gcp spot limits nothing: no work may run on what it names"
+    assert allocate.solve(problem).table["gpus"].sum() == 24
+    assert problem_of(work(24), quotas=(replace(theirs, gpus=8.0),)).notes == ()
+
+
 def test_machines_held_are_beside_a_quota():
     held = allocate.Commitment("gcp/us-b/h8", 2, 1.0)
     mine = allocate.Quota(provider=("gcp",), gpus=8.0)

@@ -24,6 +24,7 @@ from cloudarb_lib.allocate.problem.place import estimated_in_words
 from cloudarb_lib.allocate.problem.prices import agreed_prices, in_words
 from cloudarb_lib.allocate.problem.room import room_of
 from cloudarb_lib.allocate.problem.row import Row
+from cloudarb_lib.allocate.problem.scope import is_named
 from cloudarb_lib.allocate.problem.slots import Pools, slot_prices, slots_and_sites
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.base.units import HOURS_PER_WEEK
@@ -105,7 +106,7 @@ def build_problem(
         sites=pd.DataFrame({"name": sites, "fee_usd": fee_usd}),
         paths=prices.paths,
         limits=limits,
-        notes=(*prices.notes, *_notes(demand, offers), *_without_effect(limits, details)),
+        notes=(*prices.notes, *_notes(demand, offers), *_without_effect(demand, limits, details)),
         rows=tuple(rows),
         room=room,
         elsewhere=elsewhere,
@@ -152,11 +153,19 @@ def _notes(demand: Demand, offers: pd.DataFrame) -> list[str]:
     return [*in_words(demand), *held, *estimated_in_words(demand, offers)]
 
 
-def _without_effect(limits: Limits, details: pd.DataFrame) -> list[str]:
-    """Return what a reader should know of a limit that limits nothing here."""
-    if limits.min_commitment_use is None or (details["purchase_option"] == "reserved").any():
-        return []
-    return ["min_commitment_use limits nothing: no commitment is held, and none may be bought"]
+def _without_effect(demand: Demand, limits: Limits, details: pd.DataFrame) -> list[str]:
+    """Return what a reader should know of limits and quotas that limit nothing here."""
+    told = [
+        f"quota of {quota.words} limits nothing: no work may run on what it names"
+        for quota in demand.quotas
+        if not is_named(quota, details).any()
+    ]
+    has_commitments = (details["purchase_option"] == "reserved").any()
+    if limits.min_commitment_use is not None and not has_commitments:
+        told.append(
+            "min_commitment_use limits nothing: no commitment is held, and none may be bought"
+        )
+    return told
 
 
 def _rows(

@@ -13,7 +13,13 @@ from cloudarb_lib.allocate.demand import Demand, DemandError, Workload
 from cloudarb_lib.allocate.problem import place
 from cloudarb_lib.allocate.problem.held import with_held
 from cloudarb_lib.allocate.problem.model import Limits
-from cloudarb_lib.allocate.problem.scope import known_places, lies_in, matches, unknown_places
+from cloudarb_lib.allocate.problem.scope import (
+    known_places,
+    lies_in,
+    matches,
+    named_by,
+    unknown_places,
+)
 from cloudarb_lib.base.errors import DataError, ParameterError, did_you_mean
 from cloudarb_lib.market.disruptions import hazards
 from cloudarb_lib.tables.assumptions import Assumptions
@@ -79,7 +85,7 @@ def eligible_offers(
     DataError
         For a price that is no positive number.
     ParameterError
-        Where no offer fits a workload, or there is none at all.
+        Where no offer fits a workload, or there is none at all, and for a quota that names none.
     """
     _refuse_impossible_prices(offers)
     may_be_bought = offers["term"].isin(("", *limits.terms))
@@ -87,6 +93,8 @@ def eligible_offers(
         may_be_bought |= True
     has_gpus = offers["gpu_count"].to_numpy(float) > 0
     with_contracts = with_held(demand, offers)
+    for number, quota in enumerate(demand.quotas):  # one that names none is mistaken
+        named_by(quota, with_contracts, place=("quotas", number))
     is_kept = np.ones(len(with_contracts), bool)
     is_kept[: len(offers)] = has_gpus & may_be_bought
     offers = with_contracts[is_kept].reset_index(drop=True)

@@ -17,7 +17,7 @@ from cloudarb_lib.allocate.problem.limits.sums import (
 )
 from cloudarb_lib.allocate.problem.reach import Reach, reaches
 from cloudarb_lib.allocate.problem.row import WAIT, Row
-from cloudarb_lib.allocate.problem.scope import named_by
+from cloudarb_lib.allocate.problem.scope import is_named
 from cloudarb_lib.base.units import HOURS_PER_WEEK
 from cloudarb_lib.tables.assumptions import Assumptions
 
@@ -62,17 +62,16 @@ def stated_rows(
 def quotas(demand: Demand, details: pd.DataFrame, horizon: Horizon) -> list[Row]:
     """Return the rows of GPUs that each quota lets be rented at once, in every case.
 
-    Raises
-    ------
-    DemandError
-        For a quota that names no offer of any workload.
+    One that names no offer of any workload has none.
     """
     rows = []
-    for number, quota in enumerate(demand.quotas):
-        is_named = named_by(quota, details, place=("quotas", number))
-        is_named &= details["held"].isna().to_numpy()
+    is_rented = details["held"].isna().to_numpy()
+    for quota in demand.quotas:
+        is_limited = is_named(quota, details) & is_rented
+        if not is_limited.any():
+            continue
         for case in horizon.cases:
-            at = np.flatnonzero(is_named & details["case"].eq(case.number).to_numpy())
+            at = np.flatnonzero(is_limited & details["case"].eq(case.number).to_numpy())
             gpus = details["pool_use"].to_numpy(float)[at]
             name = f"quota of {quota.words}{horizon.suffix(case)}"
             rows.append(Row(name, at, gpus, upper=quota.gpus, kind=Quotas.kind))
@@ -82,8 +81,8 @@ def quotas(demand: Demand, details: pd.DataFrame, horizon: Horizon) -> list[Row]
 def under_quota(demand: Demand, offers: pd.DataFrame) -> np.ndarray:
     """Return which offers a quota names: no capacity is assumed of their pools."""
     named = np.zeros(len(offers), bool)
-    for number, quota in enumerate(demand.quotas):
-        named |= named_by(quota, offers, place=("quotas", number))
+    for quota in demand.quotas:
+        named |= is_named(quota, offers)
     return named & offers["held"].isna().to_numpy()
 
 

@@ -15,6 +15,12 @@ HELD = "/reserved/held"
 """How the offer that stands for a commitment held ends: purchase option and term."""
 
 
+def held_offer_id(machine: str) -> str:
+    """Return the offer that stands for a commitment held, by provider/region/instance type."""
+    provider, region, instance_type = machine.split("/")
+    return f"{provider}/{region}//{instance_type}{HELD}"
+
+
 def machine_held(offer_id: str) -> str:
     """Return provider/region/instance type of the offer that stands for a commitment held."""
     provider, region, _, machine, _, _ = offer_id.split("/")
@@ -53,7 +59,7 @@ def held_offer(commitment: Commitment, offers: pd.DataFrame, *, number: int) -> 
     else:
         row |= _machine(provider, machine, offers, commitment, number)
     row |= {
-        "offer_id": f"{provider}/{region}//{machine}{HELD}",
+        "offer_id": held_offer_id(commitment.machine),
         "provider": provider,
         "region": region,
         "zone": "",
