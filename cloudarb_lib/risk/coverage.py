@@ -11,6 +11,9 @@ SIMULATIONS = 2000
 AT_ONCE = 20
 """Simulations drawn in one call: one is small, all need room."""
 SIGNIFICANCE = 0.05
+NO_RATE_TOO_LOW = "no rate is too low to be right"
+NO_RATE_TOO_HIGH = "no rate is too high to be right"
+"""Why there is no p: in so few windows a right model may show any rate on that side."""
 
 
 class PooledTest(NamedTuple):
@@ -23,7 +26,10 @@ class PooledTest(NamedTuple):
     low, high : float
         Rates between which 95 % of right models lie.
     p_value : float
-        Two-sided.
+        Two-sided. NaN where the rate lies on a side of the stated one on which no rate, not even 0
+        or 1, would be refused: however wrong the model, the test could not tell.
+    no_p_since : str
+        Which side that is; empty where there is a p.
     power_double, power_fifth : float
         How often the test finds out a VaR that is exceeded twice as often as stated, and one that
         is exceeded a fifth as often.
@@ -33,6 +39,7 @@ class PooledTest(NamedTuple):
     low: float
     high: float
     p_value: float
+    no_p_since: str
     power_double: float
     power_fifth: float
 
@@ -128,11 +135,21 @@ def pooled_test(
 
     ties = 0.5 * (right == rate).mean()
     tail = min((right < rate).mean(), (right > rate).mean()) + ties
+    p_value = float(min(2.0 * tail, 1.0))
+    no_p_since = _why_not_refused(float(low), float(high), is_low=rate < 1.0 - level)
     return PooledTest(
-        rate,
-        float(low),
-        float(high),
-        float(min(2.0 * tail, 1.0)),
-        found_out(2.0 * (1.0 - level)),
-        found_out((1.0 - level) / 5.0),
+        rate=rate,
+        low=float(low),
+        high=float(high),
+        p_value=np.nan if no_p_since else p_value,
+        no_p_since=no_p_since,
+        power_double=found_out(2.0 * (1.0 - level)),
+        power_fifth=found_out((1.0 - level) / 5.0),
     )
+
+
+def _why_not_refused(low: float, high: float, *, is_low: bool) -> str:
+    """Return why no rate on a side would be refused; empty where some would be."""
+    if is_low:
+        return "" if low > 0.0 else NO_RATE_TOO_LOW
+    return "" if high < 1.0 else NO_RATE_TOO_HIGH

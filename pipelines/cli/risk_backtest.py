@@ -43,16 +43,19 @@ SHOWN = {
     "var_over_worst": "VaR/worst",
     "cvar_pct": "CVaR %",
     "tail_ratio": "tail",
+    "no_p_since": "no p since",
 }
 """Columns of the verdict and what the table calls them."""
 EXPLAINED = """\
 exceeded: share of windows and plans whose cost was beyond expected cost + VaR; a right model lies
 between from and to in 95 of 100 cases, windows that overlap and plans that move together counted
-as such; power: how often that finds out a VaR exceeded twice as often as stated, and a fifth as
-often. In % of the cost at the prices of the origin: bias, mean cost over the expected cost; VaR and
-CVaR, means over the expected cost; worst, the largest loss that came. VaR/worst: of a plan, the
-largest VaR stated over the largest loss that came, the median of plans. tail: losses beyond VaR
-over what CVaR says they are, 1 if it is right."""
+as such. p: how likely a right model is as far off; blank where no rate on that side of the
+stated one, not even 0 or 100 %, would be refused: the test cannot tell (no p since). power: how
+often it finds out a VaR exceeded twice as often as stated, and a fifth as often. In % of the
+cost at the prices of the origin: bias, mean cost over the expected cost; VaR and CVaR, means
+over the expected cost; worst, the largest loss that came. VaR/worst: of a plan, the largest VaR
+stated over the largest loss that came, the median of plans. tail: losses beyond VaR over what
+CVaR says they are, 1 if right."""
 
 
 @dataclass(frozen=True)
@@ -189,4 +192,4 @@ def _shown(table: pd.DataFrame) -> str:
     columns[shares] = 100.0 * columns[shares]
     decimals = dict.fromkeys(("p_value", "power_double", "power_fifth", "tail_ratio"), 2)
     rounded = columns.round(dict.fromkeys(SHOWN, 1) | {"var_over_worst": 2} | decimals)
-    return rounded.rename(columns=SHOWN).to_string()
+    return rounded.rename(columns=SHOWN).to_string(na_rep="")

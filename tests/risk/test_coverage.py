@@ -59,6 +59,41 @@ def test_too_many_and_too_few_exceedances_are_found_out():
         assert (pooled(hits, scores, overlap=2).p_value < 0.05) == far_off
 
 
+@pytest.mark.parametrize(
+    ("exceeded", "windows", "reason"),
+    [
+        (0.0, 5, coverage.NO_RATE_TOO_LOW),  # five windows of a right model may well show none
+        (0.0, 400, ""),
+        (1.0, 400, ""),
+    ],
+)
+def test_where_no_rate_would_be_refused_there_is_no_p_and_a_reason(exceeded, windows, reason):
+    _, scores = right_model(3, windows=windows, plans=1, overlap=1, correlation=0.0)
+    told = pooled(np.full(scores.shape, exceeded), scores, overlap=1)
+    assert told.no_p_since == reason
+    assert np.isnan(told.p_value) == bool(reason)
+    assert (told.low == 0.0) == bool(reason)
+
+
+def test_a_plan_that_overlapping_windows_exceeded_seldom_has_no_p():
+    hits, scores = right_model(5, windows=72, plans=1, overlap=13, correlation=0.0)
+    hits[:] = 0.0
+    hits[:2] = 1.0  # 2.8 % where 5 % is stated: more often than a right model mostly shows
+    told = pooled(hits, scores, overlap=13)
+    assert told.low == 0.0
+    assert told.power_fifth < coverage.SIGNIFICANCE
+    assert (told.no_p_since, np.isnan(told.p_value)) == (coverage.NO_RATE_TOO_LOW, True)
+    hits[:8] = 1.0
+    assert pooled(hits, scores, overlap=13).p_value > coverage.SIGNIFICANCE
+
+
+def test_two_windows_may_both_be_exceeded_at_a_low_level():
+    scores = np.array([[1.0], [1.1]])
+    told = coverage.pooled_test(np.ones((2, 1)), scores, level=0.5, overlap=2)
+    assert told.no_p_since == coverage.NO_RATE_TOO_HIGH
+    assert np.isnan(told.p_value)
+
+
 def test_plans_not_held_do_not_count():
     hits, scores = right_model(2, windows=100, plans=4, overlap=4, correlation=0.3)
     hits[:50, 2:] = np.nan
