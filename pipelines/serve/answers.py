@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import pandas as pd
 from fastapi import Response
@@ -19,13 +21,10 @@ JSON = "application/json"
 _DECIMALS = 10
 CSV = "text/csv; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
-CSV_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/csv": {"schema": {"type": "string"}}}}
-}
-TEXT_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
-}
-"""What OpenAPI says of answers that are no JSON."""
+FACT = "x-cloudarb-"
+"""With what the name of a header begins that says what an answer rests on."""
+_IN_HEADERS = " :+/@,()"
+"""What may stand in a header besides letters, digits and -._~: all else is written as %XX."""
 _PYTHON_TYPES: dict[str, type] = {
     "VARCHAR": str,
     "DOUBLE": float,
@@ -78,6 +77,40 @@ class RunHead(BaseModel):
     made_at: Annotated[datetime, Field(description="when the run ended")]
 
 
+Responses = dict[int | str, dict[str, Any]]
+"""What OpenAPI says of answers, by their status."""
+
+
+def described(head: type[BaseModel] | None = None, media_type: str = "") -> Responses:
+    """Return what OpenAPI says of an answer besides its model.
+
+    Parameters
+    ----------
+    head : type, optional
+        What it rests on: its fields are told in headers.
+    media_type : str
+        Where it is no JSON.
+    """
+    found: dict[str, Any] = {}
+    if head is not None:
+        found["headers"] = {
+            _header(name): {"description": field.description, "schema": {"type": "string"}}
+            for name, field in head.model_fields.items()
+        }
+    if media_type:
+        found["content"] = {media_type: {"schema": {"type": "string"}}}
+    return {200: found}
+
+
+def _header(field: str) -> str:
+    return FACT + field.replace("_", "-")
+
+
+def _facts(head: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that say what an answer rests on, in whatever format it comes."""
+    return {_header(name): quote(value, safe=_IN_HEADERS) for name, value in head.items()}
+
+
 @cache
 def row_model(table: Table) -> type[BaseModel]:
     """Return the model of a row of a table; columns beyond those of its schema may follow.
@@ -118,7 +151,7 @@ def rows_as_json(frame: pd.DataFrame) -> str:
     return str(text).replace("\\/", "/")  # pandas escapes slashes, of which ids of offers are full
 
 
-def page(head: dict[str, Any], frame: pd.DataFrame, *, limit: int = 0, offset: int = 0) -> Response:
+def page(head: dict[str, str], frame: pd.DataFrame, *, limit: int = 0, offset: int = 0) -> Response:
     """Return an answer with a page of a table.
 
     Parameters
@@ -131,15 +164,21 @@ def page(head: dict[str, Any], frame: pd.DataFrame, *, limit: int = 0, offset: i
         Rows of the page (0: all), and how many come before it.
     """
     shown = frame.iloc[offset : offset + limit if limit else None]
-    begin = json.dumps(head | {"total": len(frame)})
-    return Response(f'{begin[:-1]}, "rows": {rows_as_json(shown)}}}', media_type=JSON)
+    begin = json.dumps({**head, "total": len(frame)})
+    content = f'{begin[:-1]}, "rows": {rows_as_json(shown)}}}'
+    return Response(content, headers=_facts(head), media_type=JSON)
 
 
-def as_csv(frame: pd.DataFrame) -> Response:
-    """Return an answer with a table as CSV."""
-    return Response(frame.to_csv(index=False), media_type=CSV)
+def as_json(head: dict[str, str], content: Mapping[str, Any]) -> Response:
+    """Return an answer with a JSON object, of which the head is a part."""
+    return Response(json.dumps({**head, **content}), headers=_facts(head), media_type=JSON)
 
 
-def as_text(text: str) -> Response:
-    """Return an answer with a text for people."""
-    return Response(text, media_type=TEXT)
+def as_csv(head: dict[str, str], frame: pd.DataFrame) -> Response:
+    """Return an answer with a table as CSV, and the head in headers alone."""
+    return Response(frame.to_csv(index=False), headers=_facts(head), media_type=CSV)
+
+
+def as_text(head: dict[str, str], text: str) -> Response:
+    """Return an answer with a text for people, and the head in headers alone."""
+    return Response(text, headers=_facts(head), media_type=TEXT)

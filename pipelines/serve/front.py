@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 from cloudarb_lib.base.errors import CloudArbError, DataError, StoreError
 from pipelines.serve import faults
+from pipelines.serve.answers import FACT
 from pipelines.serve.cache import Remembered
 from pipelines.serve.tokens import Token, Tokens
 
@@ -26,10 +28,14 @@ ALIVE = "/alive"
 MAY_I = "/may-i"
 """Says whether a token is good, for a gateway that asks before it lets a request pass."""
 MOST_BODY_BYTES = 131_072
+_CLIENT = f"{FACT}client".encode()
 _READS = ("/offers", "/panels", "/exports", "/runs")
 ROUTES = (*_READS, "/plans", "/metrics", "/openapi.json", MAY_I)
 """By whose first word latency is told; any other path is one: whoever asks chooses no label."""
 _OK = 200
+_FACT = FACT.encode()
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Names, in lower case, and values."""
 
 
 class _NotRemembered(Exception):
@@ -123,15 +129,16 @@ class Front:
         path: str = scope["path"]
         token = self._let_in(scope)
         if path == MAY_I:
-            await _reply(send, HTTPStatus.NO_CONTENT, name=token.name)
+            await _reply(send, HTTPStatus.NO_CONTENT, facts=((_CLIENT, token.name.encode()),))
         elif scope["method"] == "GET" and path.startswith(_READS):
             try:
                 answer = await self.remembered.answer(self._key(scope), scope)
             except _NotRemembered as other:
                 await _reply(send, other.status, other.kind, other.body)
             else:
-                kind, _, body = answer.partition(b"\n")
-                await _reply(send, _OK, kind, body)
+                first, _, body = answer.partition(b"\n")
+                kind, facts = _read_first(first)
+                await _reply(send, _OK, kind, body, facts=facts)
         else:
             _check_size(scope)
             await self._app(scope, receive, send)
@@ -165,18 +172,19 @@ class Front:
         return token
 
     async def _made(self, scope: Scope) -> bytes:
-        """Return the routes' answer to a request, behind its type and a line's end."""
+        """Return the routes' answer to a request, behind a line of what is told in headers."""
         parts: list[MutableMapping[str, Any]] = []
 
         async def take(message: MutableMapping[str, Any]) -> None:
             parts.append(message)
 
         await self._app(dict(scope), _nothing_more, take)
-        kind = dict(parts[0]["headers"]).get(b"content-type", b"")
+        headers: Headers = tuple(parts[0]["headers"])
+        kind = dict(headers).get(b"content-type", b"")
         body = b"".join(part.get("body", b"") for part in parts)
         if parts[0]["status"] != _OK:
             raise _NotRemembered(parts[0]["status"], kind, body)
-        return kind + b"\n" + body
+        return _first_line(kind, headers) + b"\n" + body
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Warm the memory up behind a server that answers already; let go at its end."""
@@ -207,6 +215,20 @@ class Front:
                 continue  # the run has no such table: whoever asks is told
 
 
+def _first_line(kind: bytes, headers: Headers) -> bytes:
+    """Return the type of an answer, and behind tabs its headers of what it rests on."""
+    facts = [name + b": " + value for name, value in headers if name.startswith(_FACT)]
+    return b"\t".join([kind, *facts])
+
+
+@lru_cache(maxsize=512)
+def _read_first(line: bytes) -> tuple[bytes, Headers]:
+    """Return what ``_first_line`` was made of."""
+    kind, *facts = line.split(b"\t")
+    pairs = (fact.partition(b": ") for fact in facts)
+    return kind, tuple((name, value) for name, _, value in pairs)
+
+
 def _check_size(scope: Scope) -> None:
     """Refuse a body that is too large, or does not say how large it is; TooLarge."""
     headers = dict(scope["headers"])
@@ -221,13 +243,12 @@ async def _nothing_more() -> dict[str, Any]:
 
 
 async def _reply(
-    send: Send, status: int, kind: bytes = b"", body: bytes = b"", *, name: str = ""
+    send: Send, status: int, kind: bytes = b"", body: bytes = b"", *, facts: Headers = ()
 ) -> None:
-    headers = [(b"content-length", str(len(body)).encode())] if kind else []
+    headers = [*facts]
     if kind:
+        headers.append((b"content-length", str(len(body)).encode()))
         headers.append((b"content-type", kind))
-    if name:
-        headers.append((b"x-cloudarb-client", name.encode()))
     if status == HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": int(status), "headers": headers})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,15 +12,16 @@ from pydantic import BaseModel, Field
 from cloudarb_lib.base.errors import ParameterError, did_you_mean
 from cloudarb_lib.base.types import STATES
 from cloudarb_lib.base.units import parse_freq
+from cloudarb_lib.market import Market
 from cloudarb_lib.market.evidence import by_zone
 from cloudarb_lib.tables.schema import PURCHASE_OPTIONS
 from pipelines.exports import gpuhunt, skypilot
 from pipelines.serve.answers import (
-    CSV_ANSWER,
-    JSON,
     OFFERS_SERVED,
     StoreHead,
     as_csv,
+    as_json,
+    described,
     page,
     page_model,
 )
@@ -79,7 +79,9 @@ class PanelAnswer(StoreHead):
     series: list[PanelSeries]
 
 
-@router.get("/offers", response_model=page_model(StoreHead, OFFERS_SERVED))
+@router.get(
+    "/offers", response_model=page_model(StoreHead, OFFERS_SERVED), responses=described(StoreHead)
+)
 def offers(asked: Annotated[OffersAsked, Query()], records: RecordsServed) -> Response:
     """What can be rented at a time, the cheapest GPU-hour first.
 
@@ -88,11 +90,10 @@ def offers(asked: Annotated[OffersAsked, Query()], records: RecordsServed) -> Re
     snapshot, market = records.market(asked.as_of, asked.stale_after_days)
     chosen = _chosen(market.offers, asked)[OFFERS_SERVED.names]
     found = chosen.sort_values(["price_usd_per_gpu_hour", "offer_id"])
-    head = {"snapshot": snapshot, "as_of": market.as_of.isoformat()}
-    return page(head, found, limit=asked.limit, offset=asked.offset)
+    return page(_head(snapshot, market), found, limit=asked.limit, offset=asked.offset)
 
 
-@router.get("/panels", response_model=PanelAnswer)
+@router.get("/panels", response_model=PanelAnswer, responses=described(StoreHead))
 def panels(asked: Annotated[PanelAsked, Query()], records: RecordsServed) -> Response:
     """Prices of a GPU model on a regular grid up to a time."""
     step = parse_freq(asked.freq)
@@ -106,8 +107,6 @@ def panels(asked: Annotated[PanelAsked, Query()], records: RecordsServed) -> Res
     price = panel.price[-asked.cells :, at[at >= 0]]
     states = np.array(STATES)[panel.state[-asked.cells :, at[at >= 0]]]
     content = {
-        "snapshot": snapshot,
-        "as_of": market.as_of.isoformat(),
         "step_h": step / pd.Timedelta(hours=1),
         "times": [time.isoformat() for time in panel.times[-asked.cells :]],
         "series": [
@@ -119,10 +118,14 @@ def panels(asked: Annotated[PanelAsked, Query()], records: RecordsServed) -> Res
             for k, offer_id in enumerate(panel.offers.index[at[at >= 0]])
         ],
     }
-    return Response(json.dumps(content), media_type=JSON)
+    return as_json(_head(snapshot, market), content)
 
 
-@router.get("/exports/{shape}/{provider}.csv", response_class=Response, responses=CSV_ANSWER)
+@router.get(
+    "/exports/{shape}/{provider}.csv",
+    response_class=Response,
+    responses=described(StoreHead, "text/csv"),
+)
 def catalogue(
     shape: Literal["skypilot", "gpuhunt"],
     provider: str,
@@ -130,8 +133,14 @@ def catalogue(
     records: RecordsServed,
 ) -> Response:
     """The offers of a provider in the shape of SkyPilot's vms.csv, or of gpuhunt's catalogue."""
-    _, market = records.market(asked.as_of, asked.stale_after_days)
-    return as_csv(_SHAPES[shape](by_zone(market.offers, market.evidence), provider))
+    snapshot, market = records.market(asked.as_of, asked.stale_after_days)
+    rows = _SHAPES[shape](by_zone(market.offers, market.evidence), provider)
+    return as_csv(_head(snapshot, market), rows)
+
+
+def _head(snapshot: str, market: Market) -> dict[str, str]:
+    """Return what an answer from the store rests on, as ``StoreHead`` has it."""
+    return {"snapshot": snapshot, "as_of": market.as_of.isoformat()}
 
 
 def _chosen(offers: pd.DataFrame, asked: Which) -> pd.DataFrame:

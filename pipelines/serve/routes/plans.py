@@ -8,11 +8,13 @@ import yaml
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from pipelines.serve.answers import CSV, CSV_ANSWER, TEXT_ANSWER, as_text
+from pipelines.serve.answers import CSV, TEXT, described
 from pipelines.serve.plans import PlanAsked, PlanMade
 from pipelines.serve.routes import PlansMade
 
 router = APIRouter(prefix="/plans")
+_TEXT = described(media_type="text/plain")
+_CSV = described(media_type="text/csv")
 
 
 class Launchers(BaseModel):
@@ -33,13 +35,13 @@ def find(plan_id: str, plans: PlansMade) -> PlanMade:
     return plans.find(plan_id)
 
 
-@router.get("/{plan_id}/exports/plan.txt", response_class=Response, responses=TEXT_ANSWER)
+@router.get("/{plan_id}/exports/plan.txt", response_class=Response, responses=_TEXT)
 def text(plan_id: str, plans: PlansMade) -> Response:
     """A solved plan in words."""
-    return as_text(plans.exported(plan_id, "plan.txt").read_text(encoding="utf-8"))
+    return Response(plans.exported(plan_id, "plan.txt").read_bytes(), media_type=TEXT)
 
 
-@router.get("/{plan_id}/exports/{shape}.csv", response_class=Response, responses=CSV_ANSWER)
+@router.get("/{plan_id}/exports/{shape}.csv", response_class=Response, responses=_CSV)
 def rows(plan_id: str, shape: Literal["plan", "launches"], plans: PlansMade) -> Response:
     """A solved plan as CSV, or what of it is launched now."""
     return Response(plans.exported(plan_id, f"{shape}.csv").read_bytes(), media_type=CSV)

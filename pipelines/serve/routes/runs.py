@@ -16,14 +16,14 @@ from pipelines.exports import dstack, focus, launches, skypilot
 from pipelines.exports.text import plan_in_words
 from pipelines.run.files import read_json
 from pipelines.serve.answers import (
-    CSV_ANSWER,
     JSON,
     PLAN_BINDING,
     PLAN_SUMMARY,
-    TEXT_ANSWER,
     RunHead,
     as_csv,
+    as_json,
     as_text,
+    described,
     page,
     row_model,
     rows_as_json,
@@ -34,6 +34,9 @@ from pipelines.serve.records import ALERTS, Run
 from pipelines.serve.routes import Page, RecordsServed
 
 router = APIRouter(prefix="/runs")
+_JSON = described(RunHead)
+_CSV = described(RunHead, "text/csv")
+_TEXT = described(RunHead, "text/plain")
 
 
 class RunLine(RunHead):
@@ -91,7 +94,7 @@ def runs(records: RecordsServed) -> Response:
     return Response(json.dumps({"runs": lines}), media_type=JSON)
 
 
-@router.get("/{run}/forecast", response_model=run_table("forecast"))
+@router.get("/{run}/forecast", response_model=run_table("forecast"), responses=_JSON)
 def forecast(
     run: str, asked: Annotated[ForecastAsked, Query()], records: RecordsServed
 ) -> Response:
@@ -120,7 +123,10 @@ def _add_route(path: str, table: str, what: str) -> None:
         return page(found.head, found.table(table), limit=asked.limit, offset=asked.offset)
 
     answer.__doc__ = what
-    router.get(f"/{{run}}/{path}", response_model=run_table(table), name=table)(answer)
+    add = router.get(
+        f"/{{run}}/{path}", response_model=run_table(table), responses=_JSON, name=table
+    )
+    add(answer)
 
 
 _add_route("offers", "offers", "What could be rented when the run was made.")
@@ -131,7 +137,7 @@ _add_route("alarms", "alarms", "Where prices, or the losses of the forecast, dri
 _add_route("lookback", "lookback", "What following the advice would have cost, by step.")
 
 
-@router.get("/{run}/alerts", response_model=Alerts)
+@router.get("/{run}/alerts", response_model=Alerts, responses=_JSON)
 def alerts(run: str, records: RecordsServed) -> Response:
     """What fires on a run, as cloudarb alerts found it last."""
     found = records.run(run)
@@ -139,45 +145,42 @@ def alerts(run: str, records: RecordsServed) -> Response:
     if looked is None:
         what = f"nobody has looked for alerts on run {found.folder.name}."
         raise NotThere(what, "Run cloudarb alerts.")
-    return Response(json.dumps(found.head | looked), media_type=JSON)
+    return as_json(found.head, looked)
 
 
-@router.get("/{run}/plan/explanation", response_model=Explanation)
+@router.get("/{run}/plan/explanation", response_model=Explanation, responses=_JSON)
 def explanation(run: str, records: RecordsServed) -> Response:
     """Why this plan: its facts, and what binds."""
     found = records.run(run)
-    head = json.dumps(found.head)
-    facts = rows_as_json(found.table("plan_summary"))
-    binding = rows_as_json(found.table("plan_binding"))
-    content = f'{head[:-1]}, "facts": {facts}, "binding": {binding}}}'
-    return Response(content, media_type=JSON)
+    facts = json.loads(rows_as_json(found.table("plan_summary")))
+    binding = json.loads(rows_as_json(found.table("plan_binding")))
+    return as_json(found.head, {"facts": facts, "binding": binding})
 
 
-@router.get("/{run}/exports/skypilot-tasks", response_model=Tasks)
+@router.get("/{run}/exports/skypilot-tasks", response_model=Tasks, responses=_JSON)
 def skypilot_tasks(run: str, records: RecordsServed) -> Response:
     """The plan's first period as tasks for SkyPilot (resources.any_of)."""
     found = records.run(run)
     tasks, unknown = skypilot.tasks(_launched(found))
-    content = found.head | {"tasks": tasks, "unknown_providers": unknown}
-    return Response(json.dumps(content), media_type=JSON)
+    return as_json(found.head, {"tasks": tasks, "unknown_providers": unknown})
 
 
-@router.get("/{run}/exports/dstack-fleets", response_model=Fleets)
+@router.get("/{run}/exports/dstack-fleets", response_model=Fleets, responses=_JSON)
 def dstack_fleets(run: str, records: RecordsServed) -> Response:
     """The plan's first period as fleets for dstack."""
     found = records.run(run)
     fleets, unknown = dstack.fleets(_launched(found))
-    content = found.head | {"fleets": fleets, "unknown_providers": unknown}
-    return Response(json.dumps(content), media_type=JSON)
+    return as_json(found.head, {"fleets": fleets, "unknown_providers": unknown})
 
 
-@router.get("/{run}/exports/launches.csv", response_class=Response, responses=CSV_ANSWER)
+@router.get("/{run}/exports/launches.csv", response_class=Response, responses=_CSV)
 def launch_rows(run: str, records: RecordsServed) -> Response:
     """The plan's first period as rows, one for each launch."""
-    return as_csv(launches.launch_table(_launched(records.run(run))))
+    found = records.run(run)
+    return as_csv(found.head, launches.launch_table(_launched(found)))
 
 
-@router.get("/{run}/exports/plan.txt", response_class=Response, responses=TEXT_ANSWER)
+@router.get("/{run}/exports/plan.txt", response_class=Response, responses=_TEXT)
 def plan_text(run: str, records: RecordsServed) -> Response:
     """The plan in words, where it is of one period: runs do not keep when others end."""
     found = records.run(run)
@@ -188,7 +191,8 @@ def plan_text(run: str, records: RecordsServed) -> Response:
     facts = found.table("plan_summary").set_index("fact")["value"]
     horizon_h = float(found.table("risk").query("scope == 'total'")["horizon_h"].max())
     gap = float(facts.get("gap", float("nan")))
-    return as_text(plan_in_words(plan, gap=gap, ends_h=[horizon_h], left_undone=[]))
+    text = plan_in_words(plan, gap=gap, ends_h=[horizon_h], left_undone=[])
+    return as_text(found.head, text)
 
 
 def _launched(run: Run) -> pd.DataFrame:
@@ -197,14 +201,14 @@ def _launched(run: Run) -> pd.DataFrame:
     return plan[plan["period"] == 0]
 
 
-@router.get("/{run}/exports/focus-{what}.csv", response_class=Response, responses=CSV_ANSWER)
+@router.get("/{run}/exports/focus-{what}.csv", response_class=Response, responses=_CSV)
 def focus_export(run: str, what: Literal["plan", "forecast"], records: RecordsServed) -> Response:
     """The plan as FOCUS' Recommendation data set, or the forecast in FOCUS columns."""
     found = records.run(run)
     if what == "forecast":
-        return as_csv(focus.forecasts(found.table("forecast")))
+        return as_csv(found.head, focus.forecasts(found.table("forecast")))
     head = found.head
     plan = found.table("plan")
     offers = found.table("offers")
     rows = focus.recommendations(plan, offers, run_id=head["run"], made_at=head["made_at"])
-    return as_csv(rows)
+    return as_csv(head, rows)

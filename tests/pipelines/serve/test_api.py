@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from cloudarb_lib.tables.run_tables import load_table, save_table
 from pipelines.serve import server, testing
+from pipelines.serve.answers import FACT
 from pipelines.serve.testing import AS_OF, RUN, SPOT
 
 AT = f"as_of={AS_OF}"
@@ -46,13 +47,20 @@ def described(client):
 
 def check(answer, described, path):
     """Assert that an answer is as its route's description says, to the last key."""
-    told = described["paths"][path]["get"]["responses"][str(answer.status_code)]["content"]
+    response = described["paths"][path]["get"]["responses"][str(answer.status_code)]
+    told = response["content"]
     kind = answer.headers["content-type"].partition(";")[0]
     schema = told[kind].get("schema") or {"$ref": "#/components/schemas/Problem"}
     whole = {**schema, "components": described["components"]}
     content = answer.json() if kind.endswith("json") else answer.text
     checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
     jsonschema.Draft202012Validator(whole, format_checker=checker).validate(content)
+    assert set(facts_of(answer)) == set(response.get("headers", {}))
+
+
+def facts_of(answer):
+    """Return the headers that say what an answer rests on."""
+    return {name: value for name, value in answer.headers.items() if name.startswith(FACT)}
 
 
 def test_every_route_that_reads_is_asked(described):
@@ -83,6 +91,34 @@ def test_answers_are_what_openapi_says(path, client, described):
     answer = client.get(QUESTIONS[path])
     assert answer.status_code == 200, answer.text
     check(answer, described, path)
+
+
+@pytest.mark.parametrize("path", [path for path in QUESTIONS if path.startswith("/runs/")])
+def test_an_answer_of_a_run_says_in_headers_what_it_rests_on(path, client):
+    lines = client.get("/runs").json()["runs"]
+    (head,) = ({f"{FACT}{k.replace('_', '-')}": v for k, v in line.items()} for line in lines)
+    del head[f"{FACT}title"]
+    for _ in ("made", "remembered"):
+        assert facts_of(client.get(QUESTIONS[path])) == head
+
+
+@pytest.mark.parametrize("path", ["/offers", "/panels", "/exports/{shape}/{provider}.csv"])
+def test_an_answer_of_the_store_says_in_headers_what_it_rests_on(path, client, small_folders):
+    snapshot = (small_folders.store / "current").read_text().strip()
+    head = {f"{FACT}snapshot": snapshot, f"{FACT}as-of": "2026-05-01T00:00:00+00:00"}
+    for _ in ("made", "remembered"):
+        assert facts_of(client.get(QUESTIONS[path])) == head
+
+
+def test_any_name_of_a_run_fits_into_a_header(tmp_path):
+    folders = testing.folders_in(tmp_path)
+    name = "Läufe\tam Montag: 1"
+    (folders.reports / RUN).rename(folders.reports / name)
+    headers = {"authorization": f"Bearer {testing.token_in(folders)}"}
+    with TestClient(server.front(folders), headers=headers) as other:
+        answer = other.get("/runs/latest/exports/launches.csv")
+    assert answer.status_code == 200
+    assert answer.headers[f"{FACT}run"] == "L%C3%A4ufe%09am Montag: 1"
 
 
 def test_that_check_sees_an_answer_that_is_not(client, described):
