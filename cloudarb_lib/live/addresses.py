@@ -1,4 +1,4 @@
-"""Addresses to listen at: what is one, who can reach it, and whether it is free."""
+"""Addresses to listen at: what is one, who can reach it, whether it is free, what answers."""
 
 from __future__ import annotations
 
@@ -38,3 +38,21 @@ def check_free(host: str, port: int) -> None:
     except OSError as cause:
         what = f"port {port} of {host} cannot be listened at: {cause.strerror}."
         raise ParameterError(what, "Name another with --port, or end what has it.") from cause
+
+
+def status_at(url: str, *, within_s: float = 1.0) -> int | None:
+    """Return the status with which an address of this machine answers, None where it does not.
+
+    Parameters
+    ----------
+    url : str
+        Asked without a token, and never by a proxy.
+    within_s : float
+        How long an answer is waited for.
+    """
+    import httpx2
+
+    try:
+        return httpx2.get(url, timeout=within_s, trust_env=False).status_code
+    except httpx2.TransportError:
+        return None

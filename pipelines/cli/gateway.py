@@ -67,11 +67,14 @@ def gateway(
     check_free(host, port)
     for number in range(port + 1, port + 4):
         check_free("127.0.0.1", number)
-    scheme = "https" if cert else "http"
-    reach = "" if is_local else ", other machines can reach it"
-    print(f"gateway on {scheme}://{authority(host, port)}{reach}", file=sys.stderr)
+
+    def announce() -> None:
+        scheme = "https" if cert else "http"
+        reach = "" if is_local else ", other machines can reach it"
+        print(f"gateway on {scheme}://{authority(host, port)}{reach}", file=sys.stderr)
+
     words = [f"--redis={redis}", f"--store={store}"]
     if reports:
         words.append(f"--reports={reports}")
-    run(opened, state_folder() / "gateway", words)
+    run(opened, state_folder() / "gateway", words, on_start=announce)
     return DONE

@@ -17,9 +17,10 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import yaml
 
 from cloudarb_lib.base.errors import ParameterError, WorkerError
 from cloudarb_lib.base.worker import end_process, start_child
-from cloudarb_lib.live.addresses import authority
+from cloudarb_lib.live.addresses import authority, status_at
 from pipelines.run.files import write_text
 from pipelines.serve.front import ALIVE, MAY_I
 
@@ -67,6 +68,11 @@ class Gateway:
     client_authority: Path | None = None
     requests_per_s: int = 100
     answer_s: float = 30.0
+
+    @property
+    def asking_url(self) -> str:
+        """Where it asks a server that lives whether a token is good."""
+        return f"http://127.0.0.1:{self.asking_port}{MAY_I}"
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
@@ -126,7 +132,7 @@ def _http(gateway: Gateway) -> dict[str, Any]:
                 "recoveryDuration": "2s",
             }
         },
-        "token": {"forwardAuth": {"address": f"http://127.0.0.1:{gateway.asking_port}{MAY_I}"}},
+        "token": {"forwardAuth": {"address": gateway.asking_url}},
         "retry": {
             "retry": {
                 "attempts": _ATTEMPTS,
@@ -191,7 +197,9 @@ def traefik() -> str:
     return found
 
 
-def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
+def run(
+    gateway: Gateway, folder: Path, server_words: Sequence[str], *, on_start: Callable[[], None]
+) -> None:
     """Run a gateway and its servers until stopped, or until traefik ends.
 
     A server that ends is started again. However this process ends, killed included, the system then
@@ -205,6 +213,8 @@ def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
         Gets traefik's configuration.
     server_words : sequence of str
         What cloudarb serve takes besides the port.
+    on_start : callable
+        Is called once it listens and a server behind it answers.
 
     Raises
     ------
@@ -222,7 +232,11 @@ def run(gateway: Gateway, folder: Path, server_words: Sequence[str]) -> None:
         ending.callback(_end_all, servers)
         gate = start_child([traefik(), f"--configFile={configuration}"])
         ending.callback(end_process, gate, _ENDING_S)
+        is_told = False
         while gate.poll() is None:
+            if not is_told and status_at(gateway.asking_url) == HTTPStatus.UNAUTHORIZED:
+                is_told = True
+                on_start()
             time.sleep(_LOOK_AGAIN_S)
             for number, server in enumerate(servers):
                 if server.poll() is not None:

@@ -49,6 +49,14 @@ def wait_for(url, code, *, seconds=150, **options):
     raise AssertionError(f"{url} does not answer")
 
 
+def wait_for_line(log, line, *, seconds=150):
+    """Wait until a process has written a line into its log."""
+    until = time.monotonic() + seconds
+    while line not in log.read_text():
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.01)
+
+
 def free_row(number):
     """Return the first of so many free ports in a row."""
     while True:
@@ -72,15 +80,21 @@ def whole(tmp_path_factory):
     port = free_row(4)
     words = ["gateway", "--port", str(port), "--rate", "100000"]
     served = ["--store", str(folders.store), "--reports", str(reports)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", *words, *served],
-        env=os.environ | {"CLOUDARB_HOME": str(home)},
-        stderr=subprocess.DEVNULL,
-    )
+    headers = {"authorization": f"Bearer {testing.token_in(folders)}"}
+    log = home / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli", *words, *served],
+            env=os.environ | {"CLOUDARB_HOME": str(home)},
+            stderr=stderr,
+        )
     try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for_line(log, f"gateway on {url}\n")
+        assert httpx2.get(url + QUESTION, headers=headers).status_code == 200, "once it says so"
         for number in (2, 3):
             wait_for(f"http://127.0.0.1:{port + number}/alive", 204)
-        yield process, port, {"authorization": f"Bearer {testing.token_in(folders)}"}
+        yield process, port, headers
     finally:
         process.send_signal(signal.SIGINT)
         ended = process.wait(60)
@@ -276,7 +290,7 @@ def test_a_gateway_whose_traefik_ends_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/true")
     gate = Gateway("127.0.0.1", 1, 2, ("http://127.0.0.1:3",))
     with pytest.raises(WorkerError, match="traefik ended with 1"):
-        gateway.run(gate, tmp_path, [])
+        gateway.run(gate, tmp_path, [], on_start=pytest.fail)
 
 
 STARTS_THREE = """
@@ -287,7 +301,8 @@ lasting = sys.argv[1]
 gateway.traefik = lambda: lasting
 sys.executable = lasting
 servers = ("http://127.0.0.1:3", "http://127.0.0.1:4")
-gateway.run(gateway.Gateway("127.0.0.1", 1, 2, servers), Path(sys.argv[2]), [])
+gate = gateway.Gateway("127.0.0.1", 1, 2, servers)
+gateway.run(gate, Path(sys.argv[2]), [], on_start=sys.exit)
 """
 
 

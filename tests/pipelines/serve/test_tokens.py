@@ -190,3 +190,10 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(monkeypatch, capsys
 def test_an_address_of_six_stands_in_brackets():
     assert addresses.authority("::1", 8320) == "[::1]:8320"
     assert addresses.authority("127.0.0.1", 8320) == "127.0.0.1:8320"
+
+
+def test_where_nothing_listens_nothing_answers():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert addresses.status_at(url, within_s=0.1) is None, "it listens, and says nothing"
+    assert addresses.status_at(url) is None
