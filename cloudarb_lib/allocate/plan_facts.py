@@ -8,7 +8,7 @@ import pandas as pd
 from cloudarb_lib.allocate import trials
 from cloudarb_lib.allocate.explain import MARGIN, binding
 from cloudarb_lib.allocate.plan import Plan
-from cloudarb_lib.allocate.problem.fallback import gpus_without_fallback
+from cloudarb_lib.allocate.problem.fallback import NotReplaced, gpus_without_fallback, not_replaced
 from cloudarb_lib.allocate.problem.limits.served import Served
 from cloudarb_lib.allocate.problem.limits.spread import EffectiveProviders
 from cloudarb_lib.allocate.problem.model import Consumption
@@ -82,10 +82,22 @@ def _of_it_elsewhere(plan: Plan) -> list[tuple[str, float, str, str]]:
             ("hours bought elsewhere", paid["fallback_usd"], "USD", "of the expected cost"),
         ]
     if "is_taken" in plan.problem.assignments:
-        unmet, taken = gpus_without_fallback(Consumption(plan.problem, plan.units))
+        consumption = Consumption(plan.problem, plan.units)
+        unmet, taken = gpus_without_fallback(consumption)
         if taken:
             text = f"of {taken:g} that may be taken away, were all gone at once"
             facts.append(("finds no room elsewhere", unmet, "GPU", text))
+            facts += _hours_not_replaced(not_replaced(consumption))
+    return facts
+
+
+def _hours_not_replaced(expected: NotReplaced) -> list[tuple[str, float, str, str]]:
+    """Return the facts on hours that are taken away and that nothing replaces."""
+    text = f"expected, of {expected.taken_gpu_hours:,.0f} taken away"
+    facts = [("hours not replaced", expected.gpu_hours, "GPU-hour", text)]
+    if expected.counted_usd > 0.005:
+        text = "of hours bought elsewhere: they find no room there"
+        facts.append(("counted for hours not replaced", expected.counted_usd, "USD", text))
     return facts
 
 

@@ -65,6 +65,26 @@ def hazards(offers: pd.DataFrame, assumptions: Assumptions, preset: HazardPreset
     return of_kind[kinds].T.set_axis(offers.index)
 
 
+def pools_of(offers: pd.DataFrame) -> np.ndarray:
+    """Return the code of the pool of each offer, -1 for one that is never taken away.
+
+    A pool is a GPU model (or machine type) of one provider in one zone, or region where no zone is
+    told: what takes one machine there mostly takes them all.
+
+    Parameters
+    ----------
+    offers : pd.DataFrame
+        With provider, region, zone, instance_type, gpu_model and ``interruption_per_hour``.
+    """
+    machine = offers["gpu_model"].astype(object).fillna(offers["instance_type"])
+    parts = offers[["provider", "region", "zone", "purchase_option"]].assign(machine=machine)
+    is_taken = (offers["interruption_per_hour"] > 0).to_numpy()
+    named = parts[is_taken].astype(object).fillna("")
+    codes = np.full(len(offers), -1)
+    codes[is_taken] = named.groupby(list(named.columns), sort=False).ngroup()
+    return codes
+
+
 def every_in_words(preset: HazardPreset, assumptions: Assumptions) -> str:
     """Return how often a preset has a spot machine taken away: ``every 21 days``, or ``never``.
 

@@ -21,12 +21,12 @@ _NOTHING = 1e-9
 """Units of machines: less than this is a rounding error."""
 
 
-def chances_of_states(shared: float, room: np.ndarray) -> np.ndarray:
+def chances_of_states(shared: float | np.ndarray, room: np.ndarray) -> np.ndarray:
     """Return how likely it is, where a machine is gone, that its pool is in each state.
 
     Parameters
     ----------
-    shared : float
+    shared : float or np.ndarray of shape (offers,)
         Share of interruptions that take all machines of a pool; in the others it stays ``UP``.
     room : np.ndarray of shape (offers,)
         Share of outages in which a fallback has room.
@@ -37,7 +37,7 @@ def chances_of_states(shared: float, room: np.ndarray) -> np.ndarray:
         Of ``UP``, and of ``DOWN`` and the two above it; they add up to 1.
     """
     full = 1.0 - room
-    alone = np.full(len(room), 1.0 - shared)
+    alone = np.broadcast_to(1.0 - shared, len(room))
     return np.array([alone, shared * room, shared * full * room, shared * full * full])
 
 

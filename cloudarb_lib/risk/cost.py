@@ -7,7 +7,7 @@ need may turn out in several ways, each path is one of them, as in the plan's ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,12 @@ from cloudarb_lib.allocate.problem.assign import IDLE
 from cloudarb_lib.allocate.problem.horizon import future_of_path
 from cloudarb_lib.base.errors import DataError, ParameterError
 from cloudarb_lib.base.types import OFFER_PARTS, Paths
-from cloudarb_lib.market.disruptions import FALLBACKS, SHARED_SHARE, find_fallbacks, hazards
-from cloudarb_lib.market.replacement import UP, Room, bought_in_order, replace_lost
+from cloudarb_lib.market.disruptions import SHARED_SHARE, find_fallbacks, hazards, pools_of
+from cloudarb_lib.market.replacement import UP, Room, replace_lost
+from cloudarb_lib.risk.beyond import beyond_plan
 from cloudarb_lib.risk.futures import rows_by_future
 from cloudarb_lib.risk.inputs import RiskInputs
-from cloudarb_lib.risk.outages import Outages, draw_outages, hours_lost, pools_of
+from cloudarb_lib.risk.outages import Outages, draw_outages, hours_lost
 
 
 @dataclass(frozen=True)
@@ -162,65 +163,6 @@ class _Taken:
         return _Taken(self.lost_h[paths], self.replaced_usd[paths], self.unmet_h[paths])
 
 
-@dataclass(frozen=True)
-class _Beyond:
-    """Machines bought on demand for work beyond the plan, all the time.
-
-    Parameters
-    ----------
-    at_own_price : np.ndarray of shape (offers,)
-        Machines bought at the offer itself.
-    elsewhere_usd_per_hour : np.ndarray of shape (offers,)
-        What those bought at its fallbacks cost.
-    unmet : np.ndarray of shape (offers,)
-        Machines that find no room.
-    room : Room
-        What is left beside the plan and all these.
-    """
-
-    at_own_price: np.ndarray
-    elsewhere_usd_per_hour: np.ndarray
-    unmet: np.ndarray
-    room: Room
-
-
-def _beyond_plan(inputs: RiskInputs, table: pd.DataFrame, demand_factor: float) -> _Beyond:
-    """Return what work beyond the plan buys, within the room that there is beside the plan.
-
-    An on-demand offer that can be had is asked first itself, then its first fallback; the others
-    ask their fallbacks.
-    """
-    machines = table["instance_hours"].to_numpy(float) / inputs.horizon_h
-    units = table["units"].to_numpy(float)
-    room = inputs.room.beside(machines * table["units"])
-    is_on_demand = (table["purchase_option"] == "on_demand").to_numpy()
-    asks_itself = is_on_demand & (table["available_share"] == 1.0).to_numpy()
-    asked = table.assign(
-        fallback=np.where(asks_itself, table.index, table["fallback"]),
-        next_fallback=np.where(asks_itself, table["fallback"], table["next_fallback"]),
-    )
-    wanted = (demand_factor - 1.0) * machines * units
-    every_place = np.full((1, len(table)), UP)
-    free = np.maximum(room.units, 0.0)[None]
-    first, last = bought_in_order(asked, wanted[None], every_place, room, free=free)
-    taken = sum(
-        (bought @ room.of(pd.Index(asked[name])).T)[0]
-        for name, bought in zip(FALLBACKS, (first, last), strict=True)
-    )
-    first_machines = first[0] / units
-    last_machines = last[0] / units
-    fallback_usd = np.nan_to_num(table["fallback_usd_per_hour"].to_numpy(float))
-    next_usd = np.nan_to_num(table["next_fallback_usd_per_hour"].to_numpy(float))
-    at_fallback = np.where(asks_itself, last_machines, first_machines)
-    at_next = np.where(asks_itself, 0.0, last_machines)
-    return _Beyond(
-        at_own_price=np.where(asks_itself, first_machines, 0.0),
-        elsewhere_usd_per_hour=at_fallback * fallback_usd + at_next * next_usd,
-        unmet=wanted / units - first_machines - last_machines,
-        room=replace(room, units=room.units - taken),
-    )
-
-
 def _taken_away(inputs: RiskInputs, table: pd.DataFrame, room: Room, n_paths: int) -> _Taken:
     """Return the hours that pools of machines, and single machines, are taken away for.
 
@@ -349,7 +291,7 @@ def _cost_in_future(
     all_usd = np.ascontiguousarray(np.where(committed, now_usd, floating_usd))
     scale = all_usd.mean(axis=0) / np.where(now_usd > 0, all_usd[own].mean(axis=0), 1.0)
     unit_usd = all_usd[own] * scale
-    beyond = _beyond_plan(inputs, table, demand_factor)
+    beyond = beyond_plan(inputs, table, demand_factor)
     beyond_usd_per_hour = beyond.at_own_price * unit_usd + beyond.elsewhere_usd_per_hour
     taken = _taken_away(inputs, table, beyond.room, len(all_usd)).of(own)
     rent_saved = taken.lost_h * unit_usd

@@ -1,8 +1,4 @@
-"""When machines are taken away: which pools of machines are down together, hour by hour.
-
-A pool is a GPU model (or machine type) of one provider in one zone, or region where no zone is
-told: what takes one machine there mostly takes them all.
-"""
+"""When machines are taken away: which pools of machines are down together, hour by hour."""
 
 from __future__ import annotations
 
@@ -10,29 +6,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cloudarb_lib.market.replacement import DOWN, UP
 
 MOST_DOWN = 0.999
 """Of all hours."""
-
-
-def pools_of(offers: pd.DataFrame) -> np.ndarray:
-    """Return the code of the pool of each offer, -1 for one that is never taken away.
-
-    Parameters
-    ----------
-    offers : pd.DataFrame
-        With provider, region, zone, instance_type, gpu_model and ``interruption_per_hour``.
-    """
-    machine = offers["gpu_model"].astype(object).fillna(offers["instance_type"])
-    parts = offers[["provider", "region", "zone", "purchase_option"]].assign(machine=machine)
-    is_taken = (offers["interruption_per_hour"] > 0).to_numpy()
-    named = parts[is_taken].astype(object).fillna("")
-    codes = np.full(len(offers), -1)
-    codes[is_taken] = named.groupby(list(named.columns), sort=False).ngroup()
-    return codes
 
 
 class Outages(NamedTuple):

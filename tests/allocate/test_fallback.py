@@ -235,6 +235,103 @@ def test_a_plan_tells_what_finds_no_room_if_all_spot_goes(quotas, unmet):
     assert facts["text"]["finds no room elsewhere"].startswith("of 32 that may")
 
 
+def one_quota(gpus):
+    """A plan of 32 GPUs of spot under a quota on all on-demand machines, and its demand."""
+    demand = allocate.Demand([work(32.0)], quotas=(allocate.Quota(option=ON_DEMAND, gpus=gpus),))
+    given = {"assumptions": figures(**TAKEN), "hours": HOURS}
+    return allocate.solve(allocate.build_problem(demand, SPOT_AND_ON_DEMAND, **given)), demand
+
+
+def cost_on_risk_pages(plan, demand, table, n_paths):
+    """The cost of a plan at steady prices as the risk pages draw it."""
+    times = pd.date_range("2026-05-07", periods=4, freq="7D", tz="UTC")
+    steady_usd = table["price_usd_per_hour"].to_numpy()[:, None, None]
+    paths = Paths(pd.Index(table["offer_id"]), times, np.tile(steady_usd, (1, n_paths, 4)))
+    inputs = risk.RiskInputs(table, paths, figures(**TAKEN), horizon_h=HOURS, seed=3, demand=demand)
+    return risk.plan_cost(inputs, plan.table)
+
+
+@pytest.mark.parametrize("quota_gpus", [32.0, 16.0, 8.0])
+def test_a_plan_tells_what_it_is_expected_not_to_serve_as_the_risk_pages_do(quota_gpus):
+    plan, demand = one_quota(quota_gpus)
+    assert plan.table["offer_id"].tolist() == [SPOT_AND_ON_DEMAND["offer_id"][0]]
+    cost = cost_on_risk_pages(plan, demand, SPOT_AND_ON_DEMAND, 2_000)
+    unmet = cost.unmet_gpu_hours
+    error = unmet.std() / np.sqrt(len(unmet))
+    assert abs(fact(plan, "hours not replaced") - unmet.mean()) < 4 * error
+    full_everywhere = 4 * HOURS * DOWN * 0.9 * 0.2 * 0.2  # instance-hours: their rent is saved
+    facts = allocate.summary(plan).set_index("fact")["value"]
+    counted_usd = facts.get("counted for hours not replaced", 0.0)
+    total = cost.total
+    error = total.std() / np.sqrt(len(total))
+    told_usd = plan.objective_usd - counted_usd - full_everywhere * 16.0
+    assert abs(told_usd - total.mean()) < 4 * error
+    assert (counted_usd > 0) == (quota_gpus < 32)
+
+
+def test_what_is_not_served_by_hand():
+    plan, _ = one_quota(16.0)
+    # two of four machines find room where all of the pool go, and one that goes alone does
+    no_room = 2 * DOWN * 0.9 * (0.8 + 0.2 * 0.8)
+    full = 4 * DOWN * 0.9 * 0.2 * 0.2
+    assert fact(plan, "hours not replaced") == pytest.approx(8 * HOURS * (no_room + full))
+    usd_per_hour = 2 * DOWN * 0.9 * (0.8 * 80.0 + 0.2 * 0.8 * 60.0)
+    assert fact(plan, "counted for hours not replaced") == pytest.approx(HOURS * usd_per_hour)
+
+
+def pools_at_one_room(n_pools, *, often=0.1):
+    """A plan of a machine of spot in each of several regions under a quota for one of them."""
+    spot = [("gcp", f"us-{k}", "h8", "spot", "H100", 8.0, 16.0) for k in range(n_pools)]
+    on_demand = ("gcp", "us-0", "h8", "on_demand", "H100", 8.0, 80.0)
+    table = offers(*spot, on_demand).assign(zone="")
+    workloads = [
+        replace(work(8.0, regions=(f"us-{k}", "us-0")), name=f"w{k}") for k in range(n_pools)
+    ]
+    quotas = (
+        allocate.Quota(option=ON_DEMAND, gpus=8.0),
+        *(allocate.Quota(region=(f"us-{k}",), option=("spot",), gpus=8.0) for k in range(n_pools)),
+    )
+    demand = allocate.Demand(workloads, quotas=quotas)
+    taken = TAKEN | {
+        "interruption_per_hour/spot/typical": often / 4.0,
+        "fallback_share/spot/typical": 1.0,
+        "interruption_shared_share": 1.0,
+    }
+    problem = allocate.build_problem(demand, table, assumptions=figures(**taken), hours=HOURS)
+    plan = allocate.solve(problem)
+    assert plan.table["offer_id"].nunique() == n_pools
+    return plan
+
+
+def test_pools_that_are_gone_together_find_less_room():
+    share = 0.1
+    # two of two are gone together in a hundredth of the hours: one of them finds room
+    plan = pools_at_one_room(2, often=share)
+    assert fact(plan, "hours not replaced") == pytest.approx(8 * HOURS * share**2)
+    # of three, two find none where all are gone, one where two are
+    plan = pools_at_one_room(3, often=share)
+    machines = 2 * share**3 + 3 * share**2 * (1 - share)
+    assert fact(plan, "hours not replaced") == pytest.approx(8 * HOURS * machines)
+
+
+def test_many_pools_are_weighed_each_by_itself():
+    assert fact(pools_at_one_room(7), "hours not replaced") == 0.0  # each alone finds room
+
+
+def test_what_is_not_served_counts_by_the_chance_of_a_scenario():
+    futures = (
+        allocate.DemandScenario("base", 0.75),
+        allocate.DemandScenario("none", 0.25, {"w": 0.0}),
+    )
+    quotas = (allocate.Quota(option=ON_DEMAND, gpus=16.0),)
+    demand = allocate.Demand([work(32.0)], scenarios=futures, quotas=quotas)
+    given = {"assumptions": figures(**TAKEN), "hours": HOURS}
+    plan = allocate.solve(allocate.build_problem(demand, SPOT_AND_ON_DEMAND, **given))
+    certain, _ = one_quota(16.0)
+    for name in ("hours not replaced", "counted for hours not replaced"):
+        assert fact(plan, name) == pytest.approx(0.75 * fact(certain, name))
+
+
 def test_what_no_quota_lets_be_rented_replaces_nothing():
     none_at_home = allocate.Quota(("gcp",), option=ON_DEMAND, gpus=7.0)  # less than a machine
     demand = allocate.Demand([work(16.0)], quotas=(none_at_home,))

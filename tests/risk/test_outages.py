@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cloudarb_lib import allocate, risk
+from cloudarb_lib.market.disruptions import pools_of
 from cloudarb_lib.risk import outages
 from cloudarb_lib.testing import (
     AWS_ON_DEMAND,
@@ -50,7 +51,7 @@ def test_a_pool_is_one_gpu_model_in_one_zone():
         risk_offer("gcp", "us", "on_demand", 1.0, zone="a"),
     ]
     table = pd.DataFrame(rows).assign(interruption_per_hour=[0.1, 0.1, 0.1, 0.0])
-    assert outages.pools_of(table).tolist() == [0, 0, 1, -1]
+    assert pools_of(table).tolist() == [0, 0, 1, -1]
 
 
 def test_what_goes_together_spreads_the_cost_and_keeps_its_mean():

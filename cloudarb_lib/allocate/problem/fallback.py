@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from cloudarb_lib.allocate.problem.eligible import EligibleOffers
 from cloudarb_lib.allocate.problem.model import Consumption
-from cloudarb_lib.market.disruptions import FALLBACKS, SHARED_SHARE, find_fallbacks
+from cloudarb_lib.market.disruptions import FALLBACKS, SHARED_SHARE, find_fallbacks, pools_of
 from cloudarb_lib.market.replacement import (
     DOWN,
     UP,
@@ -18,7 +21,17 @@ from cloudarb_lib.market.replacement import (
 )
 from cloudarb_lib.tables.assumptions import Assumptions
 
-COLUMNS = ("is_taken", *FALLBACKS, "replaced_share", "fallback_usd")
+_HOW_TAKEN = ("taken_pool", "down_share", "shared_share", "fallback_share")
+"""Which machines go together; the share of hours in which a machine is gone, the share of these in
+which all of its pool are, and the share of those in which a fallback has room."""
+COLUMNS = (
+    "is_taken",
+    *FALLBACKS,
+    *(f"{name}_usd_per_hour" for name in FALLBACKS),
+    *_HOW_TAKEN,
+    "replaced_share",
+    "fallback_usd",
+)
 """Columns of assignments about hours that are taken away."""
 
 
@@ -30,8 +43,9 @@ def fallbacks_of(
     As ``risk.plan_cost`` has it in expectation: a machine is down in a share of the hours that it
     is paid for; where all machines of its pool are, each of two on-demand offers that the workload
     accepts has room by chance; rent is saved in the hours that are replaced. How many GPUs these
-    offers have beside what a plan holds, and what hours are worth that nothing replaces, is no part
-    of it: a sum of counts knows neither.
+    offers have beside what a plan holds is no part of it, since a sum of counts does not know it:
+    hours that find no room are counted as bought, which stands for their worth, and
+    ``not_replaced`` tells of them.
 
     Parameters
     ----------
@@ -47,9 +61,9 @@ def fallbacks_of(
     Returns
     -------
     pd.DataFrame
-        ``COLUMNS``: whether machines are taken away at all; the offers that replace them; the share
-        of hours that these do, 0 where it would cost no more than the rent; USD by the probability
-        of the case, 0 or more.
+        ``COLUMNS``: whether machines are taken away at all; the offers that replace them and what
+        an hour costs there, USD; how they are taken; the share of hours that these replace, 0
+        where it would cost no more than the rent; USD by the probability of the case, 0 or more.
     """
     pairs = _by_workload_and_offer(offers, assumptions, room)
     of_pair = pd.MultiIndex.from_frame(details[["workload", "offer"]])
@@ -91,9 +105,17 @@ def _by_workload_and_offer(
     instead = replace_lost(found, np.ones(chances.shape), states, WITHOUT_END)
     return found.assign(
         is_taken=True,
+        taken_pool=_pools(offers)[found["offer"]],
+        down_share=down,
+        shared_share=shared,
+        fallback_share=hazards["fallback_share"].to_numpy(float),
         replaced_share=down * (chances * (1.0 - instead.unmet)).sum(axis=0),
         usd_per_hour=down * (chances * instead.cost_usd).sum(axis=0),
     ).set_index(["workload", "offer"])
+
+
+MOST_POOLS = 6
+"""Of so many pools all combinations of states are weighed, 4,096; of more each pool by itself."""
 
 
 def gpus_without_fallback(plan: Consumption) -> tuple[float, float]:
@@ -125,3 +147,96 @@ def gpus_without_fallback(plan: Consumption) -> tuple[float, float]:
         each = gone["units"].to_numpy(float)
         worst = max(worst, (float((unmet @ each)[0]), float(lost[0] @ each)))
     return worst
+
+
+def _pools(offers: EligibleOffers) -> np.ndarray:
+    """Return the code of the pool that each offer is taken away with."""
+    table = offers.table.assign(zone=offers.table.get("zone", ""))
+    return pools_of(table.join(offers.hazards))
+
+
+class NotReplaced(NamedTuple):
+    """What a plan is expected not to serve of the hours in which its machines are taken away.
+
+    GPU-hours taken away, and of these those that nothing replaces; USD that the plan's cost counts
+    for hours bought elsewhere that find no room there. All by the probability of their case.
+    """
+
+    taken_gpu_hours: float
+    gpu_hours: float
+    counted_usd: float
+
+
+def not_replaced(plan: Consumption) -> NotReplaced:
+    """Return what a plan is expected not to serve, as the risk pages draw it.
+
+    Pools are gone independently of each other. Of more than ``MOST_POOLS`` each is weighed
+    as if the others stood.
+
+    Parameters
+    ----------
+    plan
+        Of a problem of ``build_problem``.
+    """
+    problem = plan.problem
+    details = problem.assignment_details.assign(
+        machines=plan.counts * problem.assignments["instances"],
+        hours_each=problem.assignments["hours"] / problem.assignments["instances"],
+    )
+    total = np.zeros(len(NotReplaced._fields))
+    for _, held in details[details["machines"] > 0].groupby("case"):
+        gpus = held["machines"] * held["gpus"]
+        room = problem.room.beside(gpus.groupby(held["offer_id"].to_numpy()).sum())
+        gone = held[held["is_taken"].eq(True)].set_index("offer_id")
+        if len(gone):
+            total += _not_replaced_in_case(gone.rename(columns={"gpus": "units"}), room)
+    return NotReplaced(*map(float, total))
+
+
+def _not_replaced_in_case(gone: pd.DataFrame, room: Room) -> np.ndarray:
+    """Return the fields of ``NotReplaced`` in a case of machines that may be taken away, (3,)."""
+    lost, state, weight = _what_goes(gone)
+    hours = gone["hours_each"].to_numpy(float) * gone["chance"].to_numpy(float) * weight
+    gpu_hours = hours * gone["units"].to_numpy(float)
+    within, without_end = (replace_lost(gone, lost, state, each) for each in (room, WITHOUT_END))
+    is_counted = gone["replaced_share"].to_numpy(float) > 0
+    counted_usd = hours * (without_end.cost_usd - within.cost_usd) * is_counted
+    return np.array(
+        [(gpu_hours * within.lost).sum(), (gpu_hours * within.unmet).sum(), counted_usd.sum()]
+    )
+
+
+def _what_goes(gone: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return machines lost, states of their pools and how often, each (combinations, offers).
+
+    A combination is of states of all pools, or a machine that goes alone; how often it comes is a
+    share of hours, times the machines that go alone.
+    """
+    machines = gone["machines"].to_numpy(float)
+    shared = gone["shared_share"].to_numpy(float)
+    room_share = gone["fallback_share"].to_numpy(float)
+    chances = gone["down_share"].to_numpy(float) * chances_of_states(shared, room_share)
+    _, first, pool = np.unique(gone["taken_pool"], return_index=True, return_inverse=True)
+    state_of_pool, chance = _combinations(chances[1:, first])
+    state = state_of_pool[:, pool]
+    weight = np.repeat(chance[:, None], len(gone), axis=1)
+    alone = np.diag(np.minimum(machines, 1.0))
+    return (
+        np.vstack([np.where(state == UP, 0.0, machines), alone]),
+        np.vstack([state, np.full_like(alone, UP)]),
+        np.vstack([weight, np.diag(chances[0] * np.maximum(machines, 1.0))]),
+    )
+
+
+def _combinations(chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return combinations of states of pools, (combinations, pools), and how likely each is.
+
+    ``chances`` (3, pools) are those of ``DOWN`` and the two states above it.
+    """
+    pools = chances.shape[1]
+    of_each = np.vstack([1.0 - chances.sum(axis=0), chances])
+    if pools <= MOST_POOLS:
+        states = np.array(list(product(range(len(of_each)), repeat=pools)))
+        return states, of_each[states, np.arange(pools)].prod(axis=1)
+    states = np.vstack([down * np.eye(pools, dtype=int) for down in range(DOWN, len(of_each))])
+    return states, chances.ravel()
