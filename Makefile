@@ -48,7 +48,7 @@ test: $(STAMP) $(PLATFORM_STAMP)  ## lint, types, unit and property tests, noteb
 	  tests=$$?; wait $$types && exit $$tests
 
 QUICK := not (slow or fit or solver or kernel or long)
-quick: $(STAMP)  ## while you work, some minutes: lint, types, tests without a fit, kernel or long solve
+quick: $(STAMP)  ## while you work, a minute or two: lint, types, and each test that is done in half a second
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""Members that need seconds take part only in tests marked ``slow``; a disk that fills up."""
+"""Members that need seconds take part only in tests marked ``members``; a disk that fills up."""
 
 import subprocess
 
@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def quick_members(request, monkeypatch):
-    if "slow" not in request.keywords:
+    if "members" not in request.keywords:
         for name in SLOW:
             monkeypatch.delitem(MEMBERS, name)
 

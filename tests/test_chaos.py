@@ -12,6 +12,8 @@ from benchmarks import chaos
 from cloudarb_lib.testing.http import Reply, ServerThread
 from cloudarb_lib.testing.wire import LossyWire
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 TOY = """
 import pytest

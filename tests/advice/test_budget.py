@@ -23,6 +23,7 @@ def outlook(budget_usd=TODAY_USD, plan=PLAN, spent_usd=0.0, volume_sd=0.0, **inp
     return budget_outlook(risk_inputs(**inputs), plan, Budget(budget_usd, spent_usd, volume_sd))
 
 
+@pytest.mark.slow
 def test_the_parts_add_up_to_the_total_and_to_its_spread():
     parts = outlook(outages=(0.02, 10.0), volume_sd=0.1, spent_usd=1_000.0).parts
     alone = parts.drop("total")

@@ -81,6 +81,7 @@ def test_who_expects_a_fall_of_the_committed_price_waits_for_it():
     assert advice.costs.loc[advice.choice, "p_regret"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [2.0, 6.0, 9.9])
 def test_the_ski_rental_keeps_its_guarantee_however_long_the_need_lasts(rate):
     flat = prices(paths=1, **{"1y": rate})

@@ -39,6 +39,7 @@ def paid(table, policy):
     return mine.set_index(["decision", "made_at"])["cost_usd"]
 
 
+@pytest.mark.slow
 def test_starts_pay_what_came_and_waiting_is_as_told(monkeypatch):
     falling = {"us-a:spot": [(week, 40.0 - week) for week in range(31)], "us-b:spot": [(0, 41.0)]}
     needs = {"start_NEEDS": {"H100": 32.0}, "start_SLACK_WEEKS": (4,)}
@@ -80,6 +81,7 @@ def test_a_margin_is_chosen_on_jobs_that_had_ended_alone(capsys):
     assert "jobs that ended before 2025-11-01, 1:" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_price_of_the_future_changes_no_start(monkeypatch):
     needs = {"start_NEEDS": {"H100": 32.0}, "start_SLACK_WEEKS": (4,)}
     before = {"us-a:spot": [(0, 20.0), (5, 18.0)]}
@@ -123,6 +125,7 @@ def test_what_is_withdrawn_is_left(monkeypatch):
     assert crossing.loc[move.STAY, "moves"] == 1
 
 
+@pytest.mark.slow
 def test_commitments_are_paid_whole_and_short_needs_rent(monkeypatch):
     monkeypatch.setattr(Record, "START", Record.END - 60 * Record.WEEK)
     tried = sold({"us-a:on_demand": [(0, 80.0)], "us-a:reserved-1y": [(0, 40.0)]}, monkeypatch)

@@ -11,6 +11,8 @@ from cloudarb_lib.tables.assumptions import load_assumptions
 from cloudarb_lib.tables.run_tables import paid_usd, save_table
 from cloudarb_lib.testing import Record
 
+pytestmark = pytest.mark.slow
+
 PRICES = {
     "us-a:spot": [(0, 10.0)],
     "us-a:on_demand": [(0, 80.0)],

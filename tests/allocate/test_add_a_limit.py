@@ -36,6 +36,7 @@ def limited(*limits, amount=16.0, table=TABLE):
     return plan_for(work(amount), table=table, limits=given, options=OPTIONS, **STEADY)
 
 
+@pytest.mark.slow
 def test_the_limit_of_the_page_binds_with_unit_and_worth(page):
     """16 GPUs on single ones at 1.50, or eight at a time for 16 USD/h: 9 machines are 8 and 1."""
     free = plan_for(work(16.0), table=TABLE, options=OPTIONS, **STEADY)
@@ -94,6 +95,7 @@ class RegionSpend(allocate.StatedLimit):
         return [allocate.Row(name, at, usd, upper=self.bound, on_usage=True, kind=self.kind)]
 
 
+@pytest.mark.slow
 def test_several_limits_of_one_kind_over_hours_are_told_apart():
     aws = RegionSpend(11 * 168.0, "aws/us-a")  # seven single GPUs
     gcp = RegionSpend(16 * 168.0 + 1, "gcp/us-a")

@@ -92,6 +92,7 @@ def test_a_commitment_is_held_through_every_period(commitment, bought):
     assert any("goes on" in said for said in allocate.check(plan.problem, alone).broken)
 
 
+@pytest.mark.slow
 def test_work_with_a_deadline_waits_for_the_cheap_week():
     batch = work(1344.0, batch=True, deadline_weeks=2.0)  # 2,688 GPU-hours: two machines for a week
     weeks = [168.0] * 3

@@ -9,6 +9,7 @@ from cloudarb_lib.plots import allocation as plots
 from cloudarb_lib.testing import plan_for, work
 
 
+@pytest.mark.slow
 def test_who_runs_where_and_what_it_costs_are_drawn():
     table = plan_for(work(40), allocate.Workload("v", 4.0, {"H100": 1.0})).table
     where = plots.who_runs_where(table)
@@ -24,6 +25,7 @@ def test_who_runs_where_and_what_it_costs_are_drawn():
     assert {bar.name for bar in cost.data} == {"on-demand", "spot"}
 
 
+@pytest.mark.slow
 def test_what_is_committed_and_what_comes_on_top_are_drawn():
     rows = [
         ("base", 0, "w in base", "reserved", 40.0),

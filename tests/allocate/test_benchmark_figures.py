@@ -48,6 +48,7 @@ def test_an_instance_drawn_is_as_large_as_those_bundled_and_the_same_each_time()
     assert len(np.unique(pairs, axis=0)) == len(pairs)
 
 
+@pytest.mark.slow
 def test_limits_of_an_instance_drawn_bend_its_cheapest_plan():
     problem = drawn_problem(100, "cvar+diversification")
     plan = allocate.solve(allocate.without_risk_limits(problem), allocate.SolveOptions(gap=0.01))

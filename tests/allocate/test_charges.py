@@ -21,6 +21,7 @@ def committed(*workloads, options=None, limits=None, table=OFFERS, held=HELD):
     return allocate.solve(problem, options)
 
 
+@pytest.mark.slow
 def test_what_is_committed_is_paid_for_used_or_not_and_used_first():
     idle = committed(work(8, regions=("us-a",)))
     held = idle.table.set_index("workload").loc["idle commitment"]
@@ -44,6 +45,7 @@ def test_what_is_committed_is_paid_for_used_or_not_and_used_first():
 GRID = OFFERS.assign(grid_gco2e_per_kwh=np.where(OFFERS["region"] == "us-a", 500.0, 100.0))
 
 
+@pytest.mark.slow
 def test_carbon_is_counted_priced_and_capped():
     hours = 168 * float(rework_factor(0.002, checkpoint_h=0, restart_h=0))
     kg = 8 * (0.5 * 700 + 150) / 1000 * 1.2 * 0.5 * hours  # one machine of 8 in us-a
@@ -69,6 +71,7 @@ def test_carbon_is_counted_priced_and_capped():
         plan_for(work(8), limits=allocate.Limits(carbon_kg=1.0), **WATTS)
 
 
+@pytest.mark.slow
 def test_a_frontier_over_carbon_tells_what_emitting_less_costs():
     free = plan_for(work(8), table=GRID, **WATTS)
     kg = free.verdict.sums[0]
@@ -108,6 +111,7 @@ def placed(workload, **changes) -> allocate.Plan:
     )
 
 
+@pytest.mark.slow
 def test_work_stays_near_and_within_its_country():
     assert placed(work(8)).table["offer_id"].tolist() == ["o0"]
     # Ashburn to The Dalles is 3,700 km as the crow flies: 57 ms by the assumptions
@@ -134,6 +138,7 @@ def test_work_stays_near_and_within_its_country():
         plan_for(work(8, residency=("DE",)))
 
 
+@pytest.mark.slow
 def test_data_that_moves_is_paid_for_in_tiers():
     rework = float(rework_factor(0.002, checkpoint_h=0, restart_h=0))
     rent = {"o0": 16 * 168 * rework, "o2": 20 * 168 * rework, "o3": 8 * 9 * 168}

@@ -91,6 +91,7 @@ def test_a_plan_of_the_same_scenarios_changes_nothing():
     assert found.keep_usd == pytest.approx(plan.verdict.objective_usd)
 
 
+@pytest.mark.slow
 def test_what_came_of_other_scenarios_goes_on_in_all():
     found = difference(of_futures(), of_futures(*FUTURES).table, "surge")
     (row,) = found.table.to_dict("records")
@@ -101,6 +102,7 @@ def test_what_came_of_other_scenarios_goes_on_in_all():
     assert now_known.must == ("demand of w in surge: 8 below 16",)
 
 
+@pytest.mark.slow
 def test_a_scenario_that_the_last_plan_lacks_is_refused():
     with pytest.raises(ParameterError, match=r"no scenario 'surg' .did you mean 'surge'"):
         difference(of_futures(), of_futures(*FUTURES).table, "surg")

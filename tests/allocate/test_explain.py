@@ -9,6 +9,8 @@ import pytest
 from cloudarb_lib import allocate
 from cloudarb_lib.testing import plan_for, work
 
+pytestmark = pytest.mark.slow
+
 
 def test_binding_limits_have_their_worth():
     plan = plan_for(work(40))

@@ -12,6 +12,8 @@ from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.testing import OFFERS, figures, work
 
+pytestmark = pytest.mark.slow
+
 SPOT_A = "gcp/us-a//h8/spot/"
 SPOT_B = "gcp/us-b//h8/spot/"
 ON_DEMAND_A = "gcp/us-a//h8/on_demand/"

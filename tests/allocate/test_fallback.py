@@ -10,6 +10,8 @@ from cloudarb_lib import allocate, risk
 from cloudarb_lib.base.types import Paths
 from cloudarb_lib.testing import figures, offers, work
 
+pytestmark = pytest.mark.slow
+
 HOURS = 4 * 168.0
 SPOT_AND_ON_DEMAND = offers(
     ("gcp", "us-a", "h8", "spot", "H100", 8.0, 16.0),

@@ -11,6 +11,8 @@ from cloudarb_lib import allocate
 from cloudarb_lib.allocate.problem.assign import rework_factor
 from cloudarb_lib.testing import OFFERS, plan_for, work
 
+pytestmark = pytest.mark.slow
+
 
 def test_cheapest_machines_first_then_the_next_pool():
     plan = plan_for(work(64))  # 32 spot GPUs a region

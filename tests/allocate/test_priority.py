@@ -95,6 +95,7 @@ def test_priorities_decide_what_a_budget_pays_for(budget_usd):
     assert gpus.to_dict() == {"w": 8.0}
 
 
+@pytest.mark.slow
 def test_work_that_must_survive_a_loss_gives_way_with_what_it_keeps_spare():
     safe = work(48, team="last", survives_loss_of="region", options=("spot",), regions=("us-*",))
     demand = allocate.Demand([FIRST, replace(safe, name="safe")], teams=TEAMS)

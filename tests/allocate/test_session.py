@@ -16,6 +16,8 @@ from cloudarb_lib.allocate.solver.relaxation import Relaxation
 from cloudarb_lib.allocate.solver.search import solve_from
 from cloudarb_lib.testing import random_allocation
 
+pytestmark = pytest.mark.slow
+
 INSTANCE = Path(__file__).parents[2] / "benchmarks" / "instances" / "seed_size_0.npz"
 OPTIONS = allocate.SolveOptions(gap=1e-6, work_limit=20)
 

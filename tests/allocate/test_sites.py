@@ -11,6 +11,8 @@ from cloudarb_lib.allocate.solver.program import to_milp
 from cloudarb_lib.allocate.solver.sites import nodes_at, search_by_sites
 from cloudarb_lib.allocate.solver.state import Node, Search
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = allocate.SolveOptions(gap=1e-6, time_limit_s=60.0)
 
 

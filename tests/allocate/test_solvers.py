@@ -27,6 +27,7 @@ def drawn(seed: int, size: str) -> allocate.Problem:
     return oracle.random_problem(np.random.default_rng([seed, 11]), size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", get_args(Solver))
 def test_every_solver_finds_the_best_plan(solver):
     """Plans with and without risk and share limits, and one that has none."""
@@ -83,6 +84,7 @@ def test_an_interrupt_before_any_plan_is_an_interrupt(monkeypatch):
         allocate.solve(drawn(0, "small"), OPTIONS)
 
 
+@pytest.mark.slow
 def test_the_bound_that_spares_the_feasibility_pump_lies_above_every_plan():
     costs = 0
     for seed in range(20):

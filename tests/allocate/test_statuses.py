@@ -18,6 +18,7 @@ from cloudarb_lib.base.errors import ParameterError, SolveError
 from cloudarb_lib.testing import plan_for, work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", get_args(Solver))
 def test_each_status_fires(solver):
     options = allocate.SolveOptions(solver=solver)
@@ -77,6 +78,7 @@ def test_impossible_options_are_refused(bad):
         allocate.SolveOptions(**bad)
 
 
+@pytest.mark.slow
 def test_a_cost_that_the_point_does_not_have_is_refused(monkeypatch):
     wrong = Answer("optimal", np.zeros(0), 5.0, 5.0)
     monkeypatch.setattr(

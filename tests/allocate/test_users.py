@@ -68,6 +68,7 @@ def least_usd(is_near: np.ndarray, gpus_wanted: np.ndarray, *, survives: bool) -
     return best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("within_ms", "percents", "survives"),
     [
@@ -102,6 +103,7 @@ def test_places_without_shares_hold_for_all_users():
     assert WithinReach.kind not in {row.kind for row in plan.problem.rows}
 
 
+@pytest.mark.slow
 def test_what_near_users_cost_is_told_and_how_it_would_give_way():
     users = (allocate.Users(25.0, PLACES[0], 50.0), allocate.Users(25.0, PLACES[1], 50.0))
     plan = allocate.solve(problem_for(work(32.0, latency=users)))

@@ -56,6 +56,7 @@ def test_items_without_a_length_are_counted(clock, capsys):
     assert capsys.readouterr().err == "read, file 3, 18 s\n"
 
 
+@pytest.mark.slow
 def test_a_notebook_gets_lines_too():
     code = (
         "from cloudarb_lib.base import progress\nprogress.LINE_EVERY_S = 0\n"

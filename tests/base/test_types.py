@@ -66,6 +66,7 @@ def test_paths_refuse_the_impossible(values):
         Paths(pd.Index(["a", "b"]), TIMES, values)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_paths_survive_their_table(n_offers, n_paths, n_steps, seed):
     values = np.random.default_rng(seed).random((n_offers, n_paths, n_steps))

@@ -17,6 +17,8 @@ from cloudarb_lib.testing.workers import (
     tell,
 )
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 60.0
 
 

@@ -97,6 +97,7 @@ def test_the_older_answers_before_the_newer_is_handed_over(background, told, mon
     assert told.until("result") == "set up"  # the count is told to nobody
 
 
+@pytest.mark.slow
 def test_what_heeds_no_stop_is_ended_with_its_process(background, told, monkeypatch):
     monkeypatch.setattr(module, "GRACE_S", 0.1)
     background.ask(workers.go_on_whatever_comes)
@@ -116,6 +117,7 @@ def test_a_stop_before_it_began_is_told(background, told):
     assert background.wait(WAIT_S)
 
 
+@pytest.mark.slow
 def test_an_error_comes_in_words_and_the_next_question_is_answered(background, told):
     background.ask(workers.refuse)
     assert told.until("ended") == "in the worker: ValueError: it is refused"
@@ -123,6 +125,7 @@ def test_an_error_comes_in_words_and_the_next_question_is_answered(background, t
     assert told.until("result") == "set up"
 
 
+@pytest.mark.slow
 def test_controls_made_anew_end_the_process_of_those_before(told):
     first = Background(Worker("planner of a test", workers.started), told.listener())
     first.ask(workers.tell, [])
@@ -132,6 +135,7 @@ def test_controls_made_anew_end_the_process_of_those_before(told):
     assert process.poll() is not None
 
 
+@pytest.mark.slow
 def test_a_listener_that_fails_is_told_of_it(worker, told):
     listener = told.listener()
     broken = Listener(listener.progress, lambda out: 1 / 0, listener.ended)

@@ -35,6 +35,7 @@ def test_at_first_it_is_the_cost_of_the_page(control, inputs):
     assert total.shape == (200 * PARTS,)
 
 
+@pytest.mark.slow
 def test_the_hazard_is_that_of_the_library(control, inputs):
     control.hazard.value = "stressed"
     stressed = risk.plan_cost(replace(inputs, hazard="stressed"), PLAN).total
@@ -42,6 +43,7 @@ def test_the_hazard_is_that_of_the_library(control, inputs):
     assert stressed.mean() > 1.01 * risk.plan_cost(inputs, PLAN).total.mean()
 
 
+@pytest.mark.slow
 def test_the_horizon_is_that_of_the_library(control, inputs):
     control.horizon.value = 2
     rows = risk.by_horizon(inputs, PLAN, horizons_h=[336.0])
@@ -58,6 +60,7 @@ def test_a_mix_is_weighed_by_chances(control):
     assert mixed.mean() == pytest.approx(0.75 * base.mean() + 0.25 * dearer.mean())
 
 
+@pytest.mark.slow
 def test_chances_beyond_all_are_told_and_count_in_proportion(control):
     control.chances["dearer"].value = PARTS
     assert "count in proportion" not in control.figures.value

@@ -55,6 +55,7 @@ def test_a_batch_run_gets_nothing(asked):
     assert asked() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ASKED)
 def test_a_person_gets_a_widget(asked, monkeypatch):
     monkeypatch.setattr(entry, "is_person", lambda: True)
@@ -66,6 +67,7 @@ def test_nothing_to_choose_from_is_no_widget(monkeypatch):
     assert controls.explore(per_gpu().assign(gpu_count=0.0), price_record()) is None
 
 
+@pytest.mark.slow
 def test_a_batch_run_loads_no_widgets():
     code = "import sys, cloudarb_lib.controls; sys.exit('ipywidgets' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

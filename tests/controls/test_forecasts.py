@@ -11,6 +11,8 @@ from cloudarb_lib.controls.training import Advance, Trainer
 from cloudarb_lib.forecast import forecast_offers
 from cloudarb_lib.testing import AWS_SPOT, GCP_SPOT, ODD_SPOT, price_record
 
+pytestmark = pytest.mark.slow
+
 WAIT_S = 120.0
 PANEL = price_record()
 

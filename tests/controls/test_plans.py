@@ -14,6 +14,8 @@ from cloudarb_lib.controls.plans import AllocationControl
 from cloudarb_lib.controls.replanning import Answer, Case, Change, Replanner, cvar_range_usd
 from cloudarb_lib.testing import OFFERS, figures, plan_for, work
 
+pytestmark = pytest.mark.slow
+
 WAIT_S = 120.0
 
 

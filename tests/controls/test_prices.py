@@ -38,6 +38,7 @@ def test_one_gpu_is_drawn_by_place_in_the_same_widget(control):
     assert control.picture.widget is widget
 
 
+@pytest.mark.slow
 def test_a_provider_has_its_own_regions_and_forgets_another_one(control):
     control.provider.value = "aws"
     assert [name for name, _ in control.region.options] == ["all", "eu"]
@@ -55,6 +56,7 @@ def test_dates_cut_the_record(control):
     assert times.tz_localize("UTC").max() == last
 
 
+@pytest.mark.slow
 def test_what_nobody_sells_is_said_in_words(control):
     control.provider.value = "nebula"
     control.option.value = "on demand"

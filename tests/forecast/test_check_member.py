@@ -10,10 +10,12 @@ from cloudarb_lib.testing import check_member
 
 pytestmark = pytest.mark.fit
 
-MARKS = {"lstm": [pytest.mark.slow, pytest.mark.long]}
+MARKS = {"lstm": [pytest.mark.members, pytest.mark.long]}
 """The network is trained anew for every rule: half a minute. Its own tests have the same rules."""
 EVERY = [
-    pytest.param(member, id=name, marks=MARKS.get(name, [pytest.mark.slow] if member.slow else []))
+    pytest.param(
+        member, id=name, marks=MARKS.get(name, [pytest.mark.members] if member.slow else [])
+    )
     for name, member in MEMBERS.items()
 ]
 

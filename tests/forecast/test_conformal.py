@@ -125,6 +125,7 @@ def test_few_windows_leave_widths_near_what_they_are_taken_to_need():
     assert apart < shared < width
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 500),
     share=st.floats(0.0, 1.0),
@@ -145,6 +146,7 @@ def test_beyond_the_widths_told_apart_the_map_runs_on_in_parallel(seed, share, t
     )
 
 
+@pytest.mark.slow
 def test_a_tail_that_falls_as_simulated_hangs_on_no_end_of_the_widths(monkeypatch):
     """A fifth of outcomes needs 18 nats more: with twice as long a grid widths are the same."""
     n = 20_000

@@ -34,6 +34,7 @@ def machines(option="spot"):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 39), st.sampled_from([1, 4, 24]))
 def test_changing_the_future_changes_no_row_of_the_past(seed, cut, cells_per_day):
@@ -78,6 +79,7 @@ def test_last_step_by_hand():
     np.testing.assert_array_equal(run[:, 0], [np.nan, 1, 1, 1, -1, -1])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000))
 def test_breadth_equals_a_slow_loop(seed):
     log_price = prices(seed)

@@ -15,6 +15,8 @@ from cloudarb_lib.forecast.lists.simulator import ListSimulator
 from cloudarb_lib.forecast.patterns import find_patterns
 from cloudarb_lib.testing import a_panel, forecast_of
 
+pytestmark = pytest.mark.slow
+
 
 def reviewed(same_way=0.5, joins=0.8, cells=160, every=4, places=24, seed=0, size=0.06):
     """Prices of two models that are reviewed every few cells, in places of their own.

@@ -8,6 +8,7 @@ from cloudarb_lib.forecast.members import meta_learner
 from cloudarb_lib.testing import SPIKING_HOURS, a_task, spiking
 
 
+@pytest.mark.slow
 def test_it_learns_that_spikes_end_and_that_calm_stays():
     task = a_task(spiking(), origins=np.arange(500, 570), horizon=24, cells_per_day=24)
     said = meta_learner.meta_learner(task)
@@ -19,6 +20,7 @@ def test_it_learns_that_spikes_end_and_that_calm_stays():
     assert np.abs(said[:, :, 23] - came).mean() < 0.8 * np.abs(came).mean()
 
 
+@pytest.mark.slow
 def test_nothing_that_it_says_uses_the_future():
     past = spiking()
     other = past.copy()
@@ -33,6 +35,7 @@ def test_nothing_that_it_says_uses_the_future():
     assert (one[21:] != two[21:]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["too short", "all missing", "late listing"])
 def test_where_there_is_nothing_to_learn_the_price_stays(what):
     price = spiking(times=96 if what == "too short" else SPIKING_HOURS)

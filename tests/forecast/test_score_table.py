@@ -43,6 +43,7 @@ def table():
     return pd.concat([score_table(each, targets, since="2026-06-01") for each in series])
 
 
+@pytest.mark.slow
 def test_half_years_hold_the_forecasts_made_in_them(table):
     spans = table.loc[table["model"] == "knowing", "span"].unique().tolist()
     assert spans == ["all", "2025H1", "2025H2", "2026H1", "2026H2", "from 2026-06-01"]

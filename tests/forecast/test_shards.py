@@ -10,6 +10,8 @@ from cloudarb_lib import forecast
 from cloudarb_lib.forecast import shards
 from cloudarb_lib.testing import a_panel, panel_of_regions
 
+pytestmark = pytest.mark.slow
+
 SIZE = {"horizon_steps": 4, "seed": 3}
 N_PATHS = 40
 

@@ -36,6 +36,7 @@ def test_it_is_silent_where_there_is_too_little_and_certain_where_nothing_differ
     )
 
 
+@pytest.mark.slow
 def test_its_size_holds_where_the_usual_test_rejects_too_often():
     """Half a year of weekly origins, eight weeks ahead: `python -m benchmarks.significance`."""
     shares = rejections(300, n_origins=26, horizon=8, review_hazard=0.5, squared=False, seed=3)
@@ -44,6 +45,7 @@ def test_its_size_holds_where_the_usual_test_rejects_too_often():
     assert shares["answers"] == 1
 
 
+@pytest.mark.slow
 def test_the_simulated_forecast_gains_only_where_directions_repeat():
     rng = np.random.default_rng(1)
     design = {"n_origins": 120, "horizon": 8, "review_hazard": 0.5}

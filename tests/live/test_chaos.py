@@ -54,6 +54,7 @@ def test_over_a_bad_wire_no_wrong_price_is_stored_and_none_is_lost_for_good(
         assert set(prices) <= ever_served[key], "nothing that was not served, nothing withdrawn"
 
 
+@pytest.mark.slow
 @pytest.mark.chaos("full disk", "collect")
 def test_a_disk_that_is_full_keeps_the_prices_and_the_next_cycle_takes_all_in(
     small_disk, fill, clock, service
@@ -97,6 +98,7 @@ def test_a_clock_that_jumps_and_comes_back_hides_no_price(tmp_path, cycle, clock
     assert found == served(service)
 
 
+@pytest.mark.slow
 @pytest.mark.chaos("clock jump", "collect")
 def test_what_was_fetched_by_a_clock_ahead_is_asked_for_again(cycle, clock, journal):
     cycle()

@@ -29,6 +29,8 @@ from cloudarb_lib.testing.live import (
     stored_prices,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def summary_of(report):
     (summary,) = report.feeds

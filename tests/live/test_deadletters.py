@@ -8,6 +8,8 @@ import pytest
 from cloudarb_lib.testing.http import Reply
 from cloudarb_lib.testing.live import MACHINES, QUICK, part_names, stored_prices
 
+pytestmark = pytest.mark.slow
+
 
 def summary_of(report):
     (summary,) = report.feeds

@@ -19,6 +19,8 @@ from cloudarb_lib.testing.http import Reply, ServerThread
 from cloudarb_lib.testing.live import QUICK
 from cloudarb_lib.testing.services import JSON_TYPE, AzurePrices
 
+pytestmark = pytest.mark.slow
+
 BEGAN = pd.Timestamp("2026-06-01T12:00Z")
 MACHINES = [f"Standard_D{2 * k}s_v5" for k in range(1, 13)]
 PAGE = 4

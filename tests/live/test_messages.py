@@ -105,6 +105,7 @@ def test_a_mail_server_with_faults(answers: dict[str, str], told: str, greetings
     assert box.letters == []
 
 
+@pytest.mark.slow
 def test_a_slow_mail_server_is_given_up() -> None:
     with (
         mailbox(wait_s=0.3) as box,
@@ -128,6 +129,7 @@ def test_a_password_is_not_sent_in_the_open() -> None:
     assert box.letters == []
 
 
+@pytest.mark.slow
 def test_a_webhook_that_is_slow_or_gone(httpserver) -> None:
     httpserver.expect_request("/slow").respond_with_handler(lambda _: time.sleep(0.3) or "")
     with pytest.raises(DeliveryError, match="in 3 attempts: ReadTimeout"):

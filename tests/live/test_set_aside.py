@@ -28,6 +28,7 @@ def test_pieces_come_back_each_time(tmp_path: Path, answer: Path) -> None:
     assert list(aside) == list(aside) == read
 
 
+@pytest.mark.slow
 def test_the_store_takes_what_was_read_and_reads_no_file(tmp_path: Path, answer: Path) -> None:
     aside = SetAside(tmp_path / "aside")
     read = list(aside.adding(registry.read(answer)))

@@ -10,6 +10,8 @@ from cloudarb_lib.market import Market, read_market
 from cloudarb_lib.sources.base import Scope
 from cloudarb_lib.store import Batch, ingest_files, open_snapshot
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parent / "fixtures"
 AS_OF = pd.Timestamp("2026-04-30", tz="UTC")
 MACHINES = "provider,instance_type,vcpus,memory_gib,gpu_model,gpu_count,gpu_memory_gib\n"

@@ -74,6 +74,7 @@ def test_an_offer_told_with_how_many_are_on_sale_is_its_own_evidence(on_sale, sa
     assert found["evidence"].replace({float("nan"): None}).tolist() == said
 
 
+@pytest.mark.slow
 def test_the_bundled_record_knows_where_an_h100_is_sold_and_since_when() -> None:
     with open_snapshot() as snapshot:
         events = snapshot.events(as_of="2026-04-29", providers=["gcp"], gpu_only=True)

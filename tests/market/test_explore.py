@@ -166,6 +166,7 @@ def gcp():
         return events, snapshot.looks(as_of="2026-04-29")
 
 
+@pytest.mark.slow
 def test_the_record_moves_as_measured(gcp):
     """Own counts beside docs of the field: gaps of 14 days, half of the steps 5, 10 or 15 %."""
     events, seen = gcp

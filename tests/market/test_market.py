@@ -100,6 +100,7 @@ def test_what_is_not_known_to_be_sold_is_in_no_panel_and_a_market_of_it_alone_is
         read_market(record, END, **AGES)
 
 
+@pytest.mark.slow
 def test_a_provider_misspelt_is_told_the_nearest_of_a_store_without_looks_too(tmp_path):
     file = write_text(tmp_path / "mine.csv", PRICE_HEADER + PRICE_ROW)
     ingest_files([file], store_dir=tmp_path / "store", now=pd.Timestamp("2026-01-06T00:00Z"))

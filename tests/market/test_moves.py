@@ -43,6 +43,7 @@ def test_moves_know_nothing_after_as_of():
 prices = st.lists(st.sampled_from([1.0, 1.003, 1.1, 0.9, 2.0, np.nan]), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(prices, min_size=1, max_size=3))
 def test_moves_equal_a_slow_walk(series):
@@ -137,6 +138,7 @@ def test_market_jumps_are_never_suspect():
     ]
 
 
+@pytest.mark.slow
 def test_changes_of_one_machine_s_sizes_are_put_together():
     one = daily_events([("a", "spot", 0, 10.0), ("a", "spot", 5, 9.0)])
     two = daily_events([("a", "spot", 0, 20.0), ("a", "spot", 5, 18.0)], gpus=2.0)

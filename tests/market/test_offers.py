@@ -11,6 +11,8 @@ from cloudarb_lib.market.offers import current_offers, fresh
 from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import T0, all_sold, minute, timed_events, timed_looks
 
+pytestmark = pytest.mark.slow
+
 DAY = 24 * 60
 NO_LOOKS = timed_looks([])
 NAN = float("nan")

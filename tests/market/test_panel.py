@@ -17,6 +17,8 @@ from cloudarb_lib.base.types import (
 from cloudarb_lib.market.panel import cheapest, to_panel
 from cloudarb_lib.testing import T0, minute, timed_events, timed_looks
 
+pytestmark = pytest.mark.slow
+
 
 def same(a: float, b: float) -> bool:
     return a == b or (np.isnan(a) and np.isnan(b))

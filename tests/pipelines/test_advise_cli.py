@@ -6,6 +6,8 @@ import pytest
 from cloudarb_lib.tables.run_tables import save_table
 from pipelines import cli
 
+pytestmark = pytest.mark.slow
+
 MACHINE = "gcp/us-central1/a3-highgpu-8g"
 DAY = ("--as-of", "2026-04-29")
 

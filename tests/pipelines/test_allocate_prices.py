@@ -12,7 +12,7 @@ from cloudarb_lib.tables.validation import validate
 from cloudarb_lib.testing import PRICE_HEADER, write_text
 from pipelines import cli
 
-pytestmark = [pytest.mark.solver, pytest.mark.slow]  # on the bundled history
+pytestmark = [pytest.mark.solver, pytest.mark.slow, pytest.mark.members]  # on the bundled history
 
 DEMAND = Path(__file__).parent / "fixtures/demand_64_h100.yaml"
 MACHINES = (

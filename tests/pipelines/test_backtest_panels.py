@@ -10,7 +10,7 @@ from cloudarb_lib import store
 from pipelines.cli import panels
 from pipelines.cli.history_file import store_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.members]
 
 
 def test_of_list_prices_only_what_is_known_to_be_sold_is_scored():

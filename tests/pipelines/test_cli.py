@@ -138,6 +138,7 @@ def test_a_usage_line_has_no_braces_and_only_options_that_there_are():
         assert options.issuperset(re.findall(r"--[a-z-]+", usage))
 
 
+@pytest.mark.slow
 def test_ingest_prints_its_counts(tmp_path, capsys):
     file = tmp_path / "grid_carbon.csv"
     file.write_text(
@@ -174,6 +175,7 @@ def test_a_wrong_command_line(arguments, told, capsys):
     assert told in said
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_this_checkout_usable(capsys, monkeypatch):
     monkeypatch.setattr(doctor, "MEMBERS", ("lightgbm",))
     assert cli.main(["doctor"]) == 0
@@ -223,6 +225,7 @@ def test_the_doctor_finds_a_package_missing(monkeypatch):
     assert ("fail", "packages not installed: left-pad", doctor.INSTALL) in doctor.examine()
 
 
+@pytest.mark.slow
 def test_an_option_of_a_verb_with_files_takes_one_word_alone(tmp_path, capsys):
     file = write_text(tmp_path / "a.csv", PRICE_HEADER + PRICE_ROW)
     assert cli.main(["ingest", "--store", str(tmp_path / "s"), "--whole", "gcp", str(file)]) == 0
@@ -244,6 +247,7 @@ def test_an_empty_name_of_a_folder_is_not_the_folder_that_one_is_in(words, capsy
     assert f"{option} is empty. Way out: Name a file or folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["/proc/prices.csv", "/dev/null/prices.csv"])
 def test_a_file_that_can_be_made_nowhere_ends_a_verb_with_a_sentence(out, capsys):
     words = ["export", "gpuhunt-catalog", "--provider", "gcp", "--as-of", "2026-04-02"]

@@ -13,6 +13,8 @@ from cloudarb_lib.testing.services import AzurePrices
 from pipelines.cli import main
 from pipelines.exit_codes import DATA, DONE, NOT_ACCEPTABLE
 
+pytestmark = pytest.mark.slow
+
 ITEM = {
     "currencyCode": "USD",
     "tierMinimumUnits": 0.0,

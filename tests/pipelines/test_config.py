@@ -141,6 +141,7 @@ values = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(values, st.sampled_from(list(KINDS)))
 def test_what_passes_has_the_type_declared(value, kind):
     known = {"x": Parameter(kind, KINDS[kind])}

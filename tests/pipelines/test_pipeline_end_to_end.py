@@ -21,7 +21,7 @@ from cloudarb_lib.tables.validation import validate
 from pipelines.cli import main
 from pipelines.run.stages import STAGES
 
-pytestmark = [pytest.mark.slow, pytest.mark.kernel]
+pytestmark = [pytest.mark.slow, pytest.mark.kernel, pytest.mark.members]
 SMALLER = {"lookback_steps": 4, "n_paths": 100, "horizon_steps": 5}
 DEMAND = """
 demand:

@@ -17,6 +17,8 @@ from cloudarb_lib.store import Snapshot, open_snapshot
 from pipelines.cli import main
 from pipelines.exit_codes import HELD_BACK
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent / "price_cases"
 CASES = yaml.safe_load((FOLDER / "expected.yaml").read_text())
 

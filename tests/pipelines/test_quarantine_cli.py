@@ -11,6 +11,8 @@ from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
 from pipelines import cli, exit_codes
 from pipelines.cli import quarantine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> str:

@@ -54,6 +54,7 @@ def export(run_dir, run):
     pages.write_index(run_dir.parent)
 
 
+@pytest.mark.slow
 def test_pages_stand_by_themselves(run_dir):
     export(run_dir, a_manifest())
     found = sorted(run_dir.glob("*.html"))
@@ -69,6 +70,7 @@ def test_pages_stand_by_themselves(run_dir):
     assert "plotly.js v" in script.read_text()[:200]
 
 
+@pytest.mark.slow
 def test_figures_text_and_noise(run_dir):
     export(run_dir, a_manifest())
     text = (run_dir / "01_explore_prices.html").read_text()
@@ -144,6 +146,7 @@ def test_no_runs_yet(tmp_path):
     assert "None yet" in (tmp_path / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_one_file_has_every_page_and_what_draws_it(run_dir, tmp_path):
     export(run_dir, a_manifest())
     pages.export_alone(run_dir, tmp_path / "alone.html")
@@ -221,6 +224,7 @@ def test_a_heading_under_which_a_page_shows_nothing_is_left_out(tmp_path):
     assert "Save" in notebook_body(path, failed=True)
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_run_are_told_as_people_write_them(run_dir):
     config = {"stale_after_days": {"*": 14.0, "azure": 30}, "budget_usd": 1350000.0, "seed": 7}
     export(run_dir, a_manifest(config=config | {"providers": ["gcp", "aws"], "listed_too": True}))

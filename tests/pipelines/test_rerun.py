@@ -27,6 +27,7 @@ def run_and_fill(run, root) -> str:
     return run_dir.name
 
 
+@pytest.mark.slow
 def test_a_run_is_made_again_from_what_it_kept(root, capsys, monkeypatch):
     with quick_runs(root) as run:
         run_id = run_and_fill(run, root)

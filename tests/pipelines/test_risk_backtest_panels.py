@@ -9,7 +9,7 @@ from cloudarb_lib.risk import tested_plans
 from cloudarb_lib.store import open_snapshot
 from pipelines.cli import risk_backtest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.members]
 
 
 def test_the_command_tests_what_a_page_of_all_providers_tests():

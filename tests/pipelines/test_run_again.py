@@ -7,6 +7,8 @@ import pytest
 from cloudarb_lib.store import open_snapshot
 from pipelines.testing import CONFIG, project, quick_runs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def root(tmp_path):

@@ -19,6 +19,8 @@ from pipelines.run.retention import old_runs
 from pipelines.schedule import job, timers
 from pipelines.testing import past_run, project, quick_runs
 
+pytestmark = pytest.mark.slow
+
 CRONTAB = """#!/bin/sh
 if [ "$1" != -l ]; then cat > "{file}"; elif [ -e "{file}" ]; then cat "{file}"
 else echo "{without}" >&2; exit 1; fi

@@ -17,6 +17,8 @@ from pipelines.shards import forecast as shards
 from pipelines.shards import job
 from pipelines.shards.panel_file import panel_digest, read_panel, write_panel
 
+pytestmark = pytest.mark.slow
+
 ASKED = shards.Asked(horizon_steps=4, n_paths=40, seed=3, blocks=2, shares=2)
 KEY = ["offer_id", "target_utc", "quantile"]
 

@@ -16,6 +16,8 @@ from cloudarb_lib.store import open_snapshot
 from pipelines.run import pipeline
 from pipelines.testing import finish, manifest, project, quick_runs, start, toy_stage
 
+pytestmark = pytest.mark.slow
+
 NOON = "2026-05-01T12:00:00+00:00"
 FIRST, LAST = "01_explore_prices", "05_summary"
 TWO_STAGES = f"""

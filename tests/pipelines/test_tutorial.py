@@ -18,7 +18,7 @@ from pipelines.testing import as_if_carried_out
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"(?:<!-- (\w+):? ?(\S*) -->\n)?```\w*\n(.*?)```", re.DOTALL)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.members]
 
 
 @pytest.fixture

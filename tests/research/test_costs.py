@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from cloudarb_lib.research import CpuClock
+
+pytestmark = pytest.mark.slow
 
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
 

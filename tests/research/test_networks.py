@@ -62,6 +62,7 @@ def test_errors_are_told_over_those_of_the_last_value():
     assert federated.errors(half, task) == pytest.approx({"half": 0.5, "none": 1.0})
 
 
+@pytest.mark.slow
 def test_what_features_add_makes_the_forecast():
     explained = explanations.explain_boosting(hourly_task(wavy(), [650]), ["a", "b", "c"])
     by_offer = explained.groupby("offer_id")

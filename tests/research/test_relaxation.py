@@ -32,6 +32,7 @@ def problem():
     return allocate.build_problem(work, offers, paths=paths, **given)
 
 
+@pytest.mark.slow
 def test_every_way_comes_to_the_same(problem):
     limited = with_tail_limit(problem)
     found = compare(limited)

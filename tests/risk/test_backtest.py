@@ -13,6 +13,8 @@ from cloudarb_lib.risk import backtest, tested_plans
 from cloudarb_lib.tables.assumptions import load_assumptions
 from pipelines import cli
 
+pytestmark = pytest.mark.slow
+
 SPREAD = 0.05
 """Of the weekly log changes of spot prices."""
 

@@ -93,6 +93,7 @@ def test_rolling_and_exponential_weights_follow_a_change_that_the_whole_averages
         corr.largest_shifts(windows[0], windows[-1], steps=252, names=pd.Index(list("ab")))
 
 
+@pytest.mark.slow
 def test_no_shift_is_flagged_more_often_than_one_time_in_ten_where_nothing_changed():
     names = pd.Index(list("abc"))
     flagged = [
@@ -107,6 +108,7 @@ def test_no_shift_is_flagged_more_often_than_one_time_in_ten_where_nothing_chang
     assert np.mean(flagged) < 0.1
 
 
+@pytest.mark.slow
 def test_dcc_finds_the_parameters_that_made_the_moves():
     rng, a, b = np.random.default_rng(0), 0.08, 0.88
     q, z = JOINT_CORRELATION.copy(), np.zeros((3000, 3))

@@ -26,6 +26,8 @@ from cloudarb_lib.testing import (
     risk_paths,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_price_cost_against_a_slow_loop():
     here = risk_inputs(n=5)

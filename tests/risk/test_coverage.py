@@ -20,6 +20,7 @@ def pooled(hits, scores, *, overlap: int) -> coverage.PooledTest:
     return coverage.pooled_test(hits, scores, level=0.95, overlap=overlap)
 
 
+@pytest.mark.slow
 def test_a_right_model_is_refused_as_often_as_stated(monkeypatch):
     monkeypatch.setattr(coverage, "SIMULATIONS", 500)
     terms = {"windows": 60, "plans": 6, "overlap": 8, "correlation": 0.5}
@@ -52,6 +53,7 @@ def test_windows_that_overlap_and_plans_alike_say_less():
     assert joint.power_double < apart.power_double
 
 
+@pytest.mark.slow
 def test_too_many_and_too_few_exceedances_are_found_out():
     _, scores = right_model(1, windows=300, plans=10, overlap=2, correlation=0.2)
     for beyond, far_off in ((1.0, True), (1.644854, False), (9.0, True)):

@@ -8,6 +8,7 @@ from cloudarb_lib import risk
 from cloudarb_lib.testing import RISK_TIMES, cost_of, stressed
 
 
+@pytest.mark.slow
 def test_figures_say_what_they_show():
     from cloudarb_lib.plots import risk as figures
 

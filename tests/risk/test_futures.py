@@ -96,6 +96,7 @@ def test_what_cannot_be_weighed_is_refused():
         risk.plan_cost(risk_inputs(n=1, demand=DEMAND), PLAN)
 
 
+@pytest.mark.slow
 def test_a_shock_is_met_in_each_future_and_what_is_held_stays_in_use():
     held = allocate.Commitment("gcp/us/h100-8", 3, 50.0)
     demand = replace(DEMAND, commitments=(held,))

@@ -54,6 +54,7 @@ def test_a_pool_is_one_gpu_model_in_one_zone():
     assert pools_of(table).tolist() == [0, 0, 1, -1]
 
 
+@pytest.mark.slow
 def test_what_goes_together_spreads_the_cost_and_keeps_its_mean():
     terms = {"instances": {GCP_SPOT: 8.0}, "n": 4000, "outages": (0.01, 3.0), "spread": 0.0}
     together, apart = (cost_of(**terms, shared_share=share).capacity for share in (1.0, 0.0))
@@ -61,6 +62,7 @@ def test_what_goes_together_spreads_the_cost_and_keeps_its_mean():
     assert together.std() > 2 * apart.std()
 
 
+@pytest.mark.slow
 def test_hours_go_to_the_next_fallback_and_then_are_unmet():
     terms = {"instances": {GCP_SPOT: 2.0}, "n": 4000, "outages": (0.02, 2.0), "spread": 0.0}
     always = cost_of(**terms)
@@ -148,6 +150,7 @@ def test_pools_that_are_down_together_share_a_fallback():
     np.testing.assert_allclose(cost.total, room * 80.0 * 672)
 
 
+@pytest.mark.slow
 def test_what_nothing_replaces_is_unmet_each_time_a_machine_goes():
     cost = risk.plan_cost(risk_inputs(n=4000, outages=(0.01, 2.0)), planned({ODD_SPOT: 3.0}))
     assert cost.unmet_gpu_hours.mean() == pytest.approx(0.02 * 3 * 672, rel=0.05)

@@ -26,6 +26,7 @@ from cloudarb_lib.testing import (
 )
 
 
+@pytest.mark.slow
 def test_the_risk_table_adds_up():
     cost = cost_of(outages=(0.01, 2.0), shares={GCP_COMMITMENT: 0.98})
     table = risk.risk_table(cost, budget_usd=1e5)
@@ -69,6 +70,7 @@ def test_levels_are_free_and_models_stand_side_by_side():
     )
 
 
+@pytest.mark.slow
 def test_costs_under_each_hazard_stand_side_by_side():
     held = planned({GCP_SPOT: 4.0, AWS_SPOT: 2.0})
     steady = risk.by_hazard(risk_inputs(), held, budget_usd=1e5)
@@ -116,6 +118,7 @@ def test_horizons_stand_in_one_table_and_the_longest_is_the_whole():
         risk.by_horizon(here, held, horizons_h=(0.0,))
 
 
+@pytest.mark.slow
 def test_fees_are_in_the_cost_once_and_its_parts_add_up():
     held = planned({GCP_SPOT: 4.0, AWS_SPOT: 2.0}).assign(fees_usd=[300.0, 40.0])
     here = risk_inputs(outages=(0.01, 2.0))

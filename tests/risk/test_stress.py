@@ -19,6 +19,8 @@ from cloudarb_lib.testing import (
     stressed,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_each_factor_does_to_a_held_plan():
     table = stressed(*risk.load_scenarios()[:4], risk.StressScenario.of("wild", volatility=2.0))

@@ -106,6 +106,7 @@ def test_hours_taken_away_find_what_work_beyond_the_plan_leaves_of_a_quota():
     np.testing.assert_allclose(more.unmet_gpu_hours, -more.capacity[:, 0] / 20.0 * 8)
 
 
+@pytest.mark.slow
 def test_a_plan_made_anew_rents_within_quotas():
     spot = allocate.Quota(option=("spot",), gpus=16.0)
     assert machines_anew(demand_under(), {GCP_SPOT: 2.0}, SPIKE) == {GCP_SPOT: 4}
@@ -114,6 +115,7 @@ def test_a_plan_made_anew_rents_within_quotas():
     assert machines_anew(demand_under(allocate.Quota(gpus=16.0)), {GCP_SPOT: 2.0}, SPIKE) is None
 
 
+@pytest.mark.slow
 def test_an_offer_partly_there_is_no_choice_where_no_quota_lets_the_rest_be_bought():
     only_gcp = allocate.Quota(provider=("aws",), gpus=0.0)
     dearer = allocate.Quota(provider=("aws",), option=("spot",), gpus=0.0)
@@ -130,6 +132,7 @@ def test_a_quota_on_what_a_shock_leaves_to_no_work_forbids_no_plan():
     }
 
 
+@pytest.mark.slow
 def test_commitments_that_a_plan_buys_are_used_first_and_take_of_quotas():
     quota = allocate.Quota(provider=("gcp",), gpus=16.0)
     bought = {GCP_COMMITMENT: 2.0}
@@ -142,6 +145,7 @@ def test_commitments_that_a_plan_buys_are_used_first_and_take_of_quotas():
     assert rent_usd < spike["recourse_loss_usd"] < 1.05 * rent_usd  # with fees and the move
 
 
+@pytest.mark.slow
 def test_commitments_that_a_shock_takes_are_paid_beside_and_still_take_of_quotas():
     quota = allocate.Quota(gpus=32.0)
     assert machines_anew(demand_under(quota), {GCP_COMMITMENT: 2.0}, GONE) == {

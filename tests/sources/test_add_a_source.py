@@ -50,6 +50,7 @@ def test_without_the_file_its_prices_are_refused(written: Path) -> None:
         ingest(written / "store", sheet)
 
 
+@pytest.mark.slow
 def test_with_the_file_they_are_in_the_store(added: Path) -> None:
     sheet = added / "tests/sources/fixtures/hangar/good.txt"
     assert ingest(added / "store", sheet).new == 2
@@ -62,11 +63,13 @@ def test_with_the_file_they_are_in_the_store(added: Path) -> None:
     assert events["source"].tolist() == ["hangar"] * 2
 
 
+@pytest.mark.slow
 def test_its_fixtures_come_out_as_the_page_says(added: Path) -> None:
     source = {source.name: source for source in registry.registered()}["hangar"]
     check_source(source, added / "tests/sources/fixtures/hangar", added / "stores")
 
 
+@pytest.mark.slow
 def test_the_page_tells_the_reason_of_a_row_held_back(added: Path) -> None:
     sheet = added / "tests/sources/fixtures/hangar/broken.txt"
     ingest(added / "store", sheet)

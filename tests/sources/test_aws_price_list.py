@@ -123,12 +123,14 @@ def test_a_reservation_with_a_part_missing_is_no_price(tmp_path):
     assert prices(tmp_path, reserved("0.02", term="5yr")) == []
 
 
+@pytest.mark.slow
 def test_two_prices_of_one_machine_are_left_to_the_store(tmp_path):
     assert len(prices(tmp_path, {}, {"PricePerUnit": "0.2"})) == 2
     report = ingest(tmp_path / "s", tmp_path / "index.csv")
     assert report.quarantined["duplicate_disagrees"] == 2
 
 
+@pytest.mark.slow
 def test_a_price_by_another_unit_is_held(tmp_path):
     prices(tmp_path, {"Unit": "Quantity"})
     assert ingest(tmp_path / "s", tmp_path / "index.csv").quarantined["price_not_a_number"] == 1
@@ -149,6 +151,7 @@ def test_a_list_without_regions_is_refused(tmp_path):
         prices(tmp_path, {}, columns=COLUMNS[:-1])
 
 
+@pytest.mark.slow
 def test_who_brings_a_list_may_say_when_it_was_seen(tmp_path):
     seen_at = pd.Timestamp("2026-05-20T10:00Z")
     file = FIXTURES / "aws-savings-plans" / "good.csv"
@@ -179,6 +182,7 @@ def test_what_is_no_number_never_becomes_a_price(hourly, upfront):
             float(price)
 
 
+@pytest.mark.slow
 def test_a_savings_plan_is_another_offer_than_a_reserved_machine(tmp_path):
     machines = (FIXTURES / "aws-price-list/good.csv").read_text()
     here = write_text(tmp_path / "list.csv", machines.replace("eu-central-1", "us-west-2"))

@@ -54,6 +54,7 @@ def table_of(column_map: ColumnMap, **columns: list[object]) -> dict[str, list[o
     return mapped
 
 
+@pytest.mark.slow
 def test_a_table_with_its_own_names_is_stored_by_its_map(tmp_path: Path) -> None:
     lines = [";".join(row) for row in zip(*ROWS.values(), strict=True)]
     text = "\n".join(["Our prices", ";".join(ROWS), *lines]) + "\n"
@@ -202,6 +203,7 @@ def test_a_column_that_the_file_lacks_is_told(tmp_path: Path) -> None:
         list(registry.read(file, column_map))
 
 
+@pytest.mark.slow
 def test_rows_that_a_map_cannot_mend_are_held_back(tmp_path: Path) -> None:
     text = (
         "Cloud;Location;Machine;Valid from;Price\naws;r;m;soon;1\naws;r;m;20.04.2026 02:30;free\n"
@@ -216,6 +218,7 @@ def test_rows_that_a_map_cannot_mend_are_held_back(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=5), st.sampled_from(["", "%d.%m.%Y"]))
 def test_any_text_stays_or_becomes_a_time(written: list[str], time_format: str) -> None:
     column_map = ColumnMap({"effective_at": "t"}, time_zone="UTC", time_format=time_format)

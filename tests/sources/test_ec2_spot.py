@@ -18,6 +18,7 @@ from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import EC2_ENTRY, ingest, quarantine, write_text
 
 
+@pytest.mark.slow
 def test_ec2_history_as_the_aws_cli_prints_it(tmp_path: Path) -> None:
     later = {
         **EC2_ENTRY,
@@ -56,6 +57,7 @@ def test_ec2_history_as_the_aws_cli_prints_it(tmp_path: Path) -> None:
     assert ingest(tmp_path / "s", file).published is False
 
 
+@pytest.mark.slow
 def test_ec2_history_longer_than_a_block(tmp_path: Path) -> None:
     times = pd.date_range("2026-01-01", periods=9000, freq="1min", tz="UTC").strftime(
         "%Y-%m-%dT%H:%M:%S.000Z"
@@ -152,6 +154,7 @@ def test_the_id_of_a_zone_stands_for_it_and_its_name_for_the_region(tmp_path: Pa
     assert faults_of(file) == {4: "zone_unknown", 5: "missing_column"}
 
 
+@pytest.mark.slow
 @given(st.permutations(range(5)), st.sampled_from("\t,;"))
 def test_fields_without_a_header_go_by_what_they_look_like(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], delimiter: str
@@ -183,6 +186,7 @@ def test_rows_of_a_table_that_do_not_fit_are_held_back(tmp_path: Path) -> None:
     assert len(rows_of(file)) == 2
 
 
+@pytest.mark.slow
 def test_odd_values_are_held_back_one_by_one(tmp_path: Path) -> None:
     entries = [
         EC2_ENTRY,

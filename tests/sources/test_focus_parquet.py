@@ -18,6 +18,8 @@ from cloudarb_lib.sources.focus_parquet import FocusParquet
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import ingest
 
+pytestmark = pytest.mark.slow
+
 CSV = Path(__file__).parent / "fixtures/focus-export/good.csv"
 TIMES = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
 PAIRS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))

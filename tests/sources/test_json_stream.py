@@ -113,6 +113,7 @@ def test_a_value_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     assert file.tell() < 2000
 
 
+@pytest.mark.slow
 @given(entries=ENTRIES, indent=INDENTS, block=st.integers(1, 40), is_page=st.booleans())
 def test_entries_come_back(
     entries: list[dict[str, object]], indent: int | None, block: int, is_page: bool
@@ -123,6 +124,7 @@ def test_entries_come_back(
         assert values_in(text) == entries
 
 
+@pytest.mark.slow
 @given(st.text(alphabet='{}[]:,"\\ \n1aeE-.', max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -21,6 +21,7 @@ def take(folder: Path, *, window: dict[str, str] = DAY, **costs: float) -> Inges
     return ingest(folder / "s", write_text(folder / "allocation.json", text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("total", [7.5, 9.0, 6.0])
 def test_charges_come_to_the_total_whatever_it_holds_beside(tmp_path: Path, total: float) -> None:
     take(tmp_path, cpuCost=5, cpuCostAdjustment=-0.5, gpuCost=3, totalCost=total)
@@ -32,6 +33,7 @@ def test_charges_come_to_the_total_whatever_it_holds_beside(tmp_path: Path, tota
     assert set(charges["charge_currency"]) == {"XXX"}
 
 
+@pytest.mark.slow
 def test_an_allocation_of_more_than_a_day_is_said(tmp_path: Path) -> None:
     assert "more than a day" not in str(take(tmp_path, cpuCost=5, totalCost=5))
     assert "1 allocations span more than a day" in str(

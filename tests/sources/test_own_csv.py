@@ -52,6 +52,7 @@ def test_a_decimal_comma_is_read_where_nothing_speaks_against_it(
     assert prices_of(table(delimiter, *written), tmp_path / "t") == read
 
 
+@pytest.mark.slow
 def test_a_comma_in_quotes_is_no_decimal_comma_in_a_file_with_commas(tmp_path: Path) -> None:
     file = write_text(tmp_path / "t.csv", table(",", '"1,25"'))
     assert dict(ingest(tmp_path / "s", file).quarantined) == {"price_not_a_number": 1}
@@ -66,6 +67,7 @@ def test_what_stands_above_the_header_is_passed_over_and_told(tmp_path: Path) ->
     assert [row.line for row in parsed.unread] == []
 
 
+@pytest.mark.slow
 def test_lines_of_what_is_held_back_count_from_the_top_of_the_file(tmp_path: Path) -> None:
     file = write_text(tmp_path / "t.csv", "A title\n" + PRICE_HEADER + PRICE_ROW + "a,b\n")
     ingest(tmp_path / "s", file)
@@ -79,6 +81,7 @@ def test_names_go_in_any_case(name: str) -> None:
     assert layout.names == ("provider", "region", "price_usd_per_hour", "Remark")
 
 
+@pytest.mark.slow
 def test_separators_beyond_the_header_may_be_empty_only(tmp_path: Path) -> None:
     header, row = PRICE_HEADER.strip(), PRICE_ROW.strip()
     file = write_text(tmp_path / "t.csv", f"{header},,\n{row},,\n{row}\n{row},,1\n{row},,,,\n")

@@ -11,6 +11,8 @@ from cloudarb_lib.base.errors import DataError
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, ingest, write_text
 
+pytestmark = pytest.mark.slow
+
 
 def test_parquet_with_odd_types(tmp_path: Path) -> None:
     base = {"provider": ["gcp"] * 3, "region": "r", "instance_type": "m", "purchase_option": "spot"}

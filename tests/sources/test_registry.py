@@ -11,6 +11,8 @@ from cloudarb_lib.sources import registry
 from cloudarb_lib.sources.own_csv import OwnCsv
 from cloudarb_lib.testing import PRICE_HEADER, check_source, claims_of, write_text
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = [source.name for source in registry.registered()]
 

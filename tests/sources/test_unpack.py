@@ -125,6 +125,7 @@ def test_what_unpacks_beyond_reason_is_refused(
             contents(brought(tmp_path, bomb))
 
 
+@pytest.mark.slow
 def test_an_archive_of_one_file_is_taken_in_and_one_of_two_told(tmp_path: Path) -> None:
     assert ingest(tmp_path / "s", brought(tmp_path, zipped({"a.csv": TEXT}))).new == 1
     with pytest.raises(DataError, match="several files"):

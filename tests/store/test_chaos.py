@@ -52,6 +52,7 @@ def test_a_writer_that_stalls_blocks_no_reader_and_finishes_later(tmp_path: Path
     assert events_of(store) == 20_001
 
 
+@pytest.mark.slow
 @pytest.mark.chaos("clock jump", "store")
 def test_rows_held_back_by_a_clock_behind_come_in_when_it_is_right(tmp_path: Path) -> None:
     store = tmp_path / "store"

@@ -10,6 +10,8 @@ import pytest
 from cloudarb_lib import store
 from cloudarb_lib.testing import INGESTED_AT, write_text
 
+pytestmark = pytest.mark.slow
+
 HEADER = "provider,region,instance_type,purchase_option,effective_at,price_eur_per_hour\n"
 RATES = "currency,usd_per_unit,as_of,source\nEUR,1.1,2026-04-01,ECB\nEUR,1.2,2026-04-28,o'Bank\n"
 

@@ -10,6 +10,8 @@ import pytest
 from cloudarb_lib.store import connect, open_snapshot
 from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
 
+pytestmark = pytest.mark.slow
+
 OFFER = "'renter', 'us-1', '', 'h100x8', 'on_demand', ''"
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import ingest, quarantine, write_text
 
 HEADER = "provider,region,zone,instance_type,purchase_option,kind,source,seen_at,sold,note\n"
 
 
+@pytest.mark.slow
 def test_quotas_of_an_account_are_evidence_as_of_their_time(tmp_path: Path) -> None:
     file = write_text(
         tmp_path / "quota.csv",

@@ -40,6 +40,7 @@ def test_rows_and_what_would_be_held_back(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_the_machines_of_the_store_tell_what_a_price_per_gpu_comes_to(tmp_path: Path) -> None:
     header = PRICE_HEADER.replace("per_hour", "per_gpu_hour")
     batch = Batch(write_text(tmp_path / "p.csv", header + PRICE_ROW))
@@ -52,6 +53,7 @@ def test_the_machines_of_the_store_tell_what_a_price_per_gpu_comes_to(tmp_path: 
     assert ingest(tmp_path / "s", machine).digest == before.digest
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_file_is_shown(tmp_path: Path) -> None:
     text = "Cloud;Machine;Price\ngcp;n2-standard-4;0,05\n"
     constants = {"region": "us-east1", "purchase_option": "spot"}

@@ -11,6 +11,8 @@ from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.store import decide, held, open_snapshot
 from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
 
+pytestmark = pytest.mark.slow
+
 DECIDED = pd.Timestamp("2026-05-10", tz="UTC")
 
 

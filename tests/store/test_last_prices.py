@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import INGESTED_AT, PRICE_HEADER, ingest, write_text
 
@@ -15,6 +17,7 @@ ROWS = (
 )
 
 
+@pytest.mark.slow
 def test_the_newest_price_of_each_offer(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.csv", PRICE_HEADER + "\n".join(ROWS) + "\n")
     ingest(tmp_path / "store", path)

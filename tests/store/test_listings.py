@@ -12,6 +12,8 @@ from cloudarb_lib.store import Batch, IngestReport, ingest_files, open_snapshot
 from cloudarb_lib.store.listings import NOT_LISTED
 from cloudarb_lib.testing import INGESTED_AT, write_text
 
+pytestmark = pytest.mark.slow
+
 HEADER = "provider,region,zone,instance_type,purchase_option,kind,source,seen_at,sold,note\n"
 US = Scope("aws", "us-east-1")
 

@@ -21,6 +21,7 @@ def prices(folder: Path, *machines: str) -> Path:
     return write_text(folder / "prices.csv", PRICE_HEADER + "".join(rows))
 
 
+@pytest.mark.slow
 def test_rows_of_machines_that_nobody_specified_are_told(tmp_path: Path) -> None:
     machines = write_text(tmp_path / "machines.csv", MACHINES)
     names = ["a3", "m1", "m2", "m3", "m4", "odd"]
@@ -36,6 +37,7 @@ def test_rows_of_machines_that_nobody_specified_are_told(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.slow
 def test_a_provider_that_nobody_knows_is_told(tmp_path: Path) -> None:
     report = ingest(tmp_path / "s", prices(tmp_path, "amazn,r,m,spot", "my renter,r,m,spot"))
     assert report.unknown_names[:2] == [
@@ -45,6 +47,7 @@ def test_a_provider_that_nobody_knows_is_told(tmp_path: Path) -> None:
     assert report.unknown_names[2].startswith("2 rows are of machines without a specification")
 
 
+@pytest.mark.slow
 def test_a_provider_whose_machines_are_specified_is_known(tmp_path: Path) -> None:
     machines = write_text(tmp_path / "m.csv", MACHINES.replace("gcp", "my renter"))
     assert len(ingest(tmp_path / "s", machines).unknown_names) == 1  # the odd GPU
@@ -52,6 +55,7 @@ def test_a_provider_whose_machines_are_specified_is_known(tmp_path: Path) -> Non
     assert report.unknown_names == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machines_come", ["first", "last"])
 def test_machines_of_the_same_call_are_known_to_its_prices(
     tmp_path: Path, machines_come: str

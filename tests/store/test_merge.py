@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import (
@@ -16,6 +17,8 @@ from cloudarb_lib.testing import (
     quarantine,
     write_text,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_same_file_twice_changes_nothing(tmp_path: Path) -> None:

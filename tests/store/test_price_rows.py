@@ -12,6 +12,8 @@ from cloudarb_lib.base.errors import StoreError
 from cloudarb_lib.store import Snapshot, open_snapshot, price_rows
 from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def few_rows_in_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:

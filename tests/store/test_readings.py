@@ -39,6 +39,7 @@ TIMES = st.datetimes(datetime(2000, 1, 2), datetime(2100, 1, 1))
 OFFSETS = st.integers(-12 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
+@pytest.mark.slow
 @given(TIMES, OFFSETS, st.sampled_from(["T", " "]), st.booleans())
 def test_a_time_with_its_zone_is_read_as_it_stands(
     local: datetime, zone: timezone, separator: str, with_colon: bool
@@ -50,6 +51,7 @@ def test_a_time_with_its_zone_is_read_as_it_stands(
     assert time(written) == at
 
 
+@pytest.mark.slow
 @given(TIMES)
 def test_the_common_form_is_read_like_any_other(at: datetime) -> None:
     whole_seconds = at.replace(microsecond=0, tzinfo=UTC)
@@ -85,6 +87,7 @@ def test_what_is_no_time_with_a_zone_is_not_read(written: str) -> None:
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.I | re.A)
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"[0-9.,+eE_-]{1,7}", fullmatch=True) | st.floats(allow_nan=False).map(repr))
 def test_a_number_is_what_a_number_looks_like(written: str) -> None:
     found = read("vcpus", "DOUBLE", written)

@@ -11,6 +11,8 @@ import pytest
 from cloudarb_lib.store import open_snapshot
 from cloudarb_lib.testing import PRICE_HEADER, PRICE_ROW, ingest, quarantine, write_text
 
+pytestmark = pytest.mark.slow
+
 BAD = {
     "gcp,r,m,spot,2026-01-05T00:00:00Z,cheap": "price_not_a_number",
     "gcp,r,m,spot,2026-01-05T00:00:00Z,NaN": "price_not_a_number",

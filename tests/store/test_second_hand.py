@@ -23,6 +23,7 @@ def test_catalogues_are_sources_at_second_hand() -> None:
     assert second == {"skypilot-catalog", "gpuhunt-catalog", "spotlake"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("as_of", "prices"), [("2026-02-28", []), ("2026-03-03", [20.0]), ("2026-03-06", [20.0, 11.0])]
 )
@@ -35,6 +36,7 @@ def test_a_price_at_second_hand_counts_where_no_other_is_known(
     assert events["price_usd_per_hour"].tolist() == prices
 
 
+@pytest.mark.slow
 def test_a_price_at_second_hand_counts_until_another_comes(tmp_path: Path) -> None:
     late = FIRST.replace("03-02", "03-09")
     ingest(tmp_path / "s", write_text(tmp_path / "a.csv", HEADER + OF_ZONE + late))
@@ -45,6 +47,7 @@ def test_a_price_at_second_hand_counts_until_another_comes(tmp_path: Path) -> No
     assert after["source"].tolist() == ["ec2-spot-price-history"]
 
 
+@pytest.mark.slow
 def test_a_flagged_price_that_nobody_reads_keeps_no_offer_out(tmp_path: Path) -> None:
     fallen = [ELSEWHERE.replace("spot", "on_demand"), OF_ZONE.replace("spot", "on_demand")]
     later = [row.replace("03-05", "03-07").replace(",9,", ",3,") for row in fallen]

@@ -20,6 +20,8 @@ from cloudarb_lib.store.snapshot import connect
 from cloudarb_lib.store.staged import StagedPrices
 from cloudarb_lib.tables.stored_schema import STORED
 
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "provider",
     "region",

@@ -12,6 +12,8 @@ from cloudarb_lib.sources.base import OWN_COLUMNS
 from cloudarb_lib.store.columns import columns_of
 from cloudarb_lib.testing import PRICE_HEADER, ingest, quarantine, write_text
 
+pytestmark = pytest.mark.slow
+
 HEADER = PRICE_HEADER.strip() + ",gpu_name,gpus,vCPU,memory_gib\n"
 ON_RECORD = """provider,instance_type,vcpus,memory_gib,gpu_model,gpu_count,gpu_memory_gib
 ours,a3,8,640,H100,8,80

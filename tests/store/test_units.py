@@ -11,6 +11,8 @@ from cloudarb_lib import store
 from cloudarb_lib.base.errors import ParameterError
 from cloudarb_lib.testing import INGESTED_AT, ingest, quarantine, write_text
 
+pytestmark = pytest.mark.slow
+
 MACHINES = """provider,instance_type,vcpus,memory_gib,gpu_model,gpu_count,gpu_memory_gib
 aws,p5.48xlarge,192,2048,H100,8,80
 aws,m5.large,2,8,,,

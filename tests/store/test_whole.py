@@ -13,6 +13,8 @@ from cloudarb_lib.store import Batch, IngestReport, ingest_files, open_snapshot,
 from cloudarb_lib.store.report import RefusedFiles
 from cloudarb_lib.testing import INGESTED_AT, PRICE_HEADER, write_text
 
+pytestmark = pytest.mark.slow
+
 RENTER = Scope("renter")
 UNDATED = "provider,region,instance_type,purchase_option,price_usd_per_hour\n"
 

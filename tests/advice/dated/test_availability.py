@@ -100,6 +100,7 @@ def up_share(chain):
     return chain.stationary()[chain.up].sum()
 
 
+@pytest.mark.slow
 def test_the_chain_of_a_long_record_is_up_as_often_as_the_record():
     long = recorded(0.5, 3.0, 40_000)
     counts = count(follow(long))
@@ -107,6 +108,7 @@ def test_the_chain_of_a_long_record_is_up_as_often_as_the_record():
     assert up_share(two_states(0.5, 3.0, 0.25)) == pytest.approx(1 / (1 + 0.5 * 3.0), abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_short_record_is_drawn_towards_its_peers():
     short = count(follow(recorded(2.0, 4.0, 60)))
     peers = count(follow(recorded(0.1, 0.5, 20_000, seed=2)))
@@ -115,6 +117,7 @@ def test_a_short_record_is_drawn_towards_its_peers():
     assert alone < both < up_share(estimate(peers, peers, 0.25))
 
 
+@pytest.mark.slow
 def test_drawn_chains_lie_around_the_likeliest_and_closer_the_longer_the_record():
     rng = np.random.default_rng(5)
     spread = []

@@ -80,6 +80,7 @@ def all_ways_usd(up, job, deadline):
     return min(costs)
 
 
+@pytest.mark.slow
 @given(st.lists(st.booleans(), min_size=7, max_size=7), st.integers(0, 2))
 def test_hindsight_is_the_cheapest_of_all_ways(up, restart):
     up = np.array(up)
@@ -119,6 +120,7 @@ def test_no_rule_is_cheaper_than_the_policy_on_its_own_chain():
         assert best < replay(rule, job, scenarios).cost_usd.mean()
 
 
+@pytest.mark.slow
 @given(st.floats(0.01, 2.0), st.floats(0.1, 10.0), st.floats(0.05, 1.0), st.integers(0, 3))
 def test_more_time_never_costs_more(hazard, outage_h, spot_usd, restart):
     chain = two_states(hazard, outage_h, 0.5)
@@ -127,6 +129,7 @@ def test_more_time_never_costs_more(hazard, outage_h, spot_usd, restart):
     assert (np.diff(usd, axis=0) <= 1e-9).all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(0, 3), st.integers(0, 12))
 def test_with_on_demand_behind_it_no_rule_is_ever_late(seed, restart, slack):
     rng = np.random.default_rng(seed)

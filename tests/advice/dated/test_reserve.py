@@ -17,12 +17,14 @@ def table(block, run=RUN, max_p_late=0.0):
     return reserve_or_spot(run, block, VIEWS, max_p_late=max_p_late, n_paths=500, seed=1)
 
 
+@pytest.mark.slow
 def test_a_block_is_paid_by_whole_units():
     assert Block(5.0).hours(RUN) == 24.0
     assert Block(5.0, 10.1).hours(RUN) == pytest.approx(20.2)
     assert table(Block(5.0))["reserve_usd"].tolist() == [120.0, 120.0]
 
 
+@pytest.mark.slow
 def test_the_block_is_taken_up_to_its_break_even_price():
     even = table(Block(5.0))["break_even_usd_per_hour"]
     assert even["calm"] < even["stressed"]
@@ -31,6 +33,7 @@ def test_the_block_is_taken_up_to_its_break_even_price():
         assert table(Block(usd * 1.001)).loc[view, "choice"] == BEST
 
 
+@pytest.mark.slow
 def test_spot_alone_is_chosen_only_where_it_may_be_late_so_often():
     dear = Block(50.0)
     stressed = table(dear).loc["stressed"]

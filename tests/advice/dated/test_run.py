@@ -60,6 +60,7 @@ def test_without_on_demand_only_spot_is_left_and_may_be_late():
     assert 0 < advice.costs["p_late"][BEST] < 1
 
 
+@pytest.mark.slow
 def test_knowing_that_spot_is_up_lowers_the_chance_to_be_late():
     p_late = [
         advised(run(), spot_now=spot_now, n_paths=4000).costs["p_late"][SPOT_ALONE]

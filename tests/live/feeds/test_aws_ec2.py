@@ -49,6 +49,7 @@ def entries(collected, region):
     return [entry for page in pages for entry in page["SpotPriceHistory"]]
 
 
+@pytest.mark.slow
 def test_a_first_pull_gives_the_price_in_force_of_each_series(tmp_path):
     collected = collect(AwsSpot(), Ec2(PRICES), tmp_path)
     assert [part.name for part in collected.parts] == ["eu-central-1", "us-east-1"]
@@ -65,6 +66,7 @@ def test_a_first_pull_gives_the_price_in_force_of_each_series(tmp_path):
     assert collected.faults == {}
 
 
+@pytest.mark.slow
 def test_a_pull_goes_on_from_where_the_last_one_began(tmp_path):
     pull = Pull(COLLECTED_AT, last_done={"us-east-1": COLLECTED_AT - 6 * HOUR})
     collected = collect(AwsSpot(), Ec2(PRICES), tmp_path, pull)
@@ -165,6 +167,7 @@ def test_no_secret_is_said(tmp_path):
     assert "not-a-secret" not in said
 
 
+@pytest.mark.slow
 def test_offerings_and_machines_come_page_by_page_once_a_day(tmp_path):
     zones = [("p5.48xlarge", "use1-az6"), ("m5.large", "use1-az1"), ("m5.large", "use1-az2")]
     service = Ec2(
@@ -197,6 +200,7 @@ def test_with_a_key_nothing_is_missing():
         assert feed.missing(Pull(COLLECTED_AT)) == ""
 
 
+@pytest.mark.slow
 def test_probes_tell_what_they_found(tmp_path):
     service = Ec2(
         PRICES,

@@ -15,6 +15,8 @@ from cloudarb_lib.testing.ec2 import Ec2, SpotPrice
 from cloudarb_lib.testing.feeds import COLLECTED_AT, collect, stored
 from cloudarb_lib.testing.services import Files
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parents[2] / "sources" / "fixtures"
 HOUR = pd.Timedelta(hours=1)
 OFFERS = "/offers/v1.0/aws/AmazonEC2"

@@ -19,6 +19,8 @@ from cloudarb_lib.testing.feeds import COLLECTED_AT, collect, stored
 from cloudarb_lib.testing.http import Reply
 from cloudarb_lib.testing.services import AzurePrices, Files
 
+pytestmark = pytest.mark.slow
+
 LATE = pd.Timestamp("2100-01-01", tz="UTC")
 FIXTURES = Path(__file__).parents[2] / "sources" / "fixtures"
 

@@ -19,6 +19,8 @@ from cloudarb_lib.testing.ec2 import Ec2, SpotPrice
 from cloudarb_lib.testing.feeds import COLLECTED_AT, collect, stored
 from cloudarb_lib.testing.services import Files
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "sources.md").read_text()
 FEEDS = {feed.name: feed for feed in registry.registered()}

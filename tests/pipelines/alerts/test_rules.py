@@ -176,6 +176,7 @@ def test_runs_that_do_not_succeed_are_told(tmp_path):
     assert seen_in(tmp_path, "monthly") is None
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_read_is_told(tmp_path):
     rule = StoreUnreadable()
     seen = watched(tmp_path, {})

@@ -45,6 +45,7 @@ def no_wait(monkeypatch):
     monkeypatch.setattr(messages, "FIRST_WAIT_S", 0.0)
 
 
+@pytest.mark.slow
 def test_an_alert_is_told_once_until_it_clears(rules, tmp_path, httpserver, monkeypatch, capsys):
     got = []
     httpserver.expect_request("/hook", method="POST").respond_with_handler(

@@ -15,6 +15,8 @@ from pipelines import cli
 from pipelines.events import gather
 from pipelines.events.ledger import Ledger, ledger_file
 
+pytestmark = pytest.mark.slow
+
 KILLED_BETWEEN = """
 import os, signal, sys
 from pipelines import cli

@@ -133,6 +133,7 @@ def test_mistakes_are_named(ledger, tmp_path, capsys):
         Ledger(tmp_path / "broken")
 
 
+@pytest.mark.slow
 def test_prices_and_runs_become_events_once(ledger, tmp_path, capsys):
     file = write_text(tmp_path / "prices.csv", PRICE_HEADER + PRICE_ROW)
     store = tmp_path / "store"

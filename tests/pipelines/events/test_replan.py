@@ -9,6 +9,8 @@ from pipelines import cli
 from pipelines.cli.plan_folder import last_plan, write_plan
 from pipelines.events.ledger import Ledger, ledger_file
 
+pytestmark = pytest.mark.slow
+
 DEMAND = """demand:
   - workload: train
     needs: 16 H100

@@ -55,6 +55,7 @@ HOURLY = [
 ]
 
 
+@pytest.mark.slow
 def test_our_reader_of_skypilots_catalogue_reads_ours(tmp_path):
     catalogue = skypilot.catalogue(AWS, "aws")
     assert tuple(catalogue.columns) == skypilot.CATALOGUE_COLUMNS
@@ -62,6 +63,7 @@ def test_our_reader_of_skypilots_catalogue_reads_ours(tmp_path):
     assert set(catalogue["AcceleratorName"]) == {"H100", "A100"}
 
 
+@pytest.mark.slow
 def test_our_reader_of_gpuhunts_catalogue_reads_ours(tmp_path):
     assert read_back(gpuhunt.catalogue(AWS, "aws"), tmp_path / "aws.csv") == HOURLY
 

@@ -7,6 +7,8 @@ from pipelines import cli
 from pipelines.exports import gpuhunt, skypilot
 from pipelines.serve import testing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):

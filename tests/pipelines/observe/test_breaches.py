@@ -8,6 +8,8 @@ from pipelines.observe.metrics import Observed, text
 from pipelines.serve import testing
 from pipelines.testing import past_run
 
+pytestmark = pytest.mark.slow
+
 WEEK_H = 168.0
 AS_OF = "2026-04-21"
 """The week from then on has six days at 20 USD/h, and one at 24."""

@@ -14,6 +14,8 @@ from pipelines.observe.lineage import LINEAGE_FILE, read_lineage, write_lineage
 from pipelines.run.files import write_json, write_text
 from pipelines.testing import past_run, project, quick_runs
 
+pytestmark = pytest.mark.slow
+
 AT = "2026-05-01T10:00:00+00:00"
 OFFER = "lambdalabs/us-east-1//p5.48xlarge/on_demand/"
 NOT_RENTED = "lambdalabs/us-east-1//g5.xlarge/on_demand/"

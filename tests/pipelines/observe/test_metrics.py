@@ -101,6 +101,7 @@ def observed(tmp_path):
     return Observed(tmp_path / "store", tmp_path)
 
 
+@pytest.mark.slow
 def test_metrics_say_what_store_runs_and_events_say(observed, tmp_path):
     file = write_text(tmp_path / "prices.csv", PRICE_HEADER + PRICE_ROW)
     ingest_files([file], store_dir=observed.store, now=pd.Timestamp("2026-01-06T00:00Z"))
@@ -135,6 +136,7 @@ def test_metrics_say_what_store_runs_and_events_say(observed, tmp_path):
 RUN_ID = "weekly-2026-04-29-0123abcd-9f8e7d"
 
 
+@pytest.mark.slow
 def test_a_run_is_of_the_configuration_that_its_folder_names_first(tmp_path):
     past_run(tmp_path, RUN_ID, ENDED, TABLES, seconds=61.5)
     found = samples(Observed(tmp_path / "store", tmp_path))
@@ -160,6 +162,7 @@ def test_how_long_the_solver_took_is_told_where_a_run_was_traced(observed, tmp_p
     assert not [name for name in samples(observed) if "work_seconds" in name]
 
 
+@pytest.mark.slow
 def test_a_table_that_cannot_be_read_hides_no_other(observed, tmp_path, capsys):
     whole = samples(observed)
     (tmp_path / "weekly-1/tables/risk.parquet").write_text("half")
@@ -193,6 +196,7 @@ def damage_events(observed):
     return "events", {"events", "event_dead_letters"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [damage_pointer, damage_journal, damage_events], ids=lambda f: f.__name__
 )
@@ -273,6 +277,7 @@ def fires(rules, observed, folder):
     return dict(ours), ended
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("figures", "count"), [(FIRES, 6), (QUIET, 0)])
 def test_rules_of_prometheus_fire_where_ours_do(observed, tmp_path, figures, count):
     if shutil.which("promtool") is None:
@@ -288,6 +293,7 @@ def test_rules_of_prometheus_fire_where_ours_do(observed, tmp_path, figures, cou
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_promtool_finds_a_rule_that_does_not_agree(observed, tmp_path, monkeypatch):
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")

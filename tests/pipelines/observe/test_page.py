@@ -16,6 +16,8 @@ from pipelines.report.observed import write_page
 from pipelines.serve import testing
 from pipelines.testing import past_run
 
+pytestmark = pytest.mark.slow
+
 NOW = pd.Timestamp("2026-05-02T00:00Z")
 ALERT = {"rule": "price_change", "subject": "<script>x</script>"}
 RISK = pd.DataFrame(

@@ -14,6 +14,8 @@ from pipelines import cli
 from pipelines.observe import profiled, profiling
 from pipelines.testing import notebook
 
+pytestmark = pytest.mark.slow
+
 STAGE = "01_explore_prices"
 BY_ITSELF = """
 import sys

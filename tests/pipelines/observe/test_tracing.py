@@ -55,6 +55,7 @@ def test_one_trace_from_a_command_to_the_solver_in_a_kernel(tmp_path, capsys):
     assert any(line.startswith("      solve ") for line in shown)
 
 
+@pytest.mark.slow
 @needs_sdk
 def test_a_turn_is_one_trace_from_collection_to_report(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cloudarb_lib.live.registry.chosen", lambda _: [])  # nobody is asked

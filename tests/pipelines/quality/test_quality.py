@@ -167,6 +167,7 @@ def test_a_table_says_what_was_not_measured():
     assert rows.splitlines()[1:] == ["a: b  not measured  90 %  c", "d: e  12.35 %             f"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_figures_of_this_checkout(capsys):
     assert cli.main(["quality", "--json", "--days", "1"]) == 0
     parts = {figure["part"] for figure in json.loads(capsys.readouterr().out)}

@@ -63,11 +63,13 @@ def facts_of(answer):
     return {name: value for name, value in answer.headers.items() if name.startswith(FACT)}
 
 
+@pytest.mark.slow
 def test_every_route_that_reads_is_asked(described):
     reads = {path for path, verbs in described["paths"].items() if "get" in verbs}
     assert {path for path in reads if not path.startswith("/plans")} == set(QUESTIONS)
 
 
+@pytest.mark.slow
 def test_latency_is_told_by_route_and_status(client):
     client.get(f"/offers?{AT}")
     client.get("/nowhere/a")
@@ -110,6 +112,7 @@ def test_an_answer_of_the_store_says_in_headers_what_it_rests_on(path, client, s
         assert facts_of(client.get(QUESTIONS[path])) == head
 
 
+@pytest.mark.slow
 def test_any_name_of_a_run_fits_into_a_header(tmp_path):
     folders = testing.folders_in(tmp_path)
     name = "Läufe\tam Montag: 1"
@@ -175,6 +178,7 @@ def test_a_run_of_one_period_is_told_in_words(client):
     assert "2 x a3-highgpu-8g (8 H100) in gcp us-east4, spot: 336 h each" in said
 
 
+@pytest.mark.slow
 def test_when_later_periods_end_no_run_says(tmp_path):
     folders = testing.folders_in(tmp_path)
     run = folders.reports / RUN

@@ -19,6 +19,8 @@ from cloudarb_lib.testing.wire import LossyWire
 from pipelines.serve import server, testing
 from pipelines.serve.cache import Remembered
 
+pytestmark = pytest.mark.slow
+
 QUESTION = f"/offers?as_of={testing.AS_OF}&gpu_model=H100"
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from benchmarks.load import Load, put
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -55,6 +57,7 @@ def test_answers_other_than_200_have_failed():
     assert load.failed == 5
 
 
+@pytest.mark.slow
 def test_those_that_were_due_while_a_server_stood_still_have_waited():
     load = Load(REQUEST, 40, rate_per_s=100.0)
     loaded(load, still_at=5)

@@ -143,6 +143,7 @@ def processes_of(name):
     return found
 
 
+@pytest.mark.slow
 def test_a_plan_ends_with_the_process_that_watches_over_it(tmp_path, small_folders, monkeypatch):
     monkeypatch.setenv("CLOUDARB_HOME", str(tmp_path))
     words = ["serve", f"--store={small_folders.store}", f"--reports={tmp_path}"]  # would last

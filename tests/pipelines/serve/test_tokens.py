@@ -28,6 +28,7 @@ def bearer(token):
     return f"Bearer {token}".encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer no"}, {"authorization": "x"}])
 @pytest.mark.parametrize("path", ["/offers", "/runs", "/openapi.json", "/plans/0", "/no", "/may-i"])
 def test_no_token_no_answer(client, path, headers):
@@ -118,6 +119,7 @@ def test_a_damaged_list_lets_nobody_in(tokens, text):
         Tokens(tokens.path).holder(bearer(token))
 
 
+@pytest.mark.slow
 def test_a_stranger_is_not_told_where_a_damaged_list_lies(tmp_path):
     folders = testing.folders_in(tmp_path)
     token = testing.token_in(folders)
@@ -128,6 +130,7 @@ def test_a_stranger_is_not_told_where_a_damaged_list_lies(tmp_path):
     assert str(tmp_path) not in answer.text
 
 
+@pytest.mark.slow
 def test_verbs_make_list_and_revoke(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CLOUDARB_HOME", str(tmp_path))
     assert cli.main(["tokens", "list"]) == 0

@@ -135,6 +135,7 @@ gpu_1x_h100_pcie,H100,1,26,200,2.49,us-west-1,,
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "text"), [("lambdalabs", GPUHUNT), ("lambda", SKYPILOT)])
 def test_catalogues_take_the_form_from_the_machine(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()

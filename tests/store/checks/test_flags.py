@@ -17,6 +17,8 @@ from cloudarb_lib.store.price_rows import add_prices, make_tables, start_call
 from cloudarb_lib.store.snapshot import connect
 from cloudarb_lib.testing import PRICE_HEADER, ingest, write_text
 
+pytestmark = pytest.mark.slow
+
 MACHINES = "provider,instance_type,vcpus,memory_gib,gpu_model,gpu_count,gpu_memory_gib\n"
 
 
