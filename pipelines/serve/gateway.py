@@ -202,8 +202,9 @@ def run(
 ) -> None:
     """Run a gateway and its servers until stopped, or until traefik ends.
 
-    A server that ends is started again. However this process ends, killed included, the system then
-    ends what it has started: it would keep the ports.
+    A server that ends is started again, once one has answered: before, what ended it stays.
+    However this process ends, killed included, the system then ends what it has started: it would
+    keep the ports.
 
     Parameters
     ----------
@@ -219,7 +220,7 @@ def run(
     Raises
     ------
     WorkerError
-        Where traefik ends by itself.
+        Where traefik ends by itself, or a server does before one has answered.
     """
     ports = [url.rpartition(":")[2] for url in gateway.servers]
     commands = [
@@ -240,6 +241,11 @@ def run(
             time.sleep(_LOOK_AGAIN_S)
             for number, server in enumerate(servers):
                 if server.poll() is not None:
+                    if not is_told:
+                        raise WorkerError(
+                            f"a server ended with {server.returncode} before any had answered.",
+                            "It says why above.",
+                        )
                     servers[number] = start_child(commands[number])
     raise WorkerError(f"traefik ended with {gate.returncode}.", "Is the port taken?")
 

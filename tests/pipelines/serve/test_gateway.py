@@ -285,12 +285,28 @@ def test_no_request_is_lost_where_the_wires_to_the_servers_are_bad(whole, tmp_pa
     assert resets > 3
 
 
-def test_a_gateway_whose_traefik_ends_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(gateway, "traefik", lambda: "/bin/false")
-    monkeypatch.setattr(sys, "executable", "/bin/true")
-    gate = Gateway("127.0.0.1", 1, 2, ("http://127.0.0.1:3",))
-    with pytest.raises(WorkerError, match="traefik ended with 1"):
-        gateway.run(gate, tmp_path, [], on_start=pytest.fail)
+def lasting_in(folder):
+    """Return a program that lasts, whatever its words."""
+    program = folder / "lasting"
+    program.write_text("#!/bin/sh\nexec sleep 120\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("gate", "server", "told"),
+    [
+        ("/bin/false", "", "traefik ended with 1"),
+        ("", "/bin/false", "a server ended with 1 before any had answered"),
+    ],
+)
+def test_a_gateway_ends_where_a_part_of_it_cannot_begin(gate, server, told, tmp_path, monkeypatch):
+    lasting = lasting_in(tmp_path)
+    monkeypatch.setattr(gateway, "traefik", lambda: gate or lasting)
+    monkeypatch.setattr(sys, "executable", server or lasting)
+    opened_at = Gateway("127.0.0.1", 1, 2, ("http://127.0.0.1:3",))
+    with pytest.raises(WorkerError, match=told):
+        gateway.run(opened_at, tmp_path, [], on_start=pytest.fail)
 
 
 STARTS_THREE = """
@@ -308,10 +324,7 @@ gateway.run(gate, Path(sys.argv[2]), [], on_start=sys.exit)
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_what_a_gateway_has_started_ends_with_it(number, tmp_path):
-    lasting = tmp_path / "lasting"
-    lasting.write_text("#!/bin/sh\nexec sleep 120\n")
-    lasting.chmod(0o755)
-    words = [sys.executable, "-c", STARTS_THREE, str(lasting), str(tmp_path)]
+    words = [sys.executable, "-c", STARTS_THREE, lasting_in(tmp_path), str(tmp_path)]
     process = subprocess.Popen(words)
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     until = time.monotonic() + 60
