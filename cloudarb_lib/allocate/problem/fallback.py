@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -33,6 +34,8 @@ COLUMNS = (
     "fallback_usd",
 )
 """Columns of assignments about hours that are taken away."""
+MOST_POOLS = 6
+"""Of so many pools all combinations of states are weighed, 4,096; of more each pool by itself."""
 
 
 def fallbacks_of(
@@ -114,10 +117,6 @@ def _by_workload_and_offer(
     ).set_index(["workload", "offer"])
 
 
-MOST_POOLS = 6
-"""Of so many pools all combinations of states are weighed, 4,096; of more each pool by itself."""
-
-
 def gpus_without_fallback(plan: Consumption) -> tuple[float, float]:
     """Return what becomes of a plan if all machines that may be taken away go at once.
 
@@ -132,18 +131,10 @@ def gpus_without_fallback(plan: Consumption) -> tuple[float, float]:
         GPUs that find no room within capacity and quotas beside what the plan holds, and GPUs that
         go, in the period and future in which most find none.
     """
-    problem = plan.problem
-    details = problem.assignment_details.assign(
-        machines=plan.counts * problem.assignments["instances"]
-    )
     worst = (0.0, 0.0)
-    for _, held in details[details["machines"] > 0].groupby("case"):
-        gpus = held["machines"] * held["gpus"]
-        room = problem.room.beside(gpus.groupby(held["offer_id"].to_numpy()).sum())
-        gone = held[held["is_taken"]].set_index("offer_id").rename(columns={"gpus": "units"})
-        table = gone.assign(**{f"{name}_usd_per_hour": 0.0 for name in FALLBACKS})
+    for gone, room in _taken_in_each_case(plan):
         lost = gone["machines"].to_numpy(float)[None]
-        unmet = replace_lost(table, lost, np.full_like(lost, DOWN), room).unmet
+        unmet = replace_lost(gone, lost, np.full_like(lost, DOWN), room).unmet
         each = gone["units"].to_numpy(float)
         worst = max(worst, (float((unmet @ each)[0]), float(lost[0] @ each)))
     return worst
@@ -178,19 +169,29 @@ def not_replaced(plan: Consumption) -> NotReplaced:
     plan
         Of a problem of ``build_problem``.
     """
+    total = np.zeros(len(NotReplaced._fields))
+    for gone, room in _taken_in_each_case(plan):
+        total += _not_replaced_in_case(gone, room)
+    return NotReplaced(*map(float, total))
+
+
+def _taken_in_each_case(plan: Consumption) -> Iterator[tuple[pd.DataFrame, Room]]:
+    """Yield what of a plan may be taken away, and the room beside the plan, in each of its cases.
+
+    A row per assignment, by offer_id, with ``machines``, the ``units`` (GPUs) and ``hours_each`` of
+    one, and ``COLUMNS``.
+    """
     problem = plan.problem
     details = problem.assignment_details.assign(
         machines=plan.counts * problem.assignments["instances"],
         hours_each=problem.assignments["hours"] / problem.assignments["instances"],
     )
-    total = np.zeros(len(NotReplaced._fields))
     for _, held in details[details["machines"] > 0].groupby("case"):
         gpus = held["machines"] * held["gpus"]
         room = problem.room.beside(gpus.groupby(held["offer_id"].to_numpy()).sum())
-        gone = held[held["is_taken"].eq(True)].set_index("offer_id")
+        gone = held[held["is_taken"]].set_index("offer_id").rename(columns={"gpus": "units"})
         if len(gone):
-            total += _not_replaced_in_case(gone.rename(columns={"gpus": "units"}), room)
-    return NotReplaced(*map(float, total))
+            yield gone, room
 
 
 def _not_replaced_in_case(gone: pd.DataFrame, room: Room) -> np.ndarray:
