@@ -71,12 +71,12 @@ def draw_summary(run: Path) -> None:
 def draw_page(page: Any, run: Path, picture: Path) -> None:
     """Draw the upper part of the summary of a run into a file."""
     page.goto((run / "05_summary.html").resolve().as_uri(), wait_until="load")
-    page.screenshot(path=picture)
-    keep_few_colours(picture)
+    photograph(page, picture)
 
 
-def keep_few_colours(picture: Path) -> None:
-    """Write a picture anew, a third as large: 256 colours are more than a page or a figure has."""
+def photograph(shown: Any, picture: Path) -> None:
+    """Write what a page or a part of it shows; in 256 colours it is a third as large."""
+    shown.screenshot(path=picture)
     with Image.open(picture) as whole:
         few = whole.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     few.save(picture, optimize=True)
@@ -97,8 +97,7 @@ def draw_parts() -> None:
                 continue
             figures = [who_runs_where(plan_in(home / name)) for name in PLANS.get(number, ())]
             page.set_content(as_html(printed, figures), wait_until="load")
-            page.locator("body").screenshot(path=picture)
-            keep_few_colours(picture)
+            photograph(page.locator("body"), picture)
 
 
 def write_stand_ins(folder: Path) -> None:

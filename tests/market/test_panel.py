@@ -48,7 +48,6 @@ looks_of = st.lists(
 )
 
 
-@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     events_of,

@@ -92,7 +92,6 @@ def big_file(path: Path, level: float) -> Path:
 
 
 @pytest.mark.chaos("kill", "store")
-@pytest.mark.slow
 def test_killed_writers_leave_the_last_snapshot_and_the_next_one_finishes(tmp_path: Path) -> None:
     store = tmp_path / "s"
     first = ingest(store, write_text(tmp_path / "good.csv", PRICE_HEADER + PRICE_ROW)).digest

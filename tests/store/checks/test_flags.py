@@ -252,7 +252,6 @@ def flags_of(con: duckdb.DuckDBPyConnection) -> list[tuple]:
     return con.execute(f"SELECT {columns} FROM flags ORDER BY ALL").fetchall()
 
 
-@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(RECORDS)
 def test_calls_one_after_another_find_what_one_call_finds(records) -> None:
